@@ -1,0 +1,92 @@
+"""The command line: from arguments to one command, from mistakes to one line and exit status 2."""
+
+import sys
+import warnings
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from asae_jax.errors import UserError
+
+COMMANDS = ("train", "evaluate")
+_USAGE = "python main.py [COMMAND] --config=FILE [--workdir=DIR] [--config.field=value ...]"
+_EXIT_USER_ERROR = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command in `arguments` (with the program's name first); returns the exit status.
+
+    Mistakes of the user end with one line on standard error and status 2.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        command, config, workdir = _parse(arguments)
+        return _run(command, config, workdir)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted.", file=sys.stderr)
+        return 130
+
+
+def _run(command: str, config: ConfigDict | None, workdir: Path) -> int:
+    # Imported here so that a wrong command line is answered at once, before JAX has loaded.
+    if command == "train":
+        from asae_jax.training.loop import train
+
+        if config is None:
+            raise UserError(
+                f"--config=FILE is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}"
+            )
+        return train(config, workdir)
+    from asae_jax.training.evaluate_command import evaluate_run
+
+    return evaluate_run(config, workdir)
+
+
+def _parse(arguments: list[str]) -> tuple[str, ConfigDict | None, Path]:
+    values = flags.FlagValues()
+    config = config_flags.DEFINE_config_file(
+        "config", None, "Path of a configuration file.", flag_values=values, lock_config=True
+    )
+    workdir = flags.DEFINE_string("workdir", None, "The run folder.", flag_values=values)
+    wants_help = flags.DEFINE_boolean("help", False, "Show the usage.", flag_values=values, short_name="h")
+    try:
+        rest = values(arguments)[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(f"unknown option --{error.flagname}; usage: {_USAGE}") from error
+    except FileNotFoundError as error:
+        raise UserError(
+            f"configuration file not found: {error.filename}; see the folder configs/."
+        ) from error
+    except (AttributeError, KeyError, TypeError, ValueError, flags.Error, SyntaxError, ImportError) as error:
+        raise UserError(
+            f"configuration: {_one_line(error)} See configs/default.py for the fields."
+        ) from error
+    if wants_help.value:
+        print(f"usage: {_USAGE}\ncommands: {', '.join(COMMANDS)} (train when none is given)")
+        raise SystemExit(0)
+    command = rest[0] if rest else "train"
+    if command not in COMMANDS or len(rest) > 1:
+        raise UserError(f"unknown command {' '.join(rest)!r}; the commands are {', '.join(COMMANDS)}.")
+    return command, config.value, Path(workdir.value) if workdir.value else _default_workdir(arguments)
+
+
+def _default_workdir(arguments: list[str]) -> Path:
+    """runs/<name of the configuration file>."""
+    for position, argument in enumerate(arguments):
+        name, _, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == "config":
+            return Path("runs") / Path(value or arguments[position + 1]).stem
+    raise UserError(f"--workdir=DIR or --config=FILE is missing. Usage: {_USAGE}")
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error.args[0] if error.args else error).split())
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)

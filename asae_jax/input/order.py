@@ -1,0 +1,120 @@
+"""In which order examples are visited: pure NumPy functions of (seed, step).
+
+An order is made of one or more streams, each an endless sequence of passes over its members, every
+pass a fresh permutation. A batch takes the same number from each stream, in turns. No state is kept:
+a run can start at any step, and `pipeline.py` and `threads.py` read the same order.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.input.shuffle import permutation
+
+
+class Order:
+    """Batches that draw in turns from streams of positions.
+
+    Attributes:
+      batch_size: positions per batch, over all devices and processes.
+      streams: int64 arrays, the positions that each stream permutes.
+      steps_per_epoch: ceil(number of positions / batch size).
+    """
+
+    def __init__(self, streams: Sequence[np.ndarray], keys: Sequence[int], batch_size: int, seed: int):
+        self.streams = tuple(streams)
+        self.batch_size = batch_size
+        self.steps_per_epoch = math.ceil(sum(map(len, self.streams)) / batch_size)
+        self._keys = tuple(keys)
+        self._seed = seed
+        self._latest: dict[int, tuple[int, np.ndarray]] = {}
+
+    @property
+    def per_stream(self) -> int:
+        """How many positions of a batch come from each stream."""
+        return self.batch_size // len(self.streams)
+
+    def one_pass(self, stream: int, number: int) -> np.ndarray:
+        """All positions of a stream, int64, in the order of its pass `number` (0, 1, ...)."""
+        members = self.streams[stream]
+        return members[permutation(len(members), self._seed, "order", self._keys[stream], number)]
+
+    def batch(self, step: int) -> np.ndarray:
+        """Positions of the batch of step `step` (0, 1, ...), int64 `[batch_size]`.
+
+        Element `j` comes from stream `j % len(streams)`.
+        """
+        count = self.per_stream
+        columns = [self._section(stream, step * count, count) for stream in range(len(self.streams))]
+        return np.stack(columns, axis=1).reshape(-1)
+
+    def _section(self, stream: int, start: int, count: int) -> np.ndarray:
+        """Positions `start .. start + count - 1` of a stream's endless sequence."""
+        length = len(self.streams[stream])
+        parts = []
+        while count:
+            number, offset = divmod(start, length)
+            parts.append(self._remembered_pass(stream, number)[offset : offset + count])
+            start, count = start + len(parts[-1]), count - len(parts[-1])
+        return np.concatenate(parts)
+
+    def _remembered_pass(self, stream: int, number: int) -> np.ndarray:
+        """`one_pass`, computed once per pass: steps go forward, so the latest of each stream suffices."""
+        known, positions = self._latest.get(stream, (-1, self.streams[stream]))
+        if known != number:
+            positions = self.one_pass(stream, number)
+            self._latest[stream] = (number, positions)
+        return positions
+
+
+class BalancedOrder(Order):
+    """Every batch holds the same number of examples of each class (paper section 3.5).
+
+    Element `j` of a batch is of class `j % classes`, so that each contiguous part of a batch (a device)
+    holds as many of each class too, where that divides. A small class is repeated, each time in another
+    order, while a large one has not been seen whole.
+    """
+
+    def __init__(self, labels: np.ndarray, batch_size: int, seed: int):
+        """`labels` int `[N]`: class of each position. Classes without a position take no part.
+
+        Raises:
+          UserError: no labels, or the number of classes does not divide the batch size.
+        """
+        classes = np.unique(labels)
+        _check_count(labels, batch_size)
+        if batch_size % len(classes):
+            raise UserError(
+                f"batch size {batch_size} cannot hold equally many images of {len(classes)} classes: choose "
+                f"{_nearest_multiples(batch_size, len(classes))} (--config.batch_size=), or switch balanced "
+                "batches off (--config.data.balanced=False)"
+            )
+        streams = [np.flatnonzero(labels == label) for label in classes]
+        super().__init__(streams, [int(label) for label in classes], batch_size, seed)
+
+
+class ShuffledOrder(Order):
+    """All examples in a fresh permutation each pass; batches run on over the end of a pass."""
+
+    def __init__(self, labels: np.ndarray, batch_size: int, seed: int):
+        """`labels` int `[N]`; only their number matters.
+
+        Raises:
+          UserError: no labels, or a batch size below 1.
+        """
+        _check_count(labels, batch_size)
+        super().__init__([np.arange(len(labels))], [0], batch_size, seed)
+
+
+def _check_count(labels: np.ndarray, batch_size: int) -> None:
+    if len(labels) == 0:
+        raise UserError("there are no images to train on: check the data source and the split")
+    if batch_size < 1:
+        raise UserError(f"batch size is {batch_size}: it must be at least 1 (--config.batch_size=)")
+
+
+def _nearest_multiples(value: int, divisor: int) -> str:
+    below = value // divisor * divisor
+    return f"{below} or {below + divisor}" if below else f"{divisor}"

@@ -1,0 +1,79 @@
+"""The deterministic work on an image, done once: square, size, hue."""
+
+import dataclasses
+import hashlib
+import json
+
+import cv2
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.input import hue
+from asae_jax.types import HostImage
+
+HUE_MODES = (*hue.MODES, "none")
+
+_VERSION = 1  # of the arithmetic below; raise it when results change, so that old caches are not used
+
+# Images are prepared in parallel, one thread each; OpenCV's own threads would only get in their way.
+cv2.setNumThreads(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """Turns a raw image of any size into what is stored and trained on.
+
+    The centre square is cut out and resized, which is the shorter side resized and the centre cropped,
+    without computing what is cut away. Hue comes after: interpolation would mix new hues from adjusted
+    ones, averages away the noise that eq. (11) takes its minimum and maximum from, and leaves fewer
+    pixels to convert.
+
+    Attributes:
+      stored_size: side of the result in pixels.
+      hue: "paper", "robust" (see `adjust_hue`) or "none".
+      hue_low: lowest hue of the result, OpenCV's 0..179.
+      hue_high: highest hue of the result, OpenCV's 0..179.
+    """
+
+    stored_size: int
+    hue: str = "paper"
+    hue_low: int = 125
+    hue_high: int = 155
+
+    def __post_init__(self) -> None:
+        if self.stored_size < 1:
+            raise UserError(f"stored size is {self.stored_size}: it must be at least 1 pixel")
+        if self.hue not in HUE_MODES:
+            raise UserError(f"unknown hue mode {self.hue!r}: choose one of {', '.join(HUE_MODES)}")
+        if not 0 <= self.hue_low <= self.hue_high <= 179:
+            raise UserError(
+                f"hue range {self.hue_low}..{self.hue_high}: choose 0 <= low <= high <= 179 (degrees / 2)"
+            )
+
+    def __call__(self, raw: HostImage) -> HostImage:
+        """uint8 RGB `[height, width, 3]` of any size -> uint8 RGB `[stored_size, stored_size, 3]`."""
+        image = _resize(_centre_square(raw), self.stored_size)
+        if self.hue == "none":
+            return image
+        return hue.adjust_hue(image, low=self.hue_low, high=self.hue_high, mode=self.hue)
+
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that change when any setting, or the arithmetic, does."""
+        settings = json.dumps([_VERSION, dataclasses.asdict(self)], sort_keys=True)
+        return hashlib.sha256(settings.encode()).hexdigest()[:32]
+
+
+def _centre_square(image: HostImage) -> HostImage:
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def _resize(square: HostImage, size: int) -> HostImage:
+    side = len(square)
+    if side == size:
+        return np.ascontiguousarray(square)
+    # Averaging over areas keeps fine chromatin from aliasing; enlarging has nothing to average.
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(square), (size, size), interpolation=interpolation)

@@ -1,0 +1,102 @@
+"""The table of examples: the one form that every data source is brought into."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+
+from asae_jax.types import HostImage
+
+Skipped = tuple[tuple[str, str], ...]
+"""(name, reason) of everything a source held and left out."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """Where each image is, its label, its group, its split. Row `i` is example `i`.
+
+    Attributes:
+      source: the kind of source, "folder", "synthetic", ...
+      class_names: the classes; a label is a position in this tuple.
+      names: str `[N]`, unique and stable: a path relative to the source's root with `/`, or
+        "synthetic/000123".
+      labels: int32 `[N]`, 0..classes-1.
+      read: row -> the raw image, uint8 RGB `[height, width, 3]`. Thread-safe. Raises
+        `asae_jax.input.decode.BadImage`.
+      groups: str `[N]`, slide or patient, or None where unknown.
+      splits: str `[N]`, "train", "validation" or "test", or None where the source gives none.
+      sizes: int64 `[N]`, bytes of each file, or None.
+      modified: int64 `[N]`, modification time of each file in ns, or None.
+      settings: whatever else decides what `read` returns (a generator's settings), as text.
+      skipped: what the source held and left out, with the reason.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    names: np.ndarray
+    labels: np.ndarray
+    read: Callable[[int], HostImage]
+    groups: np.ndarray | None = None
+    splits: np.ndarray | None = None
+    sizes: np.ndarray | None = None
+    modified: np.ndarray | None = None
+    settings: str = ""
+    skipped: Skipped = ()
+
+    def __post_init__(self) -> None:
+        for field in _COLUMNS:
+            column = getattr(self, field)
+            if column is not None and column.shape != (len(self),):
+                raise ValueError(f"Table.{field} has shape {column.shape}; expected ({len(self)},)")
+        if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise ValueError(f"Table.labels must lie in 0..{len(self.class_names) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, also of those without an example."""
+        return len(self.class_names)
+
+    def select(self, indices: np.ndarray) -> "Table":
+        """The rows `indices` (int `[n]`, any order) as a table of their own; classes keep their numbers."""
+        indices = np.asarray(indices)
+        columns = {field: getattr(self, field) for field in _COLUMNS}
+        return dataclasses.replace(
+            self,
+            read=lambda row: self.read(int(indices[row])),
+            **{field: column[indices] for field, column in columns.items() if column is not None},
+        )
+
+    def fingerprint(self, *, modified: bool = True) -> str:
+        """32 hexadecimal digits that change when the examples do.
+
+        Args:
+          modified: whether the files' modification times count. The cache asks with them; a run's
+            record asks without, so that a copied data folder does not stop a resumed run.
+        """
+        digest = hashlib.sha256()
+        columns = [self.names, self.labels, self.groups, self.splits, self.sizes]
+        for column in [*columns, self.modified if modified else None]:
+            digest.update(_digest(column))
+        for text in (self.source, *self.class_names, self.settings):
+            digest.update(_digest(np.array([text])))
+        return digest.hexdigest()[:32]
+
+
+_COLUMNS = ("names", "labels", "groups", "splits", "sizes", "modified")
+
+
+def _digest(column: np.ndarray | None) -> bytes:
+    """SHA-256 of a column's values, whatever the width of its dtype."""
+    if column is None:
+        return hashlib.sha256(b"none").digest()
+    digest = hashlib.sha256()
+    if column.dtype.kind == "U":
+        for value in column:
+            digest.update(value.encode("utf-8", "surrogateescape") + b"\0")
+    else:
+        digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
+    return digest.digest()

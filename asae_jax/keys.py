@@ -1,0 +1,34 @@
+"""Random keys as a pure function of (seed, stream, step, example).
+
+No key lives in the training state: a resumed run, or one on another number of devices, draws the
+same randomness because it asks for the same four coordinates.
+"""
+
+import zlib
+
+import jax
+import jax.numpy as jnp
+
+from asae_jax.types import Key
+
+
+def stream_key(seed: int, stream: str) -> Key:
+    """Key of a named stream ("init", "augment", "asae", ...), the same on every machine.
+
+    The name enters by its CRC-32, which, unlike Python's `hash`, does not change between processes.
+    """
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(stream.encode()))
+
+
+def step_key(key: Key, step: jax.Array | int) -> Key:
+    """Key of one training step within a stream."""
+    return jax.random.fold_in(key, step)
+
+
+def example_keys(key: Key, count: int, first: jax.Array | int = 0) -> Key:
+    """One key per example: `[count]` keys for the examples `first .. first + count - 1` of a global batch.
+
+    On device `d` of a data-parallel step `first` is `d * count`, so that example `i` of the global
+    batch has the same key on any number of devices.
+    """
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))

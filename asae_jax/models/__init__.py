@@ -1,0 +1,74 @@
+"""Models by name: `create_model("resnet50", 14, branching="asae")`."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from asae_jax.errors import UserError
+from asae_jax.models.asae import ASAE
+from asae_jax.models.choices import check_choice
+from asae_jax.models.network import Network
+from asae_jax.models.norm import Norm, make_norm
+from asae_jax.models.resnet import BasicBlock, Bottleneck, ResNet
+from asae_jax.models.vgg import VGG
+
+MODELS: dict[str, Callable[..., ResNet | VGG]] = {
+    "resnet18": partial(ResNet, block=BasicBlock, stage_sizes=(2, 2, 2, 2)),
+    "resnet34": partial(ResNet, block=BasicBlock, stage_sizes=(3, 4, 6, 3)),
+    "resnet50": partial(ResNet, block=Bottleneck, stage_sizes=(3, 4, 6, 3)),
+    "resnet101": partial(ResNet, block=Bottleneck, stage_sizes=(3, 4, 23, 3)),
+    "vgg16": VGG,
+    "vgg16_bn": VGG,
+}
+WITHOUT_NORM = ("vgg16",)
+BRANCHINGS: dict[str, Callable[..., ASAE]] = {"asae": ASAE}
+
+
+def create_model(
+    name: str,
+    num_classes: int,
+    *,
+    norm: str = "batch",
+    branch_statistics: str = "separate",
+    branching: str | None = None,
+    branching_options: Mapping[str, Any] | None = None,
+    insert_after: str = "layer3",
+    test_mode: str = "skip",
+    axis_name: str | None = None,
+    **options: Any,
+) -> Network:
+    """A network whose `apply(variables, images, train=False)` gives logits `[batch, num_classes]`.
+
+    Args:
+      name: one of `MODELS`.
+      num_classes: number of logits.
+      norm: "batch", "frozen_batch" or "group", see `make_norm`.
+      branch_statistics: "separate" or "joint": batch statistics per branch or over all of them.
+      branching: None for the plain backbone, or one of `BRANCHINGS`.
+      branching_options: fields of the branching layer, such as `num_candidates` or `branches` of `ASAE`.
+      insert_after: stage after which the layer is put.
+      test_mode: "skip", "enhance" or "mean", see `Network`.
+      axis_name: device axis of the training step: batch statistics are synchronised over it, and random
+        choices do not depend on how the batch is spread. Not used at test.
+      **options: fields of the backbone: `stem`, `dtype`, `width`.
+
+    Raises:
+      UserError: an unknown model, layer, stage or mode.
+      TypeError: an option that the backbone or the layer does not have.
+    """
+    check_choice("model", name, MODELS)
+    layer = None
+    if branching is not None:
+        check_choice("branching", branching, BRANCHINGS)
+        layer = BRANCHINGS[branching](axis_name=axis_name, **(branching_options or {}))
+    norm_layer = _norm_for(name, norm, branch_statistics=branch_statistics, axis_name=axis_name)
+    backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
+    return Network(backbone, layer, insert_after, test_mode)
+
+
+def _norm_for(name: str, norm: str, *, branch_statistics: str, axis_name: str | None) -> Norm | None:
+    if name not in WITHOUT_NORM:
+        return make_norm(norm, branch_statistics=branch_statistics, axis_name=axis_name)
+    if norm != "batch":
+        raise UserError(f"norm is {norm!r}, but {name} has no normalisation layers: use {name}_bn")
+    return None

@@ -1,0 +1,26 @@
+"""The classifier at the end of every backbone."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from asae_jax.types import Features
+
+# Uniform within +-1/sqrt(channels), torch's default for a linear layer.
+_torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Head(nn.Module):
+    """Global average pooling and a linear layer, in float32 whatever the dtype of the features."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x: Features) -> jax.Array:
+        """`[..., height, width, channels]` -> float32 logits `[..., num_classes]`."""
+        pooled = jnp.mean(x, axis=(-3, -2), dtype=jnp.float32)
+        kernel = self.param("kernel", _torch_linear, (x.shape[-1], self.num_classes))
+        bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
+        # Full precision: on TPUs and recent GPUs the default would round the features to fewer bits.
+        logits = jnp.matmul(pooled, kernel, precision="highest")
+        return logits + bias.reshape((1,) * (logits.ndim - 1) + (-1,))

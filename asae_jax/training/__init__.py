@@ -1,0 +1,1 @@
+"""State, optimiser, pure steps, the one pmap, checkpoints, evaluation and the loop that joins them."""

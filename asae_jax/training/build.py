@@ -1,0 +1,179 @@
+"""From configuration to objects: network, loss, augmentation, test-time preprocessing."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from asae_jax import augment, losses
+from asae_jax.errors import UserError
+from asae_jax.models import create_model
+from asae_jax.models.network import Network
+from asae_jax.training import optimizer
+from asae_jax.types import Images
+
+TEST_BRANCHES = {"skip": ("plain",), "enhance": ("enhance",), "mean": ("suppress", "enhance")}
+"""What the later stages see at test, in the words of `asae.branches`."""
+
+_CHOICES = {
+    "data.source": ("synthetic", "folder"),
+    "data.hue": ("paper", "robust", "none"),
+    "data.sampler": ("balanced", "shuffled"),
+    "data.driver": ("auto", "tf.data", "threads"),
+    "model.stem": ("imagenet", "no_pool", "small"),
+    "model.norm": ("batch", "group", "frozen_batch"),
+    "model.branch_statistics": ("separate", "joint"),
+    "model.dtype": ("float32", "bfloat16"),
+    "model.branching": ("asae", "none"),
+    "eval.test_mode": tuple(TEST_BRANCHES),
+    "asae.enhancement": ("sigmoid", "sigmoid_mean1"),
+    "loss.name": ("ce", "gce", "gmmce"),
+    "optimizer.schedule": optimizer.SCHEDULES,
+    "eval.split": ("test", "validation", "train", "all"),
+    "eval.checkpoint": ("best", "last"),
+    "eval.select_by": ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
+    "eval.batch_statistics": ("running", "reestimate"),
+}
+
+_AT_LEAST = {
+    "data.num_examples": 1,
+    "data.stored_size": 8,
+    "data.test_fraction": 0,
+    "data.validation_fraction": 0,
+    "data.workers": 0,
+    "augment.size": 8,
+    "model.width": 1,
+    "asae.num_candidates": 1,
+    "asae.p_top1": 0,
+    "asae.window": 1,
+    "loss.k_high": 1,
+    "loss.k_low": 0,
+    "optimizer.learning_rate": 0,
+    "optimizer.momentum": 0,
+    "optimizer.weight_decay": 0,
+    "train.batch_size": 1,
+    "train.epochs": 1,
+    "train.log_every": 1,
+    "train.validate_every": 1,
+    "train.checkpoint_every": 1,
+    "train.max_steps": 0,
+    "eval.batch_size": 1,
+    "eval.reestimate_batches": 1,
+    "eval.bootstrap": 0,
+}
+
+
+def check(config: ConfigDict) -> None:
+    """Raises a UserError that names the first setting which cannot work, and what would."""
+    for field, choices in _CHOICES.items():
+        _require(_get(config, field) in choices, config, field, f"choose one of {', '.join(choices)}")
+    for field, least in _AT_LEAST.items():
+        _require(_get(config, field) >= least, config, field, f"it must be at least {least}")
+    _require(0 <= config.asae.p_top1 <= 1, config, "asae.p_top1", "it is a probability, 0 to 1")
+    _require(config.asae.window % 2 == 1, config, "asae.window", "it must be odd")
+    _require(config.asae.area > 0, config, "asae.area", "cells of the map, or below 1 a share of it")
+    _require(set(_branches(config)) <= {"plain", "suppress", "enhance"}, config, "asae.branches",
+             "name any of plain, suppress, enhance, separated by commas")  # fmt: skip
+    _require(config.augment.size <= config.data.stored_size, config, "augment.size",
+             f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
+    _require(0 < config.augment.scale_min <= config.augment.scale_max <= 1, config, "augment.scale_min",
+             "shares of the image's area with 0 < scale_min <= scale_max <= 1")  # fmt: skip
+    _require(config.data.test_fraction + config.data.validation_fraction < 1, config, "data.test_fraction",
+             "test and validation share must leave something to train on")  # fmt: skip
+
+
+def create_network(config: ConfigDict, num_classes: int, *, axis_name: str | None = None) -> Network:
+    """The network of `config.model` and `config.asae`."""
+    return _network(config, num_classes, axis_name, _branches(config), config.model.branch_statistics)
+
+
+def create_test_network(config: ConfigDict, num_classes: int, *, axis_name: str) -> Network:
+    """A network that in training mode computes what `create_network`'s does at test.
+
+    Its batch statistics are joint, as one set of running statistics serves all branches of a test.
+    """
+    return _network(config, num_classes, axis_name, TEST_BRANCHES[config.eval.test_mode], "joint")
+
+
+def _network(
+    config: ConfigDict,
+    num_classes: int,
+    axis_name: str | None,
+    branches: tuple[str, ...],
+    branch_statistics: str,
+) -> Network:
+    model, layer = config.model, config.asae
+    options: dict[str, Any] = {}
+    if model.name.startswith("resnet"):
+        options = {"stem": model.stem, "width": model.width}
+    return create_model(
+        model.name,
+        num_classes,
+        norm=model.norm,
+        branch_statistics=branch_statistics,
+        dtype=jnp.dtype(model.dtype),
+        axis_name=axis_name,
+        branching=None if model.branching == "none" else model.branching,
+        branching_options={
+            "window": layer.window,
+            "num_candidates": layer.num_candidates,
+            "p_top1": layer.p_top1,
+            "ratio": layer.ratio,
+            "area": layer.area,
+            "branches": branches,
+            "enhancement": layer.enhancement,
+        },
+        insert_after=model.insert_after,
+        test_mode=config.eval.test_mode,
+        **options,
+    )
+
+
+def create_loss(config: ConfigDict, num_classes: int) -> Callable:
+    """The per-example loss of `config.loss`."""
+    settings = config.loss
+    return losses.create_loss(
+        settings.name,
+        num_classes=num_classes,
+        k_high=settings.k_high,
+        k_low=settings.k_low,
+        label_smoothing=settings.label_smoothing,
+    )
+
+
+def create_augment(config: ConfigDict) -> Callable[..., Images]:
+    """The random views of `config.augment`: `(key, uint8 images, first_example=...) -> images`."""
+    settings = config.augment
+    return functools.partial(
+        augment.augment,
+        size=settings.size,
+        scale=(settings.scale_min, settings.scale_max),
+        horizontal_flip=settings.horizontal_flip,
+        vertical_flip=settings.vertical_flip,
+        rotation=settings.rotation,
+        brightness=settings.brightness,
+        contrast=settings.contrast,
+        saturation=settings.saturation,
+        hue=settings.hue,
+    )
+
+
+def create_preprocess(config: ConfigDict) -> Callable[..., Images]:
+    """What happens to an image at test: centre crop and normalisation."""
+    return functools.partial(augment.preprocess, size=config.augment.size)
+
+
+def _branches(config: ConfigDict) -> tuple[str, ...]:
+    return tuple(name.strip() for name in config.asae.branches.split(","))
+
+
+def _get(config: ConfigDict, field: str) -> Any:
+    section, name = field.split(".")
+    return config[section][name]
+
+
+def _require(condition: bool, config: ConfigDict, field: str, remedy: str) -> None:
+    if not condition:
+        raise UserError(f"config.{field}={_get(config, field)!r} cannot be used: {remedy}.")

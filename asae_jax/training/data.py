@@ -1,0 +1,127 @@
+"""From configuration to examples ready to feed: table, split, prepared images, order of training."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.input.cache import Prepared, prepare_examples
+from asae_jax.input.feed import eval_batches, train_batches
+from asae_jax.input.order import BalancedOrder, ShuffledOrder
+from asae_jax.input.prepare import Preparation
+from asae_jax.input.sources import load_table
+from asae_jax.input.split import read_splits, split_table, write_splits
+from asae_jax.input.table import Table
+from asae_jax.types import HostBatch
+
+SPLITS_FILE = "splits.csv"
+SKIPPED_FILE = "skipped.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The examples of a run."""
+
+    table: Table
+    prepared: Prepared
+    splits: np.ndarray
+    """"train", "validation" or "test" for each row of the table."""
+
+    def indices(self, split: str) -> np.ndarray:
+        """Rows of the readable examples of `split`, in the order of the table; "all" for every split."""
+        good = self.prepared.good
+        return good if split == "all" else good[self.splits[good] == split]
+
+    def labels(self, indices: np.ndarray) -> np.ndarray:
+        """int32 labels of rows `indices`."""
+        return self.table.labels[indices]
+
+    def training_order(self, config: ConfigDict) -> BalancedOrder | ShuffledOrder:
+        """The order in which training examples are drawn, as `config.data.sampler` says."""
+        order = {"balanced": BalancedOrder, "shuffled": ShuffledOrder}[config.data.sampler]
+        labels = self.labels(self.indices("train"))
+        return order(labels, config.train.batch_size, config.seed)
+
+    def training_batches(self, config: ConfigDict, *, start_step: int = 0) -> Iterator[HostBatch]:
+        """Endless batches of the training part, from step `start_step` on."""
+        indices = self.indices("train")
+        return train_batches(
+            self.prepared,
+            indices,
+            self.labels(indices),
+            order=self.training_order(config),
+            start_step=start_step,
+            driver=config.data.driver,
+            workers=config.data.workers or None,
+        )
+
+    def batches(self, config: ConfigDict, indices: np.ndarray, batch_size: int) -> Iterator[HostBatch]:
+        """Every row of `indices` once, in order; the last batch padded with `mask` 0."""
+        workers = config.data.workers or None
+        return eval_batches(self.prepared, indices, self.labels(indices), batch_size, workers=workers)
+
+
+def load_data(config: ConfigDict, workdir: Path) -> Data:
+    """Table, split and prepared images as `config.data` says.
+
+    The split is read from the run folder where it has one, so that no command after the first can move
+    an image from one side to the other. Images that cannot be read are listed in `skipped.csv`.
+
+    Raises:
+      UserError: data that cannot be found or used.
+    """
+    settings = config.data
+    table = load_table(
+        settings.source,
+        path=settings.path,
+        num_examples=settings.num_examples,
+        seed=settings.synthetic_seed,
+        size=settings.stored_size,
+    )
+    preparation = Preparation(
+        stored_size=settings.stored_size,
+        hue=settings.hue,
+        hue_low=settings.hue_low,
+        hue_high=settings.hue_high,
+    )
+    cache_dir = Path(settings.cache_dir or workdir.parent / "cache") if settings.cache else None
+    prepared = prepare_examples(
+        table, preparation, cache_dir=cache_dir, workers=settings.workers, progress=True
+    )
+    data = Data(table, prepared, _splits(config, workdir, table))
+    _check_classes(data)
+    return data
+
+
+def write_data_record(data: Data, workdir: Path) -> None:
+    """Writes the split, and what was left out, to the run folder; a split already there is kept."""
+    if not (workdir / SPLITS_FILE).exists():
+        write_splits(workdir / SPLITS_FILE, data.table, data.splits)
+    skipped = [*data.table.skipped, *((data.table.names[i], reason) for i, reason in data.prepared.bad)]
+    if skipped:
+        lines = [f'"{name}","{reason}"\n' for name, reason in skipped]
+        (workdir / SKIPPED_FILE).write_text("name,reason\n" + "".join(lines), encoding="utf-8")
+
+
+def _splits(config: ConfigDict, workdir: Path, table: Table) -> np.ndarray:
+    if (workdir / SPLITS_FILE).exists():
+        return read_splits(workdir / SPLITS_FILE, table)
+    return split_table(
+        table.labels,
+        test_fraction=config.data.test_fraction,
+        validation_fraction=config.data.validation_fraction,
+        seed=config.data.split_seed,
+    )
+
+
+def _check_classes(data: Data) -> None:
+    present = np.bincount(data.labels(data.indices("train")), minlength=data.table.num_classes)
+    empty = [data.table.class_names[c] for c in np.flatnonzero(present == 0)]
+    if empty:
+        raise UserError(
+            f"no readable training image of class {', '.join(empty)} in {data.table.source} data; "
+            "add images or remove the class."
+        )

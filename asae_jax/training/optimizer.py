@@ -1,0 +1,48 @@
+"""SGD with momentum and the two learning-rate schedules (paper, section 4.2)."""
+
+from typing import Any
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+SCHEDULES = ("step", "cosine")
+
+
+def create_schedule(settings: ConfigDict, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
+    """Learning rate as a function of the step.
+
+    "step": times `decay_factor` after every `decay_epochs` epochs, in stairs (the paper's 85 % every
+    2). "cosine": half a cosine down to zero at the last step. Both start with a linear warm-up from
+    zero over `warmup_epochs`, during which the decay does not run.
+    """
+    warmup = round(settings.warmup_epochs * steps_per_epoch)
+    total = steps_per_epoch * epochs
+    if settings.schedule == "cosine":
+        decay = optax.cosine_decay_schedule(settings.learning_rate, max(1, total - warmup))
+    else:
+        decay = optax.exponential_decay(
+            settings.learning_rate,
+            transition_steps=max(1, round(settings.decay_epochs * steps_per_epoch)),
+            decay_rate=settings.decay_factor,
+            staircase=True,
+        )
+    if not warmup:
+        return decay
+    return optax.join_schedules([optax.linear_schedule(0.0, settings.learning_rate, warmup), decay], [warmup])
+
+
+def create_optimizer(settings: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """SGD as PyTorch's: weight decay is added to the gradient before momentum, the rate applied last."""
+    mask = None if settings.decay_all else kernels_only
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
+        optax.add_decayed_weights(settings.weight_decay, mask=mask),
+        optax.trace(decay=settings.momentum, nesterov=settings.nesterov),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def kernels_only(params: Any) -> Any:
+    """True for convolution and dense kernels, False for biases and the scales of normalisation."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

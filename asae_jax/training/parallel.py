@@ -1,0 +1,74 @@
+"""The only file that knows about several devices: one `jax.pmap` for each kind of step.
+
+State goes in and out unstacked (`None` axes): JAX keeps one copy per device and the code around it
+sees plain arrays. Batches are split along their first axis.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asae_jax.errors import UserError
+
+AXIS = "devices"
+"""Name of the data-parallel axis inside every step."""
+
+
+def parallel_update(step: Callable) -> Callable:
+    """pmaps `step(state, batch) -> (state, metrics)`; the old state's memory is reused for the new one."""
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))
+
+
+def parallel_score(step: Callable) -> Callable:
+    """pmaps `step(variables, batch) -> [examples, ...]`, its result stacked `[devices, examples, ...]`."""
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=0)
+
+
+def parallel_statistics(step: Callable) -> Callable:
+    """pmaps `step(variables, batch, number) -> tree`, equal on all devices."""
+    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=None)
+
+
+def split(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`[batch, ...]` -> `[devices, batch / devices, ...]` for the devices of this process."""
+    devices = jax.local_device_count()
+    return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in batch.items()}
+
+
+def join(stacked: jax.Array) -> np.ndarray:
+    """`[devices, examples, ...]` -> `[devices * examples, ...]` on the host, in the order of the batch."""
+    array = np.asarray(stacked)
+    return array.reshape(-1, *array.shape[2:])
+
+
+def place(tree: Any) -> Any:
+    """Copies `tree` to every device, laid out as a step returns it.
+
+    Without this the second step, whose state comes from the first, would compile anew. The copy also
+    makes restored arrays donatable: a checkpoint may hand out buffers that are not JAX's own.
+    """
+    copy = jax.pmap(
+        lambda tree, _: jax.tree.map(jnp.copy, tree), axis_name=AXIS, in_axes=(None, 0), out_axes=None
+    )
+    return copy(tree, np.zeros(jax.local_device_count(), np.int32))
+
+
+def check_divisible(batch_size: int, field: str) -> None:
+    """Raises a UserError when `batch_size` cannot be dealt out evenly to all devices of all hosts."""
+    devices = jax.device_count()
+    if batch_size % devices:
+        lower = batch_size // devices * devices
+        near = [n for n in (lower, lower + devices) if n]
+        raise UserError(
+            f"{field}={batch_size} cannot be divided among {devices} devices; "
+            f"the nearest sizes that can are {' and '.join(map(str, near))}."
+        )
+
+
+def round_up_to_devices(batch_size: int) -> int:
+    """The smallest multiple of the number of devices that is at least `batch_size`."""
+    devices = jax.device_count()
+    return -(-batch_size // devices) * devices

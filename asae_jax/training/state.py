@@ -1,0 +1,67 @@
+"""Everything a training step reads and writes, as one pytree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from asae_jax.types import Key
+
+
+class TrainState(struct.PyTreeNode):
+    """Parameters, statistics, optimiser and their moving average after `step` steps.
+
+    No random key is part of it: keys are functions of the seed and `step` (see `asae_jax.keys`).
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    average: Any
+    """Moving average of `{"params", "batch_stats"}`, or None where it is switched off."""
+
+    def variables(self) -> Mapping[str, Any]:
+        """What to score and export: the moving average where there is one."""
+        return self.average or {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create_state(
+    network: nn.Module,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    *,
+    image_size: int,
+    with_average: bool = False,
+) -> TrainState:
+    """Fresh state for `network` on images `[*, image_size, image_size, 3]`, compiled in one piece."""
+
+    def initialise(key: Key) -> TrainState:
+        variables = network.init(key, jnp.zeros((1, image_size, image_size, 3)), train=False)
+        weights = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            opt_state=optimizer.init(weights["params"]),
+            # A copy: the step donates its state, and a buffer can be donated once only.
+            average=jax.tree.map(jnp.copy, weights) if with_average else None,
+            **weights,
+        )
+
+    return jax.jit(initialise)(key)
+
+
+def average_weights(state: TrainState, decay: float) -> TrainState:
+    """Moves the average towards the newest weights: a <- decay' a + (1 - decay') w.
+
+    decay' = min(decay, (1 + step) / (10 + step)), as in TensorFlow's ExponentialMovingAverage, so that
+    the random initial weights are forgotten within the first steps.
+    """
+    decay = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    newest = {"params": state.params, "batch_stats": state.batch_stats}
+    return state.replace(
+        average=jax.tree.map(lambda a, w: decay * a + (1 - decay) * w, state.average, newest)
+    )

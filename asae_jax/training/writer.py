@@ -1,0 +1,88 @@
+"""Numbers of a run, written as they come: `metrics.jsonl` always, TensorBoard where it is installed."""
+
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE = "metrics.jsonl"
+
+
+class Writer:
+    """Appends one JSON object per call to `workdir/metrics.jsonl`, and scalars to TensorBoard events.
+
+    On resume, lines of steps that will be run again (`step > start_step`) are dropped first, so that
+    the file reads like that of an uninterrupted run.
+    """
+
+    def __init__(self, workdir: Path, *, start_step: int = 0):
+        path = workdir / FILE
+        if path.exists():
+            _keep_until(path, start_step)
+        self._file = path.open("a", encoding="utf-8")
+        self._events = _Events(workdir / "tensorboard", start_step) if _tensorboard_is_installed() else None
+
+    def write(self, kind: str, step: int, scalars: Mapping[str, float]) -> None:
+        """Records `scalars` of `kind` ("train", "validation") after `step` steps."""
+        self._file.write(json.dumps({"kind": kind, "step": step, **scalars}) + "\n")
+        self._file.flush()
+        if self._events:
+            self._events.write({f"{kind}/{name}": value for name, value in scalars.items()}, step)
+
+    def close(self) -> None:
+        """Flushes and closes both outputs."""
+        self._file.close()
+        if self._events:
+            self._events.close()
+
+
+class _Events:
+    """TensorBoard event files through the `tensorboard` package alone: TensorFlow is not loaded."""
+
+    def __init__(self, folder: Path, start_step: int):
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._event, self._summary = event_pb2, summary_pb2
+        self._writer = EventFileWriter(str(folder))
+        # Tells TensorBoard to forget what a crashed run wrote after the step we start from.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._writer.add_event(event_pb2.Event(step=start_step + 1, wall_time=time.time(), session_log=start))
+
+    def write(self, scalars: Mapping[str, float], step: int) -> None:
+        values = [self._summary.Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        summary = self._summary.Summary(value=values)
+        self._writer.add_event(self._event.Event(step=step, wall_time=time.time(), summary=summary))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _tensorboard_is_installed() -> bool:
+    return importlib.util.find_spec("tensorboard") is not None
+
+
+def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of `kind`, in the order they were written; empty where there are none."""
+    path = workdir / FILE
+    if not path.exists():
+        return []
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [record for record in records if record["kind"] == kind]
+
+
+def _keep_until(path: Path, step: int) -> None:
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:  # the line a crash cut short
+            continue
+        if record["step"] <= step:
+            kept.append(line + "\n")
+    part = path.with_suffix(".part")
+    part.write_text("".join(kept), encoding="utf-8")
+    os.replace(part, path)

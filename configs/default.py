@@ -1,0 +1,102 @@
+"""Every setting once, with the paper's value where it states one (section 4.2 unless said otherwise).
+
+Other files in this folder start from here and change a few lines. On the command line any field can be
+set: `--config.train.epochs=20`. A field is documented here and nowhere else.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0  # of the initial weights, the order of examples, augmentation and peak choice
+
+    data = config.data = ConfigDict()
+    data.source = "synthetic"  # "synthetic": the built-in cells; "folder": one folder per class
+    data.path = ""  # where the images are, for "folder"
+    data.num_examples = 15252  # synthetic cells to render (the size of the paper's data set)
+    data.synthetic_seed = 0  # which synthetic data set
+    data.stored_size = 256  # pixels; shorter side after decoding, what augmentation crops from
+    data.hue = "paper"  # "paper" (section 3.5), "robust": stained pixels and percentiles only, "none"
+    data.hue_low = 125  # OpenCV hue units, 0..179: the paper's Min
+    data.hue_high = 155  # the paper's Max
+    data.test_fraction = 0.2  # of each class
+    data.validation_fraction = 0.1  # of each class's training part, chooses the checkpoint; none in the paper
+    data.split_seed = 0  # kept apart from `seed`, so that repeated runs share one test set
+    data.sampler = "balanced"  # "balanced": same number of images per class in a batch; "shuffled"
+    data.cache = True  # keep prepared images as uint8 on disk
+    data.cache_dir = ""  # empty: a `cache` folder beside the run folders
+    data.driver = "auto"  # "tf.data", "threads", or "auto": tf.data where TensorFlow is installed
+    data.workers = 0  # decoding threads; 0: one per core
+
+    augment = config.augment = ConfigDict()
+    augment.size = 224  # pixels; side of what the network sees
+    augment.scale_min = 0.7  # smallest share of the stored image's area that a random crop keeps
+    augment.scale_max = 1.0
+    augment.horizontal_flip = True
+    augment.vertical_flip = True
+    augment.rotation = 180.0  # degrees, drawn from +- this; unstated in the paper
+    augment.brightness = 0.2  # factor drawn from 1 +- this; unstated, as the next three
+    augment.contrast = 0.2
+    augment.saturation = 0.2
+    augment.hue = 0.02  # share of the colour circle, drawn from +- this
+
+    model = config.model = ConfigDict()
+    model.name = "resnet50"
+    model.stem = "imagenet"  # ResNet: "imagenet", "no_pool" (for about 64 px), "small" (for about 32 px)
+    model.width = 64  # ResNet: channels of the first stage
+    model.norm = "batch"  # "batch", "group", "frozen_batch"
+    model.branch_statistics = "separate"  # batch statistics per branch, or "joint"
+    model.dtype = "float32"  # of the computation; "bfloat16" on accelerators. Parameters stay float32
+    model.branching = "asae"  # "none": the plain backbone
+    model.insert_after = "layer3"  # stage in front of the layer (Table 2)
+
+    asae = config.asae = ConfigDict()
+    asae.window = 5  # cells; side r of the peak window
+    asae.num_candidates = 5  # k, peaks to choose from
+    asae.p_top1 = 0.7  # probability of choosing the highest peak
+    asae.ratio = 0.8  # gamma, value threshold relative to the peak
+    asae.area = 36.0  # beta, cells; below 1: share of the map (36 cells are 0.18 of the paper's 14x14)
+    asae.branches = "suppress,enhance"  # any of "plain", "suppress", "enhance" (Table 2's rows)
+    asae.enhancement = "sigmoid"  # "sigmoid_mean1": divided by its mean, so that features keep their scale
+
+    loss = config.loss = ConfigDict()
+    loss.name = "gmmce"  # "ce", "gce", "gmmce"
+    loss.k_high = 3  # k+, most likely wrong classes
+    loss.k_low = 3  # k-, least likely wrong classes
+    loss.label_smoothing = 0.0  # of "ce"
+
+    optimizer = config.optimizer = ConfigDict()
+    optimizer.learning_rate = 1e-3  # at batch size 84
+    optimizer.momentum = 0.9
+    optimizer.nesterov = False
+    optimizer.weight_decay = 1e-4
+    optimizer.decay_all = True  # also biases and normalisation, as PyTorch's SGD does; False: kernels only
+    optimizer.schedule = "step"  # the paper's; or "cosine"
+    optimizer.decay_factor = 0.85  # of "step": multiplies the rate ...
+    optimizer.decay_epochs = 2.0  # ... every so many epochs
+    optimizer.warmup_epochs = 0.0  # linear from zero
+    optimizer.clip_norm = 0.0  # largest global norm of the gradient; 0: no clipping
+    optimizer.ema_decay = 0.0  # moving average of parameters and statistics, scored when above 0
+
+    train = config.train = ConfigDict()
+    train.batch_size = 84  # images of one step over all devices: 14 classes x 6
+    train.epochs = 60  # of ceil(training images / batch size) steps; unstated in the paper
+    train.log_every = 10  # steps between two lines of metrics.jsonl
+    train.validate_every = 1  # epochs; the last epoch is always validated
+    train.checkpoint_every = 1  # epochs
+    train.max_steps = 0  # stop early after so many steps (0: never), to be resumed later
+
+    evaluation = config.eval = ConfigDict()
+    evaluation.split = "test"  # "test", "validation", "train" or "all"
+    evaluation.name = ""  # of the files written; empty: the name of the split
+    evaluation.test_mode = (
+        "skip"  # the layer at test: left out (the paper's); "enhance": enhancement kept; "mean"
+    )
+    evaluation.checkpoint = "best"  # highest validation score, or "last"
+    evaluation.select_by = "macro_f1"  # what "best" means: a score of the validation part
+    evaluation.batch_size = 128
+    evaluation.batch_statistics = "running"  # "reestimate": over training batches, on what the test sees
+    evaluation.reestimate_batches = 50
+    evaluation.bootstrap = 1000  # resamples behind the 95 % intervals
+    return config

@@ -1,0 +1,190 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax.errors import UserError
+from asae_jax.input.decode import BadImage, read_image
+
+
+@pytest.fixture
+def picture():
+    """RGB `[20, 30, 3]`, smooth enough to survive JPEG."""
+    rows, columns = np.mgrid[0:20, 0:30]
+    return np.stack([rows * 9, columns * 7, 255 - rows * 5], axis=-1).astype(np.uint8)
+
+
+def save(array, path, **options):
+    Image.fromarray(array).save(path, **options)
+    return path
+
+
+def encoded(array, kind, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_of_size(width, height, *, depth=8, colour=2, rows=b""):
+    """A PNG file written by hand; with the default `rows`, one that has only a header."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.bmp", "x.tif", "x.TIFF"])
+def test_lossless_formats_return_the_pixels(tmp_path, picture, name):
+    result = read_image(save(picture, tmp_path / name))
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, picture)
+
+
+def test_jpeg_is_close_and_rgb(tmp_path, picture):
+    result = read_image(save(picture, tmp_path / "x.jpg", quality=98))
+    assert np.abs(result.astype(int) - picture).max() < 12
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+def test_grey_becomes_three_equal_channels(tmp_path, picture, suffix):
+    result = read_image(save(picture[..., 0], tmp_path / f"x.{suffix}"))
+    assert result.shape == picture.shape
+    assert np.ptp(result, axis=-1).max() == 0
+    assert np.abs(result[..., 0].astype(int) - picture[..., 0]).max() < 8
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("alpha", [0, 130])
+def test_alpha_is_dropped_not_composited(tmp_path, picture, suffix, alpha):
+    opacity = np.full((*picture.shape[:2], 1), alpha, np.uint8)
+    path = save(np.concatenate([picture, opacity], axis=-1), tmp_path / f"x.{suffix}")
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+def test_grey_with_alpha(tmp_path, picture):
+    path = save(np.stack([picture[..., 0], picture[..., 1]], axis=-1), tmp_path / "x.png")
+    np.testing.assert_array_equal(read_image(path), np.repeat(picture[..., :1], 3, axis=-1))
+
+
+@pytest.mark.parametrize("options", [{}, {"transparency": 3}, {"transparency": bytes(range(40))}])
+def test_palette_becomes_its_colours(tmp_path, picture, options):
+    image = Image.fromarray(picture).quantize(40)
+    image.save(tmp_path / "x.png", **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_grey_keeps_the_upper_eight_bits(tmp_path, suffix):
+    values = np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)
+    result = read_image(save(values, tmp_path / f"x.{suffix}"))
+    np.testing.assert_array_equal(result, np.repeat((values >> 8)[..., None], 3, axis=-1))
+
+
+def test_sixteen_bit_colour_keeps_the_upper_eight_bits(tmp_path):
+    values = np.random.default_rng(0).integers(0, 65536, (9, 11, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    (tmp_path / "x.png").write_bytes(png_of_size(11, 9, depth=16, rows=rows))
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png"), values >> 8)
+
+
+def test_orientation_in_exif_is_ignored(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    plain, turned = tmp_path / "plain.jpg", tmp_path / "turned.jpg"
+    np.testing.assert_array_equal(read_image(save(picture, turned, exif=exif)), read_image(save(picture, plain)))
+
+
+def test_the_first_of_several_frames_counts(tmp_path, picture):
+    second = Image.fromarray(255 - picture)
+    path = save(picture, tmp_path / "x.tif", save_all=True, append_images=[second])
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+def test_the_extension_does_not_matter(tmp_path, picture):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encoded(picture, "PNG"))
+    np.testing.assert_array_equal(read_image(path), picture)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("PNG", {}),
+        ("BMP", {}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_no_truncated_file_passes_for_an_image(tmp_path, kind, options):
+    noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    whole = encoded(noise, kind, **options)
+    path = tmp_path / "x"
+    path.write_bytes(whole)
+    pixels = read_image(path)
+    for length in range(1, len(whole), 37):
+        path.write_bytes(whole[:length])
+        try:
+            assert (read_image(path) == pixels).all(), length
+        except BadImage as error:
+            assert error.reason.startswith(("truncated", "not a JPEG")), length
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadImage, match="truncated"):
+        read_image(path)
+
+
+def write(path, data):
+    path.write_bytes(data)
+    return path
+
+
+BAD_FILES = {
+    "an image": (b"these are my notes\n", "not a JPEG, PNG, BMP or TIFF image"),
+    "empty": (b"", "empty file"),
+    "gif": (encoded(np.zeros((20, 20), np.uint8), "GIF"), "not a JPEG, PNG, BMP or TIFF image"),
+    "one pixel": (encoded(np.zeros((1, 1, 3), np.uint8), "PNG"), "1x1 pixels"),
+    "narrow": (encoded(np.zeros((100, 7, 3), np.uint8), "JPEG"), "7x100 pixels"),
+    "50 megapixels": (png_of_size(10_000, 5_000), "10000x5000 pixels; more than 40,000,000"),
+    "100 megapixels": (png_of_size(10_000, 10_000), "more than 40,000,000|exceeds limit"),
+    "400 megapixels": (png_of_size(20_000, 20_000), "more than 40,000,000"),
+    "float": (encoded(np.zeros((20, 20), np.float32), "TIFF"), "32-bit pixels"),
+    "garbage after the header": (b"\x89PNG\r\n\x1a\n" + bytes(100), "truncated or damaged"),
+    "a JPEG's beginning": (b"\xff\xd8\xff\xe0", "truncated or damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_bad_files_are_refused_with_a_reason_of_one_line(tmp_path, kind):
+    data, reason = BAD_FILES[kind]
+    path = write(tmp_path / "x.jpg", data)
+    with pytest.raises(BadImage, match=reason) as caught:
+        read_image(path)
+    assert caught.value.path == str(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, UserError)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    with pytest.raises(BadImage, match="unreadable"):
+        read_image(tmp_path / "missing.png")
+    with pytest.raises(BadImage, match="unreadable"):
+        read_image(tmp_path)
+
+
+def test_forty_megapixels_are_refused_before_anything_is_decoded(tmp_path, monkeypatch):
+    def decoded(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr("asae_jax.input.decode._rgb", decoded)
+    with pytest.raises(BadImage, match="more than 40,000,000"):
+        read_image(write(tmp_path / "x.png", png_of_size(8_001, 5_000)))
+    with pytest.raises(BadImage, match="decoded"):  # the limit itself is allowed
+        read_image(write(tmp_path / "x.png", png_of_size(8_000, 5_000)))

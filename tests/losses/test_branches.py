@@ -1,0 +1,51 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from asae_jax.losses import mean_branch_log_probs
+
+
+def branches(count, scale=3.0):
+    return np.random.default_rng(count).normal(scale=scale, size=(count, 6, 14)).astype(np.float32)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_is_the_log_of_the_mean_probability(count):
+    logits = branches(count)
+    expected = np.log(softmax(logits.astype(np.float64), axis=-1).mean(0))
+    np.testing.assert_allclose(mean_branch_log_probs(jnp.asarray(logits)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_two_branches_equal_the_logaddexp_form():
+    a, b = logits = branches(2).astype(np.float64)
+    expected = np.logaddexp(log_softmax(a, -1), log_softmax(b, -1)) - np.log(2)
+    found = mean_branch_log_probs(jnp.asarray(logits, jnp.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_is_a_distribution():
+    found = mean_branch_log_probs(jnp.asarray(branches(2)))
+    np.testing.assert_allclose(np.exp(found).sum(-1), 1.0, rtol=1e-5)
+
+
+def test_extreme_logits():
+    logits = jnp.array([[[1e4, -1e4, 0.0]], [[-1e4, 1e4, 0.0]]])
+    found = mean_branch_log_probs(logits)
+    np.testing.assert_allclose(found, [[-np.log(2), -np.log(2), -1e4 - np.log(2) + np.log(2)]], rtol=1e-6)
+    slope = jax.grad(lambda x: mean_branch_log_probs(x).sum())(logits)
+    assert np.isfinite(slope).all()
+
+
+def test_bfloat16_is_computed_in_float32():
+    logits = jnp.asarray(branches(2), jnp.bfloat16)
+    found = mean_branch_log_probs(logits)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, mean_branch_log_probs(logits.astype(jnp.float32)))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (0, 4, 3), (1, 2, 4, 3)])
+def test_refuses_other_shapes(shape):
+    with pytest.raises(ValueError, match="branches, batch, classes"):
+        mean_branch_log_probs(jnp.zeros(shape))

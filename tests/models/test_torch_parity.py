@@ -1,0 +1,80 @@
+"""The same weights give the same numbers in PyTorch: every stage, the logits, and one training step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from asae_jax.models import MODELS, create_model
+from tests.reference import torch_models
+from tests.reference.torch_weights import variables_from_torch
+
+CLASSES = 7
+
+
+def _images(batch):
+    images = np.random.default_rng(0).normal(size=(batch, 64, 64, 3)).astype(np.float32)
+    return images, torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_stage_and_the_logits_agree_with_torch(name):
+    images, torch_images = _images(2)
+    oracle = torch_models.make(name, CLASSES).eval()
+    variables = variables_from_torch(name, oracle.state_dict())
+    model = create_model(name, CLASSES)
+    expected_shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    assert jax.tree.map(np.shape, variables) == jax.tree.map(jnp.shape, expected_shapes)
+
+    logits, endpoints = jax.jit(lambda v, x: model.apply(v, x, train=False, return_endpoints=True))(
+        variables, images
+    )
+    with torch.no_grad():
+        expected = {k: v.numpy() for k, v in oracle.double().endpoints(torch_images.double()).items()}
+    np.testing.assert_allclose(logits, expected.pop("logits"), atol=1e-4, rtol=0)
+    assert endpoints.keys() == expected.keys()
+    for stage, features in expected.items():
+        np.testing.assert_allclose(endpoints[stage], features.transpose(0, 2, 3, 1), atol=1e-4, rtol=0)
+
+
+def test_a_training_step_of_resnet18_agrees_with_torch():
+    images, torch_images = _images(8)
+    labels = np.array([0, 1, 2, 3, 4, 5, 6, 0])
+    oracle = torch_models.make("resnet18", CLASSES)
+    variables = variables_from_torch("resnet18", oracle.state_dict())
+    expected_loss = torch.nn.functional.cross_entropy(oracle.train()(torch_images), torch.from_numpy(labels))
+    expected_loss.backward()
+    gradients = {key: parameter.grad for key, parameter in oracle.named_parameters()}
+    expected_gradients = variables_from_torch("resnet18", gradients)["params"]
+    expected_stats = variables_from_torch("resnet18", oracle.state_dict())["batch_stats"]
+
+    loss, gradients, stats = _jax_step(variables, images, labels)
+    np.testing.assert_allclose(loss, expected_loss.item(), rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), stats, expected_stats)
+    assert jax.tree.structure(gradients) == jax.tree.structure(expected_gradients)
+    errors = jax.tree.map(_relative_error, gradients, expected_gradients)
+    # Rounding gives 2e-6. A ReLU input that rounds to the other side of zero may cost a little more; a wrong
+    # factor, such as n/(n-1) in the variance of the last stage (n = 32), would give 1e-2.
+    assert max(jax.tree.leaves(errors)) < 1e-4
+
+
+def _jax_step(variables, images, labels):
+    model = create_model("resnet18", CLASSES)
+
+    def loss(params):
+        logits, updated = model.apply(
+            {"params": params, "batch_stats": variables["batch_stats"]},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        log_probs = jax.nn.log_softmax(logits)
+        return -jnp.mean(log_probs[jnp.arange(len(labels)), labels]), updated["batch_stats"]
+
+    (value, stats), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
+    return value, gradients, stats
+
+
+def _relative_error(actual, expected):
+    return float(np.linalg.norm(actual - expected) / np.linalg.norm(expected))
