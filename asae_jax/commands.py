@@ -49,7 +49,7 @@ def _run(command: str, config: ConfigDict | None, workdir: Path) -> int:
 def _parse(arguments: list[str]) -> tuple[str, ConfigDict | None, Path]:
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file(
-        "config", None, "Path of a configuration file.", flag_values=values, lock_config=True
+        "config", None, "Path of a configuration file.", flag_values=values, lock_config=True, sys_argv=arguments
     )
     workdir = flags.DEFINE_string("workdir", None, "The run folder.", flag_values=values)
     wants_help = flags.DEFINE_boolean("help", False, "Show the usage.", flag_values=values, short_name="h")

@@ -138,9 +138,7 @@ def _lengthen(array: np.ndarray, count: int, value: int) -> np.ndarray:
 
 def _aligned(indices: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if len(indices) != len(labels):
-        raise ValueError(
-            f"{len(indices)} indices, {len(labels)} labels: there must be one label for each index"
-        )
+        raise ValueError(f"{len(indices)} indices but {len(labels)} labels")
     return np.asarray(indices), np.asarray(labels)
 
 

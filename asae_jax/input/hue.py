@@ -31,8 +31,9 @@ def adjust_hue(image: HostImage, *, low: int = 125, high: int = 155, mode: str =
       mode: "paper" or "robust".
 
     Returns:
-      uint8 RGB `[height, width, 3]`. Hues are rounded to the nearest integer, halves up. An image of
-      one hue (or, in `robust`, without a saturated pixel) gets the middle, (low + high) / 2.
+      uint8 RGB `[height, width, 3]`. Hues are rounded to the nearest integer, halves up; the way back to
+      RGB is OpenCV's, which truncates on wide rows and rounds on narrow ones: one level of 255. An
+      image of one hue (or, in `robust`, without a saturated pixel) gets the middle, (low + high) / 2.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(f"adjust_hue takes uint8 [height, width, 3]; got {image.dtype} {image.shape}")

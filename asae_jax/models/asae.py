@@ -238,10 +238,14 @@ def asae_maps(
             first_example=first_example,
         )
     mask = suppression_mask(attention, rows, cols, ratio=ratio, area=area)
-    enhanced = enhancement_map(attention)
-    if enhancement == "sigmoid_mean1":
-        enhanced = enhanced / jnp.mean(enhanced, axis=(1, 2), keepdims=True)
+    enhanced = enhancement_map(attention) if enhancement == "sigmoid" else _mean_one_sigmoid(attention)
     return ASAEMaps(attention, peaks, rows, cols, mask, enhanced)
+
+
+def _mean_one_sigmoid(attention: AttentionMap) -> AttentionMap:
+    """Sigmoid divided by its mean, by logarithms: where the whole map is far below zero 0 / 0 would arise."""
+    cells = attention.shape[1] * attention.shape[2]
+    return cells * jax.nn.softmax(jax.nn.log_sigmoid(attention), axis=(1, 2))
 
 
 class ASAE(nn.Module):

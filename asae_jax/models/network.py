@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from asae_jax.errors import UserError
 from asae_jax.models.asae import ASAE, ASAEMaps
 from asae_jax.models.choices import check_choice
 from asae_jax.models.resnet import ResNet
@@ -55,12 +56,20 @@ class Network(nn.Module):
           and a dict: the features of every stage by its name and, where there is a branching layer, also at
           test, the fields of `asae_jax.models.asae.ASAEMaps`. At test these show the highest peak unless a
           key for "asae" is given.
+
+        Raises:
+          UserError: the images are too small for the backbone.
         """
         endpoints: dict[str, jax.Array] = {}
         x = images
         use_layer = self.branching is not None and (train or return_endpoints or self.test_mode != "skip")
         for name in self.backbone.stage_names:
             x = self.backbone.apply_stage(name, x, train=train)
+            if x.size == 0:
+                height, width = images.shape[1:3]
+                raise UserError(
+                    f"nothing is left of {height} x {width} images after {name}: use larger images"
+                )
             endpoints[name] = x
             if name == self.insert_after and use_layer:
                 x, maps = self._branch(x, train=train)

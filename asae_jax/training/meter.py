@@ -55,7 +55,7 @@ class Meter:
         for offset, metrics in enumerate(self._waiting):
             norm = float(metrics.gradient_norm)
             if not (math.isfinite(float(metrics.sums.loss)) and math.isfinite(norm)):
-                raise UserError(self._not_finite(self._reported + offset))
+                raise UserError(self._not_finite(self._reported + offset + 1))
             total += metrics.sums
         seconds = time.perf_counter() - self._since
         scalars = total.means() | {

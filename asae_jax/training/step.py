@@ -86,7 +86,7 @@ def train_step(
     if ema_decay:
         state = average_weights(state, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
-    return state, StepMetrics(sums, optax.global_norm(gradients))
+    return state, StepMetrics(sums, optax.tree.norm(gradients))
 
 
 def score_step(

@@ -97,7 +97,9 @@ def test_orientation_in_exif_is_ignored(tmp_path, picture):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     plain, turned = tmp_path / "plain.jpg", tmp_path / "turned.jpg"
-    np.testing.assert_array_equal(read_image(save(picture, turned, exif=exif)), read_image(save(picture, plain)))
+    np.testing.assert_array_equal(
+        read_image(save(picture, turned, exif=exif)), read_image(save(picture, plain))
+    )
 
 
 def test_the_first_of_several_frames_counts(tmp_path, picture):
@@ -123,21 +125,21 @@ def test_the_extension_does_not_matter(tmp_path, picture):
         ("TIFF", {"compression": "tiff_lzw"}),
     ],
 )
+@pytest.mark.filterwarnings("ignore:::PIL")  # as outside of tests
 def test_no_truncated_file_passes_for_an_image(tmp_path, kind, options):
     noise = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     whole = encoded(noise, kind, **options)
     path = tmp_path / "x"
     path.write_bytes(whole)
     pixels = read_image(path)
+    refused = set()
     for length in range(1, len(whole), 37):
         path.write_bytes(whole[:length])
         try:
-            assert (read_image(path) == pixels).all(), length
+            np.testing.assert_array_equal(read_image(path), pixels)
         except BadImage as error:
-            assert error.reason.startswith(("truncated", "not a JPEG")), length
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BadImage, match="truncated"):
-        read_image(path)
+            refused.add(error.reason.split(" (")[0])
+    assert refused - {"not a JPEG, PNG, BMP or TIFF image"} == {"truncated or damaged"}
 
 
 def write(path, data):

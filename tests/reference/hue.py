@@ -16,16 +16,26 @@ def exact_hue(image: np.ndarray) -> np.ndarray:
     return np.where(value == least, 0, 30 * sixths % 180)
 
 
-def is_tie(image: np.ndarray) -> np.ndarray:
-    """bool `[H, W]`: the hue lies halfway between two integers, so that rounding is a matter of taste."""
-    return np.abs(exact_hue(image) % 1 - 0.5) < 1e-9
+def exact_saturation(image: np.ndarray) -> np.ndarray:
+    """Saturation in 0..255, not rounded, float64 `[H, W]`."""
+    value, least = image.max(-1).astype(np.float64), image.min(-1).astype(np.float64)
+    return 255 * (value - least) / np.where(value == 0, 1, value)
+
+
+def is_near_tie(image: np.ndarray) -> np.ndarray:
+    """bool `[H, W]`: hue or saturation lies so near to halfway that OpenCV may round it the other way.
+
+    Its fixed-point quotients have 12 bits: off by at most 6 * 255 / 2 / 4096 for hue (0.187), 255 / 2 /
+    4096 for saturation (0.031).
+    """
+    hue, saturation = exact_hue(image), exact_saturation(image)
+    return (np.abs(hue % 1 - 0.5) < 0.188) | (np.abs(saturation % 1 - 0.5) < 0.032)
 
 
 def to_hsv(image: np.ndarray) -> np.ndarray:
     """Hue 0..179, saturation and value 0..255, whole numbers as float64 `[H, W, 3]`."""
-    value, least = image.max(-1).astype(np.float64), image.min(-1).astype(np.float64)
-    saturation = 255 * (value - least) / np.where(value == 0, 1, value)
-    return np.stack([_round(exact_hue(image)) % 180, _round(saturation), value], axis=-1)
+    value = image.max(-1).astype(np.float64)
+    return np.stack([_round(exact_hue(image)) % 180, _round(exact_saturation(image)), value], axis=-1)
 
 
 def to_rgb(hsv: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def draw_cell(rng: np.random.Generator, class_name: str) -> Cell:
     )
 
 
-def typical_at(lineage: str, maturity: float) -> Morphology:
+def _typical_at(lineage: str, maturity: float) -> Morphology:
     """The typical cell of a lineage at a maturity: a straight line between its neighbours."""
     chain = LINEAGES[lineage]
     place_ = float(np.clip(maturity, 0, len(chain) - 1))
@@ -88,7 +88,7 @@ def typical_at(lineage: str, maturity: float) -> Morphology:
 
 
 def _draw_morphology(rng: np.random.Generator, class_name: str, lineage: str, maturity: float) -> Morphology:
-    typical = typical_at(lineage, maturity)
+    typical = _typical_at(lineage, maturity)
     if class_name == "OTHG":
         typical = _with_other_granules(rng, typical)
     noise = np.exp(_SPREAD * rng.standard_normal(len(_FIELDS)).clip(-2.5, 2.5))
@@ -137,7 +137,7 @@ def _draw_nucleoli(rng: np.random.Generator, morphology: Morphology, nucleus: Ch
 
 def _draw_vacuoles(rng: np.random.Generator, morphology: Morphology, radius: float) -> Spots:
     count = min(rng.poisson(morphology.vacuoles), 10)
-    distance, turn = radius * np.sqrt(rng.uniform(0.1, 0.8, count)), rng.uniform(0, 2 * np.pi, count)
+    distance, turn = radius * np.sqrt(rng.uniform(0.3, 0.85, count)), rng.uniform(0, 2 * np.pi, count)
     size = rng.uniform(0.35, 1.1, count)
     return Spots(np.column_stack([distance * np.cos(turn), distance * np.sin(turn), size]))
 

@@ -42,9 +42,9 @@ CLASS_COUNTS = {
 shares are those of a marrow differential; monocytes are so few that an unbalanced batch of 84 often
 holds none or one, which is what the paper saw (section 4.3)."""
 
-MATURITY_SPREAD = 0.3
+MATURITY_SPREAD = 0.35
 """Standard deviation of a cell's maturity around its class's place in the lineage (neighbours are 1
-apart). Knowing lineage and maturity exactly, the best classifier is right for about nine cells in ten."""
+apart). Even one who knows lineage and maturity exactly is right for about nine cells in ten."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ TYPICAL = {
         15.5, 0.72, 0.3, chromatin=0.8, clumping=0.12, clump_size=0.5, contrast=0.22, nucleoli=3.2,
         basophilia=0.45, eosin=0.06, rim=0.25, cell_irregularity=0.35, nucleus_irregularity=0.3,
     ),
-    # The largest of the line; eccentric nucleus, nucleoli still seen, coarse purple granules, a pale Golgi zone.
+    # The largest of the line; eccentric nucleus, nucleoli still seen, coarse purple granules, pale hof.
     "PROM": Morphology(
         18.5, 0.54, 0.6, chromatin=0.85, clumping=0.25, clump_size=0.6, contrast=0.28, nucleoli=1.4,
         basophilia=0.42, eosin=0.12, rim=0.25, halo=0.5, azurophil=0.9, cell_irregularity=0.35,
@@ -123,23 +123,24 @@ TYPICAL = {
     ),
     # Round or oval eccentric nucleus without nucleoli; lilac granules fill a pinkish cytoplasm.
     "MYEL": Morphology(
-        15.5, 0.45, 0.65, thickness=0.92, bend=1.0, chromatin=0.95, clumping=0.55, clump_size=0.8, contrast=0.35,
-        basophilia=0.22, eosin=0.25, rim=0.1, halo=0.35, azurophil=0.2, neutrophil=0.5,
+        15.5, 0.45, 0.65, thickness=0.92, bend=1.0, chromatin=0.95, clumping=0.55, clump_size=0.8,
+        contrast=0.35, basophilia=0.2, eosin=0.25, rim=0.1, halo=0.35, azurophil=0.2, neutrophil=0.5,
     ),
     # Kidney-shaped nucleus.
     "METM": Morphology(
-        14.5, 0.38, 0.45, thickness=0.64, bend=2.6, chromatin=1.05, clumping=0.75, clump_size=0.9, contrast=0.38,
-        basophilia=0.1, eosin=0.28, rim=0.05, halo=0.2, azurophil=0.06, neutrophil=0.6,
+        14.5, 0.41, 0.45, thickness=0.64, bend=2.6, chromatin=1.05, clumping=0.75, clump_size=0.9,
+        contrast=0.38, basophilia=0.1, eosin=0.28, rim=0.05, halo=0.2, azurophil=0.06, neutrophil=0.6,
     ),
     # Band or horseshoe of even width.
     "STAG": Morphology(
-        13.5, 0.30, 0.2, thickness=0.45, bend=3.3, pinch=0.12, chromatin=1.15, clumping=0.85, clump_size=0.9,
+        13.5, 0.34, 0.2, thickness=0.45, bend=3.3, pinch=0.12, chromatin=1.15, clumping=0.85, clump_size=0.9,
         contrast=0.38, basophilia=0.06, eosin=0.28, rim=0.05, neutrophil=0.6,
     ),
     # Two to five lobes joined by thin filaments.
     "SEGG": Morphology(
-        13.2, 0.26, 0.1, thickness=0.45, bend=3.8, pinch=0.97, lobes=3.4, nucleus_irregularity=0.35,
-        chromatin=1.2, clumping=0.9, clump_size=0.9, contrast=0.36, basophilia=0.04, eosin=0.28, rim=0.05, neutrophil=0.6,
+        13.2, 0.30, 0.1, thickness=0.45, bend=3.8, pinch=0.97, lobes=3.4, nucleus_irregularity=0.35,
+        chromatin=1.2, clumping=0.9, clump_size=0.9, contrast=0.36, basophilia=0.04,
+        eosin=0.28, rim=0.05, neutrophil=0.6,
     ),
     # Large folded nucleus, lacy chromatin, grey-blue cytoplasm like ground glass with vacuoles.
     "MONO": Morphology(

@@ -12,6 +12,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.input.synthetic.classes import CLASS_COUNTS, CLASS_NAMES, PLACE
 from asae_jax.input.synthetic.scene import Scene, draw_scene, masks, photograph
+from asae_jax.input.synthetic.shapes import SEGMENTED
 from asae_jax.input.synthetic.stain import Slide, draw_slide
 from asae_jax.input.table import Table
 from asae_jax.types import HostImage
@@ -20,9 +21,9 @@ FULL_SIZE = sum(CLASS_COUNTS.values())
 """Number of examples of the full set: 15,252."""
 
 NUM_SLIDES = 48
-_VERSION = 1  # raise it when the pictures change, so that no cache serves the old ones
+_VERSION = 2  # raise it when the pictures change, so that no cache serves the old ones
 _FIRST_ROUNDS = 5  # the first 5 x 14 examples are 5 of every class: none is missing from a small set
-_SCENES, _SLIDES = 0, 1  # streams of randomness
+_SCENES, _SLIDES, _SHUFFLE = range(3)  # streams of randomness
 _SMALLEST, _LARGEST = 8, 2048
 
 
@@ -81,14 +82,14 @@ def describe(seed: int, index: int) -> Description:
         maturity=cell.maturity,
         diameter=2 * cell.radius,
         nuclear_fraction=cell.morphology.nuclear_fraction,
-        lobes=(len(cell.nucleus.segments) + 1) // 2 if cell.morphology.pinch > 0.5 else 1,
+        lobes=(len(cell.nucleus.segments) + 1) // 2 if cell.morphology.pinch > SEGMENTED else 1,
         nucleoli=len(cell.nucleoli.places),
         view=scene.view,
     )
 
 
 def cell_masks(seed: int, index: int, *, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
-    """Where the cell and its nucleus are in `render(seed, index, size=size)`: two bool arrays `[size, size]`."""
+    """Where the cell and its nucleus are in the picture of that size: two bool arrays `[size, size]`."""
     return masks(_scene(seed, index), size)
 
 
@@ -99,8 +100,7 @@ def label_of(index: int) -> int:
 
 def slide_of(seed: int, index: int) -> int:
     """Slide number 0..NUM_SLIDES-1 of an index, independent of its class."""
-    # A golden-ratio walk visits the slides evenly and needs no generator; the class cycle has another period.
-    return int((index * 0.6180339887498949 + seed * 0.7548776662466927) % 1.0 * NUM_SLIDES)
+    return int(_slide_cycle(seed)[index % FULL_SIZE])
 
 
 def slide_name(slide: int) -> str:
@@ -111,7 +111,7 @@ def slide_name(slide: int) -> str:
 def _check(num_examples: int, seed: int, size: int) -> None:
     if num_examples < len(CLASS_NAMES):
         raise UserError(
-            f"The synthetic set needs at least {len(CLASS_NAMES)} examples, one per class; got {num_examples}."
+            f"The synthetic set needs {len(CLASS_NAMES)} examples or more, one per class; got {num_examples}."
         )
     if not 0 <= seed < 2**63:
         raise UserError(f"The synthetic set's seed must lie in 0..2**63-1; got {seed}.")
@@ -131,9 +131,15 @@ def _label_cycle() -> np.ndarray:
     return label[np.lexsort((label, time))].astype(np.int32)
 
 
+@lru_cache(maxsize=8)
+def _slide_cycle(seed: int) -> np.ndarray:
+    """Slides `[FULL_SIZE]`, drawn evenly."""
+    return _rng(seed, _SHUFFLE, 0).integers(0, NUM_SLIDES, FULL_SIZE)
+
+
 def _rng(seed: int, stream: int, number: int) -> np.random.Generator:
     """A generator of its own for each (seed, stream, number)."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, 2 * number + stream], dtype=np.uint64)))
+    return np.random.Generator(np.random.Philox(key=np.array([seed, 4 * number + stream], dtype=np.uint64)))
 
 
 @lru_cache(maxsize=4 * NUM_SLIDES)

@@ -41,8 +41,9 @@ class Canvas:
 class Shape:
     """A cell's outlines on a window: distances in micrometres, and shares of each pixel covered."""
 
-    x: np.ndarray
-    y: np.ndarray
+    x: np.ndarray  # [1, width], micrometres from the cell's middle
+    y: np.ndarray  # [height, 1]
+    pixel: float  # micrometres
     outline: np.ndarray
     nucleus_outline: np.ndarray
     cell: np.ndarray
@@ -60,7 +61,7 @@ def cell_shape(cell: Cell, window: Window) -> Shape:
     loose = np.float32(0.7 * cell.morphology.nucleus_irregularity)
     nucleus = chain_distance(x - loose * bend_too, y + loose * bend, cell.nucleus)
     nucleus = np.maximum(nucleus, outline + np.float32(0.15))
-    return Shape(x, y, outline, nucleus, coverage(outline, edge), coverage(nucleus, edge))
+    return Shape(x, y, window.pixel, outline, nucleus, coverage(outline, edge), coverage(nucleus, edge))
 
 
 def paint_cell(canvas: Canvas, cell: Cell, x: float, y: float) -> None:
@@ -88,7 +89,7 @@ def _cytoplasm(cell: Cell, window: Window, shape: Shape) -> list[np.ndarray]:
     body = mottle * (1 - _pale(cell, shape))
     blue = body * (1 + np.float32(m.rim) * np.exp(np.minimum(shape.outline, 0) * np.float32(1.1)))
     for vx, vy, radius in cell.vacuoles.places:
-        hole = 1 - np.float32(0.85) * _spot(shape, vx, vy, radius, window)
+        hole = 1 - np.float32(0.85) * _spot(shape, vx, vy, radius, 0.35)
         blue, body = blue * hole, body * hole
     return [
         np.float32(0.1 * m.basophilia) * blue,
@@ -107,9 +108,10 @@ def _pale(cell: Cell, shape: Shape) -> np.ndarray:
     return np.float32(min(0.9, cell.morphology.halo)) * zone + np.float32(0.12) * line
 
 
-def _spot(shape: Shape, x: float, y: float, radius: float, window: Window) -> np.ndarray:
+def _spot(shape: Shape, x: float, y: float, radius: float, softness: float) -> np.ndarray:
+    """Share of each pixel in a round spot whose edge fades over `softness` micrometres."""
     distance = ellipse_distance(shape.x - np.float32(x), shape.y - np.float32(y), radius, 1.0, 0.0)
-    return coverage(distance, max(0.35, window.pixel))
+    return coverage(distance, max(softness, shape.pixel))
 
 
 def _nucleus(cell: Cell, window: Window, shape: Shape) -> list[np.ndarray]:
@@ -119,7 +121,7 @@ def _nucleus(cell: Cell, window: Window, shape: Shape) -> list[np.ndarray]:
     amount += membrane
     azure = np.full_like(amount, 0.12)
     for nx, ny, radius in cell.nucleoli.places:
-        spot = _spot(shape, nx, ny, radius, window)
+        spot = _spot(shape, nx, ny, radius, 0.8)
         amount *= 1 - np.float32(0.42) * spot
         azure += np.float32(0.32) * spot
     amount *= np.float32(m.chromatin)
@@ -142,8 +144,9 @@ def _clock_face(cell: Cell, shape: Shape) -> np.ndarray:
     """Clumps in a ring under the membrane, like the numbers of a clock."""
     (nx, ny), radius = cell.nucleus.middle, cell.nucleus.half_width
     around = np.arctan2(shape.y - np.float32(ny), shape.x - np.float32(nx))
-    ring = np.exp(-((shape.nucleus_outline + np.float32(0.27 * radius)) ** 2) * np.float32(6 / radius**2))
-    return np.float32(0.5) * ring * np.cos(8 * around + np.float32(cell.angle))
+    ring = np.exp(-((shape.nucleus_outline + np.float32(0.24 * radius)) ** 2) * np.float32(14 / radius**2))
+    uneven = np.sin(2 * around + np.float32(cell.angle))
+    return np.float32(0.5) * ring * np.cos(8 * around + np.float32(1.1) * uneven)
 
 
 def _granules(cell: Cell, window: Window, shape: Shape, layers: list[np.ndarray]) -> None:
@@ -169,7 +172,7 @@ def _granules(cell: Cell, window: Window, shape: Shape, layers: list[np.ndarray]
 def paint_red_cell(
     canvas: Canvas, x: float, y: float, radius: float, stretch: float, angle: float, pallor: float
 ) -> None:
-    """Adds a red cell: a rim, and paler in the middle by `pallor` 0..1. Overlapping ones add up."""
+    """Adds a red cell: a rim, and paler in the middle by `pallor` 0..1."""
     found = canvas.window(x, y, radius * stretch + 0.5)
     if found is None:
         return
@@ -178,7 +181,10 @@ def paint_red_cell(
     middle = (distance + np.float32(radius)) * np.float32(1 / (0.62 * radius))
     middle *= middle
     thickness = 1 - np.float32(pallor) * np.exp(-middle * middle)
-    canvas.red_cells[where] += coverage(distance, max(0.35, window.pixel)) * thickness
+    layer = coverage(distance, max(0.35, window.pixel)) * thickness
+    below = canvas.red_cells[where]
+    # Where two overlap they give way to each other: the second adds less than its own absorbance.
+    canvas.red_cells[where] = np.maximum(below, layer) + np.float32(0.35) * np.minimum(below, layer)
 
 
 def paint_platelets(canvas: Canvas, platelets: Spots) -> None:

@@ -1,13 +1,16 @@
 """Outlines as implicit functions: negative inside, positive outside, about the distance in micrometres.
 
 Every nucleus, from a disc over kidney and band to lobes on filaments, is one family: a chain of thick
-segments along a bent line, of which the pinch takes the width of every second one away. So maturity can run through the
-shapes without a jump.
+segments along a bent line, of which the pinch takes the width of every second one away. So maturity can
+run through the shapes without a jump.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+
+SEGMENTED = 0.3
+"""The pinch above which a nucleus has lobes."""
 
 _PARTS_OF_BAND = 5
 _FILAMENT = 0.16  # half width of a filament between lobes, micrometres
@@ -59,12 +62,12 @@ def bent_chain(
       radius: radius of the disc of equal area, micrometres.
       thickness: half width of the band over `radius`, 0.4..1; near 1 is a disc.
       bend: total turn from end to end, radians.
-      pinch: 0..1, how much of the width between lobes is taken away. Below 0.3 the band is even.
+      pinch: 0..1, how much of the width between lobes is taken away; up to SEGMENTED nothing is.
       lobes: number of lobes when pinched.
     """
     if thickness > 0.98:
         return Chain(np.array([[0.0, 0.0, 0.0, 0.0, radius]]))
-    pinched = pinch > 0.3
+    pinched = pinch > SEGMENTED
     count = 2 * lobes - 1 if pinched else _PARTS_OF_BAND
     isthmus = (np.arange(count) % 2 == 1) & pinched
     half_width = thickness * radius
@@ -84,21 +87,20 @@ def bent_chain(
 
 def _bent_line(rng: np.random.Generator, lengths: np.ndarray, bend: float, unsteady: float) -> np.ndarray:
     """Points `[lengths + 1, 2]` along a line that turns by `bend` in all, now and then the other way."""
-    turns = bend / len(lengths) * (1 + 0.5 * unsteady * rng.standard_normal(len(lengths)))
-    turns *= np.where(rng.random(len(lengths)) < 0.2 * unsteady, -1, 1)
+    turns = bend / len(lengths) * (1 + 0.4 * unsteady * rng.standard_normal(len(lengths)))
+    turns *= np.where(rng.random(len(lengths)) < 0.1 * unsteady, -1, 1)
     headings = np.cumsum(turns) + rng.uniform(0, 2 * np.pi)
     moves = lengths[:, None] * np.column_stack([np.cos(headings), np.sin(headings)])
     return np.vstack([np.zeros((1, 2)), np.cumsum(moves, axis=0)])
 
 
 def chain_distance(x: np.ndarray, y: np.ndarray, chain: Chain) -> np.ndarray:
-    """Distance to the chain's outline at the points `x`, `y` (`[height, width]`), smoothly joined."""
+    """Distance to the chain's outline at the points `x`, `y`, which broadcast to `[height, width]`."""
     x0, y0, x1, y1, half_width = chain.segments.astype(np.float32).T[:, :, None, None]
     dx, dy = x1 - x0, y1 - y0
     px, py = x - x0, y - y0
     along = _unit((px * dx + py * dy) / np.maximum(dx * dx + dy * dy, np.float32(1e-6)))
-    px -= along * dx
-    py -= along * dy
+    px, py = px - along * dx, py - along * dy
     distances = np.sqrt(px * px + py * py) - half_width
     if len(distances) == 1:
         return distances[0]

@@ -51,7 +51,7 @@ def draw_slide(rng: np.random.Generator) -> Slide:
     return Slide(
         absorbance=np.maximum(absorbance, 0.02).astype(np.float32),
         light=_draw_light(rng),
-        red_cell=np.array([0.0, rng.uniform(0.08, 0.22), rng.uniform(0.05, 0.2), rng.uniform(0.12, 0.32)]),
+        red_cell=np.array([0.0, rng.uniform(0.07, 0.18), rng.uniform(0.03, 0.14), rng.uniform(0.14, 0.32)]),
         pallor=rng.uniform(0.1, 0.95),
         haze=rng.uniform(0.0, 0.05),
         crowding=rng.uniform(0.3, 1.4),
@@ -112,7 +112,7 @@ def develop(dyes: list[np.ndarray], slide: Slide, exposure: Exposure, *, pixel: 
     uneven = np.float32(exposure.tilt_x) * ramp[None, :] + np.float32(exposure.tilt_y) * ramp[:, None]
     channels = []
     for light, absorbances in zip(np.log(slide.light), -exposure.gain * slide.absorbance.T, strict=True):
-        absorbed = uneven + np.float32(light)
+        absorbed: np.ndarray = uneven + np.float32(light)
         for amount, absorbance in zip(dyes, absorbances, strict=True):
             absorbed = cv2.scaleAdd(amount, float(absorbance), absorbed)
         channels.append(cv2.exp(absorbed))

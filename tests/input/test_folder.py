@@ -1,0 +1,102 @@
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax.errors import UserError
+from asae_jax.input.decode import BadImage
+from asae_jax.input.folder import folder_table
+
+
+def put_image(path, level=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((10, 12, 3), level, np.uint8)).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    put_image(tmp_path / "MYB" / "2.png", 2)
+    put_image(tmp_path / "MYB" / "1.png", 1)
+    put_image(tmp_path / "BLA" / "0001-1000" / "deep" / "9.PNG", 9)
+    put_image(tmp_path / "BLA" / "10.tiff", 10)
+    return tmp_path
+
+
+def test_classes_are_first_level_folders_and_everything_is_sorted(root):
+    table = folder_table(root)
+    assert table.class_names == ("BLA", "MYB")
+    assert table.names.tolist() == ["BLA/0001-1000/deep/9.PNG", "BLA/10.tiff", "MYB/1.png", "MYB/2.png"]
+    assert table.labels.tolist() == [0, 0, 1, 1]
+    assert table.labels.dtype == np.int32
+    assert [int(table.read(row)[0, 0, 0]) for row in range(4)] == [9, 10, 1, 2]
+    assert table.skipped == ()
+
+
+def test_what_is_no_image_is_listed_and_what_is_hidden_is_not(root):
+    for name in ("MYB/notes.txt", "Thumbs.db", ".hidden", "MYB/._1.png"):
+        (root / name).write_bytes(b"x")
+    put_image(root / "loose.png")
+    put_image(root / ".cache" / "1.png")
+    table = folder_table(root)
+    assert len(table) == 4
+    assert table.skipped == (
+        ("MYB/notes.txt", "no image by its extension"),
+        ("Thumbs.db", "no image by its extension"),
+        ("loose.png", "not in a class folder"),
+    )
+
+
+def test_unreadable_images_are_in_the_table_and_raise_when_read(root):
+    (root / "MYB" / "3.jpg").write_bytes(b"text")
+    os.symlink(root / "nowhere.png", root / "MYB" / "4.png")
+    table = folder_table(root)
+    assert table.names.tolist()[-2:] == ["MYB/3.jpg", "MYB/4.png"]
+    for row in (-2, -1):
+        with pytest.raises(BadImage, match=str(root / "MYB")):
+            table.read(len(table) + row)
+
+
+def test_linked_folders_are_followed_once(root, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    put_image(elsewhere / "7.png")
+    os.symlink(elsewhere, root / "LYT")
+    os.symlink(root, root / "MYB" / "loop")
+    table = folder_table(root)
+    assert table.class_names == ("BLA", "LYT", "MYB")
+    assert [name for name in table.names if name.startswith("LYT")] == ["LYT/7.png"]
+    assert len(table) == 5
+
+
+def test_fingerprint_follows_the_files(root):
+    before = folder_table(root).fingerprint()
+    assert folder_table(root).fingerprint() == before
+    os.utime(root / "MYB" / "1.png", ns=(1, 1))
+    touched = folder_table(root)
+    assert touched.fingerprint() != before
+    put_image(root / "MYB" / "3.png")
+    assert folder_table(root).fingerprint() != touched.fingerprint()
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(UserError, match=r"does not exist.*--config\.data\.path"):
+        folder_table(tmp_path / "missing")
+
+
+def test_a_file_is_not_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="does not exist"):
+        folder_table(tmp_path / "file")
+
+
+def test_folder_without_class_folders(tmp_path):
+    put_image(tmp_path / "1.png")
+    with pytest.raises(UserError, match="holds no class folders"):
+        folder_table(tmp_path)
+
+
+def test_class_folder_without_images(root):
+    (root / "EMPTY" / "below").mkdir(parents=True)
+    (root / "EMPTY" / "below" / "a.txt").write_text("")
+    with pytest.raises(UserError, match="EMPTY holds no images"):
+        folder_table(root)

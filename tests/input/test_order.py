@@ -1,0 +1,124 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asae_jax.errors import UserError
+from asae_jax.input.order import BalancedOrder, ShuffledOrder
+from asae_jax.input.shuffle import permutation
+
+label_lists = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array)
+seeds = st.integers(-(2**63), 2**63 - 1)
+
+
+def take(order, first, last):
+    return [order.batch(step) for step in range(first, last)]
+
+
+@given(st.integers(0, 200), seeds)
+def test_permutation_holds_each_number_once(length, seed):
+    result = permutation(length, seed, "order", 1, 2)
+    assert result.dtype == np.int64
+    np.testing.assert_array_equal(np.sort(result), np.arange(length))
+
+
+def test_permutation_is_fixed_for_ever():
+    assert permutation(8, 7, "order", 3, 1).tolist() == [3, 0, 5, 7, 2, 4, 6, 1]
+
+
+def test_permutation_depends_on_every_argument():
+    arguments = [(50, 1, "order", 0, 0), (50, 2, "order", 0, 0), (50, 1, "split", 0, 0)]
+    arguments += [(50, 1, "order", 1, 0), (50, 1, "order", 0, 1), (50, -1, "order", 0, 0)]
+    assert len({tuple(permutation(*each)) for each in arguments}) == len(arguments)
+
+
+def test_permutations_are_uniform():
+    """All 24 orders of 4 are as frequent as chance has it: chi-square, 23 degrees of freedom."""
+    counts: dict[tuple, int] = {}
+    for number in range(4800):
+        key = tuple(permutation(4, 0, "order", 0, number))
+        counts[key] = counts.get(key, 0) + 1
+    statistic = sum((count - 200) ** 2 / 200 for count in counts.values())
+    assert len(counts) == 24
+    assert statistic < 49.7  # exceeded once in 1,000 seeds; this seed is fixed
+
+
+@given(label_lists, st.integers(1, 4), seeds)
+def test_each_balanced_batch_holds_its_classes_in_turn(labels, per_class, seed):
+    classes = np.unique(labels)
+    order = BalancedOrder(labels, per_class * len(classes), seed)
+    for positions in take(order, 0, 5):
+        assert positions.dtype == np.int64
+        np.testing.assert_array_equal(labels[positions], np.tile(classes, per_class))
+
+
+@given(label_lists, st.integers(1, 4), seeds)
+def test_each_class_is_a_sequence_of_whole_permutations(labels, per_class, seed):
+    classes = np.unique(labels)
+    order = BalancedOrder(labels, per_class * len(classes), seed)
+    drawn = np.concatenate(take(order, 0, 30))
+    for label in classes:
+        members = np.flatnonzero(labels == label)
+        sequence = drawn[labels[drawn] == label]
+        passes = len(sequence) // len(members)
+        for one_pass in sequence[: passes * len(members)].reshape(passes, -1):
+            np.testing.assert_array_equal(np.sort(one_pass), members)
+
+
+def test_every_contiguous_part_holds_as_many_of_each_class():
+    labels = np.repeat(np.arange(14), 9)
+    positions = BalancedOrder(labels, 84, 0).batch(5)
+    for part in positions.reshape(6, 14):
+        assert labels[part].tolist() == list(range(14))
+
+
+@given(st.integers(1, 50), st.integers(1, 70), seeds)
+def test_shuffled_batches_run_through_whole_permutations(count, batch_size, seed):
+    order = ShuffledOrder(np.zeros(count, int), batch_size, seed)
+    batches = take(order, 0, 12)
+    assert {len(positions) for positions in batches} == {batch_size}
+    drawn = np.concatenate(batches)
+    passes = len(drawn) // count
+    for one_pass in drawn[: passes * count].reshape(passes, count):
+        np.testing.assert_array_equal(np.sort(one_pass), np.arange(count))
+
+
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+def test_any_step_is_the_same_whatever_was_asked_before(kind):
+    labels = np.array([0] * 7 + [1] * 23 + [2])
+    forward = take(kind(labels, 6, 3), 0, 40)
+    order = kind(labels, 6, 3)
+    for step in (39, 3, 17, 17, 0):
+        np.testing.assert_array_equal(order.batch(step), forward[step])
+
+
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+def test_passes_and_seeds_differ(kind):
+    labels = np.repeat([0, 1], 20)
+    order = kind(labels, 40, 0)
+    assert order.batch(0).tolist() != order.batch(1).tolist()
+    assert order.batch(0).tolist() != kind(labels, 40, 1).batch(0).tolist()
+
+
+@settings(max_examples=20)
+@given(label_lists)
+def test_an_epoch_has_as_many_steps_as_hold_every_image(labels):
+    size = 2 * len(np.unique(labels))
+    assert BalancedOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
+    assert ShuffledOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
+
+
+@pytest.mark.parametrize(("batch_size", "nearest"), [(64, "56 or 70"), (13, "choose 14 "), (85, "84 or 98")])
+def test_a_batch_that_classes_do_not_divide_names_those_that_fit(batch_size, nearest):
+    with pytest.raises(UserError, match=f"14 classes.*{nearest}"):
+        BalancedOrder(np.repeat(np.arange(14), 3), batch_size, 0)
+
+
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+def test_nothing_to_train_on_is_an_error(kind):
+    with pytest.raises(UserError, match="no images"):
+        kind(np.array([], int), 4, 0)
+    with pytest.raises(UserError, match="batch size is 0"):
+        kind(np.array([1]), 0, 0)

@@ -1,0 +1,87 @@
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.input.hue import adjust_hue
+from asae_jax.input.prepare import Preparation
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (64, 64), (250, 250), (8, 300), (301, 17), (63, 65)])
+@pytest.mark.parametrize("hue", ["paper", "robust", "none"])
+def test_any_size_becomes_the_stored_size(shape, hue):
+    result = Preparation(64, hue=hue)(noise(*shape))
+    assert result.shape == (64, 64, 3)
+    assert result.dtype == np.uint8
+    assert result.flags.c_contiguous
+
+
+def test_right_size_without_hue_is_unchanged():
+    image = noise(32, 32)
+    np.testing.assert_array_equal(Preparation(32, hue="none")(image), image)
+
+
+def test_halving_averages_two_by_two():
+    image = noise(64, 64)
+    expected = image.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(Preparation(32, hue="none")(image) - expected).max() <= 0.5
+
+
+@pytest.mark.parametrize("side", [70, 100, 129, 250, 363])
+def test_shrinking_is_near_to_the_mean_over_areas(side):
+    image = cv2.GaussianBlur(noise(side, side), (0, 0), 3)
+    expected = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(Preparation(64, hue="none")(image) - expected).max() <= 4
+    # Noise finer than a pixel of the result is averaged away, not sampled.
+    result, area = Preparation(16, hue="none")(noise(side, side)), (side // 16) ** 2
+    assert result.std() < 1.3 * 74 / np.sqrt(area)
+
+
+def test_the_centre_of_the_longer_side_is_kept():
+    image = np.zeros((16, 40, 3), np.uint8)
+    image[:, 12:28] = noise(16, 16)
+    np.testing.assert_array_equal(Preparation(16, hue="none")(image), image[:, 12:28])
+    upright = image.transpose(1, 0, 2)
+    np.testing.assert_array_equal(Preparation(16, hue="none")(upright), upright[12:28])
+
+
+def test_enlarging_keeps_constants_and_the_mean():
+    image = np.full((16, 16, 3), 77, np.uint8)
+    assert set(Preparation(48, hue="none")(image).ravel()) == {77}
+
+
+def test_hue_is_adjusted_after_resizing():
+    image = cv2.GaussianBlur(noise(96, 96), (0, 0), 4)
+    resized = Preparation(48, hue="none")(image)
+    for mode in ("paper", "robust"):
+        result = Preparation(48, hue=mode, hue_low=100, hue_high=110)(image)
+        np.testing.assert_array_equal(result, adjust_hue(resized, low=100, high=110, mode=mode))
+
+
+def test_every_field_changes_the_fingerprint():
+    base = Preparation(64)
+    others = {"stored_size": 65, "hue": "none", "hue_low": 124, "hue_high": 156}
+    assert set(others) == {field.name for field in dataclasses.fields(Preparation)}
+    changed = {dataclasses.replace(base, **{name: value}).fingerprint() for name, value in others.items()}
+    assert len(changed | {base.fingerprint()}) == len(others) + 1
+    assert Preparation(64).fingerprint() == base.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stored_size": 0}, "stored size is 0"),
+        ({"stored_size": 64, "hue": "papre"}, "unknown hue mode 'papre'.*paper, robust, none"),
+        ({"stored_size": 64, "hue_low": 156}, r"156\.\.155"),
+        ({"stored_size": 64, "hue_high": 180}, r"125\.\.180"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        Preparation(**options)

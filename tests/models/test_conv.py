@@ -1,0 +1,49 @@
+"""Convolution against torch; the matrix product for 1 x 1; initial values."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+from asae_jax.models.conv import Conv
+from asae_jax.models.head import Head
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "padding", "use_bias"),
+    [
+        (1, 1, 0, False),
+        (1, 2, 0, True),
+        (1, 2, 1, False),
+        (3, 1, 1, True),
+        (3, 2, 1, False),
+        (7, 2, 3, False),
+    ],
+)
+def test_convolution_equals_torch(size, strides, padding, use_bias):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 9, 12, 3)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 3, 5)).astype(np.float32)
+    bias = rng.normal(size=5).astype(np.float32)
+    expected = torch.nn.functional.conv2d(
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()),
+        torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
+        torch.from_numpy(bias) if use_bias else None,
+        strides,
+        padding,
+    )
+    params = {"kernel": kernel, "bias": bias} if use_bias else {"kernel": kernel}
+    conv = Conv(5, size, strides=strides, padding=padding, use_bias=use_bias)
+    out = conv.apply({"params": params}, x)
+    np.testing.assert_allclose(out, expected.numpy().transpose(0, 2, 3, 1), atol=1e-4)
+    branched = conv.apply({"params": params}, np.stack([x, -x, x]))
+    np.testing.assert_allclose(branched[2], out, atol=1e-5)
+
+
+def test_initial_values_have_torchvisions_spread():
+    x = np.zeros((1, 4, 4, 32), np.float32)
+    kernel = Conv(64, 3).init(jax.random.key(0), x)["params"]["kernel"]
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (9 * 64)), rtol=0.02)
+    head = Head(500).init(jax.random.key(0), x)["params"]
+    np.testing.assert_allclose(abs(head["kernel"]).max(), 1 / np.sqrt(32), rtol=0.01)
+    assert not head["bias"].any()

@@ -1,0 +1,80 @@
+"""What `create_model` makes: exact sizes, map sizes per stem, and refusals."""
+
+from functools import partial
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.models import MODELS, create_model
+
+
+def _vgg16_parameters(*, norm):
+    """3 x 3 convolutions with biases, two numbers per channel and norm, 512 -> 1000 with biases."""
+    widths = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    convs = sum(9 * a * b + b for a, b in pairwise(widths))
+    return convs + norm * 2 * sum(widths[1:]) + 512 * 1000 + 1000
+
+
+# With 1000 classes. ResNet: torchvision's published numbers.
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "vgg16": _vgg16_parameters(norm=False),
+    "vgg16_bn": _vgg16_parameters(norm=True),
+}
+
+
+def test_no_model_is_missing_from_the_parameter_table():
+    assert PARAMETERS.keys() == MODELS.keys()
+
+
+def _shapes(model, size):
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images), images
+
+
+@pytest.mark.parametrize("branching", [None, "asae"])
+@pytest.mark.parametrize("name", MODELS)
+def test_parameter_counts_are_exact_with_and_without_the_layer(name, branching):
+    params = _shapes(create_model(name, 1000, branching=branching), 64)[0]["params"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "vgg16_bn"])
+@pytest.mark.parametrize(("stem", "side"), [("imagenet", 4), ("no_pool", 8), ("small", 16)])
+def test_stems_decide_the_map_after_layer3(name, stem, side):
+    model = create_model(name, 5, stem=stem, width=8)
+    variables, images = _shapes(model, 64)
+    apply = partial(model.apply, train=False, return_endpoints=True)
+    logits, endpoints = jax.eval_shape(apply, variables, images)
+    assert endpoints["layer3"].shape[1:3] == (side, side)
+    assert logits.shape == (1, 5)
+
+
+def test_unknown_names_are_refused_with_the_list():
+    with pytest.raises(UserError, match="resnet18, resnet34, resnet50"):
+        create_model("resnet19", 5)
+    with pytest.raises(UserError, match="asae"):
+        create_model("resnet18", 5, branching="adl")
+    with pytest.raises(UserError, match="layer0, layer1, layer2, layer3, layer4"):
+        create_model("resnet18", 5, insert_after="layer5")
+    with pytest.raises(UserError, match="skip, enhance, mean"):
+        create_model("resnet18", 5, test_mode="both")
+    for name in ("resnet18", "vgg16"):
+        with pytest.raises(UserError, match="no_pool"):
+            create_model(name, 5, stem="tiny")
+    with pytest.raises(UserError, match="vgg16_bn"):
+        create_model("vgg16", 5, norm="group")
+
+
+def test_unknown_options_are_not_swallowed():
+    with pytest.raises(TypeError, match="depth"):
+        create_model("resnet18", 5, depth=3)
+    with pytest.raises(TypeError, match="radius"):
+        create_model("resnet18", 5, branching="asae", branching_options={"radius": 5})

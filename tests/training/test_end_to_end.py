@@ -1,0 +1,175 @@
+"""Train, stop, go on, evaluate: the real commands at a tiny size."""
+
+import csv
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from asae_jax import commands
+from asae_jax.training import data, loop, meter, run_folder
+from asae_jax.training.checkpoint import Checkpoints
+from asae_jax.training.writer import read_metrics
+from tests.training.tiny import tiny_config
+
+CONFIG = Path(__file__).with_name("tiny_config_file.py")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("images")
+
+
+def _main(cache, workdir, *options, command="train"):
+    return commands.main(
+        ["main.py", command, f"--config={CONFIG}", f"--workdir={workdir}", f"--config.data.cache_dir={cache}"]
+        + list(options)
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(cache, tmp_path_factory):
+    """An uninterrupted run of 6 steps."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    assert _main(cache, workdir) == 0
+    return workdir
+
+
+def _final_state(workdir):
+    config = run_folder.read_config(workdir)
+    examples = data.load_data(config, workdir)
+    checkpoints = Checkpoints(workdir)
+    like = loop._initial_state(loop._plan(config, examples, workdir))
+    state = checkpoints.restore(like, checkpoints.newest)
+    checkpoints.close()
+    return state
+
+
+def _same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_finished_run_leaves_everything_a_reader_needs(finished):
+    names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
+    expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png"}
+    for split in ("test", "validation"):
+        expected |= {f"evaluation/{split}{end}" for end in
+                     (".json", "_predictions.csv", "_confusion.png", "_per_class.png")}  # fmt: skip
+    assert expected <= names
+    assert [record["step"] for record in read_metrics(finished, "train")] == [2, 3, 4, 6]
+    assert [record["epoch"] for record in read_metrics(finished, "validation")] == [1, 2]
+
+
+def test_the_contract_of_the_evaluation_file(finished):
+    scores = json.loads((finished / "evaluation" / "test.json").read_text())
+    confusion = np.array(scores["confusion_matrix"])
+    assert confusion.sum() == scores["num_examples"]
+    assert scores["accuracy"] == pytest.approx(np.trace(confusion) / confusion.sum())
+    assert len(scores["class_names"]) == 14
+    for field in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "ece", "nll"):
+        low, high = scores["intervals"][field]
+        assert low <= high
+        assert np.isfinite(scores[field])
+    for name, entry in scores["per_class"].items():
+        assert set(entry) == {"precision", "recall", "f1", "support"}, name
+    with (finished / "splits.csv").open() as file:
+        splits = [row["split"] for row in csv.DictReader(file)]
+    assert scores["num_examples"] == splits.count("test")
+    with (finished / "evaluation" / "test_predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == scores["num_examples"]
+    assert np.mean([row["true"] == row["label"] for row in rows]) == pytest.approx(scores["accuracy"])
+
+
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_path, capsys):
+    workdir = tmp_path / "parts"
+    assert _main(cache, workdir, "--config.train.max_steps=2") == 0
+    assert not (workdir / "evaluation").exists()
+    assert _main(cache, workdir, "--config.train.max_steps=4") == 0
+    assert _main(cache, workdir) == 0
+    assert "from step 4" in capsys.readouterr().out
+    _same(_final_state(workdir), _final_state(finished))
+    for name in ("test", "validation"):
+        whole, parts = (json.loads((w / "evaluation" / f"{name}.json").read_text()) for w in (finished, workdir))
+        assert whole == parts
+
+
+def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch):
+    workdir, add = tmp_path / "signalled", meter.Meter.add
+
+    def add_and_kill(self, metrics):
+        add(self, metrics)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(meter.Meter, "add", add_and_kill)
+        assert _main(cache, workdir) == 128 + signal.SIGTERM
+    assert int(_final_state(workdir).step) == 1
+    assert _main(cache, workdir) == 0
+    _same(_final_state(workdir), _final_state(finished))
+
+
+def test_evaluate_repeats_the_scores_from_the_folder_alone(finished):
+    before = (finished / "evaluation" / "test.json").read_bytes()
+    assert commands.main(["main.py", "evaluate", f"--workdir={finished}"]) == 0
+    assert (finished / "evaluation" / "test.json").read_bytes() == before
+
+
+def test_evaluate_with_other_settings_of_the_test(finished, cache):
+    options = ["--config.eval.test_mode=enhance", "--config.eval.name=enhanced",
+               "--config.eval.batch_statistics=reestimate", "--config.eval.reestimate_batches=2"]  # fmt: skip
+    assert _main(cache, finished, *options, command="evaluate") == 0
+    enhanced = json.loads((finished / "evaluation" / "enhanced.json").read_text())
+    plain = json.loads((finished / "evaluation" / "test.json").read_text())
+    assert enhanced["test_mode"] == "enhance"
+    assert enhanced["num_examples"] == plain["num_examples"]
+    assert enhanced["nll"] != plain["nll"]
+
+
+def test_a_finished_run_is_not_trained_again(finished, cache):
+    before = (finished / "metrics.jsonl").read_bytes()
+    assert _main(cache, finished) == 0
+    assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_changed_settings_are_refused_in_one_line(finished, cache, capsys):
+    assert _main(cache, finished, "--config.optimizer.momentum=0.5") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "optimizer.momentum=0.5 (there: 0.9)" in error
+
+
+def test_changed_data_are_refused_in_one_line(finished, cache, capsys):
+    assert _main(cache, finished, "--config.data.num_examples=170", command="evaluate") == 2
+    assert "data.num_examples=170" in capsys.readouterr().err
+
+
+def test_nan_stops_the_run_and_leaves_the_last_good_checkpoint(cache, tmp_path, capsys):
+    workdir = tmp_path / "nan"
+    options = ["--config.optimizer.learning_rate=1e30", "--config.optimizer.warmup_epochs=1"]
+    assert _main(cache, workdir, *options, "--config.train.max_steps=1") == 0
+    assert _main(cache, workdir, *options) == 2
+    error = capsys.readouterr().err
+    assert "not finite at step" in error
+    assert "learning_rate" in error
+    assert int(_final_state(workdir).step) == 1
+
+
+def test_the_shuffled_sampler_and_the_plain_network_train(cache, tmp_path):
+    options = ["--config.data.sampler=shuffled", "--config.model.branching=none", "--config.loss.name=ce",
+               "--config.optimizer.ema_decay=0.5", "--config.train.epochs=1"]  # fmt: skip
+    assert _main(cache, tmp_path / "plain", *options) == 0
+    assert _final_state(tmp_path / "plain").average is not None
+
+
+def test_default_and_named_configurations_pass_their_own_check():
+    from asae_jax.training import build
+    from configs import default, quickstart, resnet50_asae
+
+    for module in (default, quickstart, resnet50_asae):
+        build.check(module.get_config())
+    assert tiny_config().model.width == 8

@@ -1,0 +1,65 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+
+from asae_jax.training.optimizer import create_optimizer, create_schedule, kernels_only
+from configs import default
+
+
+def _settings(**changes):
+    settings = default.get_config().optimizer
+    settings.update(changes)
+    return settings
+
+
+def test_paper_schedule_is_85_percent_every_two_epochs():
+    schedule = create_schedule(_settings(), steps_per_epoch=145, epochs=60)
+    rates = [float(schedule(step)) for step in (0, 289, 290, 579, 580, 145 * 58)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 0.85e-3, 0.85e-3, 0.7225e-3, 1e-3 * 0.85**29], rtol=1e-5)
+
+
+def test_cosine_with_warmup_starts_at_zero_peaks_and_ends_at_zero():
+    settings = _settings(schedule="cosine", warmup_epochs=2.0, learning_rate=0.1)
+    schedule = create_schedule(settings, steps_per_epoch=10, epochs=12)
+    rates = [float(schedule(step)) for step in (0, 10, 20, 70, 120)]
+    np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-7)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_five_steps_equal_torch_sgd(nesterov):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=7).astype(np.float32), rng.normal(size=(5, 7)).astype(np.float32)
+    settings = _settings(learning_rate=0.1, weight_decay=0.05, nesterov=nesterov)
+    optimizer = create_optimizer(settings, optax.constant_schedule(0.1))
+    params = {"bias": jnp.array(start)}
+    state = optimizer.init(params)
+    weight = torch.nn.Parameter(torch.tensor(start))
+    reference = torch.optim.SGD([weight], lr=0.1, momentum=0.9, weight_decay=0.05, nesterov=nesterov)
+    for gradient in gradients:
+        updates, state = optimizer.update({"bias": jnp.array(gradient)}, state, params)
+        params = optax.apply_updates(params, updates)
+        weight.grad = torch.tensor(gradient)
+        reference.step()
+    np.testing.assert_allclose(params["bias"], weight.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_decay_can_be_kept_off_biases_and_norms():
+    params = {"conv": {"kernel": jnp.ones(2)}, "norm": {"scale": jnp.ones(2), "bias": jnp.ones(2)}}
+    assert kernels_only(params) == {"conv": {"kernel": True}, "norm": {"scale": False, "bias": False}}
+    settings = _settings(weight_decay=0.5, decay_all=False)
+    optimizer = create_optimizer(settings, optax.constant_schedule(1.0))
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+    np.testing.assert_allclose(updates["conv"]["kernel"], -0.5 * np.ones(2))
+    np.testing.assert_array_equal(updates["norm"]["scale"], np.zeros(2))
+    np.testing.assert_array_equal(updates["norm"]["bias"], np.zeros(2))
+
+
+def test_clipping_limits_the_global_norm():
+    settings = _settings(weight_decay=0.0, clip_norm=1.0)
+    optimizer = create_optimizer(settings, optax.constant_schedule(1.0))
+    params = {"kernel": jnp.zeros(2)}
+    updates, _ = optimizer.update({"kernel": jnp.array([30.0, 40.0])}, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["kernel"], [-0.6, -0.8], rtol=1e-6)
