@@ -49,18 +49,22 @@ def _run(command: str, config: ConfigDict | None, workdir: Path) -> int:
 def _parse(arguments: list[str]) -> tuple[str, ConfigDict | None, Path]:
     values = flags.FlagValues()
     config = config_flags.DEFINE_config_file(
-        "config", None, "Path of a configuration file.", flag_values=values, lock_config=True, sys_argv=arguments
+        "config",
+        None,
+        "Path of a configuration file.",
+        flag_values=values,
+        lock_config=True,
+        sys_argv=arguments,
     )
     workdir = flags.DEFINE_string("workdir", None, "The run folder.", flag_values=values)
     wants_help = flags.DEFINE_boolean("help", False, "Show the usage.", flag_values=values, short_name="h")
+    file = _config_file(arguments)
+    if file is not None and not file.is_file():
+        raise UserError(f"configuration file not found: {file}; see the folder configs/.")
     try:
         rest = values(arguments)[1:]
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"unknown option --{error.flagname}; usage: {_USAGE}") from error
-    except FileNotFoundError as error:
-        raise UserError(
-            f"configuration file not found: {error.filename}; see the folder configs/."
-        ) from error
     except (AttributeError, KeyError, TypeError, ValueError, flags.Error, SyntaxError, ImportError) as error:
         raise UserError(
             f"configuration: {_one_line(error)} See configs/default.py for the fields."
@@ -71,16 +75,25 @@ def _parse(arguments: list[str]) -> tuple[str, ConfigDict | None, Path]:
     command = rest[0] if rest else "train"
     if command not in COMMANDS or len(rest) > 1:
         raise UserError(f"unknown command {' '.join(rest)!r}; the commands are {', '.join(COMMANDS)}.")
-    return command, config.value, Path(workdir.value) if workdir.value else _default_workdir(arguments)
+    return command, config.value, _workdir(workdir.value, file)
 
 
-def _default_workdir(arguments: list[str]) -> Path:
-    """runs/<name of the configuration file>."""
-    for position, argument in enumerate(arguments):
+def _config_file(arguments: list[str]) -> Path | None:
+    """The value of --config, as `--config=FILE` or `--config FILE`."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, _, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and name == "config":
-            return Path("runs") / Path(value or arguments[position + 1]).stem
-    raise UserError(f"--workdir=DIR or --config=FILE is missing. Usage: {_USAGE}")
+            return Path(value or following)
+    return None
+
+
+def _workdir(given: str | None, config_file: Path | None) -> Path:
+    """The run folder: as given, or runs/<name of the configuration file>."""
+    if given:
+        return Path(given)
+    if config_file is None:
+        raise UserError(f"--config=FILE or --workdir=DIR is missing. Usage: {_USAGE}")
+    return Path("runs") / config_file.stem
 
 
 def _one_line(error: Exception) -> str:
@@ -88,5 +101,5 @@ def _one_line(error: Exception) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Images per second of the input side, and of what one would write with PyTorch instead.
 
-    python benchmarks/input.py [--folder=DIR] [--images=1000] [--size=112] [--workers=2] [--rounds=5]
+    python -m benchmarks.input [--folder=DIR] [--images=1000] [--size=112] [--workers=2] [--rounds=5]
 
 Without a folder of class folders it draws one: 250x250 JPEGs of the synthetic cells. The candidates take
 turns, round after round, so that whatever else the machine does hits all of them; the median counts.
@@ -26,7 +26,7 @@ from asae_jax.input.hue import adjust_hue
 from asae_jax.input.order import BalancedOrder
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.synthetic import CLASS_NAMES, synthetic_table
-from asae_jax.input.threads import bounded, default_workers, thread_pool
+from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 PER_CLASS = 6  # the paper's batch is 84 of 14 classes
 WARM_UP = 8  # batches taken before the clock starts: more than any candidate has read ahead

@@ -99,8 +99,9 @@ def main(_) -> None:
               f"{flops[name] / 1e9:10.1f}{memory[name]:12.0f}")  # fmt: skip
     ratios = np.array(seconds["asae"]) / np.array(seconds["none"])
     low, middle, high = np.percentile(ratios, [10, 50, 90])
+    arithmetic, more_memory = (x["asae"] / x["none"] for x in (flops, memory))
     print(f"ASAE / plain: time {middle:.3f} (10 to 90 %: {low:.3f} to {high:.3f}), "
-          f"arithmetic {flops['asae'] / flops['none']:.3f}, memory {memory['asae'] / memory['none']:.3f}")  # fmt: skip
+          f"arithmetic {arithmetic:.3f}, memory {more_memory:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

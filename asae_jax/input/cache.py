@@ -18,7 +18,7 @@ from asae_jax.input.decode import BadImage
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.store import ImageStore
 from asae_jax.input.table import Table
-from asae_jax.input.threads import bounded, default_workers, thread_pool
+from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.types import HostImage
 
 Bad = tuple[tuple[int, str], ...]

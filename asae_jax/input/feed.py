@@ -10,7 +10,8 @@ from asae_jax.errors import UserError
 from asae_jax.input import pipeline, threads
 from asae_jax.input.cache import Prepared
 from asae_jax.input.order import Order
-from asae_jax.input.threads import PositionsAndImages, default_workers, read_batches
+from asae_jax.input.threads import PositionsAndImages, read_batches
+from asae_jax.input.workers import default_workers
 from asae_jax.types import HostBatch
 
 DRIVERS = ("auto", "tf.data", "threads")
@@ -146,7 +147,7 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
     if batch_size % process_count:
         raise UserError(
             f"batch size {batch_size} cannot be shared by {process_count} processes: choose a multiple of "
-            f"{process_count} (--config.batch_size=)"
+            f"{process_count} (--config.train.batch_size=)"
         )
     size = batch_size // process_count
     return slice(process_index * size, (process_index + 1) * size)

@@ -88,8 +88,8 @@ class BalancedOrder(Order):
         if batch_size % len(classes):
             raise UserError(
                 f"batch size {batch_size} cannot hold equally many images of {len(classes)} classes: choose "
-                f"{_nearest_multiples(batch_size, len(classes))} (--config.batch_size=), or switch balanced "
-                "batches off (--config.data.balanced=False)"
+                f"{_nearest_multiples(batch_size, len(classes))} (--config.train.batch_size=), or switch balanced "
+                "batches off (--config.data.sampler=shuffled)"
             )
         streams = [np.flatnonzero(labels == label) for label in classes]
         super().__init__(streams, [int(label) for label in classes], batch_size, seed)
@@ -112,7 +112,7 @@ def _check_count(labels: np.ndarray, batch_size: int) -> None:
     if len(labels) == 0:
         raise UserError("there are no images to train on: check the data source and the split")
     if batch_size < 1:
-        raise UserError(f"batch size is {batch_size}: it must be at least 1 (--config.batch_size=)")
+        raise UserError(f"batch size is {batch_size}: it must be at least 1 (--config.train.batch_size=)")
 
 
 def _nearest_multiples(value: int, divisor: int) -> str:

@@ -91,7 +91,7 @@ def _decoded(tf: ModuleType, batches: Any, read: Callable, size: int, workers: i
         image.set_shape([None, None, 3])
         return position, image
 
-    decoded = batches.unbatch().map(one, num_parallel_calls=workers, deterministic=True)
+    decoded = batches.unbatch().map(one, num_parallel_calls=workers)
     return decoded.batch(size, drop_remainder=True)
 
 

@@ -1,56 +1,20 @@
-"""Reading ahead with a thread pool: the driver that needs no TensorFlow, and what it is made of."""
+"""Batches by a thread pool: the driver that needs no TensorFlow."""
 
-import collections
-import contextlib
 import itertools
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Generator, Iterable
 
 import numpy as np
 
+from asae_jax.input.cache import Prepared
 from asae_jax.input.order import Order
-
-if TYPE_CHECKING:  # cache.py uses the pool below
-    from asae_jax.input.cache import Prepared
+from asae_jax.input.workers import bounded, thread_pool
 
 PositionsAndImages = tuple[np.ndarray, np.ndarray]
 """Positions in the training set int64 `[n]` and their images uint8 `[n, size, size, 3]`."""
 
-Item = TypeVar("Item")
-Started = TypeVar("Started")
-
-
-def default_workers() -> int:
-    """The number of processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that, when left early, drops what has not begun and waits for what has."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="asae-input")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def bounded(start: Callable[[Item], Started], items: Iterable[Item], ahead: int) -> Iterator[Started]:
-    """`start(item)` of each item in turn, at most `ahead` of them started beyond the one handed out."""
-    waiting: collections.deque[Started] = collections.deque()
-    for item in items:
-        waiting.append(start(item))
-        if len(waiting) > ahead:
-            yield waiting.popleft()
-    yield from waiting
-
 
 def read_batches(
-    prepared: "Prepared",
+    prepared: Prepared,
     indices: np.ndarray,
     batches: Iterable[np.ndarray],
     *,
@@ -76,7 +40,7 @@ def read_batches(
 
 
 def images_in_order(
-    prepared: "Prepared",
+    prepared: Prepared,
     indices: np.ndarray,
     order: Order,
     *,

@@ -1,7 +1,6 @@
 """From configuration to examples ready to feed: table, split, prepared images, order of training."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,13 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.input.cache import Prepared, prepare_examples
-from asae_jax.input.feed import eval_batches, train_batches
-from asae_jax.input.order import BalancedOrder, ShuffledOrder
+from asae_jax.input.feed import HostBatches, eval_batches, train_batches
+from asae_jax.input.order import BalancedOrder, Order, ShuffledOrder
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.sources import load_table
 from asae_jax.input.split import read_splits, split_table, write_splits
 from asae_jax.input.table import Table
-from asae_jax.types import HostBatch
+from asae_jax.training import parallel
 
 SPLITS_FILE = "splits.csv"
 SKIPPED_FILE = "skipped.csv"
@@ -39,13 +38,12 @@ class Data:
         """int32 labels of rows `indices`."""
         return self.table.labels[indices]
 
-    def training_order(self, config: ConfigDict) -> BalancedOrder | ShuffledOrder:
+    def training_order(self, config: ConfigDict) -> Order:
         """The order in which training examples are drawn, as `config.data.sampler` says."""
-        order = {"balanced": BalancedOrder, "shuffled": ShuffledOrder}[config.data.sampler]
-        labels = self.labels(self.indices("train"))
-        return order(labels, config.train.batch_size, config.seed)
+        order = BalancedOrder if config.data.sampler == "balanced" else ShuffledOrder
+        return order(self.labels(self.indices("train")), config.train.batch_size, config.seed)
 
-    def training_batches(self, config: ConfigDict, *, start_step: int = 0) -> Iterator[HostBatch]:
+    def training_batches(self, config: ConfigDict, *, start_step: int = 0) -> HostBatches:
         """Endless batches of the training part, from step `start_step` on."""
         indices = self.indices("train")
         return train_batches(
@@ -58,7 +56,7 @@ class Data:
             workers=config.data.workers or None,
         )
 
-    def batches(self, config: ConfigDict, indices: np.ndarray, batch_size: int) -> Iterator[HostBatch]:
+    def batches(self, config: ConfigDict, indices: np.ndarray, batch_size: int) -> HostBatches:
         """Every row of `indices` once, in order; the last batch padded with `mask` 0."""
         workers = config.data.workers or None
         return eval_batches(self.prepared, indices, self.labels(indices), batch_size, workers=workers)
@@ -81,6 +79,8 @@ def load_data(config: ConfigDict, workdir: Path) -> Data:
         seed=settings.synthetic_seed,
         size=settings.stored_size,
     )
+    balanced = settings.sampler == "balanced"
+    parallel.check_batch_size(config.train.batch_size, table.num_classes if balanced else 1)
     preparation = Preparation(
         stored_size=settings.stored_size,
         hue=settings.hue,

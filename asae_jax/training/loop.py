@@ -38,7 +38,6 @@ def train(config: ConfigDict, workdir: Path) -> int:
       UserError: settings, data or a run folder that cannot be used, or a loss that is not finite.
     """
     build.check(config)
-    parallel.check_divisible(config.train.batch_size, "config.train.batch_size")
     run = _prepare(config, workdir)
     checkpoints = Checkpoints(workdir)
     try:

@@ -4,6 +4,7 @@ State goes in and out unstacked (`None` axes): JAX keeps one copy per device and
 sees plain arrays. Batches are split along their first axis.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,16 +57,24 @@ def place(tree: Any) -> Any:
     return copy(tree, np.zeros(jax.local_device_count(), np.int32))
 
 
-def check_divisible(batch_size: int, field: str) -> None:
-    """Raises a UserError when `batch_size` cannot be dealt out evenly to all devices of all hosts."""
+def check_batch_size(batch_size: int, num_classes: int) -> None:
+    """Raises a UserError unless `batch_size` deals out evenly to `num_classes` classes and to all devices.
+
+    Args:
+      batch_size: of the training step, over all devices.
+      num_classes: classes of a balanced batch; 1 where batches are not balanced.
+    """
     devices = jax.device_count()
-    if batch_size % devices:
-        lower = batch_size // devices * devices
-        near = [n for n in (lower, lower + devices) if n]
-        raise UserError(
-            f"{field}={batch_size} cannot be divided among {devices} devices; "
-            f"the nearest sizes that can are {' and '.join(map(str, near))}."
-        )
+    if batch_size % num_classes == 0 and batch_size % devices == 0:
+        return
+    unit = math.lcm(num_classes, devices)
+    lower = batch_size // unit * unit
+    near = " or ".join(str(n) for n in (lower, lower + unit) if n)
+    parts = [f"{num_classes} classes"] * (num_classes > 1) + [f"{devices} devices"] * (devices > 1)
+    raise UserError(
+        f"config.train.batch_size={batch_size} cannot be dealt out evenly to {' and '.join(parts)}: "
+        f"choose {near}" + (", or --config.data.sampler=shuffled." if num_classes > 1 else ".")
+    )
 
 
 def round_up_to_devices(batch_size: int) -> int:

@@ -60,8 +60,8 @@ def average_weights(state: TrainState, decay: float) -> TrainState:
     decay' = min(decay, (1 + step) / (10 + step)), as in TensorFlow's ExponentialMovingAverage, so that
     the random initial weights are forgotten within the first steps.
     """
-    decay = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
+    share = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
     newest = {"params": state.params, "batch_stats": state.batch_stats}
     return state.replace(
-        average=jax.tree.map(lambda a, w: decay * a + (1 - decay) * w, state.average, newest)
+        average=jax.tree.map(lambda a, w: share * a + (1 - share) * w, state.average, newest)
     )

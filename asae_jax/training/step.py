@@ -97,7 +97,7 @@ def score_step(
     preprocess: Callable[[jax.Array], Images],
 ) -> Scores:
     """Log-probabilities `[batch, classes]` of undisturbed images, the network as at test."""
-    logits = network.apply(variables, preprocess(batch["image"]), train=False)
+    logits: Any = network.apply(variables, preprocess(batch["image"]), train=False)
     return jax.nn.log_softmax(logits)
 
 

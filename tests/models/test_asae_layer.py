@@ -1,5 +1,7 @@
 """The linen module: branches, dtypes, randomness, gradients and JAX's transformations."""
 
+import functools
+
 import flax
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from tests.reference import asae as reference
 RNGS = {"asae": jax.random.key(7)}
 
 
+@functools.cache
 def _layer(**options):
     """The training pass, compiled: less time than its operations one by one."""
     return jax.jit(lambda x: ASAE(**options).apply({}, x, rngs=RNGS))
@@ -38,7 +41,7 @@ def test_it_returns_the_suppressed_and_the_enhanced_features():
 
 
 def test_it_has_no_variables():
-    assert ASAE().init({"params": jax.random.key(0), **RNGS}, _features()) == {}
+    assert jax.eval_shape(lambda: ASAE().init(RNGS, _features())) == {}
 
 
 @pytest.mark.parametrize("branches", [("suppress",), ("enhance",), ("enhance", "plain", "suppress")])
@@ -52,7 +55,7 @@ def test_the_leading_axis_has_the_branches_in_the_order_asked_for(branches):
 
 
 def test_only_suppression_needs_randomness():
-    ASAE(branches=("plain", "enhance")).apply({}, _features())
+    jax.eval_shape(lambda: ASAE(branches=("plain", "enhance")).apply({}, _features()))
     with pytest.raises(flax.errors.InvalidRngError, match="asae"):
         ASAE(branches=("suppress",)).apply({}, _features())
 

@@ -1,5 +1,7 @@
 """The ASAE layer's pure functions against the cell-by-cell reference, and the cases the paper leaves open."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,18 +16,19 @@ from tests.reference import asae as reference
 
 # Compiled as one, which takes less time than the operations one by one.
 find_peaks = jax.jit(asae.find_peaks, static_argnames="window")
-suppression_mask = jax.jit(asae.suppression_mask, static_argnames=("ratio", "area"))
+suppression_mask = jax.jit(asae.suppression_mask, static_argnames="area")
 
 SHAPES = [(1, 1), (2, 2), (1, 9), (4, 4), (7, 7), (14, 14), (6, 11)]
 
 
+@functools.cache
 def _maps(shape):
     """Smooth, noisy, flat, tied, negative and single-peak maps: float32 [images, *shape]."""
     rng = np.random.default_rng(0)
     rows, cols = np.mgrid[: shape[0], : shape[1]]
     cone = -np.hypot(rows - shape[0] // 2, cols - shape[1] // 3)
-    noise = rng.normal(size=(8, *shape))
-    ties = rng.integers(0, 3, size=(24, *shape))
+    noise = rng.normal(size=(4, *shape))
+    ties = rng.integers(0, 3, size=(8, *shape))
     plateau = (rows > 0) & (cols < 2)
     images = [
         *noise,
@@ -65,13 +68,18 @@ def test_an_even_window_is_refused(window):
         asae.find_peaks(jnp.zeros((1, 4, 4)), window=window)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@functools.cache
+def _ranked_peaks(shape):
+    return [reference.ranked_peaks(m, reference.find_peaks(m, 5)) for m in _maps(shape)]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (6, 11), (14, 14)])
 @pytest.mark.parametrize(
-    ("ratio", "area"), [(0.8, 36), (0.8, 25), (0.5, 1), (1.0, 9), (0.0, 1e6), (0.7, 0.2)]
+    ("ratio", "area"), [(0.8, 36), (0.8, 25), (0.5, 1), (1.0, 9), (0.0, 400), (0.7, 0.2)]
 )
 def test_masks_at_every_rank_equal_the_reference(shape, ratio, area):
     maps = _maps(shape)
-    ranked = [reference.ranked_peaks(m, reference.find_peaks(m, 5)) for m in maps]
+    ranked = _ranked_peaks(shape)
     for rank in (0, 2):
         cells = np.array([cells[min(rank, len(cells) - 1)] for cells in ranked])
         mask = suppression_mask(maps, cells[:, 0], cells[:, 1], ratio=ratio, area=area)

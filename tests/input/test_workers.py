@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from asae_jax.input.threads import bounded, default_workers, thread_pool
+from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3, 100])

@@ -1,0 +1,86 @@
+"""The command line as a user meets it: mistakes end with one line on standard error and status 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asae_jax import commands
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = f"--config={ROOT / 'configs' / 'quickstart.py'}"
+
+
+def _fails(capsys, *arguments):
+    assert commands.main(["main.py", *arguments]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_unknown_command_lists_the_commands(capsys):
+    assert "train, evaluate" in _fails(capsys, "fly", CONFIG)
+
+
+def test_missing_config_names_one(capsys):
+    assert "configs/quickstart.py" in _fails(capsys, "train", "--workdir=somewhere")
+
+
+def test_nothing_at_all_shows_the_usage(capsys):
+    assert "--config=FILE" in _fails(capsys)
+
+
+def test_config_file_that_does_not_exist(capsys):
+    assert "nowhere.py" in _fails(capsys, "--config=nowhere.py")
+
+
+@pytest.mark.parametrize("option", ["--config.train.epoch=3", "--config.trian.epochs=3"])
+def test_unknown_field_is_named(capsys, option):
+    line = _fails(capsys, CONFIG, option)
+    assert option.split("=")[0].split(".")[-1] in line or option.split(".")[1] in line
+
+
+def test_wrong_type_is_named(capsys):
+    line = _fails(capsys, CONFIG, "--config.train.epochs=many")
+    assert "epochs" in line
+    assert "many" in line
+
+
+def test_unknown_option(capsys):
+    assert "--speed" in _fails(capsys, CONFIG, "--speed=fast")
+
+
+def test_missing_data_folder(capsys, tmp_path):
+    line = _fails(capsys, CONFIG, "--config.data.source=folder", f"--config.data.path={tmp_path / 'no'}",
+                  f"--workdir={tmp_path / 'run'}")  # fmt: skip
+    assert str(tmp_path / "no") in line
+
+
+def test_folder_source_without_a_path(capsys, tmp_path):
+    line = _fails(capsys, CONFIG, "--config.data.source=folder", f"--workdir={tmp_path / 'run'}")
+    assert "--config.data.path=DIR" in line
+
+
+def test_batch_size_that_classes_do_not_divide(capsys, tmp_path):
+    """With 8 devices and 14 classes a batch must be a multiple of 56."""
+    line = _fails(capsys, CONFIG, "--config.train.batch_size=84", f"--workdir={tmp_path / 'run'}")
+    assert "14 classes and 8 devices" in line
+    assert "56 or 112" in line
+
+
+def test_evaluate_without_a_run(capsys, tmp_path):
+    assert "train first" in _fails(capsys, "evaluate", f"--workdir={tmp_path}")
+
+
+def test_help_and_errors_of_the_script_itself(tmp_path):
+    """Through main.py, in a process of its own, from another folder."""
+    script = [sys.executable, str(ROOT / "main.py")]
+    shown = subprocess.run([*script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0
+    assert "usage: python main.py" in shown.stdout
+    wrong = subprocess.run([*script, "--oops"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert wrong.stderr.count("\n") == 1
