@@ -27,7 +27,7 @@ def _imported(path):
 
 
 def _part(module):
-    """"asae_jax.models.asae" -> "models"; None for what is not ours or the bare package."""
+    """ "asae_jax.models.asae" -> "models"; None for what is not ours or the bare package."""
     pieces = module.split(".")
     return pieces[1] if pieces[0] == "asae_jax" and len(pieces) > 1 and pieces[1] in LAYERS else None
 

@@ -88,8 +88,8 @@ class BalancedOrder(Order):
         if batch_size % len(classes):
             raise UserError(
                 f"batch size {batch_size} cannot hold equally many images of {len(classes)} classes: choose "
-                f"{_nearest_multiples(batch_size, len(classes))} (--config.train.batch_size=), or switch balanced "
-                "batches off (--config.data.sampler=shuffled)"
+                f"{_nearest_multiples(batch_size, len(classes))} (--config.train.batch_size=), or do "
+                "without balanced batches (--config.data.sampler=shuffled)"
             )
         streams = [np.flatnonzero(labels == label) for label in classes]
         super().__init__(streams, [int(label) for label in classes], batch_size, seed)

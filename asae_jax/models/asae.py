@@ -4,7 +4,7 @@ Five pure functions follow the paper's three modules, `asae_maps` joins them, an
 `ASAE` applies the result to features. Nothing here has parameters. All maps are float32 whatever the
 dtype of the features.
 
-Where the paper is silent (DESIGN.md, section 4): of a plateau only the first cell is a peak; with
+Where the paper is silent (docs/decisions.md): of a plateau only the first cell is a peak; with
 fewer peaks than candidates the choice is among those there are; an even side reaches one cell further
 up and left; the threshold never exceeds the peak, so that a negative peak is still hidden; gradients
 flow through the enhancement map and not through the mask.
@@ -124,10 +124,9 @@ def _ranked_cells(attention: AttentionMap, peaks: jax.Array, count: int) -> jax.
 
 def _draw_rank(key: Key, count: jax.Array, p_top1: float) -> jax.Array:
     """Rank 0 with probability `p_top1`, else uniform among ranks 1..count-1."""
-    top_key, rest_key = jax.random.split(key)
-    top = (jax.random.uniform(top_key) < p_top1) | (count < 2)
-    rest = jax.random.randint(rest_key, (), 1, jnp.maximum(count, 2))
-    return jnp.where(top, 0, rest)
+    first, second = jax.random.uniform(key, (2,))
+    rest = 1 + (second * (count - 1)).astype(jnp.int32)
+    return jnp.where((first < p_top1) | (count < 2), 0, rest)
 
 
 def _cell_at(cells: jax.Array, ranks: jax.Array, *, width: int) -> tuple[jax.Array, jax.Array]:

@@ -1,5 +1,6 @@
 """From configuration to examples ready to feed: table, split, prepared images, order of training."""
 
+import csv
 import dataclasses
 from pathlib import Path
 
@@ -102,8 +103,8 @@ def write_data_record(data: Data, workdir: Path) -> None:
         write_splits(workdir / SPLITS_FILE, data.table, data.splits)
     skipped = [*data.table.skipped, *((data.table.names[i], reason) for i, reason in data.prepared.bad)]
     if skipped:
-        lines = [f'"{name}","{reason}"\n' for name, reason in skipped]
-        (workdir / SKIPPED_FILE).write_text("name,reason\n" + "".join(lines), encoding="utf-8")
+        with (workdir / SKIPPED_FILE).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("name", "reason"), *skipped])
 
 
 def _splits(config: ConfigDict, workdir: Path, table: Table) -> np.ndarray:

@@ -12,7 +12,7 @@ from tests.reference import asae as reference
 IMAGES = 20_000
 
 # Compiled as one, which takes less time than the operations one by one.
-select_peak = jax.jit(asae.select_peak, static_argnames=("num_candidates", "p_top1"))
+select_peak = jax.jit(asae.select_peak, static_argnames="num_candidates")
 
 
 def _map_with_peaks(count):
