@@ -12,6 +12,7 @@ from asae_jax.models.norm import Norm, make_norm
 from asae_jax.models.resnet import BasicBlock, Bottleneck, ResNet
 from asae_jax.models.vgg import VGG
 
+# Called with num_classes, norm (what `make_norm` gives, or None) and the backbone's own options.
 MODELS: dict[str, Callable[..., ResNet | VGG]] = {
     "resnet18": partial(ResNet, block=BasicBlock, stage_sizes=(2, 2, 2, 2)),
     "resnet34": partial(ResNet, block=BasicBlock, stage_sizes=(3, 4, 6, 3)),
