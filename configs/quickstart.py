@@ -3,8 +3,9 @@
     python main.py --config=configs/quickstart.py
 
 At 64 px the standard stem would leave a 4x4 map in front of the layer, with one peak and nothing to
-choose; without its max-pool the map is 8x8, and the suppression area is a share of it. The rate is higher
-than the paper's, which has 60 epochs of 145 steps.
+choose; without its max-pool the map is 8x8, and the suppression area is a share of it. Half the channels
+and a higher rate than the paper's (which has 60 epochs of 145 steps) make it quick. The enhancement keeps
+the features' mean: as printed, the layer costs accuracy when it is left out at test (README, results).
 """
 
 from ml_collections import ConfigDict
@@ -19,10 +20,12 @@ def get_config() -> ConfigDict:
     config.augment.size = 64
     config.model.name = "resnet18"
     config.model.stem = "no_pool"
+    config.model.width = 32
     config.asae.area = 0.18
-    config.optimizer.learning_rate = 0.02
+    config.asae.enhancement = "sigmoid_mean1"
+    config.optimizer.learning_rate = 0.05
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_epochs = 0.5
     config.train.batch_size = 70
-    config.train.epochs = 6
+    config.train.epochs = 8
     return config

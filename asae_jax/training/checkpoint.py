@@ -27,6 +27,7 @@ class Checkpoints:
     def __init__(self, workdir: Path):
         self._manager = ocp.CheckpointManager(
             (workdir / FOLDER).absolute(),
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
                 # `best_fn` with `max_to_keep` would drop the newest when the score falls.
                 preservation_policy=preservation_policy.AnyPreservationPolicy(
@@ -84,17 +85,27 @@ class Checkpoints:
         """The state saved at `step`, in the structure, shapes and types of `like`.
 
         Raises:
-          UserError: when the checkpoint belongs to another network or optimiser.
+          UserError: when the checkpoint belongs to another network or optimiser; it names the first array
+            that differs.
         """
+        self._check_fits(like, step)
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
-        try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(target))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"the checkpoint {self._manager.directory}/{step} does not fit this configuration "
-                f"({_first_line(error)}); use the configuration it was trained with or another --workdir."
-            ) from error
+        return self._manager.restore(step, args=ocp.args.StandardRestore(target))
+
+    def _check_fits(self, like: TrainState, step: int) -> None:
+        saved = {
+            array.name: tuple(array.shape)
+            for array in jax.tree.leaves(self._manager.item_metadata(step).tree)
+        }
+        wanted = {_dotted(path): x.shape for path, x in jax.tree_util.tree_leaves_with_path(like)}
+        for name in sorted(saved.keys() | wanted.keys()):
+            if saved.get(name) != wanted.get(name):
+                raise UserError(
+                    f"the checkpoint {self._manager.directory}/{step} does not fit these settings: "
+                    f"{name} is {_shape(saved.get(name))} there and {_shape(wanted.get(name))} here; "
+                    "use the settings it was trained with or another --workdir=DIR."
+                )
 
 
 def _score(metrics: dict[str, Any]) -> float:
@@ -108,5 +119,12 @@ def _no_room(directory: Any, error: OSError) -> UserError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:200]
+def _dotted(path: tuple[Any, ...]) -> str:
+    """A leaf's path as Orbax writes it: attributes, keys and positions joined by dots."""
+    return ".".join(
+        str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", "")))) for entry in path
+    )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else str(list(shape))

@@ -7,23 +7,29 @@ import pytest
 
 from asae_jax import keys
 from asae_jax.training import build, optimizer, parallel, step
-from asae_jax.training.state import average_weights, create_state
+from asae_jax.training.state import TrainState, average_weights, create_state
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
 
 
-def _batch(seed, batch_size=BATCH_SIZE):
+def _batch(seed):
     rng = np.random.default_rng(seed)
     return {
-        "image": rng.integers(0, 256, (batch_size, 36, 36, 3), np.uint8),
-        "label": np.arange(batch_size, dtype=np.int32) % NUM_CLASSES,
+        "image": rng.integers(0, 256, (BATCH_SIZE, 36, 36, 3), np.uint8),
+        "label": np.arange(BATCH_SIZE, dtype=np.int32) % NUM_CLASSES,
     }
+
+
+def _network(config, axis_name=None):
+    """The configured network with one block a stage, which compiles in half the time."""
+    network = build.create_network(config, NUM_CLASSES, axis_name=axis_name)
+    return network.clone(backbone=network.backbone.clone(stage_sizes=(1, 1, 1, 1)))
 
 
 def _parts(config):
     schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch=2, epochs=2)
     transform = optimizer.create_optimizer(config.optimizer, schedule)
     state = create_state(
-        build.create_network(config, NUM_CLASSES),
+        _network(config),
         transform,
         keys.stream_key(0, "init"),
         image_size=config.augment.size,
@@ -31,7 +37,7 @@ def _parts(config):
     )
     function = functools.partial(
         step.train_step,
-        network=build.create_network(config, NUM_CLASSES, axis_name=parallel.AXIS),
+        network=_network(config, parallel.AXIS),
         optimizer=transform,
         loss=build.create_loss(config, NUM_CLASSES),
         augment=build.create_augment(config),
@@ -42,64 +48,67 @@ def _parts(config):
     return state, function
 
 
-def _on_devices(function, state, batches, devices):
+def _on_devices(function, state, batch, count):
+    """One step on the first `count` devices; (state, metrics) on the host."""
     update = jax.pmap(
-        function, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=(None, None), devices=devices
+        function,
+        axis_name=parallel.AXIS,
+        in_axes=(None, 0),
+        out_axes=(None, None),
+        devices=jax.devices()[:count],
     )
-    for batch in batches:
-        shares = {name: x.reshape(len(devices), -1, *x.shape[1:]) for name, x in batch.items()}
-        state, metrics = update(state, shares)
-    return jax.tree.map(np.asarray, (state, metrics))
+    shares = {name: x.reshape(count, -1, *x.shape[1:]) for name, x in batch.items()}
+    return jax.tree.map(np.asarray, update(state, shares))
 
 
 @pytest.mark.parametrize("branching", ["asae", "none"])
 def test_one_and_eight_devices_train_alike(branching):
     state, function = _parts(tiny_config(model__branching=branching))
-    batches = [_batch(0), _batch(1)]
-    one, metrics_one = _on_devices(function, state, batches, jax.devices()[:1])
-    eight, metrics_eight = _on_devices(function, state, batches, jax.devices()[:8])
+    one, metrics_one = _on_devices(function, state, _batch(0), 1)
+    eight, metrics_eight = _on_devices(function, state, _batch(0), 8)
     np.testing.assert_allclose(metrics_one.sums.loss, metrics_eight.sums.loss, rtol=1e-5)
     np.testing.assert_allclose(metrics_one.gradient_norm, metrics_eight.gradient_norm, rtol=1e-4)
     assert metrics_one.sums.count == metrics_eight.sums.count == BATCH_SIZE
-    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
-    for a, b in zip(jax.tree.leaves(one.batch_stats), jax.tree.leaves(eight.batch_stats), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)
+    for field in ("params", "batch_stats"):
+        a, b = (jax.tree.leaves(getattr(result, field)) for result in (one, eight))
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
 
 
 def test_the_step_compiles_once():
     state, function = _parts(tiny_config())
-    traces = []
-
-    def counted(state, batch):
-        traces.append(1)
-        return function(state, batch)
-
-    update = parallel.parallel_update(counted)
-    state = parallel.place(state)
+    update = parallel.parallel_update(function)
+    state, _ = update(parallel.place(state), parallel.split(_batch(0)))
     compiled = []
-    for seed in range(3):
-        state, _ = update(state, parallel.split(_batch(seed)))
-        compiled.append(update._cache_size())
-    assert len(traces) == 1
-    assert compiled == [1, 1, 1]
-    assert int(state.step) == 3
+
+    def note(event, seconds, **_):
+        if "compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        for seed in (1, 2):
+            state, _ = update(state, parallel.split(_batch(seed)))
+        assert compiled == []
+        jax.jit(lambda x: x + 1)(1.0)  # the listener does hear
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
 
 
 def test_steps_differ_by_their_number_only_through_the_keys():
     """Same state, same batch: the same result; another step number: other crops, another loss."""
-    state, function = _parts(tiny_config(optimizer__learning_rate=0.0))
-    devices = jax.devices()[:1]
-    _, first = _on_devices(function, state, [_batch(0)], devices)
-    _, again = _on_devices(function, state, [_batch(0)], devices)
-    _, later = _on_devices(function, state.replace(step=jnp.int32(5)), [_batch(0)], devices)
+    state, function = _parts(tiny_config())
+    _, first = _on_devices(function, state, _batch(0), 1)
+    _, again = _on_devices(function, state, _batch(0), 1)
+    _, later = _on_devices(function, state.replace(step=jnp.int32(5)), _batch(0), 1)
     assert first.sums.loss == again.sums.loss
     assert first.sums.loss != later.sums.loss
 
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     state, function = _parts(tiny_config(model__dtype="bfloat16"))
-    state, metrics = _on_devices(function, state, [_batch(0)], jax.devices()[:1])
+    state, metrics = _on_devices(function, state, _batch(0), 1)
     kept = jax.tree.leaves((state.params, state.batch_stats))
     assert {leaf.dtype for leaf in kept} == {np.dtype("float32")}
     assert metrics.sums.loss.dtype == np.float32
@@ -107,22 +116,24 @@ def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     assert np.isfinite(metrics.gradient_norm)
 
 
+def _weights(value):
+    return {"params": {"kernel": jnp.full(2, value)}, "batch_stats": {"mean": jnp.full(3, value)}}
+
+
 def test_average_follows_its_formula():
-    state, _ = _parts(tiny_config(optimizer__ema_decay=0.9))
-    state = state.replace(step=jnp.int32(1), params=jax.tree.map(lambda x: x + 1, state.params))
-    before = state.average["params"]["backbone"]
-    after = average_weights(state, 0.9).average["params"]["backbone"]
-    decay = (1 + 1) / (10 + 1)
-    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
-        np.testing.assert_allclose(new, decay * old + (1 - decay) * (old + 1), rtol=1e-5, atol=1e-6)
+    state = TrainState(step=jnp.int32(1), opt_state=(), average=_weights(1.0), **_weights(3.0))
+    share = (1 + 1) / (10 + 1)
+    for leaf in jax.tree.leaves(average_weights(state, 0.9).average):
+        np.testing.assert_allclose(leaf, share * 1.0 + (1 - share) * 3.0, rtol=1e-6)
+    late = average_weights(state.replace(step=jnp.int32(10_000)), 0.9)
+    for leaf in jax.tree.leaves(late.average):
+        np.testing.assert_allclose(leaf, 0.9 * 1.0 + 0.1 * 3.0, rtol=1e-6)
 
 
-def test_average_is_what_gets_scored_when_it_is_on():
-    state, function = _parts(tiny_config(optimizer__ema_decay=0.9))
-    state, _ = _on_devices(function, state, [_batch(0)], jax.devices()[:1])
+def test_the_average_is_scored_where_there_is_one():
+    state = TrainState(step=jnp.int32(1), opt_state=(), average=_weights(1.0), **_weights(3.0))
     assert state.variables() is state.average
-    plain, _ = _parts(tiny_config())
-    assert plain.variables()["params"] is plain.params
+    assert state.replace(average=None).variables()["params"] is state.params
 
 
 def test_scores_are_log_probabilities_and_ignore_the_layer():
@@ -130,13 +141,10 @@ def test_scores_are_log_probabilities_and_ignore_the_layer():
     state, _ = _parts(config)
     images = {"image": _batch(3)["image"]}
     preprocess = build.create_preprocess(config)
-    with_layer = step.score_step(
-        state.variables(), images, network=build.create_network(config, NUM_CLASSES), preprocess=preprocess
-    )
+    score = jax.jit(step.score_step, static_argnames=("network", "preprocess"))
+    with_layer = score(state.variables(), images, network=_network(config), preprocess=preprocess)
     config.model.branching = "none"
-    plain = step.score_step(
-        state.variables(), images, network=build.create_network(config, NUM_CLASSES), preprocess=preprocess
-    )
+    plain = score(state.variables(), images, network=_network(config), preprocess=preprocess)
     np.testing.assert_allclose(np.exp(with_layer).sum(-1), 1, rtol=1e-5)
     np.testing.assert_array_equal(with_layer, plain)
 
@@ -150,7 +158,7 @@ def test_statistics_step_measures_the_batch_itself():
     measure = parallel.parallel_statistics(
         functools.partial(
             step.statistics_step,
-            network=build.create_test_network(config, NUM_CLASSES, axis_name=parallel.AXIS),
+            network=_network(config, parallel.AXIS),
             augment=augment,
             seed=0,
             axis_name=parallel.AXIS,
@@ -160,8 +168,8 @@ def test_statistics_step_measures_the_batch_itself():
     measured = measure(state.variables(), parallel.split(batch), jnp.int32(7))
     key = keys.step_key(keys.stream_key(0, "statistics"), 7)
     images = augment(key, jnp.asarray(batch["image"]))
-    network = build.create_network(config, NUM_CLASSES)
-    _, updated = network.apply(state.variables(), images, train=True, mutable=["batch_stats"])
+    apply = jax.jit(functools.partial(_network(config).apply, train=True, mutable=["batch_stats"]))
+    _, updated = apply(state.variables(), images)
     for path, new in jax.tree_util.tree_leaves_with_path(updated["batch_stats"]):
         old = 1.0 if path[-1].key == "var" else 0.0
         expected = (np.asarray(new) - 0.9 * old) / 0.1

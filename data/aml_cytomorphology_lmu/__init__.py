@@ -1,0 +1,1 @@
+"""AML-Cytomorphology_LMU: see README.md in this folder."""

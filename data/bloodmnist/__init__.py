@@ -1,0 +1,1 @@
+"""BloodMNIST: see README.md in this folder."""

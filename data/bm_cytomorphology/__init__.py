@@ -1,0 +1,1 @@
+"""Bone-Marrow-Cytomorphology_MLL_Helmholtz_Fraunhofer: see README.md in this folder."""

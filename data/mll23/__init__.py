@@ -1,0 +1,1 @@
+"""MLL23: see README.md in this folder."""

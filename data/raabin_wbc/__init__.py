@@ -1,0 +1,1 @@
+"""Raabin-WBC: see README.md in this folder."""

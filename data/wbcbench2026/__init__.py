@@ -1,0 +1,1 @@
+"""WBCBench 2026: see README.md in this folder."""

@@ -1,0 +1,29 @@
+import pytest
+
+from data.__main__ import main
+
+
+def test_prepares_and_says_what_is_there(made, tmp_path, capsys):
+    made.jpeg("Train/Basophil/1.jpg")
+    made.jpeg("TestA/Basophil/2.jpg")
+    arguments = ["raabin_wbc", f"--manual_dir={made.root}", f"--data_dir={tmp_path / 'prepared'}"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "raabin_wbc/test_a/1.0.0: 1 train, 1 test images in " in said
+    assert main(arguments) == 0  # it is there
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnist", "error: no data set 'mnist' here"),
+        ("bloodmnist/32", "error: bloodmnist has no configuration '32': take one of 28, 64, 128, 224"),
+        ("mll23/28", "error: mll23 has no configuration '28': take one of none"),
+        ("mll23", "(--manual_dir). Download the class archives of MLL23"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path, capsys, name, message):
+    assert main([name, f"--manual_dir={tmp_path / 'absent'}", f"--data_dir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
