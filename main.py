@@ -1,4 +1,4 @@
-"""ASAE-Net: train, evaluate. For research, not a diagnosis.
+"""ASAE-Net: train, evaluate, audit. For research, not a diagnosis.
 
 python main.py [COMMAND] --config=FILE [--workdir=DIR] [--config.field=value ...]
 """

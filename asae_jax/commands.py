@@ -4,12 +4,12 @@ import sys
 import warnings
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from asae_jax.errors import UserError
 
-COMMANDS = ("train", "evaluate")
+COMMANDS = ("train", "evaluate", "audit")
 _USAGE = "python main.py [COMMAND] --config=FILE [--workdir=DIR] [--config.field=value ...]"
 _EXIT_USER_ERROR = 2
 
@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> int:
     Mistakes of the user end with one line on standard error and status 2.
     """
     warnings.showwarning = _show_warning
+    logging.set_verbosity(logging.ERROR)  # Orbax tells of each checkpoint without a score
     try:
         command, config, workdir = _parse(arguments)
         return _run(command, config, workdir)
@@ -33,14 +34,18 @@ def main(arguments: list[str]) -> int:
 
 def _run(command: str, config: ConfigDict | None, workdir: Path) -> int:
     # Imported here so that a wrong command line is answered at once, before JAX has loaded.
+    if command in ("train", "audit") and config is None:
+        raise UserError(
+            f"--config=FILE is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}"
+        )
     if command == "train":
         from asae_jax.training.loop import train
 
-        if config is None:
-            raise UserError(
-                f"--config=FILE is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}"
-            )
         return train(config, workdir)
+    if command == "audit":
+        from asae_jax.audit.command import audit
+
+        return audit(config, workdir)
     from asae_jax.training.evaluate_command import evaluate_run
 
     return evaluate_run(config, workdir)

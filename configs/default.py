@@ -12,16 +12,24 @@ def get_config() -> ConfigDict:
     config.seed = 0  # of the initial weights, the order of examples, augmentation and peak choice
 
     data = config.data = ConfigDict()
-    data.source = "synthetic"  # "synthetic": the built-in cells; "folder": one folder per class
-    data.path = ""  # where the images are, for "folder"
+    # "synthetic": the built-in cells; "folder": one folder per class, also inside of train, val, test;
+    # "csv": a file path,label[,group][,split]; "npz": a file like MedMNIST's; "tfds:NAME": prepared by TFDS
+    data.source = "synthetic"
+    data.path = ""  # the folder or file; for "tfds:NAME" the folder it was prepared in (empty: TFDS's own)
+    data.class_map = ""  # CSV file `from,to` that merges, renames or (empty `to`) drops classes
+    data.group_feature = ""  # "tfds:NAME": the feature that tells slide or patient
     data.num_examples = 15252  # synthetic cells to render (the size of the paper's data set)
     data.synthetic_seed = 0  # which synthetic data set
     data.stored_size = 256  # pixels; shorter side after decoding, what augmentation crops from
     data.hue = "paper"  # "paper" (section 3.5), "robust": stained pixels and percentiles only, "none"
     data.hue_low = 125  # OpenCV hue units, 0..179: the paper's Min
     data.hue_high = 155  # the paper's Max
-    data.test_fraction = 0.2  # of each class
+    data.stain = "none"  # instead of the hue adjustment (data.hue=none): "reinhard", "macenko"
+    data.test_fraction = 0.2  # of each class; a split that the source gives goes before
     data.validation_fraction = 0.1  # of each class's training part, chooses the checkpoint; none in the paper
+    data.split_by = "auto"  # "group": no slide or patient on both sides; "image"; "auto": group where known
+    data.folds = 0  # parts of a cross-validation (0: none), one of which is the test set
+    data.fold = 0  # which one: 0 .. folds - 1
     data.split_seed = 0  # kept apart from `seed`, so that repeated runs share one test set
     data.sampler = "balanced"  # "balanced": same number of images per class in a batch; "shuffled"
     data.cache = True  # keep prepared images as uint8 on disk
@@ -89,7 +97,10 @@ def get_config() -> ConfigDict:
 
     evaluation = config.eval = ConfigDict()
     evaluation.split = "test"  # "test", "validation", "train" or "all"
-    evaluation.name = ""  # of the files written; empty: the name of the split
+    evaluation.name = ""  # of the files written; empty: the name of the split, or "other"
+    evaluation.source = ""  # `evaluate` all images of another source, as data.source; empty: the run's own
+    evaluation.path = ""  # of the other source
+    evaluation.class_map = ""  # CSV file `from,to`: the other source's classes to the run's
     evaluation.test_mode = (
         "skip"  # the layer at test: left out (the paper's); "enhance": enhancement kept; "mean"
     )

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "errors": 0, "types": 0, "keys": 1,
     "input": 2, "augment": 2, "models": 2, "losses": 2, "metrics": 2,
-    "training": 3, "inference": 4, "experiments": 5, "commands": 6,
+    "audit": 3, "training": 3, "inference": 4, "experiments": 5, "commands": 6,
 }  # fmt: skip
 FILES = sorted((ROOT / "asae_jax").rglob("*.py"))
 
@@ -43,18 +43,22 @@ def test_imports_run_one_way(path):
             assert LAYERS[part] < LAYERS[own], f"{path} imports {module}"
 
 
-def test_only_the_pipeline_names_tensorflow():
+def test_only_two_files_name_tensorflow_and_its_datasets():
     users = {
-        str(path.relative_to(ROOT))
+        str(path.relative_to(ROOT)): module.split(".")[0]
         for path in FILES
-        if any(module.split(".")[0] == "tensorflow" for module in _imported(path))
+        for module in _imported(path)
+        if module.split(".")[0] in ("tensorflow", "tensorflow_datasets")
     }
-    assert users == {"asae_jax/input/pipeline.py"}
+    assert users == {
+        "asae_jax/input/pipeline.py": "tensorflow",
+        "asae_jax/input/tfds_source.py": "tensorflow_datasets",
+    }
 
 
 def test_models_losses_and_steps_load_without_tensorflow():
     code = (
-        "import sys; sys.modules['tensorflow'] = None\n"
+        "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
         "import asae_jax.models, asae_jax.losses, asae_jax.augment, asae_jax.metrics, asae_jax.input.feed\n"
         "import asae_jax.training.loop, asae_jax.training.writer, asae_jax.commands"
     )

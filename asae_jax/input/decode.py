@@ -5,9 +5,12 @@ an image whose lower part is grey, and says nothing. Of 1,680 files of eight kin
 Pillow accepted only those that had lost no pixel (a PNG without its last 21 bytes).
 """
 
+import io
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -54,8 +57,17 @@ def read_image(path: str | os.PathLike) -> HostImage:
       BadImage: unreadable, not such an image, truncated or damaged, a side below `MIN_SIDE`, or more
         than `MAX_PIXELS` pixels (found in the header, before anything is decoded).
     """
+    return _read(path, lambda: Path(path).open("rb"))
+
+
+def decode_image(data: bytes, name: str) -> HostImage:
+    """`read_image` for the bytes of a file that lies elsewhere; `name` is what errors call it."""
+    return _read(name, lambda: io.BytesIO(data))
+
+
+def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostImage:
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with open_file() as file, Image.open(file, formats=_FORMATS) as image:
             _check_size(path, image.size)
             return _rgb(image)
     except BadImage:
@@ -63,7 +75,7 @@ def read_image(path: str | os.PathLike) -> HostImage:
     except Image.DecompressionBombError:
         raise BadImage(path, f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, MemoryError ...
-        raise BadImage(path, _reason(path, error)) from error
+        raise BadImage(path, _reason(open_file, error)) from error
 
 
 def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
@@ -88,18 +100,18 @@ def _rgb(image: Image.Image) -> HostImage:
 _BITS_32 = "32-bit pixels"
 
 
-def _reason(path: str | os.PathLike, error: Exception) -> str:
+def _reason(open_file: Callable[[], IO[bytes]], error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"unreadable ({error.strerror})"
     if isinstance(error, UnidentifiedImageError):
-        return _unidentified(path)
+        return _unidentified(open_file)
     if isinstance(error, ValueError) and str(error).startswith(_BITS_32):
         return str(error)
     return f"truncated or damaged ({' '.join(str(error).split()) or type(error).__name__})"
 
 
-def _unidentified(path: str | os.PathLike) -> str:
-    with Path(path).open("rb") as file:
+def _unidentified(open_file: Callable[[], IO[bytes]]) -> str:
+    with open_file() as file:
         start = file.read(4)
     if not start:
         return "empty file"

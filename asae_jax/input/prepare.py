@@ -1,4 +1,4 @@
-"""The deterministic work on an image, done once: square, size, hue."""
+"""The deterministic work on an image, done once: square, size, colour."""
 
 import dataclasses
 import hashlib
@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input import hue
+from asae_jax.input import hue, stain
 from asae_jax.types import HostImage
 
 HUE_MODES = (*hue.MODES, "none")
+STAIN_MODES = (*stain.METHODS, "none")
 
 _VERSION = 1  # of the arithmetic below; raise it when results change, so that old caches are not used
 
@@ -24,21 +25,23 @@ class Preparation:
     """Turns a raw image of any size into what is stored and trained on.
 
     The centre square is cut out and resized, which is the shorter side resized and the centre cropped,
-    without computing what is cut away. Hue comes after: interpolation would mix new hues from adjusted
+    without computing what is cut away. Colour comes after: interpolation would mix new hues from adjusted
     ones, averages away the noise that eq. (11) takes its minimum and maximum from, and leaves fewer
-    pixels to convert.
+    pixels to convert. It is either the paper's hue adjustment or a stain normalisation.
 
     Attributes:
       stored_size: side of the result in pixels.
       hue: "paper", "robust" (see `adjust_hue`) or "none".
       hue_low: lowest hue of the result, OpenCV's 0..179.
       hue_high: highest hue of the result, OpenCV's 0..179.
+      stain: "reinhard", "macenko" (see `normalize_stain`) or "none"; one of the two only with `hue="none"`.
     """
 
     stored_size: int
     hue: str = "paper"
     hue_low: int = 125
     hue_high: int = 155
+    stain: str = "none"
 
     def __post_init__(self) -> None:
         if self.stored_size < 1:
@@ -49,10 +52,19 @@ class Preparation:
             raise UserError(
                 f"hue range {self.hue_low}..{self.hue_high}: choose 0 <= low <= high <= 179 (degrees / 2)"
             )
+        if self.stain not in STAIN_MODES:
+            raise UserError(f"unknown stain mode {self.stain!r}: choose one of {', '.join(STAIN_MODES)}")
+        if self.stain != "none" and self.hue != "none":
+            raise UserError(
+                f"stain={self.stain} and hue={self.hue} both change the colours: choose one, and switch the "
+                "other off (--config.data.hue=none or --config.data.stain=none)"
+            )
 
     def __call__(self, raw: HostImage) -> HostImage:
         """uint8 RGB `[height, width, 3]` of any size -> uint8 RGB `[stored_size, stored_size, 3]`."""
         image = _resize(_centre_square(raw), self.stored_size)
+        if self.stain != "none":
+            return stain.normalize_stain(image, method=self.stain)
         if self.hue == "none":
             return image
         return hue.adjust_hue(image, low=self.hue_low, high=self.hue_high, mode=self.hue)

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from asae_jax import augment, losses
 from asae_jax.errors import UserError
+from asae_jax.input.sources import SOURCES, is_source
 from asae_jax.models import create_model
 from asae_jax.models.network import Network
 from asae_jax.training import optimizer
@@ -18,8 +19,9 @@ TEST_BRANCHES = {"skip": ("plain",), "enhance": ("enhance",), "mean": ("suppress
 """What the later stages see at test, in the words of `asae.branches`."""
 
 _CHOICES = {
-    "data.source": ("synthetic", "folder"),
     "data.hue": ("paper", "robust", "none"),
+    "data.stain": ("none", "reinhard", "macenko"),
+    "data.split_by": ("auto", "group", "image"),
     "data.sampler": ("balanced", "shuffled"),
     "data.driver": ("auto", "tf.data", "threads"),
     "model.stem": ("imagenet", "no_pool", "small"),
@@ -42,6 +44,8 @@ _AT_LEAST = {
     "data.stored_size": 8,
     "data.test_fraction": 0,
     "data.validation_fraction": 0,
+    "data.folds": 0,
+    "data.fold": 0,
     "data.workers": 0,
     "augment.size": 8,
     "model.width": 1,
@@ -71,6 +75,7 @@ def check(config: ConfigDict) -> None:
         _require(_get(config, field) in choices, config, field, f"choose one of {', '.join(choices)}")
     for field, least in _AT_LEAST.items():
         _require(_get(config, field) >= least, config, field, f"it must be at least {least}")
+    _check_data(config)
     _require(0 <= config.asae.p_top1 <= 1, config, "asae.p_top1", "it is a probability, 0 to 1")
     _require(config.asae.window % 2 == 1, config, "asae.window", "it must be odd")
     _require(config.asae.area > 0, config, "asae.area", "cells of the map, or below 1 a share of it")
@@ -80,8 +85,19 @@ def check(config: ConfigDict) -> None:
              f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
     _require(0 < config.augment.scale_min <= config.augment.scale_max <= 1, config, "augment.scale_min",
              "shares of the image's area with 0 < scale_min <= scale_max <= 1")  # fmt: skip
+
+
+def _check_data(config: ConfigDict) -> None:
+    known = f"choose one of {', '.join(SOURCES)}"
+    _require(is_source(config.data.source), config, "data.source", known)
+    _require(not config.eval.source or is_source(config.eval.source), config, "eval.source", known)
     _require(config.data.test_fraction + config.data.validation_fraction < 1, config, "data.test_fraction",
              "test and validation share must leave something to train on")  # fmt: skip
+    _require(not config.data.group_feature or config.data.source.startswith("tfds:"), config,
+             "data.group_feature", "it is a feature of a source tfds:NAME")  # fmt: skip
+    _require(config.data.folds != 1, config, "data.folds", "0 for no cross-validation, or at least 2")
+    _require(config.data.fold < max(config.data.folds, 1), config, "data.fold",
+             f"it counts from 0, and there are {config.data.folds} folds (config.data.folds)")  # fmt: skip
 
 
 def create_network(config: ConfigDict, num_classes: int, *, axis_name: str | None = None) -> Network:

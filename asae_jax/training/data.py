@@ -9,15 +9,14 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.input.cache import Prepared, prepare_examples
+from asae_jax.input.chosen_split import chosen_split
+from asae_jax.input.configured import configured_preparation, configured_table
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.order import BalancedOrder, Order, ShuffledOrder
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.sources import load_table
-from asae_jax.input.split import read_splits, split_table, write_splits
+from asae_jax.input.split_record import SPLITS_FILE, write_splits
 from asae_jax.input.table import Table
 from asae_jax.training import parallel
 
-SPLITS_FILE = "splits.csv"
 SKIPPED_FILE = "skipped.csv"
 
 
@@ -72,50 +71,42 @@ def load_data(config: ConfigDict, workdir: Path) -> Data:
     Raises:
       UserError: data that cannot be found or used.
     """
-    settings = config.data
-    table = load_table(
-        settings.source,
-        path=settings.path,
-        num_examples=settings.num_examples,
-        seed=settings.synthetic_seed,
-        size=settings.stored_size,
-    )
-    balanced = settings.sampler == "balanced"
+    table = configured_table(config.data)
+    balanced = config.data.sampler == "balanced"
     parallel.check_batch_size(config.train.batch_size, table.num_classes if balanced else 1)
-    preparation = Preparation(
-        stored_size=settings.stored_size,
-        hue=settings.hue,
-        hue_low=settings.hue_low,
-        hue_high=settings.hue_high,
-    )
-    cache_dir = Path(settings.cache_dir or workdir.parent / "cache") if settings.cache else None
-    prepared = prepare_examples(
-        table, preparation, cache_dir=cache_dir, workers=settings.workers, progress=True
-    )
-    data = Data(table, prepared, _splits(config, workdir, table))
+    splits = chosen_split(config.data, workdir, table)
+    data = Data(table, prepare_table(config, workdir, table), splits)
     _check_classes(data)
     return data
+
+
+def prepare_table(config: ConfigDict, workdir: Path, table: Table) -> Prepared:
+    """The images of `table`, prepared and cached as `config.data` says.
+
+    Raises:
+      UserError: not one image can be used, or the cache cannot be written.
+    """
+    settings = config.data
+    cache_dir = Path(settings.cache_dir or workdir.parent / "cache") if settings.cache else None
+    return prepare_examples(
+        table, configured_preparation(settings), cache_dir=cache_dir, workers=settings.workers, progress=True
+    )
 
 
 def write_data_record(data: Data, workdir: Path) -> None:
     """Writes the split, and what was left out, to the run folder; a split already there is kept."""
     if not (workdir / SPLITS_FILE).exists():
         write_splits(workdir / SPLITS_FILE, data.table, data.splits)
+    write_skipped(data, workdir / SKIPPED_FILE)
+
+
+def write_skipped(data: Data, path: Path) -> None:
+    """Writes name and reason of everything that was left out as CSV; no file where there is nothing."""
+    path.unlink(missing_ok=True)
     skipped = [*data.table.skipped, *((data.table.names[i], reason) for i, reason in data.prepared.bad)]
     if skipped:
-        with (workdir / SKIPPED_FILE).open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             csv.writer(file).writerows([("name", "reason"), *skipped])
-
-
-def _splits(config: ConfigDict, workdir: Path, table: Table) -> np.ndarray:
-    if (workdir / SPLITS_FILE).exists():
-        return read_splits(workdir / SPLITS_FILE, table)
-    return split_table(
-        table.labels,
-        test_fraction=config.data.test_fraction,
-        validation_fraction=config.data.validation_fraction,
-        seed=config.data.split_seed,
-    )
 
 
 def _check_classes(data: Data) -> None:

@@ -1,16 +1,23 @@
-"""`evaluate`: scores a trained run again, from its folder alone."""
+"""`evaluate`: scores a trained run again, from its folder alone, on its own data or on others."""
 
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.training import build, evaluation, run_folder
-from asae_jax.training.data import load_data
+from asae_jax.training import build, evaluation, parallel, run_folder
+from asae_jax.training.data import Data, load_data, write_skipped
 from asae_jax.training.loop import restore_weights
+from asae_jax.training.other_source import load_other
+
+_OTHER = "other"
 
 
 def evaluate_run(config: ConfigDict | None, workdir: Path) -> int:
     """Scores the run in `workdir` and prints the main scores.
+
+    With `eval.source` every readable image of that source is scored instead of a part of the run's own
+    (see `load_other`), and what was left out is listed in `evaluation/<name>_skipped.csv`.
 
     Args:
       config: settings of this evaluation (`eval`, and where the data lie now); everything else must be
@@ -28,19 +35,33 @@ def evaluate_run(config: ConfigDict | None, workdir: Path) -> int:
         run_folder.check_same_config(workdir, config)
         run_config = run_folder.with_neutral_settings(run_config, config)
     build.check(run_config)
-    data = load_data(run_config, workdir)
-    info = run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
-    run_folder.check_same_data(workdir, info)
+    parallel.use_all_cores(run_config.train.batch_size)
+    other = bool(run_config.eval.source)
+    data, record = _other_data(run_config, workdir) if other else (_own_data(run_config, workdir), {})
     variables, step = restore_weights(run_config, data, workdir)
+    name = run_config.eval.name or (_OTHER if other else run_config.eval.split)
     scores = evaluation.evaluate(
         run_config,
         data,
         variables,
         workdir,
-        split=run_config.eval.split,
-        provenance={"step": step},
-        name=run_config.eval.name,
+        split="all" if other else run_config.eval.split,
+        provenance={"step": step, **record},
+        name=name,
     )
+    if other:
+        write_skipped(data, workdir / evaluation.FOLDER / f"{name}_skipped.csv")
     print(evaluation.summary(scores))
     print(f"written to {workdir / evaluation.FOLDER}. {evaluation.NOTICE}")
     return 0
+
+
+def _own_data(config: ConfigDict, workdir: Path) -> Data:
+    data = load_data(config, workdir)
+    info = run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
+    run_folder.check_same_data(workdir, info)
+    return data
+
+
+def _other_data(config: ConfigDict, workdir: Path) -> tuple[Data, dict[str, Any]]:
+    return load_other(config, run_folder.read_info(workdir).class_names, workdir)

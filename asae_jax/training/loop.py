@@ -38,6 +38,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
       UserError: settings, data or a run folder that cannot be used, or a loss that is not finite.
     """
     build.check(config)
+    parallel.use_all_cores(config.train.batch_size)
     run = _prepare(config, workdir)
     checkpoints = Checkpoints(workdir)
     try:
@@ -65,7 +66,8 @@ def restore_weights(config: ConfigDict, data: Data, workdir: Path) -> tuple[dict
         chosen = checkpoints.best if config.eval.checkpoint == "best" else checkpoints.newest
         if chosen is None:
             raise UserError(f"{workdir} has no checkpoint yet; start the training command again.")
-        like = _initial_state(_plan(config, data, workdir))
+        # The number of steps shapes nothing that is restored, and other data have no training part.
+        like = _initial_state(_plan(config, data, workdir, steps_per_epoch=1))
         return dict(checkpoints.restore(like, chosen).variables()), chosen
     finally:
         checkpoints.close()
@@ -87,8 +89,8 @@ class _Run:
         return self.steps_per_epoch * self.config.train.epochs
 
 
-def _plan(config: ConfigDict, data: Data, workdir: Path) -> _Run:
-    steps_per_epoch = data.training_order(config).steps_per_epoch
+def _plan(config: ConfigDict, data: Data, workdir: Path, *, steps_per_epoch: int | None = None) -> _Run:
+    steps_per_epoch = steps_per_epoch or data.training_order(config).steps_per_epoch
     schedule = create_schedule(config.optimizer, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
     return _Run(
         config, data, workdir, steps_per_epoch, schedule, create_optimizer(config.optimizer, schedule)

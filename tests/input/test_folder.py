@@ -100,3 +100,58 @@ def test_class_folder_without_images(root):
     (root / "EMPTY" / "below" / "a.txt").write_text("")
     with pytest.raises(UserError, match="EMPTY holds no images"):
         folder_table(root)
+
+
+def put_split(root, files):
+    for level, name in enumerate(files):
+        put_image(root / name, level)
+
+
+def test_parts_of_a_split_are_found_and_classes_come_from_train(tmp_path):
+    files = [
+        "Train/LYT/1.png",
+        "Train/BLA/more/2.png",
+        "val/LYT/3.png",
+        "test/BLA/4.png",
+        "validation/BLA/5.png",
+    ]
+    put_split(tmp_path, files)
+    put_image(tmp_path / "test" / "loose.png")
+    (tmp_path / "val" / "MON").mkdir()
+    table = folder_table(tmp_path)
+    assert table.class_names == ("BLA", "LYT")
+    rows = {name: row for row, name in enumerate(table.names.tolist())}
+    assert sorted(rows) == sorted(files)
+    got = [(int(table.labels[rows[name]]), str(table.splits[rows[name]])) for name in files]
+    assert got == [(1, "train"), (0, "train"), (1, "validation"), (0, "test"), (0, "validation")]
+    assert [int(table.read(rows[name])[0, 0, 0]) for name in files] == [0, 1, 2, 3, 4]
+    assert table.skipped == (("test/loose.png", "not in a class folder"),)
+
+
+def test_a_class_that_train_lacks_is_left_out_with_a_warning(tmp_path):
+    put_split(tmp_path, ["train/BLA/1.png", "test/BLA/2.png", "test/MON/3.png", "test/MON/4.png"])
+    with pytest.warns(UserWarning, match="2 images of .* left out: class MON has no folder in train"):
+        table = folder_table(tmp_path)
+    assert table.class_names == ("BLA",)
+    assert [name for name, _ in table.skipped] == ["test/MON/3.png", "test/MON/4.png"]
+
+
+@pytest.mark.parametrize("files", [["train/1.png", "test/1.png"], ["val/a/1.png", "test/a/2.png"]])
+def test_class_folders_may_be_called_like_parts(tmp_path, files):
+    put_split(tmp_path, files)
+    table = folder_table(tmp_path)
+    assert table.splits is None
+    assert table.class_names == tuple(sorted(name.split("/")[0] for name in files))
+
+
+def test_parts_beside_other_folders_are_refused(tmp_path):
+    put_split(tmp_path, ["train/BLA/1.png", "test/BLA/2.png", "masks/1.png"])
+    with pytest.raises(UserError, match=r"train.*beside them masks"):
+        folder_table(tmp_path)
+
+
+def test_a_class_of_train_without_images(tmp_path):
+    put_split(tmp_path, ["train/BLA/1.png", "test/MON/2.png"])
+    (tmp_path / "train" / "MON").mkdir()
+    with pytest.raises(UserError, match=r"train/MON holds no images"):
+        folder_table(tmp_path)

@@ -7,6 +7,8 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.input.hue import adjust_hue
 from asae_jax.input.prepare import Preparation
+from asae_jax.input.stain import METHODS, normalize_stain
+from asae_jax.input.synthetic import render
 
 
 def noise(height, width, seed=0):
@@ -64,13 +66,22 @@ def test_hue_is_adjusted_after_resizing():
         np.testing.assert_array_equal(result, adjust_hue(resized, low=100, high=110, mode=mode))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_stain_is_normalised_after_resizing_in_place_of_hue(method):
+    image = render(0, 3, size=96)
+    resized = Preparation(48, hue="none")(image)
+    result = Preparation(48, hue="none", stain=method)(image)
+    np.testing.assert_array_equal(result, normalize_stain(resized, method=method))
+    assert (result != resized).any()
+
+
 def test_every_field_changes_the_fingerprint():
-    base = Preparation(64)
-    others = {"stored_size": 65, "hue": "none", "hue_low": 124, "hue_high": 156}
+    base = Preparation(64, hue="none")
+    others = {"stored_size": 65, "hue": "robust", "hue_low": 124, "hue_high": 156, "stain": "macenko"}
     assert set(others) == {field.name for field in dataclasses.fields(Preparation)}
     changed = {dataclasses.replace(base, **{name: value}).fingerprint() for name, value in others.items()}
     assert len(changed | {base.fingerprint()}) == len(others) + 1
-    assert Preparation(64).fingerprint() == base.fingerprint()
+    assert Preparation(64, hue="none").fingerprint() == base.fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,8 @@ def test_every_field_changes_the_fingerprint():
         ({"stored_size": 64, "hue": "papre"}, "unknown hue mode 'papre'.*paper, robust, none"),
         ({"stored_size": 64, "hue_low": 156}, r"156\.\.155"),
         ({"stored_size": 64, "hue_high": 180}, r"125\.\.180"),
+        ({"stored_size": 64, "stain": "macenco"}, "unknown stain mode 'macenco'.*reinhard, macenko, none"),
+        ({"stored_size": 64, "stain": "macenko"}, "stain=macenko and hue=paper.*hue=none or .*stain=none"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(options, message):

@@ -4,7 +4,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.split import SPLITS, read_splits, split_table, write_splits
+from asae_jax.input.split import SPLITS, add_validation, split_table
+from asae_jax.input.split_record import read_splits, write_splits
 from asae_jax.input.table import Table
 
 counts_of_classes = st.lists(st.integers(2, 60), min_size=1, max_size=8)
@@ -88,6 +89,157 @@ def test_a_class_of_one_image_is_trained_on_with_a_warning():
 def test_fractions_out_of_range_are_refused(name, value):
     with pytest.raises(UserError, match=name):
         split_table(np.array([0, 0]), seed=0, **{name: value})
+
+
+def labels_and_groups(seed, groups, classes, examples):
+    """Some groups are of one image, some large, some of one class."""
+    rng = np.random.default_rng(seed)
+    numbers = (groups * rng.random(examples) ** 2).astype(int)
+    return rng.integers(0, classes, examples), np.char.add("p", numbers.astype(str))
+
+
+grouped = st.builds(
+    labels_and_groups, st.integers(0, 2**32 - 1), st.integers(1, 25), st.integers(1, 6), st.integers(1, 200)
+)
+quiet = pytest.mark.filterwarnings("ignore:classes number")
+
+
+def counts_in(labels, splits, name):
+    return {int(label): int(np.sum((labels == label) & (splits == name))) for label in np.unique(labels)}
+
+
+@quiet
+@given(grouped, st.floats(0, 0.9), st.floats(0, 0.5), st.integers(0, 100))
+def test_no_group_is_on_two_sides_and_every_class_keeps_a_training_image(data, fraction, validation, seed):
+    labels, groups = data
+    splits = split_table(
+        labels, groups=groups, test_fraction=fraction, validation_fraction=validation, seed=seed
+    )
+    assert set(splits) <= set(SPLITS)
+    for group in np.unique(groups):
+        assert len(set(splits[groups == group])) == 1
+    assert min(counts_in(labels, splits, "train").values()) >= 1
+    if fraction == 0:
+        assert "test" not in splits
+    if validation == 0:
+        assert "validation" not in splits
+
+
+@quiet
+@given(grouped, st.integers(0, 100))
+def test_every_class_is_tested_unless_that_would_take_the_last_of_a_class(data, seed):
+    labels, groups = data
+    splits = split_table(labels, groups=groups, seed=seed)
+    left = counts_in(labels, splits, "train")
+    for label, tested in counts_in(labels, splits, "test").items():
+        if tested:
+            continue
+        for group in np.unique(groups[labels == label]):
+            inside = labels[groups == group]
+            assert any(np.sum(inside == other) == left[int(other)] for other in np.unique(inside))
+
+
+def test_shares_of_classes_are_near_what_they_should_be():
+    """40 patients of unequal size, each with a class mixture of its own."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), rng.integers(20, 200, 40))
+    mixtures = rng.dirichlet(np.ones(6), 40)
+    labels = np.array([rng.choice(6, p=mixtures[group]) for group in groups])
+    for seed in range(5):
+        splits = split_table(labels, groups=groups, validation_fraction=0.1, seed=seed)
+        test = counted(labels, splits, "test", 6) / np.bincount(labels)
+        assert np.abs(test - 0.2).max() < 0.06
+        assert abs(np.mean(splits == "test") - 0.2) < 0.03
+
+
+def test_groups_of_one_image_are_split_as_images_are():
+    labels = labels_of([50, 100, 30])
+    splits = split_table(labels, groups=np.arange(180), validation_fraction=0.1, seed=0)
+    assert counted(labels, splits, "test", 3).tolist() == [10, 20, 6]
+    np.testing.assert_allclose(counted(labels, splits, "validation", 3), [4, 8, 2.4], atol=1)
+
+
+def test_another_seed_is_another_split_of_groups():
+    labels, groups = labels_of([300, 200, 100]), np.arange(600) % 48
+    first = split_table(labels, groups=groups, validation_fraction=0.1, seed=0)
+    np.testing.assert_array_equal(first, split_table(labels, groups=groups, validation_fraction=0.1, seed=0))
+    assert (first != split_table(labels, groups=groups, validation_fraction=0.1, seed=1)).any()
+
+
+def test_a_class_in_one_group_is_trained_on_with_a_warning():
+    labels, groups = np.array([0] * 10 + [1] * 10), np.array(["p"] * 10 + list("qrstuvwxyz"))
+    with pytest.warns(UserWarning, match=r"\[0\] have one group each: none to test"):
+        splits = split_table(labels, groups=groups, seed=0)
+    assert set(splits[:10]) == {"train"}
+
+
+def folds_of(labels, groups, folds, **options):
+    return [split_table(labels, groups=groups, folds=folds, fold=i, seed=3, **options) for i in range(folds)]
+
+
+@given(counts_of_classes, st.integers(2, 6))
+def test_folds_are_disjoint_complete_and_stratified_within_one_image(counts, folds):
+    labels, counts = labels_of(counts), np.array(counts)
+    parts = [splits == "test" for splits in folds_of(labels, None, folds, validation_fraction=0.1)]
+    np.testing.assert_array_equal(np.sum(parts, axis=0), 1)
+    for part in parts:
+        inside = np.bincount(labels[part], minlength=len(counts))
+        assert np.abs(inside - counts / folds).max() < 1
+        assert abs(part.sum() - len(labels) / folds) < 1
+
+
+@quiet
+@given(grouped, st.integers(2, 5))
+def test_folds_of_groups_are_disjoint_and_complete_but_for_single_groups(data, folds):
+    labels, groups = data
+    assume(len(np.unique(groups)) >= folds)
+    parts = folds_of(labels, groups, folds, validation_fraction=0.2)
+    tested = np.sum([splits == "test" for splits in parts], axis=0)
+    assert tested.max() <= 1
+    for splits in parts:
+        assert min(counts_in(labels, splits, "train").values()) >= 1
+        for group in np.unique(groups):
+            assert len(set(splits[groups == group])) == 1
+    several = [label for label in np.unique(labels) if len(np.unique(groups[labels == label])) > folds]
+    if len(several) == len(np.unique(labels)):
+        assert tested.mean() > 0.5
+
+
+def test_folds_of_equal_groups_are_equal():
+    labels, groups = np.tile([0, 0, 1], 40), np.repeat(np.arange(40), 3)
+    for splits in folds_of(labels, groups, 5):
+        assert np.sum(splits == "test") == 24
+        assert np.sum(labels[splits == "test"]) == 8
+
+
+def test_a_single_image_is_never_tested_by_any_fold():
+    labels = np.array([0] + [1] * 9)
+    with pytest.warns(UserWarning, match="one image each"):
+        assert all(splits[0] == "train" for splits in folds_of(labels, None, 3))
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(1, 0), (3, 3), (3, -1), (-2, 0)])
+def test_folds_out_of_range_are_refused(folds, fold):
+    with pytest.raises(UserError, match=rf"fold {fold} of {folds}.*data\.folds"):
+        split_table(np.zeros(9, int), folds=folds, fold=fold, seed=0)
+
+
+def test_fewer_groups_than_folds_are_refused():
+    with pytest.raises(UserError, match="2 groups cannot make 3 folds"):
+        split_table(np.zeros(9, int), groups=np.arange(9) % 2, folds=3, seed=0)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_validation_is_taken_from_the_training_part_alone(by_group):
+    labels = labels_of([40, 60])
+    groups = np.arange(100) // 4 if by_group else None
+    own = np.where(np.arange(100) < 80, "train", "test")
+    splits = add_validation(own, labels, groups=groups, fraction=0.25, seed=0)
+    assert set(splits[80:]) == {"test"}
+    assert 15 <= np.sum(splits == "validation") <= 25
+    assert (own == np.where(np.arange(100) < 80, "train", "test")).all()
+    if by_group:
+        assert all(len(set(splits[groups == group])) == 1 for group in range(25))
 
 
 @pytest.fixture

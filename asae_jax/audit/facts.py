@@ -1,0 +1,113 @@
+"""What the audit keeps of an image: a few numbers of fixed size, never the image."""
+
+import dataclasses
+import hashlib
+
+import cv2
+import numpy as np
+
+from asae_jax.input.hue import MIN_SATURATION
+from asae_jax.types import HostImage
+
+THUMBNAIL = 16
+"""Side of the grey thumbnails, pixels."""
+BORDER_FEATURES = 12
+"""Mean, deviation, 10th and 90th percentile of L, a and b along the border."""
+GREY_TOLERANCE = 4
+"""Levels of 255 by which the channels of a greyscale image may differ (JPEG rounds)."""
+
+_SIDE = 64  # what everything but the content hash is measured on
+_BORDER = 2  # pixels of it: about 3 % of the side
+_GREEN = 60  # where the circle of hues is cut open, as no stain of blood cells is green
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Facts:
+    """Row `i` is example `i` of the table; rows of unreadable images are zero. 346 bytes an image.
+
+    Attributes:
+      readable: bool `[N]`.
+      digest: uint64 `[N, 2]`, BLAKE2b of size and pixels as decoded.
+      size: int32 `[N, 2]`, height and width in pixels.
+      colour: float32 `[N, 3]`: mean hue of the stained pixels in OpenCV's units (60..240: beyond 179 it
+        goes on from 0, so that purple 140, pink 165 and red 185 are neighbours; NaN without a stained
+        pixel), mean saturation and mean brightness, 0..255.
+      contrast: float32 `[N]`, standard deviation of the thumbnail, levels of 255.
+      grey: bool `[N]`, whether the image has no colour.
+      border: float32 `[N, 12]`, see `BORDER_FEATURES`.
+      thumbnail: uint8 `[N, 16, 16]`, grey.
+    """
+
+    readable: np.ndarray
+    digest: np.ndarray
+    size: np.ndarray
+    colour: np.ndarray
+    contrast: np.ndarray
+    grey: np.ndarray
+    border: np.ndarray
+    thumbnail: np.ndarray
+
+    def put(self, row: int, image: HostImage) -> None:
+        """Measures `image` into row `row`. Thread-safe for different rows."""
+        small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        self.digest[row] = content_digest(image)
+        self.size[row] = image.shape[:2]
+        self.colour[row] = _colour(small)
+        self.grey[row] = _colourfulness(small) <= GREY_TOLERANCE
+        self.border[row] = _border(small)
+        self.thumbnail[row] = grey_square(small, THUMBNAIL)
+        self.contrast[row] = self.thumbnail[row].std()
+        self.readable[row] = True
+
+
+def empty_facts(count: int) -> Facts:
+    """Facts of `count` images, none of them measured."""
+    return Facts(
+        readable=np.zeros(count, bool),
+        digest=np.zeros((count, 2), np.uint64),
+        size=np.zeros((count, 2), np.int32),
+        colour=np.zeros((count, 3), np.float32),
+        contrast=np.zeros(count, np.float32),
+        grey=np.zeros(count, bool),
+        border=np.zeros((count, BORDER_FEATURES), np.float32),
+        thumbnail=np.zeros((count, THUMBNAIL, THUMBNAIL), np.uint8),
+    )
+
+
+def content_digest(image: HostImage) -> np.ndarray:
+    """uint64 `[2]`, the same for images of the same size and pixels, whatever their files."""
+    digest = hashlib.blake2b(np.array(image.shape, "<i8").tobytes(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return np.frombuffer(digest.digest(), np.uint64)
+
+
+def grey_square(image: HostImage, side: int) -> np.ndarray:
+    """The whole image, grey, uint8 `[side, side]`: what is not square is squeezed."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _colourfulness(small: HostImage) -> int:
+    """Largest difference of a pixel's channels."""
+    red, green, blue = cv2.split(small)
+    return int(
+        max(cv2.absdiff(red, green).max(), cv2.absdiff(green, blue).max(), cv2.absdiff(red, blue).max())
+    )
+
+
+def _colour(small: HostImage) -> tuple[float, float, float]:
+    hue, saturation, value = np.moveaxis(cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float64), -1, 0)
+    stained = saturation >= MIN_SATURATION
+    mean_hue = np.nan
+    if stained.any():
+        angle = np.angle(np.exp(2j * np.pi * hue[stained] / 180).sum()) * 180 / (2 * np.pi)
+        mean_hue = (angle - _GREEN) % 180 + _GREEN
+    return mean_hue, saturation.mean(), value.mean()
+
+
+def _border(small: HostImage) -> np.ndarray:
+    inside = slice(_BORDER, -_BORDER)
+    band = np.ones(small.shape[:2], bool)
+    band[inside, inside] = False
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)[band].astype(np.float64)
+    return np.concatenate([lab.mean(axis=0), lab.std(axis=0), *np.percentile(lab, [10, 90], axis=0)])

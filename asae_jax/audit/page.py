@@ -1,0 +1,111 @@
+"""The findings as one page that needs nothing but itself: no script, no font, no picture from elsewhere."""
+
+import base64
+import importlib.resources
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+
+from asae_jax.input.decode import BadImage
+from asae_jax.input.table import Table
+
+SHOWN_GROUPS = 40
+"""Duplicate groups with pictures; `audit.json` has all."""
+SHOWN_IMAGES = 8
+"""Pictures per duplicate group."""
+SHOWN_ODD = 24
+"""Pictures per kind of odd image."""
+SHOWN_LINES = 50
+"""Lines of a list of files, and slides or patients of a table."""
+
+_THUMBNAIL = 112  # pixels, longer side; twice what is shown, for fine displays
+_TEMPLATE = "page.html"
+
+
+def write_page(path: Path, found: Mapping[str, Any], table: Table, folder: Path) -> None:
+    """Writes the page to `path`.
+
+    Args:
+      path: the file.
+      found: `findings.collect`'s, with `figures`: file name in `folder` -> caption.
+      table: to read the pictures from that are shown; a bounded number.
+      folder: where the figures are.
+    """
+    rows = _shown_rows(found)
+    text = _environment().get_template(_TEMPLATE).render(
+        found=found,
+        figures={name: _data_uri("png", (folder / name).read_bytes()) for name in found["figures"]},
+        thumbnails={row: thumbnail_uri(table, row) for row in rows},
+        limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
+        scales=_scales(found["distributions"]),
+    )  # fmt: skip
+    path.write_text(text, encoding="utf-8", errors="replace")
+
+
+def thumbnail_uri(table: Table, row: int) -> str:
+    """A small JPEG of an example as a data URI; empty where it can no longer be read."""
+    try:
+        image = table.read(row)
+    except BadImage:
+        return ""
+    height, width = image.shape[:2]
+    factor = _THUMBNAIL / max(height, width)
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return _data_uri("jpeg", data.tobytes())
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _shown_rows(found: Mapping[str, Any]) -> list[int]:
+    """Table rows of all pictures on the page, each once."""
+    groups = found["duplicates"]["groups"][:SHOWN_GROUPS]
+    rows = {image["row"] for group in groups for image in group["images"][:SHOWN_IMAGES]}
+    for kind in ("tiny", "huge", "greyscale", "blank"):
+        rows |= {image["row"] for image in found["files"][kind][:SHOWN_ODD]}
+    return sorted(rows)
+
+
+def _environment() -> jinja2.Environment:
+    folder = importlib.resources.files("asae_jax.audit")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: dict[str, Callable] = {"hue_colour": _hue_colour, "count": "{:,}".format, "share": _share}
+    environment.filters |= filters
+    return environment
+
+
+def _scales(distributions: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """For each quantity the ends of the axis that all its ranges fit on."""
+    tables = [distributions["per_class"], distributions["per_group"] or {}]
+    described: Iterable[Mapping[str, Any]] = [entry for part in tables for entry in part.values()]
+    scales = {}
+    for quantity in distributions["all"]:
+        values = np.concatenate([np.zeros(0), *[entry[quantity] for entry in described if entry[quantity]]])
+        low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+        room = 0.05 * (high - low) or 1.0
+        scales[quantity] = (low - room, high + room)
+    return scales
+
+
+def _share(value: float, scale: tuple[float, float]) -> str:
+    """Where `value` lies between the ends of a scale, as a CSS percentage."""
+    low, high = scale
+    return f"{100 * (value - low) / (high - low):.2f}%"
+
+
+def _hue_colour(hue: float) -> str:
+    """A CSS colour of a hue in OpenCV's units (degrees / 2, 180 and more go on from 0)."""
+    return f"hsl({2 * hue % 360:.0f} 45% 55%)"

@@ -1,0 +1,99 @@
+"""How far the colour of the border alone tells classes apart: what could be learned instead of cells."""
+
+import dataclasses
+
+import numpy as np
+
+from asae_jax.input.shuffle import permutation
+
+MARGIN = 0.1
+"""Balanced accuracy above chance from which on the border counts as a shortcut."""
+FOLDS = 5
+
+_SHRINKAGE = 1e-2  # of the within-class covariance towards its mean variance
+
+
+@dataclasses.dataclass(frozen=True)
+class Shortcut:
+    """What a linear classifier of the border's colours reaches, cross-validated.
+
+    Attributes:
+      balanced_accuracy: mean recall of the classes compared, 0..1.
+      standard_error: of it.
+      chance: 1 / classes compared.
+      threshold: from here on it is a warning: `chance` and `MARGIN`, or three standard errors if more.
+      recall: class name -> recall.
+      left_out: names of classes with fewer than `FOLDS` images.
+    """
+
+    balanced_accuracy: float
+    standard_error: float
+    chance: float
+    threshold: float
+    recall: dict[str, float]
+    left_out: tuple[str, ...]
+
+    @property
+    def warns(self) -> bool:
+        """Whether it is a shortcut."""
+        return self.balanced_accuracy >= self.threshold
+
+
+def border_shortcut(
+    features: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]
+) -> Shortcut | None:
+    """Linear discriminant analysis with equal priors, in five stratified folds.
+
+    Args:
+      features: float `[N, F]`, of the readable images.
+      labels: int `[N]`.
+      class_names: a label is a position here.
+
+    Returns:
+      None where fewer than two classes have `FOLDS` images.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    compared = np.flatnonzero(counts >= FOLDS)
+    if len(compared) < 2:
+        return None
+    rows = np.flatnonzero(np.isin(labels, compared))
+    correct = _cross_validated(features[rows].astype(np.float64), labels[rows])
+    recall = np.array([correct[labels[rows] == label].mean() for label in compared])
+    error = np.sqrt(np.sum(recall * (1 - recall) / counts[compared])) / len(compared)
+    chance = 1 / len(compared)
+    return Shortcut(
+        balanced_accuracy=float(recall.mean()),
+        standard_error=float(error),
+        chance=chance,
+        threshold=float(chance + max(MARGIN, 3 * error)),
+        recall={class_names[label]: float(value) for label, value in zip(compared, recall, strict=True)},
+        left_out=tuple(class_names[label] for label in np.flatnonzero(counts < FOLDS) if counts[label]),
+    )
+
+
+def _cross_validated(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """bool `[N]`: whether each image was named rightly by what was fitted without its fold."""
+    fold = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        fold[members[permutation(len(members), 0, "audit", int(label))]] = np.arange(len(members)) % FOLDS
+    correct = np.empty(len(labels), bool)
+    for held_out in range(FOLDS):
+        test = fold == held_out
+        correct[test] = _predict(features[~test], labels[~test], features[test]) == labels[test]
+    return correct
+
+
+def _predict(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Labels of `queries` by linear discriminant analysis of `features`, all classes equally likely."""
+    mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
+    features, queries = (features - mean) / scale, (queries - mean) / scale
+    classes, member = np.unique(labels, return_inverse=True)
+    centres = np.stack([features[member == number].mean(axis=0) for number in range(len(classes))])
+    within = np.cov(features - centres[member], rowvar=False)
+    level = max(np.trace(within) / len(within), 1e-6)
+    directions = np.linalg.solve(
+        (1 - _SHRINKAGE) * within + _SHRINKAGE * level * np.eye(len(within)), centres.T
+    )
+    scores = queries @ directions - 0.5 * np.sum(centres.T * directions, axis=0)
+    return classes[scores.argmax(axis=1)]

@@ -1,0 +1,173 @@
+"""A data set of TensorFlow Datasets as a table of examples, read by random access.
+
+Balanced batches visit examples in an order of their own, so a stream of records is no use; TFDS reads
+single records from files in the formats array_record and parquet. Nothing is ever downloaded here.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.input.decode import decode_image
+from asae_jax.input.split import SPLIT_NAMES
+from asae_jax.input.table import Table
+
+_AT_ONCE = 1024  # records, when labels are read
+
+
+def tfds_table(name: str, *, data_dir: str | os.PathLike | None = None, group_feature: str = "") -> Table:
+    """The examples of a data set that TFDS has prepared on this machine.
+
+    The data set has one `Image` and one `ClassLabel` feature (or those named `image` and `label`), at the
+    top level. A feature `name` that tells examples apart gives `Table.names`; else they are numbered. Its
+    splits train, val or validation, and test are the table's; one that has only train gives no split. Other
+    splits, and examples of label -1, are listed in `Table.skipped`. Making the table reads every record
+    once, without decoding the images.
+
+    Args:
+      name: as `tfds.builder` takes it: `name`, `name/config`, `name/config:1.0.0`.
+      data_dir: where TFDS prepared it; TFDS's own default where empty.
+      group_feature: name of a feature that tells the slide or patient; empty for none.
+
+    Raises:
+      UserError: no such data set there, a format without random access, or features other than these.
+    """
+    builder = _builder(name, data_dir)
+    image, label = _features(name, builder.info.features, group_feature)
+    sources = _sources(name, builder, image)
+    parts = [
+        _Part(split, source, image, label, group_feature) for split, source in sources.items() if len(source)
+    ]
+    starts = np.cumsum([0, *(len(part.labels) for part in parts)])
+
+    def read(row: int) -> np.ndarray:
+        number = int(np.searchsorted(starts, row, side="right")) - 1
+        return parts[number].read(row - int(starts[number]))
+
+    splits = np.concatenate([np.full(len(part.labels), SPLIT_NAMES[part.split]) for part in parts])
+    return Table(
+        source=f"tfds:{name}",
+        class_names=tuple(builder.info.features[label].names),
+        names=np.concatenate([part.names for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        read=read,
+        groups=np.concatenate([part.groups for part in parts]) if group_feature else None,
+        splits=splits if len(parts) > 1 else None,
+        settings=f"{builder.info.full_name} {_sizes(builder)}",
+        skipped=(*_other_splits(builder), *(entry for part in parts for entry in part.skipped)),
+    )
+
+
+class _Part:
+    """The labelled examples of one split."""
+
+    def __init__(self, split: str, source: Any, image: str, label: str, group: str):
+        self.split, self._source, self._image = split, source, image
+        records = list(_small_features(source, label, group))
+        labels = np.array([record[0] for record in records], np.int32)
+        names = _names(split, [record[2] for record in records])
+        self._rows = np.flatnonzero(labels >= 0)
+        self.labels, self.names = labels[self._rows], names[self._rows]
+        self.groups = np.array([record[1] for record in records])[self._rows]
+        self.skipped = tuple((str(name), "no label") for name in names[labels < 0])
+
+    def read(self, index: int) -> np.ndarray:
+        data = self._source[int(self._rows[index])][self._image]
+        return decode_image(data, str(self.names[index]))
+
+
+def _names(split: str, given: list[str]) -> np.ndarray:
+    if len(set(given)) == len(given) and all(given):
+        return np.array([f"{split}/{name}" for name in given])
+    return np.array([f"{split}/{number:06d}" for number in range(len(given))])
+
+
+def _small_features(source: Any, label: str, group: str) -> Iterator[tuple[int, str, str]]:
+    """(label, group, name) of every record, the texts empty where there is none; no image is decoded."""
+    for start in range(0, len(source), _AT_ONCE):
+        for record in source.__getitems__(range(start, min(start + _AT_ONCE, len(source)))):
+            yield int(record[label]), _text(record.get(group, "")), _text(record.get("name", ""))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow_datasets as tfds
+
+    place = os.path.expanduser(data_dir) if data_dir else None
+    try:
+        builder = tfds.builder(name, data_dir=place, try_gcs=False)
+    except Exception as error:  # TFDS has an exception for each of the many ways not to find a data set
+        reason = str(error).strip().split("\n", 1)[0][:200]
+        raise UserError(
+            f"no TFDS data set {name!r} in {place or 'the default folder of TFDS'} ({reason}): check "
+            "--config.data.source=tfds:NAME, and give the folder it was prepared in by --config.data.path=DIR"
+        ) from error
+    if not builder.info.splits:
+        raise UserError(f"TFDS data set {name!r} is not prepared in {builder.data_dir}: {_remedy(name)}")
+    return builder
+
+
+def _sources(name: str, builder: Any, image: str) -> dict[str, Any]:
+    """Split -> its records by number, the image as the bytes it was stored as."""
+    import tensorflow_datasets as tfds
+
+    splits = sorted(set(builder.info.splits) & set(SPLIT_NAMES), key=[*SPLIT_NAMES].index)
+    if "train" not in splits:
+        raise UserError(f"TFDS data set {name!r} has no split train: it has {', '.join(builder.info.splits)}")
+    decoders = {image: tfds.decode.SkipDecoding()}
+    try:
+        return {split: builder.as_data_source(split, decoders=decoders) for split in splits}
+    except NotImplementedError as error:
+        raise UserError(
+            f"TFDS data set {name!r} lies in {builder.data_dir} as {builder.info.file_format.value}, which "
+            f"cannot be read at random: {_remedy(name)}"
+        ) from error
+
+
+def _remedy(name: str) -> str:
+    return (
+        f"prepare it with `tfds build {name} --file_format=array_record`, in another --data_dir if need be, "
+        "and give that folder by --config.data.path=DIR"
+    )
+
+
+def _features(name: str, features: Any, group: str) -> tuple[str, str]:
+    """Names of the image and of the label."""
+    import tensorflow_datasets as tfds
+
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    found = []
+    for usual, kind in kinds.items():
+        names = [key for key, feature in features.items() if isinstance(feature, kind)]
+        if len(names) != 1 and usual not in names:
+            raise UserError(
+                f"TFDS data set {name!r} has {len(names)} features of kind {kind.__name__}, none named "
+                f"{usual!r}: it needs one image and one label an example"
+            )
+        found.append(usual if usual in names else names[0])
+    if group and group not in features:
+        raise UserError(
+            f"TFDS data set {name!r} has no feature {group!r}: choose one of {', '.join(features)} "
+            "(--config.data.group_feature=)"
+        )
+    return found[0], found[1]
+
+
+def _sizes(builder: Any) -> str:
+    """What changes when records do: number and bytes of each split, as TFDS recorded them."""
+    return " ".join(f"{s.name}={s.shard_lengths}/{s.num_bytes}" for s in builder.info.splits.values())
+
+
+def _other_splits(builder: Any) -> list[tuple[str, str]]:
+    return [
+        (name, f"not train, validation or test ({split.num_examples} examples)")
+        for name, split in builder.info.splits.items()
+        if name not in SPLIT_NAMES
+    ]

@@ -1,0 +1,86 @@
+"""The images of another laboratory, made ready to be scored by a run: its preparation, its classes."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.input.class_map import read_class_map, relabel
+from asae_jax.input.configured import configured_table
+from asae_jax.input.table import Table
+from asae_jax.training.data import Data, prepare_table
+
+
+def load_other(config: ConfigDict, class_names: Sequence[str], workdir: Path) -> tuple[Data, dict[str, Any]]:
+    """All images of the source that `config.eval` names, under the classes of a run.
+
+    Labels go through `eval.class_map`. Images of a class that the run does not know are left out: no answer
+    to them could be right. Images are prepared as the run's are.
+
+    Args:
+      config: of the run, with `eval.source`, `eval.path` and `eval.class_map`.
+      class_names: the run's classes.
+      workdir: the run folder.
+
+    Returns:
+      The images, none of them for training, and what to record with their scores: `class_map`;
+      `unknown_classes`, class -> number of images left out because the run does not know it;
+      `absent_classes`, those of the run that these data lack.
+
+    Raises:
+      UserError: data that cannot be found or used, no image of a class that the run knows, or batch
+        statistics to be taken again.
+    """
+    if config.eval.batch_statistics == "reestimate":
+        raise UserError(
+            "config.eval.batch_statistics='reestimate' cannot be used with config.eval.source: it takes "
+            "training batches, and another source has none; use 'running'."
+        )
+    table = _table(config)
+    known, unknown = _align(table, tuple(class_names))
+    present = np.bincount(known.labels, minlength=known.num_classes)
+    record = {
+        "class_map": read_class_map(config.eval.class_map) if config.eval.class_map else {},
+        "unknown_classes": unknown,
+        "absent_classes": [name for name, count in zip(class_names, present, strict=True) if not count],
+    }
+    _say(record)
+    data = Data(known, prepare_table(config, workdir, known), np.full(len(known), "test"))
+    return data, record
+
+
+def _table(config: ConfigDict) -> Table:
+    settings = config.data.copy_and_resolve_references()
+    settings.source, settings.path = config.eval.source, config.eval.path
+    settings.class_map, settings.group_feature = config.eval.class_map, ""
+    return configured_table(settings)
+
+
+def _align(table: Table, class_names: tuple[str, ...]) -> tuple[Table, dict[str, int]]:
+    """`table` under the classes `class_names`, and how many images of each other class were left out."""
+    numbers = {name: number for number, name in enumerate(class_names)}
+    new = np.array([numbers.get(name, -1) for name in table.class_names])
+    counts = np.bincount(table.labels, minlength=table.num_classes)
+    unknown = {
+        name: int(count)
+        for name, count in zip(table.class_names, counts, strict=True)
+        if name not in numbers and count
+    }
+    if sum(unknown.values()) == len(table):
+        raise UserError(
+            f"the run knows none of the classes of these data ({', '.join(table.class_names)}): map them to "
+            f"the run's ({', '.join(class_names)}) by a CSV file from,to (--config.eval.class_map=FILE)"
+        )
+    return relabel(table, class_names, new, "the run does not know class {}"), unknown
+
+
+def _say(record: dict[str, Any]) -> None:
+    if record["unknown_classes"]:
+        counts = ", ".join(f"{name} ({count})" for name, count in record["unknown_classes"].items())
+        warnings.warn(f"left out, of classes that the run does not know: {counts} images", stacklevel=3)
+    if record["absent_classes"]:
+        print(f"classes of the run that these data lack: {', '.join(record['absent_classes'])}")

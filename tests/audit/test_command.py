@@ -1,0 +1,231 @@
+"""The command as a user meets it, on a folder with everything wrong that the audit is there to find."""
+
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax import commands
+from asae_jax.audit.command import audit
+from asae_jax.errors import UserError
+from configs import default
+from tests.audit.tables import cells
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ("BLA", "LYT & <co>")
+
+
+def write(path, image, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """20 different cells of each of two classes."""
+    for index, image in enumerate(cells(40)):
+        write(tmp_path / "cells" / CLASSES[index % 2] / f"{index:03d}.png", image)
+    return tmp_path / "cells"
+
+
+def config_for(path, **data):
+    config = default.get_config()
+    config.data.update({"source": "folder", "path": str(path), "workers": 2} | data)
+    config.train.batch_size = 8
+    return config
+
+
+def run(path, workdir, **data):
+    status = audit(config_for(path, **data), workdir)
+    folder = workdir / "audit"
+    return status, json.loads((folder / "audit.json").read_text()), (folder / "index.html").read_text()
+
+
+def dirty(folder):
+    """Adds one of each fault to the folder."""
+    images, first, second = cells(40), folder / CLASSES[0], folder / CLASSES[1]
+    write(first / "copy.png", images[0])
+    write(second / "relabelled.jpg", np.rot90(images[2]).copy(), quality=80)
+    write(first / "grey.png", np.repeat(cells(1, seed=9)[0][..., :1], 3, axis=2))
+    write(first / "tiny.png", cells(2, seed=9)[1][:20, :20])
+    write(first / "huge.png", np.repeat(np.repeat(cells(3, seed=9)[2], 4, 0), 4, 1))
+    write(first / "blank.png", np.full((64, 64, 3), 200, np.uint8))
+    (first / "empty.jpg").write_bytes(b"")
+    (first / "page.jpg").write_text("<html>")
+    (first / "cut.png").write_bytes((first / "000.png").read_bytes()[:900])
+    (first / "notes.txt").write_text("seen on Monday")
+
+
+def test_a_clean_folder_passes(clean, tmp_path, capsys):
+    status, found, page = run(clean, tmp_path / "run")
+    assert status == 0
+    assert found["faults"] == []
+    assert found["duplicates"]["groups"] == []
+    assert found["num_readable"] == found["num_examples"] == 40
+    assert "Nothing found that would make scores untrue" in page
+    shown = capsys.readouterr().out
+    assert "40 of 40 images readable, 2 classes" in shown
+    assert "For research, not a diagnosis." in shown
+
+
+def test_everything_wrong_is_found(clean, tmp_path, capsys):
+    dirty(clean)
+    status, found, page = run(clean, tmp_path / "run")
+    assert status == 1
+    files = {kind: [Path(entry["name"]).name for entry in listed] for kind, listed in found["files"].items()}
+    assert files == {
+        "skipped": ["notes.txt"],
+        "unreadable": ["cut.png", "empty.jpg", "page.jpg"],
+        "tiny": ["tiny.png"],
+        "huge": ["huge.png"],
+        "greyscale": ["grey.png"],
+        "blank": ["blank.png"],
+    }
+    reasons = {Path(e["name"]).name: e["reason"] for e in found["files"]["unreadable"]}
+    assert "empty file" in reasons["empty.jpg"]
+    assert "truncated or damaged" in reasons["cut.png"]
+    assert "not a JPEG" in reasons["page.jpg"]
+    groups = {frozenset(Path(i["name"]).name for i in g["images"]): g for g in found["duplicates"]["groups"]}
+    assert set(groups) == {frozenset({"000.png", "copy.png"}), frozenset({"002.png", "relabelled.jpg"})}
+    assert groups[frozenset({"000.png", "copy.png"})]["kind"] == "exact"
+    assert groups[frozenset({"002.png", "relabelled.jpg"})]["labels_differ"]
+    assert any("under more than one label" in text for text in found["faults"])
+    assert "fault: " in capsys.readouterr().out
+    for name in ("notes.txt", "cut.png", "relabelled.jpg", "copy.png", "tiny.png"):
+        assert name in page
+
+
+@pytest.mark.parametrize(("parts", "status"), [(("train", "test"), 1), (("train", "train"), 0)])
+def test_a_copy_matters_where_it_crosses_the_split(tmp_path, parts, status):
+    images = cells(30)
+    rows = ["path,label,split"]
+    for index, image in enumerate([*images, images[3][:, ::-1].copy()]):
+        part = parts[1] if index == 30 else parts[0] if index == 3 else ("train", "test")[index % 3 == 0]
+        write(tmp_path / "data" / f"{index}.png", image)
+        rows.append(f"{index}.png,{'ab'[index % 2] if index < 30 else 'b'},{part}")
+    (tmp_path / "data" / "list.csv").write_text("\n".join(rows) + "\n")
+    found_status, found, _ = run(
+        tmp_path / "data" / "list.csv", tmp_path / "run", source="csv", validation_fraction=0.0
+    )
+    assert found_status == status
+    (group,) = found["duplicates"]["groups"]
+    assert group["kind"] == "near"
+    assert group["across_split"] == bool(status)
+    assert not group["labels_differ"]
+
+
+def test_the_split_of_a_run_is_the_one_that_counts(clean, tmp_path):
+    names = sorted(path.relative_to(clean).as_posix() for path in clean.rglob("*.png"))
+    splits = ["test" if number % 4 == 0 else "train" for number in range(len(names))]
+    lines = [f"{n},{n.split('/')[0]},{s}" for n, s in zip(names, splits, strict=True)]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "splits.csv").write_text("\n".join(["name,label,split", *lines]) + "\n")
+    _, found, _ = run(clean, tmp_path / "run")
+    assert found["counts"]["per_split"] == {"train": 30, "validation": 0, "test": 10, "total": 40}
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would fetch, and whether all elements are closed."""
+
+    VOID = frozenset({"meta", "img", "br", "link", "input", "hr"})
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.tags, self.open = [], set(), []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.fetched += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_but_itself(clean, tmp_path):
+    dirty(clean)
+    _, found, page = run(clean, tmp_path / "run")
+    parsed = _Page()
+    parsed.feed(page)
+    assert parsed.open == []
+    assert not parsed.tags & {"script", "link", "iframe", "object", "base"}
+    assert parsed.fetched
+    assert all(
+        value.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for value in parsed.fetched
+    )
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert "width=device-width" in page
+    assert "For research, not a diagnosis." in page
+    assert "LYT &amp; &lt;co&gt;" in page
+    assert "<co>" not in page
+    assert len(found["figures"]) == 3
+    assert all((tmp_path / "run" / "audit" / name).is_file() for name in found["figures"])
+
+
+def test_the_record_has_every_number_of_the_page(clean, tmp_path):
+    _, found, _ = run(clean, tmp_path / "run")
+    assert set(found) == {
+        "schema", "notice", "version", "source", "fingerprint", "num_examples", "num_readable", "class_names",
+        "counts", "groups_across_split", "files", "duplicates", "distributions", "border_shortcut", "balance",
+        "faults", "warnings", "figures",
+    }  # fmt: skip
+    assert found["schema"] == 1
+    assert found["class_names"] == list(CLASSES)
+    assert found["counts"]["per_class"][CLASSES[0]]["total"] == 20
+    assert set(found["distributions"]["per_class"]) == set(CLASSES)
+    assert found["distributions"]["percentiles"] == [5, 25, 50, 75, 95]
+    assert found["distributions"]["all"]["shorter side"] == [64] * 5
+    assert 0 <= found["border_shortcut"]["balanced_accuracy"] <= 1
+    assert set(found["balance"]["times_seen_per_epoch"]) == set(CLASSES)
+
+
+def test_built_in_cells_have_groups(tmp_path):
+    config = default.get_config()
+    config.data.update({"num_examples": 70, "stored_size": 32, "workers": 2, "split_by": "image"})
+    assert audit(config, tmp_path) == 0
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert len(found["counts"]["per_group"]) > 10
+    assert found["groups_across_split"]
+    assert any("more than one part of the split" in text for text in found["warnings"])
+
+
+def test_nothing_but_the_audit_folder_is_written(clean, tmp_path):
+    before = sorted(clean.rglob("*"))
+    run(clean, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["audit"]
+    assert sorted(clean.rglob("*")) == before
+
+
+def test_data_that_cannot_be_used_are_the_users_error(tmp_path):
+    (tmp_path / "cells" / "a").mkdir(parents=True)
+    for name in ("x.png", "y.png"):
+        (tmp_path / "cells" / "a" / name).write_text("no image")
+    with pytest.raises(UserError, match=r"none of the 2 images.*not a JPEG"):
+        audit(config_for(tmp_path / "cells"), tmp_path / "run")
+
+
+def test_a_folder_that_cannot_be_written_is_the_users_error(clean, tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(UserError, match="--workdir=DIR"):
+        audit(config_for(clean), tmp_path / "run")
+
+
+def test_from_the_command_line_and_without_tensorflow(clean, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    arguments = [f"--config={ROOT / 'configs' / 'quickstart.py'}", "--config.data.source=folder"]
+    given = [*arguments, f"--config.data.path={clean}", f"--workdir={tmp_path / 'run'}"]
+    assert commands.main(["main.py", "audit", *given]) == 0
+    assert "written to" in capsys.readouterr().out
+    shutil.copy(clean / CLASSES[0] / "000.png", clean / CLASSES[1] / "again.png")
+    assert commands.main(["main.py", "audit", *given]) == 1
+    assert "1 image is under more than one label" in capsys.readouterr().out
+    assert commands.main(["main.py", "audit", *arguments, "--config.data.path=/nowhere"]) == 2
+    assert commands.main(["main.py", "audit", f"--workdir={tmp_path}"]) == 2
+    assert "--config=FILE is missing" in capsys.readouterr().err

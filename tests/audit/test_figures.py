@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax.audit.figures import CELL, draw_figures, montage
+from asae_jax.audit.page import thumbnail_uri
+from asae_jax.input.prepare import Preparation
+from asae_jax.input.synthetic import synthetic_table
+from tests.audit.tables import cells, table_of
+
+
+def test_a_montage_lays_images_out_on_white():
+    images = [np.full((6, 6, 3), level, np.uint8) for level in (10, 20, 30)]
+    sheet = montage([images[:2], images[2:]], gap=2)
+    assert sheet.shape == (14, 14, 3)
+    assert (sheet[:6, :6] == 10).all()
+    assert (sheet[:6, 8:] == 20).all()
+    assert (sheet[8:, :6] == 30).all()
+    assert (sheet[8:, 8:] == 255).all()
+    assert (sheet[6:8] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "caption"),
+    [
+        ({}, "hue adjustment (paper, 125 to 155)"),
+        ({"hue": "robust", "hue_low": 130}, "hue adjustment (robust, 130 to 155)"),
+        ({"hue": "none"}, "which is switched off here"),
+        ({"hue": "none", "stain": "macenko"}, "stain normalisation (macenko)"),
+    ],
+)
+def test_the_colour_figure_says_what_it_shows(tmp_path, options, caption):
+    table = table_of(cells(4), [0, 0, 1, 1])
+    captions = draw_figures(table, np.ones(4, bool), {"A": 2, "B": 2}, Preparation(32, **options), tmp_path)
+    assert list(captions) == ["fig1_classes.png", "fig4_distribution.png", "fig5_colour.png"]
+    assert caption in captions["fig5_colour.png"]
+
+
+def test_one_column_a_class_and_one_row_before_and_after(tmp_path):
+    table = synthetic_table(num_examples=42, size=32)
+    draw_figures(table, np.ones(42, bool), dict.fromkeys(table.class_names, 3), Preparation(32), tmp_path)
+    with Image.open(tmp_path / "fig1_classes.png") as grid:
+        assert 14 * CELL < grid.width < 16 * CELL
+        assert 4 * CELL < grid.height < 5 * CELL
+    with Image.open(tmp_path / "fig5_colour.png") as pair:
+        assert 2 * CELL < pair.height < 3 * CELL
+
+
+def test_the_grid_shows_the_pixels_of_the_images(tmp_path):
+    """Not resampled by the plotting: the colour of a known image is there, as many pixels as it has."""
+    image = np.full((40, 40, 3), (12, 200, 99), np.uint8)
+    draw_figures(table_of([image, *cells(3)], [0, 1, 1, 1]), np.ones(4, bool), {"A": 1, "B": 3},
+                 Preparation(32), tmp_path)  # fmt: skip
+    with Image.open(tmp_path / "fig1_classes.png") as grid:
+        pixels = np.asarray(grid.convert("RGB")).reshape(-1, 3)
+    assert abs((pixels == (12, 200, 99)).all(axis=1).sum() - CELL * CELL) < 3 * CELL
+
+
+def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):
+    table = table_of([None, *cells(3)], [0, 1, 1, 1])
+    counts = {"a class with quite a long name": 1, "B": 3}
+    assert len(draw_figures(table, np.ones(4, bool), counts, Preparation(32), tmp_path)) == 3
+    assert thumbnail_uri(table, 0) == ""
+    assert thumbnail_uri(table, 1).startswith("data:image/jpeg;base64,")

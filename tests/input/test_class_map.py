@@ -1,0 +1,107 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asae_jax.errors import UserError
+from asae_jax.input.class_map import map_classes, read_class_map
+from asae_jax.input.table import Table
+
+CLASSES = ("BLA", "LYT", "NGB", "NGS", "ART")
+LABELS = np.array([0, 4, 3, 1, 2, 3], np.int32)
+
+
+def some_table(labels=LABELS):
+    names = np.array([f"{row}.png" for row in range(len(labels))])
+    groups = np.array([f"p{row % 2}" for row in range(len(labels))])
+    read = lambda row: np.full((8, 8, 3), row, np.uint8)  # noqa: E731
+    return Table("test", CLASSES, names, labels, read, groups=groups, skipped=(("x", "y"),))
+
+
+def write(tmp_path, text):
+    (tmp_path / "map.csv").write_text(text, encoding="utf-8")
+    return tmp_path / "map.csv"
+
+
+def test_a_map_is_read_as_written(tmp_path):
+    path = write(tmp_path, "To,from,why\nNEU,NGB,x\nNEU,NGS,\n\n,ART,\n")
+    assert read_class_map(path) == {"NGB": "NEU", "NGS": "NEU", "ART": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("from\nA\n", 1, "column 'to' is missing"),
+        ("from,to\nA,B\n,C\n", 3, "empty from"),
+        ("from,to\nA,B\nA,C\n", 3, "class A is mapped twice"),
+        ("from,to\nA\n", 2, "1 values for 2 columns"),
+    ],
+)
+def test_errors_name_file_and_line(tmp_path, text, line, what):
+    path = write(tmp_path, text)
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))}, line {line}: {what}"):
+        read_class_map(path)
+
+
+def test_classes_are_merged_renamed_and_dropped():
+    table = map_classes(some_table(), {"NGB": "NEU", "NGS": "NEU", "ART": "", "LYT": "lymphocyte"})
+    assert table.class_names == ("BLA", "lymphocyte", "NEU")
+    assert table.names.tolist() == ["0.png", "2.png", "3.png", "4.png", "5.png"]
+    assert [table.class_names[label] for label in table.labels] == ["BLA", "NEU", "lymphocyte", "NEU", "NEU"]
+    assert [int(table.read(row)[0, 0, 0]) for row in range(5)] == [0, 2, 3, 4, 5]
+    assert table.groups.tolist() == ["p0", "p0", "p1", "p0", "p1"]
+    assert table.skipped == (("x", "y"), ("1.png", "class ART is dropped by the class map"))
+    assert table.fingerprint() != some_table().fingerprint()
+
+
+def test_a_class_may_be_merged_into_one_that_keeps_its_name():
+    table = map_classes(some_table(), {"NGS": "NGB"})
+    assert table.class_names == ("BLA", "LYT", "NGB", "ART")
+    assert table.labels.tolist() == [0, 3, 2, 1, 2, 2]
+
+
+def test_names_may_be_exchanged():
+    table = map_classes(some_table(), {"BLA": "LYT", "LYT": "BLA"})
+    assert [table.class_names[label] for label in table.labels] == ["LYT", "ART", "NGS", "BLA", "NGB", "NGS"]
+
+
+def test_an_empty_map_changes_nothing():
+    assert map_classes(some_table(), {}).fingerprint() == some_table().fingerprint()
+
+
+def test_unknown_classes_are_named_beside_those_left_out():
+    with pytest.raises(UserError, match=r"\(MON, EOS\).*leaves out.*\(LYT, NGB, NGS, ART\)"):
+        map_classes(some_table(), {"MON": "A", "BLA": "A", "EOS": ""})
+
+
+def test_a_map_of_all_classes_may_name_more():
+    mapping = dict.fromkeys(CLASSES, "cell") | {"MON": "cell", "EOS": ""}
+    assert map_classes(some_table(), mapping).class_names == ("cell",)
+
+
+def test_dropping_everything_is_refused():
+    with pytest.raises(UserError, match="drops every class"):
+        map_classes(some_table(), dict.fromkeys(CLASSES, ""))
+
+
+@given(
+    st.dictionaries(st.sampled_from(CLASSES), st.sampled_from(["", "X", "Y", "BLA", "NGS"])),
+    st.lists(st.integers(0, 4), min_size=1, max_size=30),
+)
+def test_every_example_has_the_class_that_the_map_says(mapping, labels):
+    before = some_table(np.array(labels, np.int32))
+    expected = {
+        name: mapping.get(CLASSES[label], CLASSES[label])
+        for name, label in zip(before.names.tolist(), labels, strict=True)
+    }
+    if all(mapping.get(name, name) == "" for name in CLASSES):
+        return
+    table = map_classes(before, mapping)
+    got = {
+        name: table.class_names[label] for name, label in zip(table.names.tolist(), table.labels, strict=True)
+    }
+    assert got == {name: to for name, to in expected.items() if to}
+    assert {name for name, _ in table.skipped} == {"x"} | {name for name, to in expected.items() if not to}
+    assert len(set(table.class_names)) == len(table.class_names)

@@ -1,0 +1,169 @@
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from asae_jax.errors import UserError
+from asae_jax.input.decode import BadImage
+from asae_jax.input.manifest import manifest_table
+
+FILES = ("a/1.png", "a/2.png", "b, c/3.png", "é.png")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("manifest")
+    for level, name in enumerate(FILES):
+        (root / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((10, 12, 3), level, np.uint8)).save(root / name)
+    return root
+
+
+def write(root, text, encoding="utf-8"):
+    path = root / "list.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_all_columns_in_any_order_with_others_between(root, encoding, newline):
+    lines = [
+        "Label, path ,comment,SPLIT,group",
+        "LYT,a/2.png,x,val,p1",
+        "",
+        ",,,,",
+        "BLA,a/./1.png,,train,p2",
+        'LYT,"b, c/3.png",,Test,p1',
+        "é,é.png,y,validation,p3,,",
+    ]
+    table = manifest_table(write(root, newline.join(lines), encoding))
+    assert table.source == "csv"
+    assert table.class_names == ("BLA", "LYT", "é")
+    assert table.names.tolist() == ["a/2.png", "a/1.png", "b, c/3.png", "é.png"]
+    assert table.labels.tolist() == [1, 0, 1, 2]
+    assert table.groups.tolist() == ["p1", "p2", "p1", "p3"]
+    assert table.splits.tolist() == ["validation", "train", "test", "validation"]
+    assert [int(table.read(row)[0, 0, 0]) for row in range(4)] == [1, 0, 2, 3]
+    assert table.sizes.tolist() == [(root / name).stat().st_size for name in table.names]
+
+
+def test_the_optional_columns_may_be_left_out(root):
+    table = manifest_table(write(root, "path,label\na/1.png,A\n"))
+    assert table.groups is None
+    assert table.splits is None
+
+
+def test_missing_files_are_skipped_and_named_with_their_line(root):
+    (root / "bad.png").write_bytes(b"text")
+    text = "path,label\na/1.png,A\nno.png,B\na,A\nbad.png,A\n" + "x" * 400 + ".png,A\n"
+    table = manifest_table(write(root, text))
+    assert table.names.tolist() == ["a/1.png", "bad.png"]
+    assert table.class_names == ("A", "B")
+    assert [name for name, _ in table.skipped][:2] == ["no.png", "a"]
+    assert [reason for _, reason in table.skipped][:2] == [
+        "missing (No such file or directory) (line 3 of list.csv)",
+        "not a file (line 4 of list.csv)",
+    ]
+    with pytest.raises(BadImage, match=r"bad\.png"):
+        table.read(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("", 1, "column 'path' is missing"),
+        ("a/1.png,A\n", 1, "column 'path' is missing: .*path,label\\[,group\\]\\[,split\\]"),
+        ("path;label\na/1.png;A\n", 1, "separated by commas"),
+        ("path,label,Label\n", 1, "'label' is there twice"),
+        ("path,label\na/1.png,A\n,A\n", 3, "empty path"),
+        ("path,label\na/1.png, \n", 2, "empty label"),
+        ("path,label,group\na/1.png,A,\n", 2, "empty group"),
+        ('path,label\n"a/1.png","A\nB"\n', 2, "unprintable"),
+        ("path,label,split\na/1.png,A,train\na/2.png,A,dev\n", 3, "unknown split 'dev'"),
+        ("path,label,split\na/1.png,A,\n", 2, "unknown split ''"),
+        ("path,label\na/1.png,A\n\na/2.png,A\na/../a/1.png,B\n", 5, "listed already in line 2"),
+        ("path,label\na/1.png\n", 2, "1 values for 2 columns"),
+        ("path,label\nb, c/3.png,A\n", 2, "3 values for 2 columns"),
+        ('path,label\n"a/1.png"x,A\n', 2, "check its quotes"),
+        ('path,label\na/2.png,A\n"a/1.png,A\n', 3, "check its quotes"),
+        (b"path,label\na/1.png,A\n\xff.png,A\n", 3, "not UTF-8"),
+        ("path,label\na/1.png,A\n".encode("utf-16"), 1, "not UTF-8"),
+    ],
+)
+def test_errors_name_file_and_line(root, text, line, what):
+    path = write(root, text)
+    with pytest.raises(UserError, match=f"^{re.escape(str(path))}, line {line}: .*{what}"):
+        manifest_table(path)
+
+
+@pytest.mark.parametrize(("rows", "count"), [("", 0), ("no.png,A\nnor.png,A\n", 2)])
+def test_a_list_without_an_image_says_where_paths_start(root, rows, count):
+    path = write(root, "path,label\n" + rows)
+    with pytest.raises(UserError, match=rf"lists {count} images and none.*relative to {root}"):
+        manifest_table(path)
+
+
+def test_a_missing_list(tmp_path):
+    with pytest.raises(UserError, match=r"no\.csv \(No such file"):
+        manifest_table(tmp_path / "no.csv")
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=6)
+fuzz = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+
+
+@fuzz
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*FILES, "no.png", "a"]), texts, texts, st.sampled_from(["train", "val", "x"])
+        ),
+        max_size=4,
+        unique_by=lambda row: row[0],
+    )
+)
+def test_whatever_a_csv_writer_writes_is_refused_or_read_as_written(root, rows):
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([("path", "label", "group", "split"), *rows])
+    path = write(root, stream.getvalue())
+    fine = all(
+        label.strip() and label.strip().isprintable() and group.strip() and group.strip().isprintable()
+        and split != "x" for _, label, group, split in rows
+    )  # fmt: skip
+    there = [(name, label.strip(), group.strip()) for name, label, group, _ in rows if name in FILES]
+    if not (fine and there):
+        with pytest.raises(UserError):
+            manifest_table(path)
+        return
+    table = manifest_table(path)
+    labels = [table.class_names[number] for number in table.labels]
+    assert [*zip(table.names.tolist(), labels, table.groups.tolist(), strict=True)] == there
+    assert len(table.skipped) == len(rows) - len(there)
+
+
+@fuzz
+@given(st.lists(st.sampled_from(["path", "label", ",", "\n", '"', "a/1.png", "é.png", "A", " ", "\r", "\0"])))
+def test_scrambled_text_is_refused_or_read_as_the_csv_module_reads_it(root, pieces):
+    text = "path,label\n" + "".join(pieces)
+    try:
+        table = manifest_table(write(root, text))
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - not every text is refused
+        return
+    read = {row["path"].strip(): row["label"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+    for name, number in zip(table.names, table.labels, strict=True):
+        assert read[name].strip() == table.class_names[number]
+
+
+@fuzz
+@given(st.binary(max_size=60))
+def test_bytes_are_refused_in_one_line(root, data):
+    with pytest.raises(UserError) as error:
+        manifest_table(write(root, data))
+    assert "\n" not in str(error.value)
