@@ -1,0 +1,31 @@
+"""The setting of README's comparison on real cells: half-width ResNet-18, 64 px, 12 epochs on a CPU.
+
+    python main.py --config=configs/comparison.py --workdir=DIR --config.seed=SEED \
+      --config.data.source=folder --config.data.path=CELLS --config.train.batch_size=66 [ROW]
+
+with ROW one of
+
+    the paper's method as printed: nothing
+    plain:        --config.model.branching=none --config.loss.name=ce --config.data.hue=none \
+                  --config.data.sampler=shuffled
+    mean-keeping: --config.asae.enhancement=sigmoid_mean1 --config.data.hue=none
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config() -> ConfigDict:
+    config = default.get_config()
+    config.data.stored_size = 72
+    config.augment.size = 64
+    config.model.name = "resnet18"
+    config.model.stem = "no_pool"
+    config.model.width = 32
+    config.asae.area = 0.18
+    config.optimizer.learning_rate = 0.05
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup_epochs = 0.5
+    config.train.epochs = 12
+    return config
