@@ -1,7 +1,9 @@
 """The command line: from arguments to one command, from mistakes to one line and exit status 2."""
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags, logging
@@ -19,11 +21,10 @@ def main(arguments: list[str]) -> int:
 
     Mistakes of the user end with one line on standard error and status 2.
     """
-    warnings.showwarning = _show_warning
-    logging.set_verbosity(logging.ERROR)  # Orbax tells of each checkpoint without a score
     try:
-        command, config, workdir = _parse(arguments)
-        return _run(command, config, workdir)
+        with _quiet():
+            command, config, workdir = _parse(arguments)
+            return _run(command, config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return _EXIT_USER_ERROR
@@ -104,6 +105,19 @@ def _workdir(given: str | None, config_file: Path | None) -> Path:
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error.args[0] if error.args else error).split())
     return text if text.endswith((".", "!", "?")) else text + "."
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Warnings in one line each; of absl's log the errors only (Orbax notes checkpoints without a score)."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
