@@ -38,6 +38,9 @@ class Scorer:
         """float32 `[len(indices), classes]`, one row per example in the order of `indices`.
 
         With a `title` a progress bar is shown.
+
+        Raises:
+          UserError: scores that are not finite.
         """
         size = parallel.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
         bar = tqdm(total=len(indices), desc=title, unit="image", disable=not title)
@@ -48,7 +51,14 @@ class Scorer:
                 stacked = self._score(variables, parallel.split({"image": batch["image"]}))
                 scores.append(parallel.join(stacked)[mask])
                 bar.update(int(mask.sum()))
-        return np.concatenate(scores)
+        log_probs = np.concatenate(scores)
+        broken = int((~np.isfinite(log_probs)).any(1).sum())
+        if broken:
+            raise UserError(
+                f"the network's scores are not finite for {broken} of {len(indices)} images: the training "
+                "has diverged. Lower --config.optimizer.learning_rate, with another --workdir=DIR."
+            )
+        return log_probs
 
 
 def reestimate_statistics(config: ConfigDict, data: Data, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from asae_jax import commands
-from asae_jax.training import data, loop, meter, run_folder
+from asae_jax.errors import UserError
+from asae_jax.training import data, evaluation, loop, meter, run_folder
 from asae_jax.training.checkpoint import Checkpoints
 from asae_jax.training.writer import read_metrics
 from tests.training.tiny import tiny_config
@@ -179,3 +180,12 @@ def test_default_and_named_configurations_pass_their_own_check():
     for module in (default, quickstart, resnet50_asae):
         build.check(module.get_config())
     assert tiny_config().model.width == 8
+
+
+def test_scores_that_are_not_finite_end_in_one_line(finished):
+    config = run_folder.read_config(finished)
+    examples = data.load_data(config, finished)
+    variables, _ = loop.restore_weights(config, examples, finished)
+    broken = jax.tree.map(lambda x: x * np.nan, variables)
+    with pytest.raises(UserError, match=r"not finite for \d+ of \d+ images"):
+        evaluation.Scorer(config, examples)(broken, examples.indices("test"))
