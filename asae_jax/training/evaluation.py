@@ -84,6 +84,8 @@ def reestimate_statistics(config: ConfigDict, data: Data, variables: Mapping[str
     for number, batch in enumerate(itertools.islice(data.training_batches(config), count)):
         statistics = measure(variables, parallel.split(batch), jnp.int32(number))
         total = statistics if total is None else jax.tree.map(jnp.add, total, statistics)
+        # One batch at a time: virtual CPU devices share the threads in which a collective waits.
+        jax.block_until_ready(total)
     return {"params": variables["params"], "batch_stats": jax.tree.map(lambda t: t / count, total)}
 
 
