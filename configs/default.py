@@ -55,6 +55,7 @@ def get_config() -> ConfigDict:
     model.width = 64  # ResNet: channels of the first stage
     model.norm = "batch"  # "batch", "group", "frozen_batch"
     model.branch_statistics = "separate"  # batch statistics per branch, or "joint"
+    model.running_statistics = "all"  # what test uses: of all branches, or of the "plain" one alone
     model.dtype = "float32"  # of the computation; "bfloat16" on accelerators. Parameters stay float32
     model.branching = "asae"  # "none": the plain backbone
     model.insert_after = "layer3"  # stage in front of the layer (Table 2)
@@ -70,6 +71,7 @@ def get_config() -> ConfigDict:
 
     loss = config.loss = ConfigDict()
     loss.name = "gmmce"  # "ce", "gce", "gmmce"
+    loss.branches = "mean_probability"  # the loss of the branches' mean (the paper's), or "mean_loss"
     loss.k_high = 3  # k+, most likely wrong classes
     loss.k_low = 3  # k-, least likely wrong classes
     loss.label_smoothing = 0.0  # of "ce"

@@ -1,11 +1,12 @@
 """From the logits of several branches to the scores of one prediction (section 3.1 of the paper)."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import BranchScores, Scores
+from asae_jax.types import BranchScores, Labels, Scores
 
 
 def mean_branch_log_probs(logits: BranchScores) -> Scores:
@@ -30,3 +31,22 @@ def mean_branch_log_probs(logits: BranchScores) -> Scores:
         raise ValueError(f"logits must be [branches, batch, classes], got {logits.shape}")
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(logits.shape[0])
+
+
+def mean_branch_loss(
+    loss: Callable[[Scores, Labels], jax.Array], logits: BranchScores, labels: Labels
+) -> jax.Array:
+    """Mean over the branches of each one's own loss.
+
+    Not the paper's: the loss of the mean probability lets one branch rest on another; here each has to
+    classify by itself, so that the one that is used at test is trained as hard as if it were alone.
+
+    Args:
+      loss: per-example loss `([batch, classes], [batch]) -> [batch]`.
+      logits: `[branches, batch, classes]`.
+      labels: int `[batch]`, 0..classes-1.
+
+    Returns:
+      Losses `[batch]`, float32.
+    """
+    return jnp.mean(jax.vmap(loss, in_axes=(0, None))(logits, labels), axis=0)

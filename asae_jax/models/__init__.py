@@ -31,6 +31,7 @@ def create_model(
     *,
     norm: str = "batch",
     branch_statistics: str = "separate",
+    running_branch: int | None = None,
     branching: str | None = None,
     branching_options: Mapping[str, Any] | None = None,
     insert_after: str = "layer3",
@@ -45,6 +46,7 @@ def create_model(
       num_classes: number of logits.
       norm: "batch", "frozen_batch" or "group", see `make_norm`.
       branch_statistics: "separate" or "joint": batch statistics per branch or over all of them.
+      running_branch: number of the branch whose statistics are kept for the test; None: all of them.
       branching: None for the plain backbone, or one of `BRANCHINGS`.
       branching_options: fields of the branching layer, such as `num_candidates` or `branches` of `ASAE`.
       insert_after: stage after which the layer is put.
@@ -62,14 +64,15 @@ def create_model(
     if branching is not None:
         check_choice("branching", branching, BRANCHINGS)
         layer = BRANCHINGS[branching](axis_name=axis_name, **(branching_options or {}))
-    norm_layer = _norm_for(name, norm, branch_statistics=branch_statistics, axis_name=axis_name)
+    statistics = {"branch_statistics": branch_statistics, "running_branch": running_branch}
+    norm_layer = _norm_for(name, norm, **statistics, axis_name=axis_name)
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
     return Network(backbone, layer, insert_after, test_mode)
 
 
-def _norm_for(name: str, norm: str, *, branch_statistics: str, axis_name: str | None) -> Norm | None:
+def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:
     if name not in WITHOUT_NORM:
-        return make_norm(norm, branch_statistics=branch_statistics, axis_name=axis_name)
+        return make_norm(norm, **settings)
     if norm != "batch":
         raise UserError(f"norm is {norm!r}, but {name} has no normalisation layers: use {name}_bn")
     return None

@@ -34,6 +34,8 @@ class BatchNorm(nn.Module):
       epsilon: added to the variance.
       branch_statistics: "separate": every branch by its own statistics, the running ones updated once per
         branch in order, as that many calls of a shared network would; "joint": one set over all branches.
+      running_branch: with several branches, the one whose statistics the running ones follow; None: all of
+        them. With the plain branch they are those of what the network sees at test.
       axis_name: device axis to synchronise over; only used in training.
       frozen: always use the running statistics and never update them; scale and bias are still learnt.
     """
@@ -41,6 +43,7 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     branch_statistics: str = "separate"
+    running_branch: int | None = None
     axis_name: str | None = None
     frozen: bool = False
 
@@ -73,7 +76,10 @@ class BatchNorm(nn.Module):
         return mean, jnp.maximum(square - jnp.square(mean), 0.0), count
 
     def _updated(self, running: jax.Array, batch: jax.Array) -> jax.Array:
-        for branch in lax.stop_gradient(batch).reshape(-1, running.shape[0]):
+        branches = lax.stop_gradient(batch).reshape(-1, running.shape[0])
+        if self.running_branch is not None and len(branches) > 1:
+            branches = branches[self.running_branch][None]
+        for branch in branches:
             running = self.momentum * running + (1 - self.momentum) * branch
         return running
 
@@ -102,12 +108,19 @@ class GroupNorm(nn.Module):
         return (normal * _aligned(scale, x.ndim) + _aligned(bias, x.ndim)).astype(x.dtype)
 
 
-def make_norm(kind: str, *, branch_statistics: str = "separate", axis_name: str | None = None) -> Norm:
+def make_norm(
+    kind: str,
+    *,
+    branch_statistics: str = "separate",
+    running_branch: int | None = None,
+    axis_name: str | None = None,
+) -> Norm:
     """Constructor of a normalisation layer.
 
     Args:
       kind: "batch", "frozen_batch" (running statistics always, for fine-tuning) or "group" (32 groups).
       branch_statistics: "separate" or "joint"; only for "batch".
+      running_branch: see `BatchNorm`; only for "batch" with separate statistics.
       axis_name: device axis to synchronise over; only for "batch".
 
     Raises:
@@ -120,6 +133,7 @@ def make_norm(kind: str, *, branch_statistics: str = "separate", axis_name: str 
     return partial(
         BatchNorm,
         branch_statistics=branch_statistics,
+        running_branch=running_branch,
         axis_name=axis_name,
         frozen=kind == "frozen_batch",
     )

@@ -27,11 +27,13 @@ _CHOICES = {
     "model.stem": ("imagenet", "no_pool", "small"),
     "model.norm": ("batch", "group", "frozen_batch"),
     "model.branch_statistics": ("separate", "joint"),
+    "model.running_statistics": ("all", "plain"),
     "model.dtype": ("float32", "bfloat16"),
     "model.branching": ("asae", "none"),
     "eval.test_mode": tuple(TEST_BRANCHES),
     "asae.enhancement": ("sigmoid", "sigmoid_mean1"),
     "loss.name": ("ce", "gce", "gmmce"),
+    "loss.branches": ("mean_probability", "mean_loss"),
     "optimizer.schedule": optimizer.SCHEDULES,
     "eval.split": ("test", "validation", "train", "all"),
     "eval.checkpoint": ("best", "last"),
@@ -81,6 +83,9 @@ def check(config: ConfigDict) -> None:
     _require(config.asae.area > 0, config, "asae.area", "cells of the map, or below 1 a share of it")
     _require(set(_branches(config)) <= {"plain", "suppress", "enhance"}, config, "asae.branches",
              "name any of plain, suppress, enhance, separated by commas")  # fmt: skip
+    if config.model.branching == "asae" and config.model.running_statistics == "plain":
+        _require("plain" in _branches(config), config, "asae.branches",
+                 "config.model.running_statistics=plain needs plain among them")  # fmt: skip
     _require(config.augment.size <= config.data.stored_size, config, "augment.size",
              f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
     _require(0 < config.augment.scale_min <= config.augment.scale_max <= 1, config, "augment.scale_min",
@@ -129,6 +134,7 @@ def _network(
         num_classes,
         norm=model.norm,
         branch_statistics=branch_statistics,
+        running_branch=_running_branch(config, branches),
         dtype=jnp.dtype(model.dtype),
         axis_name=axis_name,
         branching=None if model.branching == "none" else model.branching,
@@ -183,6 +189,11 @@ def create_preprocess(config: ConfigDict) -> Callable[..., Images]:
 
 def _branches(config: ConfigDict) -> tuple[str, ...]:
     return tuple(name.strip() for name in config.asae.branches.split(","))
+
+
+def _running_branch(config: ConfigDict, branches: tuple[str, ...]) -> int | None:
+    wanted = config.model.running_statistics == "plain" and "plain" in branches
+    return branches.index("plain") if wanted else None
 
 
 def _get(config: ConfigDict, field: str) -> Any:

@@ -131,6 +131,7 @@ def _compiled_step(run: _Run) -> Callable:
             seed=config.seed,
             axis_name=parallel.AXIS,
             ema_decay=config.optimizer.ema_decay,
+            loss_per_branch=config.loss.branches == "mean_loss",
         )
     )
 

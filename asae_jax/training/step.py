@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from asae_jax import keys
-from asae_jax.losses import mean_branch_log_probs
+from asae_jax.losses import mean_branch_log_probs, mean_branch_loss
 from asae_jax.metrics import Sums
 from asae_jax.training.state import TrainState, average_weights
 from asae_jax.types import Images, Key, Labels, Scores
@@ -42,6 +42,7 @@ def train_step(
     seed: int,
     axis_name: str,
     ema_decay: float = 0.0,
+    loss_per_branch: bool = False,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss of the global batch.
 
@@ -55,6 +56,7 @@ def train_step(
       seed: root of the random streams "augment" and "asae".
       axis_name: the data-parallel axis; gradients and metrics are averaged over it.
       ema_decay: above 0, the moving average of the weights is updated.
+      loss_per_branch: the mean of the branches' losses instead of the loss of their mean probability.
 
     Returns:
       The next state and what the step measured, both equal on all devices.
@@ -70,7 +72,10 @@ def train_step(
             rngs={"asae": _key(seed, "asae", state.step)},
         )
         scores = mean_branch_log_probs(logits) if logits.ndim == 3 else logits
-        losses = loss(scores, batch["label"])
+        if loss_per_branch and logits.ndim == 3:
+            losses = mean_branch_loss(loss, logits, batch["label"])
+        else:
+            losses = loss(scores, batch["label"])
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from asae_jax.losses import mean_branch_log_probs
+from asae_jax.losses import cross_entropy, mean_branch_log_probs, mean_branch_loss
 
 
 def branches(count, scale=3.0):
@@ -49,3 +49,11 @@ def test_bfloat16_is_computed_in_float32():
 def test_refuses_other_shapes(shape):
     with pytest.raises(ValueError, match="branches, batch, classes"):
         mean_branch_log_probs(jnp.zeros(shape))
+
+
+def test_mean_branch_loss_is_the_mean_of_each_branch_by_itself():
+    logits, labels = branches(3), np.arange(6) % 14
+    probabilities = softmax(logits.astype(np.float64), axis=-1)
+    expected = -np.log(probabilities[:, np.arange(6), labels]).mean(0)
+    found = mean_branch_loss(cross_entropy, jnp.asarray(logits), jnp.asarray(labels))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -148,3 +148,20 @@ def test_unknown_names_are_refused():
         make_norm("layer")
     with pytest.raises(UserError, match="joint"):
         make_norm("batch", branch_statistics="shared")
+
+
+def test_running_statistics_of_one_branch_are_a_plain_norm_s():
+    """Every branch is normalised by its own batch; what is kept is what branch 1 alone would have left."""
+    x, variables = _features(3, 3, 4, 5), _variables()
+    out, updated = _train(BatchNorm(running_branch=1), variables, x)
+    every, _ = _train(BatchNorm(), variables, x)
+    alone, kept = _train(BatchNorm(), variables, x[1])
+    np.testing.assert_array_equal(out, every)
+    np.testing.assert_allclose(out[1], alone, atol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updated, kept)
+
+
+def test_running_branch_means_nothing_without_branches():
+    x, variables = _features(3, 4, 5), _variables()
+    expected = _train(BatchNorm(), variables, x)
+    jax.tree.map(np.testing.assert_array_equal, _train(BatchNorm(running_branch=0), variables, x), expected)
