@@ -1,19 +1,44 @@
 """The command line: from arguments to one command, from mistakes to one line and exit status 2."""
 
 import contextlib
+import importlib
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from asae_jax.errors import UserError
 
-COMMANDS = ("train", "evaluate", "audit")
 _USAGE = "python main.py [COMMAND] --config=FILE [--workdir=DIR] [--config.field=value ...]"
 _EXIT_USER_ERROR = 2
+
+
+class Command(NamedTuple):
+    """Where a command is, and how its settings are given."""
+
+    function: str
+    """`module:function`, called with (configuration, run folder); imported only when it is run, so that a
+    wrong command line is answered before JAX has loaded."""
+    section: str = ""
+    """Section of the configuration whose fields may be given without it: `--input=DIR` for
+    `--config.predict.input=DIR`."""
+    of_a_run: bool = False
+    """Takes the configuration from the run folder where no --config is given."""
+
+
+COMMANDS = {
+    "train": Command("asae_jax.training.loop:train"),
+    "evaluate": Command("asae_jax.training.evaluate_command:evaluate_run", "eval", of_a_run=True),
+    "predict": Command("asae_jax.inference.predict.command:predict", "predict", of_a_run=True),
+    "explain": Command("asae_jax.inference.explain.command:explain", "explain", of_a_run=True),
+    "export": Command("asae_jax.inference.export.command:export", "export", of_a_run=True),
+    "reproduce": Command("asae_jax.experiments.command:reproduce", "reproduce"),
+    "audit": Command("asae_jax.audit.command:audit"),
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -33,40 +58,30 @@ def main(arguments: list[str]) -> int:
         return 130
 
 
-def _run(command: str, config: ConfigDict | None, workdir: Path) -> int:
-    # Imported here so that a wrong command line is answered at once, before JAX has loaded.
-    if command in ("train", "audit") and config is None:
-        raise UserError(
-            f"--config=FILE is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}"
-        )
-    if command == "train":
-        from asae_jax.training.loop import train
-
-        return train(config, workdir)
-    if command == "audit":
-        from asae_jax.audit.command import audit
-
-        return audit(config, workdir)
-    from asae_jax.training.evaluate_command import evaluate_run
-
-    return evaluate_run(config, workdir)
+def _run(command: str, config: ConfigDict, workdir: Path) -> int:
+    module, function = COMMANDS[command].function.split(":")
+    return getattr(importlib.import_module(module), function)(config, workdir)
 
 
-def _parse(arguments: list[str]) -> tuple[str, ConfigDict | None, Path]:
+def _parse(arguments: list[str]) -> tuple[str, ConfigDict, Path]:
+    """(command, configuration, run folder) of the arguments.
+
+    Raises:
+      UserError: anything that is not understood.
+      SystemExit: help was asked for and given.
+    """
+    name = next((argument for argument in arguments[1:] if argument in COMMANDS), "train")
+    arguments = _written_out(arguments, COMMANDS[name].section)
+    file, folder = _given(arguments, "config"), _given(arguments, "workdir")
     values = flags.FlagValues()
-    config = config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "Path of a configuration file.",
-        flag_values=values,
-        lock_config=True,
-        sys_argv=arguments,
-    )
-    workdir = flags.DEFINE_string("workdir", None, "The run folder.", flag_values=values)
+    flags.DEFINE_string("workdir", None, "The run folder.", flag_values=values)
     wants_help = flags.DEFINE_boolean("help", False, "Show the usage.", flag_values=values, short_name="h")
-    file = _config_file(arguments)
-    if file is not None and not file.is_file():
-        raise UserError(f"configuration file not found: {file}; see the folder configs/.")
+    if file is None and folder and COMMANDS[name].of_a_run:
+        config = config_flags.DEFINE_config_dict(
+            "config", _config_of_run(Path(folder)), flag_values=values, lock_config=True
+        )
+    else:
+        config = _config_from_file(arguments, file, values)
     try:
         rest = values(arguments)[1:]
     except flags.UnrecognizedFlagError as error:
@@ -78,28 +93,70 @@ def _parse(arguments: list[str]) -> tuple[str, ConfigDict | None, Path]:
     if wants_help.value:
         print(f"usage: {_USAGE}\ncommands: {', '.join(COMMANDS)} (train when none is given)")
         raise SystemExit(0)
-    command = rest[0] if rest else "train"
-    if command not in COMMANDS or len(rest) > 1:
+    if rest not in ([], [name]):
         raise UserError(f"unknown command {' '.join(rest)!r}; the commands are {', '.join(COMMANDS)}.")
-    return command, config.value, _workdir(workdir.value, file)
+    if config.value is None:
+        raise UserError(
+            f"--config=FILE is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}"
+        )
+    return name, config.value, _workdir(folder, file)
 
 
-def _config_file(arguments: list[str]) -> Path | None:
-    """The value of --config, as `--config=FILE` or `--config FILE`."""
+def _config_from_file(arguments: list[str], file: str | None, values: flags.FlagValues) -> flags.FlagHolder:
+    if file is not None and not Path(file).is_file():
+        raise UserError(f"configuration file not found: {file}; see the folder configs/.")
+    return config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "Path of a configuration file.",
+        flag_values=values,
+        lock_config=True,
+        sys_argv=arguments,
+    )
+
+
+def _config_of_run(workdir: Path) -> ConfigDict:
+    """Settings of the run in `workdir`; what has been added since it was trained has its default."""
+    from asae_jax.training.run_folder import read_config
+    from configs import default
+
+    config = default.get_config()
+    with config.ignore_type():  # a whole number may have been written for a float
+        config.update(read_config(workdir))
+    return config
+
+
+def _written_out(arguments: list[str], section: str) -> list[str]:
+    """The arguments with `--FIELD` of the command's section as `--config.SECTION.FIELD`."""
+    if not section:
+        return arguments
+    from configs import default
+
+    fields = default.get_config()[section].keys()
+    written = []
+    for argument in arguments:
+        name, equals, value = argument.lstrip("-").partition("=")
+        is_field = argument.startswith("--") and name.removeprefix("no") in {name, *fields} & set(fields)
+        written.append(f"--config.{section}.{name}{equals}{value}" if is_field else argument)
+    return written
+
+
+def _given(arguments: list[str], flag: str) -> str | None:
+    """The value of a flag, as `--flag=value` or `--flag value`."""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         name, _, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "config":
-            return Path(value or following)
+        if argument.startswith("-") and name == flag:
+            return value or following
     return None
 
 
-def _workdir(given: str | None, config_file: Path | None) -> Path:
+def _workdir(given: str | None, config_file: str | None) -> Path:
     """The run folder: as given, or runs/<name of the configuration file>."""
     if given:
         return Path(given)
     if config_file is None:
         raise UserError(f"--config=FILE or --workdir=DIR is missing. Usage: {_USAGE}")
-    return Path("runs") / config_file.stem
+    return Path("runs") / Path(config_file).stem
 
 
 def _one_line(error: Exception) -> str:

@@ -112,4 +112,21 @@ def get_config() -> ConfigDict:
     evaluation.batch_statistics = "running"  # "reestimate": over training batches, on what the test sees
     evaluation.reestimate_batches = 50
     evaluation.bootstrap = 1000  # resamples behind the 95 % intervals
+
+    predict = config.predict = ConfigDict()  # fields may be given as --input=DIR and so on
+    predict.input = (
+        ""  # folder, glob pattern in quotes, CSV with a column `path`, or "-": paths on standard input
+    )
+    predict.output = ""  # CSV or (ending .jsonl) JSON lines; empty: RUN/predictions/<name of the input>.csv
+
+    explain = config.explain = ConfigDict()
+    explain.input = ""  # as predict.input; empty: the run's own test images
+
+    export = config.export = ConfigDict()
+    export.output = ""  # folder; empty: RUN/export
+
+    reproduce = config.reproduce = ConfigDict()
+    reproduce.tables = "1,2,3,4,5"  # of the paper
+    reproduce.seeds = 5  # runs of every row
+    reproduce.preset = "small"  # "paper": 224 px, ResNet-50, 60 epochs; "small": 64 px, ResNet-18, for a CPU
     return config

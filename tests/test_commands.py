@@ -1,5 +1,6 @@
 """The command line as a user meets it: mistakes end with one line on standard error and status 2."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_batch_size_that_classes_do_not_divide(capsys, tmp_path):
 
 def test_evaluate_without_a_run(capsys, tmp_path):
     assert "train first" in _fails(capsys, "evaluate", f"--workdir={tmp_path}")
+
+
+def test_a_short_name_of_another_command_is_unknown(capsys):
+    assert "--test_mode" in _fails(capsys, "train", CONFIG, "--test_mode=mean")
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_every_command_is_there(name):
+    module, function = commands.COMMANDS[name].function.split(":")
+    assert callable(getattr(importlib.import_module(module), function))
 
 
 def test_help_and_errors_of_the_script_itself(tmp_path):

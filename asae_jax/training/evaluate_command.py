@@ -13,7 +13,7 @@ from asae_jax.training.other_source import load_other
 _OTHER = "other"
 
 
-def evaluate_run(config: ConfigDict | None, workdir: Path) -> int:
+def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     """Scores the run in `workdir` and prints the main scores.
 
     With `eval.source` every readable image of that source is scored instead of a part of the run's own
@@ -21,7 +21,7 @@ def evaluate_run(config: ConfigDict | None, workdir: Path) -> int:
 
     Args:
       config: settings of this evaluation (`eval`, and where the data lie now); everything else must be
-        as in the run. None: all as in the run.
+        as in the run.
       workdir: the folder of a run.
 
     Returns:
@@ -30,22 +30,19 @@ def evaluate_run(config: ConfigDict | None, workdir: Path) -> int:
     Raises:
       UserError: no run or no checkpoint there, other settings, or other data.
     """
-    run_config = run_folder.read_config(workdir)
-    if config is not None:
-        run_folder.check_same_config(workdir, config)
-        run_config = run_folder.with_neutral_settings(run_config, config)
-    build.check(run_config)
-    parallel.use_all_cores(run_config.train.batch_size)
-    other = bool(run_config.eval.source)
-    data, record = _other_data(run_config, workdir) if other else (_own_data(run_config, workdir), {})
-    variables, step = restore_weights(run_config, data, workdir)
-    name = run_config.eval.name or (_OTHER if other else run_config.eval.split)
+    run_folder.check_same_config(workdir, config)
+    build.check(config)
+    parallel.use_all_cores(config.train.batch_size)
+    other = bool(config.eval.source)
+    data, record = _other_data(config, workdir) if other else (_own_data(config, workdir), {})
+    variables, step = restore_weights(config, data.table.num_classes, workdir)
+    name = config.eval.name or (_OTHER if other else config.eval.split)
     scores = evaluation.evaluate(
-        run_config,
+        config,
         data,
         variables,
         workdir,
-        split="all" if other else run_config.eval.split,
+        split="all" if other else config.eval.split,
         provenance={"step": step, **record},
         name=name,
     )

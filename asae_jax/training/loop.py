@@ -42,7 +42,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
     run = _prepare(config, workdir)
     checkpoints = Checkpoints(workdir)
     try:
-        state = _initial_state(run)
+        state = _initial_state(run.config, run.data.table.num_classes, run.optimizer)
         if checkpoints.newest is not None:
             state = checkpoints.restore(state, checkpoints.newest)
         state = parallel.place(state)
@@ -55,8 +55,8 @@ def train(config: ConfigDict, workdir: Path) -> int:
     return status
 
 
-def restore_weights(config: ConfigDict, data: Data, workdir: Path) -> tuple[dict, int]:
-    """Variables of the checkpoint that `eval.checkpoint` names, and its step.
+def restore_weights(config: ConfigDict, num_classes: int, workdir: Path) -> tuple[dict, int]:
+    """Variables of the checkpoint that `eval.checkpoint` names, and its step; needs no data.
 
     Raises:
       UserError: when the run has no checkpoint, or one of another network.
@@ -66,8 +66,9 @@ def restore_weights(config: ConfigDict, data: Data, workdir: Path) -> tuple[dict
         chosen = checkpoints.best if config.eval.checkpoint == "best" else checkpoints.newest
         if chosen is None:
             raise UserError(f"{workdir} has no checkpoint yet; start the training command again.")
-        # The number of steps shapes nothing that is restored, and other data have no training part.
-        like = _initial_state(_plan(config, data, workdir, steps_per_epoch=1))
+        # The number of steps shapes nothing that is restored.
+        schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
+        like = _initial_state(config, num_classes, create_optimizer(config.optimizer, schedule))
         return dict(checkpoints.restore(like, chosen).variables()), chosen
     finally:
         checkpoints.close()
@@ -89,8 +90,8 @@ class _Run:
         return self.steps_per_epoch * self.config.train.epochs
 
 
-def _plan(config: ConfigDict, data: Data, workdir: Path, *, steps_per_epoch: int | None = None) -> _Run:
-    steps_per_epoch = steps_per_epoch or data.training_order(config).steps_per_epoch
+def _plan(config: ConfigDict, data: Data, workdir: Path) -> _Run:
+    steps_per_epoch = data.training_order(config).steps_per_epoch
     schedule = create_schedule(config.optimizer, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
     return _Run(
         config, data, workdir, steps_per_epoch, schedule, create_optimizer(config.optimizer, schedule)
@@ -109,13 +110,15 @@ def _prepare(config: ConfigDict, workdir: Path) -> _Run:
     return _plan(config, data, workdir)
 
 
-def _initial_state(run: _Run) -> TrainState:
+def _initial_state(
+    config: ConfigDict, num_classes: int, optimizer: optax.GradientTransformation
+) -> TrainState:
     return create_state(
-        build.create_network(run.config, run.data.table.num_classes),
-        run.optimizer,
-        keys.stream_key(run.config.seed, "init"),
-        image_size=run.config.augment.size,
-        with_average=run.config.optimizer.ema_decay > 0,
+        build.create_network(config, num_classes),
+        optimizer,
+        keys.stream_key(config.seed, "init"),
+        image_size=config.augment.size,
+        with_average=config.optimizer.ema_decay > 0,
     )
 
 
@@ -198,7 +201,7 @@ def _validate(
 
 def _final_scores(run: _Run) -> None:
     """Scores the chosen checkpoint on the validation and the test part, and draws the curves."""
-    variables, chosen = restore_weights(run.config, run.data, run.workdir)
+    variables, chosen = restore_weights(run.config, run.data.table.num_classes, run.workdir)
     for split in ("validation", "test"):
         if len(run.data.indices(split)):
             scores = evaluation.evaluate(

@@ -30,8 +30,12 @@ NEUTRAL = frozenset(
         "train.max_steps",
     }
 )
-"""Settings that do not change the result; with all of `eval`, they may differ when a run goes on. The
+"""Settings that do not change the result; they may differ when a run goes on. The
 images themselves are held by their fingerprint, wherever they lie."""
+
+
+OF_OTHER_COMMANDS = ("eval", "predict", "explain", "export", "reproduce")
+"""Sections of the configuration that training does not read; they may differ too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,11 +97,12 @@ def read_info(workdir: Path) -> RunInfo:
 
 
 def check_same_config(workdir: Path, config: ConfigDict) -> None:
-    """Raises a UserError that names every setting (not neutral) in which `config` differs from the run."""
+    """Raises a UserError that names every setting (not neutral) in which `config` differs from the run.
+
+    Settings that did not exist when the run was made are not compared.
+    """
     then, now = _flat(read_config(workdir).to_dict()), _flat(config.to_dict())
-    fields = sorted(
-        name for name in then.keys() | now.keys() if then.get(name) != now.get(name) and _matters(name)
-    )
+    fields = sorted(name for name, value in then.items() if value != now.get(name) and _matters(name))
     if fields:
         differences = ", ".join(f"{name}={now.get(name)!r} (there: {then.get(name)!r})" for name in fields)
         raise UserError(
@@ -125,18 +130,8 @@ def check_same_data(workdir: Path, info: RunInfo) -> None:
         )
 
 
-def with_neutral_settings(run: ConfigDict, given: ConfigDict) -> ConfigDict:
-    """`run`'s configuration with the neutral settings and the `eval` section of `given`."""
-    merged = ConfigDict(run.to_dict())
-    merged.eval = ConfigDict(given.eval.to_dict())
-    for name in NEUTRAL:
-        section, field = name.split(".")
-        merged[section][field] = given[section][field]
-    return merged
-
-
 def _matters(name: str) -> bool:
-    return name not in NEUTRAL and not name.startswith("eval.")
+    return name not in NEUTRAL and name.partition(".")[0] not in OF_OTHER_COMMANDS
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -177,7 +177,7 @@ def run(own, own_map, tmp_path, monkeypatch):
 
 def test_a_run_is_scored_again_on_its_own_test_part(run):
     workdir, _ = run
-    assert evaluate_command.evaluate_run(None, workdir) == 0
+    assert evaluate_command.evaluate_run(run_folder.read_config(workdir), workdir) == 0
     scores = json.loads((workdir / "evaluation" / "test.json").read_text())
     assert scores["num_examples"] == 12
     assert scores["accuracy"] == pytest.approx(4 / 12)

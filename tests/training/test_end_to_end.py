@@ -138,6 +138,13 @@ def test_evaluate_with_other_settings_of_the_test(finished, cache):
     assert enhanced["nll"] != plain["nll"]
 
 
+def test_evaluate_takes_its_own_settings_by_their_short_names(finished):
+    options = ["--test_mode=mean", "--name=averaged", f"--workdir={finished}"]
+    assert commands.main(["main.py", "evaluate", *options]) == 0
+    averaged = json.loads((finished / "evaluation" / "averaged.json").read_text())
+    assert averaged["test_mode"] == "mean"
+
+
 def test_a_finished_run_is_not_trained_again(finished, cache):
     before = (finished / "metrics.jsonl").read_bytes()
     assert _main(cache, finished) == 0
@@ -185,7 +192,7 @@ def test_default_and_named_configurations_pass_their_own_check():
 def test_scores_that_are_not_finite_end_in_one_line(finished):
     config = run_folder.read_config(finished)
     examples = data.load_data(config, finished)
-    variables, _ = loop.restore_weights(config, examples, finished)
+    variables, _ = loop.restore_weights(config, examples.table.num_classes, finished)
     broken = jax.tree.map(lambda x: x * np.nan, variables)
     with pytest.raises(UserError, match=r"not finite for \d+ of \d+ images"):
         evaluation.Scorer(config, examples)(broken, examples.indices("test"))

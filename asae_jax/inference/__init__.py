@@ -1,0 +1,1 @@
+"""What a trained run is used for: predict, explain, export."""
