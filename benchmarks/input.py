@@ -26,6 +26,7 @@ from asae_jax.input.hue import adjust_hue
 from asae_jax.input.order import BalancedOrder
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.synthetic import CLASS_NAMES, synthetic_table
+from asae_jax.input.table import Table
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 PER_CLASS = 6  # the paper's batch is 84 of 14 classes
@@ -39,6 +40,7 @@ class Way:
     take: Callable[[int], object]
     batches: int
     batch_size: int
+    warm_up: int = WARM_UP
 
 
 def main() -> None:
@@ -92,14 +94,35 @@ def ways_to_read(
     def stream(batches: Iterator, count: int) -> Way:
         return Way(lambda number: [next(batches) for _ in range(number)], count, batch_size)
 
+    def first_epoch(with_cache: bool) -> Way:
+        def take(count: int) -> None:
+            for _ in range(count):
+                run_first_epoch(table, preparation, with_cache, batch_size, workers)
+
+        return Way(take, 1, epoch * batch_size, warm_up=0)
+
     paths = [str(Path(folder) / name) for name in table.names]
     return {
         "decode": each(table.read),
         "decode + resize + hue": each(lambda row: preparation(table.read(row))),
         "cache, threads": stream(cache_batches(cached, "threads", workers, streams), 20 * epoch),
         "cache, tf.data": stream(cache_batches(cached, "tf.data", workers, streams), 20 * epoch),
+        "first epoch, cache filling": first_epoch(True),
+        "first epoch, no cache": first_epoch(False),
         "PyTorch DataLoader, Pillow": stream(torch_batches(paths, options.size, batch_size, workers), epoch),
     }
+
+
+def run_first_epoch(
+    table: Table, preparation: Preparation, with_cache: bool, batch_size: int, workers: int
+) -> None:
+    """What a run does until its first epoch is over, without the network: check all images, read them."""
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as streams:
+        cache_dir = scratch if with_cache else None
+        prepared = prepare_examples(table, preparation, cache_dir=cache_dir, workers=workers, progress=False)
+        batches = cache_batches(prepared, "threads", workers, streams)
+        for _ in range(-(-len(table) // batch_size)):
+            next(batches)
 
 
 def cache_batches(prepared: Prepared, driver: str, workers: int, streams: contextlib.ExitStack) -> Iterator:
@@ -152,7 +175,7 @@ def median_rates(ways: dict[str, Way], rounds: int) -> dict[str, float]:
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            way.take(WARM_UP)
+            way.take(way.warm_up)
             start = time.perf_counter()
             way.take(way.batches)
             rates[name].append(way.batches * way.batch_size / (time.perf_counter() - start))

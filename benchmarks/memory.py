@@ -1,0 +1,116 @@
+"""Peak memory of the input side and of `audit` against the number of images.
+
+    python -m benchmarks.memory [--images 2000 171000] [--side 64]
+
+Draws that many small JPEGs in 14 class folders and, each in a process of its own, (1) checks them all, fills
+the cache and reads one epoch from it, (2) audits them. A few minutes for each 100,000 images.
+"""
+
+import argparse
+import contextlib
+import functools
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from asae_jax.input.cache import prepare_examples
+from asae_jax.input.feed import train_batches
+from asae_jax.input.folder import folder_table
+from asae_jax.input.order import BalancedOrder
+from asae_jax.input.prepare import Preparation
+from asae_jax.input.workers import bounded, default_workers, thread_pool
+
+NUM_CLASSES = 14
+BATCH_SIZE = 84
+
+
+def main() -> None:
+    options = parse_options()
+    if options.measure:
+        return print_own_peak(options)
+    for count in options.images:
+        with tempfile.TemporaryDirectory() as scratch:
+            draw_folder(Path(scratch) / "cells", count, options.side)
+            for what in ("input", "audit"):
+                measure(what, count, scratch)
+    return None
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--images", type=int, nargs="+", default=[2000, 171000])
+    parser.add_argument("--side", type=int, default=64, help="pixels of each image")
+    parser.add_argument("--measure", choices=["input", "audit"], help=argparse.SUPPRESS)
+    parser.add_argument("--scratch", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure(what: str, count: int, scratch: str) -> None:
+    """Runs one measurement in a process of its own, whose peak is its own too."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "benchmarks.memory", f"--measure={what}", f"--scratch={scratch}"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    minutes = (time.perf_counter() - start) / 60
+    print(
+        f"{count:9,} images, {what}: peak {done.stdout.splitlines()[-1]} MiB, {minutes:.1f} min", flush=True
+    )
+
+
+def print_own_peak(options: argparse.Namespace) -> None:
+    scratch = Path(options.scratch)
+    if options.measure == "input":
+        read_one_epoch(scratch)
+    else:
+        audit_all(scratch)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def read_one_epoch(scratch: Path) -> None:
+    prepared = prepare_examples(folder_table(scratch / "cells"), Preparation(48), cache_dir=scratch / "cache")
+    order = BalancedOrder(prepared.table.labels, BATCH_SIZE, 0)
+    rows = np.arange(len(prepared.table))
+    batches = train_batches(prepared, rows, prepared.table.labels, order=order, driver="threads")
+    with contextlib.closing(batches):
+        for _ in range(order.steps_per_epoch):
+            next(batches)
+
+
+def audit_all(scratch: Path) -> None:
+    from asae_jax.audit.command import audit
+    from configs import own_cells
+
+    config = own_cells.get_config()
+    config.data.source, config.data.path = "folder", str(scratch / "cells")
+    config.train.batch_size = BATCH_SIZE
+    audit(config, scratch / "run")
+
+
+def draw_folder(folder: Path, count: int, side: int) -> None:
+    """`count` JPEGs of a round spot on a coloured field, no two alike, rarer from class to class."""
+    for label in range(NUM_CLASSES):
+        (folder / f"C{label:02d}").mkdir(parents=True)
+    with thread_pool(default_workers()) as pool:
+        draw = functools.partial(draw_one, folder, side=side)
+        for task in bounded(functools.partial(pool.submit, draw), range(count), 64):
+            task.result()
+
+
+def draw_one(folder: Path, number: int, *, side: int) -> None:
+    rng = np.random.default_rng(number)
+    image = cv2.resize(
+        rng.integers(60, 256, (6, 6, 3), np.uint8), (side, side), interpolation=cv2.INTER_CUBIC
+    )
+    centre, radius = rng.integers(side // 3, side - side // 3, 2), int(rng.integers(side // 8, side // 4))
+    cv2.circle(image, tuple(map(int, centre)), radius, tuple(map(int, rng.integers(0, 256, 3))), -1)
+    label = number if number < NUM_CLASSES else min(NUM_CLASSES, rng.geometric(0.2)) - 1
+    cv2.imwrite(str(folder / f"C{label:02d}" / f"{number:06d}.jpg"), image)
+
+
+if __name__ == "__main__":
+    main()
