@@ -243,3 +243,9 @@ def test_sums_pass_through_jit_and_devices():
 
 def test_sums_over_nothing_are_not_a_score():
     assert all(np.isnan(value) for value in Sums.zero().means().values())
+
+
+def test_one_group_gives_no_intervals():
+    log_probs, labels = np.log(np.full((6, 3), 1 / 3)), np.arange(6) % 3
+    found = evaluate_scores(log_probs, labels, names(3), groups=np.full(6, "patient"), bootstrap=10)
+    assert found["intervals"] == {}

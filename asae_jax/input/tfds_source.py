@@ -133,8 +133,8 @@ def _sources(name: str, builder: Any, image: str) -> dict[str, Any]:
 
 def _remedy(name: str) -> str:
     return (
-        f"prepare it with `tfds build {name} --file_format=array_record`, in another --data_dir if need be, "
-        "and give that folder by --config.data.path=DIR"
+        f"prepare it with `python -m data {name} --manual_dir=DOWNLOADED --data_dir=DIR` (the sets of the "
+        f"folder data/) or `tfds build {name} --file_format=array_record`, and give --config.data.path=DIR"
     )
 
 

@@ -24,8 +24,13 @@ def bootstrap_intervals(
       groups: any values `[N]`; equal values belong together.
       resamples: how many, at least 1.
       seed: the same seed and examples give the same intervals.
+
+    Returns:
+      metric -> `[low, high]`; empty where there is one group only: nothing can be said about another.
     """
     _, units = np.unique(np.arange(scored.labels.size) if groups is None else groups, return_inverse=True)
+    if groups is not None and units.max() == 0:
+        return {}
     rng = np.random.default_rng(seed)
     rows = max(1, _CHUNK // units.size)
     parts = [
