@@ -6,6 +6,7 @@ is pure JAX with one key per example, so the result does not depend on the numbe
 """
 
 from asae_jax.augment.compose import augment
+from asae_jax.augment.mix import cutmix, mixup
 from asae_jax.augment.plain import MEAN, STD, center_crop, normalize, preprocess
 
-__all__ = ["MEAN", "STD", "augment", "center_crop", "normalize", "preprocess"]
+__all__ = ["MEAN", "STD", "augment", "center_crop", "cutmix", "mixup", "normalize", "preprocess"]

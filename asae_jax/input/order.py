@@ -1,8 +1,9 @@
 """In which order examples are visited: pure NumPy functions of (seed, step).
 
 An order is made of one or more streams, each an endless sequence of passes over its members, every
-pass a fresh permutation. A batch takes the same number from each stream, in turns. No state is kept:
-a run can start at any step, and `pipeline.py` and `threads.py` read the same order.
+pass a fresh permutation (or, where drawn with replacement, as many fresh draws). A batch takes the same
+number from each stream, in turns. No state is kept: a run can start at any step, and `pipeline.py` and
+`threads.py` read the same order.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.shuffle import permutation
+from asae_jax.input.shuffle import permutation, uniforms
 
 
 class Order:
@@ -37,7 +38,7 @@ class Order:
         return self.batch_size // len(self.streams)
 
     def one_pass(self, stream: int, number: int) -> np.ndarray:
-        """All positions of a stream, int64, in the order of its pass `number` (0, 1, ...)."""
+        """As many positions as the stream has, int64: its pass `number` (0, 1, ...), in order."""
         members = self.streams[stream]
         return members[permutation(len(members), self._seed, "order", self._keys[stream], number)]
 
@@ -106,6 +107,35 @@ class ShuffledOrder(Order):
         """
         _check_count(labels, batch_size)
         super().__init__([np.arange(len(labels))], [0], batch_size, seed)
+
+
+class WeightedOrder(Order):
+    """Draws with replacement, each class as likely as any other whatever its size.
+
+    That is sampling with weights of inverse class frequency, as PyTorch's `WeightedRandomSampler` is
+    mostly used. In the mean batches are balanced; a single one is not, and an image may come twice in a
+    batch while another waits. A pass is as many draws as there are positions.
+    """
+
+    def __init__(self, labels: np.ndarray, batch_size: int, seed: int):
+        """`labels` int `[N]`: class of each position. Classes without a position take no part.
+
+        Raises:
+          UserError: no labels, or a batch size below 1.
+        """
+        _check_count(labels, batch_size)
+        self._sizes = np.unique(labels, return_counts=True)[1]
+        self._by_class = np.argsort(labels, kind="stable")
+        super().__init__([np.arange(len(labels))], [0], batch_size, seed)
+
+    def one_pass(self, stream: int, number: int) -> np.ndarray:
+        """The positions drawn in pass `number` (0, 1, ...), int64 `[N]`: a class, then one of its members."""
+        count = len(self.streams[stream])
+        which, where = uniforms(2 * count, self._seed, "weighted", number).reshape(2, count)
+        classes = np.floor(which * len(self._sizes)).astype(np.int64)
+        members = np.floor(where * self._sizes[classes]).astype(np.int64)
+        first = np.cumsum(self._sizes) - self._sizes
+        return self._by_class[first[classes] + members]
 
 
 def _check_count(labels: np.ndarray, batch_size: int) -> None:

@@ -12,7 +12,7 @@ from asae_jax.errors import UserError
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.decode import BadImage
 from asae_jax.input.feed import DRIVERS, eval_batches, train_batches
-from asae_jax.input.order import BalancedOrder, ShuffledOrder
+from asae_jax.input.order import BalancedOrder, ShuffledOrder, WeightedOrder
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.table import Table
 
@@ -49,7 +49,7 @@ def batches(prepared, count, **options):
 
 
 @pytest.mark.parametrize("driver", ["tf.data", "threads"])
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
 @pytest.mark.parametrize("start_step", [0, 17])
 def test_both_drivers_follow_the_numpy_order(prepared, driver, kind, start_step):
     order = kind(LABELS, 12, seed=5)

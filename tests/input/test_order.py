@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from asae_jax.errors import UserError
-from asae_jax.input.order import BalancedOrder, ShuffledOrder
-from asae_jax.input.shuffle import permutation
+from asae_jax.input.order import BalancedOrder, ShuffledOrder, WeightedOrder
+from asae_jax.input.shuffle import permutation, uniforms
 
 label_lists = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array)
 seeds = st.integers(-(2**63), 2**63 - 1)
@@ -26,6 +27,18 @@ def test_permutation_holds_each_number_once(length, seed):
 
 def test_permutation_is_fixed_for_ever():
     assert permutation(8, 7, "order", 3, 1).tolist() == [3, 0, 5, 7, 2, 4, 6, 1]
+
+
+def test_uniforms_are_fixed_for_ever_and_uniform():
+    assert (uniforms(3, 7, "order", 3, 1) * 2**53).astype(np.int64).tolist() == [
+        2105382121806362,
+        6752747993121952,
+        3278024439464499,
+    ]
+    many = uniforms(20_000, 0, "weighted", 0)
+    assert many.min() >= 0
+    assert many.max() < 1
+    assert stats.kstest(many, "uniform").pvalue > 1e-3
 
 
 def test_permutation_depends_on_every_argument():
@@ -85,7 +98,31 @@ def test_shuffled_batches_run_through_whole_permutations(count, batch_size, seed
         np.testing.assert_array_equal(np.sort(one_pass), np.arange(count))
 
 
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+@given(label_lists, st.integers(1, 70), seeds)
+def test_weighted_batches_hold_positions_of_their_own(labels, batch_size, seed):
+    for positions in take(WeightedOrder(labels, batch_size, seed), 0, 4):
+        assert positions.dtype == np.int64
+        assert positions.shape == (batch_size,)
+        assert positions.min() >= 0
+        assert positions.max() < len(labels)
+
+
+def test_weighted_draws_are_independent_with_inverse_class_frequency():
+    """Each class a third whatever its size, each member as likely as its fellows, one draw as the next."""
+    labels = np.array([4] * 3 + [0] * 40 + [1] * 2 + [0] * 10)
+    drawn = np.concatenate(take(WeightedOrder(labels, 60, 3), 0, 200))
+    for label in (0, 1, 4):
+        members = np.flatnonzero(labels == label)
+        counts = np.bincount(drawn, minlength=len(labels))[members]
+        # Binomial with p = 1/3: 12,000 draws scatter by 52.
+        assert abs(counts.sum() - 4000) < 170
+        assert stats.chisquare(counts).pvalue > 1e-3
+    pairs = np.zeros((5, 5))
+    np.add.at(pairs, (labels[drawn[:-1]], labels[drawn[1:]]), 1)
+    assert stats.chi2_contingency(pairs[np.ix_([0, 1, 4], [0, 1, 4])]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
 def test_any_step_is_the_same_whatever_was_asked_before(kind):
     labels = np.array([0] * 7 + [1] * 23 + [2])
     forward = take(kind(labels, 6, 3), 0, 40)
@@ -94,7 +131,7 @@ def test_any_step_is_the_same_whatever_was_asked_before(kind):
         np.testing.assert_array_equal(order.batch(step), forward[step])
 
 
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
 def test_passes_and_seeds_differ(kind):
     labels = np.repeat([0, 1], 20)
     order = kind(labels, 40, 0)
@@ -108,6 +145,7 @@ def test_an_epoch_has_as_many_steps_as_hold_every_image(labels):
     size = 2 * len(np.unique(labels))
     assert BalancedOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
     assert ShuffledOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
+    assert WeightedOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
 
 
 @pytest.mark.parametrize(("batch_size", "nearest"), [(64, "56 or 70"), (13, "choose 14 "), (85, "84 or 98")])
@@ -116,7 +154,7 @@ def test_a_batch_that_classes_do_not_divide_names_those_that_fit(batch_size, nea
         BalancedOrder(np.repeat(np.arange(14), 3), batch_size, 0)
 
 
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder])
+@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
 def test_nothing_to_train_on_is_an_error(kind):
     with pytest.raises(UserError, match="no images"):
         kind(np.array([], int), 4, 0)

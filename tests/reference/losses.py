@@ -43,3 +43,39 @@ def finite_difference(name, scores, label, k_high=3, k_low=3, step=1e-5):
             for d in shifts
         ]
     ) / (2 * step)
+
+
+def probabilities(scores):
+    """Softmax of one example's scores, float64."""
+    exponentials = np.exp(np.asarray(scores, np.float64))
+    return exponentials / exponentials.sum()
+
+
+def focal(scores, label, gamma):
+    """Eq. (4) of Lin et al. 2017, with the softmax probability of the label as p_t."""
+    p = probabilities(scores)[label]
+    return -((1 - p) ** gamma) * np.log(p)
+
+
+def effective_number(count, beta):
+    """E_n of Cui et al. 2019 as its definition has it: E_1 = 1, E_n = 1 + beta E_(n-1)."""
+    number = 0.0
+    for _ in range(count):
+        number = 1 + beta * number
+    return number
+
+
+def class_balanced(scores, label, class_counts, beta):
+    """Eq. (11) of Cui et al. 2019 with their weights, which add up to the number of classes."""
+    weights = np.array([1 / effective_number(count, beta) for count in class_counts])
+    weights *= len(weights) / weights.sum()
+    return -weights[label] * np.log(probabilities(scores)[label])
+
+
+def logit_adjusted(scores, label, class_counts, tau):
+    """Eq. (11) of Menon et al. 2021, the pairwise form: log(1 + sum (pi_c / pi_l)^tau exp(s_c - s_l))."""
+    priors = np.asarray(class_counts, np.float64) / np.sum(class_counts)
+    others = [c for c in range(len(scores)) if c != label]
+    scores = np.asarray(scores, np.float64)
+    terms = [(priors[c] / priors[label]) ** tau * np.exp(scores[c] - scores[label]) for c in others]
+    return np.log1p(np.sum(terms))
