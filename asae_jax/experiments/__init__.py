@@ -1,0 +1,1 @@
+"""The paper's tables and what else one would compare with, as a grid of ordinary training runs."""

@@ -1,0 +1,140 @@
+"""The report in files: report.json, results.csv, report.md, and a report.html that needs nothing else."""
+
+import csv
+import importlib.resources
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from asae_jax.experiments.results import METRICS, Results
+
+PAGE = "report.html"
+
+_METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
+_COLUMNS = ("row", "seed", "status", "tables", *METRICS, "weighted_f1", "nll", "ece", "num_examples",
+            *(f"validation_{metric}" for metric in METRICS), "parameters", "images_per_second", "peak_memory",
+            "seconds", "error")  # fmt: skip
+_MINUS = "\N{MINUS SIGN}"
+_NONE = "\N{EN DASH}"
+
+
+def write_pages(workdir: Path, report: Mapping[str, Any], results: Results) -> None:
+    """Writes all four files into `workdir`, those that were there replaced."""
+    text = json.dumps(report, indent=1, allow_nan=False)
+    (workdir / "report.json").write_text(text + "\n", encoding="utf-8")
+    _write_csv(workdir / "results.csv", report, results)
+    for name, escaped in ((PAGE, True), ("report.md", False)):
+        page = _environment(escaped).get_template(name).render(report=report, metrics=_METRIC_NAMES)
+        (workdir / name).write_text(page, encoding="utf-8", errors="replace")
+
+
+def _write_csv(path: Path, report: Mapping[str, Any], results: Results) -> None:
+    """One line per cell: what it scored and cost, or why it did not."""
+    tables: dict[str, list[str]] = {}
+    for section in report["tables"]:
+        for entry in section["entries"]:
+            tables.setdefault(entry["run_as"], []).append(section["name"])
+    parameters = {cost["row"]: cost["parameters"] for cost in report["costs"]}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS, restval="")
+        writer.writeheader()
+        for row, named in tables.items():
+            common = {
+                "row": row,
+                "tables": " ".join(dict.fromkeys(named)),
+                "parameters": parameters.get(row, ""),
+            }
+            done = {run.seed: run for run in results.runs[row]}
+            for seed in report["seeds"]:
+                line = _of_run(done[seed]) if seed in done else _unfinished(f"{row}-s{seed}", results)
+                writer.writerow(common | {"seed": seed} | line)
+
+
+def _of_run(run: Any) -> dict[str, Any]:
+    fields = ("weighted_f1", "nll", "ece", "num_examples")
+    return (
+        {name: run.scores[name] for name in (*METRICS, *fields)}
+        | {f"validation_{name}": run.validation.get(name, "") for name in METRICS}
+        | {
+            "status": "finished",
+            "images_per_second": run.images_per_second or "",
+            "peak_memory": run.record.peak_memory or "",
+            "seconds": round(run.record.seconds, 1),
+        }
+    )
+
+
+def _unfinished(cell: str, results: Results) -> dict[str, Any]:
+    error = results.failures.get(cell)
+    return {"status": "not run"} if error is None else {"status": "failed", "error": error}
+
+
+def _environment(escaped: bool) -> jinja2.Environment:
+    folder = importlib.resources.files("asae_jax.experiments")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=escaped,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": _percent,
+        "estimate": _estimate,
+        "points": _points,
+        "interval": _interval,
+        "p": _p,
+        "count": lambda n: _NONE if n is None else f"{n:,.0f}",
+        "gigabytes": lambda n: _NONE if n is None else f"{n / 2**30:.1f} GiB",
+        "minutes": lambda s: f"{s / 60:.1f} min",
+        "place": _place,
+        "shade": _shade,
+    }
+    return environment
+
+
+def _percent(share: float | None) -> str:
+    return _NONE if share is None else f"{100 * share:.1f}"
+
+
+def _estimate(estimate: Mapping[str, Any] | None) -> str:
+    """A mean in percent with half of its interval."""
+    if estimate is None:
+        return _NONE
+    if estimate["low"] is None:
+        return _percent(estimate["mean"])
+    return f"{_percent(estimate['mean'])} ± {_percent(estimate['mean'] - estimate['low'])}"
+
+
+def _points(difference: float | None) -> str:
+    """A difference of shares in points, with its sign."""
+    if difference is None:
+        return _NONE
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", _MINUS)
+
+
+def _interval(ends: Any) -> str:
+    """The ends of an interval of differences, in points."""
+    low, high = ends["low"], ends["high"]
+    return "one seed" if low is None else f"[{_points(low)}, {_points(high)}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _place(difference: float, reach: float) -> str:
+    """Where a difference lies on an axis from -reach to reach, as a CSS percentage."""
+    return f"{50 + 50 * max(-1.0, min(difference / reach, 1.0)):.2f}%"
+
+
+def _shade(difference: float) -> str:
+    """A background for a change of recall: purple for more, red for less, full at 20 points."""
+    colour = "123 79 163" if difference > 0 else "209 73 91"
+    return f"rgb({colour} / {min(abs(difference) / 0.2, 1.0) * 0.55:.2f})"

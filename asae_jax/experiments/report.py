@@ -1,0 +1,286 @@
+"""The report as plain data: what report.json holds and the pages show."""
+
+import dataclasses
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.experiments.compare import Outcome, compare
+from asae_jax.experiments.costs import row_costs
+from asae_jax.experiments.grid import Grid
+from asae_jax.experiments.records import is_finished, read_record, run_folder
+from asae_jax.experiments.results import METRICS, Results, Run
+from asae_jax.experiments.rows import ROWS
+from asae_jax.experiments.settings import public_options, row_config
+from asae_jax.experiments.statistics import bootstrap_confusions, holm, t_estimate
+from asae_jax.experiments.tables import PAPER_TABLES, Comparison, Table
+from asae_jax.experiments.verdicts import Verdict, falls_short, paper_verdict, verdict, why_undecided
+from asae_jax.training import figures
+from asae_jax.training.run_folder import read_info
+
+_MIN_RESAMPLES = 1000
+
+
+def build_report(
+    grid: Grid, tables: Mapping[str, Table], results: Results, base: ConfigDict, workdir: Path
+) -> dict[str, Any]:
+    """Everything the pages say, ready for JSON.
+
+    Args:
+      grid: what was to be run.
+      tables: by name, in the order of the report.
+      results: of the finished cells.
+      base: what all rows have in common.
+      workdir: of the grid.
+    """
+    resampled = _resampled(results, grid, base)
+    sections = [_table(name, table, results, grid, resampled) for name, table in tables.items()]
+    return {
+        "notice": figures.NOTICE,
+        "written": datetime.date.today().isoformat(),
+        "status": _status(grid, results, workdir),
+        "data": _data(results, base),
+        "machine": _machine(grid, workdir),
+        "settings": public_options(row_config(base, ROWS["plain"], seed=base.seed)),
+        "seeds": list(grid.seeds),
+        "main": base.model.name,
+        "size": base.augment.size,
+        "remarks": _remarks(grid, results, base),
+        "summary": _summary(sections),
+        "tables": sections,
+        "costs": _costs(grid, results),
+        "rows": _rows(grid, base),
+    }
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """A line or two for the screen."""
+    lines = []
+    for title, kind in (("the paper's claims", "claims"), ("our own comparisons", "questions")):
+        counts = {verdict: len(listed) for verdict, listed in report["summary"][kind].items()}
+        if sum(counts.values()):
+            lines.append(
+                f"{title}: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+            )
+    return "\n".join(lines)
+
+
+def _resampled(results: Results, grid: Grid, base: ConfigDict) -> dict[str, dict[int, np.ndarray]]:
+    """row -> seed -> confusion matrices of the same resamples of the test images."""
+    firsts = list(dict.fromkeys(grid.runs_of.values()))
+    places = [(row, run) for row in firsts for run in results.runs[row]]
+    matrices = bootstrap_confusions(
+        results.labels,
+        np.array([run.predictions for _, run in places]),
+        len(results.class_names),
+        groups=results.groups,
+        resamples=max(base.eval.bootstrap, _MIN_RESAMPLES),
+    )
+    of_first: dict[str, dict[int, np.ndarray]] = {row: {} for row in firsts}
+    for (row, run), matrix in zip(places, matrices, strict=True):
+        of_first[row][run.seed] = matrix
+    return {row: of_first[first] for row, first in grid.runs_of.items()}
+
+
+def _table(
+    name: str, table: Table, results: Results, grid: Grid, resampled: Mapping[str, Mapping[int, np.ndarray]]
+) -> dict[str, Any]:
+    entries = [
+        {
+            "row": entry.row,
+            "label": entry.label,
+            "paper": entry.paper,
+            "run_as": grid.runs_of[entry.row],
+            "note": ROWS[entry.row].note,
+            **_scores(results.runs[entry.row]),
+        }
+        for entry in table.entries
+    ]
+    labels = {entry.row: entry.label for entry in table.entries}
+    comparisons = [
+        _comparison(table, comparison, labels,
+                    compare(results, comparison.row, comparison.other, resampled=resampled))
+        for comparison in table.comparisons
+    ]  # fmt: skip
+    _add_holm(comparisons)
+    return {"name": name, "title": table.title, "of_paper": name in PAPER_TABLES,
+            "entries": entries, "comparisons": comparisons}  # fmt: skip
+
+
+def _scores(runs: Sequence[Run]) -> dict[str, Any]:
+    """Number of runs, mean and interval of each metric on the test part, means on the validation part."""
+    validated = [run.validation for run in runs if run.validation]
+    return {
+        "runs": len(runs),
+        "test": {
+            metric: t_estimate(np.array([run.scores[metric] for run in runs]))._asdict() for metric in METRICS
+        }
+        if runs
+        else None,
+        "validation": {metric: float(np.mean([v[metric] for v in validated])) for metric in METRICS}
+        if validated
+        else None,
+    }
+
+
+def _comparison(
+    table: Table, comparison: Comparison, labels: Mapping[str, str], outcome: Outcome | None
+) -> dict[str, Any]:
+    gain = table.paper_gain(comparison)
+    said: dict[str, Any] = {
+        "row": comparison.row,
+        "other": comparison.other,
+        "label": labels[comparison.row],
+        "other_label": labels[comparison.other],
+        "paper_gain": gain,
+        "outcome": None,
+        "verdict": "not run",
+        "because": "",
+    }
+    if outcome is None:
+        return said
+    accuracy = outcome.differences["accuracy"]
+    plain = dataclasses.asdict(outcome)  # named tuples stay what they are: turned into dicts next
+    plain["differences"] = {m: _difference(outcome, m) for m in METRICS}
+    plain["images"] = outcome.images._asdict()
+    plain["recall_changes"] = {c: e._asdict() for c, e in outcome.recall_changes.items()}
+    return said | {
+        "outcome": plain,
+        "verdict": verdict(accuracy).value if gain is None else paper_verdict(accuracy, gain),
+        "because": _because(outcome, gain),
+    }
+
+
+def _because(outcome: Outcome, gain: float | None) -> str:
+    """What is to be said beside the verdict."""
+    accuracy = outcome.differences["accuracy"]
+    short = gain is not None and verdict(accuracy) is not Verdict.WORSE and falls_short(accuracy, gain)
+    parts = (why_undecided(outcome), "a gain as large as the paper's is ruled out" if short else "")
+    return "; ".join(filter(None, parts))
+
+
+def _difference(outcome: Outcome, metric: str) -> dict[str, Any]:
+    difference = outcome.differences[metric]
+    return {
+        "over_seeds": difference.over_seeds._asdict(),
+        "over_images": list(difference.over_images),
+        "p": difference.p,
+        "verdict": verdict(difference).value,
+    }
+
+
+def _add_holm(comparisons: Sequence[dict[str, Any]]) -> None:
+    """Beside each p over seeds of accuracy, p adjusted for the number of comparisons in the table."""
+    places = [c["outcome"]["differences"]["accuracy"] for c in comparisons if c["outcome"]]
+    tested = [place for place in places if place["p"] is not None]
+    for place, p in zip(tested, holm([place["p"] for place in tested]), strict=True):
+        place["p_holm"] = p
+
+
+def _summary(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The paper's comparisons, each once, by what became of them; and how ours came out."""
+    claims: dict[tuple[str, str], dict[str, Any]] = {}
+    questions: dict[tuple[str, str], dict[str, Any]] = {}
+    for section in sections:
+        for comparison in section["comparisons"]:
+            kind = questions if comparison["paper_gain"] is None else claims
+            kind.setdefault((comparison["row"], comparison["other"]), comparison | {"table": section["name"]})
+    return {
+        "claims": _by_verdict(claims.values(), ("holds", "does not hold", "cannot be decided", "not run")),
+        "questions": _by_verdict(questions.values(), (*(v.value for v in Verdict), "not run")),
+    }
+
+
+def _by_verdict(comparisons: Any, verdicts: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [c for c in comparisons if c["verdict"] == name] for name in verdicts}
+
+
+def _status(grid: Grid, results: Results, workdir: Path) -> dict[str, Any]:
+    unfinished = [cell.name for cell in grid.cells if not is_finished(workdir, cell.name)]
+    records = [record for cell in grid.cells if (record := read_record(workdir, cell.name))]
+    return {
+        "cells": len(grid.cells),
+        "finished": len(grid.cells) - len(unfinished),
+        "failed": dict(results.failures),
+        "not_run": [name for name in unfinished if name not in results.failures],
+        "hours": sum(record.seconds for record in records) / 3600,
+        "jobs": max((record.jobs for record in records), default=1),
+    }
+
+
+def _data(results: Results, base: ConfigDict) -> dict[str, Any]:
+    counts = np.bincount(results.labels, minlength=len(results.class_names))
+    source, path = base.data.source, Path(base.data.path).name  # the name alone: the report may travel
+    return {
+        "source": f"{source} ({path})" if path else source,
+        "test_images": int(results.labels.size),
+        "test_images_per_class": dict(zip(results.class_names, counts.tolist(), strict=True)),
+        "groups": None if results.groups is None else len(np.unique(results.groups)),
+    }
+
+
+def _machine(grid: Grid, workdir: Path) -> dict[str, str]:
+    done = next(cell for cell in grid.cells if is_finished(workdir, cell.name))
+    versions = dict(read_info(run_folder(workdir, done.name)).versions)
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {"machine": f"{versions.pop('device', 'unknown')}; {system}"} | versions
+
+
+def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
+    """What a reader has to know before the numbers."""
+    negatives = len(results.class_names) - 1
+    kept = base.loss.k_high + base.loss.k_low
+    remarks = []
+    if negatives <= kept and "asae-gmmce" in grid.runs_of:
+        remarks.append(
+            f"With {negatives + 1} classes GMMCE with k+ + k- = {kept} keeps every class: it is cross "
+            "entropy under another name here, and rows that differ in it alone differ by nothing."
+        )
+    if len(grid.seeds) < 5:
+        remarks.append(
+            f"Few seeds ({len(grid.seeds)}): intervals over seeds are wide, and "
+            "most differences of a point or two cannot be told from chance."
+        )
+    if base.model.name != "resnet50":
+        remarks.append(
+            f"Where the paper's tables say ResNet-50 the backbone is {base.model.name} (width "
+            f"{base.model.width}) at {base.augment.size} px, except in Table 3, which names its backbones."
+        )
+    if results.groups is None:
+        remarks.append(
+            "No slides or patients are known: images of one patient may be in the training and the test "
+            "part, and intervals take images for independent."
+        )
+    return remarks
+
+
+def _costs(grid: Grid, results: Results) -> list[dict[str, Any]]:
+    labels = {first: ROWS[row].label for row, first in reversed(list(grid.runs_of.items()))}
+    configs = {cell.row: cell.config for cell in grid.cells}
+    return [
+        {"row": row, "label": labels[row],
+         **row_costs(results.runs[row], configs[row], len(results.class_names))}
+        for row in dict.fromkeys(grid.runs_of.values())
+        if results.runs[row]
+    ]  # fmt: skip
+
+
+def _rows(grid: Grid, base: ConfigDict) -> dict[str, dict[str, Any]]:
+    """Label and settings of every row, the settings as options beside those of the plain one."""
+    configs = {cell.row: cell.config for cell in grid.cells}
+    plain = row_config(base, ROWS["plain"], seed=base.seed)
+    return {
+        row: {
+            "label": ROWS[row].label,
+            "run_as": first,
+            "note": ROWS[row].note,
+            "settings": public_options(configs[first], beside=plain),
+        }
+        for row, first in grid.runs_of.items()
+    }

@@ -1,0 +1,152 @@
+"""`reproduce` as a user meets it, on a folder of pictures, with cells that are not trained."""
+
+import json
+import os
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+from asae_jax import commands
+from asae_jax.experiments import command, progress
+from asae_jax.experiments.records import is_finished
+from tests.experiments.fakes import FakeProcess, two_places
+
+ROWS_OF_1 = ("plain", "hue", "baseline")
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Ten small pictures of each of three classes."""
+    folder = tmp_path_factory.mktemp("data") / "cells"
+    rng = np.random.default_rng(0)
+    for name in ("BLA", "LYT", "MON"):
+        (folder / name).mkdir(parents=True)
+        for number in range(10):
+            cv2.imwrite(
+                str(folder / name / f"{number}.png"), rng.integers(256, size=(24, 24, 3), dtype=np.uint8)
+            )
+    return folder
+
+
+@pytest.fixture
+def reproduce(cells, tmp_path, monkeypatch):
+    """Runs the command with fake cells; `reproduce.started` has the names of those that were started."""
+    monkeypatch.setattr(command, "choose_places", lambda jobs: two_places())
+    monkeypatch.setattr("asae_jax.experiments.runner._POLL_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("asae_jax.experiments.costs.count_parameters", lambda *_: 1)  # traces a network
+
+    def run(*options, failing=()):
+        run.started = []
+
+        def start(cell, folder, place, *, kept_open):
+            os.fstat(kept_open[0])  # the lock is handed on
+            run.started.append(cell.name)
+            return FakeProcess(cell, folder, accuracy=None if cell.row in failing else 0.6, polls=2)
+
+        monkeypatch.setattr(command, "TrainProcess", start)
+        arguments = ["--tables=1", "--seeds=2", "--preset=small", "--config.data.source=folder", *options]
+        places = [f"--workdir={run.workdir}", f"--config.data.path={cells}"]
+        return commands.main(["main.py", "reproduce", "--config=configs/default.py", *places, *arguments])
+
+    run.workdir = tmp_path / "grid"
+    return run
+
+
+def test_a_grid_from_its_start_to_its_report_and_again(reproduce, capsys):
+    assert reproduce() == 0
+    assert reproduce.started == [f"{row}-s{seed}" for seed in (0, 1) for row in ROWS_OF_1]
+    names = {path.name for path in reproduce.workdir.iterdir()}
+    assert {"report.html", "report.md", "report.json", "results.csv", "runs", "cells"} <= names
+    said = capsys.readouterr()
+    assert "3 rows x 2 seeds: 6 cells, 0 finished" in said.out
+    assert "the paper's claims: 2 cannot be decided" in said.out
+    assert "plain-s0: test accuracy 0." in said.out + said.err
+    before = (reproduce.workdir / "report.md").read_bytes()
+    (reproduce.workdir / "report.md").unlink()
+    assert reproduce() == 0
+    assert reproduce.started == []
+    assert (reproduce.workdir / "report.md").read_bytes() == before
+
+
+def test_more_seeds_and_tables_start_what_is_missing_only(reproduce):
+    assert reproduce("--seeds=1") == 0
+    assert reproduce("--seeds=2", "--tables=1,4") == 0
+    of_4 = ("asae", "asae-gce", "asae-gmmce")
+    assert reproduce.started == [f"{row}-s0" for row in of_4] + [f"{row}-s1" for row in ROWS_OF_1 + of_4]
+
+
+def test_the_batch_size_of_all_rows_fits_balanced_batches(reproduce, capsys):
+    assert reproduce("--config.train.batch_size=20", "--seeds=1") == 0
+    assert "batches of 18 images in all rows instead of 20" in capsys.readouterr().out
+    for row in ROWS_OF_1:
+        config = json.loads((reproduce.workdir / "runs" / f"{row}-s0" / "config.json").read_text())
+        assert config["train"]["batch_size"] == 18
+
+
+def test_a_failed_cell_leaves_status_1_and_a_report_and_is_tried_again(reproduce, capsys):
+    assert reproduce("--seeds=1", failing=("hue",)) == command.EXIT_FAILED
+    said = capsys.readouterr()
+    assert "hue-s0: failed: the loss is not finite at step 3" in said.out + said.err
+    assert "not finite at step 3" in (reproduce.workdir / "report.html").read_text()
+    assert reproduce("--seeds=1") == 0
+    assert reproduce.started == ["hue-s0"]
+    assert "not finite" not in (reproduce.workdir / "report.html").read_text()
+
+
+def test_images_are_prepared_once_for_each_kind(reproduce):
+    assert reproduce("--seeds=1") == 0
+    assert len(list((reproduce.workdir / "runs" / "cache").iterdir())) == 2  # with and without the hue
+
+
+def test_an_interrupted_grid_reports_what_is_done_and_goes_on(reproduce, monkeypatch):
+    ended = progress.Progress.ended
+
+    def ended_and_signal(self, cell, record):
+        ended(self, cell, record)
+        if cell.name == "plain-s0":  # once: a second signal ends the process
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress.Progress, "ended", ended_and_signal)
+        assert reproduce() == 128 + signal.SIGTERM
+    started = list(reproduce.started)
+    assert len(started) < 6
+    report = json.loads((reproduce.workdir / "report.json").read_text())
+    assert 1 <= report["status"]["finished"] < 6
+    done = {name for name in started if is_finished(reproduce.workdir, name)}
+    assert reproduce() == 0
+    assert set(reproduce.started) == {f"{row}-s{s}" for s in (0, 1) for row in ROWS_OF_1} - done
+
+
+def test_other_settings_than_those_of_the_grid_are_refused(reproduce, capsys):
+    assert reproduce("--seeds=1") == 0
+    assert reproduce("--seeds=1", "--config.train.epochs=3") == 2
+    assert "train.epochs=3 (there: 12)" in capsys.readouterr().err
+    assert reproduce("--seeds=1", "--config.eval.select_by=accuracy") == 2
+    assert "eval.select_by='macro_f1', now it is 'accuracy'" in capsys.readouterr().err
+    assert reproduce.started == []
+
+
+def test_a_second_grid_is_kept_out(reproduce, capsys):
+    with command._only_one(reproduce.workdir):
+        assert reproduce("--seeds=1") == 2
+    assert "is at work in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--seeds=0", "config.reproduce.seeds=0 cannot be used: it must be at least 1"),
+        ("--jobs=-1", "config.reproduce.jobs=-1 cannot be used: it must be at least 0"),
+        ("--tables=7", "config.reproduce.tables='7' cannot be used"),
+        ("--config.data.test_fraction=0.0", "no test part"),
+        ("--config.data.path=nowhere", "nowhere"),
+    ],
+)
+def test_mistakes_end_in_one_line_before_anything_is_started(reproduce, capsys, option, said):
+    assert reproduce(option) == 2
+    assert said in capsys.readouterr().err
+    assert reproduce.started == []

@@ -1,0 +1,226 @@
+"""From the files of finished cells to what the report says: grids whose answer is known."""
+
+import csv
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.experiments.grid import plan
+from asae_jax.experiments.pages import write_pages
+from asae_jax.experiments.records import FAILED, FINISHED, Record, write_record
+from asae_jax.experiments.report import build_report, summary
+from asae_jax.experiments.results import METRICS, read_results
+from asae_jax.experiments.tables import chosen_tables
+from tests.experiments.fakes import CLASSES, NUM_IMAGES, base_config, labels, write_run
+
+ACCURACY = {"plain": 0.5, "hue": 0.51, "baseline": 0.7, "asae": 0.7, "asae-gce": 0.4, "asae-gmmce": 0.85}
+"""So that of Table 1 the first claim cannot be decided and the second holds, and of Table 4 that of GCE over
+CE does not hold."""
+
+
+class Grid:
+    """A grid with its results, report and pages."""
+
+    def __init__(self, workdir, tables, *, seeds, skip=(), failed=None):
+        self.tables, self.workdir = chosen_tables(tables), workdir
+        self.base = base_config(data__path="/secret/place/cells", data__source="folder")
+        self.grid = plan(self.base, self.tables.values(), num_seeds=seeds)
+        for cell in self.grid.cells:
+            if cell.name == failed:
+                write_record(workdir, cell.name, Record(FAILED, 10.0, error="loss <not> finite"))
+            elif cell.row not in skip:
+                write_run(workdir, cell, accuracy=ACCURACY[cell.row], seed=cell.seed)
+                write_record(workdir, cell.name, Record(FINISHED, 90.0, peak_memory=2**30, jobs=2))
+        self.results = read_results(self.grid, workdir, self.base.data)
+        self.report = build_report(self.grid, self.tables, self.results, self.base, workdir)
+        write_pages(workdir, self.report, self.results)
+
+    def comparison(self, row, other):
+        return next(c for table in self.report["tables"] for c in table["comparisons"]
+                    if (c["row"], c["other"]) == (row, other))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    return Grid(tmp_path_factory.mktemp("grid"), "1,4", seeds=3)
+
+
+@pytest.fixture(scope="module")
+def partial(tmp_path_factory):
+    return Grid(tmp_path_factory.mktemp("part"), "1,4", seeds=1, skip=("asae-gce",), failed="asae-gmmce-s0")
+
+
+def test_claims_are_sorted_by_what_the_runs_say(done):
+    claims = {verdict: [(c["row"], c["other"]) for c in listed]
+              for verdict, listed in done.report["summary"]["claims"].items()}  # fmt: skip
+    assert claims["holds"] == [("baseline", "hue"), ("asae-gmmce", "asae"), ("asae-gmmce", "asae-gce")]
+    assert claims["does not hold"] == [("asae-gce", "asae")]
+    assert claims["cannot be decided"] == [("hue", "plain")]
+    assert claims["not run"] == []
+    assert summary(done.report) == "the paper's claims: 3 holds, 1 does not hold, 1 cannot be decided"
+
+
+def test_the_numbers_of_a_comparison_are_those_of_the_runs(done):
+    runs = {row: done.results.runs[row] for row in ("baseline", "hue")}
+    gaps = [a.scores["macro_f1"] - b.scores["macro_f1"]
+            for a, b in zip(runs["baseline"], runs["hue"], strict=True)]  # fmt: skip
+    found = done.comparison("baseline", "hue")["outcome"]
+    assert found["seeds"] == (0, 1, 2)
+    assert found["differences"]["macro_f1"]["over_seeds"]["mean"] == pytest.approx(np.mean(gaps))
+    low, high = found["differences"]["accuracy"]["over_images"]
+    assert low < found["differences"]["accuracy"]["over_seeds"]["mean"] < high
+    assert found["images"]["better"] > found["images"]["worse"]
+    assert done.comparison("hue", "plain")["because"]
+
+
+def test_changes_of_recall_weighted_by_support_are_the_change_of_accuracy(done):
+    found = done.comparison("asae-gce", "asae")["outcome"]
+    support = np.bincount(labels(), minlength=len(CLASSES)) / NUM_IMAGES
+    changes = [found["recall_changes"][name]["mean"] for name in CLASSES]
+    assert support @ changes == pytest.approx(found["differences"]["accuracy"]["over_seeds"]["mean"])
+
+
+def test_confusions_are_counted_per_run_and_go_the_right_way(done):
+    found = done.comparison("asae-gmmce", "asae")["outcome"]
+    first = found["removed"][0]
+    number = {name: index for index, name in enumerate(CLASSES)}
+    true, predicted = number[first["true"]], number[first["predicted"]]
+    for field, row in (("row", "asae-gmmce"), ("other", "asae")):
+        runs = done.results.runs[row]
+        counts = [np.sum((labels() == true) & (run.predictions == predicted)) for run in runs]
+        assert first[field] == pytest.approx(np.mean(counts))
+    assert all(x["row"] < x["other"] for x in found["removed"])
+    assert all(x["row"] > x["other"] for x in found["added"])
+    steps = [x["other"] - x["row"] for x in found["removed"]]
+    assert steps == sorted(steps, reverse=True)
+
+
+def test_p_is_adjusted_for_the_comparisons_of_the_table(done):
+    table = done.report["tables"][1]
+    for comparison in table["comparisons"]:
+        accuracy = comparison["outcome"]["differences"]["accuracy"]
+        assert accuracy["p"] <= accuracy["p_holm"] <= min(1, 3 * accuracy["p"])
+
+
+def test_costs_are_those_of_the_network_and_the_log(done):
+    costs = {cost["row"]: cost for cost in done.report["costs"]}
+    assert costs["plain"]["parameters"] == costs["asae"]["parameters"]  # the layer has none
+    assert costs["plain"]["images_per_second"] == 103.0  # median of 102, 103, 104: the first report compiles
+    assert (costs["plain"]["peak_memory"], costs["plain"]["seconds"]) == (2**30, 90.0)
+
+
+def test_one_line_per_cell_in_the_csv(done, partial):
+    with (done.workdir / "results.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(done.grid.cells)
+    by_cell = {(line["row"], line["seed"]): line for line in lines}
+    run = done.results.runs["hue"][1]
+    for metric in METRICS:
+        assert float(by_cell["hue", "1"][metric]) == run.scores[metric]
+    assert by_cell["asae", "0"]["tables"] == "4"
+    with (partial.workdir / "results.csv").open() as file:
+        states = {line["row"]: (line["status"], line["error"]) for line in csv.DictReader(file)}
+    assert states["asae-gce"] == ("not run", "")
+    assert states["asae-gmmce"] == ("failed", "loss <not> finite")
+
+
+def test_what_was_not_run_or_failed_is_said(partial):
+    status = partial.report["status"]
+    assert status["failed"] == {"asae-gmmce-s0": "loss <not> finite"}
+    assert status["not_run"] == ["asae-gce-s0"]
+    assert partial.comparison("asae-gce", "asae")["verdict"] == "not run"
+    page = (partial.workdir / "report.html").read_text()
+    assert "loss &lt;not&gt; finite" in page
+    assert "asae-gce-s0" in page
+
+
+def test_a_single_seed_decides_nothing(partial):
+    comparison = partial.comparison("baseline", "hue")
+    assert comparison["verdict"] == "cannot be decided"
+    assert comparison["because"] == "a single seed says nothing about other runs"
+    assert comparison["outcome"]["differences"]["accuracy"]["p"] is None
+
+
+def test_the_table_shows_the_papers_number_beside_ours(done):
+    text = (done.workdir / "report.md").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("| GMMCE |"))
+    entry = done.report["tables"][1]["entries"][2]
+    assert entry["paper"] == 77.63
+    assert f"| 77.63 | 3 | {100 * entry['test']['accuracy']['mean']:.1f} ± " in line
+
+
+def test_markdown_tables_have_as_many_cells_as_columns(done, partial):
+    for grid in (done, partial):
+        width = None
+        for line in (grid.workdir / "report.md").read_text().splitlines():
+            if not line.startswith("|"):
+                width = None
+                continue
+            width = width or line.count("|")
+            assert line.count("|") == width, line
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order and that nothing is fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        assert not {"src", "href"} & {name for name, _ in attributes}, tag
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_needs_nothing_else(done, partial):
+    for grid in (done, partial):
+        page = Page()
+        page.feed((grid.workdir / "report.html").read_text())
+        assert page.open == []
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md", "report.json"])
+def test_every_page_says_what_it_is_not_for_and_names_no_place(done, name):
+    text = (done.workdir / name).read_text()
+    assert "For research, not a diagnosis." in text
+    assert "/secret" not in text
+    assert str(done.workdir) not in text
+    assert "cells" in text
+
+
+def test_names_from_the_data_cannot_break_the_page(done):
+    assert "BAS &amp; &lt;co&gt;" in (done.workdir / "report.html").read_text()
+
+
+def test_rows_that_share_their_runs_both_stand_in_the_report(tmp_path):
+    tables = chosen_tables("3")
+    base = base_config(model__width=8)
+    grid = plan(base, tables.values(), num_seeds=1)
+    for cell in grid.cells[:2]:  # "baseline" and "asae", which are ResNet-18 here
+        write_run(tmp_path, cell, accuracy=0.6)
+        write_record(tmp_path, cell.name, Record(FINISHED, 1.0))
+    results = read_results(grid, tmp_path, base.data)
+    assert [len(results.runs[row]) for row in ("resnet18", "resnet18-asae", "vgg16")] == [1, 1, 0]
+    report = build_report(grid, tables, results, base, tmp_path)
+    assert report["rows"]["resnet18"]["run_as"] == "baseline"
+
+
+def test_cells_scored_on_different_images_are_refused(tmp_path):
+    grid = plan(base_config(), chosen_tables("1").values(), num_seeds=1)
+    for number, cell in enumerate(grid.cells[:2]):
+        images = [f"{number}-{i}.png" for i in range(NUM_IMAGES)]
+        write_run(tmp_path, cell, accuracy=0.6, images=images)
+        write_record(tmp_path, cell.name, Record(FINISHED, 1.0))
+    with pytest.raises(UserError, match=r"hue-s0 and plain-s0 were scored on different images"):
+        read_results(grid, tmp_path, base_config().data)
+
+
+def test_nothing_finished_is_nothing_to_report(tmp_path):
+    grid = plan(base_config(), chosen_tables("1").values(), num_seeds=1)
+    assert read_results(grid, tmp_path, base_config().data) is None

@@ -1,0 +1,140 @@
+"""The statistics against SciPy's own tests, closed forms and properties."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from asae_jax.experiments.statistics import (
+    bootstrap_confusions,
+    holm,
+    percentile_interval,
+    sign_test,
+    t_estimate,
+    t_test,
+)
+from asae_jax.metrics import confusion_matrix
+
+VALUES = np.array([0.71, 0.74, 0.69, 0.77, 0.72])
+OTHERS = np.array([0.70, 0.70, 0.70, 0.71, 0.73])
+
+
+def test_the_interval_of_a_mean_is_scipys():
+    mean, low, high = t_estimate(VALUES)
+    expected = stats.ttest_1samp(VALUES, 0).confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((VALUES.mean(), expected.low, expected.high))
+
+
+def test_three_values_by_hand():
+    # mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.302653
+    mean, low, high = t_estimate(np.array([1.0, 2.0, 3.0]))
+    assert (mean, low, high) == pytest.approx((2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
+
+
+def test_one_value_has_no_interval_and_no_p():
+    assert t_estimate(np.array([0.5])) == (0.5, None, None)
+    assert t_test(np.array([0.5])) is None
+
+
+def test_the_paired_test_is_scipys():
+    assert t_test(VALUES - OTHERS) == pytest.approx(stats.ttest_rel(VALUES, OTHERS).pvalue)
+
+
+def test_equal_differences():
+    assert t_test(np.zeros(3)) == 1.0
+    assert t_test(np.full(3, 0.25)) == 0.0
+    assert t_estimate(np.full(3, 0.25)) == (0.25, 0.25, 0.25)
+
+
+@given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=8, unique=True))
+def test_the_interval_holds_zero_exactly_when_p_is_above_a_twentieth(numbers):
+    values = np.array(numbers, np.float64)
+    _, low, high = t_estimate(values)
+    p = t_test(values)
+    if abs(p - 0.05) > 1e-9:
+        assert (low <= 0 <= high) == (p > 0.05)
+
+
+def test_with_one_seed_the_sign_test_is_mcnemars_exact_test():
+    right = np.array([[True] * 10 + [False] * 3 + [True] * 50])
+    other = np.array([[False] * 10 + [True] * 3 + [True] * 50])
+    found = sign_test(right, other)
+    assert found[:2] == (10, 3)
+    # 2 * P(at most 3 of 13 fair coins) = 2 * (1 + 13 + 78 + 286) / 2**13
+    assert found.p == pytest.approx(2 * 378 / 8192)
+
+
+def test_an_image_counts_once_however_many_seeds_there_are():
+    right = np.array([[True, True, False, True], [True, False, False, True]])
+    other = np.array([[False, True, True, True], [False, True, False, True]])
+    assert sign_test(right, other)[:2] == (1, 2)
+    repeated = sign_test(np.repeat(right, 5, axis=0), np.repeat(other, 5, axis=0))
+    assert repeated == sign_test(right, other)
+
+
+def test_rows_that_are_right_about_the_same_images():
+    right = np.array([[True, False, True]])
+    assert sign_test(right, right) == (0, 0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def predicted():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(4, size=150)
+    predictions = np.where(rng.uniform(size=(3, 150)) < 0.7, labels, rng.integers(4, size=(3, 150)))
+    return labels, predictions
+
+
+def test_resampled_confusions_have_the_mean_of_the_confusions(predicted):
+    labels, predictions = predicted
+    matrices = bootstrap_confusions(labels, predictions, 4, resamples=4000)
+    np.testing.assert_array_equal(matrices.sum((-1, -2)), 150)
+    for run, matrix in zip(predictions, matrices.mean(1), strict=True):
+        # The standard error of a mean count n is at most sqrt(n / 4000).
+        np.testing.assert_allclose(matrix, confusion_matrix(labels, run, 4), atol=5 * (60 / 4000) ** 0.5)
+
+
+def test_all_runs_see_the_same_resamples(predicted):
+    labels, predictions = predicted
+    same = np.stack([predictions[0], predictions[1], predictions[0]])
+    matrices = bootstrap_confusions(labels, same, 4, resamples=50)
+    np.testing.assert_array_equal(matrices[0], matrices[2])
+    np.testing.assert_array_equal(matrices[0].sum(-1), matrices[1].sum(-1))
+
+
+def test_resamples_do_not_depend_on_the_chunks(predicted, monkeypatch):
+    labels, predictions = predicted
+    whole = bootstrap_confusions(labels, predictions, 4, resamples=30)
+    monkeypatch.setattr("asae_jax.experiments.statistics._CHUNK", 7 * labels.size)
+    np.testing.assert_array_equal(bootstrap_confusions(labels, predictions, 4, resamples=30), whole)
+
+
+def test_the_width_of_the_bootstrap_is_that_of_the_binomial(predicted):
+    labels, predictions = predicted
+    matrices = bootstrap_confusions(labels, predictions[:1], 4, resamples=4000)[0]
+    accuracy = np.trace(matrices, axis1=-2, axis2=-1) / 150
+    low, high = percentile_interval(accuracy)
+    share = (predictions[0] == labels).mean()
+    assert high - low == pytest.approx(2 * 1.96 * (share * (1 - share) / 150) ** 0.5, rel=0.08)
+
+
+def test_groups_are_drawn_whole(predicted):
+    labels, predictions = predicted
+    matrices = bootstrap_confusions(labels, predictions, 4, groups=np.arange(150) // 50, resamples=40)
+    parts = [confusion_matrix(labels[i : i + 50], predictions[0, i : i + 50], 4) for i in (0, 50, 100)]
+    possible = {tuple(np.add(a * parts[0] + b * parts[1], (3 - a - b) * parts[2]).ravel())
+                for a in range(4) for b in range(4 - a)}  # fmt: skip
+    assert {tuple(matrix.ravel()) for matrix in matrices[0]} <= possible
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03, 0.5 times 4, 3, 2, 1, never falling
+    assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_the_plain_and_bonferronis(p_values):
+    for p, adjusted in zip(p_values, holm(p_values), strict=True):
+        assert p <= adjusted <= min(1.0, p * len(p_values))
