@@ -1,0 +1,127 @@
+"""`predict`: classes, a differential count and a page, for images that nobody has labelled."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from asae_jax.errors import UserError
+from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.differential_files import write_differential
+from asae_jax.inference.predict.engine import Options, Predictor
+from asae_jax.inference.predict.ensemble import load_runs
+from asae_jax.inference.predict.gallery import Gallery
+from asae_jax.inference.predict.inputs import Item, input_name, read_input
+from asae_jax.inference.predict.lineages import BUILT_IN, class_lineages
+from asae_jax.inference.predict.output import JSON_LINES, open_output
+from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.records import Differential
+from asae_jax.inference.predict.summary import summary
+from asae_jax.inference.trained import Trained
+from asae_jax.training import build, parallel
+from asae_jax.training.figures import NOTICE
+from asae_jax.training.trust import read_matching_trust
+
+FOLDER = "predictions"
+
+
+def predict(config: ConfigDict, workdir: Path) -> int:
+    """Predicts the images of `predict.input` by the run in `workdir`.
+
+    Beside each other are written `predict.output` (see `output`) with one row per image in the order of the
+    input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
+
+    Args:
+      config: of the run, with the settings of `predict` and `eval`.
+      workdir: the folder of a run.
+
+    Returns:
+      The exit status, 0, also where images could not be read: their rows say so.
+
+    Raises:
+      UserError: no run or no checkpoint there, other settings, no images, or no place to write to.
+    """
+    build.check(config)
+    settings = config.predict
+    items = read_input(settings.input)
+    output = _output(settings, workdir)
+    parallel.use_all_cores(config.eval.batch_size)
+    runs = load_runs(config, workdir)
+    class_names = runs[0].class_names
+    counter = Counter(class_names, class_lineages(class_names, Path(settings.lineages or BUILT_IN)))
+    gallery = Gallery(settings.page_cells)
+    predictor = _predictor(config, runs)
+    _predict_all(predictor, items, class_names, output, (counter, gallery))
+    differential = counter.differential(predictor.judge.notes())
+    _write_beside(output, config, class_names, differential, gallery)
+    print(summary(differential))
+    print(f"written to {output} and beside it. {NOTICE}")
+    return 0
+
+
+def _output(settings: ConfigDict, workdir: Path) -> Path:
+    output = Path(settings.output or workdir / FOLDER / f"{input_name(settings.input)}.csv").expanduser()
+    if output.exists() and Path(settings.input).exists() and output.samefile(settings.input):
+        raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
+    return output
+
+
+def _predictor(config: ConfigDict, runs: Sequence[Trained]) -> Predictor:
+    trusts = [read_matching_trust(run.workdir, run.config, run.step) for run in runs]
+    options = Options(
+        batch_size=config.eval.batch_size,
+        tta=config.predict.tta,
+        pictures=config.predict.page,
+        workers=config.data.workers or None,
+    )
+    return Predictor(runs, trusts, options)
+
+
+def _predict_all(
+    predictor: Predictor,
+    items: Sequence[Item],
+    class_names: tuple[str, ...],
+    output: Path,
+    listeners: Sequence[Counter | Gallery],
+) -> None:
+    """Writes every record as it comes, and lets the listeners know."""
+    with (
+        open_output(
+            output,
+            class_names,
+            groups=any(item.group for item in items),
+            trusted=predictor.judge.has_measures,
+        ) as write,
+        tqdm(total=len(items), desc="predicting", unit="image") as bar,
+    ):
+        for record in predictor(items):
+            write(record)
+            for listener in listeners:
+                listener.add(record)
+            bar.update()
+
+
+def _write_beside(
+    output: Path,
+    config: ConfigDict,
+    class_names: tuple[str, ...],
+    differential: Differential,
+    gallery: Gallery,
+) -> None:
+    stem = output.with_suffix("") if output.suffix.lower() in (".csv", JSON_LINES) else output
+    try:
+        write_differential(differential, stem)
+        if config.predict.page:
+            write_page(
+                stem.with_name(f"{stem.name}.html"),
+                gallery.records(),
+                class_names,
+                differential,
+                title=input_name(config.predict.input),
+                attention_extent=config.augment.size / config.data.stored_size,
+            )
+    except OSError as error:
+        raise UserError(
+            f"cannot write beside {output} ({error.strerror}): choose another --output=FILE."
+        ) from error

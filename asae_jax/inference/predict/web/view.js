@@ -1,0 +1,54 @@
+// Which cells are shown, and in which order.
+const STATES = {
+  person: (cell) => cell.person,
+  unsure: (cell) => cell.unsure,
+  unlike: (cell) => cell.unlike,
+  open: (cell) => stateOf(cell) === "open",
+  seen: (cell) => stateOf(cell) !== "open",
+  changed: (cell) => stateOf(cell) === "changed",
+  out: (cell) => stateOf(cell) === "out",
+};
+const ORDERS = {
+  uncertain: (a, b) => a.sure - b.sure,
+  certain: (a, b) => b.sure - a.sure,
+  strange: (a, b) => (b.strangeness ?? -Infinity) - (a.strangeness ?? -Infinity) || a.sure - b.sure,
+  input: (a, b) => a.number - b.number,
+};
+const LEFT_OUT = "left out";
+
+// Name of the section that a cell is in.
+function sectionOf(cell) {
+  if (byId("sections").value === "label") return labelOf(cell) || LEFT_OUT;
+  return cell.predicted;
+}
+
+function chosen() {
+  const name = byId("by-class").value;
+  const state = STATES[byId("by-state").value];
+  const text = byId("by-text").value.trim().toLowerCase();
+  return CELLS.filter(
+    (cell) =>
+      (!place() || cell.group === place()) &&
+      (!name || sectionOf(cell) === name) &&
+      (!state || state(cell)) &&
+      (!text || cell.text.includes(text)),
+  ).sort(ORDERS[byId("sort").value]);
+}
+
+// [{name, cells}], by class in the order of the run; one without a name where nothing is grouped.
+function sections() {
+  const cells = chosen();
+  if (!byId("sections").value) return [{ name: "", cells }];
+  const found = new Map([...classes, LEFT_OUT].map((name) => [name, []]));
+  for (const cell of cells) found.get(sectionOf(cell)).push(cell);
+  return [...found].filter(([, members]) => members.length).map(([name, members]) => ({ name, cells: members }));
+}
+
+function showClasses() {
+  const select = byId("by-class");
+  const before = select.value;
+  const names = byId("sections").value === "label" ? [...classes, LEFT_OUT] : DATA.classes;
+  const options = names.map((name) => new Option(name, name));
+  select.replaceChildren(new Option("all", ""), ...options);
+  select.value = names.includes(before) ? before : "";
+}

@@ -1,0 +1,166 @@
+"""`export` as a user runs it, and its files as another program would read them."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import onnxruntime
+import pytest
+from jax import export as jax_export
+from PIL import Image
+from safetensors.numpy import load_file
+
+from asae_jax import commands
+from asae_jax.errors import UserError
+from asae_jax.inference.export import command, formats
+from asae_jax.inference.export.images import COUNT
+from asae_jax.inference.export.program import load_program
+from asae_jax.input.configured import configured_preparation
+from asae_jax.training.run_folder import read_config
+from tests.inference.export import made
+from tests.inference.export.conftest import TEMPERATURE
+
+
+@pytest.fixture(scope="module")
+def record(exported):
+    return json.loads((exported / "export.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def program(run):
+    return load_program(run, read_config(run))
+
+
+@pytest.fixture
+def export_to(program, tmp_path, monkeypatch):
+    """Exports the loaded run to a folder of the test: `(formats, program) -> folder`."""
+
+    def call(names, changed=program):
+        monkeypatch.setattr(command, "load_program", lambda *_: changed)
+        config = read_config(program.trained.workdir)
+        config.export.update(formats=names, output=str(tmp_path / "export"))
+        assert command.export(config, changed.trained.workdir) == 0
+        return tmp_path / "export"
+
+    return call
+
+
+def _softmax(logits):
+    e = np.exp(logits - logits.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def test_every_form_is_written_and_was_compared_on_the_runs_images(exported, record):
+    assert set(record["formats"]) == set(formats.FORMATS)
+    assert record["left_out"] == {}
+    assert record["compared_on"] == f"{COUNT} test images of the run"
+    for entry in record["formats"].values():
+        assert (exported / entry["file"]).exists()
+        assert entry["bytes"] > 10_000
+        assert 0 <= entry["largest_difference"]["logits"] <= entry["allowed_difference"]["logits"]
+
+
+def test_the_files_alone_compute_what_the_network_does(program, exported, record):
+    images = made.images(COUNT - 1)
+    expected = program.scores(images)
+    stablehlo = jax_export.deserialize(bytearray((exported / "model.stablehlo").read_bytes()))
+    assert set(stablehlo.platforms) == {"cpu", "cuda", "tpu"}
+    session = onnxruntime.InferenceSession(exported / "model.onnx")
+    by_onnx = dict(zip(("logits", "probabilities"), session.run(None, {"images": images}), strict=True))
+    for scores in (stablehlo.call(images), by_onnx):
+        for name, array in expected.items():
+            np.testing.assert_allclose(scores[name], array, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(by_onnx["probabilities"], _softmax(by_onnx["logits"] / TEMPERATURE), atol=1e-6)
+    assert record["temperature"] == TEMPERATURE
+
+
+def test_classes_and_temperature_travel_along(run, program, exported, record):
+    classes = list(program.trained.class_names)
+    metadata = onnxruntime.InferenceSession(exported / "model.onnx").get_modelmeta().custom_metadata_map
+    specification = json.loads((exported / "preprocessing.json").read_text())
+    assert record["class_names"] == json.loads(metadata["class_names"]) == classes
+    assert specification["outputs"]["classes"] == classes
+    assert json.loads(metadata["temperature"]) == TEMPERATURE
+    assert (exported / "trust.json").read_text() == (run / "trust.json").read_text()
+
+
+def test_the_example_shows_the_preparation(run, exported):
+    specification = json.loads((exported / "preprocessing.json").read_text())
+    raw, prepared = (np.asarray(Image.open(exported / specification["example"][name]))
+                     for name in ("raw", "prepared"))  # fmt: skip
+    assert raw.shape[0] != raw.shape[1]
+    np.testing.assert_array_equal(configured_preparation(read_config(run).data)(raw), prepared)
+    steps = {step["step"]: step for step in specification["before_the_graph"]}
+    assert list(steps) == ["decode", "centre_square", "resize", "hue"]
+    assert (steps["resize"]["size"], steps["hue"]["low"], steps["hue"]["high"]) == (made.STORED, 125, 155)
+
+
+def test_the_card_has_the_scores_the_split_and_the_notice(run, exported):
+    card = (exported / "MODEL_CARD.md").read_text()
+    scores = json.loads((run / "evaluation" / "test.json").read_text())
+    low, high = scores["intervals"]["macro_f1"]
+    assert f"| macro-F1 | {scores['macro_f1']:.3f} | {low:.3f} to {high:.3f} |" in card
+    assert "| all | 47 | 0 | 23 |" in card
+    assert "For research, not a diagnosis." in card
+    assert f"temperature of {TEMPERATURE:.2f}" in card
+    assert str(run) not in card
+    assert "`model.onnx`" in card
+
+
+def test_a_run_without_data_scores_and_trust_says_so(run, program, export_to, tmp_path, capsys):
+    shutil.copy(run / "run.json", tmp_path)
+    trained = dataclasses.replace(program.trained, workdir=tmp_path)
+    folder = export_to("orbax", dataclasses.replace(program, trained=trained, trust=None))
+    card, record = (folder / "MODEL_CARD.md").read_text(), json.loads((folder / "export.json").read_text())
+    assert "Not measured for this checkpoint" in card
+    assert "plain softmax" in card
+    assert "no record of its split" in card
+    assert not (folder / "trust.json").exists()
+    assert (record["calibrated"], record["temperature"]) == (False, 1.0)
+    assert record["compared_on"] == f"{COUNT} drawn cells"
+    assert "cannot be read, drawn cells take their place" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", [0.01, np.nan])
+def test_a_form_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
+    form = formats.FORMATS["orbax"]
+
+    def off_by_a_little(*arguments):
+        return {name: array + change for name, array in form.run(*arguments).items()}
+
+    monkeypatch.setitem(formats.FORMATS, "orbax", form._replace(run=off_by_a_little))
+    with pytest.raises(UserError, match=r"does not compute .* differ by (1.0e-02|nan)"):
+        export_to("orbax")
+    assert not (tmp_path / "export" / "orbax").exists()
+
+
+def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
+    form = formats.FORMATS["onnx"]._replace(packages=("onnx", "no_such_package"))
+    monkeypatch.setitem(formats.FORMATS, "onnx", form)
+    with pytest.raises(UserError, match="export onnx needs no_such_package: pip install no_such_package"):
+        export_to("onnx")
+    assert not (tmp_path / "export").exists()
+
+
+def test_all_leaves_out_what_cannot_be_written(export_to, monkeypatch):
+    for name, form in formats.FORMATS.items():
+        if name != "orbax":
+            monkeypatch.setitem(formats.FORMATS, name, form._replace(packages=(f"no_{name}",)))
+    record = json.loads((export_to("all") / "export.json").read_text())
+    assert list(record["formats"]) == ["orbax"]
+    assert set(record["left_out"]) == set(formats.FORMATS) - {"orbax"}
+    assert "pip install no_onnx" in record["left_out"]["onnx"]
+
+
+@pytest.mark.parametrize("text", ["onxx", "", "onnx,tensorrt"])
+def test_an_unknown_form_is_refused_before_anything_is_loaded(run, text, capsys):
+    assert commands.main(["main.py", "export", f"--workdir={run}", f"--formats={text}"]) == 2
+    assert "name any of orbax, stablehlo, onnx" in capsys.readouterr().err
+
+
+def test_the_torch_file_has_no_branching_layer_and_its_own_description(exported):
+    tensors = load_file(exported / "model.safetensors")
+    assert tensors["conv1.weight"].shape == (4, 3, 3, 3)
+    assert tensors["fc.weight"].shape == (14, 32)
+    assert tensors["bn1.num_batches_tracked"].dtype == np.int64

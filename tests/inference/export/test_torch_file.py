@@ -1,0 +1,70 @@
+"""The safetensors file in PyTorch, built by the lines that the file itself gives."""
+
+import json
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from ml_collections import ConfigDict
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from asae_jax.errors import UserError
+from asae_jax.inference.export import torch_file
+from tests.inference.export import made
+from tests.reference import torch_models
+
+
+@pytest.fixture
+def torchvision(monkeypatch):
+    """A stand-in: the reference model has torchvision's parameters by torchvision's names."""
+    module = ModuleType("torchvision")
+    module.models = SimpleNamespace(
+        resnet18=lambda num_classes: torch_models.ResNet(torch_models.BasicBlock, made.STAGES, num_classes)
+    )
+    monkeypatch.setitem(sys.modules, "torchvision", module)
+
+
+def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision):
+    program = made.program(model__width=64, eval__test_mode="enhance")
+    path = tmp_path / "model.safetensors"
+    torch_file.write(program, path)
+    with safe_open(path, "np") as file:
+        facts = {
+            name: json.loads(text)
+            for name, text in file.metadata().items()
+            if name not in ("format", "notice")
+        }
+    names = {}
+    exec(facts["architecture"], names)
+    model = names["model"].eval()
+    model.load_state_dict(load_file(path), strict=True)
+    images = made.images(3)
+    margin = (images.shape[1] - facts["image_size"]) // 2
+    crop = images[:, margin : margin + facts["image_size"], margin : margin + facts["image_size"]]
+    x = (crop / 255 - np.array(facts["mean"])) / np.array(facts["std"])
+    with torch.no_grad():
+        got = model(torch.from_numpy(x.astype(np.float32).transpose(0, 3, 1, 2))).numpy()
+    expected = program.plain.scores(images)["logits"]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(torch_file.run(program, path, images)["logits"], expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ({"name": "resnet50", "width": 64, "stem": "imagenet"}, "torchvision.models.resnet50(num_classes=3)"),
+        ({"name": "adl_resnet18", "width": 64, "stem": "no_pool"}, "model.maxpool = torch.nn.Identity()"),
+        ({"name": "resnet18", "width": 32, "stem": "small"}, "torchvision has no such model"),
+        ({"name": "vgg16_bn", "width": 64, "stem": "imagenet"}, "model.classifier = torch.nn.Linear(512, 3)"),
+    ],
+)
+def test_the_description_names_the_model_and_its_changes(model, line):
+    assert line in torch_file.architecture(ConfigDict(model), 3)
+
+
+def test_group_norm_is_refused(tmp_path):
+    with pytest.raises(UserError, match="batch normalisation"):
+        torch_file.write(made.program(model__norm="group"), tmp_path / "model.safetensors")

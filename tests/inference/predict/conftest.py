@@ -1,0 +1,59 @@
+"""Two runs of one small network and a folder of images, one of them damaged."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax import keys
+from asae_jax.training import build, run_folder
+from asae_jax.training.checkpoint import Checkpoints
+from asae_jax.training.optimizer import create_optimizer, create_schedule
+from asae_jax.training.state import create_state
+from tests.training.tiny import tiny_config
+
+CLASS_NAMES = ("BLA", "EBO", "NGS")
+SIZE = 20
+"""Stored pixels; the network sees the middle 16."""
+
+
+def _untrained(workdir, seed):
+    """A run folder as training leaves it, with the weights it would start from."""
+    config = tiny_config(data__stored_size=SIZE, augment__size=16, data__hue="none", model__width=4)
+    config.eval.batch_size = 8
+    config.seed = seed
+    run_folder.open_run(workdir, config, run_folder.describe(CLASS_NAMES, "no data"))
+    network = build.create_network(config, len(CLASS_NAMES))
+    optimizer = create_optimizer(
+        config.optimizer, create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
+    )
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save(create_state(network, optimizer, keys.stream_key(seed, "init"), image_size=16))
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return [_untrained(folder / f"seed{seed}", seed) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="session")
+def images():
+    """uint8 `[11, SIZE, SIZE, 3]`, smooth, so that an untrained network tells them apart."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (11, 4, 4, 3), dtype=np.uint8)
+    return coarse.repeat(SIZE // 4, axis=1).repeat(SIZE // 4, axis=2)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory, images):
+    """Eleven good images in two subfolders, and one that is no image, in the middle of the order."""
+    root = tmp_path_factory.mktemp("cells")
+    for number, image in enumerate(images):
+        path = root / ("slide_a" if number < 5 else "slide_b") / f"{number:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    (root / "slide_a" / "02x.jpg").write_bytes(b"not an image")
+    (root / "notes.txt").write_text("no image by its name")
+    return root

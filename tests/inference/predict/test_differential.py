@@ -1,0 +1,107 @@
+"""The differential count of records whose answer is known."""
+
+import csv
+import json
+
+from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.differential_files import write_differential
+from asae_jax.inference.predict.lineages import Lineage
+from asae_jax.inference.predict.summary import summary
+from tests.inference.predict.made import record
+
+NAMES = ("BLA", "EBO", "NGS", "ART")
+LINEAGES = (Lineage("", blast=True), Lineage("erythroid"), Lineage("myeloid"), Lineage("none"))
+
+
+def _differential(records, names=NAMES, lineages=LINEAGES):
+    counter = Counter(names, lineages)
+    for one in records:
+        counter.add(one)
+    return counter.differential(["first note"])
+
+
+def _records():
+    return [
+        *(record(0, of=4, group="b") for _ in range(2)),
+        *(record(1, of=4, group="a") for _ in range(3)),
+        *(record(2, of=4, group="b") for _ in range(6)),
+        record(3, of=4),
+        record(2, of=4, group="a", abstain=True),
+        record(2, of=4, group="a", ood=True),
+        record(None, group="a"),
+    ]
+
+
+def test_counts_of_all_images():
+    count = _differential(_records()).overall
+    assert (count.images, count.unreadable, count.left_to_person, count.out_of_distribution) == (15, 1, 2, 1)
+
+
+def test_counts_of_the_cells_the_run_is_sure_of():
+    sure = _differential(_records()).overall.sure
+    assert sure.counted == 11, "neither artefacts nor what is left to a person"
+    assert [line.cells.count for line in sure.classes] == [2, 3, 6, 1]
+    assert [line.cells.share for line in sure.classes] == [2 / 11, 3 / 11, 6 / 11, None]
+    assert (sure.blasts.count, sure.blasts.total) == (2, 11)
+    assert (sure.myeloid_erythroid.above, sure.myeloid_erythroid.below) == (6, 3)
+    assert sure.myeloid_erythroid.value == 2
+
+
+def test_counts_of_everything_take_the_most_probable_class():
+    everything = _differential(_records()).overall.everything
+    assert everything.counted == 13
+    assert [line.cells.count for line in everything.classes] == [2, 3, 8, 1]
+    assert everything.myeloid_erythroid.value == 8 / 3
+
+
+def test_every_number_of_images_is_accounted_for():
+    found = _differential(_records())
+    for count in (found.overall, *found.groups):
+        assert count.images == (
+            count.unreadable + count.left_to_person + sum(line.cells.count for line in count.sure.classes)
+        )
+
+
+def test_groups_come_in_the_order_of_the_input_and_their_own_counts():
+    found = _differential(_records())
+    assert [count.group for count in found.groups] == ["b", "a"]
+    assert [count.images for count in found.groups] == [8, 6]
+    assert found.groups[1].sure.myeloid_erythroid.value == 0
+
+
+def test_what_the_classes_do_not_tell_is_not_there():
+    found = _differential([record(0, of=2)], ("x", "NGS"), (Lineage(known=False), Lineage("myeloid")))
+    assert found.overall.sure.blasts is None
+    assert found.overall.sure.myeloid_erythroid is None
+    assert any("No lineage is known for: x" in note for note in found.notes)
+
+
+def test_files_for_programs_and_for_a_spreadsheet(tmp_path):
+    write_differential(_differential(_records()), tmp_path / "cells")
+    content = json.loads((tmp_path / "cells_differential.json").read_text())
+    assert content["overall"]["sure"]["counted"] == 11
+    assert content["notes"][0] == "first note"
+    assert "not a diagnosis" in content["notice"]
+    with (tmp_path / "cells_differential.csv").open() as file:
+        rows = {(row["group"], row["what"]): row for row in csv.DictReader(file)}
+    assert rows["all images", "NGS"]["value"] == "54.55"
+    assert rows["all images", "NGS"]["value_with_unsure"] == "61.54"
+    assert rows["all images", "ART"]["of"] == ""
+    assert rows["all images", "M:E"]["value"] == "2.00"
+    assert rows["a", "left to a person"]["count"] == "2"
+    assert rows["b", "M:E"]["high"] == "", "without erythroid cells the ratio has no upper bound"
+
+
+def test_no_images_at_all_can_be_written(tmp_path):
+    write_differential(_differential([]), tmp_path / "none")
+    assert "0 images" in summary(_differential([]))
+
+
+def test_summary_says_counts_ratio_and_notes():
+    text = summary(_differential(_records()))
+    assert "15 images: 2 left to a person (1 of them" in text
+    assert "of the 11 cells the run is sure of" in text
+    assert "of all 13 cells" in text
+    assert "M:E ratio: 2.00 [" in text
+    assert "note: first note" in text
+    assert "blasts: 18.2 % [" in text

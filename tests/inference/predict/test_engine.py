@@ -1,0 +1,90 @@
+"""Records of images, against the network applied by hand."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax.inference.predict.engine import Options, Predictor
+from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.trained import load_trained
+
+
+@pytest.fixture(scope="module")
+def trained(runs):
+    return load_trained(runs[0])
+
+
+@pytest.fixture(scope="module")
+def expected(trained, images):
+    """Probabilities `[views, 11, classes]` of the views that NumPy makes."""
+    turned = [np.rot90(start, k, axes=(1, 2)) for start in (images, images[:, :, ::-1]) for k in range(4)]
+
+    @jax.jit
+    def apply(batch):
+        return jax.nn.softmax(
+            trained.network.apply(trained.variables, trained.preprocess(batch), train=False)
+        )
+
+    return np.stack([apply(view) for view in turned])
+
+
+@pytest.fixture(scope="module")
+def plain(trained, folder):
+    """(records of the folder in batches of 8, how often the step was traced)."""
+    traces = []
+
+    def preprocess(batch):
+        traces.append(batch.shape)
+        return trained.preprocess(batch)
+
+    predictor = Predictor(
+        [dataclasses.replace(trained, preprocess=preprocess)], [None], Options(8, pictures=True)
+    )
+    return list(predictor(read_input(str(folder)))), len(traces)
+
+
+def test_images_come_in_order_with_the_network_s_probabilities(plain, expected):
+    good = [record for record in plain[0] if not record.error]
+    assert [record.path[-6:] for record in good] == [f"{number:02}.png" for number in range(11)]
+    assert np.ptp(expected[0][:, 0]) > 0.01, "the images differ for the network"
+    np.testing.assert_allclose([r.probabilities for r in good], expected[0], atol=1e-5)
+
+
+def test_a_bad_image_is_a_row_with_its_error(plain):
+    records = plain[0]
+    assert len(records) == 12
+    assert [record.error for record in records if record.error] == ["not a JPEG, PNG, BMP or TIFF image"]
+    assert records[3].label is None
+
+
+def test_the_last_batch_does_not_compile_anew(plain):
+    assert plain[1] == 1
+
+
+def test_pictures_show_the_image_and_where_the_network_looked(plain):
+    record = plain[0][0]
+    assert record.thumbnail.startswith(b"\xff\xd8\xff")
+    assert (record.attention.dtype, record.attention.min(), record.attention.max()) == (np.uint8, 0, 255)
+    assert record.attention.ndim == 2
+
+
+def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, expected, tmp_path):
+    turned = np.rot90(images[3])[:, ::-1]
+    for name, image in (("straight", images[3]), ("turned", turned)):
+        Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{name}.png")
+    items = [Item(name, str(tmp_path / f"{name}.png")) for name in ("straight", "turned")]
+    first, second = Predictor([trained], [None], Options(8, tta=True))(items)
+    np.testing.assert_allclose(first.probabilities, expected[:, 3].mean(0), atol=1e-5)
+    np.testing.assert_allclose(second.probabilities, first.probabilities, atol=1e-5)
+    assert first.thumbnail is first.attention is None
+
+
+def test_a_network_that_has_diverged_gives_errors_not_numbers(trained, folder):
+    broken = jax.tree.map(lambda x: np.full_like(x, np.nan), dict(trained.variables))
+    predictor = Predictor([dataclasses.replace(trained, variables=broken)], [None], Options(8))
+    assert {record.error for record in predictor(read_input(str(folder)))} == {
+        "the network's scores are not finite", "not a JPEG, PNG, BMP or TIFF image",
+    }  # fmt: skip

@@ -1,0 +1,80 @@
+"""Predictions as files: the contract other programs rely on."""
+
+import csv
+import json
+
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.inference.predict.output import open_output
+from tests.inference.predict.made import record
+
+NAMES = ("a", "b", "c, with comma")
+
+
+def _write(path, records, **options):
+    options = {"groups": False, "trusted": False} | options
+    with open_output(path, NAMES, **options) as write:
+        for one in records:
+            write(one)
+
+
+def _read(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_columns_begin_with_the_contract(tmp_path):
+    _write(tmp_path / "new" / "p.csv", [record(1, path="x, y.png"), record(None, path="bad.png")])
+    first, second = _read(tmp_path / "new" / "p.csv")
+    assert list(first) == ["path", "label", "probability", "p_a", "p_b", "p_c, with comma", "error"]
+    assert (first["path"], first["label"], first["probability"]) == ("x, y.png", "b", "0.900000")
+    assert float(first["p_a"]) == pytest.approx(0.05)
+    assert first["error"] == ""
+    assert second == {**dict.fromkeys(first, ""), "path": "bad.png", "error": "empty file"}
+
+
+def test_trust_and_group_come_last(tmp_path):
+    records = [record(2, group="p1", ood=True, sets=(2, 0)), record(0, group="p2", sets=()), record(None)]
+    _write(tmp_path / "p.csv", records, groups=True, trusted=True)
+    rows = _read(tmp_path / "p.csv")
+    assert list(rows[0])[-5:] == ["group", "abstain", "ood_score", "ood", "conformal_set"]
+    assert [row["ood"] for row in rows] == ["yes", "no", ""]
+    assert rows[0]["ood_score"] == "1.250000"
+    assert [row["conformal_set"] for row in rows] == ["c, with comma|a", "", ""]
+
+
+def test_json_lines_have_the_same_fields_with_types(tmp_path):
+    _write(tmp_path / "p.jsonl", [record(1, sets=(1,)), record(None)], trusted=True)
+    first, second = map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())
+    assert list(first) == list(second)
+    assert first["label"] == "b"
+    assert first["p_b"] == pytest.approx(0.9)
+    assert first["abstain"] is False
+    assert first["conformal_set"] == ["b"]
+    assert second["label"] is None
+    assert second["error"] == "empty file"
+
+
+def test_a_file_name_that_is_not_utf8_survives(tmp_path):
+    _write(tmp_path / "p.csv", [record(0, path="caf\udce9.png")])
+    assert b"caf\xe9.png" in (tmp_path / "p.csv").read_bytes()
+
+
+def test_an_interrupted_file_does_not_bear_the_name(tmp_path):
+    path = tmp_path / "p.csv"
+
+    def interrupted():
+        with open_output(path, NAMES, groups=False, trusted=False) as write:
+            write(record(0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not path.exists()
+
+
+def test_no_place_to_write_to_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*choose another --output"):
+        _write(tmp_path / "file" / "p.csv", [])

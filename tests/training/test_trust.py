@@ -1,0 +1,193 @@
+"""What training and `evaluate` leave for those who use the run."""
+
+import dataclasses
+import json
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from asae_jax import trust as library
+from asae_jax.errors import UserError
+from asae_jax.training import build, step, trust
+from asae_jax.training.trust_report import Part, caveats, measured
+from tests.training.tiny import tiny_config
+
+NAMES = ("BLA", "LYT", "MON")
+
+
+def _part(n, seed, shift=0.0):
+    """Images of three classes whose logits are twice too sure, and whose features tell the classes."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(n, 3))
+    probabilities = np.exp(library.soften(logits, 1.0))
+    labels = np.minimum((probabilities.cumsum(1) < rng.random((n, 1))).sum(1), 2)
+    features = 4 * np.eye(6)[labels] + rng.normal(size=(n, 6)) + shift
+    return Part((2 * logits).astype(np.float32), features.astype(np.float32), labels)
+
+
+PARTS = {"train": _part(400, 0), "validation": _part(300, 1), "test": _part(500, 2)}
+
+
+@pytest.fixture
+def measure(tmp_path, monkeypatch):
+    """`measure_trust` on the parts above instead of a network's; returns what it wrote."""
+
+    def run(config, parts=PARTS, groups=None):
+        monkeypatch.setattr(trust, "_score_parts", lambda *_: parts)
+        data = types.SimpleNamespace(
+            indices=lambda split: np.arange(len(parts[split].labels)) if split in parts else np.arange(0),
+            table=types.SimpleNamespace(class_names=NAMES, groups=groups),
+        )
+        trust.measure_trust(config, data, {}, tmp_path, step=12)
+        path = tmp_path / library.FILE
+        return json.loads(path.read_text()) if path.exists() else None
+
+    return run
+
+
+def test_the_file_holds_the_fit_and_its_score_on_images_it_has_not_seen(measure, tmp_path):
+    written = measure(tiny_config())
+    assert written["temperature"]["low"] < 2 < written["temperature"]["high"]
+    assert written["num_validation_images"] == 300
+    assert written["notice"] == "For research, not a diagnosis."
+    test = written["measured"]["test"]
+    assert test["reliability"]["calibrated"]["nll"] < test["reliability"]["uncalibrated"]["nll"]
+    probabilities = np.exp(library.soften(PARTS["test"].logits, written["temperature"]["value"]))
+    labelled = probabilities.max(1) >= written["abstention"]["threshold"]
+    wrong = probabilities.argmax(1) != PARTS["test"].labels
+    assert test["labelled"]["count"] == labelled.sum()
+    assert test["error_of_labelled"]["share"] == pytest.approx(wrong[labelled].mean())
+    assert test["error_of_all"]["count"] == wrong.sum()
+    held = test["sets_with_the_true_class"]
+    assert held["interval"][0] < 0.9 < held["interval"][1]
+    assert sum(share["of"] for share in test["sets_with_the_true_class_of"].values()) == 500
+    assert 0.01 < test["outliers"]["share"] < 0.1
+    for name in ("reliability.png", "risk_coverage.png", "features.npz"):
+        assert (tmp_path / "trust" / name).stat().st_size > 500
+
+
+def test_what_is_read_again_flags_other_images(measure, tmp_path):
+    config = tiny_config()
+    measure(config)
+    found = trust.read_matching_trust(tmp_path, config, 12)
+    other = _part(100, 3, shift=5.0)
+    assert found.apply(other.logits, other.features).is_ood.mean() > 0.8
+    assert measured(found, other)["outliers"]["count"] > 80
+
+
+def test_without_validation_images_nothing_is_written_and_it_is_said(measure, capsys):
+    assert measure(tiny_config(), {"train": PARTS["train"], "test": PARTS["test"]}) is None
+    assert "no validation images" in capsys.readouterr().out
+
+
+def test_without_test_images_the_validation_part_is_shown(measure, capsys):
+    written = measure(tiny_config(), {name: PARTS[name] for name in ("train", "validation")})
+    assert list(written["measured"]) == ["validation"]
+    assert "on 300 validation images" in capsys.readouterr().out
+
+
+def test_measures_of_another_checkpoint_or_test_mode_are_not_used(measure, tmp_path):
+    config = tiny_config()
+    with pytest.warns(UserWarning, match=r"trust\.json is missing; .evaluate --workdir"):
+        assert trust.read_matching_trust(tmp_path, config, 12) is None
+    measure(config)
+    with pytest.warns(UserWarning, match="step 12.* not of step 13"):
+        assert trust.read_matching_trust(tmp_path, config, 13) is None
+    config.eval.test_mode = "enhance"
+    with pytest.warns(UserWarning, match="test_mode skip.* not of .*test_mode enhance"):
+        assert trust.read_matching_trust(tmp_path, config, 12) is None
+    config.model.branching = "none"  # the mode has no meaning without the layer
+    assert trust.read_matching_trust(tmp_path, config, 12) is not None
+
+
+def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
+    few = {"train": PARTS["train"], "validation": Part(*(a[:8] for a in PARTS["validation"]))}
+    few["validation"] = few["validation"]._replace(labels=np.zeros(8, int))
+    config = tiny_config(trust__target_error=0.001)
+    said = " ".join(measure(config, few, groups=np.arange(9))["caveats"])
+    for sentence in (
+        "Only 8 validation images",
+        "No validation image of LYT, MON",
+        "every image is left to a person",
+        "miss 10.0 % need at least 9 images",
+        "the strangest validation image itself",
+        "one slide or patient",
+        "chosen on the same validation images",
+        "same laboratory, stain and camera only",
+    ):
+        assert sentence in said
+
+
+def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
+    measure(tiny_config())
+    fitted = library.read_trust(tmp_path)
+    said = caveats(fitted, PARTS["validation"], chosen_on_it=False, grouped=False)
+    assert said == ["Everything holds for images of the same laboratory, stain and camera only."]
+    undecided = dataclasses.replace(fitted, temperature=library.Temperature(1.1, 0.9, 1.3))
+    said = caveats(undecided, PARTS["validation"], chosen_on_it=False, grouped=False)
+    assert "no calibration, lies within the interval" in said[0]
+
+
+def test_the_sample_has_every_class_and_is_spread_over_the_table():
+    labels = np.array([0] * 10 + [1] * 3 + [2] * 5)
+    data = types.SimpleNamespace(labels=lambda rows: labels[rows], table=types.SimpleNamespace(num_classes=3))
+    sample = trust._sample(np.arange(18), data, 4)
+    np.testing.assert_array_equal(sample, [0, 3, 6, 9, 10, 11, 12, 13, 14, 16, 17])
+
+
+def _scored(config):
+    network = build.create_network(config, 3)
+    images = np.random.default_rng(0).integers(0, 255, (4, 36, 36, 3), dtype=np.uint8)
+    preprocess = build.create_preprocess(config)
+    variables = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jax.numpy.zeros((1, 32, 32, 3)), train=False)
+    )
+    variables = jax.tree.map(lambda x: np.full(x.shape, 0.01, x.dtype), variables)
+
+    def score(variables, images):
+        return step.score_and_pool_step(variables, {"image": images}, network=network, preprocess=preprocess)
+
+    return score, variables, images
+
+
+def test_the_pooled_features_are_what_the_head_sees():
+    score, variables, images = _scored(tiny_config())
+    head = variables["params"]["backbone"]["head"]
+    head["kernel"] = np.random.default_rng(1).normal(size=head["kernel"].shape).astype(np.float32)
+    logits, features = jax.jit(score)(variables, images)
+    expected = np.asarray(features) @ head["kernel"] + head["bias"]
+    np.testing.assert_allclose(expected, logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["skip", "enhance", "mean"])
+def test_every_way_of_testing_gives_one_row_of_features(mode):
+    logits, features = jax.eval_shape(*_scored(tiny_config(eval__test_mode=mode)))
+    assert (logits.shape, features.shape) == ((4, 3), (4, 64))
+    assert features.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("target_error", 0.0, "between 0 and 1"),
+        ("conformal_error", 1.0, "between 0 and 1"),
+        ("outlier_quantile", 98, "between 0 and 1"),
+        ("certainty", 1.0, "below 1"),
+        ("conformal", "raps", "lac, aps"),
+        ("outliers", "knn", "neighbours, distance, energy"),
+        ("images_per_class", 1, "at least 2"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(field, value, remedy):
+    config = tiny_config()
+    with config.ignore_type():
+        config.trust[field] = value
+    with pytest.raises(UserError, match=f"config.trust.{field}={value!r}.*{remedy}"):
+        build.check(config)
+
+
+def test_the_mean_over_branches_has_no_energy():
+    with pytest.raises(UserError, match="use distance"):
+        build.check(tiny_config(trust__outliers="energy", eval__test_mode="mean"))

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from asae_jax.trust.selective import NEVER, choose_abstention, risk_coverage
+
+CONFIDENCE = np.array([0.9, 0.2, 0.6, 0.8, 0.4])
+CORRECT = np.array([True, False, False, True, True])
+
+
+def test_the_curve_by_hand():
+    curve = risk_coverage(CONFIDENCE, CORRECT)
+    np.testing.assert_array_equal(curve.thresholds, [0.9, 0.8, 0.6, 0.4, 0.2])
+    np.testing.assert_allclose(curve.coverage, [0.2, 0.4, 0.6, 0.8, 1])
+    np.testing.assert_allclose(curve.risk, [0, 0, 1 / 3, 1 / 4, 2 / 5])
+    assert curve.area == pytest.approx((1 / 3 + 1 / 4 + 2 / 5) / 5)
+
+
+def test_equal_confidences_share_one_point_and_count_by_chance():
+    curve = risk_coverage(np.array([0.7, 0.7, 0.7, 0.7]), np.array([True, False, True, False]))
+    np.testing.assert_allclose(curve.coverage, [1])
+    np.testing.assert_allclose(curve.risk, [0.5])
+    assert curve.area == pytest.approx(0.5)
+
+
+def test_equal_confidences_have_the_mean_area_of_all_their_orders():
+    rng = np.random.default_rng(0)
+    confidence, correct = rng.integers(1, 4, 12) / 4, rng.random(12) < 0.6
+    broken = [risk_coverage(confidence + 1e-6 * rng.random(12), correct).area for _ in range(3000)]
+    assert risk_coverage(confidence, correct).area == pytest.approx(np.mean(broken), abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("target", "threshold", "coverage", "error"),
+    [(0.0, 0.8, 0.4, 0.0), (0.25, 0.4, 0.8, 0.25), (0.3, 0.4, 0.8, 0.25), (0.5, 0.2, 1.0, 0.4)],
+)
+def test_the_threshold_labels_as_many_as_the_target_allows(target, threshold, coverage, error):
+    """Also where a lower threshold is better than a higher one, as 0.4 is than 0.6 here."""
+    chosen = choose_abstention(CONFIDENCE, CORRECT, target_error=target)
+    assert (chosen.threshold, chosen.coverage, chosen.error) == pytest.approx((threshold, coverage, error))
+
+
+def test_a_target_out_of_reach_leaves_everything_to_a_person():
+    chosen = choose_abstention(CONFIDENCE, ~CORRECT, target_error=0.1)
+    assert (chosen.threshold, chosen.coverage, chosen.error) == (NEVER, 0, 0)
+    assert chosen.error_interval == (0, 1)
+
+
+def _honest(rng, n):
+    confidence = rng.uniform(0.3, 1, n)
+    return confidence, rng.random(n) < confidence
+
+
+def test_with_certainty_the_true_error_exceeds_the_target_no_oftener_than_promised():
+    """The true error above threshold t is (1 - t) / 2 for these confidences: known without sampling.
+
+    Three in seven of the images could be labelled at an error of 0.15.
+    """
+    rng, promised, plain = np.random.default_rng(0), [], []
+    for _ in range(150):
+        sample = _honest(rng, 400)
+        for certainty, errors in ((0.8, promised), (0.0, plain)):
+            threshold = choose_abstention(*sample, target_error=0.15, certainty=certainty).threshold
+            errors.append((1 - min(threshold, 1)) / 2)
+    assert np.mean(np.array(promised) > 0.15) <= 0.2
+    assert np.mean(np.array(plain) > 0.15) > 0.3  # what choosing on the same images costs
+    assert np.mean(promised) > 0.09  # and still most of what is allowed is used
+
+
+def test_certainty_asks_for_more_images_than_a_handful():
+    confidence, correct = np.linspace(0.5, 1, 20), np.full(20, True)
+    assert choose_abstention(confidence, correct, target_error=0.05, certainty=0.95).threshold == NEVER
+    assert choose_abstention(confidence, correct, target_error=0.05).coverage == 1
