@@ -1,0 +1,180 @@
+"""The network's variables as torch tensors, and back."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.models.weights import names
+
+# By the number of axes: convolutions HWIO <-> OIHW, linear layers [in, out] <-> [out, in].
+_TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
+_FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0)}
+
+
+class Weights(NamedTuple):
+    """Arrays that fit a network, and what became of the rest."""
+
+    arrays: dict[names.Path, np.ndarray]
+    """float32, by their path in the variables."""
+    missing: tuple[str, ...]
+    """Arrays of the network that the weights have nothing for: at most those of the head."""
+    unused: tuple[str, ...]
+    """Tensors that the network has no place for, as they are called in the file."""
+
+    def put_into(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """`variables` with these arrays in place of its own; the missing ones stay as they are."""
+        return jax.tree_util.tree_map_with_path(
+            lambda path, value: self.arrays.get(_keys(path), value), dict(variables)
+        )
+
+
+def to_torch(params: Mapping[str, Any], batch_stats: Mapping[str, Any], model: str) -> dict[str, np.ndarray]:
+    """Weights under torchvision's names, in torch's layouts; `load_state_dict(..., strict=True)` takes them.
+
+    Args:
+      params: of the network (`variables["params"]`), with or without a branching layer: it has none.
+      batch_stats: of the network; empty where it has none.
+      model: a ResNet or VGG of `asae_jax.models.MODELS`.
+
+    Returns:
+      Arrays by name, from the first layer to the last: kernels `[out, in, height, width]`, linear layers
+      `[out, in]`. Each batch normalisation has torch's counter too (int64, 0: nothing is computed from it).
+
+    Raises:
+      UserError: torchvision has no such model.
+    """
+    tensors = {}
+    for path, array in _flatten({"params": params, "batch_stats": batch_stats}).items():
+        name = names.torch_name(model, path)
+        tensors[name] = _transposed(np.asarray(array), _TO_TORCH)
+        if path[-1] == "var":
+            tensors[f"{name.rpartition('.')[0]}.{names.COUNTER}"] = np.zeros((), np.int64)
+    return tensors
+
+
+def from_torch(
+    tensors: Mapping[str, np.ndarray], like: Mapping[str, Any], model: str, *, origin: str = "the weights"
+) -> Weights:
+    """Tensors of a PyTorch ResNet or VGG as the network's arrays.
+
+    ResNets must have the stride on the 3 x 3 convolution (v1.5), as torchvision, timm and most others have;
+    from the weights alone it cannot be told.
+
+    Args:
+      tensors: by the names of torchvision, timm or Hugging Face transformers.
+      like: `params` and `batch_stats` of the network, arrays or `jax.ShapeDtypeStruct`s.
+      model: a ResNet or VGG of `asae_jax.models.MODELS`.
+      origin: how to call the tensors in a message, such as the file's path.
+
+    Returns:
+      What fits. The head is missing where the number of classes differs.
+
+    Raises:
+      UserError: another architecture; it names the first tensor that differs.
+    """
+    names.check_has_names(model)
+    found = names.torchvision_spelling(model, tensors)
+    weights = _fit(
+        {name: tensors[original] for name, original in found.items()},
+        like,
+        name_of=lambda path: names.torch_name(model, path),
+        origin=origin,
+        model=model,
+        torch_layout=True,
+    )
+    _refuse_unknown_layers(weights.unused, origin, model)
+    unused = [found[name] for name in weights.unused if not name.endswith(names.COUNTER)]
+    return weights._replace(unused=tuple(sorted(unused)))
+
+
+def from_variables(
+    variables: Mapping[str, Any],
+    like: Mapping[str, Any],
+    model: str,
+    *,
+    origin: str = "the weights",
+    keep_head: bool = True,
+) -> Weights:
+    """Variables of another network of ours, of any architecture, as this network's.
+
+    Args:
+      variables: `params` and `batch_stats` of the other network.
+      like: of this one, arrays or `jax.ShapeDtypeStruct`s.
+      model: this one's name, for messages.
+      origin: how to call the other in a message.
+      keep_head: take its head where the shapes agree; False: the classes are others.
+
+    Raises:
+      UserError: another architecture; it names the first array that differs.
+    """
+    found = {path: np.asarray(array) for path, array in _flatten(variables).items()}
+    kept = {".".join(path): a for path, a in found.items() if keep_head or not names.is_head(path)}
+    weights = _fit(kept, like, name_of=".".join, origin=origin, model=model)
+    unused = [path for path in found if path not in weights.arrays]
+    if left := [path for path in unused if not names.is_head(path)]:
+        raise UserError(_misfit(origin, model, f"{'.'.join(left[0])} has no place in this network"))
+    return weights._replace(unused=tuple(map(".".join, unused)))
+
+
+def _fit(
+    found: Mapping[str, np.ndarray],
+    like: Mapping[str, Any],
+    *,
+    name_of: Callable[[names.Path], str],
+    origin: str,
+    model: str,
+    torch_layout: bool = False,
+) -> Weights:
+    """Takes an array of `found` for every one in `like`, in the network's order."""
+    arrays, missing = {}, []
+    for path, wanted in _flatten(like).items():
+        name, shape = name_of(path), _torch_shape(wanted.shape) if torch_layout else wanted.shape
+        if name in found and found[name].shape == shape:
+            array = found[name].astype(np.float32)
+            arrays[path] = _transposed(array, _FROM_TORCH) if torch_layout else array
+        elif names.is_head(path):
+            missing.append(name)
+        else:
+            there = _text(found[name].shape) if name in found else "missing"
+            raise UserError(_misfit(origin, model, f"{name} is {there} there and {_text(shape)} here"))
+    used = {name_of(path) for path in arrays}
+    return Weights(arrays, tuple(missing), tuple(name for name in found if name not in used))
+
+
+def _refuse_unknown_layers(unused: tuple[str, ...], origin: str, model: str) -> None:
+    """A deeper network has all tensors of this one, and more: half of a network is not pretrained."""
+    for name in sorted(unused):
+        if names.is_part_of_backbone(name):
+            raise UserError(_misfit(origin, model, f"{name} has no place in this network"))
+
+
+def _misfit(origin: str, model: str, reason: str) -> str:
+    return (
+        f"{origin} does not fit {model}: {reason}; set config.model (name, stem, width, norm) to the network "
+        "these weights were trained with, or give others."
+    )
+
+
+def _flatten(variables: Mapping[str, Any]) -> dict[names.Path, Any]:
+    """Leaves of nested dicts by their path, from the first layer to the last."""
+    leaves = {_keys(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(dict(variables))}
+    return dict(sorted(leaves.items(), key=lambda item: names.place_in_network(item[0])))
+
+
+def _keys(path: tuple[Any, ...]) -> names.Path:
+    return tuple(entry.key for entry in path)
+
+
+def _transposed(array: np.ndarray, axes: Mapping[int, tuple[int, ...]]) -> np.ndarray:
+    return np.ascontiguousarray(array.transpose(axes[array.ndim])) if array.ndim in axes else array
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape[axis] for axis in _TO_TORCH.get(len(shape), range(len(shape))))
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"

@@ -1,0 +1,154 @@
+"""Names and layouts in both directions, against the tests' own converter; misfits are refused by name."""
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+from asae_jax.errors import UserError
+from asae_jax.models import create_model
+from asae_jax.models.weights import from_torch, from_variables, to_torch
+from tests.reference import torch_models
+from tests.reference.torch_weights import variables_from_torch
+from tests.reference.transformers_resnet import transformers_resnet
+
+CLASSES = 7
+
+
+def _tensors(name, classes=CLASSES):
+    """A state dict of the right names and shapes whose tensors all differ, as do the numbers of each."""
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in torch_models.MODELS[name](classes).state_dict().items()}
+    return {
+        key: (np.arange(shape.numel(), dtype=np.float32) / 8 + i).reshape(shape)
+        for i, (key, shape) in enumerate(shapes.items())
+    }
+
+
+def _reference(name, tensors):
+    return variables_from_torch(name, {key: torch.from_numpy(value) for key, value in tensors.items()})
+
+
+def _assert_same(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.fixture(scope="module")
+def resnet18():
+    tensors = _tensors("resnet18")
+    return tensors, _reference("resnet18", tensors)
+
+
+@pytest.mark.parametrize("name", torch_models.MODELS)
+def test_every_array_is_found_and_comes_back(name):
+    """That the tests' converter gives torch's logits is shown in `test_torch_parity`."""
+    tensors = _tensors(name)
+    variables = _reference(name, tensors)
+    weights = from_torch(tensors, variables, name)
+    assert weights.missing == weights.unused == ()
+    _assert_same(weights.put_into(jax.tree.map(np.zeros_like, variables)), variables)
+
+    back = to_torch(variables["params"], variables.get("batch_stats", {}), name)
+    head = "fc." if name.startswith("resnet") else "classifier."
+    assert {key.replace(head, "fc.") for key in back} == tensors.keys()
+    for key, value in back.items():
+        if key.endswith("num_batches_tracked"):
+            assert value.dtype == np.int64
+        else:
+            np.testing.assert_array_equal(value, tensors[key.replace(head, "fc.")])
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.backbone.", "encoder_q."])
+def test_a_wrapper_s_prefix_does_not_matter(prefix, resnet18):
+    tensors, variables = resnet18
+    weights = from_torch({prefix + key: value for key, value in tensors.items()}, variables, "resnet18")
+    assert weights.unused == ()
+    _assert_same(weights.put_into(variables), variables)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "basic"), ("resnet50", "bottleneck")])
+def test_hugging_face_s_own_resnets_give_the_same_logits(name, layer):
+    oracle = transformers_resnet(layer, CLASSES)
+    tensors = {key: value.numpy() for key, value in oracle.state_dict().items()}
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    model = create_model(name, CLASSES, width=8)
+    model = model.clone(backbone=model.backbone.clone(stage_sizes=(1, 2, 1, 1)))
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    weights = from_torch(tensors, like, name)
+    assert weights.missing == weights.unused == ()
+    logits = jax.jit(lambda v: model.apply(v, images, train=False))(weights.put_into(like))
+    with torch.no_grad():
+        expected = oracle(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).logits
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5, rtol=0)
+
+
+def test_torchvision_s_vgg_gives_its_convolutions_and_its_three_layers_are_reported():
+    tensors = _tensors("vgg16")
+    variables = _reference("vgg16", tensors)
+    del tensors["fc.weight"], tensors["fc.bias"]
+    for i, shape in ((0, (16, 8)), (3, (16, 16)), (6, (1000, 16))):
+        tensors |= {f"classifier.{i}.weight": np.ones(shape), f"classifier.{i}.bias": np.ones(shape[0])}
+    weights = from_torch(tensors, variables, "vgg16")
+    assert weights.missing == ("classifier.weight", "classifier.bias")
+    assert weights.unused == tuple(f"classifier.{i}.{leaf}" for i in (0, 3, 6) for leaf in ("bias", "weight"))
+
+
+def test_the_head_stays_as_it_was_where_the_number_of_classes_differs(resnet18):
+    _, variables = resnet18
+    weights = from_torch(_tensors("resnet18", classes=1000), variables, "resnet18")
+    assert weights.missing == ("fc.weight", "fc.bias")
+    assert weights.unused == ("fc.bias", "fc.weight")
+    put = weights.put_into(variables)
+    _assert_same(put["params"]["backbone"]["head"], variables["params"]["backbone"]["head"])
+
+
+def test_half_precision_becomes_float32(resnet18):
+    tensors, variables = resnet18
+    half = {key: value.astype(jax.numpy.bfloat16) for key, value in tensors.items()}
+    arrays = from_torch(half, variables, "resnet18").arrays.values()
+    assert {array.dtype for array in arrays} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "first"),
+    [
+        ("resnet50", "resnet18", "layer1.0.conv1.weight is 64 x 64 x 1 x 1 there and 64 x 64 x 3 x 3 here"),
+        ("resnet18", "resnet34", "layer1.2.conv1.weight is missing there"),
+        ("resnet34", "resnet18", "layer1.2.bn1.bias has no place"),
+        ("vgg16", "vgg16_bn", "features.1.bias is missing there"),
+        ("vgg16_bn", "vgg16", "features.2.weight is missing there"),
+        ("vgg16", "resnet18", "conv1.weight is missing there"),
+    ],
+)
+def test_another_architecture_is_refused_with_the_first_difference(there, here, first):
+    like = _reference(here, _tensors(here))
+    with pytest.raises(UserError, match=f"^x.pth does not fit {here}: {first}"):
+        from_torch(_tensors(there), like, here, origin="x.pth")
+
+
+def test_models_without_torchvision_names_are_refused(resnet18):
+    tensors, variables = resnet18
+    with pytest.raises(UserError, match="cell3net cannot be exchanged with PyTorch"):
+        from_torch(tensors, variables, "cell3net")
+    with pytest.raises(UserError, match="cell3net cannot be exchanged with PyTorch"):
+        to_torch(variables["params"], variables["batch_stats"], "cell3net")
+
+
+def test_variables_of_our_own_keep_their_head_only_for_the_same_classes(resnet18):
+    _, variables = resnet18
+    fresh = jax.tree.map(np.zeros_like, variables)
+    whole = from_variables(variables, fresh, "resnet18")
+    _assert_same(whole.put_into(fresh), variables)
+    without = from_variables(variables, fresh, "resnet18", keep_head=False)
+    head = ("params.backbone.head.kernel", "params.backbone.head.bias")
+    assert without.missing == without.unused == head
+    np.testing.assert_array_equal(without.put_into(fresh)["params"]["backbone"]["head"]["kernel"], 0)
+
+
+def test_variables_of_another_network_of_ours_are_refused(resnet18):
+    _, variables = resnet18
+    deeper = _reference("resnet34", _tensors("resnet34"))
+    with pytest.raises(UserError, match=r"params\.backbone\.layer1\.block2\.conv1\.kernel has no place"):
+        from_variables(deeper, variables, "resnet18")
+    with pytest.raises(UserError, match=r"params\.backbone\.layer1\.block2\.conv1\.kernel is missing there"):
+        from_variables(variables, deeper, "resnet34")

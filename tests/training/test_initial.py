@@ -1,0 +1,155 @@
+"""What training starts from: a file, another run, or neither; and what is refused beforehand."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from asae_jax.errors import UserError
+from asae_jax.models.weights import to_torch
+from asae_jax.training import initial, loop, run_folder
+from asae_jax.training.checkpoint import Checkpoints
+from asae_jax.training.optimizer import create_schedule
+from tests.training.tiny import NUM_CLASSES, tiny_config
+
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    """The random state of a network for three classes."""
+    config, classes = tiny_config(), len(CLASSES)
+    schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
+    return loop._initial_state(config, classes, loop._optimizer(config, classes, schedule))
+
+
+def _for_classes(state, count):
+    """`state` with a head for `count` classes."""
+    head = {"kernel": np.full((64, count), 0.5, np.float32), "bias": np.zeros(count, np.float32)}
+    return state.replace(params={"backbone": state.params["backbone"] | {"head": head}})
+
+
+def _assert_same(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def _head(variables):
+    return np.asarray(variables["params"]["backbone"]["head"]["kernel"])
+
+
+@pytest.fixture(scope="module")
+def trained(fresh):
+    """A state whose weights all differ from those of `fresh`."""
+    return fresh.replace(**jax.tree.map(lambda x: x + 1, dict(fresh.variables())))
+
+
+@pytest.fixture
+def file(trained, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file(to_torch(trained.params, trained.batch_stats, "resnet18"), path)
+    return path
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """The folder of a run of three classes with one checkpoint."""
+    workdir = tmp_path / "run"
+    run_folder.open_run(workdir, tiny_config(), run_folder.describe(CLASSES, "0" * 64))
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save(trained, score=0.5)
+    checkpoints.close()
+    return workdir
+
+
+def test_nothing_given_nothing_changed(fresh, tmp_path):
+    state, summary = initial.start(fresh, tiny_config(), CLASSES, tmp_path)
+    assert state is fresh
+    assert not summary
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_s_weights_are_taken_and_recorded(file, fresh, trained, tmp_path):
+    config = tiny_config(init__pretrained=str(file))
+    averaged = fresh.replace(average=dict(fresh.variables()))
+    state, summary = initial.start(averaged, config, CLASSES, tmp_path)
+    _assert_same({"params": state.params, "batch_stats": state.batch_stats}, dict(trained.variables()))
+    _assert_same(state.average, dict(trained.variables()))
+    record = json.loads((tmp_path / initial.RECORD_FILE).read_text())
+    assert (record["file"], record["missing"], record["unused"]) == (str(file), [], [])
+    assert len(record["sha256"]) == 64
+    assert summary.startswith(f"pretrained: {record['taken']} arrays from {file} ")
+
+
+def test_with_other_classes_the_head_stays_random(file, fresh, trained, tmp_path):
+    config = tiny_config(init__pretrained=str(file))
+    five = _for_classes(fresh, 5)
+    state, summary = initial.start(five, config, tuple("abcde"), tmp_path)
+    _assert_same(state.params["backbone"]["head"], five.params["backbone"]["head"])
+    _assert_same(state.params["backbone"]["layer4"], trained.params["backbone"]["layer4"])
+    assert "random (other classes): fc.weight, fc.bias; not used: fc.bias, fc.weight" in summary
+
+
+@pytest.mark.parametrize("names", [CLASSES, ("a", "b", "z")])
+def test_another_run_gives_its_head_for_the_same_classes_only(names, run, fresh, trained, tmp_path):
+    config = tiny_config(init__pretrained=str(run))
+    state, summary = initial.start(fresh, config, names, tmp_path)
+    source = trained if names == CLASSES else fresh
+    np.testing.assert_array_equal(_head(state.variables()), _head(source.variables()))
+    _assert_same(state.batch_stats, trained.batch_stats)
+    assert f"from step 0 of {run}" in summary
+
+
+def test_another_run_s_moving_average_is_what_is_taken(run, trained):
+    averaged = trained.replace(
+        step=trained.step + 1, average=jax.tree.map(lambda x: x + 1, dict(trained.variables()))
+    )
+    checkpoints = Checkpoints(run)
+    checkpoints.save(averaged, score=0.9)
+    checkpoints.wait()
+    _assert_same(checkpoints.restore_variables(1), averaged.average)
+    checkpoints.close()
+
+
+def test_what_cannot_be_used_is_refused_in_one_line(file, run, tmp_path):
+    def refuse(message, **changes):
+        with pytest.raises(UserError, match=f"^config.init.pretrained: .*{message}"):
+            initial.check(tiny_config(**changes))
+
+    refuse("missing there", init__pretrained=str(file), model__name="resnet34")
+    refuse("3 x 3 x 3 there and 8 x 3 x 7 x 7 here", init__pretrained=str(file), model__stem="imagenet")
+    refuse("bn1.running_.* has no place", init__pretrained=str(file), model__norm="group")
+    refuse("missing there", init__pretrained=str(run), model__name="resnet34")
+    refuse("No such file", init__pretrained=str(tmp_path / "none.pth"))
+    refuse("no run in", init__pretrained=str(tmp_path))
+    initial.check(tiny_config(init__pretrained=str(file)))
+    initial.check(tiny_config(init__pretrained=str(run)))
+
+
+def test_training_reads_the_file_once_and_goes_on_without_it(file, fresh, trained, tmp_path, monkeypatch):
+    seen = []
+
+    def no_steps(run, state, checkpoints):
+        seen.append(state)
+        checkpoints.save(
+            state.replace(step=state.step + 1, params=jax.tree.map(lambda x: 2 * x, state.params))
+        )
+        return 0
+
+    monkeypatch.setattr(loop, "_train_steps", no_steps)
+    monkeypatch.setattr(loop, "_initial_state", lambda *_: _for_classes(fresh, NUM_CLASSES))
+    config = tiny_config(init__pretrained=str(file), train__max_steps=1, data__cache_dir=str(tmp_path))
+    workdir = tmp_path / "fine"
+    assert loop.train(config, workdir) == 0
+    file.unlink()
+    assert loop.train(config, workdir) == 0
+    _assert_same(seen[0].batch_stats, trained.batch_stats)
+    _assert_same(seen[1].params, jax.tree.map(lambda x: 2 * x, seen[0].params))
+
+
+def test_a_file_that_does_not_fit_leaves_no_run_folder(file, tmp_path):
+    config = tiny_config(init__pretrained=str(file), model__name="resnet34")
+    with pytest.raises(UserError, match="does not fit resnet34"):
+        loop.train(config, tmp_path / "fine")
+    assert not (tmp_path / "fine").exists()
