@@ -76,13 +76,11 @@ def _parse(arguments: list[str]) -> tuple[str, ConfigDict, Path]:
     values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "The run folder.", flag_values=values)
     wants_help = flags.DEFINE_boolean("help", False, "Show the usage.", flag_values=values, short_name="h")
-    if file is None and folder and COMMANDS[name].of_a_run:
-        config = config_flags.DEFINE_config_dict(
-            "config", _config_of_run(Path(folder)), flag_values=values, lock_config=True
-        )
-    else:
-        config = _config_from_file(arguments, file, values)
     try:
+        if file is None and folder and COMMANDS[name].of_a_run:
+            config = _config_of_run(arguments, Path(folder), values)
+        else:
+            config = _config_from_file(arguments, file, values)
         rest = values(arguments)[1:]
     except flags.UnrecognizedFlagError as error:
         raise UserError(f"unknown option --{error.flagname}; usage: {_USAGE}") from error
@@ -115,15 +113,13 @@ def _config_from_file(arguments: list[str], file: str | None, values: flags.Flag
     )
 
 
-def _config_of_run(workdir: Path) -> ConfigDict:
+def _config_of_run(arguments: list[str], workdir: Path, values: flags.FlagValues) -> flags.FlagHolder:
     """Settings of the run in `workdir`; what has been added since it was trained has its default."""
-    from asae_jax.training.run_folder import read_config
-    from configs import default
+    from asae_jax.training.run_folder import complete_config
 
-    config = default.get_config()
-    with config.ignore_type():  # a whole number may have been written for a float
-        config.update(read_config(workdir))
-    return config
+    return config_flags.DEFINE_config_dict(
+        "config", complete_config(workdir), flag_values=values, lock_config=True, sys_argv=arguments
+    )
 
 
 def _written_out(arguments: list[str], section: str) -> list[str]:
@@ -136,8 +132,12 @@ def _written_out(arguments: list[str], section: str) -> list[str]:
     written = []
     for argument in arguments:
         name, equals, value = argument.lstrip("-").partition("=")
-        is_field = argument.startswith("--") and name.removeprefix("no") in {name, *fields} & set(fields)
-        written.append(f"--config.{section}.{name}{equals}{value}" if is_field else argument)
+        negated = name.removeprefix("no")  # --nopage for --page=False, as flags have it
+        if argument.startswith("--") and name in fields:
+            argument = f"--config.{section}.{name}{equals}{value}"
+        elif argument.startswith("--no") and negated in fields:
+            argument = f"--noconfig.{section}.{negated}"
+        written.append(argument)
     return written
 
 

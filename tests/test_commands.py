@@ -95,3 +95,22 @@ def test_help_and_errors_of_the_script_itself(tmp_path):
     wrong = subprocess.run([*script, "--oops"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.count("\n") == 1
+
+
+def test_a_field_that_the_run_s_configuration_does_not_have_is_named(capsys, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert "speed" in _fails(capsys, "predict", f"--workdir={tmp_path}", "--config.predict.speed=fast")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--input=cells", "--nopage"], ("cells", False)),
+        (["--input", "cells", "--page=False"], ("cells", False)),
+        (["--config.predict.input=a", "--page"], ("a", True)),
+    ],
+)
+def test_short_names_set_the_fields_of_the_command_s_section(tmp_path, options, expected):
+    (tmp_path / "config.json").write_text("{}")
+    _, config, _ = commands._parse(["main.py", "predict", f"--workdir={tmp_path}", *options])
+    assert (config.predict.input, config.predict.page) == expected

@@ -55,7 +55,7 @@ def load_trained(workdir: Path, config: ConfigDict | None = None) -> Trained:
         taken again from the training images.
     """
     if config is None:
-        config = run_folder.read_config(workdir)
+        config = run_folder.complete_config(workdir)
     run_folder.check_same_config(workdir, config)
     if config.eval.batch_statistics == "reestimate":
         raise UserError(

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import importlib
 import json
 import platform
 from importlib import metadata
@@ -34,7 +35,7 @@ NEUTRAL = frozenset(
 images themselves are held by their fingerprint, wherever they lie."""
 
 
-OF_OTHER_COMMANDS = ("eval", "predict", "explain", "export", "reproduce")
+OF_OTHER_COMMANDS = ("eval", "trust", "predict", "explain", "export", "reproduce")
 """Sections of the configuration that training does not read; they may differ too."""
 
 
@@ -88,6 +89,18 @@ def read_config(workdir: Path) -> ConfigDict:
             f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
         )
     return ConfigDict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def complete_config(workdir: Path) -> ConfigDict:
+    """As `read_config`; settings that did not exist when the run was made have their default.
+
+    Raises:
+      UserError: when there is no run.
+    """
+    config = importlib.import_module("configs.default").get_config()
+    with config.ignore_type():  # a whole number may have been written for a float
+        config.update(read_config(workdir))
+    return config
 
 
 def read_info(workdir: Path) -> RunInfo:

@@ -16,19 +16,10 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Trained]:
       UserError: what `load_trained` finds wrong with one of them, or other classes than the first has.
     """
     folders = [Path(name) for part in config.predict.ensemble.split(",") if (name := part.strip())]
-    configs = [_own_config(folder, config) for folder in folders]
     run_folder.check_same_config(workdir, config)
     for folder in folders:
         _check_same_classes(workdir, folder)
-    return [load_trained(workdir, config), *map(load_trained, folders, configs)]
-
-
-def _own_config(workdir: Path, complete: ConfigDict) -> ConfigDict:
-    """Settings of the run in `workdir`; from `complete` comes what did not exist when it was trained."""
-    config = ConfigDict(complete.to_dict())
-    with config.ignore_type():  # a whole number may have been written for a float
-        config.update(run_folder.read_config(workdir))
-    return config
+    return [load_trained(workdir, config), *map(load_trained, folders)]
 
 
 def _check_same_classes(first: Path, other: Path) -> None:

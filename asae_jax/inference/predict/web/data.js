@@ -12,6 +12,18 @@ CELLS.forEach((cell, number) => {
   cell.text = `${cell.path}\n${cell.group ? DATA.counts[cell.group].group : ""}`.toLowerCase();
 });
 
+function onceAFrame(act) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      act();
+    });
+  };
+}
+
 // Classes that a person has added by typing them follow those of the run.
 const classes = [...DATA.classes];
 
@@ -52,7 +64,7 @@ function showAttention(canvas, cell) {
   const bytes = atob(attention);
   for (let i = 0; i < bytes.length; i++) {
     const value = bytes.charCodeAt(i) / 255;
-    image.data.set([255 * value, 140 + 95 * value, 160 * (1 - value), 190 * value], 4 * i);
+    image.data.set([255 * value, 140 + 95 * value, 160 * (1 - value), 170 * value], 4 * i);
   }
   context.putImageData(image, 0, 0);
 }

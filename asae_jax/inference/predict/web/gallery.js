@@ -157,9 +157,17 @@ function refreshCell(element, place) {
   element.setAttribute("aria-label", `${said}${likely.join(", ")}. ${warning}${cell.path}`);
 }
 
-function refresh() {
+function refreshCells() {
   for (const element of gallery.querySelectorAll(".cell")) refreshCell(element, Number(element.dataset.place));
 }
+
+// Everything that tells of labels and of the current cell, once per frame however fast the keys come.
+const update = onceAFrame(() => {
+  refreshCells();
+  showPanel();
+  showYours();
+  showStatus();
+});
 
 function refreshAttention() {
   document.body.classList.toggle("attention", byId("attention").checked);
@@ -173,15 +181,15 @@ function refreshAttention() {
 function moveTo(place) {
   if (!order.length) return;
   current = Math.min(Math.max(place, 0), order.length - 1);
-  showPanel(); // first, as it may cover a part of the window
+  if (panel.hidden) showPanel(); // before anything is measured: it may cover a part of the window
   const row = rows[rowOf(current)];
   const top = gallery.getBoundingClientRect().top + row.top;
   const bottom = visibleBottom();
   if (top < 0) scrollBy(0, top - gap);
   else if (top + row.height > bottom) scrollBy(0, top + row.height - bottom);
   draw();
-  refresh();
   gallery.querySelector(`[data-place="${current}"]`).focus({ preventScroll: true });
+  update();
 }
 
 // The same column some rows of cells away.

@@ -79,10 +79,7 @@ function download() {
 }
 
 function afterChange() {
-  refresh();
-  if (!panel.hidden) showPanel();
-  showYours();
-  showStatus();
+  update();
   byId("undo").disabled = !done.length;
   byId("redo").disabled = !undone.length;
   const stale = ["open", "seen", "changed", "out"].includes(byId("by-state").value);
@@ -113,8 +110,7 @@ byId("clear").addEventListener("click", () => label(undefined));
 byId("close").addEventListener("click", () => {
   const before = current;
   current = -1;
-  showPanel();
-  refresh();
+  update();
   gallery.querySelector(`[data-place="${before}"]`)?.focus({ preventScroll: true });
 });
 byId("undo").addEventListener("click", () => step(undo()));
@@ -135,15 +131,7 @@ byId("group")?.addEventListener("change", () => {
   show();
 });
 
-let asked = false;
-addEventListener("scroll", () => {
-  if (asked) return;
-  asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    draw();
-  });
-}, { passive: true });
+addEventListener("scroll", onceAFrame(draw), { passive: true });
 let width = 0;
 new ResizeObserver(() => {
   if (gallery.clientWidth === width) return;
