@@ -2,8 +2,8 @@
 const lines = [...byId("counts").querySelectorAll("tbody tr, tfoot tr")];
 const place = () => Number(byId("group")?.value ?? 0);
 
-// A line breaks in front of the interval only.
-const unbroken = (text) => text.replaceAll(" ", "\u00a0").replace("\u00a0[", " [");
+// A line breaks in front of the interval and of what is in parentheses only.
+const unbroken = (text) => text.replaceAll(" ", "\u00a0").replace(/\u00a0(?=[[(])/g, " ");
 
 function fill(row, kind, [number, text]) {
   const cell = row.querySelector(`td.${kind}`);

@@ -1,0 +1,224 @@
+"""`explain`: what a trained run looks at, as pictures, and a measurement of whether it needs that."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from asae_jax.errors import UserError
+from asae_jax.inference.explain import figures, report
+from asae_jax.inference.explain.collect import Collector
+from asae_jax.inference.explain.engine import Explainer
+from asae_jax.inference.explain.examples import (
+    UNKNOWN,
+    Examples,
+    evenly_spaced,
+    given_examples,
+    own_examples,
+    spread_over_classes,
+)
+from asae_jax.inference.explain.page import Shown, write_page
+from asae_jax.inference.explain.panels import panels
+from asae_jax.inference.predict.inputs import input_name
+from asae_jax.inference.trained import Trained, load_trained
+from asae_jax.training import build, parallel
+from asae_jax.training.figures import NOTICE
+
+FOLDER = "explain"
+
+
+def explain(config: ConfigDict, workdir: Path) -> int:
+    """Explains the images of `explain.input`, or of the run's own test part, by the run in `workdir`.
+
+    Written are `index.html`, a PNG file for each image shown in `images/`, `fig3.png`, `class_maps.png` and,
+    where true classes are known, `faithfulness.json` and `.csv`.
+
+    Args:
+      config: of the run, with the settings of `explain` and `eval`.
+      workdir: the folder of a run.
+
+    Returns:
+      The exit status, 0.
+
+    Raises:
+      UserError: no run or no checkpoint there, other settings or data, no images, or no place to write to.
+    """
+    build.check(config)
+    own = not config.explain.input
+    parallel.use_all_cores(config.train.batch_size if own else config.eval.batch_size)
+    run = load_trained(workdir, config)
+    examples = own_examples(config, workdir) if own else given_examples(config, run)
+    explainer = Explainer(run, fill=config.explain.fill)
+    collector = _collect(config, explainer, examples)
+    folder = _folder(config, workdir)
+    try:
+        _write(config, run, examples, explainer, collector, folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder} ({error.strerror}): choose another --output=DIR."
+        ) from error
+    print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
+    return 0
+
+
+def _collect(config: ConfigDict, explainer: Explainer, examples: Examples) -> Collector:
+    settings, rows = config.explain, np.arange(len(examples.names))
+    show = spread_over_classes(rows, examples.labels, settings.num_images)
+    measure = evenly_spaced(rows[examples.labels != UNKNOWN], settings.faithfulness_images)
+    collector = Collector(
+        explainer,
+        examples,
+        image_size=config.augment.size,
+        draws=settings.random_regions,
+        seed=config.seed,
+    )
+    collector(show, measure, batch_size=config.eval.batch_size)
+    if not collector.explanations:
+        name, reason = collector.bad[0]
+        raise UserError(f"not one image can be read, the first, {name}, because: {reason} (--input=)")
+    return collector
+
+
+def _folder(config: ConfigDict, workdir: Path) -> Path:
+    if config.explain.output:
+        return Path(config.explain.output).expanduser()
+    folder = workdir / FOLDER
+    return folder / input_name(config.explain.input) if config.explain.input else folder
+
+
+def _write(
+    config: ConfigDict,
+    run: Trained,
+    examples: Examples,
+    explainer: Explainer,
+    collector: Collector,
+    folder: Path,
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = _write_images(collector, run, folder)
+    example = _typical(shown)
+    layer = "as in training" if config.model.branching == "asae" else "which this run was trained without"
+    figures.plot_layer(
+        example.explanation,
+        folder / "fig3.png",
+        title=f"The ASAE layer after {explainer.stages[0]}, {layer}: {example.explanation.name}",
+    )
+    figures.plot_class_maps(collector.averages.means(), run.class_names, folder / "class_maps.png")
+    found = _faithfulness(config, run, examples, explainer, collector, folder)
+    name = config.explain.input or f"{config.eval.split} part of {run.workdir.name}"
+    write_page(
+        folder / "index.html",
+        shown,
+        run.class_names,
+        title=f"{run.workdir.name}, step {run.step}: {name}",
+        facts=_facts(config, examples, explainer, collector),
+        report=found,
+        figures={
+            "One image's way through the layer": folder / "fig3.png",
+            "Means of each class": folder / "class_maps.png",
+        },
+        bad=collector.bad,
+    )
+
+
+def _write_images(collector: Collector, run: Trained, folder: Path) -> list[Shown]:
+    """Writes the PNG files, instead of those of an earlier call, by true class and then by row."""
+    images = folder / "images"
+    images.mkdir(exist_ok=True)
+    for old in images.glob("[0-9][0-9][0-9][0-9]_*.png"):
+        old.unlink()
+    rows = sorted(collector.explanations, key=lambda row: (collector.explanations[row].label, row))
+    shown = []
+    for number, row in enumerate(tqdm(rows, desc="drawing", unit="image")):
+        explanation = collector.explanations[row]
+        stem = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(explanation.name).stem)[:60]
+        shown.append(Shown(explanation, f"images/{number:04}_{stem}.png"))
+        true = f"true {run.class_names[explanation.label]}, " if explanation.known else ""
+        predicted = f"predicted {run.class_names[explanation.predicted]}"
+        figures.plot_panels(
+            panels(explanation, run.class_names),
+            folder / shown[-1].file,
+            title=f"{explanation.name}: {true}{predicted} ({explanation.probabilities.max():.0%})",
+        )
+    return shown
+
+
+def _typical(shown: list[Shown]) -> Shown:
+    """The image for the figure of the layer: of those predicted right, if any, the one with the most peaks."""
+    return max(
+        shown,
+        key=lambda one: (one.explanation.label == one.explanation.predicted, len(one.explanation.peaks)),
+    )
+
+
+def _faithfulness(
+    config: ConfigDict,
+    run: Trained,
+    examples: Examples,
+    explainer: Explainer,
+    collector: Collector,
+    folder: Path,
+) -> Mapping[str, Any] | None:
+    measured = collector.faithfulness.measured()
+    if measured is None:
+        return None
+    found = report.summarise(
+        measured,
+        run.class_names,
+        groups=None if examples.groups is None else examples.groups[measured.rows],
+        resamples=config.eval.bootstrap,
+        seed=config.seed,
+    )
+    found |= {
+        "sentence": report.sentence(found),
+        "method": _method(config, explainer, collector),
+        "split": "" if config.explain.input else config.eval.split,
+        "step": run.step,
+        "stage": explainer.stages[0],
+        "map": list(collector.map_size),
+        "fill": config.explain.fill,
+        "random_regions": config.explain.random_regions,
+    }
+    report.write_report(folder, found, measured, examples.names, run.class_names)
+    print(found["sentence"])
+    return found
+
+
+_FILLED = {
+    "border": "the image's mean colour along its border",
+    "mean": "the image's mean colour",
+    "blur": "the blurred image",
+}
+
+
+def _method(config: ConfigDict, explainer: Explainer, collector: Collector) -> str:
+    height, width = collector.map_size
+    return (
+        f"The cells of the {height} x {width} map after {explainer.stages[0]} that the layer would hide around "
+        f"the top peak are hidden in the input image, each as its tile, filled with "
+        f"{_FILLED[config.explain.fill]}. For comparison the same shape is put at "
+        f"{config.explain.random_regions} random places, where it covers the most of Grad-CAM of the true class "
+        f"({explainer.stages[-1]}), and in the middle of the image. Grad-CAM is told the true class, the peak "
+        "is not."
+    )
+
+
+def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collector: Collector) -> list[str]:
+    height, width = collector.map_size
+    facts = [
+        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {height} x {width} "
+        f"features after {explainer.stages[0]}."
+    ]
+    if config.model.branching != "asae":
+        facts.append("This run was trained without the layer: its maps show what it would do here.")
+    left = len(examples.names) - len(collector.explanations) - len(collector.bad)
+    if left > 0:
+        facts.append(
+            f"{len(collector.explanations)} of {len(examples.names)} images are shown, as many of each class "
+            "as there are (--num_images)."
+        )
+    return facts

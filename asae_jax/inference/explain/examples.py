@@ -1,0 +1,151 @@
+"""The images to explain, from the run's own data or from anywhere, and which of them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.reading import read_batches
+from asae_jax.inference.trained import Trained
+from asae_jax.input.rows import read_rows
+from asae_jax.training import run_folder
+from asae_jax.training.data import Data, load_data
+
+UNKNOWN = -1
+"""The label of an image whose true class is not known."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """Some of the images.
+
+    Attributes:
+      rows: int `[n]`, which ones.
+      images: uint8 `[batch size, stored, stored, 3]`, prepared; black from `n` on.
+      errors: of each of the `n` why it cannot be used, or empty.
+    """
+
+    rows: np.ndarray
+    images: np.ndarray
+    errors: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Images with names and, where known, classes.
+
+    Attributes:
+      names: of each, as the user knows it.
+      labels: int32 `[N]`, `UNKNOWN` where the true class is not known.
+      groups: str `[N]`, slide or patient, or None.
+      batches: (rows, batch size) -> the images of these rows in order, in batches of one shape.
+    """
+
+    names: Sequence[str]
+    labels: np.ndarray
+    groups: np.ndarray | None
+    batches: Callable[[np.ndarray, int], Iterator[Batch]]
+
+
+def own_examples(config: ConfigDict, workdir: Path) -> Examples:
+    """The part `eval.split` of the run's own data.
+
+    Raises:
+      UserError: the data are not those of the run, or that part is empty.
+    """
+    data = load_data(config, workdir)
+    info = run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
+    run_folder.check_same_data(workdir, info)
+    indices = data.indices(config.eval.split)
+    if not len(indices):
+        raise UserError(
+            f"the {config.eval.split} part of {workdir} is empty: choose another --config.eval.split, or "
+            "give images by --input=DIR."
+        )
+    groups = None if data.table.groups is None else data.table.groups[indices]
+    names = [str(name) for name in data.table.names[indices]]
+    return Examples(names, data.labels(indices), groups, _own_batches(config, data, indices))
+
+
+def given_examples(config: ConfigDict, run: Trained) -> Examples:
+    """The images of `explain.input`; see `predict.inputs.read_input` for what it may be.
+
+    The true class is told by a column `label` of a CSV file, or by the folder below a given folder where it
+    has the name of a class.
+
+    Raises:
+      UserError: nothing there, or a label that the run does not know.
+    """
+    items = read_input(config.explain.input)
+    labels = _labels(config.explain.input, items, run.class_names)
+    groups = np.array([item.group for item in items])
+    known_folders = Path(config.explain.input).is_dir() and (labels != UNKNOWN).any()
+
+    def batches(rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        chosen = [items[row] for row in rows]
+        workers = config.data.workers or None
+        first = 0
+        for read in read_batches(chosen, [run.preparation], batch_size, thumbnails=False, workers=workers):
+            yield Batch(rows[first : first + len(read.items)], read.images[0], read.errors)
+            first += len(read.items)
+
+    # Folders that are classes say nothing about slides.
+    no_groups = known_folders or not groups.astype(bool).all()
+    return Examples([item.path for item in items], labels, None if no_groups else groups, batches)
+
+
+def spread_over_classes(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """`count` of `rows`, as many of each class as there are, evenly spaced within each; sorted.
+
+    Args:
+      rows: int `[n]`.
+      labels: of each, `[n]`.
+      count: how many; all of them where there are not more.
+    """
+    classes, available = np.unique(labels, return_counts=True)
+    quotas = np.zeros_like(available)
+    while quotas.sum() < min(count, len(rows)):
+        unspent = np.flatnonzero(quotas < available)
+        quotas[unspent[: count - quotas.sum()]] += 1
+    parts = [evenly_spaced(rows[labels == c], quota) for c, quota in zip(classes, quotas, strict=True)]
+    return np.sort(np.concatenate(parts))
+
+
+def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
+    """`count` of `rows`, the middles of as many equal stretches; all of them where there are not more."""
+    count = min(count, len(rows))
+    return rows[((np.arange(count) + 0.5) * len(rows) / max(count, 1)).astype(int)]
+
+
+def _own_batches(
+    config: ConfigDict, data: Data, indices: np.ndarray
+) -> Callable[[np.ndarray, int], Iterator[Batch]]:
+    def batches(rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
+        first = 0
+        for batch in data.batches(config, indices[rows], batch_size):
+            count = int(batch["mask"].sum())
+            yield Batch(rows[first : first + count], batch["image"], [""] * count)
+            first += count
+
+    return batches
+
+
+def _labels(text: str, items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
+    numbers = {name: number for number, name in enumerate(class_names)}
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return np.array([numbers.get(item.group, UNKNOWN) for item in items], np.int32)
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return np.full(len(items), UNKNOWN, np.int32)
+    labels = [row.get("label", "") for _, row in read_rows(path, required=("path",), optional=("label",))[1]]
+    unknown = sorted(set(labels) - {*class_names, ""})
+    if unknown:
+        raise UserError(
+            f"{text}: the run does not know class {', '.join(unknown)}; its classes are "
+            f"{', '.join(class_names)}; leave the label empty where the true class is none of them."
+        )
+    return np.array([numbers.get(label, UNKNOWN) for label in labels], np.int32)

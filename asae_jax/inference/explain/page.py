@@ -1,0 +1,95 @@
+"""The gallery of explanations: one page that needs nothing but itself; no script, no request."""
+
+import base64
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import jinja2
+
+from asae_jax.inference.explain.explanation import Explanation
+from asae_jax.inference.explain.panels import panels
+from asae_jax.training.figures import NOTICE
+
+_QUALITY = 85
+
+
+class Shown(NamedTuple):
+    """One image on the page."""
+
+    explanation: Explanation
+    file: str
+    """Its PNG file, relative to the page."""
+
+
+def write_page(
+    path: Path,
+    shown: Sequence[Shown],
+    class_names: tuple[str, ...],
+    *,
+    title: str,
+    facts: Sequence[str],
+    report: Mapping[str, Any] | None,
+    figures: Mapping[str, Path],
+    bad: Sequence[tuple[str, str]],
+) -> None:
+    """Writes the page.
+
+    Args:
+      path: where to.
+      shown: the images, in order.
+      class_names: of the run.
+      title: what was explained.
+      facts: sentences on what was done, shown on top.
+      report: the test of faithfulness (see `command`), or None.
+      figures: caption -> PNG file to show.
+      bad: (name, reason) of images that could not be read.
+    """
+    text = _environment().get_template("page.html").render(
+        title=title,
+        notice=NOTICE,
+        facts=facts,
+        report=report,
+        figures={caption: _uri("png", file.read_bytes()) for caption, file in figures.items()},
+        images=[_image(one, class_names) for one in shown],
+        bad=bad,
+    )  # fmt: skip
+    path.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _image(one: Shown, class_names: tuple[str, ...]) -> dict[str, Any]:
+    explanation = one.explanation
+    return {
+        "name": explanation.name,
+        "file": one.file,
+        "true": class_names[explanation.label] if explanation.known else "",
+        "predicted": class_names[explanation.predicted],
+        "wrong": explanation.known and explanation.label != explanation.predicted,
+        "probability": float(explanation.probabilities.max()),
+        "true_probability": float(explanation.probabilities[explanation.label]) if explanation.known else 0.0,
+        "panels": [(panel.caption, _jpeg(panel.picture)) for panel in panels(explanation, class_names)],
+    }
+
+
+def _jpeg(picture: Any) -> str:
+    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return _uri("jpeg", data.tobytes())
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _environment() -> jinja2.Environment:
+    folder = importlib.resources.files("asae_jax.inference.explain")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"three": "{:.3f}".format, "signed": "{:+.3f}".format, "percent": "{:.0%}".format}
+    return environment

@@ -1,0 +1,169 @@
+"""The test of faithfulness in numbers with intervals, and the files they are written to."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asae_jax.inference.explain.faithfulness import Measured
+from asae_jax.training.figures import NOTICE
+
+PAIRS = (
+    ("peak", "random"),
+    ("gradcam", "random"),
+    ("centre", "random"),
+    ("peak", "gradcam"),
+    ("peak", "centre"),
+)
+"""Places compared with each other, image by image."""
+
+
+def summarise(
+    measured: Measured,
+    class_names: Sequence[str],
+    *,
+    groups: np.ndarray | None,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Means over the images with 95 % percentile intervals of the bootstrap.
+
+    Args:
+      measured: the images.
+      class_names: of the run.
+      groups: of the measured images, `[n]`: whole groups are drawn; None: images are.
+      resamples: of the bootstrap.
+      seed: the same seed and images give the same intervals.
+
+    Returns:
+      `num_images`; `hidden_share`, of an image; `intervals_over`: "images" or "groups"; `overall`, and
+      `per_class` by name for the classes there are. Each of these has `num_images`; `probability`, of the
+      true class with nothing hidden; `loss`: measure -> place -> `{mean, interval}`, with the places
+      "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and so on, paired;
+      `peak_above_random`: share of the images that lose more probability by the peak than on average at
+      random; `change`: place -> mean absolute change of the hidden pixels. Measures are "probability" and
+      "log_probability"; `interval` is None with a single image or group.
+    """
+
+    def part(chosen: np.ndarray) -> dict[str, Any]:
+        return _part(measured, chosen, groups, resamples, seed)
+
+    return {
+        "num_images": len(measured.rows),
+        "hidden_share": float(measured.share.mean()),
+        "intervals_over": "images" if groups is None else "groups",
+        "overall": part(np.ones(len(measured.rows), bool)),
+        "per_class": {
+            class_names[c]: part(measured.labels == c) for c in np.unique(measured.labels)
+        },
+    }  # fmt: skip
+
+
+def mean_intervals(
+    values: Mapping[str, np.ndarray], groups: np.ndarray | None, *, resamples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Means and their intervals: 95 % percentiles over resampled groups, or images where there are none.
+
+    Args:
+      values: name -> `[n]`; all are resampled together.
+      groups: `[n]` or None.
+      resamples: of the bootstrap.
+      seed: of the draws.
+
+    Returns:
+      name -> `{mean, interval}`; `interval` is None with a single image or group.
+    """
+    table = np.stack(list(values.values()), 1)
+    units = np.arange(len(table)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(units)
+    sums = np.zeros((len(sizes), table.shape[1]))
+    np.add.at(sums, units, table)
+    intervals: list[list[float] | None] = [None] * table.shape[1]
+    if len(sizes) > 1:
+        rng = np.random.default_rng(seed)
+        draws = (rng.integers(len(sizes), size=len(sizes)) for _ in range(resamples))
+        means = [sums[drawn].sum(0) / sizes[drawn].sum() for drawn in draws]
+        intervals = np.percentile(means, (2.5, 97.5), axis=0).T.tolist()
+    return {
+        name: {"mean": float(mean), "interval": interval}
+        for name, mean, interval in zip(values, table.mean(0), intervals, strict=True)
+    }
+
+
+def write_report(
+    folder: Path,
+    report: Mapping[str, Any],
+    measured: Measured,
+    names: Sequence[str],
+    class_names: Sequence[str],
+) -> None:
+    """Writes `faithfulness.json`, and `faithfulness.csv` with a row for each image.
+
+    Args:
+      folder: where to, there already.
+      report: what `summarise` gives and how it was measured.
+      measured: the images.
+      names: of all images, `measured.rows` into it.
+      class_names: of the run.
+    """
+    text = json.dumps({**report, "notice": NOTICE}, indent=2)
+    (folder / "faithfulness.json").write_text(text + "\n", encoding="utf-8")
+    losses = measured.losses(logarithm=False)
+    with (folder / "faithfulness.csv").open(
+        "w", newline="", encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["path", "true", "probability", "hidden_share", *(f"loss_{place}" for place in losses)]
+        )
+        for number, row in enumerate(measured.rows):
+            values = [np.exp(measured.before[number]), measured.share[number]]
+            values += [loss[number] for loss in losses.values()]
+            true = class_names[measured.labels[number]]
+            writer.writerow([names[row], true, *(f"{value:.6f}" for value in values)])
+
+
+def sentence(report: Mapping[str, Any]) -> str:
+    """The main result in words."""
+    overall = report["overall"]
+    loss = overall["loss"]["probability"]
+    text = (
+        f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
+        f"{loss['peak']['mean']:.3f} of its probability, the same region at random {loss['random']['mean']:.3f}"
+        f" (difference {_with_interval(overall['difference']['probability']['peak - random'])}), in the middle "
+        f"{loss['centre']['mean']:.3f}, where Grad-CAM of the true class is highest "
+        f"{loss['gradcam']['mean']:.3f}"
+    )
+    return text + "."
+
+
+def _with_interval(entry: Mapping[str, Any]) -> str:
+    if entry["interval"] is None:
+        return f"{entry['mean']:.3f}"
+    return f"{entry['mean']:.3f} [{entry['interval'][0]:.3f}, {entry['interval'][1]:.3f}]"
+
+
+def _part(
+    measured: Measured, chosen: np.ndarray, groups: np.ndarray | None, resamples: int, seed: int
+) -> dict[str, Any]:
+    own_groups = None if groups is None else groups[chosen]
+    result: dict[str, Any] = {
+        "num_images": int(chosen.sum()),
+        "probability": float(np.exp(measured.before[chosen]).mean()),
+        "loss": {},
+        "difference": {},
+        "change": {place: float(v[chosen].mean()) for place, v in measured.changes().items()},
+    }
+    for measure in ("probability", "log_probability"):
+        values = measured.losses(logarithm=measure == "log_probability")
+        losses = {place: loss[chosen] for place, loss in values.items()}
+        pairs = {f"{a} - {b}": losses[a] - losses[b] for a, b in PAIRS}
+        entries = mean_intervals(losses | pairs, own_groups, resamples=resamples, seed=seed)
+        result["loss"][measure] = {place: entries[place] for place in losses}
+        result["difference"][measure] = {pair: entries[pair] for pair in pairs}
+        if measure == "probability":
+            result["peak_above_random"] = float((losses["peak"] > losses["random"]).mean())
+    return result

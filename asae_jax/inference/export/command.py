@@ -1,0 +1,187 @@
+"""`export`: writes a run's network for other programs, and compares each file with the network."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from asae_jax.errors import UserError
+from asae_jax.inference.export import card, preprocessing
+from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
+from asae_jax.inference.export.images import Sample, sample_images
+from asae_jax.inference.export.program import Program, load_program
+from asae_jax.inference.export.verify import TOLERANCE, Difference, compare, in_two_batches
+from asae_jax.training import run_folder
+from asae_jax.training.figures import NOTICE
+from asae_jax.trust import FILE as TRUST_FILE
+
+FOLDER = "export"
+RECORD = "export.json"
+
+
+def export(config: ConfigDict, workdir: Path) -> int:
+    """Writes the forms that `export.formats` names, and what belongs to them, to `export.output`.
+
+    Beside each form: `preprocessing.json` and an example image before and after it, `export.json` (classes,
+    temperature, differences found), `MODEL_CARD.md`, and the run's `trust.json` where it has one.
+
+    Args:
+      config: of the run, with the section `export`.
+      workdir: the run folder.
+
+    Returns:
+      The exit status 0.
+
+    Raises:
+      UserError: no such run; a form that was asked for by name and cannot be written here; or one whose
+        scores differ from the network's, which is then removed.
+    """
+    names = wanted_formats(config.export.formats)
+    optional = config.export.formats.strip() == ALL
+    if not optional:
+        for name in names:
+            check_installed(name)
+    program = load_program(workdir, config)
+    sample = sample_images(program.trained)
+    folder = Path(config.export.output) if config.export.output else workdir / FOLDER
+    with _explained_disk_errors(folder), _on_cpu():
+        folder.mkdir(parents=True, exist_ok=True)
+        written, skipped = _write_all(program, names, sample, folder, optional=optional)
+        _write_companions(program, folder, _record(program, sample, written, skipped))
+    print(f"written to {folder}; what it is and is not: {card.FILE}. {NOTICE}")
+    return 0
+
+
+def _write_all(
+    program: Program, names: tuple[str, ...], sample: Sample, folder: Path, *, optional: bool
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """What was written, and why the others were not, by the name of the form."""
+    written: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    with tqdm(names, desc="exporting", unit="format", leave=False) as bar:
+        for name in bar:
+            bar.set_postfix_str(name)
+            try:
+                check_installed(name)
+                _remove(folder / FORMATS[name].file)
+                FORMATS[name].write(program, folder / FORMATS[name].file)
+            except UserError as error:
+                if not optional:
+                    raise
+                skipped[name] = str(error)
+                bar.write(f"{name:11} left out: {error}")
+                continue
+            difference = _checked(program, name, sample, folder)
+            written[name] = _entry(name, difference, folder)
+            bar.write(_line(name, written[name], sample))
+    return written, skipped
+
+
+def _checked(program: Program, name: str, sample: Sample, folder: Path) -> Difference:
+    """How far the file is from the network; one that is not near enough is removed."""
+    form, path = FORMATS[name], folder / FORMATS[name].file
+    reference = program.plain if form.weights_only else program
+    expected = in_two_batches(reference.scores, sample.images)
+    difference = compare(lambda images: form.run(program, path, images), sample.images, expected)
+    if not difference.is_small:
+        _remove(path)
+        raise UserError(
+            f"the export {name} does not compute what the network does (logits differ by "
+            f"{difference.logits:.1e}, allowed are {difference.allowed:.1e}) and was removed; please report "
+            "it, and choose other --formats."
+        )
+    return difference
+
+
+def _entry(name: str, difference: Difference, folder: Path) -> dict[str, Any]:
+    form = FORMATS[name]
+    return {
+        "file": form.file,
+        "bytes": _size(folder / form.file),
+        "compared_by": form.read_by,
+        "largest_difference": {"logits": difference.logits, "probabilities": difference.probabilities},
+        "allowed_difference": {"logits": difference.allowed, "probabilities": TOLERANCE},
+        "layer": "left out" if form.weights_only else "as eval.test_mode says",
+    }
+
+
+def _line(name: str, entry: dict[str, Any], sample: Sample) -> str:
+    difference = entry["largest_difference"]
+    return (
+        f"{name:11} {entry['file']:18} {entry['bytes'] / 2**20:7.1f} MiB  largest difference by "
+        f"{entry['compared_by']} on {sample.origin}: logits {difference['logits']:.1e}, "
+        f"probabilities {difference['probabilities']:.1e}"
+    )
+
+
+def _record(
+    program: Program, sample: Sample, written: dict[str, dict[str, Any]], skipped: dict[str, str]
+) -> dict[str, Any]:
+    """The content of `export.json`."""
+    trained = program.trained
+    config = trained.config.to_dict()
+    versions = run_folder.describe(trained.class_names, "").versions
+    return {
+        "notice": NOTICE,
+        "class_names": list(trained.class_names),
+        "temperature": program.temperature,
+        "calibrated": program.trust is not None,
+        "checkpoint_step": trained.step,
+        "model": config["model"] | {"dtype": "float32", "test_mode": config["eval"]["test_mode"]},
+        "asae": config["asae"],
+        "compared_on": sample.origin,
+        "formats": written,
+        "left_out": skipped,
+        "versions": versions,
+    }
+
+
+def _write_companions(program: Program, folder: Path, record: dict[str, Any]) -> None:
+    workdir = program.trained.workdir
+    _write_json(folder / RECORD, record)
+    _write_json(folder / preprocessing.FILE, preprocessing.specification(program))
+    preprocessing.write_example(program, folder)
+    if program.trust is not None:
+        shutil.copyfile(workdir / TRUST_FILE, folder / TRUST_FILE)
+    text = card.model_card(card.gather(program.trained, program.trust), record)
+    (folder / card.FILE).write_text(text, encoding="utf-8")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _on_cpu() -> contextlib.AbstractContextManager:
+    """JAX on the CPU: accelerators round products to fewer bits, and all others are compared there."""
+    try:
+        return jax.default_device(jax.devices("cpu")[0])
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _explained_disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write the export to {folder} ({error.strerror or error}): choose another --output=DIR."
+        ) from error

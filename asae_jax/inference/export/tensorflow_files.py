@@ -1,0 +1,88 @@
+"""SavedModel and TFLite, where TensorFlow is installed; it is loaded only when one of them is written."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from asae_jax.inference.export.program import Program
+from asae_jax.inference.export.stablehlo import PLATFORMS
+
+_SIGNATURE = "serving_default"
+
+
+def write_saved_model(program: Program, path: Path) -> None:
+    """Writes a folder for TensorFlow and TensorFlow Serving; signature `serving_default`, any batch size."""
+    tf = _tensorflow()
+    with _quiet():
+        function = _function(tf, program, batch=None)
+        # Not an attribute of the module: the weights, constants of the function, would be written twice.
+        tf.saved_model.save(tf.Module(), str(path), signatures={_SIGNATURE: function})
+
+
+def run_saved_model(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by TensorFlow."""
+    tf = _tensorflow()
+    with _quiet():
+        model = tf.saved_model.load(str(path))
+        return {name: array.numpy() for name, array in model.signatures[_SIGNATURE](images=images).items()}
+
+
+def write_tflite(program: Program, path: Path) -> None:
+    """Writes a file for one image at a time: the converter has no indexing of batches of unknown size."""
+    tf = _tensorflow()
+    with _quiet():
+        function = _function(tf, program, batch=1)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
+        path.write_bytes(converter.convert())
+
+
+def run_tflite(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by the TFLite interpreter, image by image."""
+    tf = _tensorflow()
+    with _quiet():
+        interpreter = tf.lite.Interpreter(model_path=str(path))
+        runner = interpreter.get_signature_runner(_SIGNATURE)
+        rows = [runner(images=image[None]) for image in images]
+        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _function(tf: ModuleType, program: Program, *, batch: int | None) -> Any:
+    """The program as a TensorFlow function of one signature; the weights are constants in it."""
+    from jax.experimental import jax2tf
+
+    size, _, channels = program.image_shape
+    converted = jax2tf.convert(
+        program.__call__,
+        polymorphic_shapes=[f"batch, {size}, {size}, {channels}"] if batch is None else None,
+        with_gradient=False,
+        native_serialization_platforms=PLATFORMS if batch is None else None,
+    )
+    signature = [tf.TensorSpec((batch, size, size, channels), tf.uint8, name="images")]
+    return tf.function(converted, autograph=False, input_signature=signature).get_concrete_function()
+
+
+def _tensorflow() -> ModuleType:
+    """TensorFlow, quiet, and without the accelerators: they belong to JAX."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other orders of summation, and it announces itself
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    for kind in ("GPU", "TPU"):
+        with contextlib.suppress(RuntimeError):  # the caller has used TensorFlow before, as it chose to
+            tf.config.set_visible_devices([], kind)
+    return tf
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TensorFlow's notes on its own future (`tf.lite` moves to the package ai_edge_litert)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
