@@ -5,24 +5,61 @@ from functools import partial
 from typing import Any
 
 from asae_jax.errors import UserError
+from asae_jax.models.adl import ADL
 from asae_jax.models.asae import ASAE
+from asae_jax.models.attention_resnets import adl_resnet, nl_resnet, se_resnet
+from asae_jax.models.backbone import Backbone
+from asae_jax.models.cell3net import Cell3Net
 from asae_jax.models.choices import check_choice
+from asae_jax.models.convnext import ConvNeXt
+from asae_jax.models.diversification import DiversificationBlock
+from asae_jax.models.dropblock import DropBlock
+from asae_jax.models.dropout import Dropout, SpatialDropout
+from asae_jax.models.efficientnet import EfficientNet
+from asae_jax.models.maxdrop import MaxDrop
 from asae_jax.models.network import Network
 from asae_jax.models.norm import Norm, make_norm
 from asae_jax.models.resnet import BasicBlock, Bottleneck, ResNet
+from asae_jax.models.training_layer import TrainingLayer
 from asae_jax.models.vgg import VGG
+from asae_jax.models.vit import ViT
+from asae_jax.models.wbcnet import WBCNet
 
 # Called with num_classes, norm (what `make_norm` gives, or None) and the backbone's own options.
-MODELS: dict[str, Callable[..., ResNet | VGG]] = {
+MODELS: dict[str, Callable[..., Backbone]] = {
     "resnet18": partial(ResNet, block=BasicBlock, stage_sizes=(2, 2, 2, 2)),
     "resnet34": partial(ResNet, block=BasicBlock, stage_sizes=(3, 4, 6, 3)),
     "resnet50": partial(ResNet, block=Bottleneck, stage_sizes=(3, 4, 6, 3)),
     "resnet101": partial(ResNet, block=Bottleneck, stage_sizes=(3, 4, 23, 3)),
+    "se_resnet18": partial(se_resnet, block=BasicBlock, stage_sizes=(2, 2, 2, 2)),
+    "se_resnet50": partial(se_resnet, block=Bottleneck, stage_sizes=(3, 4, 6, 3)),
+    "nl_resnet18": partial(nl_resnet, block=BasicBlock, stage_sizes=(2, 2, 2, 2)),
+    "nl_resnet50": partial(nl_resnet, block=Bottleneck, stage_sizes=(3, 4, 6, 3)),
+    "adl_resnet18": partial(adl_resnet, block=BasicBlock, stage_sizes=(2, 2, 2, 2)),
+    "adl_resnet50": partial(adl_resnet, block=Bottleneck, stage_sizes=(3, 4, 6, 3)),
     "vgg16": VGG,
     "vgg16_bn": VGG,
+    "wbcnet": WBCNet,
+    "cell3net": Cell3Net,
+    "convnext_tiny": ConvNeXt,
+    "efficientnet_b0": EfficientNet,
+    "vit_small": ViT,
 }
-WITHOUT_NORM = ("vgg16",)
-BRANCHINGS: dict[str, Callable[..., ASAE]] = {"asae": ASAE}
+# Models without a choice of normalisation, and what to do about it.
+WITHOUT_NORM = {
+    "vgg16": "has no normalisation layers: use vgg16_bn",
+    "convnext_tiny": "has layer normalisation of its own: leave it at 'batch'",
+    "vit_small": "has layer normalisation of its own: leave it at 'batch'",
+}
+BRANCHINGS: dict[str, Callable[..., ASAE | TrainingLayer]] = {
+    "asae": ASAE,
+    "dropout": Dropout,
+    "spatial_dropout": SpatialDropout,
+    "maxdrop": MaxDrop,
+    "dropblock": DropBlock,
+    "adl": ADL,
+    "diversification": DiversificationBlock,
+}
 
 
 def create_model(
@@ -36,6 +73,7 @@ def create_model(
     branching_options: Mapping[str, Any] | None = None,
     insert_after: str = "layer3",
     test_mode: str = "skip",
+    freeze_until: str | None = None,
     axis_name: str | None = None,
     **options: Any,
 ) -> Network:
@@ -48,9 +86,10 @@ def create_model(
       branch_statistics: "separate" or "joint": batch statistics per branch or over all of them.
       running_branch: number of the branch whose statistics are kept for the test; None: all of them.
       branching: None for the plain backbone, or one of `BRANCHINGS`.
-      branching_options: fields of the branching layer, such as `num_candidates` or `branches` of `ASAE`.
-      insert_after: stage after which the layer is put.
-      test_mode: "skip", "enhance" or "mean", see `Network`.
+      branching_options: fields of that layer, such as `num_candidates` of `ASAE` or `rate` of `Dropout`.
+      insert_after: stage after which the layer is put, or "class_maps", see `Network`.
+      test_mode: "skip", "enhance" or "mean" for "asae", see `Network`; the others are absent at test.
+      freeze_until: last of the stages that training leaves as they are, see `Network`.
       axis_name: device axis of the training step: batch statistics are synchronised over it, and random
         choices do not depend on how the batch is spread. Not used at test.
       **options: fields of the backbone: `stem`, `dtype`, `width`.
@@ -67,12 +106,12 @@ def create_model(
     statistics = {"branch_statistics": branch_statistics, "running_branch": running_branch}
     norm_layer = _norm_for(name, norm, **statistics, axis_name=axis_name)
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
-    return Network(backbone, layer, insert_after, test_mode)
+    return Network(backbone, layer, insert_after, test_mode, freeze_until)
 
 
 def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:
     if name not in WITHOUT_NORM:
         return make_norm(norm, **settings)
     if norm != "batch":
-        raise UserError(f"norm is {norm!r}, but {name} has no normalisation layers: use {name}_bn")
+        raise UserError(f"norm is {norm!r}, but {name} {WITHOUT_NORM[name]}")
     return None

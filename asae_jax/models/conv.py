@@ -1,6 +1,7 @@
 """Convolution with torch's paddings and initialisation, for any number of leading axes."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -31,6 +32,8 @@ class Conv(nn.Module):
       strides: in both directions.
       padding: zeros on every side, as in torch. "SAME" would pad one side only at stride 2.
       use_bias: add a learnt bias, zero at the start.
+      groups: parts of the channels that are convolved apart; as many as channels is a depthwise convolution.
+      kernel_init: draws the kernel `[size, size, channels / groups, features]`.
       dtype: of the computation and the result; parameters stay float32.
     """
 
@@ -39,17 +42,22 @@ class Conv(nn.Module):
     strides: int = 1
     padding: int = 0
     use_bias: bool = False
+    groups: int = 1
+    kernel_init: Callable[..., jax.Array] = kaiming_normal
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Features) -> Features:
         """Convolve the last three axes."""
-        kernel = self.param("kernel", kaiming_normal, (self.size, self.size, x.shape[-1], self.features))
+        shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        if self.size == 1 and self.padding == 0:
+        if self.size == 1 and self.padding == 0 and self.groups == 1:
             y = _pointwise(x, kernel, self.strides)
+        elif self.groups == x.shape[-1] == self.features and jax.default_backend() == "cpu":
+            y = _shifted(x, kernel, self.strides, self.padding)
         else:
-            y = _spatial(x, kernel, self.strides, self.padding)
+            y = _spatial(x, kernel, self.strides, self.padding, self.groups)
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
@@ -62,12 +70,28 @@ def _pointwise(x: Features, kernel: jax.Array, strides: int) -> Features:
     return lax.dot_general(x, kernel[0, 0], (((x.ndim - 1,), (0,)), ((), ())))
 
 
-def _spatial(x: Features, kernel: jax.Array, strides: int, padding: int) -> Features:
+def _shifted(x: Features, kernel: jax.Array, strides: int, padding: int) -> Features:
+    """A depthwise convolution as a sum of shifted maps: XLA's own takes CPUs 2 to 13 times as long."""
+    around = [(0, 0)] * (x.ndim - 3) + [(padding, padding)] * 2 + [(0, 0)]
+    padded = jnp.pad(x.astype(jnp.float32), around)
+    size = kernel.shape[0]
+    rows, cols = (length - size + 1 for length in padded.shape[-3:-1])
+    taps = kernel.astype(jnp.float32).reshape(size, size, *(1,) * (x.ndim - 1), -1)
+    terms = [
+        padded[..., i : i + rows : strides, j : j + cols : strides, :] * taps[i, j]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return sum(terms[1:], terms[0]).astype(x.dtype)
+
+
+def _spatial(x: Features, kernel: jax.Array, strides: int, padding: int, groups: int) -> Features:
     y = lax.conv_general_dilated(
         x.reshape(-1, *x.shape[-3:]),
         kernel,
         window_strides=(strides, strides),
         padding=[(padding, padding)] * 2,
+        feature_group_count=groups,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return y.reshape(*x.shape[:-3], *y.shape[1:])

@@ -16,11 +16,15 @@ class Head(nn.Module):
     num_classes: int
 
     @nn.compact
-    def __call__(self, x: Features) -> jax.Array:
-        """`[..., height, width, channels]` -> float32 logits `[..., num_classes]`."""
-        pooled = jnp.mean(x, axis=(-3, -2), dtype=jnp.float32)
+    def __call__(self, x: Features, *, pool: bool = True) -> jax.Array:
+        """`[..., height, width, channels]` -> float32 logits `[..., num_classes]`.
+
+        Without `pool` the class maps `[..., height, width, num_classes]`, whose mean over the cells is the
+        logits.
+        """
+        x = jnp.mean(x, axis=(-3, -2), dtype=jnp.float32) if pool else x.astype(jnp.float32)
         kernel = self.param("kernel", _torch_linear, (x.shape[-1], self.num_classes))
         bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
         # Full precision: on TPUs and recent GPUs the default would round the features to fewer bits.
-        logits = jnp.matmul(pooled, kernel, precision="highest")
+        logits = jnp.matmul(x, kernel, precision="highest")
         return logits + bias.reshape((1,) * (logits.ndim - 1) + (-1,))

@@ -1,19 +1,23 @@
-"""A backbone with a branching layer between two of its stages (paper, section 3.1)."""
+"""A backbone with ASAE, or one of its rivals, between two of its stages (paper, section 3.1)."""
 
 import math
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from asae_jax.errors import UserError
-from asae_jax.models.asae import ASAE, ASAEMaps
+from asae_jax.models.asae import ASAE
+from asae_jax.models.backbone import Backbone
 from asae_jax.models.choices import check_choice
-from asae_jax.models.resnet import ResNet
-from asae_jax.models.vgg import VGG
+from asae_jax.models.training_layer import TrainingLayer
 from asae_jax.types import BranchScores, Features, Images, Scores
 
 TEST_MODES = ("skip", "enhance", "mean")
+CLASS_MAPS = "class_maps"
+"""As `insert_after`: the layer takes one map per class, in front of global average pooling."""
 
 
 class Network(nn.Module):
@@ -24,70 +28,106 @@ class Network(nn.Module):
 
     Attributes:
       backbone: gives `stage_names`, `apply_stage` and `classify`.
-      branching: the layer, or None for the plain backbone.
-      insert_after: name of the stage whose output the layer takes.
-      test_mode: what happens outside of training: "skip" leaves the layer out (the paper's), "enhance" keeps
-        the enhanced branch alone, "mean" averages the probabilities of the layer's branches, with the
-        highest peak suppressed.
+      branching: `ASAE`, or a rival that keeps one copy of the features and is absent at test, or None for
+        the plain backbone.
+      insert_after: name of the stage whose output the layer takes; "class_maps" with a backbone whose head
+        is linear.
+      test_mode: what happens to ASAE outside of training: "skip" leaves the layer out (the paper's),
+        "enhance" keeps the enhanced branch alone, "mean" averages the probabilities of the layer's branches,
+        with the highest peak suppressed.
+      freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
+        with their running statistics, which stay as they are, and without gradients. None: no stage.
     """
 
-    backbone: ResNet | VGG
-    branching: ASAE | None = None
+    backbone: Backbone
+    branching: ASAE | TrainingLayer | None = None
     insert_after: str = "layer3"
     test_mode: str = "skip"
+    freeze_until: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("insert_after", self.insert_after, self.backbone.stage_names)
+        linear = (CLASS_MAPS,) if hasattr(self.backbone, CLASS_MAPS) else ()
+        check_choice("insert_after", self.insert_after, self.backbone.stage_names + linear)
         check_choice("test_mode", self.test_mode, TEST_MODES)
+        if self.freeze_until is not None:
+            check_choice("freeze_until", self.freeze_until, self.backbone.stage_names)
+
+    @property
+    def frozen_stages(self) -> tuple[str, ...]:
+        """Names of the stages that training leaves as they are; they are also the keys of their variables."""
+        stages = self.backbone.stage_names
+        return () if self.freeze_until is None else stages[: stages.index(self.freeze_until) + 1]
 
     def __call__(self, images: Images, *, train: bool, return_endpoints: bool = False) -> Any:
         """Logits of normalised images `[batch, height, width, 3]`.
 
         Args:
           images: float, normalised.
-          train: use the branching layer and the batch's statistics. Needs the rng stream "asae" where a
-            region is suppressed, and `mutable=["batch_stats"]`.
+          train: use the layer and the batch's statistics. Needs the rng stream "asae" where a region is
+            suppressed, "drop" for the rivals, and `mutable=["batch_stats"]`.
           return_endpoints: also return what was computed on the way.
 
         Returns:
-          float32 logits: `[branches, batch, classes]` in training with a branching layer, otherwise
-          `[batch, classes]` (log-probabilities in test mode "mean"). With `return_endpoints` a pair of them
-          and a dict: the features of every stage by its name and, where there is a branching layer, also at
-          test, the fields of `asae_jax.models.asae.ASAEMaps`. At test these show the highest peak unless a
-          key for "asae" is given.
+          float32 logits: `[branches, batch, classes]` in training with ASAE, otherwise `[batch, classes]`
+          (log-probabilities in test mode "mean"). With `return_endpoints` a pair of them and a dict: the
+          features of every stage by its name and, with ASAE, also at test, the fields of
+          `asae_jax.models.asae.ASAEMaps`. At test these show the highest peak unless a key for "asae" is
+          given.
 
         Raises:
           UserError: the images are too small for the backbone.
         """
         endpoints: dict[str, jax.Array] = {}
+        use_layer = self._uses_layer(train, return_endpoints)
+        stages = self.backbone.stage_names
+        if use_layer and self.insert_after == CLASS_MAPS:
+            stages = (*stages, CLASS_MAPS)
         x = images
-        use_layer = self.branching is not None and (train or return_endpoints or self.test_mode != "skip")
-        for name in self.backbone.stage_names:
-            x = self.backbone.apply_stage(name, x, train=train)
+        for name in stages:
+            x = endpoints[name] = self._apply_stage(name, x, train=train)
             if x.size == 0:
                 height, width = images.shape[1:3]
                 raise UserError(
                     f"nothing is left of {height} x {width} images after {name}: use larger images"
                 )
-            endpoints[name] = x
             if name == self.insert_after and use_layer:
-                x, maps = self._branch(x, train=train)
-                endpoints |= maps._asdict()
-        logits = self.backbone.classify(x)
+                x, maps = self._apply_layer(x, train=train)
+                endpoints |= maps
+        logits = jnp.mean(x, axis=(-3, -2)) if stages[-1] == CLASS_MAPS else self.backbone.classify(x)
         if logits.ndim == 3 and not train:
             logits = _mean_log_probs(logits)
         return (logits, endpoints) if return_endpoints else logits
 
-    def _branch(self, features: Features, *, train: bool) -> tuple[Features, ASAEMaps]:
-        """What the later stages get (all branches in training, else what `test_mode` says), and the maps."""
+    def _uses_layer(self, train: bool, return_endpoints: bool) -> bool:
+        if isinstance(self.branching, ASAE):
+            return train or return_endpoints or self.test_mode != "skip"
+        return self.branching is not None and train
+
+    def _apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
+        if name == CLASS_MAPS:
+            return getattr(self.backbone, CLASS_MAPS)(x)
+        frozen = train and name in self.frozen_stages
+        x = self.backbone.apply_stage(name, x, train=train and not frozen)
+        return lax.stop_gradient(x) if frozen else x
+
+    def _apply_layer(self, features: Features, *, train: bool) -> tuple[Features, dict[str, jax.Array]]:
+        """What the later stages get, and the layer's maps by their names."""
+        if isinstance(self.branching, ASAE):
+            return self._branch(self.branching, features, train=train)
         assert self.branching is not None
-        maps = self.branching.maps(features, train=train)
+        return self.branching(features, train=train), {}
+
+    def _branch(
+        self, layer: ASAE, features: Features, *, train: bool
+    ) -> tuple[Features, dict[str, jax.Array]]:
+        """All branches in training, else what `test_mode` says, and the fields of `ASAEMaps`."""
+        maps = layer.maps(features, train=train)
         if train or self.test_mode == "mean":
-            features = self.branching.all_branches(features, maps)
+            features = layer.all_branches(features, maps)
         elif self.test_mode == "enhance":
-            features = self.branching.one_branch(features, maps, "enhance")
-        return features, maps
+            features = layer.one_branch(features, maps, "enhance")
+        return features, maps._asdict()
 
 
 def _mean_log_probs(logits: BranchScores) -> Scores:

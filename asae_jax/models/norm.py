@@ -38,6 +38,7 @@ class BatchNorm(nn.Module):
         them. With the plain branch they are those of what the network sees at test.
       axis_name: device axis to synchronise over; only used in training.
       frozen: always use the running statistics and never update them; scale and bias are still learnt.
+      scale_init: initialiser of the scale.
     """
 
     momentum: float = 0.9
@@ -46,12 +47,13 @@ class BatchNorm(nn.Module):
     running_branch: int | None = None
     axis_name: str | None = None
     frozen: bool = False
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> Features:
         """Normalise; in training also update the running statistics (collection "batch_stats")."""
         shape = (x.shape[-1],)
-        scale, bias = _scale_and_bias(self, shape)
+        scale, bias = _scale_and_bias(self, shape, self.scale_init)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if self.frozen or not train:
@@ -90,16 +92,18 @@ class GroupNorm(nn.Module):
     Attributes:
       groups: number of groups; where it does not divide the channels, the greatest common divisor is taken.
       epsilon: added to the variance.
+      scale_init: initialiser of the scale.
     """
 
     groups: int = 32
     epsilon: float = 1e-5
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> Features:
         """Normalise; training and test are the same."""
         channels = x.shape[-1]
-        scale, bias = _scale_and_bias(self, (channels,))
+        scale, bias = _scale_and_bias(self, (channels,), self.scale_init)
         groups = math.gcd(self.groups, channels)
         grouped = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, channels // groups)
         mean = jnp.mean(grouped, (-4, -3, -1), keepdims=True)
@@ -139,10 +143,10 @@ def make_norm(
     )
 
 
-def _scale_and_bias(module: nn.Module, shape: tuple[int]) -> tuple[jax.Array, jax.Array]:
-    return module.param("scale", nn.initializers.ones, shape), module.param(
-        "bias", nn.initializers.zeros, shape
-    )
+def _scale_and_bias(
+    module: nn.Module, shape: tuple[int], scale_init: nn.initializers.Initializer
+) -> tuple[jax.Array, jax.Array]:
+    return module.param("scale", scale_init, shape), module.param("bias", nn.initializers.zeros, shape)
 
 
 def _aligned(vector: jax.Array, ndim: int) -> jax.Array:

@@ -3,6 +3,7 @@
 Layers, paddings and parameter names follow torchvision, so that weights convert one to one.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,9 +15,12 @@ from asae_jax.models.choices import check_choice
 from asae_jax.models.conv import Conv
 from asae_jax.models.head import Head
 from asae_jax.models.norm import BatchNorm, Norm
+from asae_jax.models.squeeze_excitation import SqueezeExcitation
 from asae_jax.types import Features
 
 STEMS = ("imagenet", "no_pool", "small")
+StageSizes = tuple[int, int, int, int]
+"""Blocks in layer1 .. layer4."""
 
 
 class BasicBlock(nn.Module):
@@ -26,6 +30,7 @@ class BasicBlock(nn.Module):
     strides: int
     norm: Norm
     dtype: Any
+    squeeze: int = 0
     expansion: ClassVar[int] = 1
 
     @nn.compact
@@ -36,6 +41,8 @@ class BasicBlock(nn.Module):
         y = nn.relu(self.norm(name="bn1")(y, train=train))
         y = conv(name="conv2")(y)
         y = self.norm(name="bn2")(y, train=train)
+        if self.squeeze:
+            y = SqueezeExcitation(self.squeeze, name="se")(y)
         return nn.relu(
             y + Shortcut(self.strides, self.norm, self.dtype, name="downsample")(x, y, train=train)
         )
@@ -48,6 +55,7 @@ class Bottleneck(nn.Module):
     strides: int
     norm: Norm
     dtype: Any
+    squeeze: int = 0
     expansion: ClassVar[int] = 4
 
     @nn.compact
@@ -60,6 +68,8 @@ class Bottleneck(nn.Module):
         y = nn.relu(self.norm(name="bn2")(y, train=train))
         y = conv(self.features * self.expansion, 1, name="conv3")(y)
         y = self.norm(name="bn3")(y, train=train)
+        if self.squeeze:
+            y = SqueezeExcitation(self.squeeze, name="se")(y)
         return nn.relu(
             y + Shortcut(self.strides, self.norm, self.dtype, name="downsample")(x, y, train=train)
         )
@@ -101,7 +111,7 @@ class Stem(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one resolution; the first one strides."""
+    """Blocks of one resolution, the first one strides; `extra` follows the blocks `extra_after`."""
 
     block: type[BasicBlock] | type[Bottleneck]
     num_blocks: int
@@ -109,13 +119,19 @@ class Stage(nn.Module):
     strides: int
     norm: Norm
     dtype: Any
+    squeeze: int = 0
+    extra: Callable[..., nn.Module] | None = None
+    extra_after: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> Features:
         """`[..., height, width, channels]` -> `[..., height/strides, width/strides, channels']`."""
         for i in range(self.num_blocks):
             strides = self.strides if i == 0 else 1
-            x = self.block(self.features, strides, self.norm, self.dtype, name=f"block{i}")(x, train=train)
+            block = self.block(self.features, strides, self.norm, self.dtype, self.squeeze, name=f"block{i}")
+            x = block(x, train=train)
+            if self.extra is not None and i in self.extra_after:
+                x = self.extra(name=f"after_block{i}")(x, train=train)
         return x
 
 
@@ -132,15 +148,21 @@ class ResNet(nn.Module):
       norm: what `asae_jax.models.norm.make_norm` gives.
       dtype: of the computation; parameters, statistics and logits are float32.
       width: channels of layer0 and layer1's blocks.
+      squeeze: ratio of the squeeze-and-excitation that ends every block before the sum; 0: without.
+      extra: constructor of a module called as `module(features, train=...)`, or None.
+      extra_after: the stages and, counted from 0, the blocks in them that it follows.
     """
 
     num_classes: int
     block: type[BasicBlock] | type[Bottleneck]
-    stage_sizes: tuple[int, int, int, int]
+    stage_sizes: StageSizes
     stem: str = "imagenet"
     norm: Norm = BatchNorm
     dtype: Any = jnp.float32
     width: int = 64
+    squeeze: int = 0
+    extra: Callable[..., nn.Module] | None = None
+    extra_after: tuple[tuple[str, int], ...] = ()
 
     stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
 
@@ -150,14 +172,25 @@ class ResNet(nn.Module):
 
     def setup(self) -> None:
         """Build the stages."""
-        stage = partial(Stage, self.block, norm=self.norm, dtype=self.dtype)
-        sizes, width = self.stage_sizes, self.width
-        self.layer0 = Stem(width, self.stem, self.norm, self.dtype)
-        self.layer1 = stage(sizes[0], width, strides=1)
-        self.layer2 = stage(sizes[1], 2 * width, strides=2)
-        self.layer3 = stage(sizes[2], 4 * width, strides=2)
-        self.layer4 = stage(sizes[3], 8 * width, strides=2)
+        self.layer0 = Stem(self.width, self.stem, self.norm, self.dtype)
+        self.layer1 = self._stage(1, strides=1)
+        self.layer2 = self._stage(2, strides=2)
+        self.layer3 = self._stage(3, strides=2)
+        self.layer4 = self._stage(4, strides=2)
         self.head = Head(self.num_classes)
+
+    def _stage(self, number: int, *, strides: int) -> Stage:
+        return Stage(
+            self.block,
+            self.stage_sizes[number - 1],
+            2 ** (number - 1) * self.width,
+            strides,
+            self.norm,
+            self.dtype,
+            squeeze=self.squeeze,
+            extra=self.extra,
+            extra_after=tuple(i for stage, i in self.extra_after if stage == f"layer{number}"),
+        )
 
     def apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
         """Run the stage `name` of `stage_names` on features `[..., batch, height, width, channels]`."""
@@ -166,3 +199,7 @@ class ResNet(nn.Module):
     def classify(self, x: Features) -> jax.Array:
         """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
         return self.head(x)
+
+    def class_maps(self, x: Features) -> jax.Array:
+        """Features of the last stage -> float32 class maps `[..., height, width, num_classes]`."""
+        return self.head(x, pool=False)

@@ -86,3 +86,7 @@ class VGG(nn.Module):
     def classify(self, x: Features) -> jax.Array:
         """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
         return self.head(x)
+
+    def class_maps(self, x: Features) -> jax.Array:
+        """Features of the last stage -> float32 class maps `[..., height, width, num_classes]`."""
+        return self.head(x, pool=False)

@@ -1,44 +1,54 @@
 """From configuration to objects: network, loss, augmentation, test-time preprocessing."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax import augment, losses
+from asae_jax import augment, losses, trust
 from asae_jax.errors import UserError
 from asae_jax.input.sources import SOURCES, is_source
-from asae_jax.models import create_model
+from asae_jax.models import BRANCHINGS, create_model
 from asae_jax.models.network import Network
 from asae_jax.training import optimizer
+from asae_jax.training.data import SAMPLERS
+from asae_jax.training.step import Mix
 from asae_jax.types import Images
 
 TEST_BRANCHES = {"skip": ("plain",), "enhance": ("enhance",), "mean": ("suppress", "enhance")}
 """What the later stages see at test, in the words of `asae.branches`."""
 
+_MIXES = {"mixup": augment.mixup, "cutmix": augment.cutmix}
+
 _CHOICES = {
     "data.hue": ("paper", "robust", "none"),
     "data.stain": ("none", "reinhard", "macenko"),
     "data.split_by": ("auto", "group", "image"),
-    "data.sampler": ("balanced", "shuffled"),
+    "data.sampler": tuple(SAMPLERS),
     "data.driver": ("auto", "tf.data", "threads"),
     "model.stem": ("imagenet", "no_pool", "small"),
     "model.norm": ("batch", "group", "frozen_batch"),
     "model.branch_statistics": ("separate", "joint"),
     "model.running_statistics": ("all", "plain"),
     "model.dtype": ("float32", "bfloat16"),
-    "model.branching": ("asae", "none"),
+    "model.branching": (*BRANCHINGS, "none"),
     "eval.test_mode": tuple(TEST_BRANCHES),
     "asae.enhancement": ("sigmoid", "sigmoid_mean1"),
-    "loss.name": ("ce", "gce", "gmmce"),
+    "augment.mix": ("none", *_MIXES),
+    "loss.name": losses.NAMES,
     "loss.branches": ("mean_probability", "mean_loss"),
     "optimizer.schedule": optimizer.SCHEDULES,
     "eval.split": ("test", "validation", "train", "all"),
     "eval.checkpoint": ("best", "last"),
     "eval.select_by": ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
     "eval.batch_statistics": ("running", "reestimate"),
+    "trust.conformal": trust.CONFORMAL_METHODS,
+    "trust.outliers": trust.OUTLIER_METHODS,
+    "explain.fill": ("border", "mean", "blur"),
 }
 
 _AT_LEAST = {
@@ -50,12 +60,18 @@ _AT_LEAST = {
     "data.fold": 0,
     "data.workers": 0,
     "augment.size": 8,
+    "augment.mix_alpha": 0,
     "model.width": 1,
+    "init.head_rate": 0,
     "asae.num_candidates": 1,
     "asae.p_top1": 0,
     "asae.window": 1,
+    "diversification.patch_size": 1,
     "loss.k_high": 1,
     "loss.k_low": 0,
+    "loss.gamma": 0,
+    "loss.beta": 0,
+    "loss.tau": 0,
     "optimizer.learning_rate": 0,
     "optimizer.momentum": 0,
     "optimizer.weight_decay": 0,
@@ -68,7 +84,22 @@ _AT_LEAST = {
     "eval.batch_size": 1,
     "eval.reestimate_batches": 1,
     "eval.bootstrap": 0,
+    "predict.page_cells": 0,
+    "trust.images_per_class": 2,
+    "explain.num_images": 1,
+    "explain.faithfulness_images": 0,
+    "explain.random_regions": 1,
 }
+
+
+_SHARES = (
+    "asae.p_top1",
+    "adl.rate",
+    "adl.threshold",
+    "diversification.peak_rate",
+    "diversification.patch_rate",
+    "diversification.factor",
+)
 
 
 def check(config: ConfigDict) -> None:
@@ -78,7 +109,12 @@ def check(config: ConfigDict) -> None:
     for field, least in _AT_LEAST.items():
         _require(_get(config, field) >= least, config, field, f"it must be at least {least}")
     _check_data(config)
-    _require(0 <= config.asae.p_top1 <= 1, config, "asae.p_top1", "it is a probability, 0 to 1")
+    _check_init(config)
+    _check_trust(config)
+    for field in _SHARES:
+        _require(0 <= _get(config, field) <= 1, config, field, "it is a probability or a share, 0 to 1")
+    _require(0 <= config.drop.rate < 1, config, "drop.rate", "it is a probability below 1")
+    _require(config.drop.block_size > 0, config, "drop.block_size", "cells, or below 1 a share of the map")
     _require(config.asae.window % 2 == 1, config, "asae.window", "it must be odd")
     _require(config.asae.area > 0, config, "asae.area", "cells of the map, or below 1 a share of it")
     _require(set(_branches(config)) <= {"plain", "suppress", "enhance"}, config, "asae.branches",
@@ -86,10 +122,27 @@ def check(config: ConfigDict) -> None:
     if config.model.branching == "asae" and config.model.running_statistics == "plain":
         _require("plain" in _branches(config), config, "asae.branches",
                  "config.model.running_statistics=plain needs plain among them")  # fmt: skip
+    _require(config.loss.beta < 1, config, "loss.beta", "it must be below 1")
     _require(config.augment.size <= config.data.stored_size, config, "augment.size",
              f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
     _require(0 < config.augment.scale_min <= config.augment.scale_max <= 1, config, "augment.scale_min",
              "shares of the image's area with 0 < scale_min <= scale_max <= 1")  # fmt: skip
+
+
+def _check_init(config: ConfigDict) -> None:
+    stages = tuple(f"layer{i}" for i in range(5))
+    _require(config.init.freeze in ("", *stages), config, "init.freeze",
+             f"name the last stage to freeze, one of {', '.join(stages)}, or nothing")  # fmt: skip
+    _require(bool(config.init.pretrained) or not config.init.freeze, config, "init.freeze",
+             "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
+
+
+def _check_trust(config: ConfigDict) -> None:
+    for field in ("trust.target_error", "trust.conformal_error", "trust.outlier_quantile"):
+        _require(0 < _get(config, field) < 1, config, field, "it is a share between 0 and 1")
+    _require(0 <= config.trust.certainty < 1, config, "trust.certainty", "it is a probability below 1")
+    _require(config.trust.outliers != "energy" or config.eval.test_mode != "mean", config, "trust.outliers",
+             "the mean over branches (config.eval.test_mode=mean) has no energy, use distance")  # fmt: skip
 
 
 def _check_data(config: ConfigDict) -> None:
@@ -106,39 +159,70 @@ def _check_data(config: ConfigDict) -> None:
 
 
 def create_network(config: ConfigDict, num_classes: int, *, axis_name: str | None = None) -> Network:
-    """The network of `config.model` and `config.asae`."""
-    return _network(config, num_classes, axis_name, _branches(config), config.model.branch_statistics)
+    """The network of `config.model` and its layer, with the layer's own section."""
+    model = config.model
+    options: dict[str, Any] = {}
+    if model.name.startswith("adl_"):
+        options = {"adl_rate": config.adl.rate, "adl_threshold": config.adl.threshold}
+    return _network(
+        config,
+        model.name,
+        num_classes,
+        axis_name,
+        model.branching,
+        _branches(config),
+        model.branch_statistics,
+        **options,
+    )
 
 
 def create_test_network(config: ConfigDict, num_classes: int, *, axis_name: str) -> Network:
     """A network that in training mode computes what `create_network`'s does at test.
 
-    Its batch statistics are joint, as one set of running statistics serves all branches of a test.
+    Its batch statistics are joint, as one set of running statistics serves all branches of a test. Of the
+    layers only ASAE can be there at test; a ResNet with ADL is the plain one.
     """
-    return _network(config, num_classes, axis_name, TEST_BRANCHES[config.eval.test_mode], "joint")
+    name = config.model.name.removeprefix("adl_")
+    branching = "asae" if config.model.branching == "asae" else "none"
+    branches = TEST_BRANCHES[config.eval.test_mode]
+    return _network(config, name, num_classes, axis_name, branching, branches, "joint")
 
 
 def _network(
     config: ConfigDict,
+    name: str,
     num_classes: int,
     axis_name: str | None,
+    branching: str,
     branches: tuple[str, ...],
     branch_statistics: str,
+    **options: Any,
 ) -> Network:
-    model, layer = config.model, config.asae
-    options: dict[str, Any] = {}
-    if model.name.startswith("resnet"):
-        options = {"stem": model.stem, "width": model.width}
+    model = config.model
     return create_model(
-        model.name,
+        name,
         num_classes,
         norm=model.norm,
         branch_statistics=branch_statistics,
         running_branch=_running_branch(config, branches),
         dtype=jnp.dtype(model.dtype),
         axis_name=axis_name,
-        branching=None if model.branching == "none" else model.branching,
-        branching_options={
+        branching=None if branching == "none" else branching,
+        branching_options=_layer_options(config, branching, branches),
+        insert_after=model.insert_after,
+        test_mode=config.eval.test_mode,
+        freeze_until=config.init.freeze or None,
+        stem=model.stem,
+        width=model.width,
+        **options,
+    )
+
+
+def _layer_options(config: ConfigDict, branching: str, branches: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of the layer `branching`, from its section."""
+    if branching == "asae":
+        layer = config.asae
+        return {
             "window": layer.window,
             "num_candidates": layer.num_candidates,
             "p_top1": layer.p_top1,
@@ -146,22 +230,44 @@ def _network(
             "area": layer.area,
             "branches": branches,
             "enhancement": layer.enhancement,
-        },
-        insert_after=model.insert_after,
-        test_mode=config.eval.test_mode,
-        **options,
-    )
+        }
+    if branching == "dropblock":
+        return {"rate": config.drop.rate, "block_size": config.drop.block_size}
+    if branching in ("dropout", "spatial_dropout", "maxdrop"):
+        return {"rate": config.drop.rate}
+    return dict(config[branching]) if branching in config else {}
 
 
-def create_loss(config: ConfigDict, num_classes: int) -> Callable:
-    """The per-example loss of `config.loss`."""
+def create_loss(
+    config: ConfigDict, num_classes: int, *, class_counts: np.ndarray | None = None
+) -> losses.Loss:
+    """The per-example loss of `config.loss`.
+
+    Args:
+      config: of the run.
+      num_classes: number of classes the scores will have.
+      class_counts: training images of each class `[classes]`; only some losses need them.
+
+    Warns:
+      UserWarning: the loss and the batches both correct for unequal numbers of images.
+    """
     settings = config.loss
+    if settings.name in losses.NEED_CLASS_COUNTS and config.data.sampler != "shuffled":
+        warnings.warn(
+            f"loss {settings.name} corrects for unequal numbers of images per class, and so do "
+            f"{config.data.sampler} batches: together they overdo it; choose config.data.sampler=shuffled",
+            stacklevel=2,
+        )
     return losses.create_loss(
         settings.name,
         num_classes=num_classes,
+        class_counts=class_counts,
         k_high=settings.k_high,
         k_low=settings.k_low,
         label_smoothing=settings.label_smoothing,
+        gamma=settings.gamma,
+        beta=settings.beta,
+        tau=settings.tau,
     )
 
 
@@ -180,6 +286,14 @@ def create_augment(config: ConfigDict) -> Callable[..., Images]:
         saturation=settings.saturation,
         hue=settings.hue,
     )
+
+
+def create_mix(config: ConfigDict) -> Mix | None:
+    """How pairs of training images are mixed, as `config.augment.mix` says; None for not at all."""
+    name, alpha = config.augment.mix, config.augment.mix_alpha
+    if name == "none":
+        return None
+    return functools.partial(_MIXES[name], alpha=alpha) if alpha else _MIXES[name]
 
 
 def create_preprocess(config: ConfigDict) -> Callable[..., Images]:

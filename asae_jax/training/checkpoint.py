@@ -93,6 +93,15 @@ class Checkpoints:
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), like)
         return self._manager.restore(step, args=ocp.args.StandardRestore(target))
 
+    def restore_variables(self, step: int) -> dict[str, Any]:
+        """`params` and `batch_stats` saved at `step` for any network, on the host; the average where kept."""
+        saved = self._manager.item_metadata(step).tree
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), saved)
+        state = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        weights = state.get("average") or {name: state[name] for name in ("params", "batch_stats")}
+        return jax.tree.map(np.asarray, weights)
+
     def _check_fits(self, like: TrainState, step: int) -> None:
         saved = {
             array.name: tuple(array.shape)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,17 @@ from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.chosen_split import chosen_split
 from asae_jax.input.configured import configured_preparation, configured_table
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
-from asae_jax.input.order import BalancedOrder, Order, ShuffledOrder
+from asae_jax.input.order import BalancedOrder, Order, ShuffledOrder, WeightedOrder
 from asae_jax.input.split_record import SPLITS_FILE, write_splits
 from asae_jax.input.table import Table
 from asae_jax.training import parallel
 
 SKIPPED_FILE = "skipped.csv"
+SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Order]] = {
+    "balanced": BalancedOrder,
+    "shuffled": ShuffledOrder,
+    "weighted": WeightedOrder,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +44,14 @@ class Data:
         """int32 labels of rows `indices`."""
         return self.table.labels[indices]
 
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Readable training images of each class, int64 `[classes]`."""
+        return np.bincount(self.labels(self.indices("train")), minlength=self.table.num_classes)
+
     def training_order(self, config: ConfigDict) -> Order:
         """The order in which training examples are drawn, as `config.data.sampler` says."""
-        order = BalancedOrder if config.data.sampler == "balanced" else ShuffledOrder
+        order = SAMPLERS[config.data.sampler]
         return order(self.labels(self.indices("train")), config.train.batch_size, config.seed)
 
     def training_batches(self, config: ConfigDict, *, start_step: int = 0) -> HostBatches:
@@ -110,8 +121,7 @@ def write_skipped(data: Data, path: Path) -> None:
 
 
 def _check_classes(data: Data) -> None:
-    present = np.bincount(data.labels(data.indices("train")), minlength=data.table.num_classes)
-    empty = [data.table.class_names[c] for c in np.flatnonzero(present == 0)]
+    empty = [data.table.class_names[c] for c in np.flatnonzero(data.class_counts == 0)]
     if empty:
         raise UserError(
             f"no readable training image of class {', '.join(empty)} in {data.table.source} data; "

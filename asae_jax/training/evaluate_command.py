@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.training import build, evaluation, parallel, run_folder
+from asae_jax.training import build, evaluation, parallel, run_folder, trust
 from asae_jax.training.data import Data, load_data, write_skipped
 from asae_jax.training.loop import restore_weights
 from asae_jax.training.other_source import load_other
@@ -14,7 +14,7 @@ _OTHER = "other"
 
 
 def evaluate_run(config: ConfigDict, workdir: Path) -> int:
-    """Scores the run in `workdir` and prints the main scores.
+    """Scores the run in `workdir` and prints the main scores, and when to believe them.
 
     With `eval.source` every readable image of that source is scored instead of a part of the run's own
     (see `load_other`), and what was left out is listed in `evaluation/<name>_skipped.csv`.
@@ -49,6 +49,8 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     if other:
         write_skipped(data, workdir / evaluation.FOLDER / f"{name}_skipped.csv")
     print(evaluation.summary(scores))
+    if not other:
+        trust.measure_trust(config, data, variables, workdir, step=step)
     print(f"written to {workdir / evaluation.FOLDER}. {evaluation.NOTICE}")
     return 0
 

@@ -4,7 +4,7 @@ import csv
 import functools
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,40 +25,76 @@ NOTICE = figures.NOTICE
 
 
 class Scorer:
-    """Log-probabilities of examples under given weights; compiles once."""
+    """Scores of examples under given weights; compiles once."""
 
     def __init__(self, config: ConfigDict, data: Data):
         self._config, self._data = config, data
-        network = build.create_network(config, data.table.num_classes)
-        self._score = parallel.parallel_score(
-            functools.partial(step.score_step, network=network, preprocess=build.create_preprocess(config))
-        )
+        parts: dict[str, Any] = {
+            "network": build.create_network(config, data.table.num_classes),
+            "preprocess": build.create_preprocess(config),
+        }
+        self._score = parallel.parallel_score(functools.partial(step.score_step, **parts))
+        self._score_and_pool = parallel.parallel_score(functools.partial(step.score_and_pool_step, **parts))
 
     def __call__(self, variables: Mapping[str, Any], indices: np.ndarray, *, title: str = "") -> np.ndarray:
-        """float32 `[len(indices), classes]`, one row per example in the order of `indices`.
+        """Log-probabilities, float32 `[len(indices), classes]`, in the order of `indices`.
 
         With a `title` a progress bar is shown.
 
         Raises:
           UserError: scores that are not finite.
         """
+        log_probs = np.concatenate([*self._run(self._score, variables, indices, title)])
+        _check_finite(log_probs)
+        return log_probs
+
+    def with_features(
+        self, variables: Mapping[str, Any], indices: np.ndarray, *, title: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Logits `[len(indices), classes]` and pooled features `[len(indices), channels]`, float32.
+
+        See `step.score_and_pool_step`. With a `title` a progress bar is shown.
+
+        Raises:
+          UserError: scores that are not finite.
+        """
+        results = zip(*self._run(self._score_and_pool, variables, indices, title), strict=True)
+        logits, features = (np.concatenate(parts) for parts in results)
+        _check_finite(logits)
+        return logits, features
+
+    def _run(
+        self, score: Callable, variables: Mapping[str, Any], indices: np.ndarray, title: str
+    ) -> Iterator[Any]:
+        """What `score` gives for the examples of each batch, without padding, on the host."""
         size = parallel.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
-        bar = tqdm(total=len(indices), desc=title, unit="image", disable=not title)
-        scores = []
-        with bar:
+        with tqdm(total=len(indices), desc=title, unit="image", disable=not title) as bar:
             for batch in self._data.batches(self._config, indices, size):
                 mask = batch["mask"] > 0
-                stacked = self._score(variables, parallel.split({"image": batch["image"]}))
-                scores.append(parallel.join(stacked)[mask])
+                stacked = score(variables, parallel.split({"image": batch["image"]}))
+                yield jax.tree.map(lambda array, mask=mask: parallel.join(array)[mask], stacked)
                 bar.update(int(mask.sum()))
-        log_probs = np.concatenate(scores)
-        broken = int((~np.isfinite(log_probs)).any(1).sum())
-        if broken:
-            raise UserError(
-                f"the network's scores are not finite for {broken} of {len(indices)} images: the training "
-                "has diverged. Lower --config.optimizer.learning_rate, with another --workdir=DIR."
-            )
-        return log_probs
+
+
+def _check_finite(scores: np.ndarray) -> None:
+    broken = int((~np.isfinite(scores)).any(1).sum())
+    if broken:
+        raise UserError(
+            f"the network's scores are not finite for {broken} of {len(scores)} images: the training "
+            "has diverged. Lower --config.optimizer.learning_rate, with another --workdir=DIR."
+        )
+
+
+def tested_variables(config: ConfigDict, data: Data, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`variables` with the batch statistics that `eval.batch_statistics` asks for."""
+    if config.eval.batch_statistics == "reestimate" and config.model.norm == "batch":
+        return reestimate_statistics(config, data, variables)
+    return variables
+
+
+def mode_at_test(config: ConfigDict) -> str:
+    """What the layer does at test: `eval.test_mode`, and "skip" where there is no layer."""
+    return config.eval.test_mode if config.model.branching == "asae" else "skip"
 
 
 def reestimate_statistics(config: ConfigDict, data: Data, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,8 +158,7 @@ def evaluate(
             f"the {split} part of {workdir} is empty; choose another --config.eval.split, "
             "or train with a share for it."
         )
-    if config.eval.batch_statistics == "reestimate" and config.model.norm == "batch":
-        variables = reestimate_statistics(config, data, variables)
+    variables = tested_variables(config, data, variables)
     log_probs = Scorer(config, data)(variables, indices, title=f"evaluating {split}")
     groups = None if data.table.groups is None else data.table.groups[indices]
     scores = evaluate_scores(
@@ -158,7 +193,7 @@ def summary(scores: Mapping[str, Any]) -> str:
 def _conditions(config: ConfigDict, data: Data) -> dict[str, Any]:
     return {
         "source": data.table.source,
-        "test_mode": config.eval.test_mode if config.model.branching != "none" else "skip",
+        "test_mode": mode_at_test(config),
         "batch_statistics": config.eval.batch_statistics,
         "intervals_over": "images" if data.table.groups is None else "groups",
         "num_unreadable": len(data.prepared.bad),

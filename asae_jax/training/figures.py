@@ -28,7 +28,7 @@ def plot_confusion(scores: Mapping[str, Any], path: Path, *, title: str) -> None
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_per_class(scores: Mapping[str, Any], path: Path, *, title: str) -> None:
@@ -44,7 +44,7 @@ def plot_per_class(scores: Mapping[str, Any], path: Path, *, title: str) -> None
     axes.set(xlim=(0, 1), title=title)
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_curves(
@@ -63,7 +63,7 @@ def plot_curves(
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 _COLOURS = ("#7b4fa3", "#d1495b", "#2a9d8f")
@@ -74,7 +74,8 @@ def _line(axes: Any, records: Sequence[Mapping[str, float]], field: str, label: 
               marker="." if len(records) < 80 else None)  # fmt: skip
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Writes `figure` as PNG with the notice below it, and frees it."""
     figure.supxlabel(NOTICE, fontsize=7, color="grey")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

@@ -15,7 +15,18 @@ from ml_collections import ConfigDict
 from asae_jax import keys
 from asae_jax.errors import UserError
 from asae_jax.metrics import evaluate_scores
-from asae_jax.training import build, evaluation, figures, interruption, messages, parallel, run_folder, step
+from asae_jax.training import (
+    build,
+    evaluation,
+    figures,
+    initial,
+    interruption,
+    messages,
+    parallel,
+    run_folder,
+    step,
+    trust,
+)
 from asae_jax.training.checkpoint import Checkpoints
 from asae_jax.training.data import Data, load_data, write_data_record
 from asae_jax.training.meter import Meter
@@ -45,6 +56,10 @@ def train(config: ConfigDict, workdir: Path) -> int:
         state = _initial_state(run.config, run.data.table.num_classes, run.optimizer)
         if checkpoints.newest is not None:
             state = checkpoints.restore(state, checkpoints.newest)
+        else:
+            state, summary = initial.start(state, run.config, run.data.table.class_names, workdir)
+            if summary:
+                print(summary)
         state = parallel.place(state)
         print(messages.greeting(run.config, run.data, state, run.steps_per_epoch, workdir))
         status = _train_steps(run, state, checkpoints)
@@ -68,7 +83,7 @@ def restore_weights(config: ConfigDict, num_classes: int, workdir: Path) -> tupl
             raise UserError(f"{workdir} has no checkpoint yet; start the training command again.")
         # The number of steps shapes nothing that is restored.
         schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
-        like = _initial_state(config, num_classes, create_optimizer(config.optimizer, schedule))
+        like = _initial_state(config, num_classes, _optimizer(config, num_classes, schedule))
         return dict(checkpoints.restore(like, chosen).variables()), chosen
     finally:
         checkpoints.close()
@@ -93,21 +108,29 @@ class _Run:
 def _plan(config: ConfigDict, data: Data, workdir: Path) -> _Run:
     steps_per_epoch = data.training_order(config).steps_per_epoch
     schedule = create_schedule(config.optimizer, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
-    return _Run(
-        config, data, workdir, steps_per_epoch, schedule, create_optimizer(config.optimizer, schedule)
-    )
+    optimizer = _optimizer(config, data.table.num_classes, schedule)
+    return _Run(config, data, workdir, steps_per_epoch, schedule, optimizer)
 
 
 def _prepare(config: ConfigDict, workdir: Path) -> _Run:
     """Data and run folder; what differs from the run in the folder is refused before any work is done."""
     if (workdir / run_folder.CONFIG_FILE).exists():
         run_folder.check_same_config(workdir, config)
+    else:
+        initial.check(config)
     data = load_data(config, workdir)
     run_folder.open_run(
         workdir, config, run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
     )
     write_data_record(data, workdir)
     return _plan(config, data, workdir)
+
+
+def _optimizer(
+    config: ConfigDict, num_classes: int, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    frozen = build.create_network(config, num_classes).frozen_stages
+    return create_optimizer(config.optimizer, schedule, frozen=frozen, head_rate=config.init.head_rate)
 
 
 def _initial_state(
@@ -129,8 +152,9 @@ def _compiled_step(run: _Run) -> Callable:
             step.train_step,
             network=build.create_network(config, num_classes, axis_name=parallel.AXIS),
             optimizer=run.optimizer,
-            loss=build.create_loss(config, num_classes),
+            loss=build.create_loss(config, num_classes, class_counts=run.data.class_counts),
             augment=build.create_augment(config),
+            mix=build.create_mix(config),
             seed=config.seed,
             axis_name=parallel.AXIS,
             ema_decay=config.optimizer.ema_decay,
@@ -200,7 +224,7 @@ def _validate(
 
 
 def _final_scores(run: _Run) -> None:
-    """Scores the chosen checkpoint on the validation and the test part, and draws the curves."""
+    """Scores the chosen checkpoint on validation and test part, with when to believe it; draws the curves."""
     variables, chosen = restore_weights(run.config, run.data.table.num_classes, run.workdir)
     for split in ("validation", "test"):
         if len(run.data.indices(split)):
@@ -208,6 +232,7 @@ def _final_scores(run: _Run) -> None:
                 run.config, run.data, variables, run.workdir, split=split, provenance={"step": chosen}
             )
             print(evaluation.summary(scores))
+    trust.measure_trust(run.config, run.data, variables, run.workdir, step=chosen)
     figures.plot_curves(
         read_metrics(run.workdir, "train"),
         read_metrics(run.workdir, "validation"),

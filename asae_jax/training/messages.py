@@ -15,7 +15,7 @@ _SECONDS_PER_HOUR = 3600
 
 def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch: int, workdir: Path) -> str:
     """What will be trained, on what, from where, in a few lines."""
-    layer = "no layer" if config.model.branching == "none" else "ASAE"
+    layer = {"none": "no layer", "asae": "ASAE"}.get(config.model.branching, config.model.branching)
     parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
     counts = ", ".join(f"{len(data.indices(split))} {split}" for split in ("train", "validation", "test"))
     start = f"from step {int(state.step)}" if int(state.step) else "from the start"

@@ -1,5 +1,7 @@
 """SGD with momentum and the two learning-rate schedules (paper, section 4.2)."""
 
+import functools
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -32,17 +34,40 @@ def create_schedule(settings: ConfigDict, *, steps_per_epoch: int, epochs: int) 
     return optax.join_schedules([optax.linear_schedule(0.0, settings.learning_rate, warmup), decay], [warmup])
 
 
-def create_optimizer(settings: ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """SGD as PyTorch's: weight decay is added to the gradient before momentum, the rate applied last."""
+def create_optimizer(
+    settings: ConfigDict,
+    schedule: optax.Schedule,
+    *,
+    frozen: Collection[str] = (),
+    head_rate: float = 1.0,
+) -> optax.GradientTransformation:
+    """SGD as PyTorch's: weight decay is added to the gradient before momentum, the rate applied last.
+
+    Args:
+      settings: `config.optimizer`.
+      schedule: learning rate as a function of the step.
+      frozen: stages whose parameters never change, not by weight decay either.
+      head_rate: factor on the learning rate of the last linear layer.
+    """
     mask = None if settings.decay_all else kernels_only
-    return optax.chain(
+    parts = [
         optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
         optax.add_decayed_weights(settings.weight_decay, mask=mask),
         optax.trace(decay=settings.momentum, nesterov=settings.nesterov),
         optax.scale_by_learning_rate(schedule),
-    )
+    ]
+    if head_rate != 1:
+        parts.append(optax.masked(optax.scale(head_rate), functools.partial(_within, modules={"head"})))
+    if frozen:
+        parts.append(optax.masked(optax.set_to_zero(), functools.partial(_within, modules=frozen)))
+    return optax.chain(*parts)
 
 
 def kernels_only(params: Any) -> Any:
     """True for convolution and dense kernels, False for biases and the scales of normalisation."""
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def _within(params: Any, *, modules: Collection[str]) -> Any:
+    """True for parameters of the backbone's `modules`: its stages and its head."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[1].key in modules, params)

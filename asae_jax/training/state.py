@@ -63,5 +63,6 @@ def average_weights(state: TrainState, decay: float) -> TrainState:
     share = jnp.minimum(decay, (1.0 + state.step) / (10.0 + state.step))
     newest = {"params": state.params, "batch_stats": state.batch_stats}
     return state.replace(
-        average=jax.tree.map(lambda a, w: share * a + (1 - share) * w, state.average, newest)
+        # In this form what does not change (frozen stages) stays as it is, bit for bit.
+        average=jax.tree.map(lambda a, w: a + (1 - share) * (w - a), state.average, newest)
     )

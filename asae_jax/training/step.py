@@ -4,6 +4,7 @@ Each runs on one device's share of a batch, inside an axis named `axis_name`; `a
 maps them over devices. They hold no state and load nothing, so they can be used in any JAX program.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,12 +16,21 @@ import optax
 from asae_jax import keys
 from asae_jax.losses import mean_branch_log_probs, mean_branch_loss
 from asae_jax.metrics import Sums
+from asae_jax.models import training_layer
+from asae_jax.models.network import Network
 from asae_jax.training.state import TrainState, average_weights
 from asae_jax.types import Images, Key, Labels, Scores
+
+LAYER_STREAMS = ("asae", training_layer.STREAM)
+"""Random streams that layers of the network draw from in training."""
 
 Batch = Mapping[str, jax.Array]
 Augment = Callable[..., Images]
 """`(key, uint8 images, first_example=...) -> normalised images`."""
+Mix = Callable[[Key, Images, Images], tuple[Images, jax.Array]]
+"""`(key, images, their partners) -> (mixed images, share of the first, 0..1)`."""
+Targets = list[tuple[jax.Array | float, Labels]]
+"""The labels of a batch `[batch]` with the weight of each one's loss; weights add up to 1."""
 
 
 class StepMetrics(NamedTuple):
@@ -43,6 +53,7 @@ def train_step(
     axis_name: str,
     ema_decay: float = 0.0,
     loss_per_branch: bool = False,
+    mix: Mix | None = None,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss of the global batch.
 
@@ -53,15 +64,19 @@ def train_step(
       optimizer: the transformation `state.opt_state` belongs to.
       loss: per-example loss `(scores, labels) -> [batch]`.
       augment: draws one random view of each image.
-      seed: root of the random streams "augment" and "asae".
+      seed: root of the random streams "augment", "mix" and `LAYER_STREAMS`.
       axis_name: the data-parallel axis; gradients and metrics are averaged over it.
       ema_decay: above 0, the moving average of the weights is updated.
       loss_per_branch: the mean of the branches' losses instead of the loss of their mean probability.
+      mix: mixes each image with a partner, for both labels; the accuracy measured counts its own.
 
     Returns:
       The next state and what the step measured, both equal on all devices.
     """
     images = augment_share(batch["image"], augment, _key(seed, "augment", state.step), axis_name)
+    targets: Targets = [(1.0, batch["label"])]
+    if mix is not None:
+        images, targets = mix_share(images, batch["label"], mix, _key(seed, "mix", state.step), axis_name)
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         logits, updated = network.apply(
@@ -69,13 +84,14 @@ def train_step(
             images,
             train=True,
             mutable=["batch_stats"],
-            rngs={"asae": _key(seed, "asae", state.step)},
+            rngs={stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS},
         )
         scores = mean_branch_log_probs(logits) if logits.ndim == 3 else logits
         if loss_per_branch and logits.ndim == 3:
-            losses = mean_branch_loss(loss, logits, batch["label"])
+            losses_for = functools.partial(mean_branch_loss, loss, logits)
         else:
-            losses = loss(scores, batch["label"])
+            losses_for = functools.partial(loss, scores)
+        losses = sum((weight * losses_for(labels) for weight, labels in targets), start=jnp.zeros(()))
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
@@ -106,6 +122,28 @@ def score_step(
     return jax.nn.log_softmax(logits)
 
 
+def score_and_pool_step(
+    variables: Mapping[str, Any],
+    batch: Batch,
+    *,
+    network: Network,
+    preprocess: Callable[[jax.Array], Images],
+) -> tuple[Scores, jax.Array]:
+    """Logits `[batch, classes]` as at test, and what `asae_jax.trust` compares images by.
+
+    That is `pooled_features`.
+    """
+    images = preprocess(batch["image"])
+    logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
+    return logits, pooled_features(network, endpoints)
+
+
+def pooled_features(network: Network, endpoints: Any) -> jax.Array:
+    """Features of the last stage averaged over the map and over branches: float32 `[batch, channels]`."""
+    features = endpoints[network.backbone.stage_names[-1]].mean((-3, -2), dtype=jnp.float32)
+    return features.mean(0) if features.ndim == 3 else features
+
+
 def statistics_step(
     variables: Mapping[str, Any],
     batch: Batch,
@@ -119,26 +157,52 @@ def statistics_step(
 ) -> Any:
     """The own statistics of batch `number`, in the tree of `batch_stats`, equal on all devices.
 
-    Normalisation keeps running = momentum * running + (1 - momentum) * batch; started from zeros the
-    update is (1 - momentum) times the batch's statistics.
+    Normalisation keeps running = momentum * running + (1 - momentum) * batch, which is solved for the batch's
+    part. Where the running statistics do not follow the batch (frozen stages), these are what is returned.
     """
     key = _key(seed, "statistics", number)
     images = augment_share(batch["image"], augment, key, axis_name)
-    zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
     _, updated = network.apply(
-        {"params": variables["params"], "batch_stats": zeros},
+        variables,
         images,
         train=True,
         mutable=["batch_stats"],
         rngs={"asae": key},
     )
-    statistics = jax.tree.map(lambda s: s / (1 - momentum), updated["batch_stats"])
+    statistics = jax.tree.map(
+        lambda new, old: (new - momentum * old) / (1 - momentum),
+        updated["batch_stats"],
+        variables["batch_stats"],
+    )
     return jax.lax.pmean(statistics, axis_name)
 
 
 def augment_share(images: jax.Array, augment: Augment, key: Key, axis_name: str) -> Images:
     """Augments one device's share with the keys its images have in the global batch."""
     return augment(key, images, first_example=jax.lax.axis_index(axis_name) * images.shape[0])
+
+
+def mix_share(images: Images, labels: Labels, mix: Mix, key: Key, axis_name: str) -> tuple[Images, Targets]:
+    """Mixes one device's share with random partners from the whole batch, on whichever device they are.
+
+    Args:
+      images: this device's share, augmented.
+      labels: of the share.
+      mix: how two become one.
+      key: of the step, the same on all devices.
+      axis_name: the data-parallel axis.
+
+    Returns:
+      The mixed images, and the own and the partners' labels with their weights.
+    """
+    partner_key, mix_key = jax.random.split(key)
+    # Partners from the own share alone would cost less, but tie the result to the number of devices.
+    all_images, all_labels = jax.lax.all_gather((images, labels), axis_name, tiled=True)
+    order = jax.random.permutation(partner_key, all_labels.shape[0])
+    first = jax.lax.axis_index(axis_name) * images.shape[0]
+    partners = jax.lax.dynamic_slice_in_dim(order, first, images.shape[0])
+    mixed, share = mix(mix_key, images, all_images[partners])
+    return mixed, [(share, labels), (1 - share, all_labels[partners])]
 
 
 def _key(seed: int, stream: str, step: jax.Array) -> Key:

@@ -40,6 +40,32 @@ def test_convolution_equals_torch(size, strides, padding, use_bias):
     np.testing.assert_allclose(branched[2], out, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("size", "strides", "groups"), [(3, 1, 2), (1, 1, 3), (3, 2, 6), (5, 2, 12), (7, 1, 12)]
+)
+def test_grouped_convolution_equals_torch(size, strides, groups):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 9, 14, 12)).astype(np.float32)
+    kernel = rng.normal(size=(size, size, 12 // groups, 12)).astype(np.float32)
+    expected = torch.nn.functional.conv2d(
+        torch.from_numpy(x.transpose(0, 3, 1, 2).copy()),
+        torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
+        stride=strides,
+        padding=size // 2,
+        groups=groups,
+    )
+    conv = Conv(12, size, strides=strides, padding=size // 2, groups=groups)
+    out = jax.jit(conv.apply)({"params": {"kernel": kernel}}, np.stack([x, -x]))
+    expected = expected.numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(out, np.stack([expected, -expected]), atol=1e-4)
+
+
+def test_a_map_smaller_than_the_depthwise_kernel_is_padded():
+    x, kernel = np.ones((1, 1, 2, 1), np.float32), np.arange(49, dtype=np.float32).reshape(7, 7, 1, 1)
+    out = Conv(1, 7, padding=3, groups=1).apply({"params": {"kernel": kernel}}, x)
+    np.testing.assert_array_equal(out[0, 0, :, 0], [24 + 25, 23 + 24])
+
+
 def test_initial_values_have_torchvisions_spread():
     x = np.zeros((1, 4, 4, 32), np.float32)
     kernel = Conv(64, 3).init(jax.random.key(0), x)["params"]["kernel"]

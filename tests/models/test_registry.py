@@ -18,14 +18,52 @@ def _vgg16_parameters(*, norm):
     return convs + norm * 2 * sum(widths[1:]) + 512 * 1000 + 1000
 
 
-# With 1000 classes. ResNet: torchvision's published numbers.
+def _nonlocal_parameters(*widths):
+    """Three linear maps to half the channels, one back, all with biases; scale and bias of the norm."""
+    return sum(3 * (c + 1) * (c // 2) + (c // 2 + 1) * c + 2 * c for c in widths)
+
+
+def _convs_and_norms(*convs):
+    """(side, channels in, channels out) of each convolution without bias, and the norm after it."""
+    return sum(side**2 * a * b + 2 * b for side, a, b in convs)
+
+
+def _linear(*widths):
+    return sum((a + 1) * b for a, b in pairwise(widths))
+
+
+def _wbcnet_parameters():
+    alexnet = _convs_and_norms((11, 3, 96), (5, 96, 256), (3, 256, 384), (3, 384, 384), (3, 384, 256))
+    residuals = _convs_and_norms((3, 96, 96), (3, 256, 256), (3, 256, 256))
+    return alexnet + residuals + _linear(256, 4096, 4096, 1000)
+
+
+def _cell3net_parameters():
+    pairs = ((64, 128), (128, 256), (256, 512))
+    residuals = (_convs_and_norms((3, a, b), (3, b, b), (1, a, b)) for a, b in pairs)
+    return _convs_and_norms((7, 3, 64)) + sum(residuals) + _linear(512, 1024, 1024, 1000)
+
+
+# With 1000 classes. ResNet, EfficientNet: torchvision's published numbers, as ConvNeXt's; SE-ResNet: timm's;
+# ViT: timm's without its class token and the 197 positions.
 PARAMETERS = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
+    "se_resnet18": 11_778_592,
+    "se_resnet50": 28_088_024,
+    "nl_resnet18": 11_689_512 + _nonlocal_parameters(128, 256),
+    "nl_resnet50": 25_557_032 + _nonlocal_parameters(512, 512, 1024, 1024, 1024),
+    "adl_resnet18": 11_689_512,
+    "adl_resnet50": 25_557_032,
     "vgg16": _vgg16_parameters(norm=False),
     "vgg16_bn": _vgg16_parameters(norm=True),
+    "wbcnet": _wbcnet_parameters(),
+    "cell3net": _cell3net_parameters(),
+    "convnext_tiny": 28_589_128,
+    "efficientnet_b0": 5_288_548,
+    "vit_small": 22_050_664 - 384 - 197 * 384,
 }
 
 
@@ -38,15 +76,17 @@ def _shapes(model, size):
     return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images), images
 
 
-@pytest.mark.parametrize("branching", [None, "asae"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "branching"), [*((name, "asae") for name in MODELS), ("resnet50", None)])
 def test_parameter_counts_are_exact_with_and_without_the_layer(name, branching):
     params = _shapes(create_model(name, 1000, branching=branching), 64)[0]["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "vgg16_bn"])
+OTHERS = ["wbcnet", "cell3net", "convnext_tiny", "efficientnet_b0", "vit_small"]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "vgg16_bn", *OTHERS])
 @pytest.mark.parametrize(("stem", "side"), [("imagenet", 4), ("no_pool", 8), ("small", 16)])
 def test_stems_decide_the_map_after_layer3(name, stem, side):
     model = create_model(name, 5, stem=stem, width=8)
@@ -61,7 +101,7 @@ def test_unknown_names_are_refused_with_the_list():
     with pytest.raises(UserError, match="resnet18, resnet34, resnet50"):
         create_model("resnet19", 5)
     with pytest.raises(UserError, match="asae"):
-        create_model("resnet18", 5, branching="adl")
+        create_model("resnet18", 5, branching="cutout")
     with pytest.raises(UserError, match="layer0, layer1, layer2, layer3, layer4"):
         create_model("resnet18", 5, insert_after="layer5")
     with pytest.raises(UserError, match="skip, enhance, mean"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from asae_jax.models import MODELS, create_model
+from asae_jax.models import create_model
 from tests.reference import torch_models
 from tests.reference.torch_weights import variables_from_torch
 
@@ -18,7 +18,7 @@ def _images(batch):
     return images, torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", torch_models.MODELS)
 def test_every_stage_and_the_logits_agree_with_torch(name):
     images, torch_images = _images(2)
     oracle = torch_models.make(name, CLASSES).eval()

@@ -62,3 +62,25 @@ def _vgg_modules(tensors):
         else:
             modules[module] = (stage, f"bn{i}")
     return modules
+
+
+def nested_variables(tensors, path):
+    """`{"params": ..., "batch_stats": ...}` of any backbone.
+
+    `tensors` is a `state_dict`, or gradients by the same names; `path(module)` is where a torch module's
+    parameters lie within our backbone.
+    """
+    variables = {}
+    for key, tensor in tensors.items():
+        module, leaf = key.rsplit(".", 1)
+        value = tensor.detach().numpy()
+        if leaf == "num_batches_tracked":
+            continue
+        if leaf == "layer_scale_parameter":
+            place = ("params", "gamma")
+        elif value.ndim > 1:
+            place, value = ("params", "kernel"), value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
+        else:
+            place = _NORM_LEAVES[leaf]
+        _put(variables, (place[0], "backbone", *path(module), place[1]), np.array(value, np.float32))
+    return variables

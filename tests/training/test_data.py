@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -45,6 +46,33 @@ def own_map(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("from,to\nNGB,NEU\nNGS,NEU\nART,\n")
     return str(path)
+
+
+@pytest.mark.parametrize("name", ["class_balanced", "logit_adjusted"])
+def test_losses_learn_the_class_counts_of_the_training_part(own, own_map, tmp_path, name):
+    config = folder_config(own, data__class_map=own_map, data__sampler="shuffled", loss__name=name)
+    data = load_data(config, tmp_path / "run")
+    trained = [int(np.sum(data.labels(data.indices("train")) == label)) for label in range(4)]
+    assert data.class_counts.tolist() == trained
+    assert min(trained) > 0
+    loss = build.create_loss(config, 4, class_counts=data.class_counts)
+    few, many = loss(jnp.zeros((2, 4)), jnp.array([0, 1]))  # about 7 and 14 images
+    assert few > many
+
+
+@pytest.mark.parametrize("sampler", ["balanced", "weighted"])
+def test_correcting_for_class_counts_twice_is_warned_of(sampler):
+    config = tiny_config(loss__name="logit_adjusted", data__sampler=sampler)
+    with pytest.warns(UserWarning, match=f"{sampler} batches.*config.data.sampler=shuffled"):
+        build.create_loss(config, 4, class_counts=np.ones(4))
+
+
+def test_weighted_batches_need_not_divide_by_the_classes(own, own_map, tmp_path):
+    config = folder_config(own, data__class_map=own_map, data__sampler="weighted", train__batch_size=8 * 25)
+    config.data.source, config.data.path = "folder", own
+    data = load_data(config, tmp_path / "run")
+    batch = next(data.training_batches(config))
+    assert (np.bincount(batch["label"], minlength=4) > 20).all()  # 50 each but for chance, of 7 to 14 images
 
 
 def test_a_class_map_is_applied_before_the_split(own, own_map, tmp_path):

@@ -50,7 +50,8 @@ def _final_state(workdir):
     config = run_folder.read_config(workdir)
     examples = data.load_data(config, workdir)
     checkpoints = Checkpoints(workdir)
-    like = loop._initial_state(loop._plan(config, examples, workdir))
+    run = loop._plan(config, examples, workdir)
+    like = loop._initial_state(config, examples.table.num_classes, run.optimizer)
     state = checkpoints.restore(like, checkpoints.newest)
     checkpoints.close()
     return state
@@ -63,7 +64,7 @@ def _same(a, b):
 
 def test_a_finished_run_leaves_everything_a_reader_needs(finished):
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
-    expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png"}
+    expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png", "trust.json"}
     for split in ("test", "validation"):
         expected |= {f"evaluation/{split}{end}" for end in
                      (".json", "_predictions.csv", "_confusion.png", "_per_class.png")}  # fmt: skip

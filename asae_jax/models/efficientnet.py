@@ -1,0 +1,212 @@
+"""EfficientNet (Tan and Le 2019) as five named stages.
+
+The seven groups of blocks of EfficientNet-B0, put together by resolution: layer3 is the two at 1/16 of the
+image's side, layer4 the two at 1/32 and the last 1 x 1 convolution. Paddings and the norm's epsilon are
+torchvision's (the TensorFlow original pads one side only at stride 2, with 1e-3). Stochastic depth and the
+dropout in front of the classifier are left out.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from asae_jax.models.choices import check_choice
+from asae_jax.models.conv import Conv
+from asae_jax.models.head import Head
+from asae_jax.models.norm import BatchNorm, Norm
+from asae_jax.types import Features, Key
+
+UNSTRIDED = {"imagenet": (), "no_pool": ("stem",), "small": ("stem", "layer1")}
+"""What does without its stride of 2, by the name of the stem."""
+
+
+class Group(NamedTuple):
+    """A row of table 1 of the paper."""
+
+    stage: str
+    """Name of the stage it belongs to."""
+    expansion: int
+    """Channels inside of a block per channel that enters it."""
+    features: int
+    """Channels out."""
+    strides: int
+    """Of the first block."""
+    size: int
+    """Side of the depthwise kernel."""
+
+
+B0 = (
+    Group("layer0", 1, 16, 1, 3),
+    Group("layer1", 6, 24, 2, 3),
+    Group("layer2", 6, 40, 2, 5),
+    Group("layer3", 6, 80, 2, 3),
+    Group("layer3", 6, 112, 1, 5),
+    Group("layer4", 6, 192, 2, 5),
+    Group("layer4", 6, 320, 1, 3),
+)
+
+
+def scaled(channels: int, width: int) -> int:
+    """`channels * width / 64`, rounded to a multiple of 8 that is not more than 10 % smaller."""
+    exact = channels * width / 64
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * exact else rounded + 8
+
+
+def _depthwise_normal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+    """He et al. 2015 over the outgoing connections of one channel: a depthwise kernel has its size."""
+    return math.sqrt(2 / (shape[0] * shape[1])) * jax.random.normal(key, shape, dtype)
+
+
+class ConvNorm(nn.Module):
+    """Convolution that keeps the map's size unless it strides, normalisation, and SiLU unless `linear`."""
+
+    features: int
+    size: int
+    norm: Norm
+    dtype: Any
+    strides: int = 1
+    depthwise: bool = False
+    linear: bool = False
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool) -> Features:
+        """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
+        conv = partial(Conv, self.features, self.size, strides=self.strides, padding=self.size // 2)
+        if self.depthwise:
+            conv = partial(conv, groups=self.features, kernel_init=_depthwise_normal)
+        y = self.norm(name="bn")(conv(dtype=self.dtype, name="conv")(x), train=train)
+        return y if self.linear else nn.silu(y)
+
+
+class SqueezeExcite(nn.Module):
+    """Weighs the channels by their means over the map (Hu et al. 2018), with SiLU inside."""
+
+    squeezed: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        """Features of the same shape."""
+        linear = partial(Conv, size=1, use_bias=True, dtype=self.dtype)
+        means = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        y = nn.silu(linear(self.squeezed, name="reduce")(means))
+        return x * nn.sigmoid(linear(x.shape[-1], name="expand")(y))
+
+
+class Block(nn.Module):
+    """Inverted residual: widen, depthwise convolution, weigh the channels, narrow; add where `residual`."""
+
+    group: Group
+    features: int
+    strides: int
+    residual: bool
+    norm: Norm
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool) -> Features:
+        """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
+        conv = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
+        inputs = x.shape[-1]
+        inside = inputs * self.group.expansion
+        y = conv(inside, 1, name="widen")(x, train=train) if inside != inputs else x
+        y = conv(inside, self.group.size, strides=self.strides, depthwise=True, name="depthwise")(
+            y, train=train
+        )
+        y = SqueezeExcite(max(1, inputs // 4), self.dtype, name="se")(y)
+        y = conv(self.features, 1, linear=True, name="narrow")(y, train=train)
+        return x + y if self.residual else y
+
+
+class Stage(nn.Module):
+    """The groups of blocks of one stage, and the convolutions of the whole network's start and end.
+
+    Attributes:
+      groups: rows of table 1 and how many blocks each has.
+      width: see `EfficientNet`.
+      norm: constructor of the normalisation layers.
+      dtype: of the computation.
+      strided: False: no group strides.
+      stem_strides: of the first 3 x 3 convolution; 0 for all stages but the first.
+      last_features: channels of the last 1 x 1 convolution; 0 for all stages but the last.
+    """
+
+    groups: Sequence[tuple[Group, int]]
+    width: int
+    norm: Norm
+    dtype: Any
+    strided: bool = True
+    stem_strides: int = 0
+    last_features: int = 0
+
+    @nn.compact
+    def __call__(self, x: Features, *, train: bool) -> Features:
+        """`[..., height, width, channels]` -> `[..., height', width', channels']`."""
+        conv = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
+        if self.stem_strides:
+            x = conv(scaled(32, self.width), 3, strides=self.stem_strides, name="stem")(x, train=train)
+        for i, (group, i_in_group) in enumerate((g, j) for g, count in self.groups for j in range(count)):
+            strides = group.strides if self.strided and i_in_group == 0 else 1
+            block = partial(Block, group, scaled(group.features, self.width), strides, i_in_group > 0)
+            x = block(self.norm, self.dtype, name=f"block{i}")(x, train=train)
+        if self.last_features:
+            x = conv(self.last_features, 1, name="last")(x, train=train)
+        return x
+
+
+class EfficientNet(nn.Module):
+    """EfficientNet whose stages can be run one by one, on features with or without a branch axis.
+
+    Attributes:
+      num_classes: logits out.
+      repeats: blocks of each row of `B0`.
+      stem: "imagenet", "no_pool" (the first convolution does not stride) or "small" (neither it nor layer1).
+        After layer3 the map is the image's side divided by 16, 8 and 4.
+      norm: what `asae_jax.models.norm.make_norm` gives.
+      dtype: of the computation; parameters, statistics and logits are float32.
+      width: 64 has EfficientNet-B0's channels; others are in proportion, rounded to multiples of 8.
+    """
+
+    num_classes: int
+    repeats: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 1)
+    stem: str = "imagenet"
+    norm: Norm = BatchNorm
+    dtype: Any = jnp.float32
+    width: int = 64
+
+    stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("stem", self.stem, UNSTRIDED)
+
+    def setup(self) -> None:
+        """Build the stages."""
+        self.layer0 = self._stage("layer0", stem_strides=1 if "stem" in UNSTRIDED[self.stem] else 2)
+        self.layer1 = self._stage("layer1", strided="layer1" not in UNSTRIDED[self.stem])
+        self.layer2 = self._stage("layer2")
+        self.layer3 = self._stage("layer3")
+        self.layer4 = self._stage("layer4", last_features=scaled(1280, self.width))
+        self.head = Head(self.num_classes)
+
+    def _stage(self, name: str, **options: Any) -> Stage:
+        groups = [(g, count) for g, count in zip(B0, self.repeats, strict=True) if g.stage == name]
+        return Stage(groups, self.width, self.norm, self.dtype, **options)
+
+    def apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
+        """Run the stage `name` of `stage_names` on features `[..., batch, height, width, channels]`."""
+        return getattr(self, name)(x, train=train)
+
+    def classify(self, x: Features) -> jax.Array:
+        """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
+        return self.head(x)
+
+    def class_maps(self, x: Features) -> jax.Array:
+        """Features of the last stage -> float32 `[..., batch, height, width, num_classes]`; mean: logits."""
+        return self.head(x, pool=False)

@@ -1,0 +1,167 @@
+"""Vision transformer (Dosovitskiy et al. 2021) as five named stages.
+
+The variant of Beyer, Zhai and Kolesnikov 2022 ("Better plain ViT baselines for ImageNet-1k",
+google-research/big_vision): fixed sine and cosine positions, and the mean over all tokens in place of a class
+token. Between stages the tokens are a map `[..., height, width, channels]`, so that a layer made for
+convolutional features, such as ASAE, can stand there. There is no dropout.
+"""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.models.choices import check_choice
+from asae_jax.models.conv import Conv
+from asae_jax.models.head import Head
+from asae_jax.types import Features
+
+PATCH_SIZES = {"imagenet": 16, "no_pool": 8, "small": 4}
+"""Pixels of a patch by the name of the stem."""
+
+HEADS = 6
+
+# The variance as a mean of squared differences: E[x^2] - E[x]^2 would lose digits of large features.
+_layer_norm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
+
+
+def positions(height: int, width: int, channels: int) -> np.ndarray:
+    """Sines and cosines of column and row at frequencies from 1 to 1/10,000 (Chen et al. 2021, MoCo v3).
+
+    Args:
+      height: rows of the map.
+      width: columns of the map.
+      channels: a multiple of 4, at least 8.
+
+    Returns:
+      float32 `[height, width, channels]`: sine and cosine of the column, then of the row.
+    """
+    frequencies = 10_000.0 ** -np.linspace(0, 1, channels // 4)
+    rows, cols = np.mgrid[:height, :width]
+    angles = [coordinate[..., None] * frequencies for coordinate in (cols, rows)]
+    return np.concatenate([wave(a) for a in angles for wave in (np.sin, np.cos)], -1).astype(np.float32)
+
+
+class Attention(nn.Module):
+    """Every cell of a map attends to every other, in `HEADS` heads."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        """Features of the same shape."""
+        *leading, height, width, channels = x.shape
+        heads = (*leading, height * width, HEADS, channels // HEADS)
+        linear = partial(nn.Dense, channels, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype)
+        query, key, value = (linear(name=name)(x).reshape(heads) for name in ("query", "key", "value"))
+        scores = jnp.einsum("...qhc,...khc->...hqk", query * heads[-1] ** -0.5, key)
+        weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(self.dtype)
+        y = jnp.einsum("...hqk,...khc->...qhc", weights, value).reshape(x.shape)
+        return linear(name="out")(y)
+
+
+class Block(nn.Module):
+    """Attention and two linear layers, each normalised in front and added to its input."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        """Features of the same shape."""
+        channels = x.shape[-1]
+        linear = partial(nn.Dense, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype)
+        y = _layer_norm(dtype=self.dtype, name="norm1")(x)
+        x = x + Attention(self.dtype, name="attention")(y)
+        y = _layer_norm(dtype=self.dtype, name="norm2")(x)
+        y = nn.gelu(linear(4 * channels, name="fc1")(y), approximate=False)
+        return x + linear(channels, name="fc2")(y)
+
+
+class Stage(nn.Module):
+    """Some of the blocks, and after the last of them a norm."""
+
+    num_blocks: int
+    norm: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        """Features of the same shape."""
+        for i in range(self.num_blocks):
+            x = Block(self.dtype, name=f"block{i}")(x)
+        return _layer_norm(dtype=self.dtype, name="norm")(x) if self.norm else x
+
+
+class PatchEmbedding(nn.Module):
+    """Convolution of patches that do not overlap, and their positions."""
+
+    features: int
+    patch_size: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Features) -> Features:
+        """Images `[..., height, width, 3]` -> `[..., height/patch_size, width/patch_size, features]`."""
+        conv = partial(Conv, strides=self.patch_size, use_bias=True, dtype=self.dtype)
+        init = nn.initializers.lecun_normal()
+        x = conv(self.features, self.patch_size, kernel_init=init, name="conv")(x)
+        grid = positions(*x.shape[-3:])
+        return x + grid.astype(self.dtype).reshape((1,) * (x.ndim - 3) + grid.shape)
+
+
+class ViT(nn.Module):
+    """Vision transformer whose stages can be run one by one, on tokens with or without a branch axis.
+
+    Attributes:
+      num_classes: logits out.
+      stage_sizes: blocks in layer1 .. layer4, all of one resolution.
+      stem: patches of 16 ("imagenet"), 8 ("no_pool") or 4 pixels ("small"): the map's side is the image's
+        divided by that. Attention costs the fourth power of the side.
+      norm: None; a vision transformer has layer normalisation of its own.
+      dtype: of the computation; parameters and logits are float32.
+      width: channels of each of the six heads, even; 64 is ViT-S.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, int, int, int] = (3, 3, 3, 3)
+    stem: str = "imagenet"
+    norm: None = None
+    dtype: Any = jnp.float32
+    width: int = 64
+
+    stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("stem", self.stem, PATCH_SIZES)
+        if self.width % 2:
+            raise UserError(f"width is {self.width}: the positions of a vision transformer need an even one")
+
+    def setup(self) -> None:
+        """Build the stages."""
+        sizes = self.stage_sizes
+        self.layer0 = PatchEmbedding(HEADS * self.width, PATCH_SIZES[self.stem], self.dtype)
+        self.layer1 = Stage(sizes[0], False, self.dtype)
+        self.layer2 = Stage(sizes[1], False, self.dtype)
+        self.layer3 = Stage(sizes[2], False, self.dtype)
+        self.layer4 = Stage(sizes[3], True, self.dtype)
+        self.head = Head(self.num_classes)
+
+    def apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
+        """Run the stage `name` of `stage_names` on features `[..., batch, height, width, channels]`.
+
+        Training and test are the same.
+        """
+        return getattr(self, name)(x)
+
+    def classify(self, x: Features) -> jax.Array:
+        """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
+        return self.head(x)
+
+    def class_maps(self, x: Features) -> jax.Array:
+        """Features of the last stage -> float32 `[..., batch, height, width, num_classes]`; mean: logits."""
+        return self.head(x, pool=False)
