@@ -194,6 +194,7 @@ def run(own, own_map, tmp_path, monkeypatch):
     """The folder of a run, as training leaves it, and its configuration."""
     monkeypatch.setattr(evaluation, "Scorer", Guess)
     monkeypatch.setattr(evaluate_command, "restore_weights", lambda *_: ({}, 7))
+    monkeypatch.setattr(evaluate_command.trust, "measure_trust", lambda *_, **__: None)  # needs features
     config = folder_config(own, data__class_map=own_map)
     workdir = tmp_path / "run"
     data = load_data(config, workdir)

@@ -23,6 +23,7 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Trained]:
 
 
 def _check_same_classes(first: Path, other: Path) -> None:
+    run_folder.read_config(other)  # refuses what is not a run
     names, others = (run_folder.read_info(workdir).class_names for workdir in (first, other))
     if names != others:
         differing = ", ".join(sorted(set(names) ^ set(others))) or "their order"

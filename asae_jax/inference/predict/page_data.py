@@ -50,7 +50,7 @@ def predicted(records: Sequence[Record]) -> list[Record]:
 
 
 def script_json(data: Any) -> str:
-    """JSON for a script element: ASCII, as file names need not be Unicode, and without "<", which could end it."""
+    """JSON for a script element: ASCII, as a file name need not be Unicode, and without "<", its end."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
@@ -72,8 +72,8 @@ def count_data(count: Count) -> dict[str, Any]:
     Returns:
       `group`, `images`, `left`, `strange`, `unreadable`; `sure` and `everything`: `[number, text]` of every
       line of the table, which are the classes, blasts and M:E ratio where the run defines them, and the
-      cells counted; `cells`: all cells of each class; `bars`: of each class `[share, low, high]` of all cells,
-      or None where it does not count.
+      cells counted; `cells`: all cells of each class; `bars`: of each class `[share, low, high]` of all
+      cells, or None where it does not count.
     """
     of_all = [line.cells for line in count.everything.classes]
     return {
@@ -111,8 +111,8 @@ def _bar(cells: Share) -> list[float] | None:
 
 
 def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
-    """`path`, `file`, `group`, `p` of each class; and what trust says, where there is any and it matters."""
-    assert record.probabilities is not None
+    """`path`, `file`, `group`, `p` of each class, `label`; and what trust says where there is any."""
+    assert record.probabilities is not None  # `predicted` has left those out
     cell: dict[str, Any] = {
         "path": record.path,
         "file": record.file,

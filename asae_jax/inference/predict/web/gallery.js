@@ -38,9 +38,11 @@ function layOut() {
   gallery.style.height = `${top}px`;
   gallery.setAttribute("aria-rowcount", rows.length);
   gallery.setAttribute("aria-colcount", columns);
+  const focused = gallery.contains(document.activeElement);
   for (const element of drawn.values()) element.remove();
   drawn.clear();
   draw();
+  if (focused && current >= 0) gallery.querySelector(`[data-place="${current}"]`).focus({ preventScroll: true });
 }
 
 function addRow(top, height, row) {
@@ -50,15 +52,16 @@ function addRow(top, height, row) {
 
 // Sizes depend on the window and on the size of text that the reader has chosen.
 function measure() {
-  const cell = byId("cell").content.firstElementChild.cloneNode(true);
-  cell.style.visibility = "hidden";
-  cell.style.position = "absolute";
-  gallery.append(cell);
-  const { width, height } = cell.getBoundingClientRect();
-  cell.remove();
-  rowSizes = { cell: height + gap, head: parseFloat(getComputedStyle(gallery).fontSize) * 2.6 };
-  columns = Math.max(1, Math.floor((gallery.clientWidth + gap) / (width + gap)));
+  const style = getComputedStyle(gallery);
+  const narrowest = parseFloat(style.getPropertyValue("--cell"));
+  columns = Math.max(1, Math.floor((gallery.clientWidth + gap) / (narrowest + gap)));
   gallery.style.setProperty("--columns", columns);
+  const row = document.createElement("div");
+  row.setAttribute("role", "row");
+  row.append(byId("cell").content.cloneNode(true));
+  gallery.append(row);
+  rowSizes = { cell: row.getBoundingClientRect().height + gap, head: parseFloat(style.fontSize) * 2.6 };
+  row.remove();
 }
 
 // Puts the rows near the window into the document and takes the others out, but for the one with the focus.

@@ -1,0 +1,128 @@
+"""`explain` as a user calls it, on runs with weights they would start from."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax import commands, keys
+from asae_jax.inference.explain.examples import evenly_spaced, spread_over_classes
+from asae_jax.training import build, run_folder
+from asae_jax.training.checkpoint import Checkpoints
+from asae_jax.training.data import load_data, write_data_record
+from asae_jax.training.optimizer import create_optimizer, create_schedule
+from asae_jax.training.state import create_state
+from tests.training.tiny import tiny_config
+
+
+def _run(workdir, **changes):
+    config = tiny_config(
+        data__num_examples=84,
+        data__stored_size=20,
+        augment__size=16,
+        data__hue="none",
+        model__width=4,
+        **changes,
+    )
+    config.eval.batch_size = 8
+    data = load_data(config, workdir)
+    info = run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
+    run_folder.open_run(workdir, config, info)
+    write_data_record(data, workdir)
+    network = build.create_network(config, data.table.num_classes)
+    schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
+    checkpoints = Checkpoints(workdir)
+    optimizer = create_optimizer(config.optimizer, schedule)
+    checkpoints.save(create_state(network, optimizer, keys.stream_key(0, "init"), image_size=16))
+    checkpoints.close()
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return _run(tmp_path_factory.mktemp("runs") / "asae", model__name="vgg16")
+
+
+def _without_layer(run, copy):
+    """The layer has no parameters: the same checkpoint serves."""
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("explain"))
+    config = json.loads((copy / "config.json").read_text())
+    config["model"]["branching"] = "none"
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
+
+
+def _explain(workdir, *options):
+    return commands.main(["main.py", "explain", f"--workdir={workdir}", *map(str, options)])
+
+
+def test_the_runs_own_images(run, capsys):
+    options = (
+        "--num_images=3",
+        "--faithfulness_images=10",
+        "--random_regions=2",
+        "--config.eval.bootstrap=20",
+    )
+    assert _explain(run, *options) == 0
+    folder = run / "explain"
+    assert len(list((folder / "images").glob("*.png"))) == 3
+    assert {path.name for path in folder.iterdir()} == {
+        "images", "index.html", "fig3.png", "class_maps.png", "faithfulness.json", "faithfulness.csv",
+    }  # fmt: skip
+    found = json.loads((folder / "faithfulness.json").read_text())
+    assert found["overall"]["num_images"] == 10
+    assert found["fill"] == "border"
+    assert found["map"] == [4, 4]
+    page = (folder / "index.html").read_text()
+    assert "For research, not a diagnosis" in page
+    assert page.count("<article>") == 3
+    assert "Grad-CAM of" in page
+    assert "written to" in capsys.readouterr().out
+
+
+def test_a_run_without_the_layer_on_a_list_of_images(run, tmp_path, capsys):
+    run = _without_layer(run, tmp_path / "plain")
+    names = run_folder.read_info(run).class_names
+    rng = np.random.default_rng(0)
+    strange = "<b>&1 $x$.png"
+    for name in ("a.png", strange):
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"no")
+    table = tmp_path / "list.csv"
+    table.write_text(f"path,label\na.png,{names[2]}\n{strange},\nbad.png,{names[0]}\n")
+    output = tmp_path / "out"
+    assert _explain(run, f"--input={table}", f"--output={output}", "--fill=blur", "--random_regions=1") == 0
+    page = (output / "index.html").read_text()
+    assert "<b>&1" not in page
+    assert "&lt;b&gt;&amp;1 $x$.png" in page
+    assert "trained without the layer" in page
+    assert "1 images could not be read" in page
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert json.loads((output / "faithfulness.json").read_text())["num_images"] == 1
+    table.write_text("path,label\na.png,nonsense\n")
+    assert _explain(run, f"--input={table}") == 2
+    assert "does not know class nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--fill=red", "border, mean, blur"),
+        ("--num_images=0", "at least 1"),
+        ("--input=nowhere", "not exist"),
+    ],
+)
+def test_mistakes_end_in_one_line(run, capsys, option, message):
+    assert _explain(run, option) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_samples_are_spread():
+    labels = np.array([0] * 10 + [1] * 2 + [2] * 10)
+    chosen = spread_over_classes(np.arange(22), labels, 9)
+    np.testing.assert_array_equal(np.bincount(labels[chosen]), [4, 2, 3])
+    np.testing.assert_array_equal(spread_over_classes(np.arange(22), labels, 99), np.arange(22))
+    np.testing.assert_array_equal(evenly_spaced(np.arange(10), 2), [2, 7])
+    assert len(evenly_spaced(np.arange(10), 0)) == 0

@@ -1,0 +1,221 @@
+"""The page of `predict` as a file: what it holds, and that names cannot become a part of it."""
+
+import base64
+import dataclasses
+import hashlib
+import html.parser
+import json
+import re
+
+import numpy as np
+import pytest
+
+from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.lineages import Lineage
+from asae_jax.inference.predict.page import page_script, write_page
+from asae_jax.inference.predict.page_data import PICTURES_PER_BLOCK
+from asae_jax.training.figures import NOTICE
+from tests.inference.predict.made import record
+
+NASTY = """</script><img src=x onerror="alert('1')">&amp;{{ 7 * 6 }}"""
+NOT_UTF8 = "slide/caf\udce9.png"
+NAMES = ("BLA", "EBO", f"NGS {NASTY}")
+LINEAGES = (Lineage("myeloid", blast=True), Lineage("erythroid"), Lineage("none"))
+
+
+class _Page(html.parser.HTMLParser):
+    """Tags with their attributes, and the text within each kind of tag."""
+
+    VOID = ("meta", "img", "input", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.texts, self.scripts = [], [], []
+        self._open = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attributes), ""))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = attributes, text + data
+        elif self._open and self._open[-1] != "style":
+            self.texts.append(data.strip())
+
+    def script(self, kind):
+        return [text for attributes, text in self.scripts if attributes.get("type") == kind]
+
+
+def _with_pictures(one, number):
+    return dataclasses.replace(
+        one,
+        attention=np.full((3, 5), number, np.uint8),
+        thumbnail=b"\xff\xd8" + bytes([number]),
+    )
+
+
+def _records():
+    return [
+        _with_pictures(record(0, path="a.png", group="p1"), 0),
+        record(None, path=f"bad {NASTY}", group="p1"),
+        _with_pictures(record(2, path=NASTY, group=f"p2 {NASTY}", abstain=True, sets=(2, 0)), 1),
+        _with_pictures(record(1, path=NOT_UTF8, ood=True), 2),
+        record(None, path=NOT_UTF8),
+    ]
+
+
+def _write(path, records, **changes):
+    counter = Counter(NAMES, LINEAGES)
+    for one in records:
+        counter.add(one)
+    differential = dataclasses.replace(counter.differential([f"note {NASTY}"]), **changes)
+    write_page(path, records, NAMES, differential, title=f"title {NASTY}", attention_extent=0.875)
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return _write(tmp_path_factory.mktemp("page") / "page.html", _records())
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return _Page(text)
+
+
+@pytest.fixture(scope="module")
+def data(page):
+    return json.loads(page.script("application/json")[0])
+
+
+def test_cells_come_back_as_they_went_in(data):
+    first, second, third = data["cells"]
+    assert first == {
+        "path": "a.png", "file": "a.png", "group": 1, "p": [0.9, 0.05, 0.05], "label": 0,
+        "unsure": False, "unlike": False, "strangeness": 1.25,
+    }  # fmt: skip
+    assert (second["path"], second["unsure"], second["set"], second["group"]) == (NASTY, True, [2, 0], 2)
+    assert (third["path"], third["unlike"], third["group"]) == (NOT_UTF8, True, 0)
+    assert data["classes"] == list(NAMES)
+    assert data["lineages"] == [["myeloid", True], ["erythroid", False], ["none", False]]
+    assert data["extent"] == 0.875
+
+
+def test_counts_are_those_of_the_differential(data):
+    everyone, p1, p2 = data["counts"]
+    assert (everyone["images"], everyone["left"], everyone["strange"], everyone["unreadable"]) == (5, 2, 1, 2)
+    assert (p1["group"], p1["images"]) == ("p1", 2)
+    assert p2["group"] == f"p2 {NASTY}"
+    assert everyone["cells"] == [1, 1, 1]
+    assert everyone["sure"] == [
+        ["1", "100.0 % [20.7, 100.0]"],
+        ["0", "0.0 % [0.0, 79.3]"],
+        ["0", ""],
+        ["1", "100.0 % [20.7, 100.0]"],
+        ["", "no erythroid cell [0.26, no upper bound] (1:0)"],
+        ["1", ""],
+    ]
+    assert everyone["bars"][0] == [0.5, 0.0945, 0.9055]
+    assert everyone["bars"][2] is None
+
+
+def test_the_count_can_be_read_without_the_script(page):
+    words = " ".join(page.texts)
+    for expected in (NOTICE, "50.0 % [9.5, 90.5]", "M:E ratio", "blasts", "cells the run is sure of", "p1"):
+        assert expected in words, expected
+
+
+def test_bad_images_are_listed_with_their_reason(page):
+    assert f"bad {NASTY}" in page.texts
+    assert "slide/caf\ufffd.png" in page.texts
+    assert page.texts.count("empty file") == 2
+
+
+def test_pictures_belong_to_their_cells(page):
+    (block,) = page.script("text/plain")
+    for number, line in enumerate(block.split("\n")):
+        jpeg, height, width, attention = line.split(" ")
+        assert base64.b64decode(jpeg) == b"\xff\xd8" + bytes([number])
+        assert (height, width) == ("3", "5")
+        assert base64.b64decode(attention) == bytes([number]) * 15
+
+
+def test_pictures_are_cut_into_blocks(tmp_path):
+    many = [record(0, path=f"{n}.png") for n in range(PICTURES_PER_BLOCK + 1)]
+    blocks = _Page(_write(tmp_path / "many.html", many)).script("text/plain")
+    assert [len(block.split("\n")) for block in blocks] == [PICTURES_PER_BLOCK, 1]
+    assert blocks[1] == "- 0 0 -"
+
+
+def test_names_stay_text(page):
+    assert f"title {NASTY}" in page.texts
+    assert f"note {NASTY}" in page.texts
+    assert NAMES[2] in page.texts
+    assert not [attributes for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert [attributes for tag, attributes in page.tags if tag == "img" and "src" in attributes] == []
+
+
+def test_the_only_script_that_runs_is_ours(page):
+    (script,) = (text for attributes, text in page.scripts if "type" not in attributes)
+    assert script == page_script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = (a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_nothing_is_asked_of_another_place(text):
+    assert not re.search(r"https?:|@import|url\(", text)
+
+
+def test_every_element_that_the_script_names_is_there(page):
+    there = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert set(re.findall(r'byId\("([a-z-]+)"\)', page_script())) <= there
+
+
+def test_every_field_has_a_name(page):
+    labels = 0
+    for tag, attributes in page.tags:
+        labels += tag == "label"
+        if tag in ("select", "input"):
+            labels -= "aria-label" not in attributes
+    assert labels == 0
+
+
+def test_without_measures_of_trust_nothing_is_said_of_them(tmp_path):
+    plain = [dataclasses.replace(record(0, path="a.png"), trusted=None)]
+    page = _Page(_write(tmp_path / "plain.html", plain))
+    words = " ".join(page.texts)
+    assert "sure of" not in words
+    assert "left to a person" not in words
+    assert "without a prediction" not in words
+    assert "unsure" not in json.loads(page.script("application/json")[0])["cells"][0]
+
+
+def test_a_page_that_holds_a_part_says_so(tmp_path):
+    records = [record(0, path=f"{number}.png") for number in range(3)]
+    counter = Counter(NAMES, LINEAGES)
+    for one in records:
+        counter.add(one)
+    path = tmp_path / "part.html"
+    write_page(path, records[:2], NAMES, counter.differential(), title="part", attention_extent=1.0)
+    assert "The page holds 2 of 3 images" in " ".join(_Page(path.read_text()).texts)
+
+
+def test_a_page_written_again_finds_what_a_person_said(tmp_path):
+    def identifier(name):
+        page = _Page(_write(tmp_path / name, _records()))
+        return json.loads(page.script("application/json")[0])["page"]
+
+    assert identifier("a.html") == identifier("a.html") != identifier("b.html")
