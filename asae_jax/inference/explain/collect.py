@@ -1,6 +1,7 @@
 """One pass over the images: explanations to show, averages per class, and the test of faithfulness."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +23,6 @@ class Collector:
       averages: of all images that were looked at, by the true class, or the predicted one where unknown.
       faithfulness: of the images it was to be measured on.
       bad: (name, reason) of the images that could not be read.
-      map_size: height and width of the layer's map; (0, 0) where no image could be read.
     """
 
     def __init__(self, explainer: Explainer, examples: Examples, *, image_size: int, draws: int, seed: int):
@@ -38,9 +38,13 @@ class Collector:
         self._explainer, self._examples, self._image_size = explainer, examples, image_size
         self.explanations: dict[int, Explanation] = {}
         self.averages = Averages()
-        self.faithfulness = Faithfulness(draws=draws, seed=seed)
+        self.faithfulness = Faithfulness(
+            explainer.grids[explainer.stages[0]],
+            explainer.grids[explainer.stages[-1]],
+            draws=draws,
+            seed=seed,
+        )
         self.bad: list[tuple[str, str]] = []
-        self.map_size = (0, 0)
 
     def __call__(self, show: np.ndarray, measure: np.ndarray, *, batch_size: int) -> None:
         """Looks at all images of `show` and `measure`, in batches of one size.
@@ -68,7 +72,6 @@ class Collector:
         self.bad += [(names[r], e) for r, e in zip(batch.rows, batch.errors, strict=True) if e]
         rows, labels = self._padded(batch, good)
         seen = self._explainer.see(batch.images, labels)
-        self.map_size = seen.maps.attention.shape[1:]
         for place in np.flatnonzero(good):
             self._keep(batch, int(place), labels[place], seen, show)
         if measured and (labels != UNKNOWN).any():
@@ -77,9 +80,9 @@ class Collector:
                 batch.images,
                 rows,
                 labels,
-                seen.log_probs,
-                np.asarray(seen.maps.regions)[:, 0],
-                seen.grad_cams[self._explainer.stages[-1]][:, 1],
+                np.asarray(seen.log_probs),
+                np.asarray(seen.maps.regions[:, 0]),
+                np.asarray(seen.grad_cams[self._explainer.stages[-1]][:, 1]),
             )
 
     def _padded(self, batch: Batch, good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +94,7 @@ class Collector:
         return rows, labels
 
     def _keep(self, batch: Batch, place: int, label: int, seen: Seen, show: set[int]) -> None:
-        own: Seen = jax.tree.map(lambda array: array[place], seen)
+        own: Any = jax.tree.map(lambda array: array[place], seen)
         image = centre_crop(batch.images[place], self._image_size)
         peaks = own.maps.cells[: int(own.maps.num_peaks)]
         of_class = int(own.log_probs.argmax()) if label == UNKNOWN else int(label)
@@ -108,6 +111,7 @@ class Collector:
                 peaks,
                 own.maps.regions[: len(peaks)],
                 {stage: own.grad_cams[stage] for stage in self._explainer.stages},
+                self._explainer.grids,
             )
 
 

@@ -107,9 +107,11 @@ def _write(
         folder / "fig3.png",
         title=f"The ASAE layer after {explainer.stages[0]}, {layer}: {example.explanation.name}",
     )
-    figures.plot_class_maps(collector.averages.means(), run.class_names, folder / "class_maps.png")
+    grids = [explainer.grids[stage] for stage in explainer.stages]
+    means = collector.averages.means()
+    figures.plot_class_maps(means, run.class_names, grids, folder / "class_maps.png")
     found = _faithfulness(config, run, examples, explainer, collector, folder)
-    name = config.explain.input or f"{config.eval.split} part of {run.workdir.name}"
+    name = config.explain.input or f"the {config.eval.split} part of its data"
     write_page(
         folder / "index.html",
         shown,
@@ -148,11 +150,14 @@ def _write_images(collector: Collector, run: Trained, folder: Path) -> list[Show
 
 
 def _typical(shown: list[Shown]) -> Shown:
-    """The image for the figure of the layer: of those predicted right, if any, the one with the most peaks."""
-    return max(
-        shown,
-        key=lambda one: (one.explanation.label == one.explanation.predicted, len(one.explanation.peaks)),
-    )
+    """The image for the figure of the layer: of those predicted right, if any, that of most contrast."""
+
+    def merit(one: Shown) -> tuple[bool, float]:
+        attention = one.explanation.attention
+        right = one.explanation.label == one.explanation.predicted
+        return right, float((attention.max() - attention.min()) / max(np.abs(attention).max(), 1e-30))
+
+    return max(shown, key=merit)
 
 
 def _faithfulness(
@@ -175,11 +180,11 @@ def _faithfulness(
     )
     found |= {
         "sentence": report.sentence(found),
-        "method": _method(config, explainer, collector),
+        "method": _method(config, explainer),
         "split": "" if config.explain.input else config.eval.split,
         "step": run.step,
         "stage": explainer.stages[0],
-        "map": list(collector.map_size),
+        "map": [explainer.grids[explainer.stages[0]].cells] * 2,
         "fill": config.explain.fill,
         "random_regions": config.explain.random_regions,
     }
@@ -195,22 +200,22 @@ _FILLED = {
 }
 
 
-def _method(config: ConfigDict, explainer: Explainer, collector: Collector) -> str:
-    height, width = collector.map_size
+def _method(config: ConfigDict, explainer: Explainer) -> str:
+    cells = explainer.grids[explainer.stages[0]].cells
     return (
-        f"The cells of the {height} x {width} map after {explainer.stages[0]} that the layer would hide around "
-        f"the top peak are hidden in the input image, each as its tile, filled with "
-        f"{_FILLED[config.explain.fill]}. For comparison the same shape is put at "
-        f"{config.explain.random_regions} random places, where it covers the most of Grad-CAM of the true class "
-        f"({explainer.stages[-1]}), and in the middle of the image. Grad-CAM is told the true class, the peak "
-        "is not."
+        f"The cells of the {cells} x {cells} map after {explainer.stages[0]} that the layer would hide "
+        "around the top peak are hidden in the input image: the pixels nearest to the cells' middles are "
+        f"replaced by {_FILLED[config.explain.fill]}. For comparison the same shape is put at "
+        f"{config.explain.random_regions} random places, where it covers the most of Grad-CAM of the true "
+        f"class ({explainer.stages[-1]}), and in the middle of the image. Grad-CAM is told the true class, "
+        "the peak is not."
     )
 
 
 def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collector: Collector) -> list[str]:
-    height, width = collector.map_size
+    cells = explainer.grids[explainer.stages[0]].cells
     facts = [
-        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {height} x {width} "
+        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {cells} x {cells} "
         f"features after {explainer.stages[0]}."
     ]
     if config.model.branching != "asae":

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.inference.explain import hiding
+from asae_jax.inference.explain.alignment import Grid, grid_of
 from asae_jax.inference.explain.gradcam import grad_cams
 from asae_jax.inference.explain.maps import LayerMaps, layer_maps
 from asae_jax.inference.trained import Trained
@@ -32,16 +33,24 @@ class Seen(NamedTuple):
 
 
 class Explainer:
-    """A trained run, made ready for batches of one size; each of the two steps compiles once."""
+    """A trained run, made ready for batches of one size; each of the two steps compiles once.
+
+    Attributes:
+      stages: where maps are taken, see `explained_stages`.
+      grids: where the cells of each of them lie.
+    """
 
     def __init__(self, run: Trained, *, fill: str):
         """Takes the run, and how hidden regions are filled (see `hiding.hide`)."""
         parts: dict[str, Any] = {"network": run.network, "preprocess": run.preprocess}
         self.stages = explained_stages(run.network)
+        self.grids = _grids(run, self.stages)
         self._see = parallel.parallel_score(
             functools.partial(see_step, **parts, stages=self.stages, settings=run.config.asae)
         )
-        self._hide = parallel.parallel_score(functools.partial(hide_step, **parts, fill=fill))
+        self._hide = parallel.parallel_score(
+            functools.partial(hide_step, **parts, grid=self.grids[self.stages[0]], fill=fill)
+        )
         self._variables = parallel.place(dict(run.variables))
 
     def see(self, images: np.ndarray, labels: np.ndarray) -> Seen:
@@ -81,6 +90,15 @@ def explained_stages(network: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys((inserted, stages[-1])))
 
 
+def _grids(run: Trained, stages: tuple[str, ...]) -> dict[str, Grid]:
+    """Where the cells of each stage lie; nothing is computed."""
+    size = run.config.augment.size
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    apply = functools.partial(run.network.apply, train=False, return_endpoints=True)
+    endpoints: Any = jax.eval_shape(apply, run.variables, images)[1]
+    return {name: grid_of(run.network.backbone, endpoints[name].shape[-2], size) for name in stages}
+
+
 def see_step(
     variables: Mapping[str, Any],
     batch: Mapping[str, jax.Array],
@@ -102,10 +120,11 @@ def hide_step(
     *,
     network: Network,
     preprocess: Any,
+    grid: Grid,
     fill: str,
 ) -> tuple[Scores, jax.Array]:
     """Log-probabilities of one device's share with `region` hidden, and `hiding.change`."""
     images: Images = preprocess(batch["image"])
-    hidden = hiding.hide(images, batch["region"], fill=fill)
-    log_probs = jax.nn.log_softmax(network.apply(variables, hidden, train=False))
-    return log_probs, hiding.change(images, hidden, batch["region"]).astype(jnp.float32)
+    hidden = hiding.hide(images, batch["region"], grid, fill=fill)
+    logits: Any = network.apply(variables, hidden, train=False)
+    return jax.nn.log_softmax(logits), hiding.change(images, hidden, batch["region"], grid)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from asae_jax.inference.explain.alignment import Grid
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explanation:
@@ -20,6 +22,7 @@ class Explanation:
       peaks: int `[peaks, 2]`, row and column, best first.
       regions: bool `[peaks, height, width]`, what each would hide.
       grad_cams: stage -> float `[2, h, w]`, of the predicted and of the true class, before the ReLU.
+      grids: stage -> where its cells lie; the first is that of the other maps.
     """
 
     name: str
@@ -31,6 +34,12 @@ class Explanation:
     peaks: np.ndarray
     regions: np.ndarray
     grad_cams: Mapping[str, np.ndarray]
+    grids: Mapping[str, Grid]
+
+    @property
+    def grid(self) -> Grid:
+        """Where the cells of all maps but Grad-CAM's lie."""
+        return next(iter(self.grids.values()))
 
     @property
     def predicted(self) -> int:

@@ -9,9 +9,9 @@ the class. The middle of the image is another, as cells are usually cut out arou
 import dataclasses
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
+from asae_jax.inference.explain.alignment import Grid
 from asae_jax.inference.explain.placement import PLACES, placed_regions
 
 Hide = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -40,7 +40,7 @@ class Measured:
     share: np.ndarray
 
     def losses(self, *, logarithm: bool) -> dict[str, np.ndarray]:
-        """What the true class lost, float64 `[n]`, in each of `PLACES` and, mean over the draws, at random."""
+        """What the true class lost, float64 `[n]`, in each of `PLACES` and, as mean over draws, at random."""
         before, after = self.before, self.after
         if not logarithm:
             before, after = np.exp(before), np.exp(after)
@@ -54,8 +54,16 @@ class Measured:
 class Faithfulness:
     """Measures batch after batch."""
 
-    def __init__(self, *, draws: int, seed: int):
-        """Takes the number of random places, at least 1, and the seed they are drawn by, image by image."""
+    def __init__(self, grid: Grid, cam_grid: Grid, *, draws: int, seed: int):
+        """Takes where the cells lie, and how random places are drawn.
+
+        Args:
+          grid: of the layer's map.
+          cam_grid: of the Grad-CAM maps.
+          draws: random places for each image, at least 1.
+          seed: of these.
+        """
+        self._grid, self._cam_grid = grid, cam_grid
         self._draws, self._seed = draws, seed
         self._parts: list[Measured] = []
 
@@ -78,14 +86,15 @@ class Faithfulness:
           labels: int `[batch]`, true classes; where it is negative the image is not measured.
           log_probs: `[batch, classes]` of the images as they are.
           regions: bool `[batch, height, width]`, what the top peak would hide.
-          grad_cam: float `[batch, h, w]` of the true class, of any size.
+          grad_cam: float `[batch, h, w]` of the true class.
         """
         measured = np.flatnonzero(labels >= 0)
         placed = np.zeros((len(images), len(PLACES) + self._draws, *regions.shape[1:]), bool)
         for place in measured:
             rng = np.random.default_rng([self._seed, int(rows[place])])
-            cam = cv2.resize(grad_cam[place].astype(np.float32), regions.shape[:0:-1])
-            placed[place] = placed_regions(regions[place], cam, rng, self._draws)
+            cam = self._cam_grid.on_grid(grad_cam[place], self._grid)
+            middle = self._grid.middle_of_image
+            placed[place] = placed_regions(regions[place], cam, rng, self._draws, middle=middle)
         results = [hide(images, placed[:, number]) for number in range(placed.shape[1])]
         true = labels[measured]
         self._parts.append(

@@ -79,4 +79,5 @@ def _forward(
         return output
 
     with nn.intercept_methods(add):
-        return network.apply(variables, images, train=False, return_endpoints=True)
+        result: Any = network.apply(variables, images, train=False, return_endpoints=True)
+    return result

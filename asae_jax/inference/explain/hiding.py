@@ -1,43 +1,44 @@
-"""Hides regions of images: cells of a map as tiles of the image, filled with something that says nothing."""
+"""Hides regions of images: the pixels of a map's cells, filled with something that says nothing."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from asae_jax.inference.explain.alignment import Grid
 from asae_jax.types import Images
 
 _RING = 16  # the border is this part of the side
 _BLUR = 10  # the blur's standard deviation is this part of the side
 
 
-def tile(region: jax.Array, size: int) -> jax.Array:
-    """Cells `[batch, height, width]` as pixels `[batch, size, size]`: each pixel is its nearest cell's.
+def tile(region: jax.Array, grid: Grid) -> jax.Array:
+    """Cells `[batch, cells, cells]` as pixels `[batch, size, size]`: each pixel is its nearest cell's.
 
-    The cells are taken as tiles that cover the image, which is where they lie on average; what a cell of a
-    deep stage depends on is larger.
+    What a cell of a deep stage depends on is larger, with its centre there.
     """
-    rows, cols = (((jnp.arange(size) + 0.5) * (cells / size)).astype(jnp.int32) for cells in region.shape[1:])
-    return region[:, rows][:, :, cols]
+    places = grid.nearest(grid.size)
+    return region[:, places][:, :, places]
 
 
-def hide(images: Images, region: jax.Array, *, fill: str) -> Images:
+def hide(images: Images, region: jax.Array, grid: Grid, *, fill: str) -> Images:
     """Normalised square images with the cells of `region` replaced.
 
     Args:
       images: float `[batch, size, size, 3]`.
-      region: bool `[batch, height, width]`, True where to hide.
+      region: bool `[batch, cells, cells]`, True where to hide.
+      grid: where these cells lie.
       fill: one of `FILLS`: "border", the image's mean colour along its border (background, where cells are
         in the middle); "mean", its mean colour; "blur", the image itself, blurred by a Gaussian of a tenth
         of its side.
     """
-    hidden = tile(region, images.shape[1])[..., None]
+    hidden = tile(region, grid)[..., None]
     return jnp.where(hidden, FILLS[fill](images), images)
 
 
-def change(images: Images, hidden_images: Images, region: jax.Array) -> jax.Array:
+def change(images: Images, hidden_images: Images, region: jax.Array, grid: Grid) -> jax.Array:
     """Mean absolute change of the hidden pixels, in the images' units: float32 `[batch]`."""
-    count = jnp.sum(tile(region, images.shape[1]), axis=(1, 2))
+    count = jnp.sum(tile(region, grid), axis=(1, 2))
     total = jnp.sum(jnp.abs(images - hidden_images), axis=(1, 2, 3)) / images.shape[-1]
     return total / jnp.maximum(count, 1)
 

@@ -12,7 +12,7 @@ from asae_jax.types import AttentionMap, Features
 
 
 class LayerMaps(NamedTuple):
-    """The layer's maps of a batch; `k` is `asae.num_candidates`, or the number of cells where that is less."""
+    """The layer's maps of a batch; `k` is `asae.num_candidates`, at most the number of cells."""
 
     attention: AttentionMap
     """float32 `[batch, height, width]`"""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from asae_jax.inference.explain.alignment import Grid
 from asae_jax.inference.explain.averages import positive_share
 from asae_jax.inference.explain.explanation import Explanation
 from asae_jax.types import HostImage
@@ -32,10 +33,13 @@ def panels(explanation: Explanation, class_names: tuple[str, ...]) -> list[Panel
     attention, enhancement = explanation.attention, explanation.enhancement
     return [
         Panel("what the network saw", enlarged(explanation.image)),
-        Panel(f"self-attention {_range(attention)}", heat(explanation.image, attention)),
-        Panel("its peaks by rank", _with_peaks(heat(explanation.image, attention), explanation)),
+        Panel(f"self-attention {_range(attention)}", heat(explanation.image, attention, explanation.grid)),
+        Panel(
+            "its peaks by rank",
+            _with_peaks(heat(explanation.image, attention, explanation.grid), explanation),
+        ),
         Panel("hidden by peak 1; outlines of the others", hidden(explanation)),
-        Panel(f"enhancement {_range(enhancement)}", heat(explanation.image, enhancement)),
+        Panel(f"enhancement {_range(enhancement)}", heat(explanation.image, enhancement, explanation.grid)),
         *_grad_cam_panels(explanation, class_names),
     ]
 
@@ -46,22 +50,20 @@ def enlarged(image: HostImage) -> HostImage:
     return cv2.resize(image, (SIDE, SIDE), interpolation=kind)
 
 
-def heat(image: HostImage, values: np.ndarray, *, smooth: bool = False) -> HostImage:
+def heat(image: HostImage, values: np.ndarray, grid: Grid, *, smooth: bool = False) -> HostImage:
     """A map over the grey image, dark at its lowest and yellow at its highest value; cells, or smoothed."""
     low, high = float(values.min()), float(values.max())
-    shares = np.round((values - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
-    kind = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    colours = cv2.applyColorMap(cv2.resize(shares, (SIDE, SIDE), interpolation=kind), cv2.COLORMAP_INFERNO)[
-        ..., ::-1
-    ]
+    shares = (grid.on_image(values, SIDE, smooth=smooth) - low) * (255 / max(high - low, 1e-30))
+    colours = cv2.applyColorMap(np.clip(shares.round(), 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    colours = np.ascontiguousarray(colours[..., ::-1])
     grey = cv2.cvtColor(enlarged(image), cv2.COLOR_RGB2GRAY)[..., None].repeat(3, -1)
-    return cv2.addWeighted(grey, 0.4, np.ascontiguousarray(colours), 0.6, 0)
+    return cv2.addWeighted(grey, 0.4, colours, 0.6, 0)
 
 
 def hidden(explanation: Explanation) -> HostImage:
-    """The image with the region of the top peak greyed out, and all regions outlined in their rank's colour."""
+    """The image with the region of the top peak greyed out, and every region outlined."""
     picture = enlarged(explanation.image)
-    regions = [_pixels(region) for region in explanation.regions]
+    regions = [explanation.grid.on_image(region, SIDE) for region in explanation.regions]
     picture[regions[0]] = picture[regions[0]] // 4 + 96
     for rank in reversed(range(len(regions))):
         outline, _ = cv2.findContours(
@@ -82,7 +84,7 @@ def _grad_cam_panels(explanation: Explanation, class_names: tuple[str, ...]) -> 
     return [
         Panel(
             f"Grad-CAM of {name} at {stage}",
-            heat(explanation.image, positive_share(cams[number]), smooth=True),
+            heat(explanation.image, positive_share(cams[number]), explanation.grids[stage], smooth=True),
         )
         for number, name in kinds
         for stage, cams in explanation.grad_cams.items()
@@ -92,9 +94,9 @@ def _grad_cam_panels(explanation: Explanation, class_names: tuple[str, ...]) -> 
 def _with_peaks(picture: HostImage, explanation: Explanation) -> HostImage:
     """`picture` with the rank of each peak written at its cell."""
     picture = picture.copy()
-    height, width = explanation.attention.shape
+    middles = explanation.grid.middles * (SIDE / explanation.grid.size)
     for rank, (row, col) in reversed(list(enumerate(explanation.peaks))):
-        centre = (round((col + 0.5) * SIDE / width), round((row + 0.5) * SIDE / height))
+        centre = (round(middles[col]), round(middles[row]))
         cv2.circle(picture, centre, 9, (0, 0, 0), -1, cv2.LINE_AA)
         cv2.circle(picture, centre, 9, _COLOURS[rank % len(_COLOURS)], 1, cv2.LINE_AA)
         place = (centre[0] - 4, centre[1] + 4)
@@ -102,11 +104,6 @@ def _with_peaks(picture: HostImage, explanation: Explanation) -> HostImage:
             picture, str(rank + 1), place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA
         )
     return picture
-
-
-def _pixels(region: np.ndarray) -> np.ndarray:
-    """bool `[SIDE, SIDE]`"""
-    return cv2.resize(region.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
 def _range(values: np.ndarray) -> str:

@@ -1,5 +1,7 @@
 """Puts the region that a peak hides elsewhere: the same cells, so that only the place differs."""
 
+import math
+
 import numpy as np
 
 PLACES = ("peak", "gradcam", "centre")
@@ -7,7 +9,7 @@ PLACES = ("peak", "gradcam", "centre")
 
 
 def placed_regions(
-    region: np.ndarray, grad_cam: np.ndarray, rng: np.random.Generator, draws: int
+    region: np.ndarray, grad_cam: np.ndarray, rng: np.random.Generator, draws: int, *, middle: float
 ) -> np.ndarray:
     """The region where the peak has it, and the same shape in other places.
 
@@ -16,6 +18,7 @@ def placed_regions(
       grad_cam: float `[height, width]`.
       rng: draws the places.
       draws: how many.
+      middle: of the image, in cells from the edge of the first, along both sides (`Grid.middle_of_image`).
 
     Returns:
       bool `[3 + draws, height, width]`, all with the same number of cells: in place; where it covers the
@@ -26,10 +29,15 @@ def placed_regions(
     covered = np.lib.stride_tricks.sliding_window_view(grad_cam, shape.shape)[..., shape].sum(-1)
     corners = [
         np.unravel_index(covered.argmax(), covered.shape),
-        ((rows - 1) // 2, (cols - 1) // 2),
+        (_centred(shape.shape[0], middle, rows), _centred(shape.shape[1], middle, cols)),
         *zip(rng.integers(rows, size=draws), rng.integers(cols, size=draws), strict=True),
     ]
     return np.stack([region, *(_put(shape, top, left, region.shape) for top, left in corners)])
+
+
+def _centred(length: int, middle: float, places: int) -> int:
+    """The place of `places` at which `length` cells have their middle nearest to `middle`."""
+    return min(max(math.ceil(middle - length / 2 - 0.5), 0), places - 1)
 
 
 def _cut_out(region: np.ndarray) -> np.ndarray:

@@ -116,9 +116,8 @@ def write_report(
         "w", newline="", encoding="utf-8", errors="surrogateescape"
     ) as file:
         writer = csv.writer(file)
-        writer.writerow(
-            ["path", "true", "probability", "hidden_share", *(f"loss_{place}" for place in losses)]
-        )
+        columns = [f"loss_{place}" for place in losses]
+        writer.writerow(["path", "true", "probability", "hidden_share", *columns])
         for number, row in enumerate(measured.rows):
             values = [np.exp(measured.before[number]), measured.share[number]]
             values += [loss[number] for loss in losses.values()]
@@ -129,15 +128,14 @@ def write_report(
 def sentence(report: Mapping[str, Any]) -> str:
     """The main result in words."""
     overall = report["overall"]
-    loss = overall["loss"]["probability"]
-    text = (
+    loss = {place: f"{entry['mean']:.3f}" for place, entry in overall["loss"]["probability"].items()}
+    difference = _with_interval(overall["difference"]["probability"]["peak - random"])
+    return (
         f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
-        f"{loss['peak']['mean']:.3f} of its probability, the same region at random {loss['random']['mean']:.3f}"
-        f" (difference {_with_interval(overall['difference']['probability']['peak - random'])}), in the middle "
-        f"{loss['centre']['mean']:.3f}, where Grad-CAM of the true class is highest "
-        f"{loss['gradcam']['mean']:.3f}"
+        f"{loss['peak']} of its probability, the same region at random {loss['random']} (difference "
+        f"{difference}), in the middle {loss['centre']}, where Grad-CAM of the true class is highest "
+        f"{loss['gradcam']}."
     )
-    return text + "."
 
 
 def _with_interval(entry: Mapping[str, Any]) -> str:
