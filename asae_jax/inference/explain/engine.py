@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.inference.alignment import Grid, grid_of
 from asae_jax.inference.explain import hiding
-from asae_jax.inference.explain.alignment import Grid, grid_of
 from asae_jax.inference.explain.gradcam import grad_cams
 from asae_jax.inference.explain.maps import LayerMaps, layer_maps
 from asae_jax.inference.trained import Trained

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asae_jax.inference.explain.alignment import Grid
+from asae_jax.inference.alignment import Grid
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

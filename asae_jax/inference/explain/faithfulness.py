@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asae_jax.inference.explain.alignment import Grid
+from asae_jax.inference.alignment import Grid
 from asae_jax.inference.explain.placement import PLACES, placed_regions
 
 Hide = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]

@@ -7,8 +7,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 
+from asae_jax.inference.alignment import Grid
 from asae_jax.inference.explain import panels
-from asae_jax.inference.explain.alignment import Grid
 from asae_jax.inference.explain.averages import ClassMaps
 from asae_jax.inference.explain.explanation import Explanation
 from asae_jax.training.figures import save

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from asae_jax.inference.explain.alignment import Grid
+from asae_jax.inference.alignment import Grid
 from asae_jax.types import Images
 
 _RING = 16  # the border is this part of the side

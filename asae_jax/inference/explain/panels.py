@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from asae_jax.inference.explain.alignment import Grid
+from asae_jax.inference.alignment import Grid
 from asae_jax.inference.explain.averages import positive_share
 from asae_jax.inference.explain.explanation import Explanation
 from asae_jax.types import HostImage

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from asae_jax.inference.alignment import grid_of
 from asae_jax.inference.predict import views
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.inference.predict.reading import read_batches
@@ -45,6 +46,7 @@ class Predictor:
         self._preparations = [run.preparation for run in runs]
         self._score = Scorer(runs, num_views=num_views)
         self._options = options
+        self._backbone, self._size = runs[0].network.backbone, runs[0].config.augment.size
         self.judge = Judge(trusts, num_views=num_views)
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
@@ -75,9 +77,14 @@ class Predictor:
                 item.group,
                 probabilities=probabilities[row].astype(np.float32),
                 trusted=trusted[row],
-                attention=_as_bytes(scored.attention[row]) if self._options.pictures else None,
+                attention=self._picture(scored.attention[row]) if self._options.pictures else None,
                 thumbnail=read.thumbnails[row],
             )
+
+    def _picture(self, attention: np.ndarray) -> np.ndarray:
+        """The map in cells that are tiles of the image, as a page draws them, twice as many along a side."""
+        grid = grid_of(self._backbone, len(attention), self._size)
+        return _as_bytes(grid.on_image(attention, 2 * len(attention), smooth=True))
 
 
 _NOT_FINITE = "the network's scores are not finite"

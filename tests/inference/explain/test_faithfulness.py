@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.inference.explain.alignment import Grid
+from asae_jax.inference.alignment import Grid
 from asae_jax.inference.explain.faithfulness import Faithfulness
 from asae_jax.inference.explain.report import mean_intervals, summarise
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from asae_jax.inference.alignment import Grid, grid_of
 from asae_jax.inference.explain import hiding
-from asae_jax.inference.explain.alignment import Grid, grid_of
 from asae_jax.inference.explain.maps import layer_maps
 from asae_jax.inference.explain.placement import placed_regions
 from asae_jax.models import create_model
