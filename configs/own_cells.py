@@ -3,11 +3,12 @@
     python main.py --config=configs/own_cells.py --workdir=runs/mine \
       --config.data.source=folder --config.data.path=DIR --config.train.batch_size=MULTIPLE_OF_CLASSES
 
-with a batch size near 32. The layer here is not as printed. Beside the suppressed and the enhanced branch there
-is a plain one; each branch has to classify by itself; the enhancement keeps the mean of the features; and
-the statistics for the test are the plain branch's. So the network is trained as it is tested, and the
-layer adds views of the features. Chosen on validation images: the search, and what it did and did not
-gain, is in results/search.md. The hue is left alone: on real cells it carries information.
+with a batch size near 32. The layer here is not as printed. Beside the suppressed and the enhanced branch
+there is a plain one; each branch has to classify by itself; the enhancement keeps the mean of the features;
+and the statistics for the test are those of the plain branch. So the network is trained as it is tested, and
+the layer adds views of the features. Chosen on validation images: the search, and what it did and did not
+gain over the plain network (`--config.model.branching=none`), is in results/search.md. The hue is left alone:
+on real cells it carries information.
 """
 
 from ml_collections import ConfigDict

@@ -124,7 +124,9 @@ def _data(facts: Facts) -> list[str]:
     rows = [(name, *(str(facts.counts[name, split]) for split in _SPLITS)) for name in facts.class_names]
     totals = [sum(facts.counts[name, split] for name in facts.class_names) for split in _SPLITS]
     lines = [source, "", *_table(("class", *_SPLITS), [*rows, ("all", *map(str, totals))])]
-    return [*lines, "", "Trained on `train`, checkpoint chosen on `validation`, scored on `test`."]
+    best = facts.config["eval"]["checkpoint"] == "best"
+    chosen = "checkpoint chosen on `validation`" if best else "last checkpoint taken"
+    return [*lines, "", f"Trained on `train`, {chosen}, scored on `test`."]
 
 
 def _scores(facts: Facts) -> list[str]:

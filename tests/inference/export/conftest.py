@@ -1,15 +1,12 @@
 """A run folder as training and evaluation leave it, and its export in every form."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
-from asae_jax import commands, keys, models, trust
+from asae_jax import commands, keys, trust
 from asae_jax.input.configured import configured_table
 from asae_jax.input.split_record import SPLITS_FILE, write_splits
 from asae_jax.metrics import evaluate_scores
-from asae_jax.models.resnet import BasicBlock, ResNet
 from asae_jax.training import build, run_folder
 from asae_jax.training import trust as measuring
 from asae_jax.training.checkpoint import Checkpoints
@@ -20,11 +17,10 @@ from tests.inference.export import made
 TEMPERATURE = 1.5
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(autouse=True)
 def _shallow():
-    """ResNet-18 with one block a stage: half of the time of these tests would be XLA's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, "resnet18", partial(ResNet, block=BasicBlock, stage_sizes=made.STAGES))
+    """Around each test by itself: a process may run other packages' tests in between."""
+    with made.shallow():
         yield
 
 
@@ -36,7 +32,8 @@ def run(tmp_path_factory):
     table = configured_table(config.data)
     run_folder.open_run(workdir, config, run_folder.describe(table.class_names, table.fingerprint()))
     write_splits(workdir / SPLITS_FILE, table, np.resize(["train", "train", "test"], len(table)))
-    _write_checkpoint(config, table.num_classes, workdir)
+    with made.shallow():
+        _write_checkpoint(config, table.num_classes, workdir)
     _write_scores(config, table, workdir)
     return workdir
 
@@ -44,7 +41,8 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="package")
 def exported(run):
     """The folder of an export in every form."""
-    assert commands.main(["main.py", "export", f"--workdir={run}"]) == 0
+    with made.shallow():
+        assert commands.main(["main.py", "export", f"--workdir={run}"]) == 0
     return run / "export"
 
 

@@ -29,7 +29,8 @@ def record(exported):
 
 @pytest.fixture(scope="module")
 def program(run):
-    return load_program(run, read_config(run))
+    with made.shallow():
+        return load_program(run, read_config(run))
 
 
 @pytest.fixture
