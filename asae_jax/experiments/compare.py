@@ -19,6 +19,9 @@ from asae_jax.metrics import confusion_matrix, per_class_scores, summarise
 SHOWN_CONFUSIONS = 5
 """Pairs of classes listed as confused less, and as confused more."""
 
+MIN_SEEDS = 3
+"""Fewer give no interval: two runs whose differences agree by chance would give one without width."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -26,7 +29,7 @@ class Difference:
 
     Attributes:
       over_seeds: mean and Student's t interval of the differences between runs of the same seed.
-      p: of Student's paired t test; None for a single seed.
+      p: of Student's paired t test; None for fewer than `MIN_SEEDS`.
       over_images: 95 % bootstrap interval of the mean difference under other test images (or groups).
     """
 
@@ -95,7 +98,7 @@ def compare(
     for metric in METRICS:
         gaps = np.array([a.scores[metric] - b.scores[metric] for a, b in pairs])
         under = np.mean([a[metric] - b[metric] for a, b in resampled_gaps], axis=0)
-        differences[metric] = Difference(t_estimate(gaps), t_test(gaps), percentile_interval(under))
+        differences[metric] = _difference(gaps, percentile_interval(under))
     right = np.array([[run.predictions == results.labels for run in pair] for pair in pairs])
     removed, added = _confusions(results, pairs)
     return Outcome(
@@ -106,6 +109,12 @@ def compare(
         removed,
         added,
     )
+
+
+def _difference(gaps: np.ndarray, over_images: tuple[float, float]) -> Difference:
+    if len(gaps) < MIN_SEEDS:
+        return Difference(Estimate(float(gaps.mean()), None, None), None, over_images)
+    return Difference(t_estimate(gaps), t_test(gaps), over_images)
 
 
 def _recall_changes(results: Results, pairs: Sequence[tuple[Run, Run]]) -> dict[str, Estimate]:

@@ -120,7 +120,7 @@ def _points(difference: float | None) -> str:
 def _interval(ends: Any) -> str:
     """The ends of an interval of differences, in points."""
     low, high = ends["low"], ends["high"]
-    return "one seed" if low is None else f"[{_points(low)}, {_points(high)}]"
+    return "no interval" if low is None else f"[{_points(low)}, {_points(high)}]"
 
 
 def _p(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 import enum
 
-from asae_jax.experiments.compare import Difference, Outcome
+from asae_jax.experiments.compare import MIN_SEEDS, Difference, Outcome
 
 
 class Verdict(enum.Enum):
@@ -17,7 +17,7 @@ def verdict(difference: Difference) -> Verdict:
     """Better or worse where both intervals, over seeds and over images, lie on that side of zero.
 
     One of them alone is not enough: other runs on the same images, and the same runs on other images, would
-    both have to give that sign. A single seed has no interval over seeds and decides nothing.
+    both have to give that sign. Fewer than `MIN_SEEDS` seeds have no interval and decide nothing.
     """
     estimate, (low, high) = difference.over_seeds, difference.over_images
     if estimate.low is None or estimate.high is None:
@@ -52,8 +52,8 @@ def why_undecided(outcome: Outcome) -> str:
     difference = outcome.differences["accuracy"]
     if verdict(difference) is not Verdict.UNDECIDED:
         return ""
-    if len(outcome.seeds) < 2:
-        return "a single seed says nothing about other runs"
+    if len(outcome.seeds) < MIN_SEEDS:
+        return f"fewer than {MIN_SEEDS} seeds say too little about other runs"
     estimate, (low, high) = difference.over_seeds, difference.over_images
     assert estimate.low is not None
     assert estimate.high is not None

@@ -27,7 +27,7 @@ def _outcome(difference, seeds=(0, 1, 2)):
         ((0.01, 0.02), (-0.01, 0.04), Verdict.UNDECIDED, "other test images could turn the sign"),
         ((-0.01, 0.02), (-0.01, 0.04), Verdict.UNDECIDED, EITHER),
         ((0.0, 0.0), (0.0, 0.0), Verdict.UNDECIDED, EITHER),
-        (None, (0.02, 0.04), Verdict.UNDECIDED, "a single seed says nothing about other runs"),
+        (None, (0.02, 0.04), Verdict.UNDECIDED, "fewer than 3 seeds say too little about other runs"),
     ],
 )  # fmt: skip
 def test_both_intervals_must_lie_on_one_side(seeds, images, expected, reason):
