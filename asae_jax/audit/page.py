@@ -1,7 +1,5 @@
 """The findings as one page that needs nothing but itself: no script, no font, no picture from elsewhere."""
 
-import base64
-import importlib.resources
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from asae_jax.input.decode import BadImage
 from asae_jax.input.table import Table
+from asae_jax.templates import environment, image_uri
 
 SHOWN_GROUPS = 40
 """Duplicate groups with pictures; `audit.json` has all."""
@@ -38,7 +37,7 @@ def write_page(path: Path, found: Mapping[str, Any], table: Table, folder: Path)
     rows = _shown_rows(found)
     text = _environment().get_template(_TEMPLATE).render(
         found=found,
-        figures={name: _data_uri("png", (folder / name).read_bytes()) for name in found["figures"]},
+        figures={name: image_uri("png", (folder / name).read_bytes()) for name in found["figures"]},
         thumbnails={row: thumbnail_uri(table, row) for row in rows},
         limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
         scales=_scales(found["distributions"]),
@@ -57,11 +56,7 @@ def thumbnail_uri(table: Table, row: int) -> str:
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return _data_uri("jpeg", data.tobytes())
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return image_uri("jpeg", data.tobytes())
 
 
 def _shown_rows(found: Mapping[str, Any]) -> list[int]:
@@ -74,17 +69,8 @@ def _shown_rows(found: Mapping[str, Any]) -> list[int]:
 
 
 def _environment() -> jinja2.Environment:
-    folder = importlib.resources.files("asae_jax.audit")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filters: dict[str, Callable] = {"hue_colour": _hue_colour, "count": "{:,}".format, "share": _share}
-    environment.filters |= filters
-    return environment
+    return environment("asae_jax.audit", filters)
 
 
 def _scales(distributions: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

@@ -1,15 +1,15 @@
 """The report in files: report.json, results.csv, report.md, and a report.html that needs nothing else."""
 
 import csv
-import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from asae_jax.experiments.results import METRICS, Results
+from asae_jax.templates import environment
 
 PAGE = "report.html"
 
@@ -73,15 +73,7 @@ def _unfinished(cell: str, results: Results) -> dict[str, Any]:
 
 
 def _environment(escaped: bool) -> jinja2.Environment:
-    folder = importlib.resources.files("asae_jax.experiments")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=escaped,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters: dict[str, Callable] = {
         "percent": _percent,
         "estimate": _estimate,
         "points": _points,
@@ -93,7 +85,7 @@ def _environment(escaped: bool) -> jinja2.Environment:
         "place": _place,
         "shade": _shade,
     }
-    return environment
+    return environment("asae_jax.experiments", filters, autoescape=escaped)
 
 
 def _percent(share: float | None) -> str:

@@ -102,7 +102,7 @@ def select_peak(
       rows, cols: int32 `[batch]`.
     """
     batch = attention.shape[0]
-    cells = _ranked_cells(attention, peaks, num_candidates)
+    cells = ranked_cells(attention, peaks, num_candidates)
     counts = jnp.minimum(jnp.sum(peaks, axis=(1, 2), dtype=jnp.int32), cells.shape[1])
     image_keys = keys.example_keys(key, batch, first_example)
     ranks = jax.vmap(lambda k, n: _draw_rank(k, n, p_top1))(image_keys, counts)
@@ -111,11 +111,11 @@ def select_peak(
 
 def _top_peak(attention: AttentionMap, peaks: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Rows and columns of the highest peak of each image, int32 `[batch]`."""
-    cells = _ranked_cells(attention, peaks, 1)
+    cells = ranked_cells(attention, peaks, 1)
     return _cell_at(cells, jnp.zeros(attention.shape[0], jnp.int32), width=attention.shape[2])
 
 
-def _ranked_cells(attention: AttentionMap, peaks: jax.Array, count: int) -> jax.Array:
+def ranked_cells(attention: AttentionMap, peaks: jax.Array, count: int) -> jax.Array:
     """Flat positions of the `count` highest peaks, best first: int32 `[batch, min(count, cells)]`."""
     values = jnp.where(peaks, lax.stop_gradient(attention), -jnp.inf)
     values = values.reshape(values.shape[0], -1)

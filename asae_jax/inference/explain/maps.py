@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from ml_collections import ConfigDict
 
-from asae_jax.models.asae import asae_maps, suppression_mask
+from asae_jax.models.asae import asae_maps, ranked_cells, suppression_mask
 from asae_jax.types import AttentionMap, Features
 
 
@@ -68,9 +67,7 @@ def ranked_peaks(
     Returns:
       `cells` and `num_peaks` as in `LayerMaps`.
     """
-    batch, height, width = attention.shape
-    count = min(num_candidates, height * width)
-    values = jnp.where(peaks, attention, -jnp.inf).reshape(batch, -1)
-    places = lax.top_k(values, count)[1]
+    width = attention.shape[2]
+    places = ranked_cells(attention, peaks, num_candidates)
     cells = jnp.stack([places // width, places % width], -1).astype(jnp.int32)
-    return cells, jnp.minimum(jnp.sum(peaks, axis=(1, 2), dtype=jnp.int32), count)
+    return cells, jnp.minimum(jnp.sum(peaks, axis=(1, 2), dtype=jnp.int32), places.shape[1])

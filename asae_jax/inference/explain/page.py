@@ -1,8 +1,6 @@
 """The gallery of explanations: one page that needs nothing but itself; no script, no request."""
 
-import base64
-import importlib.resources
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +9,7 @@ import jinja2
 
 from asae_jax.inference.explain.explanation import Explanation
 from asae_jax.inference.explain.panels import panels
+from asae_jax.templates import environment, image_uri
 from asae_jax.training.figures import NOTICE
 
 _QUALITY = 85
@@ -52,7 +51,7 @@ def write_page(
         notice=NOTICE,
         facts=facts,
         report=report,
-        figures={caption: _uri("png", file.read_bytes()) for caption, file in figures.items()},
+        figures={caption: image_uri("png", file.read_bytes()) for caption, file in figures.items()},
         images=[_image(one, class_names) for one in shown],
         bad=bad,
     )  # fmt: skip
@@ -75,21 +74,13 @@ def _image(one: Shown, class_names: tuple[str, ...]) -> dict[str, Any]:
 
 def _jpeg(picture: Any) -> str:
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return _uri("jpeg", data.tobytes())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return image_uri("jpeg", data.tobytes())
 
 
 def _environment() -> jinja2.Environment:
-    folder = importlib.resources.files("asae_jax.inference.explain")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"three": "{:.3f}".format, "signed": "{:+.3f}".format, "percent": "{:.0%}".format}
-    return environment
+    filters: dict[str, Callable] = {
+        "three": "{:.3f}".format,
+        "signed": "{:+.3f}".format,
+        "percent": "{:.0%}".format,
+    }
+    return environment("asae_jax.inference.explain", filters)

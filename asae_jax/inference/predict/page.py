@@ -8,7 +8,7 @@ import base64
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from asae_jax.inference.predict.page_data import line_names, page_data, picture_blocks, script_json
 from asae_jax.inference.predict.records import Differential, Record
+from asae_jax.templates import environment
 from asae_jax.training.figures import NOTICE
 
 SHOWN_BAD = 500
@@ -79,16 +80,8 @@ def _source(name: str) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_source),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
-    environment.filters |= {"count": "{:,}".format}
-    return environment
+    filters: dict[str, Callable] = {"count": "{:,}".format}
+    return environment("asae_jax.inference.predict", filters, folder="web", finalize=_printable)
 
 
 def _printable(value: object) -> object:

@@ -1,0 +1,43 @@
+"""Self-contained pages from templates that lie in a package."""
+
+import base64
+import importlib.resources
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+
+
+def environment(
+    package: str,
+    filters: Mapping[str, Callable],
+    *,
+    folder: str = "",
+    autoescape: bool = True,
+    finalize: Callable[[Any], Any] | None = None,
+) -> jinja2.Environment:
+    """Where the templates of `package` are found and how they are filled in; a name not given is an error.
+
+    Args:
+      package: dotted name, such as "asae_jax.audit".
+      filters: added to jinja2's own.
+      folder: of the package, where the templates lie; empty for the package itself.
+      autoescape: for HTML; False for plain text.
+      finalize: applied to every value before it is printed.
+    """
+    files = importlib.resources.files(package) / folder
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (files / name).read_text(encoding="utf-8")),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+    )
+    made.filters |= filters
+    return made
+
+
+def image_uri(kind: str, data: bytes) -> str:
+    """A picture as an address that holds it; `kind` is "png" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
