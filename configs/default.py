@@ -113,8 +113,9 @@ def get_config() -> ConfigDict:
     loss.tau = 1.0  # of "logit_adjusted": how much of the logarithm of a class's share is added
 
     optimizer = config.optimizer = ConfigDict()
+    optimizer.name = "sgd"  # the paper's; "adamw" is what ConvNeXt and ViT are usually trained with
     optimizer.learning_rate = 1e-3  # at batch size 84
-    optimizer.momentum = 0.9
+    optimizer.momentum = 0.9  # of "adamw": of the gradients' average
     optimizer.nesterov = False
     optimizer.weight_decay = 1e-4
     optimizer.decay_all = True  # also biases and normalisation, as PyTorch's SGD does; False: kernels only

@@ -41,6 +41,7 @@ _CHOICES = {
     "augment.mix": ("none", *_MIXES),
     "loss.name": losses.NAMES,
     "loss.branches": ("mean_probability", "mean_loss"),
+    "optimizer.name": optimizer.OPTIMIZERS,
     "optimizer.schedule": optimizer.SCHEDULES,
     "eval.split": ("test", "validation", "train", "all"),
     "eval.checkpoint": ("best", "last"),

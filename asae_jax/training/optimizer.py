@@ -1,4 +1,4 @@
-"""SGD with momentum and the two learning-rate schedules (paper, section 4.2)."""
+"""SGD with momentum, the paper's (section 4.2), AdamW, and two learning-rate schedules."""
 
 import functools
 from collections.abc import Collection
@@ -41,7 +41,10 @@ def create_optimizer(
     frozen: Collection[str] = (),
     head_rate: float = 1.0,
 ) -> optax.GradientTransformation:
-    """SGD as PyTorch's: weight decay is added to the gradient before momentum, the rate applied last.
+    """SGD or AdamW, as PyTorch has them; the rate is applied last.
+
+    SGD adds the weight decay to the gradient before momentum. AdamW (Loshchilov and Hutter 2019) keeps it
+    out of both averages, whose decay rates are `momentum` and 0.999.
 
     Args:
       settings: `config.optimizer`.
@@ -50,10 +53,10 @@ def create_optimizer(
       head_rate: factor on the learning rate of the last linear layer.
     """
     mask = None if settings.decay_all else kernels_only
+    decay = optax.add_decayed_weights(settings.weight_decay, mask=mask)
     parts = [
         optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
-        optax.add_decayed_weights(settings.weight_decay, mask=mask),
-        optax.trace(decay=settings.momentum, nesterov=settings.nesterov),
+        *_RULES[settings.name](settings, decay),
         optax.scale_by_learning_rate(schedule),
     ]
     if head_rate != 1:
@@ -61,6 +64,18 @@ def create_optimizer(
     if frozen:
         parts.append(optax.masked(optax.set_to_zero(), functools.partial(_within, modules=frozen)))
     return optax.chain(*parts)
+
+
+def _sgd(settings: ConfigDict, decay: optax.GradientTransformation) -> list[optax.GradientTransformation]:
+    return [decay, optax.trace(decay=settings.momentum, nesterov=settings.nesterov)]
+
+
+def _adamw(settings: ConfigDict, decay: optax.GradientTransformation) -> list[optax.GradientTransformation]:
+    return [optax.scale_by_adam(b1=settings.momentum, nesterov=settings.nesterov), decay]
+
+
+_RULES = {"sgd": _sgd, "adamw": _adamw}
+OPTIMIZERS = tuple(_RULES)
 
 
 def kernels_only(params: Any) -> Any:

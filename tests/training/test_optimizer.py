@@ -28,16 +28,32 @@ def test_cosine_with_warmup_starts_at_zero_peaks_and_ends_at_zero():
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-7)
 
 
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_five_steps_equal_torch_sgd(nesterov):
+def _sgd(weights):
+    return torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.05)
+
+
+def _nesterov(weights):
+    return torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.05, nesterov=True)
+
+
+def _adamw(weights):
+    return torch.optim.AdamW(weights, lr=0.1, weight_decay=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reference_of"),
+    [({}, _sgd), ({"nesterov": True}, _nesterov), ({"name": "adamw"}, _adamw)],
+    ids=["sgd", "nesterov", "adamw"],
+)
+def test_five_steps_equal_torch(changes, reference_of):
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=7).astype(np.float32), rng.normal(size=(5, 7)).astype(np.float32)
-    settings = _settings(learning_rate=0.1, weight_decay=0.05, nesterov=nesterov)
+    settings = _settings(learning_rate=0.1, weight_decay=0.05, **changes)
     optimizer = create_optimizer(settings, optax.constant_schedule(0.1))
     params = {"bias": jnp.array(start)}
     state = optimizer.init(params)
     weight = torch.nn.Parameter(torch.tensor(start))
-    reference = torch.optim.SGD([weight], lr=0.1, momentum=0.9, weight_decay=0.05, nesterov=nesterov)
+    reference = reference_of([weight])
     for gradient in gradients:
         updates, state = optimizer.update({"bias": jnp.array(gradient)}, state, params)
         params = optax.apply_updates(params, updates)
