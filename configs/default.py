@@ -105,6 +105,7 @@ def get_config() -> ConfigDict:
     # "logit_adjusted"
     loss.name = "gmmce"
     loss.branches = "mean_probability"  # the loss of the branches' mean (the paper's), or "mean_loss"
+    loss.agreement = 0.0  # weight of the divergence between the branches' predictions; not in the paper
     loss.k_high = 3  # k+, most likely wrong classes
     loss.k_low = 3  # k-, least likely wrong classes
     loss.label_smoothing = 0.0  # of "ce"

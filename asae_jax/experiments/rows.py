@@ -44,6 +44,7 @@ PLAIN: Settings = {
     "asae.enhancement": "sigmoid",
     "loss.name": "ce",
     "loss.branches": "mean_probability",
+    "loss.agreement": 0.0,
     "loss.label_smoothing": 0.0,
     "eval.test_mode": "skip",
     "eval.batch_statistics": "running",

@@ -1,7 +1,7 @@
 """Losses per example, as pure functions of scores and labels; the caller reduces."""
 
 from asae_jax.losses.boosted import gce, gmmce
-from asae_jax.losses.branches import mean_branch_log_probs, mean_branch_loss
+from asae_jax.losses.branches import branch_disagreement, mean_branch_log_probs, mean_branch_loss
 from asae_jax.losses.create import NAMES, NEED_CLASS_COUNTS, Loss, create_loss
 from asae_jax.losses.cross_entropy import cross_entropy
 from asae_jax.losses.focal import focal
@@ -11,6 +11,7 @@ __all__ = [
     "NAMES",
     "NEED_CLASS_COUNTS",
     "Loss",
+    "branch_disagreement",
     "class_balanced",
     "create_loss",
     "cross_entropy",

@@ -50,3 +50,22 @@ def mean_branch_loss(
       Losses `[batch]`, float32.
     """
     return jnp.mean(jax.vmap(loss, in_axes=(0, None))(logits, labels), axis=0)
+
+
+def branch_disagreement(logits: BranchScores) -> jax.Array:
+    """How far the branches' predictions lie apart: their generalised Jensen-Shannon divergence.
+
+    The mean over the branches of KL(branch || mean of the branches): 0 where all agree, log(branches)
+    where each is sure of another class. Not the paper's: added to the loss it asks for the same answer with
+    and without the hidden region, as R-Drop (Liang et al. 2021) asks of two passes through dropout.
+    Gradients flow into all branches.
+
+    Args:
+      logits: `[branches, batch, classes]`, any float type.
+
+    Returns:
+      `[batch]`, float32.
+    """
+    mean = mean_branch_log_probs(logits)
+    log_probs = jax.nn.log_softmax(logits.astype(mean.dtype))
+    return jnp.mean(jnp.sum(jnp.exp(log_probs) * (log_probs - mean[None]), axis=-1), axis=0)

@@ -68,6 +68,7 @@ _AT_LEAST = {
     "asae.p_top1": 0,
     "asae.window": 1,
     "diversification.patch_size": 1,
+    "loss.agreement": 0,
     "loss.k_high": 1,
     "loss.k_low": 0,
     "loss.gamma": 0,

@@ -159,6 +159,7 @@ def _compiled_step(run: _Run) -> Callable:
             axis_name=parallel.AXIS,
             ema_decay=config.optimizer.ema_decay,
             loss_per_branch=config.loss.branches == "mean_loss",
+            agreement=config.loss.agreement,
         )
     )
 

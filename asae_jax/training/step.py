@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from asae_jax import keys
-from asae_jax.losses import mean_branch_log_probs, mean_branch_loss
+from asae_jax.losses import branch_disagreement, mean_branch_log_probs, mean_branch_loss
 from asae_jax.metrics import Sums
 from asae_jax.models import training_layer
 from asae_jax.models.network import Network
@@ -53,6 +53,7 @@ def train_step(
     axis_name: str,
     ema_decay: float = 0.0,
     loss_per_branch: bool = False,
+    agreement: float = 0.0,
     mix: Mix | None = None,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss of the global batch.
@@ -68,6 +69,7 @@ def train_step(
       axis_name: the data-parallel axis; gradients and metrics are averaged over it.
       ema_decay: above 0, the moving average of the weights is updated.
       loss_per_branch: the mean of the branches' losses instead of the loss of their mean probability.
+      agreement: weight of the branches' disagreement, which is added to the loss where there are branches.
       mix: mixes each image with a partner, for both labels; the accuracy measured counts its own.
 
     Returns:
@@ -92,6 +94,8 @@ def train_step(
         else:
             losses_for = functools.partial(loss, scores)
         losses = sum((weight * losses_for(labels) for weight, labels in targets), start=jnp.zeros(()))
+        if agreement and logits.ndim == 3:
+            losses += agreement * branch_disagreement(logits)
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)

@@ -66,6 +66,7 @@ def _update(config, optimizer):
         axis_name=parallel.AXIS,
         ema_decay=config.optimizer.ema_decay,
         loss_per_branch=config.loss.branches == "mean_loss",
+        agreement=config.loss.agreement,
         mix=build.create_mix(config),
     )
     mapped = jax.vmap(update, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)

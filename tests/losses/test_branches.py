@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
+import jax.test_util
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
 
-from asae_jax.losses import cross_entropy, mean_branch_log_probs, mean_branch_loss
+from asae_jax.losses import branch_disagreement, cross_entropy, mean_branch_log_probs, mean_branch_loss
 
 
 def branches(count, scale=3.0):
@@ -57,3 +59,31 @@ def test_mean_branch_loss_is_the_mean_of_each_branch_by_itself():
     expected = -np.log(probabilities[:, np.arange(6), labels]).mean(0)
     found = mean_branch_loss(cross_entropy, jnp.asarray(logits), jnp.asarray(labels))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_disagreement_is_the_entropy_of_the_mean_less_the_mean_entropy(count):
+    logits = branches(count)
+    probabilities = softmax(logits.astype(np.float64), axis=-1)
+    expected = entropy(probabilities.mean(0), axis=-1) - entropy(probabilities, axis=-1).mean(0)
+    found = branch_disagreement(jnp.asarray(logits))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_disagreement_is_nothing_where_all_agree_and_at_most_the_log_of_the_branches():
+    one = branches(1)
+    np.testing.assert_allclose(branch_disagreement(jnp.asarray(np.concatenate([one, one]))), 0, atol=1e-6)
+    apart = jnp.array([[[1e4, 0.0, 0.0]], [[0.0, 1e4, 0.0]], [[0.0, 0.0, 1e4]]])
+    np.testing.assert_allclose(branch_disagreement(apart), np.log(3), rtol=1e-6)
+    assert np.isfinite(jax.grad(lambda x: branch_disagreement(x).sum())(apart)).all()
+
+
+def test_disagreement_has_the_slope_of_finite_differences():
+    with jax.enable_x64():
+        jax.test_util.check_grads(branch_disagreement, (jnp.asarray(branches(3), float),), order=1)
+
+
+def test_a_step_down_the_disagreement_brings_the_branches_together():
+    logits = jnp.asarray(branches(2))
+    slope = jax.grad(lambda x: branch_disagreement(x).sum())(logits)
+    assert np.all(branch_disagreement(logits - 0.1 * slope) < branch_disagreement(logits))

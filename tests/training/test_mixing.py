@@ -11,7 +11,7 @@ import pytest
 
 from asae_jax import keys
 from asae_jax.augment import cutmix, mixup
-from asae_jax.losses import cross_entropy, mean_branch_log_probs, mean_branch_loss
+from asae_jax.losses import branch_disagreement, cross_entropy, mean_branch_log_probs, mean_branch_loss
 from asae_jax.training import build, step
 from asae_jax.training.state import create_state
 from tests.training.tiny import tiny_config
@@ -72,14 +72,18 @@ class Branches(nn.Module):
         return jnp.moveaxis(logits.reshape(-1, self.count, 5), 1, 0) if self.count else logits
 
 
-@pytest.mark.parametrize(("branches", "per_branch"), [(0, False), (2, False), (2, True)])
-def test_the_loss_is_the_shares_mean_of_both_labels_losses(branches, per_branch):
+@pytest.mark.parametrize(
+    ("branches", "per_branch", "agreement"),
+    [(0, False, 0.0), (2, False, 0.0), (2, True, 0.0), (2, True, 0.5), (0, False, 0.5)],
+)
+def test_the_loss_is_the_shares_mean_of_both_labels_losses(branches, per_branch, agreement):
     network, optimizer = Branches(branches), optax.sgd(0.1)
     state = create_state(network, optimizer, jax.random.key(0), image_size=8)
 
     function = functools.partial(
         step.train_step, network=network, optimizer=optimizer, loss=cross_entropy, seed=7, axis_name=AXIS,
         augment=lambda key, images, first_example: images, loss_per_branch=per_branch, mix=half,
+        agreement=agreement,
     )  # fmt: skip
     update = jax.pmap(function, axis_name=AXIS, in_axes=(None, 0), out_axes=None, devices=jax.devices()[:2])
     batch = {"image": IMAGES.reshape(2, 8, 8, 8, 3), "label": LABELS.reshape(2, 8)}
@@ -95,6 +99,8 @@ def test_the_loss_is_the_shares_mean_of_both_labels_losses(branches, per_branch)
         )
 
     expected = 0.3 * losses(own) + 0.7 * losses(theirs)
+    if branches:
+        expected += agreement * branch_disagreement(logits)
     np.testing.assert_allclose(metrics.sums.loss, expected.sum(), rtol=1e-5)
     assert metrics.sums.count == COUNT
     assert metrics.sums.correct == np.sum(np.argmax(scores, -1) == own)
