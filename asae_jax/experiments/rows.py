@@ -118,7 +118,6 @@ ROWS: Mapping[str, Row] = {
     "vit": _modern("ViT-S/16", "vit_small", _BALANCED),
     "vit-asae": _modern("ViT-S/16 + ASAE layer", "vit_small", _ASAE),
     "recommended": Row("Recommended settings", file="own_cells"),
-    "recommended-plain": Row("Recommended settings without the layer", {"model.branching": "none"},
-                             file="own_cells"),
+    "recommended-asae": Row("Recommended settings with the layer", file="own_cells_asae"),
 }  # fmt: skip
 """Name -> row; the name is that of its run folders. Rows that come to the same settings share their runs."""

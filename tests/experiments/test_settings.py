@@ -56,8 +56,9 @@ def test_a_row_with_a_file_takes_the_data_alone_from_the_given_configuration():
     assert config.train.batch_size == given.train.batch_size
     assert config.optimizer.to_dict() == wanted.optimizer.to_dict()
     assert config.data.hue == wanted.data.hue
-    without = row_config(given, ROWS["recommended-plain"], seed=5)
-    assert public_options(without, beside=config) == ["--config.model.branching=none"]
+    with_layer = row_config(given, ROWS["recommended-asae"], seed=5)
+    assert "--config.model.branching=asae" in public_options(with_layer, beside=config)
+    assert with_layer.train.epochs == config.train.epochs
 
 
 def test_a_setting_that_does_not_exist_is_named():
