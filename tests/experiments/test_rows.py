@@ -51,7 +51,8 @@ def _state(config, optimizer):
             return jnp.ones(leaf.shape, leaf.dtype)
         return jnp.asarray(rng.normal(0, 0.05, leaf.shape), leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(fill, shapes)
+    state = jax.tree_util.tree_map_with_path(fill, shapes)
+    return state.replace(opt_state=optimizer.init(state.params))
 
 
 def _update(config, optimizer):
