@@ -67,7 +67,7 @@ _SHUFFLED = "On shuffled batches: it weighs the classes itself."
 
 
 def _modern(label: str, name: str, settings: Settings) -> Row:
-    """A row of a backbone that SGD at the common rate does not suit."""
+    """A row of a modern backbone, with the optimiser that ConvNeXt and ViT are usually trained with."""
     note = "Trained with AdamW, rate 0.001 and weight decay 0.05, in the place of the given optimiser."
     return Row(label, {**settings, **_ADAMW, "model.name": name}, note=note)
 
