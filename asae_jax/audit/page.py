@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax.input.decode import BadImage
 from asae_jax.input.table import Table
-from asae_jax.templates import environment, image_uri
+from asae_jax.pages import environment, image_uri
 
 SHOWN_GROUPS = 40
 """Duplicate groups with pictures; `audit.json` has all."""

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from asae_jax.experiments.results import METRICS, Results
-from asae_jax.templates import environment
+from asae_jax.pages import environment
 
 PAGE = "report.html"
 

@@ -9,7 +9,7 @@ import jinja2
 
 from asae_jax.inference.explain.explanation import Explanation
 from asae_jax.inference.explain.panels import panels
-from asae_jax.templates import environment, image_uri
+from asae_jax.pages import environment, image_uri
 from asae_jax.training.figures import NOTICE
 
 _QUALITY = 85

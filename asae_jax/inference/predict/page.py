@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from asae_jax.inference.predict.page_data import line_names, page_data, picture_blocks, script_json
 from asae_jax.inference.predict.records import Differential, Record
-from asae_jax.templates import environment
+from asae_jax.pages import environment
 from asae_jax.training.figures import NOTICE
 
 SHOWN_BAD = 500

@@ -1,11 +1,16 @@
-"""Self-contained pages from templates that lie in a package."""
+"""Self-contained HTML pages: templates that lie in a package, pictures that travel inside the page."""
 
 import base64
 import importlib.resources
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cv2
 import jinja2
+import numpy as np
+
+NOTICE = "For research, not a diagnosis."
+"""Stands on every page, figure and file that a user might take to a clinic."""
 
 
 def environment(
@@ -36,6 +41,16 @@ def environment(
     )
     made.filters |= filters
     return made
+
+
+def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:
+    """An RGB image, uint8 `[height, width, 3]`, as JPEG of `quality` 1..100."""
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def jpeg_uri(image: np.ndarray, *, quality: int) -> str:
+    """An RGB image, uint8 `[height, width, 3]`, as an address that holds it as JPEG of `quality` 1..100."""
+    return image_uri("jpeg", encode_jpeg(image, quality=quality))
 
 
 def image_uri(kind: str, data: bytes) -> str:

@@ -1,0 +1,179 @@
+"""Reading and writing files: paths a user typed, atomic writes, JSON, folders of images, disk errors.
+
+Every file the program writes goes through here, so that each kind of trouble is handled once: a name that
+is not UTF-8, a crash half-way through a write, a full disk, a folder that cannot be listed.
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from asae_jax.errors import UserError
+
+IMAGE_EXTENSIONS = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+"""Extensions of the image files that can be read, in lower case."""
+
+_PART = ".part"
+
+
+def user_path(text: str | os.PathLike) -> Path:
+    """The path a user typed, with `~` expanded; it need not exist."""
+    return Path(text).expanduser()
+
+
+def open_text(path: Path, mode: str = "w") -> IO[str]:
+    """Opens a text file as UTF-8 with line ends untouched; file names that are not UTF-8 keep their bytes.
+
+    Args:
+      path: of the file.
+      mode: of `open`: "r", "w" or "a".
+    """
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
+@contextlib.contextmanager
+def atomic_text(path: Path) -> Iterator[IO[str]]:
+    """A text file to write to, which takes the name `path` only when the block ends without an error.
+
+    The folder is made if missing. What bears the name is complete, and an older file stays until then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + _PART)
+    with open_text(part) as file:
+        yield file
+    part.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` atomically (see `atomic_text`)."""
+    with atomic_text(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
+    """Writes `content` as JSON to `path` atomically; NaN and infinity are refused, as JSON has neither."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, *, remedy: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+      path: of the file.
+      remedy: what the user can do when it cannot be read, as a clause: "train the run again".
+
+    Raises:
+      UserError: the file is missing, cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror or error}): {remedy}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged, it is not JSON ({error}): {remedy}.") from error
+
+
+@contextlib.contextmanager
+def disk_errors(doing: str, *, remedy: str) -> Iterator[None]:
+    """Turns an error of the disk within the block into one line.
+
+    Besides OSError this catches what libraries make of one: Orbax raises ValueError for a full disk.
+
+    Args:
+      doing: what was being done: "write the audit to DIR".
+      remedy: what the user can do, as a clause: "choose another --workdir=DIR".
+
+    Raises:
+      UserError: "cannot DOING (REASON): REMEDY."
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot {doing} ({error.strerror or error}): {remedy}.") from error
+    except Exception as error:
+        reason = _disk_reason(error)
+        if reason is None:
+            raise
+        raise UserError(f"cannot {doing} ({reason}): {remedy}.") from error
+
+
+def _disk_reason(error: BaseException | None) -> str | None:
+    """The disk error that `error` was raised from or speaks of; None where there is none."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return error.strerror or str(error)
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            if os.strerror(number).lower() in str(error).lower():
+                return os.strerror(number)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+class FoundFile(NamedTuple):
+    """A file below a folder."""
+
+    name: str
+    """Path relative to the folder, with `/`."""
+    size: int
+    """Bytes."""
+    modified: int
+    """Modification time in nanoseconds."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether its extension is one of `IMAGE_EXTENSIONS`."""
+        return is_image_name(self.name)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the extension of `name` is one of `IMAGE_EXTENSIONS`, in any case."""
+    return os.path.splitext(name)[1].lower() in IMAGE_EXTENSIONS
+
+
+def walk(folder: Path) -> Iterator[FoundFile]:
+    """All files below `folder` at any depth, hidden ones left out, in no particular order.
+
+    Links are followed, but not into a folder that the walk is inside of.
+
+    Raises:
+      UserError: a folder that cannot be listed.
+    """
+    return _walk(folder, "", frozenset())
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[FoundFile]:
+    place = os.path.realpath(folder)
+    if place in above:
+        return
+    for entry in visible_entries(folder):
+        name = f"{prefix}{entry.name}"
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, f"{name}/", above | {place})
+        else:
+            status = entry.stat(follow_symlinks=entry.is_file())  # of a dangling link: its own
+            yield FoundFile(name, status.st_size, status.st_mtime_ns)
+
+
+def visible_entries(folder: Path) -> list[os.DirEntry]:
+    """The entries of `folder` that are not hidden.
+
+    Raises:
+      UserError: the folder cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        raise UserError(f"cannot list folder {folder} ({error.strerror}): check its permissions") from error
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is passed over wherever folders are read."""
+    return name.startswith(".")
