@@ -1,11 +1,11 @@
-"""ASAE-Net: train, evaluate, audit. For research, not a diagnosis.
+"""ASAE-Net: train, evaluate, predict, explain, export, audit. For research, not a diagnosis.
 
 python main.py [COMMAND] --config=FILE [--workdir=DIR] [--config.field=value ...]
 """
 
 import sys
 
-from asae_jax.commands import main
+from asae_jax.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

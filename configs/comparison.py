@@ -18,11 +18,11 @@ course, differ.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from asae_jax.config import base_config
 
 
 def get_config() -> ConfigDict:
-    config = default.get_config()
+    config = base_config()
     config.data.stored_size = 72
     config.augment.size = 64
     config.model.name = "resnet18"

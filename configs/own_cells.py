@@ -14,11 +14,11 @@ As below, at half width, it has not been run as a whole: what was measured is qu
 
 from ml_collections import ConfigDict
 
-from configs import quickstart
+from asae_jax.config import recipe
 
 
 def get_config() -> ConfigDict:
-    config = quickstart.get_config()
+    config = recipe("quickstart")
     config.data.hue = "none"
     config.model.branching = "none"
     config.loss.name = "ce"

@@ -11,11 +11,11 @@ layer adds views of the features. On test images it was behind the plain network
 
 from ml_collections import ConfigDict
 
-from configs import own_cells
+from asae_jax.config import recipe
 
 
 def get_config() -> ConfigDict:
-    config = own_cells.get_config()
+    config = recipe("own_cells")
     config.model.branching = "asae"
     config.model.running_statistics = "plain"
     config.asae.branches = "plain,suppress,enhance"

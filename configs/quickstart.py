@@ -11,11 +11,11 @@ The enhancement keeps the features' mean: as printed, the layer costs accuracy w
 
 from ml_collections import ConfigDict
 
-from configs import comparison
+from asae_jax.config import recipe
 
 
 def get_config() -> ConfigDict:
-    config = comparison.get_config()
+    config = recipe("comparison")
     config.data.num_examples = 2800
     config.data.hue = "robust"
     config.augment.scale_min = 0.8

@@ -11,8 +11,8 @@ end: its first steps took 35 s each on two CPU cores, which makes three days.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from asae_jax.config import base_config
 
 
 def get_config() -> ConfigDict:
-    return default.get_config()
+    return base_config()

@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 BUILDERS = {
-    name: f"data.{name}.{name}_dataset_builder:Builder"
+    name: f".{name}.{name}_dataset_builder:Builder"
     for name in (
         "aml_cytomorphology_lmu",
         "bloodmnist",
@@ -19,7 +19,7 @@ BUILDERS = {
         "wbcbench2026",
     )
 }
-"""Name of each set -> "module:class" of its builder."""
+"""Name of each set -> "module:class" of its builder, relative to this package."""
 
 
 def builder_class(name: str) -> Any:
@@ -32,4 +32,4 @@ def builder_class(name: str) -> Any:
       KeyError: no such set here.
     """
     module, _, attribute = BUILDERS[name.partition("/")[0]].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    return getattr(importlib.import_module(module, __name__), attribute)

@@ -1,6 +1,8 @@
 """Prepares a downloaded set for `--config.data.source=tfds:NAME`; see data/README.md.
 
 python -m data NAME --manual_dir=FOLDER --data_dir=FOLDER
+
+Where the package is installed without a checkout: `python -m asae_jax.datasets`.
 """
 
 import argparse
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from data import BUILDERS, builder_class
+from . import BUILDERS, builder_class
 
 
 def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
@@ -46,7 +48,7 @@ def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m data", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__.partition("\n")[0])
     parser.add_argument("name", help=f"NAME or NAME/CONFIGURATION; NAME is one of {', '.join(BUILDERS)}")
     parser.add_argument("--manual_dir", type=Path, required=True, help="where the archive was unpacked")
     parser.add_argument("--data_dir", type=Path, required=True, help="where prepared sets are kept")

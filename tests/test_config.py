@@ -1,55 +1,67 @@
-"""Configuration files: complete, read, and checked."""
+"""The field table, and the recipes: complete, checked, and in agreement with the code that reads them."""
 
-import ast
 import importlib
-from pathlib import Path
+import inspect
 
 import pytest
 
+from asae_jax import augment, config, losses, models, shipped
 from asae_jax.errors import UserError
-from asae_jax.training import build
-from configs import default
+from asae_jax.run import build, data
 
-ROOT = Path(__file__).resolve().parent.parent
-FIELDS = [
-    f"{section}.{field}"
-    for section, values in default.get_config().to_dict().items()
-    if isinstance(values, dict)
-    for field in values
-]
-NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+RECIPES = sorted(shipped.recipes())
 
 
-@pytest.fixture(scope="module")
-def attributes():
-    """Every `.name` that the package reads; a field that none of them mentions cannot have an effect."""
-    return {
-        node.attr
-        for path in (ROOT / "asae_jax").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute)
+def test_names_are_unique_sections_are_known_and_every_field_is_explained():
+    assert len(config.BY_NAME) == len(config.FIELDS)
+    assert {field.section for field in config.FIELDS} == {section.name for section in config.SECTIONS}
+    for field in config.FIELDS:
+        assert field.meaning.endswith("."), field.name
+        assert field.accepts(field.default), field.name
+
+
+def test_the_base_configuration_is_the_table():
+    assert config.flatten(config.base_config()) == {field.name: field.default for field in config.FIELDS}
+
+
+def test_choices_are_what_the_code_offers():
+    """A choice of the table that no code knows, or the reverse, would be refused or never found."""
+    offered = {
+        "model.name": models.MODELS,
+        "model.branching": [*models.BRANCHINGS, "none"],
+        "augment.mix": ["none", *build.MIXES],
+        "loss.name": losses.NAMES,
+        "data.sampler": data.SAMPLERS,
+        "eval.test_mode": build.TEST_BRANCHES,
     }
+    for name, known in offered.items():
+        assert set(config.BY_NAME[name].choices) == set(known), name
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_every_field_is_read(field, attributes):
-    assert field.split(".")[1] in attributes
+def test_defaults_of_the_contract_s_functions_are_those_of_the_table():
+    from asae_jax.input import hue
+    from asae_jax.models import asae
+
+    shared = {
+        asae.find_peaks: {"window": "asae.window"},
+        asae.select_peak: {"num_candidates": "asae.num_candidates", "p_top1": "asae.p_top1"},
+        asae.suppression_mask: {"ratio": "asae.ratio", "area": "asae.area"},
+        asae.ASAE: {"window": "asae.window", "area": "asae.area", "enhancement": "asae.enhancement"},
+        losses.gmmce: {"k_high": "loss.k_high", "k_low": "loss.k_low"},
+        hue.adjust_hue: {"low": "data.hue_low", "high": "data.hue_high"},
+    }
+    for function, names in shared.items():
+        parameters = inspect.signature(function).parameters
+        for parameter, name in names.items():
+            assert parameters[parameter].default == config.BY_NAME[name].default, (function, parameter)
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_every_field_is_explained_once(field):
-    source = (ROOT / "configs" / "default.py").read_text(encoding="utf-8")
-    section, name = field.split(".")
-    section = {"eval": "evaluation"}.get(section, section)
-    lines = [line for line in source.splitlines() if line.strip().startswith(f"{section}.{name} =")]
-    assert len(lines) == 1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_file_passes_its_own_check(name):
-    config = importlib.import_module(f"configs.{name}").get_config()
-    build.check(config)
-    assert config.keys() == default.get_config().keys()
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_passes_its_own_check(name):
+    recipe = config.recipe(name)
+    config.check(recipe)
+    assert config.flatten(recipe).keys() == config.BY_NAME.keys()
+    assert importlib.import_module(f"configs.{name}").get_config() == recipe
 
 
 @pytest.mark.parametrize(
@@ -58,32 +70,71 @@ def test_every_file_passes_its_own_check(name):
         ("loss.name", "gmce", "ce, gce, gmmce, focal"),
         ("loss.beta", 1.0, "below 1"),
         ("loss.gamma", -1.0, "at least 0"),
-        ("loss.tau", -1.0, "at least 0"),
         ("augment.mix", "cutout", "none, mixup, cutmix"),
-        ("augment.mix_alpha", -0.5, "at least 0"),
         ("data.sampler", "random", "balanced, shuffled, weighted"),
         ("data.source", "webcam", "synthetic, folder"),
         ("augment.size", 300, "data.stored_size=256"),
         ("asae.window", 4, "odd"),
-        ("asae.p_top1", 1.5, "probability"),
+        ("asae.p_top1", 1.5, "probability, at least 0, at most 1"),
         ("asae.branches", "suppress,erase", "plain, suppress, enhance"),
         ("asae.branches", "", "plain, suppress, enhance"),
         ("model.branching", "cutout", "dropblock, adl, diversification, none"),
+        ("model.name", "resnet8", "resnet18, resnet34"),
         ("drop.rate", 1.0, "below 1"),
-        ("drop.block_size", 0.0, "cells"),
-        ("adl.threshold", 1.5, "share"),
-        ("diversification.patch_size", 0, "at least 1"),
+        ("drop.block_size", 0.0, "above 0"),
         ("train.epochs", 0, "at least 1"),
         ("data.test_fraction", 0.95, "something to train on"),
-        ("augment.scale_min", 0.0, "scale_min"),
+        ("data.stain", "macenko", "set one of them to none"),
+        ("augment.scale_min", 0.0, "above 0"),
         ("optimizer.schedule", "linear", "step, cosine"),
+        ("uncertainty.target_error", 1.0, "below 1"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_with_a_remedy(field, value, remedy):
-    config = default.get_config()
-    section, name = field.split(".")
-    config[section][name] = value
+    settings = config.base_config()
+    config.set_field(settings, field, value)
     with pytest.raises(UserError) as error:
-        build.check(config)
-    assert f"config.{field}={value!r}" in str(error.value)
+        config.check(settings)
+    assert f"config.{field}={value!r} cannot be used: " in str(error.value)
     assert remedy in str(error.value)
+
+
+def test_every_limit_of_the_table_is_refused_beyond():
+    beyond = {"least": -1e-6, "above": 0.0, "most": 1e-6, "below": 0.0}
+    tried = 0
+    for field in config.FIELDS:
+        for limit, step in beyond.items():
+            bound = getattr(field, limit)
+            if abs(bound) == float("inf"):
+                continue
+            value = bound + step if isinstance(field.default, float) else bound + round(step * 1e6)
+            assert not field.accepts(value), (field.name, limit)
+            tried += 1
+    assert tried > 80
+
+
+def test_a_value_of_another_type_is_refused_and_a_whole_number_is_a_float():
+    settings = config.base_config()
+    config.set_field(settings, "loss.tau", 2)
+    assert settings.loss.tau == 2.0
+    for field, value in (("train.epochs", 2.5), ("data.cache", 1), ("model.name", 18), ("loss.tau", True)):
+        with pytest.raises(UserError, match=f"config.{field}={value!r} cannot be used: it must be of type"):
+            config.set_field(settings, field, value)
+
+
+def test_a_recipe_that_fails_or_sets_what_does_not_exist_is_one_line(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def get_config():\n    return {'train': {'epoch': 3}}\n")
+    with pytest.raises(UserError, match="config.train.epoch does not exist. Did you mean --config.train.epochs"):
+        config.load_recipe(file)
+    file.write_text("import nothing_like_this\n")
+    with pytest.raises(UserError, match="mine.py fails: ModuleNotFoundError"):
+        config.load_recipe(file)
+    file.write_text("def get_config():\n    return {'train': {'epochs': 3}}\n")
+    assert config.load_recipe(file).train.epochs == 3
+
+
+def test_augmentation_reads_every_field_of_its_section():
+    used = inspect.signature(augment.augment).parameters
+    bound = build.create_augment(config.base_config()).keywords
+    assert set(bound) <= set(used)

@@ -1,7 +1,6 @@
 """The weights that training starts from: random, from a file of PyTorch's, or from another run."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.models import weights
-from asae_jax.training import build, run_folder
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.state import TrainState
+from asae_jax.files import user_path, write_json
+from asae_jax.run import build, folder
+from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.state import TrainState
 
 RECORD_FILE = "pretrained.json"
 
@@ -28,7 +29,7 @@ def check(config: ConfigDict) -> None:
     Meant for before a run folder is opened; nothing is known about the classes yet.
     """
     if config.init.pretrained:
-        _load(config, _shapes(config), class_names=None)
+        _load(config, build.variable_shapes(config, 1), class_names=None)
 
 
 def start(
@@ -59,7 +60,7 @@ def start(
     # A copy: the step donates its state, and a buffer can be donated once only.
     average = None if state.average is None else jax.tree.map(jnp.copy, variables)
     record = origin | {"taken": len(loaded.arrays), "missing": loaded.missing, "unused": loaded.unused}
-    (workdir / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_json(workdir / RECORD_FILE, record)
     return state.replace(average=average, **variables), _summary(loaded, origin)
 
 
@@ -67,7 +68,7 @@ def _load(
     config: ConfigDict, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     """The weights that fit `like`, and where they come from."""
-    path = Path(config.init.pretrained)
+    path = user_path(config.init.pretrained)
     load = _from_run if path.is_dir() else _from_file
     try:
         return load(path, config.model.name, like, class_names)
@@ -86,7 +87,7 @@ def _from_file(
 def _from_run(
     workdir: Path, model: str, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
-    run_folder.read_config(workdir)  # refuses what is not a run
+    read_run_config(workdir)  # refuses what is not a run
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.best is None:
@@ -95,16 +96,9 @@ def _from_run(
         variables = checkpoints.restore_variables(step)
     finally:
         checkpoints.close()
-    same_classes = run_folder.read_info(workdir).class_names == tuple(class_names or ())
+    same_classes = folder.read_record(workdir).class_names == tuple(class_names or ())
     loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
     return loaded, {"run": str(workdir), "step": step}
-
-
-def _shapes(config: ConfigDict) -> Any:
-    """The network's variables as shapes, for one class."""
-    network = build.create_network(config, 1)
-    images = jnp.zeros((1, config.augment.size, config.augment.size, 3))
-    return jax.eval_shape(lambda key: network.init(key, images, train=False), jax.random.key(0))
 
 
 def _summary(loaded: weights.Weights, origin: Mapping[str, Any]) -> str:

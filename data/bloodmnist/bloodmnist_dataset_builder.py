@@ -10,9 +10,9 @@ import tensorflow_datasets as tfds
 
 from asae_jax.errors import UserError
 from asae_jax.input.npz import BLOODMNIST
-from data.bloodmnist.arrays import rows
-from data.builder import CellBuilder, Example, manual_folder, png
-from data.files import warn_of_counts
+from .arrays import rows
+from ..builder import CellBuilder, Example, manual_folder, png
+from ..files import warn_of_counts
 
 SIZES = (28, 64, 128, 224)
 """Pixels; one file each."""

@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any, ClassVar
 
-from data.builder import CellBuilder, manual_folder
-from data.files import folder_with, images_by_class, warn_of_counts
+from ..builder import CellBuilder, manual_folder
+from ..files import folder_with, images_by_class, warn_of_counts
 
 DOCUMENTED = {
     "ABE": 8, "ART": 19630, "BAS": 441, "BLA": 11973, "EBO": 27395, "EOS": 5883, "FGC": 47,

@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any, ClassVar
 
-from data.builder import CellBuilder, manual_folder
-from data.files import folder_with, images_by_class, warn_of_counts
+from ..builder import CellBuilder, manual_folder
+from ..files import folder_with, images_by_class, warn_of_counts
 
 DOCUMENTED = {
     "basophil": 616, "eosinophil": 2448, "hairy_cell": 3265, "lymphocyte": 5532,

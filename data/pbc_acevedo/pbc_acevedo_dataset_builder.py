@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from data.builder import CellBuilder, manual_folder
-from data.files import ImageFile, folder_with, images_by_class, warn_left_out, warn_of_counts
+from ..builder import CellBuilder, manual_folder
+from ..files import ImageFile, folder_with, images_by_class, warn_left_out, warn_of_counts
 
 TYPES = {
     "basophil": "basophil",

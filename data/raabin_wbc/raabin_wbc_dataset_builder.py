@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 
-from data.builder import CellBuilder, manual_folder
-from data.files import folder_with, images_by_class, warn_of_counts
+from ..builder import CellBuilder, manual_folder
+from ..files import folder_with, images_by_class, warn_of_counts
 
 TEST_FOLDERS = {"test_a": "TestA", "test_b": "TestB"}
 """Configuration -> folder of its split `test`."""

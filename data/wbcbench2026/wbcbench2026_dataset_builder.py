@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from asae_jax.errors import UserError
-from data.builder import CellBuilder, manual_folder
-from data.files import ImageFile, folder_with, warn_left_out
-from data.wbcbench2026.labels import read_labels
+from ..builder import CellBuilder, manual_folder
+from ..files import ImageFile, folder_with, warn_left_out
+from .labels import read_labels
 
 SPLITS = {
     "phase1": {"train": ("phase1", "phase1_label.csv")},

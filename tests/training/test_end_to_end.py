@@ -10,12 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from asae_jax import commands
+from asae_jax import cli
 from asae_jax.errors import UserError
-from asae_jax.training import data, evaluation, loop, meter, run_folder
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.writer import read_metrics
-from tests.training.tiny import tiny_config
+from asae_jax.evaluation.scoring import Scorer
+from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.run import open_run
+from asae_jax.training.metrics_log import read_metrics
+from asae_jax.training.progress import Meter
 
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
 
@@ -26,9 +27,8 @@ def cache(tmp_path_factory):
 
 
 def _main(cache, workdir, *options, command="train"):
-    return commands.main(
+    return cli.main(
         [
-            "main.py",
             command,
             f"--config={CONFIG}",
             f"--workdir={workdir}",
@@ -47,14 +47,12 @@ def finished(cache, tmp_path_factory):
 
 
 def _final_state(workdir):
-    config = run_folder.read_config(workdir)
-    examples = data.load_data(config, workdir)
+    """Everything in the newest checkpoint, as `Checkpoints.read` gives it, and its step."""
     checkpoints = Checkpoints(workdir)
-    run = loop._plan(config, examples, workdir)
-    like = loop._initial_state(config, examples.table.num_classes, run.optimizer)
-    state = checkpoints.restore(like, checkpoints.newest)
-    checkpoints.close()
-    return state
+    try:
+        return checkpoints.newest, checkpoints.read(checkpoints.newest)
+    finally:
+        checkpoints.close()
 
 
 def _same(a, b):
@@ -64,7 +62,7 @@ def _same(a, b):
 
 def test_a_finished_run_leaves_everything_a_reader_needs(finished):
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
-    expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png", "trust.json"}
+    expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png", "uncertainty.json"}
     for split in ("test", "validation"):
         expected |= {f"evaluation/{split}{end}" for end in
                      (".json", "_predictions.csv", "_confusion.png", "_per_class.png")}  # fmt: skip
@@ -108,23 +106,23 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_
 
 
 def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch):
-    workdir, add = tmp_path / "signalled", meter.Meter.add
+    workdir, add = tmp_path / "signalled", Meter.add
 
     def add_and_kill(self, metrics):
         add(self, metrics)
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(meter.Meter, "add", add_and_kill)
+        patch.setattr(Meter, "add", add_and_kill)
         assert _main(cache, workdir) == 128 + signal.SIGTERM
-    assert int(_final_state(workdir).step) == 1
+    assert _final_state(workdir)[0] == 1
     assert _main(cache, workdir) == 0
     _same(_final_state(workdir), _final_state(finished))
 
 
 def test_evaluate_repeats_the_scores_from_the_folder_alone(finished):
     before = (finished / "evaluation" / "test.json").read_bytes()
-    assert commands.main(["main.py", "evaluate", f"--workdir={finished}"]) == 0
+    assert cli.main(["evaluate", f"--workdir={finished}"]) == 0
     assert (finished / "evaluation" / "test.json").read_bytes() == before
 
 
@@ -141,7 +139,7 @@ def test_evaluate_with_other_settings_of_the_test(finished, cache):
 
 def test_evaluate_takes_its_own_settings_by_their_short_names(finished):
     options = ["--test_mode=mean", "--name=averaged", f"--workdir={finished}"]
-    assert commands.main(["main.py", "evaluate", *options]) == 0
+    assert cli.main(["evaluate", *options]) == 0
     averaged = json.loads((finished / "evaluation" / "averaged.json").read_text())
     assert averaged["test_mode"] == "mean"
 
@@ -171,29 +169,18 @@ def test_nan_stops_the_run_and_leaves_the_last_good_checkpoint(cache, tmp_path, 
     error = capsys.readouterr().err
     assert "not finite at step" in error
     assert "learning_rate" in error
-    assert int(_final_state(workdir).step) == 1
+    assert _final_state(workdir)[0] == 1
 
 
 def test_the_shuffled_sampler_and_the_plain_network_train(cache, tmp_path):
     options = ["--config.data.sampler=shuffled", "--config.model.branching=none", "--config.loss.name=ce",
                "--config.optimizer.ema_decay=0.5", "--config.train.epochs=1"]  # fmt: skip
     assert _main(cache, tmp_path / "plain", *options) == 0
-    assert _final_state(tmp_path / "plain").average is not None
-
-
-def test_default_and_named_configurations_pass_their_own_check():
-    from asae_jax.training import build
-    from configs import default, quickstart, resnet50_asae
-
-    for module in (default, quickstart, resnet50_asae):
-        build.check(module.get_config())
-    assert tiny_config().model.width == 8
+    assert _final_state(tmp_path / "plain")[1]["average"]
 
 
 def test_scores_that_are_not_finite_end_in_one_line(finished):
-    config = run_folder.read_config(finished)
-    examples = data.load_data(config, finished)
-    variables, _ = loop.restore_weights(config, examples.table.num_classes, finished)
-    broken = jax.tree.map(lambda x: x * np.nan, variables)
+    run = open_run(finished)
+    broken = jax.tree.map(lambda x: x * np.nan, run.variables)
     with pytest.raises(UserError, match=r"not finite for \d+ of \d+ images"):
-        evaluation.Scorer(config, examples)(broken, examples.indices("test"))
+        Scorer(run)(broken, run.data.indices("test"))

@@ -12,9 +12,10 @@ import pytest
 from asae_jax import keys
 from asae_jax.errors import UserError
 from asae_jax.models.norm import BatchNorm
-from asae_jax.training import build, parallel, step
+from asae_jax.config import check
+from asae_jax.run import build, devices, steps
 from asae_jax.training.optimizer import create_optimizer
-from asae_jax.training.state import create_state
+from asae_jax.run.state import create_state
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
 
 FROZEN = ("layer0", "layer1", "layer2")
@@ -44,7 +45,7 @@ def config():
 @pytest.fixture(scope="module")
 def before_and_after(config):
     """A state and the next one, on one device, with a large weight decay."""
-    network = _network(config, parallel.AXIS)
+    network = _network(config, devices.AXIS)
     optimizer = create_optimizer(
         config.optimizer, optax.constant_schedule(0.1), frozen=network.frozen_stages, head_rate=2.0
     )
@@ -52,16 +53,16 @@ def before_and_after(config):
     # Running statistics of a trained network, so that computing with them differs from the batch's.
     state = state.replace(batch_stats=jax.tree.map(lambda x: x + 0.25, state.batch_stats))
     function = functools.partial(
-        step.train_step,
+        steps.train_step,
         network=network,
         optimizer=optimizer,
         loss=build.create_loss(config, NUM_CLASSES),
         augment=build.create_augment(config),
         seed=0,
-        axis_name=parallel.AXIS,
+        axis_name=devices.AXIS,
     )
     update = jax.pmap(
-        function, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None, devices=jax.devices()[:1]
+        function, axis_name=devices.AXIS, in_axes=(None, 0), out_axes=None, devices=jax.devices()[:1]
     )
     after, _ = update(state, jax.tree.map(lambda x: x[None], BATCH))
     return state, after
@@ -122,7 +123,7 @@ def test_statistics_taken_again_leave_out_frozen_ones():
     variables = network.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)), train=False)
     measure = jax.vmap(
         functools.partial(
-            step.statistics_step,
+            steps.statistics_step,
             network=network,
             augment=lambda key, images, first_example: images,
             seed=0,
@@ -146,14 +147,14 @@ def test_head_rate_multiplies_the_head_s_step_alone():
     }
     settings = tiny_config().optimizer
     gradients = jax.tree.map(jnp.ones_like, params)
-    steps = []
+    updates = []
     for rate in (1.0, 10.0):
         optimizer = create_optimizer(settings, optax.constant_schedule(0.1), head_rate=rate)
-        steps.append(optimizer.update(gradients, optimizer.init(params), params)[0]["backbone"])
+        updates.append(optimizer.update(gradients, optimizer.init(params), params)[0]["backbone"])
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(b, 10 * a, rtol=1e-6), steps[0]["head"], steps[1]["head"]
+        lambda a, b: np.testing.assert_allclose(b, 10 * a, rtol=1e-6), updates[0]["head"], updates[1]["head"]
     )
-    np.testing.assert_array_equal(steps[0]["layer4"]["kernel"], steps[1]["layer4"]["kernel"])
+    np.testing.assert_array_equal(updates[0]["layer4"]["kernel"], updates[1]["layer4"]["kernel"])
 
 
 @pytest.mark.parametrize(
@@ -166,4 +167,4 @@ def test_head_rate_multiplies_the_head_s_step_alone():
 )
 def test_settings_that_cannot_work_are_refused(changes, remedy):
     with pytest.raises(UserError, match=remedy):
-        build.check(tiny_config(**changes))
+        check(tiny_config(**changes))

@@ -9,9 +9,12 @@ from safetensors.numpy import save_file
 
 from asae_jax.errors import UserError
 from asae_jax.models.weights import to_torch
-from asae_jax.training import initial, loop, run_folder
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.optimizer import create_schedule
+from asae_jax.run import build
+from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.state import create_state
+from asae_jax.training import initial, loop
+from asae_jax.training.optimizer import create_optimizer, create_schedule
+from tests.made_runs import write_run
 from tests.training.tiny import NUM_CLASSES, tiny_config
 
 CLASSES = ("a", "b", "c")
@@ -20,9 +23,12 @@ CLASSES = ("a", "b", "c")
 @pytest.fixture(scope="module")
 def fresh():
     """The random state of a network for three classes."""
-    config, classes = tiny_config(), len(CLASSES)
+    config = tiny_config()
     schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
-    return loop._initial_state(config, classes, loop._optimizer(config, classes, schedule))
+    network = build.create_network(config, len(CLASSES))
+    return create_state(
+        network, create_optimizer(config.optimizer, schedule), jax.random.key(0), image_size=config.augment.size
+    )
 
 
 def _for_classes(state, count):
@@ -56,10 +62,7 @@ def file(trained, tmp_path):
 def run(trained, tmp_path):
     """The folder of a run of three classes with one checkpoint."""
     workdir = tmp_path / "run"
-    run_folder.open_run(workdir, tiny_config(), run_folder.describe(CLASSES, "0" * 64))
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(trained, score=0.5)
-    checkpoints.close()
+    write_run(workdir, tiny_config(), CLASSES, trained, score=0.5)
     return workdir
 
 
@@ -121,7 +124,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(file, run, tmp_path):
     refuse("3 x 3 x 3 there and 8 x 3 x 7 x 7 here", init__pretrained=str(file), model__stem="imagenet")
     refuse("bn1.running_.* has no place", init__pretrained=str(file), model__norm="group")
     refuse("missing there", init__pretrained=str(run), model__name="resnet34")
-    refuse("No such file", init__pretrained=str(tmp_path / "none.pth"))
+    refuse("No such file", init__pretrained=str(tmp_path / "none.safetensors"))
     refuse("no run in", init__pretrained=str(tmp_path))
     initial.check(tiny_config(init__pretrained=str(file)))
     initial.check(tiny_config(init__pretrained=str(run)))
@@ -130,15 +133,15 @@ def test_what_cannot_be_used_is_refused_in_one_line(file, run, tmp_path):
 def test_training_reads_the_file_once_and_goes_on_without_it(file, fresh, trained, tmp_path, monkeypatch):
     seen = []
 
-    def no_steps(run, state, checkpoints):
+    def no_steps(plan, state, checkpoints):
         seen.append(state)
         checkpoints.save(
             state.replace(step=state.step + 1, params=jax.tree.map(lambda x: 2 * x, state.params))
         )
         return 0
 
-    monkeypatch.setattr(loop, "_train_steps", no_steps)
-    monkeypatch.setattr(loop, "_initial_state", lambda *_: _for_classes(fresh, NUM_CLASSES))
+    monkeypatch.setattr(loop, "train_steps", no_steps)
+    monkeypatch.setattr(loop, "create_state", lambda *_, **__: _for_classes(fresh, NUM_CLASSES))
     config = tiny_config(init__pretrained=str(file), train__max_steps=1, data__cache_dir=str(tmp_path))
     workdir = tmp_path / "fine"
     assert loop.train(config, workdir) == 0

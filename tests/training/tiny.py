@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from configs import default
+from asae_jax.config import base_config
 
 NUM_CLASSES = 14
 BATCH_SIZE = 56
@@ -11,7 +11,7 @@ BATCH_SIZE = 56
 
 def tiny_config(**changes: object) -> ConfigDict:
     """ResNet-18 of width 8 with ASAE on 32 px cells; `changes` as `section__field=value`."""
-    config = default.get_config()
+    config = base_config()
     config.data.num_examples = 160
     config.data.stored_size = 36
     config.augment.size = 32

@@ -1,7 +1,6 @@
-"""The images of another laboratory, made ready to be scored by a run: its preparation, its classes."""
+"""`evaluate`: scores a trained run again, from its folder alone, on its own data or on others."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,57 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation import evaluate, uncertainty
 from asae_jax.input.class_map import read_class_map, relabel
 from asae_jax.input.configured import configured_table
 from asae_jax.input.table import Table
-from asae_jax.training.data import Data, prepare_table
+from asae_jax.pages import NOTICE
+from asae_jax.run.data import Data, prepare_table, write_skipped
+from asae_jax.run.run import Run, open_run
+
+_OTHER = "other"
 
 
-def load_other(config: ConfigDict, class_names: Sequence[str], workdir: Path) -> tuple[Data, dict[str, Any]]:
+def evaluate_run(config: ConfigDict, workdir: Path) -> int:
+    """Scores the run in `workdir` and prints the main scores and the uncertainty estimates.
+
+    With `eval.source` every readable image of that source is scored instead of a part of the run's own
+    (see `load_other`), and what was left out is listed in `evaluation/<name>_skipped.csv`.
+
+    Args:
+      config: settings of this evaluation (`eval`, and where the data lie now); everything else must be
+        as in the run.
+      workdir: the folder of a run.
+
+    Returns:
+      The exit status, 0.
+
+    Raises:
+      UserError: no run or no checkpoint there, other settings, or other data.
+    """
+    run = open_run(workdir, config, batch_size=config.train.batch_size)
+    folder = workdir / evaluate.FOLDER
+    if config.eval.source:
+        data, record = load_other(run)
+        name = config.eval.name or _OTHER
+        print(evaluate.summary(evaluate.evaluate(run, data, split="all", name=name, provenance=record)))
+        write_skipped(data, folder / f"{name}_skipped.csv")
+    else:
+        split = config.eval.split
+        print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=config.eval.name or split)))
+        uncertainty.measure(run)
+    print(f"written to {folder}. {NOTICE}")
+    return 0
+
+
+def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
     """All images of the source that `config.eval` names, under the classes of a run.
 
     Labels go through `eval.class_map`. Images of a class that the run does not know are left out: no answer
     to them could be right. Images are prepared as the run's are.
 
     Args:
-      config: of the run, with `eval.source`, `eval.path` and `eval.class_map`.
-      class_names: the run's classes.
-      workdir: the run folder.
+      run: with `eval.source`, `eval.path` and `eval.class_map` in its settings.
 
     Returns:
       The images, none of them for training, and what to record with their scores: `class_map`;
@@ -35,21 +69,22 @@ def load_other(config: ConfigDict, class_names: Sequence[str], workdir: Path) ->
       UserError: data that cannot be found or used, no image of a class that the run knows, or batch
         statistics to be taken again.
     """
+    config = run.config
     if config.eval.batch_statistics == "reestimate":
         raise UserError(
             "config.eval.batch_statistics='reestimate' cannot be used with config.eval.source: it takes "
             "training batches, and another source has none; use 'running'."
         )
     table = _table(config)
-    known, unknown = _align(table, tuple(class_names))
+    known, unknown = _align(table, run.class_names)
     present = np.bincount(known.labels, minlength=known.num_classes)
     record = {
         "class_map": read_class_map(config.eval.class_map) if config.eval.class_map else {},
         "unknown_classes": unknown,
-        "absent_classes": [name for name, count in zip(class_names, present, strict=True) if not count],
+        "absent_classes": [name for name, count in zip(run.class_names, present, strict=True) if not count],
     }
+    data = Data(known, prepare_table(config, run.workdir, known), np.full(len(known), "test"))
     _say(record)
-    data = Data(known, prepare_table(config, workdir, known), np.full(len(known), "test"))
     return data, record
 
 

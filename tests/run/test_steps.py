@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from asae_jax import keys
-from asae_jax.training import build, optimizer, parallel, step
-from asae_jax.training.state import TrainState, average_weights, create_state
+from asae_jax.run import build, devices, steps
+from asae_jax.run.state import TrainState, average_weights, create_state
+from asae_jax.training.optimizer import create_optimizer, create_schedule
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
 
 
@@ -26,8 +27,8 @@ def _network(config, axis_name=None):
 
 
 def _parts(config):
-    schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch=2, epochs=2)
-    transform = optimizer.create_optimizer(config.optimizer, schedule)
+    schedule = create_schedule(config.optimizer, steps_per_epoch=2, epochs=2)
+    transform = create_optimizer(config.optimizer, schedule)
     state = create_state(
         _network(config),
         transform,
@@ -36,13 +37,13 @@ def _parts(config):
         with_average=config.optimizer.ema_decay > 0,
     )
     function = functools.partial(
-        step.train_step,
-        network=_network(config, parallel.AXIS),
+        steps.train_step,
+        network=_network(config, devices.AXIS),
         optimizer=transform,
         loss=build.create_loss(config, NUM_CLASSES),
         augment=build.create_augment(config),
         seed=0,
-        axis_name=parallel.AXIS,
+        axis_name=devices.AXIS,
         ema_decay=config.optimizer.ema_decay,
     )
     return state, function
@@ -52,7 +53,7 @@ def _on_devices(function, state, batch, count):
     """One step on the first `count` devices; (state, metrics) on the host."""
     update = jax.pmap(
         function,
-        axis_name=parallel.AXIS,
+        axis_name=devices.AXIS,
         in_axes=(None, 0),
         out_axes=(None, None),
         devices=jax.devices()[:count],
@@ -77,8 +78,8 @@ def test_one_and_eight_devices_train_alike(branching):
 
 def test_the_step_compiles_once():
     state, function = _parts(tiny_config())
-    update = parallel.parallel_update(function)
-    state, _ = update(parallel.place(state), parallel.split(_batch(0)))
+    update = devices.parallel_update(function)
+    state, _ = update(devices.place(state), devices.split(_batch(0)))
     compiled = []
 
     def note(event, seconds, **_):
@@ -88,7 +89,7 @@ def test_the_step_compiles_once():
     jax.monitoring.register_event_duration_secs_listener(note)
     try:
         for seed in (1, 2):
-            state, _ = update(state, parallel.split(_batch(seed)))
+            state, _ = update(state, devices.split(_batch(seed)))
         assert compiled == []
         jax.jit(lambda x: x + 1)(1.0)  # the listener does hear
         assert compiled
@@ -141,7 +142,7 @@ def test_scores_are_log_probabilities_and_ignore_the_layer():
     state, _ = _parts(config)
     images = {"image": _batch(3)["image"]}
     preprocess = build.create_preprocess(config)
-    score = jax.jit(step.score_step, static_argnames=("network", "preprocess"))
+    score = jax.jit(steps.score_step, static_argnames=("network", "preprocess"))
     with_layer = score(state.variables(), images, network=_network(config), preprocess=preprocess)
     config.model.branching = "none"
     plain = score(state.variables(), images, network=_network(config), preprocess=preprocess)
@@ -155,17 +156,17 @@ def test_statistics_step_measures_the_batch_itself():
     state, _ = _parts(config)
     batch = _batch(4) | {"index": np.arange(BATCH_SIZE, dtype=np.int32)}
     augment = build.create_augment(config)
-    measure = parallel.parallel_statistics(
+    measure = devices.parallel_statistics(
         functools.partial(
-            step.statistics_step,
-            network=_network(config, parallel.AXIS),
+            steps.statistics_step,
+            network=_network(config, devices.AXIS),
             augment=augment,
             seed=0,
-            axis_name=parallel.AXIS,
+            axis_name=devices.AXIS,
             momentum=0.9,
         )
     )
-    measured = measure(state.variables(), parallel.split(batch), jnp.int32(7))
+    measured = measure(state.variables(), devices.split(batch), jnp.int32(7))
     key = keys.step_key(keys.stream_key(0, "statistics"), 7)
     images = augment(key, jnp.asarray(batch["image"]))
     apply = jax.jit(functools.partial(_network(config).apply, train=True, mutable=["batch_stats"]))

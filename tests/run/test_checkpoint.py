@@ -2,11 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.state import TrainState
+from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.state import TrainState
 
 
 def _state(step, width=3):
@@ -80,6 +81,6 @@ def test_a_full_disk_is_one_clear_line(checkpoints, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints._manager, "save", full)
+    monkeypatch.setattr(ocp.CheckpointManager, "save", full)
     with pytest.raises(UserError, match=r"No space left on device.*free some space"):
         checkpoints.save(_state(1))

@@ -2,16 +2,16 @@
 
 import importlib.util
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-FILE = "metrics.jsonl"
+from asae_jax.files import write_text
+from asae_jax.run.folder import METRICS_FILE
 
 
-class Writer:
+class MetricsLog:
     """Appends one JSON object per call to `workdir/metrics.jsonl`, and scalars to TensorBoard events.
 
     On resume, lines of steps that will be run again (`step > start_step`) are dropped first, so that
@@ -19,7 +19,7 @@ class Writer:
     """
 
     def __init__(self, workdir: Path, *, start_step: int = 0):
-        path = workdir / FILE
+        path = workdir / METRICS_FILE
         if path.exists():
             _keep_until(path, start_step)
         self._file = path.open("a", encoding="utf-8")
@@ -67,7 +67,7 @@ def _tensorboard_is_installed() -> bool:
 
 def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
     """The records of `kind`, in the order they were written; empty where there are none."""
-    path = workdir / FILE
+    path = workdir / METRICS_FILE
     if not path.exists():
         return []
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -83,6 +83,4 @@ def _keep_until(path: Path, step: int) -> None:
             continue
         if record["step"] <= step:
             kept.append(line + "\n")
-    part = path.with_suffix(".part")
-    part.write_text("".join(kept), encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, "".join(kept))

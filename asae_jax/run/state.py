@@ -1,5 +1,6 @@
 """Everything a training step reads and writes, as one pytree."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,15 @@ def create_state(
     image_size: int,
     with_average: bool = False,
 ) -> TrainState:
-    """Fresh state for `network` on images `[*, image_size, image_size, 3]`, compiled in one piece."""
+    """Fresh state for `network`, compiled in one piece.
+
+    Args:
+      network: maps images `[batch, image_size, image_size, 3]` to logits.
+      optimizer: whose state is kept.
+      key: of the random initial weights.
+      image_size: pixels.
+      with_average: whether a moving average of the weights is kept.
+    """
 
     def initialise(key: Key) -> TrainState:
         variables = network.init(key, jnp.zeros((1, image_size, image_size, 3)), train=False)
@@ -52,6 +61,20 @@ def create_state(
         )
 
     return jax.jit(initialise)(key)
+
+
+def abstract_state(
+    network: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    image_size: int,
+    with_average: bool = False,
+) -> TrainState:
+    """The shapes and types of `create_state`'s result, as `jax.ShapeDtypeStruct`; nothing is computed."""
+    create = functools.partial(
+        create_state, network, optimizer, image_size=image_size, with_average=with_average
+    )
+    return jax.eval_shape(create, jax.random.key(0))
 
 
 def average_weights(state: TrainState, decay: float) -> TrainState:

@@ -12,8 +12,8 @@ import pytest
 from asae_jax import keys
 from asae_jax.augment import cutmix, mixup
 from asae_jax.losses import branch_disagreement, cross_entropy, mean_branch_log_probs, mean_branch_loss
-from asae_jax.training import build, step
-from asae_jax.training.state import create_state
+from asae_jax.run import build, steps
+from asae_jax.run.state import create_state
 from tests.training.tiny import tiny_config
 
 COUNT = 16
@@ -31,7 +31,7 @@ def mixed_on(devices, mix):
     """`mix_share` on the first `devices` devices, its results joined."""
 
     def share(images, labels):
-        images, targets = step.mix_share(images, labels, mix, KEY, AXIS)
+        images, targets = steps.mix_share(images, labels, mix, KEY, AXIS)
         return images, [labels for _, labels in targets], [weight for weight, _ in targets]
 
     mapped = jax.pmap(share, axis_name=AXIS, out_axes=(0, 0, None), devices=jax.devices()[:devices])
@@ -81,7 +81,7 @@ def test_the_loss_is_the_shares_mean_of_both_labels_losses(branches, per_branch,
     state = create_state(network, optimizer, jax.random.key(0), image_size=8)
 
     function = functools.partial(
-        step.train_step, network=network, optimizer=optimizer, loss=cross_entropy, seed=7, axis_name=AXIS,
+        steps.train_step, network=network, optimizer=optimizer, loss=cross_entropy, seed=7, axis_name=AXIS,
         augment=lambda key, images, first_example: images, loss_per_branch=per_branch, mix=half,
         agreement=agreement,
     )  # fmt: skip

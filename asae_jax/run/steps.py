@@ -1,6 +1,6 @@
 """The training, scoring and statistics steps: pure functions of (state or variables, batch).
 
-Each runs on one device's share of a batch, inside an axis named `axis_name`; `asae_jax.training.parallel`
+Each runs on one device's share of a batch, inside an axis named `axis_name`; `asae_jax.run.devices`
 maps them over devices. They hold no state and load nothing, so they can be used in any JAX program.
 """
 
@@ -18,7 +18,7 @@ from asae_jax.losses import branch_disagreement, mean_branch_log_probs, mean_bra
 from asae_jax.metrics import Sums
 from asae_jax.models import training_layer
 from asae_jax.models.network import Network
-from asae_jax.training.state import TrainState, average_weights
+from asae_jax.run.state import TrainState, average_weights
 from asae_jax.types import Images, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", training_layer.STREAM)

@@ -1,4 +1,4 @@
-"""From configuration to examples ready to feed: table, split, prepared images, order of training."""
+"""The examples of a run: data-set index, split, prepared images, and the order they are drawn in."""
 
 import csv
 import dataclasses
@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.files import disk_errors, open_text, user_path
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.chosen_split import chosen_split
 from asae_jax.input.configured import configured_preparation, configured_table
@@ -16,7 +17,7 @@ from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.order import BalancedOrder, Order, ShuffledOrder, WeightedOrder
 from asae_jax.input.split_record import SPLITS_FILE, write_splits
 from asae_jax.input.table import Table
-from asae_jax.training import parallel
+from asae_jax.run import devices
 
 SKIPPED_FILE = "skipped.csv"
 SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Order]] = {
@@ -28,12 +29,17 @@ SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Order]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """The examples of a run."""
+    """The examples of a run.
+
+    Attributes:
+      table: where each example is, its label and group.
+      prepared: the images, decoded and prepared.
+      splits: "train", "validation" or "test" for each row of the table, str `[N]`.
+    """
 
     table: Table
     prepared: Prepared
     splits: np.ndarray
-    """"train", "validation" or "test" for each row of the table."""
 
     def indices(self, split: str) -> np.ndarray:
         """Rows of the readable examples of `split`, in the order of the table; "all" for every split."""
@@ -49,10 +55,10 @@ class Data:
         """Readable training images of each class, int64 `[classes]`."""
         return np.bincount(self.labels(self.indices("train")), minlength=self.table.num_classes)
 
-    def training_order(self, config: ConfigDict) -> Order:
-        """The order in which training examples are drawn, as `config.data.sampler` says."""
-        order = SAMPLERS[config.data.sampler]
-        return order(self.labels(self.indices("train")), config.train.batch_size, config.seed)
+    def sampler(self, config: ConfigDict) -> Order:
+        """What draws the training examples, as `config.data.sampler` says."""
+        sampler = SAMPLERS[config.data.sampler]
+        return sampler(self.labels(self.indices("train")), config.train.batch_size, config.seed)
 
     def training_batches(self, config: ConfigDict, *, start_step: int = 0) -> HostBatches:
         """Endless batches of the training part, from step `start_step` on."""
@@ -61,7 +67,7 @@ class Data:
             self.prepared,
             indices,
             self.labels(indices),
-            order=self.training_order(config),
+            order=self.sampler(config),
             start_step=start_step,
             driver=config.data.driver,
             workers=config.data.workers or None,
@@ -73,18 +79,33 @@ class Data:
         return eval_batches(self.prepared, indices, self.labels(indices), batch_size, workers=workers)
 
 
-def load_data(config: ConfigDict, workdir: Path) -> Data:
-    """Table, split and prepared images as `config.data` says.
+def load_index(config: ConfigDict) -> Table:
+    """The data-set index that `config.data` describes, once the batch size is known to fit it.
+
+    Raises:
+      UserError: data that cannot be found or used, or batches that cannot be dealt out evenly.
+    """
+    table = configured_table(config.data)
+    balanced = config.data.sampler == "balanced"
+    devices.check_batch_size(config.train.batch_size, table.num_classes if balanced else 1)
+    return table
+
+
+def load_data(config: ConfigDict, workdir: Path, table: Table | None = None) -> Data:
+    """Index, split and prepared images as `config.data` says.
 
     The split is read from the run folder where it has one, so that no command after the first can move
-    an image from one side to the other. Images that cannot be read are listed in `skipped.csv`.
+    an image from one side to the other.
+
+    Args:
+      config: settings.
+      workdir: the run folder, which need not exist.
+      table: what `load_index` gave; None: it is loaded.
 
     Raises:
       UserError: data that cannot be found or used.
     """
-    table = configured_table(config.data)
-    balanced = config.data.sampler == "balanced"
-    parallel.check_batch_size(config.train.batch_size, table.num_classes if balanced else 1)
+    table = load_index(config) if table is None else table
     splits = chosen_split(config.data, workdir, table)
     data = Data(table, prepare_table(config, workdir, table), splits)
     _check_classes(data)
@@ -97,18 +118,27 @@ def prepare_table(config: ConfigDict, workdir: Path, table: Table) -> Prepared:
     Raises:
       UserError: not one image can be used, or the cache cannot be written.
     """
-    settings = config.data
-    cache_dir = Path(settings.cache_dir or workdir.parent / "cache") if settings.cache else None
+    given = config.data
+    place = user_path(given.cache_dir) if given.cache_dir else workdir.parent / "cache"
     return prepare_examples(
-        table, configured_preparation(settings), cache_dir=cache_dir, workers=settings.workers, progress=True
+        table,
+        configured_preparation(given),
+        cache_dir=place if given.cache else None,
+        workers=given.workers,
+        progress=True,
     )
 
 
 def write_data_record(data: Data, workdir: Path) -> None:
-    """Writes the split, and what was left out, to the run folder; a split already there is kept."""
-    if not (workdir / SPLITS_FILE).exists():
-        write_splits(workdir / SPLITS_FILE, data.table, data.splits)
-    write_skipped(data, workdir / SKIPPED_FILE)
+    """Writes the split, and what was left out, to the run folder; a split already there is kept.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
+        if not (workdir / SPLITS_FILE).exists():
+            write_splits(workdir / SPLITS_FILE, data.table, data.splits)
+        write_skipped(data, workdir / SKIPPED_FILE)
 
 
 def write_skipped(data: Data, path: Path) -> None:
@@ -116,7 +146,7 @@ def write_skipped(data: Data, path: Path) -> None:
     path.unlink(missing_ok=True)
     skipped = [*data.table.skipped, *((data.table.names[i], reason) for i, reason in data.prepared.bad)]
     if skipped:
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open_text(path) as file:
             csv.writer(file).writerows([("name", "reason"), *skipped])
 
 

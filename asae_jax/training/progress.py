@@ -1,15 +1,72 @@
-"""Training metrics on their way from the device to the screen and the files."""
+"""What a training run says about itself: the greeting, the metrics as they come, the time still to go."""
 
 import math
 import time
+from pathlib import Path
 
+import jax
 import optax
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
 from asae_jax.metrics import Sums
-from asae_jax.training.step import StepMetrics
-from asae_jax.training.writer import Writer
+from asae_jax.run.data import SKIPPED_FILE, Data
+from asae_jax.run.state import TrainState
+from asae_jax.run.steps import StepMetrics
+from asae_jax.training.metrics_log import MetricsLog
+
+_TIMED_STEPS = 3
+_SECONDS_PER_HOUR = 3600
+
+
+def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch: int, workdir: Path) -> str:
+    """What will be trained, on what, from where, in a few lines."""
+    layer = {"none": "no layer", "asae": "ASAE"}.get(config.model.branching, config.model.branching)
+    parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
+    counts = ", ".join(f"{len(data.indices(split))} {split}" for split in ("train", "validation", "test"))
+    start = f"from step {int(state.step)}" if int(state.step) else "from the start"
+    lines = [
+        f"{config.model.name} with {layer}, loss {config.loss.name}, {parameters:.1f} million parameters, "
+        f"{config.augment.size} px, {data.table.num_classes} classes, {counts} images",
+        f"{steps_per_epoch} steps an epoch, {config.train.epochs} epochs, {start}; run folder {workdir}",
+    ]
+    if data.table.source == "synthetic":
+        lines.append(
+            "data: the built-in synthetic cells; for your own add "
+            "--config.data.source=folder --config.data.path=DIR"
+        )
+    left_out = len(data.prepared.bad) + len(data.table.skipped)
+    if left_out:
+        lines.append(f"{left_out} files left out, listed in {workdir / SKIPPED_FILE}")
+    return "\n".join(lines)
+
+
+class Forecast:
+    """Foretells the duration from the first steps, once; the very first, which compiles, is left out."""
+
+    def __init__(self, steps: int):
+        self._steps, self._done, self._started = steps, 0, 0.0
+
+    def after_step(self, state: TrainState) -> str | None:
+        """To be called after every step with its state; gives the line to print when there is one."""
+        self._done += 1
+        if self._done not in (1, 1 + _TIMED_STEPS):
+            return None
+        jax.block_until_ready(state.params)
+        if self._done == 1:
+            self._started = time.perf_counter()
+            return None
+        seconds = (time.perf_counter() - self._started) / _TIMED_STEPS
+        machine = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+        hours = seconds * (self._steps - self._done) / _SECONDS_PER_HOUR
+        return f"{seconds:.2f} s a step on this machine ({machine}): about {_duration(hours)} to go."
+
+
+def _duration(hours: float) -> str:
+    if hours < 1:
+        return f"{max(1, round(60 * hours))} min"
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 class Meter:
@@ -20,7 +77,7 @@ class Meter:
 
     def __init__(
         self,
-        writer: Writer,
+        log: MetricsLog,
         schedule: optax.Schedule,
         *,
         start_step: int,
@@ -28,7 +85,7 @@ class Meter:
         steps_per_epoch: int,
         log_every: int,
     ):
-        self._writer, self._schedule = writer, schedule
+        self._log, self._schedule = log, schedule
         self._steps_per_epoch, self._log_every = steps_per_epoch, log_every
         self._waiting: list[StepMetrics] = []
         self._step, self._reported = start_step, start_step
@@ -64,7 +121,7 @@ class Meter:
             "gradient_norm": norm,
             "images_per_second": float(total.count) / seconds,
         }
-        self._writer.write("train", self._step, scalars)
+        self._log.write("train", self._step, scalars)
         self._bar.update(self._step - self._reported)
         self._bar.set_postfix_str(
             f"loss {scalars['loss']:.3f}, accuracy {scalars['accuracy']:.3f}, "

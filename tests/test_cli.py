@@ -3,18 +3,20 @@
 import importlib
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from asae_jax import commands
+from asae_jax import cli
+from asae_jax import config as settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = f"--config={ROOT / 'configs' / 'quickstart.py'}"
 
 
 def _fails(capsys, *arguments):
-    assert commands.main(["main.py", *arguments]) == 2
+    assert cli.main(arguments) == 2
     captured = capsys.readouterr()
     lines = captured.err.strip().splitlines()
     assert len(lines) == 1, captured.err
@@ -80,9 +82,9 @@ def test_a_short_name_of_another_command_is_unknown(capsys):
     assert "--test_mode" in _fails(capsys, "train", CONFIG, "--test_mode=mean")
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_is_there(name):
-    module, function = commands.COMMANDS[name].function.split(":")
+    module, function = cli.COMMANDS[name].function.split(":")
     assert callable(getattr(importlib.import_module(module), function))
 
 
@@ -91,7 +93,7 @@ def test_help_and_errors_of_the_script_itself(tmp_path):
     script = [sys.executable, str(ROOT / "main.py")]
     shown = subprocess.run([*script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert shown.returncode == 0
-    assert "usage: python main.py" in shown.stdout
+    assert "usage: asae" in shown.stdout
     wrong = subprocess.run([*script, "--oops"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert wrong.stderr.count("\n") == 1
@@ -102,15 +104,86 @@ def test_a_field_that_the_run_s_configuration_does_not_have_is_named(capsys, tmp
     assert "speed" in _fails(capsys, "predict", f"--workdir={tmp_path}", "--config.predict.speed=fast")
 
 
+@pytest.fixture
+def called(monkeypatch):
+    """What commands are called with, in the place of running them."""
+    seen = []
+
+    def run(config, workdir):
+        seen.append((config, workdir))
+        return 0
+
+    command = cli.COMMANDS["predict"]._replace(function=f"{__name__}:run")
+    monkeypatch.setitem(cli.COMMANDS, "predict", command)
+    monkeypatch.setitem(sys.modules, __name__, types.SimpleNamespace(run=run))
+    return seen
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         (["--input=cells", "--nopage"], ("cells", False)),
         (["--input", "cells", "--page=False"], ("cells", False)),
         (["--config.predict.input=a", "--page"], ("a", True)),
+        (["--input", "-", "--noconfig.predict.page"], ("-", False)),
     ],
 )
-def test_short_names_set_the_fields_of_the_command_s_section(tmp_path, options, expected):
+def test_short_names_set_the_fields_of_the_command_s_section(tmp_path, called, options, expected):
     (tmp_path / "config.json").write_text("{}")
-    _, config, _ = commands._parse(["main.py", "predict", f"--workdir={tmp_path}", *options])
+    assert cli.main(["predict", f"--workdir={tmp_path}", *options]) == 0
+    ((config, workdir),) = called
     assert (config.predict.input, config.predict.page) == expected
+    assert workdir == tmp_path
+
+
+def test_a_recipe_may_be_given_by_its_name_and_home_is_expanded(called, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["predict", "--config=quickstart", "--workdir=~/run", "--config.data.test_fraction=0"]) == 0
+    ((config, workdir),) = called
+    assert config.model.name == "resnet18"
+    assert config.data.test_fraction == 0.0
+    assert workdir == tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["evalute"], "evaluate"),
+        (["--config=quikstart"], "quickstart"),
+        ([CONFIG, "--config.train.epoch=3"], "--config.train.epochs"),
+        ([CONFIG, "--config.trian.epochs=3"], "--config.train.epochs"),
+        ([CONFIG, "--epochs=3"], "--config.train.epochs"),
+        (["train", CONFIG, "--input=cells"], "--config.predict.input"),
+        (["predict", "--workdir=x", "--inptu=cells"], "--input"),
+    ],
+)
+def test_what_is_misspelt_is_answered_with_the_nearest(capsys, arguments, nearest):
+    assert f"Did you mean {nearest}" in _fails(capsys, *arguments)
+
+
+def test_help_of_a_command_lists_its_settings_with_default_and_meaning(capsys):
+    assert cli.main(["predict", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for field in settings.FIELDS:
+        if field.section == "predict":
+            assert f"--config.{field.name}" in text
+            assert " ".join(field.meaning.split()) in text
+    assert "--config.train.epochs" not in text
+    assert "Default: 5000" in text
+
+
+def test_list_shows_models_recipes_class_maps_and_public_sets(capsys):
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("resnet50", "quickstart", "stages/bm_cytomorphology", "bm_cytomorphology", "mll23"):
+        assert name in shown
+
+
+def test_help_and_the_package_itself_load_neither_jax_nor_tensorflow_nor_matplotlib():
+    code = (
+        "import sys, asae_jax, asae_jax.cli\n"
+        "assert asae_jax.cli.main(['train', '--help']) == asae_jax.cli.main(['list']) == 0\n"
+        "loaded = {'jax', 'flax', 'tensorflow', 'matplotlib', 'cv2', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

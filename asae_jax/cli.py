@@ -1,0 +1,311 @@
+"""The command line: from arguments to one command, from mistakes to one line and exit status 2."""
+
+import argparse
+import contextlib
+import importlib
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from asae_jax import config as settings
+from asae_jax import shipped
+from asae_jax.errors import UserError
+from asae_jax.files import user_path
+
+_USAGE = "asae [COMMAND] --config=FILE|NAME [--workdir=DIR] [--config.section.field=value ...]"
+_EXIT_USER_ERROR = 2
+_EXIT_INTERRUPTED = 130
+_TRAINING = (
+    "", "data", "augment", "model", "init", "asae", "drop", "adl", "diversification", "loss", "optimizer", "train",
+)  # fmt: skip
+
+
+class Command(NamedTuple):
+    """Where a command is, and how its settings are given.
+
+    Attributes:
+      function: `module:function`, called with (configuration, run folder); imported only when it is run, so
+        that a wrong command line is answered before JAX has loaded.
+      summary: what it does, in a line.
+      section: section of the configuration whose fields may be given without it: `--input=DIR` for
+        `--config.predict.input=DIR`.
+      sections: sections that its help shows.
+      of_a_run: takes the configuration from the run folder where no --config is given.
+    """
+
+    function: str
+    summary: str
+    section: str = ""
+    sections: tuple[str, ...] = ()
+    of_a_run: bool = False
+
+
+COMMANDS = {
+    "train": Command(
+        "asae_jax.training.loop:train",
+        "train a network, score it on the test part",
+        sections=(*_TRAINING, "eval", "uncertainty"),
+    ),
+    "evaluate": Command(
+        "asae_jax.evaluation.command:evaluate_run",
+        "score a run again, on its own images or on another laboratory's",
+        "eval",
+        ("eval", "uncertainty"),
+        of_a_run=True,
+    ),
+    "predict": Command(
+        "asae_jax.inference.predict.command:predict",
+        "label new images: CSV, differential count, page for review",
+        "predict",
+        ("predict", "eval"),
+        of_a_run=True,
+    ),
+    "explain": Command(
+        "asae_jax.inference.explain.command:explain",
+        "show where a run looks, and test whether it needs what it looks at",
+        "explain",
+        ("explain", "eval"),
+        of_a_run=True,
+    ),
+    "export": Command(
+        "asae_jax.inference.export.command:export",
+        "write a run as ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
+        "export",
+        ("export", "eval"),
+        of_a_run=True,
+    ),
+    "reproduce": Command(
+        "asae_jax.experiments.command:reproduce",
+        "run the paper's tables and report them",
+        "reproduce",
+        ("reproduce", *_TRAINING, "eval"),
+    ),
+    "audit": Command(
+        "asae_jax.audit.command:audit", "find faults of a data set before training", sections=("data",)
+    ),
+}
+_LIST = "list"
+_NAMES = (*COMMANDS, _LIST)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit status.
+
+    Mistakes of the user end with one line on standard error and status 2.
+
+    Args:
+      arguments: without the program's name; None: those of this process.
+    """
+    try:
+        with _quiet():
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _EXIT_USER_ERROR
+    except BrokenPipeError:  # the reader of our output, `head` or `less`, has ended
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted.", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    name, options = _split_command(arguments)
+    if name is None and {"-h", "--help"} & set(options):
+        print(_overview())
+        return 0
+    if name == _LIST:
+        print(_listing())
+        return 0
+    name = name or "train"
+    parser = _parser(name)
+    if {"-h", "--help"} & set(options):
+        print(parser.format_help(), end="")
+        return 0
+    config, workdir = _understood(name, parser, options)
+    module, function = COMMANDS[name].function.split(":")
+    return getattr(importlib.import_module(module), function)(config, workdir)
+
+
+def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The command, or None where none is named, and the other arguments."""
+    if arguments and not arguments[0].startswith("-"):
+        if arguments[0] not in _NAMES:
+            raise UserError(
+                f"unknown command {arguments[0]!r}.{shipped.did_you_mean(arguments[0], _NAMES)} The commands are "
+                f"{', '.join(_NAMES)}."
+            )
+        return arguments[0], arguments[1:]
+    for place, argument in enumerate(arguments):
+        if argument in _NAMES:
+            return argument, arguments[:place] + arguments[place + 1 :]
+    return None, arguments
+
+
+def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) -> tuple[ConfigDict, Path]:
+    """Configuration and run folder of the options of command `name`."""
+    known, rest = parser.parse_known_args(options)
+    if rest:
+        raise UserError(_unknown(name, rest[0], parser))
+    given = vars(known)
+    file, workdir = given.pop("config"), given.pop("workdir")
+    if file is None and workdir and COMMANDS[name].of_a_run:
+        config = settings.read_run_config(user_path(workdir))
+    elif file is None:
+        missing = "--config=FILE or --workdir=RUN" if COMMANDS[name].of_a_run else "--config=FILE"
+        raise UserError(f"{missing} is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}")
+    else:
+        config = settings.load_recipe(_recipe_file(file))
+    for field, value in given.items():
+        settings.set_field(config, field, value)
+    return config.lock(), user_path(workdir) if workdir else Path("runs") / Path(file).stem
+
+
+def _recipe_file(given: str) -> Path:
+    """The file that `--config` names: a path, or the name of a shipped recipe."""
+    path = user_path(given)
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        names = shipped.recipes()
+        hint = f" (the shipped recipe {path.stem} is --config={path.stem})" if path.stem in names else ""
+        raise UserError(f"configuration file not found: {given}{hint}; `asae list` shows the shipped ones.")
+    return settings.recipe_file(given)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what the user did wrong instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}. Usage: {_USAGE}")
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    """All settings as options; those of other commands are understood but not shown."""
+    command = COMMANDS[name]
+    parser = _Parser(
+        prog=f"asae {name}",
+        usage=f"asae {name} [--config=FILE|NAME] [--workdir=DIR] [options]",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis.",
+        allow_abbrev=False,
+        add_help=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--config", default=None, metavar="FILE|NAME",
+                        help="configuration file, or the name of a shipped recipe")  # fmt: skip
+    parser.add_argument("--workdir", default=None, metavar="DIR",
+                        help="run folder; default: runs/<name of the configuration>")  # fmt: skip
+    own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
+    for section in own_first:
+        shown = section.name in command.sections
+        group = parser.add_argument_group(section.title)
+        for field in settings.FIELDS:
+            if field.section == section.name:
+                _add_option(group, field, short=section.name == command.section != "", shown=shown)
+    return parser
+
+
+def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) -> None:
+    bare = field.name.rpartition(".")[2]
+    names = [f"--{bare}"] * short + [f"--config.{field.name}"]
+    text = argparse.SUPPRESS if not shown else _described(field)
+    kind = type(field.default)
+    if kind is bool:
+        group.add_argument(*names, dest=field.name, type=_boolean, nargs="?", const=True, help=text,
+                           metavar="True|False")  # fmt: skip
+        negated = [f"--no{bare}"] * short + [f"--noconfig.{field.name}"]
+        group.add_argument(*negated, dest=field.name, action="store_false",
+                           default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # fmt: skip
+    else:
+        group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=kind.__name__.upper())
+
+
+def _described(field: settings.Field) -> str:
+    allowed = f" Allowed: {field.allowed()}." if field.allowed() else ""
+    paper = f" Paper: {field.paper}." if field.paper else ""
+    default = "(empty)" if field.default == "" else field.default
+    return f"{field.meaning}{allowed}{paper} Default: {default}".replace("%", "%%")
+
+
+def _boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return values[text.lower()]
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=6, width=110)
+
+
+def _unknown(name: str, argument: str, parser: argparse.ArgumentParser) -> str:
+    """What is wrong with an argument that the parser of command `name` does not know."""
+    if not argument.startswith("-"):
+        return f"unexpected argument {argument!r}; the command is {name}. Usage: {_USAGE}"
+    option = argument.partition("=")[0]
+    known = [text for action in parser._actions for text in action.option_strings]
+    bare = option.rpartition(".")[2].lstrip("-")
+    same_name = [f"--config.{field}" for field in settings.BY_NAME if field.rpartition(".")[2] == bare]
+    near = f" Did you mean {' or '.join(same_name[:3])}?" if same_name else shipped.did_you_mean(option, known)
+    return f"unknown option {option} of {name}.{near} `asae {name} --help` lists its settings."
+
+
+def _overview() -> str:
+    width = max(map(len, _NAMES))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines.append(f"  {_LIST:{width}}  show models, recipes, class maps and public data sets")
+    return "\n".join(
+        [
+            f"usage: {_USAGE}",
+            "",
+            "ASAE-Net: fine-grained classification of bone-marrow and blood cells. For research, not a "
+            "diagnosis.",
+            "",
+            "commands (train when none is given):",
+            *lines,
+            "",
+            "`asae COMMAND --help` lists the settings of a command. `python main.py` is the same as `asae`.",
+        ]
+    )
+
+
+def _listing() -> str:
+    recipes = [f"{name:18}{_first_line(file)}" for name, file in shipped.recipes().items()]
+    parts = {
+        "models (--config.model.name=)": list(settings.MODELS),
+        "recipes (--config=)": recipes,
+        "class maps (--config.data.class_map=)": list(shipped.class_maps()),
+        "public data sets (--config.data.source=tfds:NAME once prepared; card in data/NAME/README.md)": list(
+            shipped.data_sets()
+        ),
+    }
+    return "\n\n".join("\n".join([f"{title}:", *(f"  {e}" for e in entries)]) for title, entries in parts.items())
+
+
+def _first_line(file: Path) -> str:
+    return file.read_text(encoding="utf-8").lstrip('"').partition("\n")[0].rstrip('"')
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Warnings in one line each; of absl's log the errors only (Orbax notes checkpoints without a score)."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,0 +1,605 @@
+"""Every setting once: default, choices or range, unit, meaning, and where the paper states it.
+
+From this table come the configuration itself (`base_config`), its validation (`check`), the command line's
+help and the settings page of the documentation. Nothing here loads JAX.
+"""
+
+import importlib.util
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from asae_jax import shipped
+from asae_jax.errors import UserError
+from asae_jax.files import read_json
+
+
+class Field(NamedTuple):
+    """One setting.
+
+    Attributes:
+      name: `section.field`; without a section for `seed`.
+      default: its value where nothing is given; also fixes its type.
+      meaning: what it does, in a sentence or two.
+      choices: the values allowed; empty where any value of the type may do.
+      least: smallest value allowed.
+      most: largest value allowed.
+      above: the value must exceed this.
+      below: the value must stay under this.
+      unit: of a number: "pixels", "share", "probability".
+      paper: section, equation or table of the paper that states it; empty where it says nothing.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    choices: tuple[str, ...] = ()
+    least: float = -math.inf
+    most: float = math.inf
+    above: float = -math.inf
+    below: float = math.inf
+    unit: str = ""
+    paper: str = ""
+
+    @property
+    def section(self) -> str:
+        """The part of the name in front of the dot; empty for `seed`."""
+        return self.name.rpartition(".")[0]
+
+    def allowed(self) -> str:
+        """What values it takes, in words; empty where any value of its type may do."""
+        if self.choices:
+            return f"one of {', '.join(choice or '(empty)' for choice in self.choices)}"
+        limits = [
+            f"{word} {limit:g}"
+            for word, limit in (
+                ("at least", self.least),
+                ("above", self.above),
+                ("at most", self.most),
+                ("below", self.below),
+            )
+            if math.isfinite(limit)
+        ]
+        return ", ".join([self.unit] * bool(self.unit and limits) + limits)
+
+    def accepts(self, value: Any) -> bool:
+        """Whether `value` is among the choices and within the range."""
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, str) or isinstance(value, bool):
+            return True
+        return self.least <= value <= self.most and self.above < value < self.below
+
+
+class Section(NamedTuple):
+    """A group of settings.
+
+    Attributes:
+      name: as in `--config.NAME.FIELD`.
+      title: what the settings are of.
+      trains: whether they decide what the trained weights are. Settings that do not may differ when a run
+        goes on or is used.
+    """
+
+    name: str
+    title: str
+    trains: bool = True
+
+
+SECTIONS = (
+    Section("", "The run"),
+    Section("data", "Data: source, split, preparation, sampling"),
+    Section("augment", "Augmentation of training images"),
+    Section("model", "Network"),
+    Section("init", "Initial weights"),
+    Section("asae", "The ASAE layer (model.branching=asae)"),
+    Section("drop", "Drop layers (model.branching=dropout, spatial_dropout, maxdrop, dropblock)"),
+    Section("adl", "Attention-based dropout layer (model.branching=adl, models adl_resnet*)"),
+    Section("diversification", "Diversification Block (model.branching=diversification)"),
+    Section("loss", "Loss"),
+    Section("optimizer", "Optimiser and learning rate"),
+    Section("train", "Training loop"),
+    Section("eval", "Evaluation", trains=False),
+    Section("uncertainty", "Uncertainty estimates, fitted on validation images", trains=False),
+    Section("predict", "Command predict", trains=False),
+    Section("explain", "Command explain", trains=False),
+    Section("export", "Command export", trains=False),
+    Section("reproduce", "Command reproduce", trains=False),
+)
+
+SOURCES = ("synthetic", "folder", "csv", "npz", "tfds:NAME")
+"""Data sources; in the last, NAME stands for the name of a data set of TensorFlow Datasets."""
+
+CONFIG_FILE = "config.json"
+"""The file of a run folder that holds every setting."""
+
+_TFDS = "tfds:"
+_SPLITS = ("test", "validation", "train", "all")
+_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+MODELS = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "se_resnet18",
+    "se_resnet50",
+    "nl_resnet18",
+    "nl_resnet50",
+    "adl_resnet18",
+    "adl_resnet50",
+    "vgg16",
+    "vgg16_bn",
+    "wbcnet",
+    "cell3net",
+    "convnext_tiny",
+    "efficientnet_b0",
+    "vit_small",
+)
+"""Names of `model.name`."""
+BRANCHES = ("plain", "suppress", "enhance")
+"""What a branch of the ASAE layer does with the features, the names of `asae.branches`."""
+
+FIELDS = (
+    Field("seed", 0, "Root of the random initial weights, sampling order, augmentation and peak choice."),
+    # Data
+    Field(
+        "data.source",
+        "synthetic",
+        "synthetic: built-in drawn cells; folder: one folder per class, also inside of train, val, test; csv: a "
+        "file path,label[,group][,split]; npz: a file like MedMNIST's; tfds:NAME: prepared by TensorFlow "
+        "Datasets.",
+    ),
+    Field("data.path", "", "The folder or file; for tfds:NAME the folder it was prepared in (empty: its default)."),
+    Field("data.class_map", "", "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the "
+          "name of a shipped one (`asae list`).", paper="4.1"),
+    Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
+    Field("data.num_examples", 15252, "Synthetic cells to draw; the default is the size of the paper's data set.",
+          least=1, unit="images", paper="4.1"),
+    Field("data.synthetic_seed", 0, "Which synthetic data set is drawn."),
+    Field("data.stored_size", 256, "Side of the prepared images, from which augmentation crops.", least=8,
+          unit="pixels"),
+    Field("data.hue", "paper", "Hue adjustment. paper: eq. (11) on all pixels; robust: stained pixels and "
+          "percentiles only; none.", choices=("paper", "robust", "none"), paper="3.5"),
+    Field("data.hue_low", 125, "Lowest adjusted hue, on OpenCV's scale of 0 to 179.", least=0, most=179,
+          unit="hue units", paper="3.5"),
+    Field("data.hue_high", 155, "Highest adjusted hue, on OpenCV's scale of 0 to 179.", least=0, most=179,
+          unit="hue units", paper="3.5"),
+    Field("data.stain", "none", "Stain normalisation in the place of the hue adjustment (data.hue=none).",
+          choices=("none", "reinhard", "macenko")),
+    Field("data.test_fraction", 0.2, "Share of each class in the test part; a split given by the source comes "
+          "first.", least=0, below=1, unit="share", paper="4.1"),
+    Field("data.validation_fraction", 0.1, "Share of each class's training part that selects the checkpoint.",
+          least=0, below=1, unit="share"),
+    Field("data.split_by", "auto", "group: no slide or patient on both sides; image; auto: group where known.",
+          choices=("auto", "group", "image")),
+    Field("data.folds", 0, "Parts of a cross-validation, one of which is the test part; 0: none.", least=0),
+    Field("data.fold", 0, "Which part is the test part, from 0 to folds - 1.", least=0),
+    Field("data.split_seed", 0, "Seed of the split, apart from `seed`, so that repeated runs share one test "
+          "part."),
+    Field("data.sampler", "balanced", "balanced: equally many images per class in a batch; shuffled: all images "
+          "in a new order each pass; weighted: drawn with replacement, classes equally likely.",
+          choices=("balanced", "shuffled", "weighted"), paper="3.5"),
+    Field("data.cache", True, "Keep prepared images as uint8 on disk."),
+    Field("data.cache_dir", "", "Folder of the cache; empty: `cache` beside the run folder."),
+    Field("data.driver", "auto", "What reads the batches; auto: tf.data where TensorFlow is installed.",
+          choices=("auto", "tf.data", "threads")),
+    Field("data.workers", 0, "Decoding threads; 0: one per core.", least=0),
+    # Augmentation
+    Field("augment.size", 224, "Side of the images that the network sees.", least=8, unit="pixels", paper="4.2"),
+    Field("augment.scale_min", 0.7, "Smallest share of the stored image's area that a random crop keeps.",
+          above=0, most=1, unit="share"),
+    Field("augment.scale_max", 1.0, "Largest share of the area that a random crop keeps.", above=0, most=1,
+          unit="share"),
+    Field("augment.horizontal_flip", True, "Mirror half of the images left to right.", paper="4.2"),
+    Field("augment.vertical_flip", True, "Mirror half of the images top to bottom.", paper="4.2"),
+    Field("augment.rotation", 180.0, "Largest random rotation either way.", least=0, most=180, unit="degrees",
+          paper="4.2"),
+    Field("augment.brightness", 0.2, "Brightness factor is drawn from 1 +- this.", least=0, most=1, unit="share"),
+    Field("augment.contrast", 0.2, "Contrast factor is drawn from 1 +- this.", least=0, most=1, unit="share"),
+    Field("augment.saturation", 0.2, "Saturation factor is drawn from 1 +- this.", least=0, most=1, unit="share"),
+    Field("augment.hue", 0.02, "Hue shift is drawn from +- this share of the colour circle.", least=0, most=0.5,
+          unit="share"),
+    Field("augment.mix", "none", "Mix pairs of images and their labels.", choices=("none", "mixup", "cutmix")),
+    Field("augment.mix_alpha", 0.0, "Mixing shares are drawn from Beta(alpha, alpha); 0: the authors' value, 0.2 "
+          "for mixup and 1 for cutmix.", least=0),
+    # Network
+    Field("model.name", "resnet50", "Backbone. wbcnet and cell3net are reconstructed from descriptions, as no "
+          "layer table of them is public.", choices=MODELS, paper="4.3"),
+    Field("model.stem", "imagenet", "Side of the map after layer3 per side of the image: imagenet 1/16; no_pool "
+          "1/8, for about 64 px; small 1/4, for about 32 px.", choices=("imagenet", "no_pool", "small")),
+    Field("model.width", 64, "Channels of the first stage; 32 halves the channels everywhere.", least=1,
+          unit="channels"),
+    Field("model.norm", "batch", "Normalisation layers.", choices=("batch", "group", "frozen_batch")),
+    Field("model.branch_statistics", "separate", "Batch statistics of each branch by itself, or of all jointly.",
+          choices=("separate", "joint")),
+    Field("model.running_statistics", "all", "Whose statistics are kept for the test: of all branches, or of the "
+          "plain one alone.", choices=("all", "plain")),
+    Field("model.dtype", "float32", "Type of the computation; parameters, statistics and loss stay float32.",
+          choices=("float32", "bfloat16")),
+    Field("model.branching", "asae", "Layer between the stages, in training only; none: the plain backbone.",
+          choices=("asae", "dropout", "spatial_dropout", "maxdrop", "dropblock", "adl", "diversification", "none"),
+          paper="3.1"),
+    Field("model.insert_after", "layer3", "Stage in front of the layer; class_maps: in front of the pooling.",
+          paper="Table 2"),
+    # Initial weights
+    Field("init.pretrained", "", "Weights to start from: a .safetensors file of a PyTorch ResNet or VGG "
+          "(torchvision, timm, Hugging Face), or a run folder; empty: random."),
+    Field("init.freeze", "", "Last stage, counted from the first, whose parameters and statistics stay as "
+          "loaded.", choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),
+    Field("init.head_rate", 1.0, "Learning rate of the last linear layer, as a multiple of the others'.", least=0),
+    # ASAE
+    Field("asae.window", 5, "Side r of the window in which a peak is the maximum; odd.", least=1,
+          unit="positions", paper="3.2"),
+    Field("asae.num_candidates", 5, "k, highest peaks to choose from.", least=1, unit="peaks", paper="3.2"),
+    Field("asae.p_top1", 0.7, "Probability of choosing the highest peak.", least=0, most=1, unit="probability",
+          paper="3.2"),
+    Field("asae.ratio", 0.8, "gamma, threshold of suppression relative to the peak.", paper="3.2, eq. (4)"),
+    Field("asae.area", 36.0, "beta, area of the suppressed square; below 1: share of the map (36 positions are "
+          "0.18 of the paper's 14 x 14).", above=0, unit="positions", paper="3.2"),
+    Field("asae.branches", "suppress,enhance", "Branches, separated by commas: any of plain, suppress, enhance.",
+          paper="Table 2"),
+    Field("asae.enhancement", "sigmoid", "Enhancement map; sigmoid_mean1: divided by its mean, so that features "
+          "keep their scale.", choices=("sigmoid", "sigmoid_mean1"), paper="3.3"),
+    # Baselines
+    Field("drop.rate", 0.1, "Probability that a value, a channel or a channel's maximum is dropped; of "
+          "dropblock the share of positions.", least=0, below=1, unit="probability"),
+    Field("drop.block_size", 7.0, "Of dropblock: side of a block in positions; below 1: share of the map's side.",
+          above=0, unit="positions"),
+    Field("adl.rate", 0.75, "Probability of hiding, drawn once per batch; else the features are weighted.",
+          least=0, most=1, unit="probability"),
+    Field("adl.threshold", 0.8, "Positions of at least this share of the maximum are hidden.", least=0, most=1,
+          unit="share"),
+    Field("diversification.peak_rate", 0.5, "Probability that the peak of a channel is suppressed.", least=0,
+          most=1, unit="probability"),
+    Field("diversification.patch_rate", 0.5, "Probability that a patch of a channel is suppressed.", least=0,
+          most=1, unit="probability"),
+    Field("diversification.patch_size", 3, "Side of a patch.", least=1, unit="positions"),
+    Field("diversification.factor", 0.1, "What suppressed values are multiplied by.", least=0, most=1,
+          unit="share"),
+    # Loss
+    Field("loss.name", "gmmce", "Loss. Not in the paper: focal and, with data.sampler=shuffled, class_balanced "
+          "and logit_adjusted.",
+          choices=("ce", "gce", "gmmce", "focal", "class_balanced", "logit_adjusted"), paper="3.4"),
+    Field("loss.branches", "mean_probability", "Loss of the branches' mean probability, or mean of the branches' "
+          "losses.", choices=("mean_probability", "mean_loss"), paper="3.4"),
+    Field("loss.agreement", 0.0, "Weight of the Jensen-Shannon divergence between the branches' predictions.",
+          least=0),
+    Field("loss.k_high", 3, "k+, most likely wrong classes that the loss looks at.", least=1, unit="classes",
+          paper="3.4"),
+    Field("loss.k_low", 3, "k-, least likely wrong classes that the loss looks at.", least=0, unit="classes",
+          paper="3.4"),
+    Field("loss.label_smoothing", 0.0, "Of ce: share of the label spread over all classes.", least=0, below=1,
+          unit="share"),
+    Field("loss.gamma", 2.0, "Of focal: how fast the loss fades for examples already right; 0: cross entropy.",
+          least=0),
+    Field("loss.beta", 0.999, "Of class_balanced: 0 weighs classes equally, towards 1 by inverse frequency.",
+          least=0, below=1),
+    Field("loss.tau", 1.0, "Of logit_adjusted: how much of the logarithm of a class's share is added.", least=0),
+    # Optimiser
+    Field("optimizer.name", "sgd", "Optimiser; adamw is what ConvNeXt and ViT are usually trained with.",
+          choices=("sgd", "adamw"), paper="4.2"),
+    Field("optimizer.learning_rate", 1e-3, "Learning rate at its highest.", least=0, paper="4.2"),
+    Field("optimizer.momentum", 0.9, "Momentum; of adamw the decay of the gradients' average.", least=0, below=1,
+          paper="4.2"),
+    Field("optimizer.nesterov", False, "Nesterov momentum."),
+    Field("optimizer.weight_decay", 1e-4, "Weight decay.", least=0, paper="4.2"),
+    Field("optimizer.decay_all", True, "Decay biases and normalisation too, as PyTorch's SGD does; False: kernels "
+          "only."),
+    Field("optimizer.schedule", "step", "step: times decay_factor every decay_epochs epochs; cosine: half a cosine "
+          "to zero.", choices=("step", "cosine"), paper="4.2"),
+    Field("optimizer.decay_factor", 0.85, "Of step: what the rate is multiplied by.", above=0, most=1,
+          paper="4.2"),
+    Field("optimizer.decay_epochs", 2.0, "Of step: epochs between two decays.", above=0, unit="epochs",
+          paper="4.2"),
+    Field("optimizer.warmup_epochs", 0.0, "Linear warm-up from zero.", least=0, unit="epochs"),
+    Field("optimizer.clip_norm", 0.0, "Largest global norm of the gradient; 0: no clipping.", least=0),
+    Field("optimizer.ema_decay", 0.0, "Decay of the moving average of the weights, which is used where it is above "
+          "0.", least=0, below=1),
+    # Training
+    Field("train.batch_size", 84, "Images of a step over all devices; a multiple of the number of classes where "
+          "batches are balanced.", least=1, unit="images", paper="4.2"),
+    Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
+    Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
+    Field("train.validate_every", 1, "Epochs between validations; the last epoch is always validated.", least=1,
+          unit="epochs"),
+    Field("train.checkpoint_every", 1, "Epochs between checkpoints.", least=1, unit="epochs"),
+    Field("train.max_steps", 0, "Stop after so many steps, to be resumed later; 0: never.", least=0,
+          unit="steps"),
+    # Evaluation
+    Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
+    Field("eval.name", "", "Name of the files written; empty: the name of the split, or `other`."),
+    Field("eval.source", "", "Another source whose images are all scored, as data.source; empty: the run's own."),
+    Field("eval.path", "", "Path of the other source."),
+    Field("eval.class_map", "", "CSV file `from,to`, or the name of a shipped one: the other source's classes to "
+          "the run's."),
+    Field("eval.test_mode", "skip", "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over "
+          "both branches.", choices=("skip", "enhance", "mean"), paper="3.1"),
+    Field("eval.checkpoint", "best", "best: of the highest validation score; last.", choices=("best", "last")),
+    Field("eval.select_by", "macro_f1", "Validation score that best means.", choices=_SCORES),
+    Field("eval.batch_size", 128, "Images scored at once.", least=1, unit="images"),
+    Field("eval.batch_statistics", "running", "reestimate: batch statistics estimated again over training batches, "
+          "on what the network sees at test.", choices=("running", "reestimate")),
+    Field("eval.reestimate_batches", 50, "Batches of that estimate.", least=1),
+    Field("eval.bootstrap", 1000, "Resamples behind the 95 % intervals; 0: no intervals.", least=0),
+    # Uncertainty
+    Field("uncertainty.target_error", 0.05, "Wanted share of errors among the images not left to a person.",
+          above=0, below=1, unit="share"),
+    Field("uncertainty.certainty", 0.8, "Probability that it holds on new images of the same kind; 0: on the "
+          "validation images only.", least=0, below=1, unit="probability"),
+    Field("uncertainty.conformal", "aps", "Sets of classes. lac: the smallest; aps: more even over easy and hard "
+          "images.", choices=("lac", "aps")),
+    Field("uncertainty.conformal_error", 0.1, "Share of sets that may lack the true class.", above=0, below=1,
+          unit="share"),
+    Field("uncertainty.outliers", "neighbours", "Outlier score: distance of features to the nearest training "
+          "images, or to class means, or the energy of the logits.",
+          choices=("neighbours", "distance", "energy")),
+    Field("uncertainty.outlier_quantile", 0.95, "Share of validation images that are not flagged.", above=0,
+          below=1, unit="share"),
+    Field("uncertainty.images_per_class", 200, "Training images of each class to compare with, at most.", least=2,
+          unit="images"),
+    # Commands
+    Field("predict.input", "", "Folder, glob pattern in quotes, CSV file with a column `path`, or -: paths on "
+          "standard input."),
+    Field("predict.output", "", "CSV file or (ending .jsonl) JSON lines; empty: RUN/predictions/NAME.csv, NAME "
+          "being that of the input."),
+    Field("predict.tta", False, "Average over the 8 flips and quarter turns of every image; 8 times the work."),
+    Field("predict.ensemble", "", "Further run folders, separated by commas; probabilities are averaged."),
+    Field("predict.lineages", "", "CSV file `class,lineage[,blast]` for the M:E ratio and blasts; empty: "
+          "built in."),
+    Field("predict.page", True, "Also write a page that shows the cells."),
+    Field("predict.page_cells", 5000, "Most cells on the page: those left to a person and the least certain.",
+          least=0, unit="cells"),
+    Field("explain.input", "", "As predict.input, labels from a column `label` or class folders; empty: the part "
+          "of the run's own images that eval.split names."),
+    Field("explain.output", "", "Folder; empty: RUN/explain, below it NAME of the input."),
+    Field("explain.num_images", 40, "Most images shown, spread evenly over the classes.", least=1, unit="images"),
+    Field("explain.faithfulness_images", 1000, "Most images of the test of faithfulness; 0: no test.", least=0,
+          unit="images"),
+    Field("explain.random_regions", 10, "Random regions that the region of the top peak is compared with.",
+          least=1),
+    Field("explain.fill", "border", "What occluded pixels are replaced by: the image's mean colour along its "
+          "border, its mean colour, or the blurred image.", choices=("border", "mean", "blur")),
+    Field("export.output", "", "Folder; empty: RUN/export."),
+    Field("export.formats", "all", "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, separated by commas; "
+          "all: those whose packages are installed."),
+    Field("reproduce.tables", "1,2,3,4,5", "Tables, separated by commas: 1 to 5, the paper's; rivals, losses, "
+          "backbones, recommended: ours; or all."),
+    Field("reproduce.seeds", 5, "Runs of every row, of the seeds seed, seed + 1, ...", least=1, unit="runs"),
+    Field("reproduce.preset", "", "For every setting left at its default: small: 64 px, ResNet-18, for a CPU; "
+          "paper: 224 px, ResNet-50, 60 epochs; empty: no preset.", choices=("", "small", "paper")),
+    Field("reproduce.jobs", 0, "Runs side by side; 0: one per GPU, one on a CPU (more share its cores).",
+          least=0),
+)  # fmt: skip
+"""All settings, in the order in which they are documented."""
+
+BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
+
+NEUTRAL = frozenset(
+    {
+        "data.path",
+        "data.cache",
+        "data.cache_dir",
+        "data.driver",
+        "data.workers",
+        "train.log_every",
+        "train.max_steps",
+    }
+)
+"""Settings of training that do not change its result. The images are identified by their fingerprint."""
+
+_RENAMED_SECTIONS = {"trust": "uncertainty"}
+"""Sections of run folders of version 0.1 -> their present name."""
+
+
+def base_config() -> ConfigDict:
+    """A configuration with every setting at its default."""
+    config = ConfigDict()
+    for field in FIELDS:
+        if field.section and field.section not in config:
+            config[field.section] = ConfigDict()
+        _put(config, field.name, field.default)
+    return config
+
+
+def recipe(name: str) -> ConfigDict:
+    """The configuration of a shipped recipe, such as "quickstart".
+
+    Raises:
+      UserError: no such recipe.
+    """
+    return load_recipe(recipe_file(name))
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a shipped recipe.
+
+    Raises:
+      UserError: no such recipe; the nearest names are given.
+    """
+    return shipped.one_of(shipped.recipes(), name, "recipe")
+
+
+def load_recipe(file: Path) -> ConfigDict:
+    """What `get_config()` of a Python file returns, with every setting that it lacks at its default.
+
+    Raises:
+      UserError: the file has no `get_config`, or fails; or it sets what does not exist.
+    """
+    spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{file} is no configuration file: give a Python file with get_config().")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        given = module.get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"configuration file {file} fails: {type(error).__name__}: {error}; see `asae list` for the "
+            "shipped ones."
+        ) from error
+    config = base_config()
+    for name, value in flatten(given).items():
+        set_field(config, name, value)
+    return config
+
+
+def completed(given: Mapping[str, Any]) -> ConfigDict:
+    """The settings of a run, as its folder has them, with the defaults of what has been added since.
+
+    Sections that have been renamed are taken over under their new name; settings that no longer exist are
+    left out.
+    """
+    config = base_config()
+    renamed = {_RENAMED_SECTIONS.get(name, name): value for name, value in given.items()}
+    for name, value in flatten(renamed).items():
+        if name in BY_NAME:
+            set_field(config, name, value)
+    return config
+
+
+def read_run_config(workdir: Path) -> ConfigDict:
+    """The settings of the run in `workdir`; what has been added since it was trained has its default.
+
+    Raises:
+      UserError: there is no run, or its settings are damaged.
+    """
+    path = workdir / CONFIG_FILE
+    if not path.exists():
+        raise UserError(
+            f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
+        )
+    return completed(read_json(path, remedy="restore it, or train the run again"))
+
+
+def set_field(config: ConfigDict, name: str, value: Any) -> None:
+    """Sets `section.field`; a whole number is taken for a float.
+
+    Raises:
+      UserError: no such setting, or a value of another type.
+    """
+    field = find_field(name)
+    if isinstance(field.default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not type(field.default):
+        raise UserError(
+            f"config.{name}={value!r} cannot be used: it must be of type {type(field.default).__name__}."
+        )
+    _put(config, name, value)
+
+
+def find_field(name: str) -> Field:
+    """The setting of that name.
+
+    Raises:
+      UserError: there is none; the nearest names are given.
+    """
+    if name not in BY_NAME:
+        raise UserError(f"config.{name} does not exist.{shipped.did_you_mean(name, BY_NAME, '--config.')}")
+    return BY_NAME[name]
+
+
+def flatten(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    """`section.field` -> value of every setting."""
+    return dict(_leaves(config.to_dict() if isinstance(config, ConfigDict) else config, ""))
+
+
+def copy_with(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """A copy of `config` in which each `section.field` of `changes` has its value.
+
+    Raises:
+      UserError: no such setting, or a value of another type.
+    """
+    copy = completed(config.to_dict())
+    for name, value in changes.items():
+        set_field(copy, name, value)
+    return copy
+
+
+def decides_weights(name: str) -> bool:
+    """Whether the setting `section.field` may change the weights that training ends with."""
+    return name not in NEUTRAL and name.partition(".")[0] in _TRAINING_SECTIONS
+
+
+_TRAINING_SECTIONS = {section.name for section in SECTIONS if section.trains} | {"seed"}
+
+
+def is_source(source: str) -> bool:
+    """Whether there is such a data source: one of `SOURCES`, with a name for NAME."""
+    return source in SOURCES[:-1] or (source.startswith(_TFDS) and len(source) > len(_TFDS))
+
+
+def branch_names(config: ConfigDict) -> tuple[str, ...]:
+    """The names in `asae.branches`."""
+    return tuple(name.strip() for name in config.asae.branches.split(","))
+
+
+def check(config: ConfigDict) -> None:
+    """Raises a UserError that names the first setting which cannot work, its value, and what is allowed."""
+    for field in FIELDS:
+        _require(field.accepts(_get(config, field.name)), config, field.name, f"allowed: {field.allowed()}")
+    _check_data(config)
+    _check_network(config)
+    _require(config.augment.size <= config.data.stored_size, config, "augment.size",
+             f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
+    _require(config.augment.scale_min <= config.augment.scale_max, config, "augment.scale_min",
+             f"it must not exceed config.augment.scale_max={config.augment.scale_max}")  # fmt: skip
+    _require(config.uncertainty.outliers != "energy" or config.eval.test_mode != "mean", config,
+             "uncertainty.outliers",
+             "the mean over branches (config.eval.test_mode=mean) has no energy, use distance")  # fmt: skip
+
+
+def _check_data(config: ConfigDict) -> None:
+    data, known = config.data, f"allowed: one of {', '.join(SOURCES)}"
+    _require(is_source(data.source), config, "data.source", known)
+    _require(not config.eval.source or is_source(config.eval.source), config, "eval.source", known)
+    _require(data.test_fraction + data.validation_fraction < 1, config, "data.test_fraction",
+             "test and validation share must leave something to train on")  # fmt: skip
+    _require(not data.group_feature or data.source.startswith(_TFDS), config, "data.group_feature",
+             "it is a feature of a source tfds:NAME")  # fmt: skip
+    _require(data.folds != 1, config, "data.folds", "0 for no cross-validation, or at least 2")
+    _require(data.fold < max(data.folds, 1), config, "data.fold",
+             f"it counts from 0, and there are {data.folds} folds (config.data.folds)")  # fmt: skip
+    _require(data.hue_low <= data.hue_high, config, "data.hue_low",
+             f"it must not exceed config.data.hue_high={data.hue_high}")  # fmt: skip
+    _require(data.stain == "none" or data.hue == "none", config, "data.stain",
+             f"stain and config.data.hue={data.hue} both change the colours, set one of them to none")  # fmt: skip
+
+
+def _check_network(config: ConfigDict) -> None:
+    branches = branch_names(config)
+    _require(config.asae.window % 2 == 1, config, "asae.window", "it must be odd")
+    _require(set(branches) <= set(BRANCHES), config, "asae.branches",
+             f"name any of {', '.join(BRANCHES)}, separated by commas")  # fmt: skip
+    if config.model.branching == "asae" and config.model.running_statistics == "plain":
+        _require("plain" in branches, config, "asae.branches",
+                 "config.model.running_statistics=plain needs plain among them")  # fmt: skip
+    _require(bool(config.init.pretrained) or not config.init.freeze, config, "init.freeze",
+             "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
+
+
+def _require(condition: bool, config: ConfigDict, name: str, remedy: str) -> None:
+    if not condition:
+        raise UserError(f"config.{name}={_get(config, name)!r} cannot be used: {remedy}.")
+
+
+def _get(config: ConfigDict, name: str) -> Any:
+    section, _, field = name.rpartition(".")
+    return config[section][field] if section else config[field]
+
+
+def _put(config: ConfigDict, name: str, value: Any) -> None:
+    section, _, field = name.rpartition(".")
+    (config[section] if section else config)[field] = value
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

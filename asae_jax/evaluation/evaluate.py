@@ -1,0 +1,103 @@
+"""Scores of a run on a set of examples, and the files that an evaluation leaves."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.evaluation import figures
+from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.scoring import Scorer, tested_variables
+from asae_jax.files import disk_errors, open_text, write_json
+from asae_jax.pages import NOTICE
+from asae_jax.run.data import Data
+from asae_jax.run.run import Run
+
+FOLDER = "evaluation"
+
+
+def evaluate(
+    run: Run, data: Data, *, split: str, name: str, provenance: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Scores `split` and writes `evaluation/<name>.json`, its predictions as CSV and two figures.
+
+    Args:
+      run: whose weights are used.
+      data: every readable image of its part `split` is scored once.
+      split: "test", "validation", "train" or "all".
+      name: of the files.
+      provenance: what to record beside the scores.
+
+    Returns:
+      The content of the JSON file (see `asae_jax.evaluation.metrics.evaluate_scores`).
+
+    Raises:
+      UserError: when the split is empty.
+    """
+    indices = data.indices(split)
+    if not len(indices):
+        raise UserError(
+            f"the {split} part of {run.workdir} is empty; choose another --config.eval.split, "
+            "or train with a share for it."
+        )
+    log_probs = Scorer(run, data)(tested_variables(run), indices, title=f"evaluating {split}")
+    scores = evaluate_scores(
+        log_probs,
+        data.labels(indices),
+        data.table.class_names,
+        groups=None if data.table.groups is None else data.table.groups[indices],
+        bootstrap=run.config.eval.bootstrap,
+        seed=run.config.seed,
+    )
+    scores |= {"split": split, "step": run.step, **(provenance or {}), **_conditions(run, data)}
+    scores["notice"] = NOTICE
+    folder = run.workdir / FOLDER
+    with disk_errors(f"write the evaluation to {folder}", remedy="free some space or mend its permissions"):
+        write_json(folder / f"{name}.json", scores)
+        _write_predictions(folder / f"{name}_predictions.csv", data, indices, log_probs)
+        title = f"{split}: accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}"
+        figures.plot_confusion(scores, folder / f"{name}_confusion.png", title=title)
+        figures.plot_per_class(scores, folder / f"{name}_per_class.png", title=title)
+    return scores
+
+
+def summary(scores: Mapping[str, Any]) -> str:
+    """One line of an evaluation's main scores with their 95 % intervals."""
+    parts = []
+    for field in ("accuracy", "balanced_accuracy", "macro_f1"):
+        low, high = scores["intervals"].get(field, (None, None))
+        interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+        parts.append(f"{field} {scores[field]:.3f}{interval}")
+    return f"{scores['split']} ({scores['num_examples']} images): " + ", ".join(parts)
+
+
+def mode_at_test(run: Run) -> str:
+    """What the layer does at test: `eval.test_mode`, and "skip" where there is no layer."""
+    return run.config.eval.test_mode if run.config.model.branching == "asae" else "skip"
+
+
+def _conditions(run: Run, data: Data) -> dict[str, Any]:
+    return {
+        "source": data.table.source,
+        "test_mode": mode_at_test(run),
+        "batch_statistics": run.config.eval.batch_statistics,
+        "intervals_over": "images" if data.table.groups is None else "groups",
+        "num_unreadable": len(data.prepared.bad),
+    }
+
+
+def _write_predictions(path: Path, data: Data, indices: np.ndarray, log_probs: np.ndarray) -> None:
+    names = data.table.class_names
+    probabilities = np.exp(log_probs)
+    with open_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in names)])
+        for row, p in zip(indices, probabilities, strict=True):
+            best = int(p.argmax())
+            writer.writerow(
+                [data.table.names[row], names[data.table.labels[row]], names[best], f"{p[best]:.6f}"]
+                + [f"{value:.6f}" for value in p]
+            )

@@ -1,0 +1,98 @@
+"""A run's network applied to its images: scores and features, each image once."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from asae_jax.errors import UserError
+from asae_jax.run import build, devices
+from asae_jax.run.data import Data
+from asae_jax.run.run import Run
+
+
+class Scorer:
+    """Scores of examples under given weights; compiles once."""
+
+    def __init__(self, run: Run, data: Data | None = None):
+        """Scores images of `data`; None: the run's own."""
+        self._config, self._data = run.config, run.data if data is None else data
+        self._score = build.compiled_score_step(run.config, run.num_classes)
+        self._score_and_pool = build.compiled_score_step(run.config, run.num_classes, with_features=True)
+
+    def __call__(self, variables: Mapping[str, Any], indices: np.ndarray, *, title: str = "") -> np.ndarray:
+        """Log-probabilities, float32 `[len(indices), classes]`, in the order of `indices`.
+
+        With a `title` a progress bar is shown.
+
+        Raises:
+          UserError: scores that are not finite.
+        """
+        log_probs = np.concatenate([*self._run(self._score, variables, indices, title)])
+        _check_finite(log_probs)
+        return log_probs
+
+    def with_features(
+        self, variables: Mapping[str, Any], indices: np.ndarray, *, title: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Logits `[len(indices), classes]` and pooled features `[len(indices), channels]`, float32.
+
+        See `steps.score_and_pool_step`. With a `title` a progress bar is shown.
+
+        Raises:
+          UserError: scores that are not finite.
+        """
+        results = zip(*self._run(self._score_and_pool, variables, indices, title), strict=True)
+        logits, features = (np.concatenate(parts) for parts in results)
+        _check_finite(logits)
+        return logits, features
+
+    def _run(
+        self, score: Callable, variables: Mapping[str, Any], indices: np.ndarray, title: str
+    ) -> Iterator[Any]:
+        """What `score` gives for the examples of each batch, without padding, on the host."""
+        size = devices.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
+        with tqdm(total=len(indices), desc=title, unit="image", disable=not title) as bar:
+            for batch in self._data.batches(self._config, indices, size):
+                mask = batch["mask"] > 0
+                stacked = score(variables, devices.split({"image": batch["image"]}))
+                yield jax.tree.map(lambda array, mask=mask: devices.join(array)[mask], stacked)
+                bar.update(int(mask.sum()))
+
+
+def _check_finite(scores: np.ndarray) -> None:
+    broken = int((~np.isfinite(scores)).any(1).sum())
+    if broken:
+        raise UserError(
+            f"the network's scores are not finite for {broken} of {len(scores)} images: the training "
+            "has diverged. Lower --config.optimizer.learning_rate, with another --workdir=DIR."
+        )
+
+
+def tested_variables(run: Run) -> Mapping[str, Any]:
+    """The run's variables, with the batch statistics that `eval.batch_statistics` asks for."""
+    if run.config.eval.batch_statistics == "reestimate" and run.config.model.norm == "batch":
+        return reestimate_statistics(run)
+    return run.variables
+
+
+def reestimate_statistics(run: Run) -> dict[str, Any]:
+    """The run's variables with batch statistics estimated again on what the network sees at test.
+
+    In training the later stages saw masked and scaled features; here training batches, drawn and
+    augmented as in training (a different class balance would shift the statistics), pass the branches
+    of `eval.test_mode`, and their statistics are averaged over `eval.reestimate_batches` batches.
+    """
+    measure = build.compiled_statistics_step(run.config, run.num_classes)
+    count = run.config.eval.reestimate_batches
+    total = None
+    for number, batch in enumerate(itertools.islice(run.data.training_batches(run.config), count)):
+        statistics = measure(run.variables, devices.split(batch), jnp.int32(number))
+        total = statistics if total is None else jax.tree.map(jnp.add, total, statistics)
+        # One batch at a time: virtual CPU devices share the threads in which a collective waits.
+        jax.block_until_ready(total)
+    return {"params": run.variables["params"], "batch_stats": jax.tree.map(lambda t: t / count, total)}

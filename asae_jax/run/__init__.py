@@ -1,0 +1,1 @@
+"""A run: its folder, settings, network, weights and data; checkpoints, the pure steps, devices."""

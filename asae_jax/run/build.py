@@ -1,0 +1,242 @@
+"""From settings to network, loss, augmentation and compiled steps."""
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from asae_jax import augment, losses
+from asae_jax.config import branch_names
+from asae_jax.models import create_model
+from asae_jax.models.network import Network
+from asae_jax.models.norm import BatchNorm
+from asae_jax.run import devices, steps
+from asae_jax.types import Images
+
+TEST_BRANCHES = {"skip": ("plain",), "enhance": ("enhance",), "mean": ("suppress", "enhance")}
+"""`eval.test_mode` -> what the later stages see at test, in the words of `asae.branches`."""
+
+MIXES = {"mixup": augment.mixup, "cutmix": augment.cutmix}
+
+
+def create_network(config: ConfigDict, num_classes: int, *, axis_name: str | None = None) -> Network:
+    """The network of `config.model` with its layer.
+
+    Args:
+      config: settings.
+      num_classes: length of the logits.
+      axis_name: device axis of the training step; None outside of it.
+
+    Raises:
+      UserError: names or sizes that do not go together.
+    """
+    model = config.model
+    options: dict[str, Any] = {}
+    if model.name.startswith("adl_"):
+        options = {"adl_rate": config.adl.rate, "adl_threshold": config.adl.threshold}
+    return _network(
+        config,
+        model.name,
+        num_classes,
+        axis_name,
+        model.branching,
+        branch_names(config),
+        model.branch_statistics,
+        **options,
+    )
+
+
+def create_test_network(config: ConfigDict, num_classes: int, *, axis_name: str) -> Network:
+    """A network that in training mode computes what `create_network`'s does at test.
+
+    Its batch statistics are joint, as one set of running statistics serves all branches of a test. Of the
+    layers only ASAE can be there at test; a ResNet with ADL is the plain one.
+    """
+    name = config.model.name.removeprefix("adl_")
+    branching = "asae" if config.model.branching == "asae" else "none"
+    branches = TEST_BRANCHES[config.eval.test_mode]
+    return _network(config, name, num_classes, axis_name, branching, branches, "joint")
+
+
+def _network(
+    config: ConfigDict,
+    name: str,
+    num_classes: int,
+    axis_name: str | None,
+    branching: str,
+    branches: tuple[str, ...],
+    branch_statistics: str,
+    **options: Any,
+) -> Network:
+    model = config.model
+    return create_model(
+        name,
+        num_classes,
+        norm=model.norm,
+        branch_statistics=branch_statistics,
+        running_branch=_running_branch(config, branches),
+        dtype=jnp.dtype(model.dtype),
+        axis_name=axis_name,
+        branching=None if branching == "none" else branching,
+        branching_options=_layer_options(config, branching, branches),
+        insert_after=model.insert_after,
+        test_mode=config.eval.test_mode,
+        freeze_until=config.init.freeze or None,
+        stem=model.stem,
+        width=model.width,
+        **options,
+    )
+
+
+def _layer_options(config: ConfigDict, branching: str, branches: tuple[str, ...]) -> dict[str, Any]:
+    """The fields of the layer `branching`, from its section."""
+    if branching == "asae":
+        return dict(config.asae) | {"branches": branches}
+    if branching == "dropblock":
+        return dict(config.drop)
+    if branching in ("dropout", "spatial_dropout", "maxdrop"):
+        return {"rate": config.drop.rate}
+    return dict(config[branching]) if branching in config else {}
+
+
+def _running_branch(config: ConfigDict, branches: tuple[str, ...]) -> int | None:
+    wanted = config.model.running_statistics == "plain" and "plain" in branches
+    return branches.index("plain") if wanted else None
+
+
+def variable_shapes(config: ConfigDict, num_classes: int) -> Mapping[str, Any]:
+    """`params` and `batch_stats` of the network as `jax.ShapeDtypeStruct`; nothing is initialised.
+
+    Raises:
+      UserError: names or sizes that do not go together, of layer, stage, stem, model and image.
+    """
+    network = create_network(config, num_classes)
+    size = config.augment.size
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    shapes = jax.eval_shape(
+        lambda key, images: network.init(key, images, train=False), jax.random.key(0), images
+    )
+    return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+
+
+def create_loss(
+    config: ConfigDict, num_classes: int, *, class_counts: np.ndarray | None = None
+) -> losses.Loss:
+    """The per-example loss of `config.loss`.
+
+    Args:
+      config: settings.
+      num_classes: number of classes the scores will have.
+      class_counts: training images of each class `[classes]`; only some losses need them.
+
+    Warns:
+      UserWarning: the loss and the batches both correct for unequal numbers of images.
+    """
+    settings = dict(config.loss)
+    if settings["name"] in losses.NEED_CLASS_COUNTS and config.data.sampler != "shuffled":
+        warnings.warn(
+            f"loss {settings['name']} corrects for unequal numbers of images per class, and so do "
+            f"{config.data.sampler} batches: together they overdo it; choose config.data.sampler=shuffled",
+            stacklevel=2,
+        )
+    of_the_step = ("branches", "agreement")
+    options = {name: value for name, value in settings.items() if name not in of_the_step}
+    return losses.create_loss(**options, num_classes=num_classes, class_counts=class_counts)
+
+
+def create_augment(config: ConfigDict) -> Callable[..., Images]:
+    """The random views of `config.augment`: `(key, uint8 images, first_example=...) -> images`."""
+    settings = config.augment
+    return functools.partial(
+        augment.augment,
+        size=settings.size,
+        scale=(settings.scale_min, settings.scale_max),
+        horizontal_flip=settings.horizontal_flip,
+        vertical_flip=settings.vertical_flip,
+        rotation=settings.rotation,
+        brightness=settings.brightness,
+        contrast=settings.contrast,
+        saturation=settings.saturation,
+        hue=settings.hue,
+    )
+
+
+def create_mix(config: ConfigDict) -> steps.Mix | None:
+    """How pairs of training images are mixed, as `config.augment.mix` says; None for not at all."""
+    name, alpha = config.augment.mix, config.augment.mix_alpha
+    if name == "none":
+        return None
+    return functools.partial(MIXES[name], alpha=alpha) if alpha else MIXES[name]
+
+
+def create_preprocess(config: ConfigDict) -> Callable[..., Images]:
+    """What happens to an image at test: centre crop and normalisation."""
+    return functools.partial(augment.preprocess, size=config.augment.size)
+
+
+def compiled_train_step(
+    config: ConfigDict,
+    num_classes: int,
+    optimizer: optax.GradientTransformation,
+    *,
+    class_counts: np.ndarray | None = None,
+) -> Callable:
+    """`(state, batch split over devices) -> (state, StepMetrics)`: `steps.train_step` of these settings.
+
+    Args:
+      config: settings.
+      num_classes: number of classes.
+      optimizer: the transformation the state's `opt_state` belongs to.
+      class_counts: training images of each class `[classes]`; only some losses need them.
+    """
+    return devices.parallel_update(
+        functools.partial(
+            steps.train_step,
+            network=create_network(config, num_classes, axis_name=devices.AXIS),
+            optimizer=optimizer,
+            loss=create_loss(config, num_classes, class_counts=class_counts),
+            augment=create_augment(config),
+            mix=create_mix(config),
+            seed=config.seed,
+            axis_name=devices.AXIS,
+            ema_decay=config.optimizer.ema_decay,
+            loss_per_branch=config.loss.branches == "mean_loss",
+            agreement=config.loss.agreement,
+        )
+    )
+
+
+def compiled_score_step(config: ConfigDict, num_classes: int, *, with_features: bool = False) -> Callable:
+    """`(variables, batch split over devices) -> scores stacked by device`: `steps.score_step`.
+
+    Args:
+      config: settings.
+      num_classes: number of classes.
+      with_features: `steps.score_and_pool_step` instead, whose result is a pair.
+    """
+    step = steps.score_and_pool_step if with_features else steps.score_step
+    return devices.parallel_score(
+        functools.partial(
+            step, network=create_network(config, num_classes), preprocess=create_preprocess(config)
+        )
+    )
+
+
+def compiled_statistics_step(config: ConfigDict, num_classes: int) -> Callable:
+    """`(variables, batch split over devices, number) -> batch statistics`: `steps.statistics_step`."""
+    return devices.parallel_statistics(
+        functools.partial(
+            steps.statistics_step,
+            network=create_test_network(config, num_classes, axis_name=devices.AXIS),
+            augment=create_augment(config),
+            seed=config.seed,
+            axis_name=devices.AXIS,
+            momentum=BatchNorm.momentum,
+        )
+    )

@@ -1,0 +1,116 @@
+"""What a run folder records about its run, and whether settings and data fit it.
+
+`config.json` holds every setting, `run.json` the classes, the fingerprint of the data and the versions.
+"""
+
+import dataclasses
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+import asae_jax
+from asae_jax import config as settings
+from asae_jax.errors import UserError
+from asae_jax.files import disk_errors, read_json, write_json
+from asae_jax.input.table import Table
+from asae_jax.run import checkpoint
+
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
+"""Training and validation metrics, one JSON object a line."""
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "opencv-python-headless")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a checkpoint belongs to: the content of `run.json`."""
+
+    class_names: tuple[str, ...]
+    data_fingerprint: str
+    versions: dict[str, str]
+
+
+def record_of(table: Table) -> Record:
+    """The record of a run on the examples of `table`, with the versions of this process."""
+    versions = {"asae_jax": asae_jax.__version__, "python": platform.python_version()}
+    versions |= {name: metadata.version(name) for name in _PACKAGES if _installed(name)}
+    versions["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return Record(table.class_names, table.fingerprint(modified=False), versions)
+
+
+def write(workdir: Path, config: ConfigDict, record: Record) -> None:
+    """Starts a run folder.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
+        write_json(workdir / RUN_FILE, dataclasses.asdict(record))
+        write_json(workdir / settings.CONFIG_FILE, config.to_dict())
+
+
+def holds_run(workdir: Path) -> bool:
+    """Whether a run has been started in `workdir`: it has settings, and a checkpoint or a line of metrics.
+
+    A folder with settings alone holds a start that was refused or that failed before its first result.
+    """
+    if not (workdir / settings.CONFIG_FILE).exists():
+        return False
+    metrics = workdir / METRICS_FILE
+    return checkpoint.any_in(workdir) or (metrics.exists() and metrics.stat().st_size > 0)
+
+
+def read_record(workdir: Path) -> Record:
+    """Classes, fingerprint and versions of the run in `workdir`.
+
+    Raises:
+      UserError: the file is missing or damaged.
+    """
+    fields = read_json(workdir / RUN_FILE, remedy="restore it, or train the run again")
+    return Record(**fields | {"class_names": tuple(fields["class_names"])})
+
+
+def check_same_config(workdir: Path, config: ConfigDict) -> None:
+    """Raises a UserError that names every setting in which `config` would give other weights than the run.
+
+    Settings that did not exist when the run was made are compared with their default.
+    """
+    then, now = settings.flatten(settings.read_run_config(workdir)), settings.flatten(config)
+    names = [name for name in then if settings.decides_weights(name) and then[name] != now[name]]
+    if names:
+        differences = ", ".join(f"{name}={now[name]!r} (there: {then[name]!r})" for name in names)
+        raise UserError(
+            f"{workdir} holds a run with other settings: {differences}; give the same settings to go on, "
+            "or another --workdir=DIR for a new run."
+        )
+
+
+def check_same_data(workdir: Path, table: Table) -> None:
+    """Raises a UserError when classes or examples are not those the run was started with."""
+    then, now = read_record(workdir), table.fingerprint(modified=False)
+    if then.class_names != table.class_names:
+        missing = sorted(set(then.class_names) - set(table.class_names)) or "none"
+        new = sorted(set(table.class_names) - set(then.class_names)) or "none"
+        raise UserError(
+            f"{workdir} was trained on {len(then.class_names)} classes, these data have "
+            f"{len(table.class_names)} (missing: {missing}, new: {new}); "
+            "use the same data or another --workdir=DIR."
+        )
+    if then.data_fingerprint != now:
+        raise UserError(
+            f"the images are not those that {workdir} was started with "
+            f"(fingerprint {now[:8]}, there {then.data_fingerprint[:8]}): "
+            "files were added, removed or changed; restore them or use another --workdir=DIR."
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

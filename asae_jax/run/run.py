@@ -1,0 +1,183 @@
+"""A run: the one object that every command opens, works with and writes to.
+
+A run is a folder with settings, class names, a split and checkpoints. `new_run` starts one, `open_run` opens
+one that has been trained. Network, weights and data are made when they are first asked for.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax import config as settings
+from asae_jax.errors import UserError
+from asae_jax.input.configured import configured_preparation
+from asae_jax.input.prepare import Preparation
+from asae_jax.input.split_record import SPLITS_FILE
+from asae_jax.input.table import Table
+from asae_jax.models.network import Network
+from asae_jax.run import build, devices, folder
+from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.data import Data, load_data, load_index, write_data_record
+from asae_jax.types import Images
+
+
+class Run:
+    """One run.
+
+    Attributes:
+      workdir: the run folder.
+      config: every setting.
+      class_names: classes of the logits, in their order.
+    """
+
+    def __init__(self, workdir: Path, config: ConfigDict, class_names: tuple[str, ...]):
+        self.workdir = workdir
+        self.config = config
+        self.class_names = class_names
+
+    @property
+    def num_classes(self) -> int:
+        """Length of the logits."""
+        return len(self.class_names)
+
+    @functools.cached_property
+    def network(self) -> Network:
+        """`network.apply(variables, images, train=False)` gives logits `[batch, classes]`.
+
+        The layer is treated as `eval.test_mode` says.
+        """
+        return build.create_network(self.config, self.num_classes)
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """`params` and `batch_stats` of the checkpoint that `eval.checkpoint` names.
+
+        The moving average where the run kept one.
+
+        Raises:
+          UserError: no checkpoint yet, or one of another network.
+        """
+        return self._weights[0]
+
+    @property
+    def step(self) -> int:
+        """Step of the checkpoint that `variables` come from."""
+        return self._weights[1]
+
+    @functools.cached_property
+    def _weights(self) -> tuple[Mapping[str, Any], int]:
+        checkpoints = Checkpoints(self.workdir)
+        try:
+            best = self.config.eval.checkpoint == "best"
+            chosen = checkpoints.best if best else checkpoints.newest
+            if chosen is None:
+                raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
+            like = build.variable_shapes(self.config, self.num_classes)
+            return checkpoints.restore_variables(chosen, like), chosen
+        finally:
+            checkpoints.close()
+
+    @functools.cached_property
+    def preparation(self) -> Preparation:
+        """Raw uint8 RGB `[height, width, 3]` -> uint8 `[stored, stored, 3]`, as before training."""
+        return configured_preparation(self.config.data)
+
+    @functools.cached_property
+    def preprocess(self) -> Callable[..., Images]:
+        """uint8 `[batch, stored, stored, 3]` -> normalised float `[batch, size, size, 3]`."""
+        return build.create_preprocess(self.config)
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """The run's own images with their split, decoded and prepared.
+
+        Raises:
+          UserError: data that cannot be found or used, or that are not those the run was started with.
+        """
+        data = load_data(self.config, self.workdir)
+        folder.check_same_data(self.workdir, data.table)
+        return data
+
+
+class NewRun(Run):
+    """A run about to be trained; nothing is written before `start`."""
+
+    def __init__(self, workdir: Path, config: ConfigDict, table: Table):
+        super().__init__(workdir, config, table.class_names)
+        self._table = table
+        self.is_new = not folder.holds_run(workdir)
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """The run's images with their split, decoded and prepared."""
+        return load_data(self.config, self.workdir, self._table)
+
+    def start(self) -> None:
+        """Writes settings, classes and split to the folder of a new run, and what was left out of any.
+
+        Raises:
+          UserError: the folder cannot be written.
+        """
+        if self.is_new:
+            folder.write(self.workdir, self.config, folder.record_of(self._table))
+        write_data_record(self.data, self.workdir)
+
+
+def new_run(config: ConfigDict, workdir: Path) -> NewRun:
+    """The run that training starts or goes on with; whatever can be refused is refused here.
+
+    Settings, network, data source, batch size and the fit to what `workdir` holds are checked, in the order
+    of what it costs to check them. Nothing is written.
+
+    Args:
+      config: every setting.
+      workdir: the run folder: new, of the same run, or with a start that was refused or failed before its
+        first checkpoint.
+
+    Raises:
+      UserError: anything that cannot be used, or a run of other settings or data.
+    """
+    settings.check(config)
+    is_new = not folder.holds_run(workdir)
+    if not is_new:
+        folder.check_same_config(workdir, config)
+    devices.use_all_cores(config.train.batch_size)
+    build.variable_shapes(config, 2)
+    table = load_index(config)
+    _check_loss(config, table.num_classes)
+    if not is_new:
+        folder.check_same_data(workdir, table)
+    elif (workdir / settings.CONFIG_FILE).exists():
+        (workdir / SPLITS_FILE).unlink(missing_ok=True)  # of a start without a result: drawn anew
+    return NewRun(workdir, config, table)
+
+
+def open_run(workdir: Path, config: ConfigDict | None = None, *, batch_size: int | None = None) -> Run:
+    """The run in `workdir`; neither weights nor data are read yet.
+
+    Args:
+      workdir: the folder of a run.
+      config: the run's settings with those of the command; None: the run's own.
+      batch_size: images of a step, which decides how many CPU devices share it; None: `eval.batch_size`.
+
+    Raises:
+      UserError: no run there, settings that cannot be used, or that would give other weights.
+    """
+    if config is None:
+        config = settings.read_run_config(workdir)
+    folder.check_same_config(workdir, config)
+    settings.check(config)
+    devices.use_all_cores(batch_size or config.eval.batch_size)
+    return Run(workdir, config, folder.read_record(workdir).class_names)
+
+
+def _check_loss(config: ConfigDict, num_classes: int) -> None:
+    """Options without effect are refused now; what is only a warning is said when the loss is made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build.create_loss(config, num_classes, class_counts=np.ones(num_classes))

@@ -1,0 +1,63 @@
+"""What travels with the package: recipes, class maps, and what is known about public data sets.
+
+In a checkout these are the folders `configs/` and `data/` beside the package; in an installed package they
+lie inside of it, as `asae_jax/recipes` and `asae_jax/datasets`.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from asae_jax.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def recipes() -> Mapping[str, Path]:
+    """Name -> file of every recipe."""
+    files = sorted(_folder("configs", "recipes").glob("*.py"))
+    return {file.stem: file for file in files if file.stem != "__init__"}
+
+
+def class_maps() -> Mapping[str, Path]:
+    """Name -> file of every class map, such as "stages/bm_cytomorphology"."""
+    root = data_folder() / "class_maps"
+    return {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.rglob("*.csv"))}
+
+
+def data_sets() -> Mapping[str, Path]:
+    """Name -> folder of every public data set that has a card."""
+    cards = sorted(data_folder().glob("*/README.md"))
+    return {card.parent.name: card.parent for card in cards if (card.parent / "CITATIONS.bib").exists()}
+
+
+def data_folder() -> Path:
+    """The folder `data/`."""
+    return _folder("data", "datasets")
+
+
+def _folder(in_checkout: str, installed: str) -> Path:
+    inside = _PACKAGE / installed
+    return inside if inside.is_dir() else _PACKAGE.parent / in_checkout
+
+
+def one_of(files: Mapping[str, Path], name: str, kind: str) -> Path:
+    """The file called `name`.
+
+    Args:
+      files: name -> file.
+      name: of one of them.
+      kind: what they are, for the message: "recipe".
+
+    Raises:
+      UserError: there is none; the nearest names are given.
+    """
+    if name not in files:
+        raise UserError(f"no {kind} {name!r}.{did_you_mean(name, files)} `asae list` shows all.")
+    return files[name]
+
+
+def did_you_mean(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """" Did you mean X or Y?" for the names nearest to a misspelt one; empty where none is near."""
+    near = difflib.get_close_matches(name, list(names), n=2, cutoff=0.6)
+    return f" Did you mean {' or '.join(prefix + match for match in near)}?" if near else ""

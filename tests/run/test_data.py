@@ -1,0 +1,130 @@
+"""Data of a run: class map, split, sampler, class counts."""
+
+import csv
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax.errors import UserError
+from asae_jax.config import check
+from asae_jax.run import build
+from asae_jax.run.data import load_data, write_data_record
+from tests.training.tiny import tiny_config
+
+RUN_CLASSES = ("BLA", "LYT", "MON", "NEU")
+
+
+def put_images(root, counts):
+    """Images of level 10 x (class number + 1), so that they tell what they are."""
+    for number, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            Image.fromarray(np.full((12, 12, 3), 10 * number + 10, np.uint8)).save(root / name / f"{i}.png")
+    return str(root)
+
+
+def read_csv(path):
+    return [*csv.reader(path.read_text(encoding="utf-8").splitlines())]
+
+
+def folder_config(path, **changes):
+    options = {"data__source": "folder", "data__path": path, "data__hue": "none", "data__cache": False,
+               "data__stored_size": 32, "train__batch_size": 8}  # fmt: skip
+    return tiny_config(**options | changes)
+
+
+@pytest.fixture
+def own(tmp_path):
+    return put_images(tmp_path / "own", {"BLA": 10, "LYT": 20, "NGB": 10, "NGS": 10, "MON": 10, "ART": 5})
+
+
+@pytest.fixture
+def own_map(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("from,to\nNGB,NEU\nNGS,NEU\nART,\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["class_balanced", "logit_adjusted"])
+def test_losses_learn_the_class_counts_of_the_training_part(own, own_map, tmp_path, name):
+    config = folder_config(own, data__class_map=own_map, data__sampler="shuffled", loss__name=name)
+    data = load_data(config, tmp_path / "run")
+    trained = [int(np.sum(data.labels(data.indices("train")) == label)) for label in range(4)]
+    assert data.class_counts.tolist() == trained
+    assert min(trained) > 0
+    loss = build.create_loss(config, 4, class_counts=data.class_counts)
+    few, many = loss(jnp.zeros((2, 4)), jnp.array([0, 1]))  # about 7 and 14 images
+    assert few > many
+
+
+@pytest.mark.parametrize("sampler", ["balanced", "weighted"])
+def test_correcting_for_class_counts_twice_is_warned_of(sampler):
+    config = tiny_config(loss__name="logit_adjusted", data__sampler=sampler)
+    with pytest.warns(UserWarning, match=f"{sampler} batches.*config.data.sampler=shuffled"):
+        build.create_loss(config, 4, class_counts=np.ones(4))
+
+
+def test_weighted_batches_need_not_divide_by_the_classes(own, own_map, tmp_path):
+    config = folder_config(own, data__class_map=own_map, data__sampler="weighted", train__batch_size=8 * 25)
+    config.data.source, config.data.path = "folder", own
+    data = load_data(config, tmp_path / "run")
+    batch = next(data.training_batches(config))
+    assert (np.bincount(batch["label"], minlength=4) > 20).all()  # 50 each but for chance, of 7 to 14 images
+
+
+def test_a_class_map_is_applied_before_the_split(own, own_map, tmp_path):
+    config = folder_config(own, data__class_map=own_map)
+    data = load_data(config, tmp_path / "run")
+    assert data.table.class_names == RUN_CLASSES
+    assert len(data.table) == 60
+    assert np.bincount(data.labels(data.indices("test"))).tolist() == [2, 4, 2, 4]
+    (tmp_path / "run").mkdir()
+    write_data_record(data, tmp_path / "run")
+    skipped = read_csv(tmp_path / "run" / "skipped.csv")
+    assert skipped[1] == ["ART/0.png", "class ART is dropped by the class map"]
+    assert len(skipped) == 6
+
+
+def test_the_split_is_reused_whatever_the_settings_say(own, tmp_path):
+    config = folder_config(own, train__batch_size=24)
+    data = load_data(config, tmp_path)
+    write_data_record(data, tmp_path)
+    again = load_data(folder_config(own, train__batch_size=24, data__split_seed=5), tmp_path)
+    assert again.splits.tolist() == data.splits.tolist()
+
+
+def test_a_list_with_groups_and_a_class_that_is_only_tested(own, tmp_path):
+    rows = [f"own/BLA/{i}.png,BLA,p{i // 2},{'train' if i < 6 else 'test'}" for i in range(10)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group,split", *rows]))
+    config = folder_config(str(tmp_path / "list.csv"), data__source="csv")
+    data = load_data(config, tmp_path / "run")
+    assert data.splits[6:].tolist() == ["test"] * 4
+    assert data.table.groups[2] == "p1"
+    rows.append("own/LYT/0.png,LYT,p9,test")
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group,split", *rows]))
+    with pytest.raises(UserError, match="no readable training image of class LYT in csv data"):
+        load_data(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"data__source": "tfds:"}, "data.source='tfds:' .*tfds:NAME"),
+        ({"eval__source": "web"}, "eval.source='web'"),
+        ({"data__folds": 1}, "data.folds=1"),
+        ({"data__fold": 1}, "data.fold=1"),
+        ({"data__folds": 3, "data__fold": 3}, "data.fold=3"),
+        ({"data__split_by": "slide"}, "auto, group, image"),
+        ({"data__group_feature": "slide"}, "a source tfds:NAME"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(change, what):
+    with pytest.raises(UserError, match=what):
+        check(tiny_config(**change))
+
+
+def test_sources_and_folds_that_can_work():
+    check(tiny_config(data__source="tfds:cells", data__group_feature="slide", eval__source="npz"))
+    check(tiny_config(data__folds=5, data__fold=4))

@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+
+from asae_jax import config as settings
+from asae_jax.errors import UserError
+from asae_jax.input.table import Table
+from asae_jax.run import folder
+from tests.training.tiny import tiny_config
+
+CLASSES = ("BLA", "LYT")
+
+
+def _table(classes=CLASSES, names=("a.png", "b.png")):
+    labels = np.arange(len(names), dtype=np.int32) % len(classes)
+    return Table("folder", classes, np.array(names), labels, read=lambda row: None)
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    folder.write(tmp_path, tiny_config(), folder.record_of(_table()))
+    return tmp_path
+
+
+def test_settings_classes_and_versions_are_read_back(workdir):
+    assert settings.read_run_config(workdir).to_dict() == tiny_config().to_dict()
+    record = folder.read_record(workdir)
+    assert record.class_names == CLASSES
+    assert record.versions["jax"]
+    folder.check_same_config(workdir, tiny_config())
+    folder.check_same_data(workdir, _table())
+
+
+def test_a_changed_setting_is_refused_by_name_with_both_values(workdir):
+    with pytest.raises(UserError, match=r"optimizer.learning_rate=0.5 \(there: 0.05\)"):
+        folder.check_same_config(workdir, tiny_config(optimizer__learning_rate=0.5))
+
+
+@pytest.mark.parametrize(
+    "change", [{"data__path": "elsewhere"}, {"train__max_steps": 3}, {"eval__test_mode": "enhance"}]
+)
+def test_settings_that_do_not_change_the_weights_may_differ(workdir, change):
+    folder.check_same_config(workdir, tiny_config(**change))
+
+
+def test_a_setting_that_did_not_exist_then_counts_with_its_default(workdir):
+    content = json.loads((workdir / settings.CONFIG_FILE).read_text())
+    del content["loss"]["branches"]
+    (workdir / settings.CONFIG_FILE).write_text(json.dumps(content))
+    folder.check_same_config(workdir, tiny_config())
+    with pytest.raises(UserError, match="loss.branches='mean_loss' .there: 'mean_probability'"):
+        folder.check_same_config(workdir, tiny_config(loss__branches="mean_loss"))
+
+
+def test_a_section_of_the_version_before_is_read_under_its_present_name(workdir):
+    content = json.loads((workdir / settings.CONFIG_FILE).read_text())
+    content["trust"] = content.pop("uncertainty") | {"target_error": 0.125}
+    content["gone"] = {"field": 1}
+    (workdir / settings.CONFIG_FILE).write_text(json.dumps(content))
+    assert settings.read_run_config(workdir).uncertainty.target_error == 0.125
+
+
+def test_other_classes_are_refused_by_name(workdir):
+    with pytest.raises(UserError, match=r"missing: \['LYT'\], new: \['MON'\]"):
+        folder.check_same_data(workdir, _table(("BLA", "MON")))
+
+
+def test_other_images_are_refused(workdir):
+    with pytest.raises(UserError, match="files were added, removed or changed"):
+        folder.check_same_data(workdir, _table(names=("a.png", "c.png")))
+
+
+def test_no_run_is_said_in_one_line(tmp_path):
+    with pytest.raises(UserError, match="no run in"):
+        settings.read_run_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", [settings.CONFIG_FILE, folder.RUN_FILE])
+def test_a_damaged_record_is_one_line_that_names_the_file(workdir, name):
+    (workdir / name).write_text('{"seed": ')
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        settings.read_run_config(workdir) if name == settings.CONFIG_FILE else folder.read_record(workdir)
+
+
+def test_a_folder_that_cannot_be_written_names_the_remedy(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UserError, match="--workdir=DIR"):
+        folder.write(file / "run", tiny_config(), folder.record_of(_table()))
+
+
+def test_only_checkpoints_or_metrics_make_a_run(workdir):
+    assert not folder.holds_run(workdir)
+    (workdir / folder.METRICS_FILE).write_text("{}\n")
+    assert folder.holds_run(workdir)
+    (workdir / folder.METRICS_FILE).unlink()
+    (workdir / "checkpoints" / "5").mkdir(parents=True)
+    assert folder.holds_run(workdir)
