@@ -1,4 +1,4 @@
-"""What `pyproject.toml` cannot say: recipes and data-set knowledge lie beside the package and travel inside it."""
+"""Puts the folders configs/ and data/ into the package, which `pyproject.toml` alone cannot say."""
 
 from setuptools import find_packages, setup
 

@@ -20,9 +20,7 @@ from asae_jax.files import user_path
 _USAGE = "asae [COMMAND] --config=FILE|NAME [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
-_TRAINING = (
-    "", "data", "augment", "model", "init", "asae", "drop", "adl", "diversification", "loss", "optimizer", "train",
-)  # fmt: skip
+_TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
 
 class Command(NamedTuple):
@@ -254,7 +252,9 @@ def _unknown(name: str, argument: str, parser: argparse.ArgumentParser) -> str:
     known = [text for action in parser._actions for text in action.option_strings]
     bare = option.rpartition(".")[2].lstrip("-")
     same_name = [f"--config.{field}" for field in settings.BY_NAME if field.rpartition(".")[2] == bare]
-    near = f" Did you mean {' or '.join(same_name[:3])}?" if same_name else shipped.did_you_mean(option, known)
+    near = (
+        f" Did you mean {' or '.join(same_name[:3])}?" if same_name else shipped.did_you_mean(option, known)
+    )
     return f"unknown option {option} of {name}.{near} `asae {name} --help` lists its settings."
 
 
@@ -287,7 +287,9 @@ def _listing() -> str:
             shipped.data_sets()
         ),
     }
-    return "\n\n".join("\n".join([f"{title}:", *(f"  {e}" for e in entries)]) for title, entries in parts.items())
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {e}" for e in entries)]) for title, entries in parts.items()
+    )
 
 
 def _first_line(file: Path) -> str:

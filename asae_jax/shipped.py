@@ -58,6 +58,6 @@ def one_of(files: Mapping[str, Path], name: str, kind: str) -> Path:
 
 
 def did_you_mean(name: str, names: Iterable[str], prefix: str = "") -> str:
-    """" Did you mean X or Y?" for the names nearest to a misspelt one; empty where none is near."""
+    """ " Did you mean X or Y?" for the names nearest to a misspelt one; empty where none is near."""
     near = difflib.get_close_matches(name, list(names), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(prefix + match for match in near)}?" if near else ""

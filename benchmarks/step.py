@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import jax
 import numpy as np
 from absl import app, flags
+from asae_jax.training.state import create_state
 
 from asae_jax import keys
 from asae_jax.training import build, parallel, step
 from asae_jax.training.optimizer import create_optimizer, create_schedule
-from asae_jax.training.state import create_state
 from configs import default
 
 _MODEL = flags.DEFINE_string("model", "resnet50", "Backbone.")

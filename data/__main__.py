@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
+
 from . import BUILDERS, builder_class
 
 

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from asae_jax.errors import UserError
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.types import HostImage
+
 from .files import ImageFile, warn_left_out
 
 Example = dict[str, Any]

@@ -138,7 +138,9 @@ def test_short_names_set_the_fields_of_the_command_s_section(tmp_path, called, o
 
 def test_a_recipe_may_be_given_by_its_name_and_home_is_expanded(called, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cli.main(["predict", "--config=quickstart", "--workdir=~/run", "--config.data.test_fraction=0"]) == 0
+    assert (
+        cli.main(["predict", "--config=quickstart", "--workdir=~/run", "--config.data.test_fraction=0"]) == 0
+    )
     ((config, workdir),) = called
     assert config.model.name == "resnet18"
     assert config.data.test_fraction == 0.0

@@ -118,17 +118,19 @@ def test_a_value_of_another_type_is_refused_and_a_whole_number_is_a_float():
     config.set_field(settings, "loss.tau", 2)
     assert settings.loss.tau == 2.0
     for field, value in (("train.epochs", 2.5), ("data.cache", 1), ("model.name", 18), ("loss.tau", True)):
-        with pytest.raises(UserError, match=f"config.{field}={value!r} cannot be used: it must be of type"):
+        with pytest.raises(UserError, match=rf"config.{field}={value!r} cannot be used: it must be of type"):
             config.set_field(settings, field, value)
 
 
 def test_a_recipe_that_fails_or_sets_what_does_not_exist_is_one_line(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text("def get_config():\n    return {'train': {'epoch': 3}}\n")
-    with pytest.raises(UserError, match="config.train.epoch does not exist. Did you mean --config.train.epochs"):
+    with pytest.raises(
+        UserError, match=r"config.train.epoch does not exist. Did you mean --config.train.epochs"
+    ):
         config.load_recipe(file)
     file.write_text("import nothing_like_this\n")
-    with pytest.raises(UserError, match="mine.py fails: ModuleNotFoundError"):
+    with pytest.raises(UserError, match=r"mine.py fails: ModuleNotFoundError"):
         config.load_recipe(file)
     file.write_text("def get_config():\n    return {'train': {'epochs': 3}}\n")
     assert config.load_recipe(file).train.epochs == 3

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asae_jax.evaluation.metrics import evaluate_scores
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import figures
-from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.files import disk_errors, open_text, write_json
 from asae_jax.pages import NOTICE

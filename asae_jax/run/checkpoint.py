@@ -131,7 +131,7 @@ class Checkpoints:
         return restored["average"] if averaged else restored
 
     def read(self, step: int) -> dict[str, Any]:
-        """Everything saved at `step`, on the host: `params`, `batch_stats`, `opt_state`, `average`, `step`."""
+        """Everything saved at `step`, on the host, under the names of `TrainState`'s fields."""
         state = self._manager.restore(step, args=ocp.args.StandardRestore(_on_one_device(self._saved(step))))
         return jax.tree.map(np.asarray, state)
 

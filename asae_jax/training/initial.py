@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
-from asae_jax.models import weights
 from asae_jax.files import user_path, write_json
+from asae_jax.models import weights
 from asae_jax.run import build, folder
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.state import TrainState

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 from absl import logging
 
-from .annotations import FILE, Annotation, find_annotations, read_annotations
 from ..builder import CellBuilder, Example, manual_folder
 from ..files import ImageFile, folder_with, images_by_class, warn_of_counts
+from .annotations import FILE, Annotation, find_annotations, read_annotations
 
 DOCUMENTED = {
     "BAS": 79, "EBO": 78, "EOS": 424, "KSC": 15, "LYA": 11, "LYT": 3937, "MMZ": 15, "MOB": 26,

@@ -10,9 +10,10 @@ import tensorflow_datasets as tfds
 
 from asae_jax.errors import UserError
 from asae_jax.input.npz import BLOODMNIST
-from .arrays import rows
+
 from ..builder import CellBuilder, Example, manual_folder, png
 from ..files import warn_of_counts
+from .arrays import rows
 
 SIZES = (28, 64, 128, 224)
 """Pixels; one file each."""

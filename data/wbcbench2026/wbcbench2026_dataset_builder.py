@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import tensorflow_datasets as tfds
 
 from asae_jax.errors import UserError
+
 from ..builder import CellBuilder, manual_folder
 from ..files import ImageFile, folder_with, warn_left_out
 from .labels import read_labels

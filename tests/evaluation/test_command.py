@@ -1,4 +1,4 @@
-"""`evaluate`: a run on its own data and on another laboratory's; scores are made up, so nothing is compiled."""
+"""`evaluate` on a run's own data and on another laboratory's. Scores are made up: nothing is compiled."""
 
 import json
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.errors import UserError
 from asae_jax.config import check
+from asae_jax.errors import UserError
 from asae_jax.run import build
 from asae_jax.run.data import load_data, write_data_record
 from tests.training.tiny import tiny_config

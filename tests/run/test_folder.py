@@ -49,7 +49,7 @@ def test_a_setting_that_did_not_exist_then_counts_with_its_default(workdir):
     del content["loss"]["branches"]
     (workdir / settings.CONFIG_FILE).write_text(json.dumps(content))
     folder.check_same_config(workdir, tiny_config())
-    with pytest.raises(UserError, match="loss.branches='mean_loss' .there: 'mean_probability'"):
+    with pytest.raises(UserError, match=r"loss.branches='mean_loss' .there: 'mean_probability'"):
         folder.check_same_config(workdir, tiny_config(loss__branches="mean_loss"))
 
 

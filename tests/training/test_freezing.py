@@ -10,12 +10,12 @@ import optax
 import pytest
 
 from asae_jax import keys
+from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.models.norm import BatchNorm
-from asae_jax.config import check
 from asae_jax.run import build, devices, steps
-from asae_jax.training.optimizer import create_optimizer
 from asae_jax.run.state import create_state
+from asae_jax.training.optimizer import create_optimizer
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
 
 FROZEN = ("layer0", "layer1", "layer2")

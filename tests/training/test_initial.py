@@ -27,7 +27,10 @@ def fresh():
     schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
     network = build.create_network(config, len(CLASSES))
     return create_state(
-        network, create_optimizer(config.optimizer, schedule), jax.random.key(0), image_size=config.augment.size
+        network,
+        create_optimizer(config.optimizer, schedule),
+        jax.random.key(0),
+        image_size=config.augment.size,
     )
 
 
