@@ -204,6 +204,15 @@ def test_nothing_but_the_audit_folder_is_written(clean, tmp_path):
     assert sorted(clean.rglob("*")) == before
 
 
+def test_names_that_are_not_utf8_are_found_again_in_the_record(clean, tmp_path):
+    odd = clean / CLASSES[0] / "caf\udce9.png"
+    write(odd, cells(2, seed=9)[1][:20, :20])
+    _, found, page = run(clean, tmp_path / "run")
+    (tiny,) = found["files"]["tiny"]
+    assert Path(tiny["name"]).name == odd.name
+    assert "caf\ufffd.png" in page
+
+
 def test_data_that_cannot_be_used_are_the_users_error(tmp_path):
     (tmp_path / "cells" / "a").mkdir(parents=True)
     for name in ("x.png", "y.png"):
