@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -55,9 +56,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
-    """Writes `content` as JSON to `path` atomically; NaN and infinity are refused, as JSON has neither."""
+    """Writes `content` as JSON to `path` atomically; NaN and infinity are refused, as JSON has neither.
+
+    Bytes of file names that are not UTF-8 are written as escapes, so that the file is UTF-8.
+    """
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def read_json(path: Path, *, remedy: str) -> Any:

@@ -2,12 +2,14 @@
 
 import base64
 import importlib.resources
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
 import jinja2
 import numpy as np
+from markupsafe import Markup
 
 NOTICE = "For research, not a diagnosis."
 """Stands on every page, figure and file that a user might take to a clinic."""
@@ -28,7 +30,7 @@ def environment(
       filters: added to jinja2's own.
       folder: of the package, where the templates lie; empty for the package itself.
       autoescape: for HTML; False for plain text.
-      finalize: applied to every value before it is printed.
+      finalize: applied to every value before it is printed, such as `printable`.
     """
     files = importlib.resources.files(package) / folder
     made = jinja2.Environment(
@@ -41,6 +43,13 @@ def environment(
     )
     made.filters |= filters
     return made
+
+
+def printable(value: object) -> object:
+    """`value` with U+FFFD in place of those bytes of a file name that are not UTF-8."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    return value
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:

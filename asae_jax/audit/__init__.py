@@ -1,3 +1,1 @@
-"""What is wrong, or would mislead, in a data set: found before anything is trained on it."""
-
-NOTICE = "For research, not a diagnosis."
+"""Finds what is wrong or misleading in a data set, before anything is trained on it."""

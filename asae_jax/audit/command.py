@@ -1,45 +1,45 @@
 """`audit`: looks at all images of a data set before anything is trained on it."""
 
-import contextlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.audit import NOTICE
 from asae_jax.audit.duplicates import find_duplicates
-from asae_jax.audit.figures import draw_figures
 from asae_jax.audit.findings import collect
 from asae_jax.audit.page import write_page
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
+from asae_jax.files import disk_errors, write_json
 from asae_jax.input.chosen_split import chosen_split
 from asae_jax.input.configured import configured_preparation, configured_table
+from asae_jax.pages import NOTICE
 
 FOLDER = "audit"
 PAGE = "index.html"
 RECORD = "audit.json"
-EXIT_UNTRUE = 1
-"""Exit status when something would make scores untrue."""
+EXIT_INVALID_SCORES = 1
+"""Exit status when the data invalidate scores."""
 
 
 def audit(config: ConfigDict, workdir: Path) -> int:
     """Audits the data of `config.data` and writes `audit/` into `workdir`.
 
-    Nothing else in `workdir` is touched; a run that is there lends its split.
+    Nothing else in `workdir` is changed; where it holds a run, the split is the run's.
 
     Args:
       config: of a training run.
       workdir: the run folder, made if missing.
 
     Returns:
-      The exit status: 0, or `EXIT_UNTRUE` for images across the split or under different labels.
+      The exit status: 0, or `EXIT_INVALID_SCORES` for images across the split or under different labels.
 
     Raises:
-      UserError: data that cannot be found, no readable image, or a folder that cannot be written.
+      UserError: data that cannot be found, no readable image, or a `workdir` that cannot be written to.
     """
+    from asae_jax.audit.figures import draw_figures  # loads matplotlib
+
     preparation = configured_preparation(config.data)
     table = configured_table(config.data)
     splits = chosen_split(config.data, workdir, table)
@@ -51,16 +51,15 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     groups = find_duplicates(table, scanned.facts, splits, workers=workers)
     found = collect(table, splits, scanned, groups, batch_size=config.train.batch_size)
     folder = workdir / FOLDER
-    with _explained_disk_errors(folder):
+    with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
         totals = {name: counts["total"] for name, counts in found["counts"]["per_class"].items()}
         found["figures"] = draw_figures(table, scanned.facts.readable, totals, preparation, folder)
-        text = json.dumps(found, indent=1, allow_nan=False)
-        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+        write_json(folder / RECORD, found, indent=1)
         write_page(folder / PAGE, found, table, folder)
     print(summary(found))
     print(f"written to {folder / PAGE} and {RECORD}. {NOTICE}")
-    return EXIT_UNTRUE if found["faults"] else 0
+    return EXIT_INVALID_SCORES if found["faults"] else 0
 
 
 def summary(found: Mapping[str, Any]) -> str:
@@ -75,13 +74,3 @@ def summary(found: Mapping[str, Any]) -> str:
         *(f"note: {text}" for text in found["warnings"]),
     ]
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _explained_disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write the audit to {folder} ({error.strerror}): choose another --workdir=DIR"
-        ) from error

@@ -1,31 +1,62 @@
-"""Images that are there more than once: with the same pixels, or turned, mirrored, re-encoded, rescaled."""
+"""Images that are there more than once: with the same pixels, or turned, mirrored, re-encoded, rescaled.
+
+Exact duplicates have the same digest. For the others, pairs of similar images are looked up by perceptual
+hashes of grey thumbnails, without comparing all pairs, and confirmed on the images themselves.
+
+A hash holds the signs of the 63 lowest cosine coefficients of the thumbnail (without the mean), a variant of
+pHash (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010). Mirroring an image
+changes the sign of its odd coefficients, transposing the image transposes them, so the hashes of all turned
+and mirrored versions follow from the thumbnail alone.
+
+Pairs are found by multi-index hashing (Norouzi et al., "Fast search in Hamming space with multi-index
+hashing", 2012): the 63 bits are cut into seven blocks. Hashes that differ in at most five bits agree in two
+whole blocks, so looking up each of the 21 pairs of blocks in a table of 2^18 entries misses none of them.
+"""
 
 import dataclasses
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
+import scipy.fft
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from asae_jax.audit.candidates import best_correlation, similar_pairs
-from asae_jax.audit.facts import Facts, grey_square
+from asae_jax.audit.scan import FLAT, Facts, grey_square
 from asae_jax.input.table import Table
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
-FLAT = 3.0
-"""Standard deviation of a thumbnail, levels of 255, below which an image shows nothing to compare."""
 CONFIRMED = 0.95
-"""Correlation at 64 x 64 pixels, read anew, at which two similar images count as the same."""
+"""Correlation at 64 x 64 pixels, from the images read again, at which two similar ones count as the same."""
+SURE_DISTANCE = 5
+"""Bits. Every pair up to here is looked at; re-encoded and rescaled real cells differ by at most three."""
+MAX_DISTANCE = 10
+"""Bits. Pairs further apart are not looked at; of 3.7 million pairs of different real cells 56 are nearer."""
+MIN_CORRELATION = 0.98
+"""Of the thumbnails. Different real cells reach 0.966, re-encoded and rescaled ones stay above 0.999."""
+MAX_BUCKET = 256
+"""Partners looked at per hash table: a thousand versions of one image are still chained together."""
+BITS = 63
+SYMMETRIES = 8
+"""The identity first: four turns by 90 degrees, each with and without a mirror."""
 
 _CONFIRM_SIDE = 64
+_LOW = 8  # coefficients per direction
+_TRANSFORM_CHUNK = 4096  # thumbnails transformed at a time
+_BLOCKS = 7
+_BLOCK_BITS = BITS // _BLOCKS
+_ENTRIES = 1 << 2 * _BLOCK_BITS
+_COMPARE_CHUNK = 1 << 20  # pairs of hashes compared at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Group:
-    """Rows of the table that show the same image.
+    """Rows of the data set that show the same image.
 
     Attributes:
       rows: int64 `[n]`, ascending.
       exact: whether all have the same pixels.
-      similarity: lowest correlation that joins them, 1 where exact.
+      similarity: lowest correlation of the pairs that join them, up to 1; 1 where exact.
       across_split: whether they are in more than one part of the split.
       labels_differ: whether they have more than one label.
     """
@@ -43,9 +74,9 @@ def find_duplicates(
     """All groups of duplicates: first those across the split, then those under different labels.
 
     Args:
-      table: the examples; similar ones are read again to be sure.
-      facts: of all examples.
-      splits: str `[N]`.
+      table: the examples, of which similar ones are read again to confirm.
+      facts: of the same examples.
+      splits: str `[N]`, the part of the split of each example.
       workers: threads; by default one per processor.
     """
     readable = np.flatnonzero(facts.readable)
@@ -86,7 +117,7 @@ def _confirmed(
     """Pairs that join all images found to be the same, int64 `[n, 2]`, and their correlation.
 
     Of many versions of one image only as many pairs are read again as it takes to join them: the most
-    similar first, another where one turns out to be different.
+    similar first, others where a pair turns out to be different.
     """
     alive = np.ones(len(pairs), bool)
     measured = np.full(len(pairs), np.nan)
@@ -112,28 +143,141 @@ def _compare(table: Table, pairs: np.ndarray, workers: int) -> np.ndarray:
         )
 
 
-def _spanning(count: int, pairs: np.ndarray) -> list[int]:
-    """Positions of the first pairs that each join two parts not yet joined (Kruskal)."""
-    parent = list(range(count))
-    return [position for position, pair in enumerate(pairs.tolist()) if _join(parent, *pair)]
+def _spanning(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Positions of the pairs that each join two parts not joined by the pairs before them (Kruskal)."""
+    positions = np.arange(1, len(pairs) + 1)  # the weights; 0 would be no edge
+    tree = minimum_spanning_tree(_graph(count, pairs, positions))
+    return np.sort(tree.data.astype(np.int64)) - 1
 
 
-def _components(count: int, edges: Iterable) -> np.ndarray:
-    """int64 `[count]`: the lowest row of the part that each row belongs to."""
-    parent = list(range(count))
-    for left, right in np.asarray(edges).tolist():
-        _join(parent, left, right)
-    return np.array([_find(parent, row) for row in range(count)], np.int64)
+def _components(count: int, edges: np.ndarray) -> np.ndarray:
+    """int64 `[count]`: the lowest row of the component that each row belongs to."""
+    _, component = connected_components(_graph(count, edges, np.ones(len(edges))), directed=False)
+    _, lowest = np.unique(component, return_index=True)
+    return lowest[component]
 
 
-def _join(parent: list[int], left: int, right: int) -> bool:
-    left, right = _find(parent, left), _find(parent, right)
-    parent[max(left, right)] = min(left, right)
-    return left != right
+def _graph(count: int, edges: np.ndarray, weights: np.ndarray) -> csr_array:
+    return csr_array((weights, (edges[:, 0], edges[:, 1])), shape=(count, count))
 
 
-def _find(parent: list[int], row: int) -> int:
-    while parent[row] != row:
-        parent[row] = parent[parent[row]]
-        row = parent[row]
-    return row
+def similar_pairs(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of thumbnails that are alike in one of the eight orientations.
+
+    Args:
+      thumbnails: uint8 `[N, 16, 16]`, none of them uniform.
+
+    Returns:
+      int64 `[pairs, 2]`, the lower number first, and the correlation of each, float32 `[pairs]`, highest
+      first.
+    """
+    hashes = perceptual_hashes(thumbnails)
+    numbers = np.zeros(0, np.int64)  # a pair as one number: lower row times N plus higher row
+    for blocks in itertools.combinations(range(_BLOCKS), 2):
+        numbers = np.unique(np.concatenate([numbers, *_pairs_of_one_table(hashes, blocks)]))
+    pairs = np.stack(np.divmod(numbers, max(len(thumbnails), 1)), axis=1)
+    correlation = _correlations(thumbnails, pairs)
+    kept = np.flatnonzero(correlation >= MIN_CORRELATION)
+    kept = kept[np.argsort(-correlation[kept], kind="stable")]
+    return pairs[kept], correlation[kept]
+
+
+def best_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Highest Pearson correlation over the eight orientations: `[n, side, side]` twice -> float32 `[n]`."""
+    views = (_standardised(view) for view in symmetries(second))
+    standard = _standardised(first)
+    return np.max([np.einsum("np,np->n", standard, view) for view in views], axis=0)
+
+
+def _pairs_of_one_table(hashes: np.ndarray, blocks: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Pairs within `MAX_DISTANCE`, as numbers, whose hashes (one of them turned) agree in two blocks."""
+    own = _keys(hashes[0], blocks)
+    members = np.argsort(own, kind="stable")
+    starts = np.searchsorted(own[members], np.arange(_ENTRIES + 1))
+    for turned in hashes:
+        keys = _keys(turned, blocks)
+        first, count = starts[keys], np.minimum(starts[keys + 1] - starts[keys], MAX_BUCKET)
+        for rows in _portions(count):
+            left = np.repeat(rows, count[rows])
+            place = np.arange(len(left)) - np.repeat(np.cumsum(count[rows]) - count[rows], count[rows])
+            right = members[first[left] + place]
+            near = (left != right) & (np.bitwise_count(turned[left] ^ hashes[0][right]) <= MAX_DISTANCE)
+            low, high = np.minimum(left[near], right[near]), np.maximum(left[near], right[near])
+            yield np.unique(low * hashes.shape[1] + high)
+
+
+def _keys(hashes: np.ndarray, blocks: tuple[int, int]) -> np.ndarray:
+    """int64: the bits of two blocks as one number."""
+    mask = np.uint64((1 << _BLOCK_BITS) - 1)
+    high, low = ((hashes >> np.uint64(block * _BLOCK_BITS)) & mask for block in blocks)
+    return (high << np.uint64(_BLOCK_BITS) | low).astype(np.int64)
+
+
+def _portions(count: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive rows whose counts sum to about `_COMPARE_CHUNK`."""
+    ends = np.cumsum(count)
+    cuts = np.searchsorted(ends, np.arange(_COMPARE_CHUNK, ends[-1] if len(ends) else 0, _COMPARE_CHUNK))
+    return (rows for rows in np.split(np.arange(len(count)), cuts) if len(rows))
+
+
+def _correlations(thumbnails: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    chunks = [pairs[start : start + 4096] for start in range(0, len(pairs), 4096)]
+    parts = [best_correlation(thumbnails[chunk[:, 0]], thumbnails[chunk[:, 1]]) for chunk in chunks]
+    return np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+def _standardised(images: np.ndarray) -> np.ndarray:
+    """Rows of mean 0 and length 1, float32 `[n, pixels]`; a uniform image becomes zeros."""
+    rows = images.reshape(len(images), -1).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+
+
+def symmetries(images: np.ndarray) -> list[np.ndarray]:
+    """The eight turned and mirrored views of square images `[..., side, side]`."""
+    views = []
+    for turns in range(4):
+        turned = np.rot90(images, turns, axes=(-2, -1))
+        views += [turned, turned.swapaxes(-2, -1)]
+    return views
+
+
+def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
+    """uint64 `[8, N]`: for each symmetry the hashes of uint8 thumbnails `[N, 16, 16]`.
+
+    The mean of each coefficient over the set is subtracted first, averaged over the symmetries so that these
+    still only permute and flip bits. All cells are dark in the middle: without this, some bits are the same
+    for 99 of 100 real cells and carry no information.
+    """
+    chunks = [
+        thumbnails[start : start + _TRANSFORM_CHUNK] for start in range(0, len(thumbnails), _TRANSFORM_CHUNK)
+    ]
+    total = sum((low_frequencies(chunk).sum(axis=0) for chunk in chunks), np.zeros((_LOW, _LOW)))
+    mean = _symmetric(total / max(len(thumbnails), 1))
+    hashes = [_pack(symmetries_of_coefficients(low_frequencies(chunk) - mean)) for chunk in chunks]
+    return np.concatenate(hashes, axis=1) if hashes else np.zeros((SYMMETRIES, 0), np.uint64)
+
+
+def symmetries_of_coefficients(coefficients: np.ndarray) -> np.ndarray:
+    """The coefficients `[N, 8, 8]` of the eight `symmetries` of an image from its own: `[8, N, 8, 8]`."""
+    sign = np.where(np.arange(_LOW) % 2, -1.0, 1.0)
+    views, turned = [], coefficients
+    for _ in range(4):
+        views += [turned, turned.swapaxes(-2, -1)]
+        turned = turned.swapaxes(-2, -1) * sign[:, None]  # np.rot90: transpose, then flip the rows
+    return np.stack(views)
+
+
+def low_frequencies(thumbnails: np.ndarray) -> np.ndarray:
+    """The lowest coefficients of the orthonormal DCT-II of uint8 `[n, 16, 16]`: float64 `[n, 8, 8]`."""
+    return scipy.fft.dctn(thumbnails.astype(np.float64), norm="ortho", axes=(1, 2))[:, :_LOW, :_LOW]
+
+
+def _symmetric(mean: np.ndarray) -> np.ndarray:
+    return symmetries_of_coefficients(mean[None]).mean(axis=0)[0]
+
+
+def _pack(coefficients: np.ndarray) -> np.ndarray:
+    """Signs of `[8, n, 8, 8]`, without the mean of the image, as uint64 `[8, n]`."""
+    bits = coefficients.reshape(*coefficients.shape[:2], -1)[..., 1:] > 0
+    return (bits << np.arange(BITS, dtype=np.uint64)).sum(axis=-1, dtype=np.uint64)

@@ -7,15 +7,15 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from asae_jax.audit import NOTICE
 from asae_jax.input.decode import BadImage
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.shuffle import permutation
 from asae_jax.input.table import Table
+from asae_jax.pages import NOTICE
 from asae_jax.types import HostImage
 
-CELL = 112
-"""Pixels; side of a cell in the grids."""
+TILE = 112
+"""Side of one image in the figures, pixels."""
 
 _GAP = 4
 _PER_CLASS = 4  # rows of Fig. 1
@@ -32,9 +32,9 @@ def draw_figures(
     Args:
       table: the examples.
       readable: bool `[N]`.
-      counts: class name -> images.
-      preparation: whose colour adjustment is shown; where it has none, the paper's.
-      folder: exists.
+      counts: class name -> number of images.
+      preparation: its colour adjustment is shown; where it has none, the paper's.
+      folder: an existing folder.
 
     Returns:
       File name -> caption, in the order of the paper.
@@ -54,9 +54,11 @@ def draw_figures(
 
 
 def montage(rows: Sequence[Sequence[HostImage]], *, gap: int = _GAP) -> np.ndarray:
-    """Rows of square images uint8 `[side, side, 3]`, as one uint8 picture on white.
+    """One uint8 picture of rows of square images, uint8 `[side, side, 3]`; shorter rows end in white.
 
-    Shorter rows are filled up with white.
+    Args:
+      rows: at least one image in all, all of one size.
+      gap: pixels between images.
     """
     side = next(len(image) for row in rows for image in row)
     columns = max(map(len, rows))
@@ -79,11 +81,11 @@ def _choose(table: Table, readable: np.ndarray) -> list[np.ndarray]:
 
 
 def _grid(table: Table, chosen: Sequence[np.ndarray]) -> Figure:
-    as_is = Preparation(CELL, hue="none")
-    white = np.full((CELL, CELL, 3), 255, np.uint8)
+    as_is = Preparation(TILE, hue="none")
+    white = np.full((TILE, TILE, 3), 255, np.uint8)
     columns = [[_read(table, int(row), as_is, white) for row in rows] for rows in chosen]
     rows = [[column[y] if y < len(column) else white for column in columns] for y in range(_PER_CLASS)]
-    centres = np.arange(len(columns)) * (CELL + _GAP) + CELL / 2
+    centres = np.arange(len(columns)) * (TILE + _GAP) + TILE / 2
     return _picture(montage(rows), list(zip(centres.tolist(), table.class_names, strict=True)), [])
 
 
@@ -93,11 +95,11 @@ def _before_and_after(
     firsts = [int(rows[0]) for rows in chosen if len(rows)]
     picked = [firsts[i] for i in np.linspace(0, len(firsts) - 1, min(len(firsts), _COLUMNS)).astype(int)]
     adjusted, what = _adjustment(preparation)
-    white = np.full((CELL, CELL, 3), 255, np.uint8)
+    white = np.full((TILE, TILE, 3), 255, np.uint8)
     rows = [
-        [_read(table, row, p, white) for row in picked] for p in (Preparation(CELL, hue="none"), adjusted)
+        [_read(table, row, p, white) for row in picked] for p in (Preparation(TILE, hue="none"), adjusted)
     ]
-    labels = [(CELL / 2, "before"), (CELL * 1.5 + _GAP, "after")]
+    labels = [(TILE / 2, "before"), (TILE * 1.5 + _GAP, "after")]
     caption = f"Before (upper row) and after (lower row) {what} (as the paper's Fig. 5)."
     return _picture(montage(rows), [], labels), caption
 
@@ -106,22 +108,22 @@ def _adjustment(preparation: Preparation) -> tuple[Preparation, str]:
     """What Fig. 5 shows, at its size, and its name."""
     p = preparation
     if p.stain != "none":
-        return Preparation(CELL, hue="none", stain=p.stain), f"stain normalisation ({p.stain})"
+        return Preparation(TILE, hue="none", stain=p.stain), f"stain normalisation ({p.stain})"
     mode = "paper" if p.hue == "none" else p.hue
     note = ", which is switched off here" if p.hue == "none" else ""
-    adjusted = Preparation(CELL, hue=mode, hue_low=p.hue_low, hue_high=p.hue_high)
+    adjusted = Preparation(TILE, hue=mode, hue_low=p.hue_low, hue_high=p.hue_high)
     return adjusted, f"the hue adjustment ({mode}, {p.hue_low} to {p.hue_high}{note})"
 
 
 def _read(table: Table, row: int, preparation: Preparation, otherwise: HostImage) -> HostImage:
     try:
         return preparation(table.read(row))
-    except BadImage:  # it could be read a moment ago; a figure is no reason to stop
+    except BadImage:  # the scan could read it; a figure is not worth stopping for
         return otherwise
 
 
 def _picture(sheet: np.ndarray, columns: list[tuple[float, str]], rows: list[tuple[float, str]]) -> Figure:
-    """A montage at its own size, with names above its columns and beside its rows."""
+    """A montage at its own size; labels `(position in pixels, name)` above its columns, beside its rows."""
     longest = max((len(name) for _, name in columns), default=0)
     left, top, bottom = (
         (60 if rows else 8),

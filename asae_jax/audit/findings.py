@@ -1,22 +1,30 @@
-"""Everything the audit found, as the dictionary that `audit.json` holds and the page shows."""
+"""Everything the audit found, as the dictionary that `audit.json` holds and the page shows.
+
+Counts, sizes and colours by class, by part of the split and by group; lists of files and duplicates; and
+sentences on what invalidates scores and on what to know before training.
+"""
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import asae_jax
-from asae_jax.audit import NOTICE
-from asae_jax.audit.distributions import balance, count_examples, describe_quantities, groups_across_split
 from asae_jax.audit.duplicates import Group
-from asae_jax.audit.oddities import find_odd
-from asae_jax.audit.scan import Scan
-from asae_jax.audit.sentences import faults, warnings
+from asae_jax.audit.scan import Facts, Scan, find_odd
 from asae_jax.audit.shortcut import Shortcut, border_shortcut
+from asae_jax.input.split import SPLITS
 from asae_jax.input.table import Skipped, Table
+from asae_jax.pages import NOTICE
 
 SCHEMA = 1
 """Version of the layout of `audit.json`."""
+QUANTILES = (5, 25, 50, 75, 95)
+"""Percentiles by which a distribution is described."""
+REPEATED = 10
+"""Times per epoch from which on a repeated image is worth a warning."""
 
 
 def collect(
@@ -26,14 +34,14 @@ def collect(
 
     Args:
       table: the examples.
-      splits: str `[N]`.
-      scan: of all examples.
+      splits: str `[N]`, the part of the split of each example.
+      scan: of the same examples.
       groups: of duplicates, the worst first.
-      batch_size: of training.
+      batch_size: images per training step, 1 or more.
 
     Returns:
-      What JSON can hold. `faults` are sentences on what would make scores untrue, `warnings` on what else
-      a person should know before training.
+      A dictionary that JSON can hold. `faults` are sentences on what invalidates scores, `warnings` on what
+      else to know before training.
     """
     counts = count_examples(table, scan.facts.readable, splits)
     readable = scan.facts.readable
@@ -104,3 +112,144 @@ def _duplicates(table: Table, splits: np.ndarray, groups: list[Group]) -> dict[s
 
 def _shortcut(shortcut: Shortcut | None) -> dict[str, Any] | None:
     return dataclasses.asdict(shortcut) | {"warns": shortcut.warns} if shortcut else None
+
+
+def count_examples(table: Table, readable: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
+    """Numbers of readable images: per part of the split, and of each class and group per part."""
+    per_class = {
+        name: _per_split(splits[readable & (table.labels == label)])
+        for label, name in enumerate(table.class_names)
+    }
+    groups = None
+    if table.groups is not None:
+        groups = {str(group): _per_split(splits[rows]) for group, rows in _by_group(table.groups, readable)}
+    return {"per_split": _per_split(splits[readable]), "per_class": per_class, "per_group": groups}
+
+
+def describe_quantities(table: Table, facts: Facts) -> dict[str, Any]:
+    """Percentiles of shorter side, hue, saturation and brightness: of all, per class and per group."""
+    quantities = _quantities(facts)
+    rows = {name: facts.readable & (table.labels == label) for label, name in enumerate(table.class_names)}
+    per_group = None
+    if table.groups is not None:
+        per_group = {str(g): _describe(quantities, r) for g, r in _by_group(table.groups, facts.readable)}
+    return {
+        "percentiles": list(QUANTILES),
+        "all": _describe(quantities, facts.readable),
+        "per_class": {name: _describe(quantities, chosen) for name, chosen in rows.items()},
+        "per_group": per_group,
+    }
+
+
+def balance(training_counts: dict[str, int], batch_size: int) -> dict[str, Any]:
+    """How unbalanced the training part is, and how often an epoch of balanced batches shows each image.
+
+    An epoch is ceil(images / batch size) batches, which hold equally many images of each class.
+
+    Args:
+      training_counts: class name -> training images.
+      batch_size: images per training step, 1 or more.
+    """
+    present = {name: count for name, count in training_counts.items() if count}
+    draws = 0.0
+    if present:
+        draws = math.ceil(sum(present.values()) / batch_size) * batch_size / len(present)
+    return {
+        "largest_to_smallest": max(present.values()) / min(present.values()) if present else None,
+        "batch_size": batch_size,
+        "draws_per_class_and_epoch": draws,
+        "times_seen_per_epoch": {name: draws / count for name, count in present.items()},
+    }
+
+
+def groups_across_split(counts: dict[str, dict[str, int]] | None) -> list[str]:
+    """Names of the groups with images in more than one part of the split."""
+    return [name for name, parts in (counts or {}).items() if sum(parts[s] > 0 for s in SPLITS) > 1]
+
+
+def _per_split(splits: np.ndarray) -> dict[str, int]:
+    return {split: int((splits == split).sum()) for split in SPLITS} | {"total": len(splits)}
+
+
+def _by_group(groups: np.ndarray, readable: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """(group, rows of its readable images), the largest group first."""
+    rows = np.flatnonzero(readable)
+    names, number = np.unique(groups[rows], return_inverse=True)
+    order = rows[np.argsort(number, kind="stable")]
+    parts = np.split(order, np.cumsum(np.bincount(number, minlength=len(names)))[:-1]) if len(rows) else []
+    return sorted(zip(names.tolist(), parts, strict=True), key=lambda pair: (-len(pair[1]), pair[0]))
+
+
+def _quantities(facts: Facts) -> dict[str, np.ndarray]:
+    hue, saturation, brightness = facts.colour.T
+    shorter = facts.size.min(axis=1).astype(np.float64)
+    return {"shorter side": shorter, "hue": hue, "saturation": saturation, "brightness": brightness}
+
+
+def _describe(quantities: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, list[float] | None]:
+    """Percentiles of each quantity over `rows`; None where no row has a value."""
+    described: dict[str, list[float] | None] = {}
+    for name, values in quantities.items():
+        known = values[rows][~np.isnan(values[rows])]
+        described[name] = np.percentile(known, QUANTILES).round(2).tolist() if len(known) else None
+    return described
+
+
+def faults(found: Mapping[str, Any]) -> list[str]:
+    """One sentence, with its remedy, for everything in `found` that invalidates scores."""
+    across, differ = found["duplicates"]["num_across_split"], found["duplicates"]["num_labels_differ"]
+    listed = {
+        f"{_images(across)} in more than one part of the split: the score of such an image is that of one "
+        "seen in training. Remove all but one, or put all into one part.": across,
+        f"{_images(differ)} under more than one label: one of the labels is wrong. Correct it, or remove the "
+        "image.": differ,
+    }
+    return [text for text, count in listed.items() if count]
+
+
+def warnings(found: Mapping[str, Any]) -> list[str]:
+    """One sentence for everything else in `found` to know before training."""
+    files = ", ".join(f"{len(listed):,} {kind}" for kind, listed in found["files"].items() if listed)
+    untrained = [name for name, counts in found["counts"]["per_class"].items() if not counts["train"]]
+    surplus = found["duplicates"]["num_surplus"]
+    repeated = [name for name, t in found["balance"]["times_seen_per_epoch"].items() if t >= REPEATED]
+    candidates = (
+        f"Files: {files}." if files else "",
+        f"No training image of class {', '.join(untrained)}." if untrained else "",
+        f"{surplus:,} surplus copies of images that are there already." if surplus else "",
+        _about_groups(found),
+        _about_border(found["border_shortcut"]),
+        f"Balanced batches show each image of {', '.join(repeated)} {REPEATED} times an epoch or more."
+        if repeated
+        else "",
+    )
+    return [text for text in candidates if text]
+
+
+def _about_groups(found: Mapping[str, Any]) -> str:
+    if found["counts"]["per_group"] is None:
+        return (
+            "No groups (slides, patients) are known: it cannot be told whether one is in more than one part "
+            "of the split."
+        )
+    shared = len(found["groups_across_split"])
+    if not shared:
+        return ""
+    return (
+        f"{shared:,} groups (slides, patients) have images in more than one part of the split: scores are "
+        "better than they would be on a new one."
+    )
+
+
+def _about_border(shortcut: Mapping[str, Any] | None) -> str:
+    if not (shortcut and shortcut["warns"]):
+        return ""
+    return (
+        f"The colour of the border alone names the class with a balanced accuracy of "
+        f"{shortcut['balanced_accuracy']:.2f}, where chance gives {shortcut['chance']:.2f}: a network can "
+        "learn how a class was photographed instead of its cells."
+    )
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image is" if count == 1 else f"{count:,} images are"

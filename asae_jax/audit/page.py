@@ -1,4 +1,4 @@
-"""The findings as one page that needs nothing but itself: no script, no font, no picture from elsewhere."""
+"""The findings as one self-contained page: no script, and no font or picture from elsewhere."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -8,9 +8,10 @@ import cv2
 import jinja2
 import numpy as np
 
+from asae_jax.files import write_text
 from asae_jax.input.decode import BadImage
 from asae_jax.input.table import Table
-from asae_jax.pages import environment, image_uri
+from asae_jax.pages import environment, image_uri, jpeg_uri, printable
 
 SHOWN_GROUPS = 40
 """Duplicate groups with pictures; `audit.json` has all."""
@@ -22,6 +23,7 @@ SHOWN_LINES = 50
 """Lines of a list of files, and slides or patients of a table."""
 
 _THUMBNAIL = 112  # pixels, longer side; twice what is shown, for fine displays
+_JPEG_QUALITY = 82
 _TEMPLATE = "page.html"
 
 
@@ -29,10 +31,10 @@ def write_page(path: Path, found: Mapping[str, Any], table: Table, folder: Path)
     """Writes the page to `path`.
 
     Args:
-      path: the file.
-      found: `findings.collect`'s, with `figures`: file name in `folder` -> caption.
-      table: to read the pictures from that are shown; a bounded number.
-      folder: where the figures are.
+      path: of the page.
+      found: as from `findings.collect`, with `figures`: file name in `folder` -> caption.
+      table: the examples; those whose pictures are shown, a bounded number, are read again.
+      folder: of the figures.
     """
     rows = _shown_rows(found)
     text = _environment().get_template(_TEMPLATE).render(
@@ -42,7 +44,7 @@ def write_page(path: Path, found: Mapping[str, Any], table: Table, folder: Path)
         limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
         scales=_scales(found["distributions"]),
     )  # fmt: skip
-    path.write_text(text, encoding="utf-8", errors="replace")
+    write_text(path, text)
 
 
 def thumbnail_uri(table: Table, row: int) -> str:
@@ -55,12 +57,11 @@ def thumbnail_uri(table: Table, row: int) -> str:
     factor = _THUMBNAIL / max(height, width)
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return image_uri("jpeg", data.tobytes())
+    return jpeg_uri(small, quality=_JPEG_QUALITY)
 
 
 def _shown_rows(found: Mapping[str, Any]) -> list[int]:
-    """Table rows of all pictures on the page, each once."""
+    """Rows of all examples with a picture on the page, each once, ascending."""
     groups = found["duplicates"]["groups"][:SHOWN_GROUPS]
     rows = {image["row"] for group in groups for image in group["images"][:SHOWN_IMAGES]}
     for kind in ("tiny", "huge", "greyscale", "blank"):
@@ -70,11 +71,11 @@ def _shown_rows(found: Mapping[str, Any]) -> list[int]:
 
 def _environment() -> jinja2.Environment:
     filters: dict[str, Callable] = {"hue_colour": _hue_colour, "count": "{:,}".format, "share": _share}
-    return environment("asae_jax.audit", filters)
+    return environment("asae_jax.audit", filters, finalize=printable)
 
 
 def _scales(distributions: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """For each quantity the ends of the axis that all its ranges fit on."""
+    """For each quantity the ends of an axis that holds all its ranges."""
     tables = [distributions["per_class"], distributions["per_group"] or {}]
     described: Iterable[Mapping[str, Any]] = [entry for part in tables for entry in part.values()]
     scales = {}

@@ -1,18 +1,95 @@
-"""One pass over all images: the only time that every one of them is read."""
+"""One pass over all images: what is measured of each, and which of them are odd or unreadable.
+
+It is the only time that every image is read. A few numbers of fixed size are kept of each, never the image.
+"""
 
 import dataclasses
+import hashlib
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
-from asae_jax.audit.facts import Facts, empty_facts
 from asae_jax.input.decode import BadImage
+from asae_jax.input.hue import MIN_SATURATION
 from asae_jax.input.table import Skipped, Table
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.types import HostImage
+
+THUMBNAIL = 16
+"""Side of the grey thumbnails, pixels."""
+BORDER_FEATURES = 12
+"""Mean, deviation, 10th and 90th percentile of L, a and b along the border."""
+GREY_TOLERANCE = 4
+"""Levels of 255 by which the channels of a greyscale image may differ (JPEG rounds)."""
+FLAT = 3.0
+"""Standard deviation of a thumbnail, levels of 255, below which an image is blank and not compared."""
+SIZE_FACTOR = 3
+"""Tiny: shorter side below a third of the median, or below `TINY`; huge: longer side above three times it."""
+TINY = 24
+"""Pixels. Below, a nucleus has no texture left."""
+
+_SIDE = 64  # pixels; all but digest and size are measured at this size
+_BORDER = 2  # pixels at that size: about 3 % of the side
+_GREEN = 60  # where the circle of hues is cut open, as no stain of blood cells is green
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Facts:
+    """Row `i` is example `i` of the data set; rows of unreadable images are zero. 346 bytes an image.
+
+    Attributes:
+      readable: bool `[N]`.
+      digest: uint64 `[N, 2]`, BLAKE2b of size and pixels as decoded.
+      size: int32 `[N, 2]`, height and width in pixels.
+      colour: float32 `[N, 3]`: mean hue of the stained pixels in OpenCV's units (60..240: beyond 179 it
+        goes on from 0, so that purple 140, pink 165 and red 185 are neighbours; NaN without a stained
+        pixel), mean saturation and mean brightness, 0..255.
+      contrast: float32 `[N]`, standard deviation of the thumbnail, levels of 255.
+      grey: bool `[N]`, whether the image has no colour.
+      border: float32 `[N, 12]`, see `BORDER_FEATURES`.
+      thumbnail: uint8 `[N, 16, 16]`, grey.
+    """
+
+    readable: np.ndarray
+    digest: np.ndarray
+    size: np.ndarray
+    colour: np.ndarray
+    contrast: np.ndarray
+    grey: np.ndarray
+    border: np.ndarray
+    thumbnail: np.ndarray
+
+    def put(self, row: int, image: HostImage) -> None:
+        """Measures `image` into row `row`. Thread-safe for different rows."""
+        small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        self.digest[row] = content_digest(image)
+        self.size[row] = image.shape[:2]
+        self.colour[row] = _colour(small)
+        self.grey[row] = _colourfulness(small) <= GREY_TOLERANCE
+        self.border[row] = _border(small)
+        self.thumbnail[row] = grey_square(small, THUMBNAIL)
+        self.contrast[row] = self.thumbnail[row].std()
+        self.readable[row] = True
+
+
+def empty_facts(count: int) -> Facts:
+    """Facts of `count` images, none of them measured yet."""
+    return Facts(
+        readable=np.zeros(count, bool),
+        digest=np.zeros((count, 2), np.uint64),
+        size=np.zeros((count, 2), np.int32),
+        colour=np.zeros((count, 3), np.float32),
+        contrast=np.zeros(count, np.float32),
+        grey=np.zeros(count, bool),
+        border=np.zeros((count, BORDER_FEATURES), np.float32),
+        thumbnail=np.zeros((count, THUMBNAIL, THUMBNAIL), np.uint8),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """Result of the pass: what was measured, and (name, reason) of the images that cannot be read."""
+    """What was measured, and (name, reason) of the images that cannot be read."""
 
     facts: Facts
     unreadable: Skipped
@@ -43,3 +120,62 @@ def scan(table: Table, *, workers: int | None = None, progress: bool = True) -> 
                 unreadable.append((str(table.names[row]), error.reason))
             bar.update()
     return Scan(facts, tuple(unreadable))
+
+
+def find_odd(facts: Facts) -> dict[str, np.ndarray]:
+    """Rows of readable images by what is odd about them: "tiny", "huge", "greyscale" and "blank".
+
+    A kind is listed even where most images are of it: that all are grey is worth knowing before hue is
+    adjusted.
+    """
+    size, readable = facts.size, facts.readable
+    if not readable.any():
+        return {kind: np.zeros(0, np.int64) for kind in ("tiny", "huge", "greyscale", "blank")}
+    shorter, longer = size.min(axis=1), size.max(axis=1)
+    tiny = (shorter < np.median(shorter[readable]) / SIZE_FACTOR) | (shorter < TINY)
+    found = {
+        "tiny": tiny,
+        "huge": longer > np.median(longer[readable]) * SIZE_FACTOR,
+        "greyscale": facts.grey & (facts.contrast >= FLAT),
+        "blank": facts.contrast < FLAT,
+    }
+    return {kind: np.flatnonzero(chosen & readable) for kind, chosen in found.items()}
+
+
+def content_digest(image: HostImage) -> np.ndarray:
+    """uint64 `[2]`, the same for images of the same size and pixels, whatever their files."""
+    digest = hashlib.blake2b(np.array(image.shape, "<i8").tobytes(), digest_size=16)
+    digest.update(np.ascontiguousarray(image).data)
+    return np.frombuffer(digest.digest(), np.uint64)
+
+
+def grey_square(image: HostImage, side: int) -> np.ndarray:
+    """The whole image in grey, uint8 `[side, side]`, without regard to its aspect ratio."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _colourfulness(small: HostImage) -> int:
+    """Largest difference between the channels of a pixel, 0..255."""
+    red, green, blue = cv2.split(small)
+    return int(
+        max(cv2.absdiff(red, green).max(), cv2.absdiff(green, blue).max(), cv2.absdiff(red, blue).max())
+    )
+
+
+def _colour(small: HostImage) -> tuple[float, float, float]:
+    hue, saturation, value = np.moveaxis(cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float64), -1, 0)
+    stained = saturation >= MIN_SATURATION
+    mean_hue = np.nan
+    if stained.any():
+        angle = np.angle(np.exp(2j * np.pi * hue[stained] / 180).sum()) * 180 / (2 * np.pi)
+        mean_hue = (angle - _GREEN) % 180 + _GREEN
+    return mean_hue, saturation.mean(), value.mean()
+
+
+def _border(small: HostImage) -> np.ndarray:
+    inside = slice(_BORDER, -_BORDER)
+    band = np.ones(small.shape[:2], bool)
+    band[inside, inside] = False
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)[band].astype(np.float64)
+    return np.concatenate([lab.mean(axis=0), lab.std(axis=0), *np.percentile(lab, [10, 90], axis=0)])

@@ -1,4 +1,4 @@
-"""How far the colour of the border alone tells classes apart: what could be learned instead of cells."""
+"""How well the colour of the border alone predicts the class: a shortcut to be learned instead of cells."""
 
 import dataclasses
 
@@ -15,13 +15,14 @@ _SHRINKAGE = 1e-2  # of the within-class covariance towards its mean variance
 
 @dataclasses.dataclass(frozen=True)
 class Shortcut:
-    """What a linear classifier of the border's colours reaches, cross-validated.
+    """Cross-validated scores of a linear classifier that sees only the border's colours.
 
     Attributes:
       balanced_accuracy: mean recall of the classes compared, 0..1.
-      standard_error: of it.
+      standard_error: of the balanced accuracy.
       chance: 1 / classes compared.
-      threshold: from here on it is a warning: `chance` and `MARGIN`, or three standard errors if more.
+      threshold: balanced accuracy at which to warn: `chance` plus `MARGIN`, or plus three standard errors if
+        that is more.
       recall: class name -> recall.
       left_out: names of classes with fewer than `FOLDS` images.
     """
@@ -35,7 +36,7 @@ class Shortcut:
 
     @property
     def warns(self) -> bool:
-        """Whether it is a shortcut."""
+        """Whether the border is a shortcut."""
         return self.balanced_accuracy >= self.threshold
 
 
@@ -46,8 +47,8 @@ def border_shortcut(
 
     Args:
       features: float `[N, F]`, of the readable images.
-      labels: int `[N]`.
-      class_names: a label is a position here.
+      labels: int `[N]`, 0 .. classes - 1.
+      class_names: by label.
 
     Returns:
       None where fewer than two classes have `FOLDS` images.
@@ -72,7 +73,7 @@ def border_shortcut(
 
 
 def _cross_validated(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """bool `[N]`: whether each image was named rightly by what was fitted without its fold."""
+    """bool `[N]`: whether each image is classified correctly by the classifier fitted without its fold."""
     fold = np.empty(len(labels), np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)

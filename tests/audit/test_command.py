@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from asae_jax import commands
-from asae_jax.audit.command import audit
+from asae_jax.audit.command import EXIT_INVALID_SCORES, audit
 from asae_jax.errors import UserError
 from configs import default
 from tests.audit.tables import cells
@@ -68,7 +68,7 @@ def test_a_clean_folder_passes(clean, tmp_path, capsys):
     assert found["faults"] == []
     assert found["duplicates"]["groups"] == []
     assert found["num_readable"] == found["num_examples"] == 40
-    assert "Nothing found that would make scores untrue" in page
+    assert "Nothing found that invalidates scores" in page
     shown = capsys.readouterr().out
     assert "40 of 40 images readable, 2 classes" in shown
     assert "For research, not a diagnosis." in shown
@@ -77,7 +77,8 @@ def test_a_clean_folder_passes(clean, tmp_path, capsys):
 def test_everything_wrong_is_found(clean, tmp_path, capsys):
     dirty(clean)
     status, found, page = run(clean, tmp_path / "run")
-    assert status == 1
+    assert status == EXIT_INVALID_SCORES == 1
+    assert "Scores on these data would be invalid" in page
     files = {kind: [Path(entry["name"]).name for entry in listed] for kind, listed in found["files"].items()}
     assert files == {
         "skipped": ["notes.txt"],
@@ -201,6 +202,15 @@ def test_nothing_but_the_audit_folder_is_written(clean, tmp_path):
     run(clean, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["audit"]
     assert sorted(clean.rglob("*")) == before
+
+
+def test_names_that_are_not_utf8_are_found_again_in_the_record(clean, tmp_path):
+    odd = clean / CLASSES[0] / "caf\udce9.png"
+    write(odd, cells(2, seed=9)[1][:20, :20])
+    _, found, page = run(clean, tmp_path / "run")
+    (tiny,) = found["files"]["tiny"]
+    assert Path(tiny["name"]).name == odd.name
+    assert "caf\ufffd.png" in page
 
 
 def test_data_that_cannot_be_used_are_the_users_error(tmp_path):

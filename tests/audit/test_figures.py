@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.audit.figures import CELL, draw_figures, montage
+from asae_jax.audit.figures import TILE, draw_figures, montage
 from asae_jax.audit.page import thumbnail_uri
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.synthetic import synthetic_table
@@ -40,10 +40,10 @@ def test_one_column_a_class_and_one_row_before_and_after(tmp_path):
     table = synthetic_table(num_examples=42, size=32)
     draw_figures(table, np.ones(42, bool), dict.fromkeys(table.class_names, 3), Preparation(32), tmp_path)
     with Image.open(tmp_path / "fig1_classes.png") as grid:
-        assert 14 * CELL < grid.width < 16 * CELL
-        assert 4 * CELL < grid.height < 5 * CELL
+        assert 14 * TILE < grid.width < 16 * TILE
+        assert 4 * TILE < grid.height < 5 * TILE
     with Image.open(tmp_path / "fig5_colour.png") as pair:
-        assert 2 * CELL < pair.height < 3 * CELL
+        assert 2 * TILE < pair.height < 3 * TILE
 
 
 def test_the_grid_shows_the_pixels_of_the_images(tmp_path):
@@ -53,7 +53,7 @@ def test_the_grid_shows_the_pixels_of_the_images(tmp_path):
                  Preparation(32), tmp_path)  # fmt: skip
     with Image.open(tmp_path / "fig1_classes.png") as grid:
         pixels = np.asarray(grid.convert("RGB")).reshape(-1, 3)
-    assert abs((pixels == (12, 200, 99)).all(axis=1).sum() - CELL * CELL) < 3 * CELL
+    assert abs((pixels == (12, 200, 99)).all(axis=1).sum() - TILE * TILE) < 3 * TILE
 
 
 def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):

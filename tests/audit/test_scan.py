@@ -5,8 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asae_jax.audit.facts import content_digest, empty_facts
-from asae_jax.audit.scan import scan
+from asae_jax.audit.scan import content_digest, empty_facts, find_odd, scan
 from tests.audit.tables import cells, table_of
 
 
@@ -98,3 +97,14 @@ def test_memory_grows_by_the_facts_alone():
     few, many = peak(60), peak(600)
     assert few < 25 * 200 * 200 * 3 * 3  # some 18 images on their way, each with its working copies
     assert many - few < 540 * 346 + 300_000
+
+
+def test_odd_images_are_named():
+    grey = np.repeat(cells(1)[0][..., :1], 3, axis=2)
+    images = [*cells(5), grey, cells(1)[0][:20, :20], np.full((64, 64, 3), 99, np.uint8), None,
+              np.repeat(np.repeat(cells(1)[0], 4, 0), 4, 1)]  # fmt: skip
+    odd = find_odd(scan(table_of(images), progress=False).facts)
+    assert {kind: rows.tolist() for kind, rows in odd.items()} == {
+        "tiny": [6], "huge": [9], "greyscale": [5], "blank": [7],
+    }  # fmt: skip
+    assert not any(len(rows) for rows in find_odd(empty_facts(3)).values())

@@ -7,20 +7,17 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.differential_files import write_differential
-from asae_jax.inference.predict.engine import Options, Predictor
-from asae_jax.inference.predict.ensemble import load_runs
-from asae_jax.inference.predict.gallery import Gallery
+from asae_jax.files import disk_errors, user_path
+from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, input_name, read_input
-from asae_jax.inference.predict.lineages import BUILT_IN, class_lineages
-from asae_jax.inference.predict.output import JSON_LINES, open_output
+from asae_jax.inference.predict.lineages import class_lineages
+from asae_jax.inference.predict.output import JSON_LINES, open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
-from asae_jax.inference.predict.records import Differential
-from asae_jax.inference.predict.summary import summary
+from asae_jax.inference.predict.predictor import Options, Predictor, load_runs
+from asae_jax.inference.predict.records import Gallery
 from asae_jax.inference.trained import Trained
+from asae_jax.pages import NOTICE
 from asae_jax.training import build, parallel
-from asae_jax.training.figures import NOTICE
 from asae_jax.training.trust import read_matching_trust
 
 FOLDER = "predictions"
@@ -37,10 +34,11 @@ def predict(config: ConfigDict, workdir: Path) -> int:
       workdir: the folder of a run.
 
     Returns:
-      The exit status, 0, also where images could not be read: their rows say so.
+      The exit status, 0; also with unreadable images, whose rows carry the error.
 
     Raises:
-      UserError: no run or no checkpoint there, other settings, no images, or no place to write to.
+      UserError: no run or no checkpoint in `workdir`, settings that differ from the run's, no images, or an
+        output that cannot be written.
     """
     build.check(config)
     settings = config.predict
@@ -49,11 +47,12 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     parallel.use_all_cores(config.eval.batch_size)
     runs = load_runs(config, workdir)
     class_names = runs[0].class_names
-    counter = Counter(class_names, class_lineages(class_names, Path(settings.lineages or BUILT_IN)))
+    own_lineages = user_path(settings.lineages) if settings.lineages else None
+    counter = Counter(class_names, class_lineages(class_names, own_lineages))
     gallery = Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
     _predict_all(predictor, items, class_names, output, (counter, gallery))
-    differential = counter.differential(predictor.judge.notes())
+    differential = counter.differential(predictor.uncertainty.notes())
     _write_beside(output, config, class_names, differential, gallery)
     print(summary(differential))
     print(f"written to {output} and beside it. {NOTICE}")
@@ -61,21 +60,22 @@ def predict(config: ConfigDict, workdir: Path) -> int:
 
 
 def _output(settings: ConfigDict, workdir: Path) -> Path:
-    output = Path(settings.output or workdir / FOLDER / f"{input_name(settings.input)}.csv").expanduser()
-    if output.exists() and Path(settings.input).exists() and output.samefile(settings.input):
+    output = user_path(settings.output or workdir / FOLDER / f"{input_name(settings.input)}.csv")
+    source = user_path(settings.input)
+    if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
     return output
 
 
 def _predictor(config: ConfigDict, runs: Sequence[Trained]) -> Predictor:
-    trusts = [read_matching_trust(run.workdir, run.config, run.step) for run in runs]
+    fitted = [read_matching_trust(run.workdir, run.config, run.step) for run in runs]
     options = Options(
         batch_size=config.eval.batch_size,
         tta=config.predict.tta,
         pictures=config.predict.page,
         workers=config.data.workers or None,
     )
-    return Predictor(runs, trusts, options)
+    return Predictor(runs, fitted, options)
 
 
 def _predict_all(
@@ -85,13 +85,13 @@ def _predict_all(
     output: Path,
     listeners: Sequence[Counter | Gallery],
 ) -> None:
-    """Writes every record as it comes, and lets the listeners know."""
+    """Writes every record as it comes, and adds it to the listeners."""
     with (
         open_output(
             output,
             class_names,
             groups=any(item.group for item in items),
-            trusted=predictor.judge.has_measures,
+            uncertainty=predictor.uncertainty.available,
         ) as write,
         tqdm(total=len(items), desc="predicting", unit="image") as bar,
     ):
@@ -110,7 +110,7 @@ def _write_beside(
     gallery: Gallery,
 ) -> None:
     stem = output.with_suffix("") if output.suffix.lower() in (".csv", JSON_LINES) else output
-    try:
+    with disk_errors(f"write beside {output}", remedy="choose another --output=FILE"):
         write_differential(differential, stem)
         if config.predict.page:
             write_page(
@@ -121,7 +121,3 @@ def _write_beside(
                 title=input_name(config.predict.input),
                 attention_extent=config.augment.size / config.data.stored_size,
             )
-    except OSError as error:
-        raise UserError(
-            f"cannot write beside {output} ({error.strerror}): choose another --output=FILE."
-        ) from error

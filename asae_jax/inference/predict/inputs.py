@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.input.decode import EXTENSIONS
+from asae_jax.files import IMAGE_EXTENSIONS, is_image_name, user_path, walk
 from asae_jax.input.rows import read_rows
 
 STANDARD_INPUT = "-"
@@ -33,13 +33,13 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     """The images that `predict.input` names, in its order; none is opened.
 
     Args:
-      text: a folder (its images at any depth, sorted by path; the folder below it is an image's group), a
-        glob pattern with `**` for any depth (sorted), a CSV file with a column `path` relative to the file's
-        folder and perhaps a column `group`, one image file, or "-".
+      text: a folder (its images at any depth, sorted by path; an image's group is the folder directly below
+        `text`), a glob pattern with `**` for any depth (sorted), a CSV file with a column `path` relative to
+        the file's folder and perhaps a column `group`, one image file, or "-".
       lines: paths, one per line, for "-"; standard input where None. Blank lines are passed over.
 
     Raises:
-      UserError: nothing there, a CSV file that cannot be read, or not one image.
+      UserError: `text` names nothing that exists, a CSV file that cannot be read, or no image.
     """
     if not text:
         raise UserError(
@@ -55,27 +55,30 @@ def input_name(text: str) -> str:
     """What output files are named after when their name is not given."""
     if text == STANDARD_INPUT:
         return "stdin"
-    pieces = [piece for piece in Path(text).absolute().parts if not glob.has_magic(piece)]
+    path = user_path(text)
+    pieces = [piece for piece in path.absolute().parts if not glob.has_magic(piece)]
     name = Path(pieces[-1])
-    return (name.stem if Path(text).is_file() else name.name) or "images"
+    return (name.stem if path.is_file() else name.name) or "images"
 
 
-_KINDS = " ".join(sorted(EXTENSIONS))
+_KINDS = " ".join(sorted(IMAGE_EXTENSIONS))
 
 
 def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
     if text == STANDARD_INPUT:
         return list(_from_lines(sys.stdin if lines is None else lines))
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.is_dir():
-        return [_in_folder(path, name) for name in sorted(_walk(path))]
+        return [
+            _in_folder(path, name) for name in sorted(found.name for found in walk(path) if found.is_image)
+        ]
     if path.is_file():
-        if path.suffix.lower() in EXTENSIONS:
+        if is_image_name(path.name):
             return [_item(text)]
         return list(_from_csv(path))
     if glob.has_magic(text):
         found = sorted(glob.glob(str(path), recursive=True))
-        return [_item(name) for name in found if _is_image(name) and os.path.isfile(name)]
+        return [_item(name) for name in found if is_image_name(name) and os.path.isfile(name)]
     raise UserError(f"{text} does not exist: give a folder, a pattern in quotes, a CSV file or - (--input=)")
 
 
@@ -92,30 +95,10 @@ def _from_lines(lines: Iterable[str]) -> Iterator[Item]:
 def _from_csv(path: Path) -> Iterator[Item]:
     _, rows = read_rows(path, required=("path",), optional=("group",))
     for _, row in rows:
-        # An empty path is a bad image, not a reason to stop.
+        # An empty path makes one bad image; the others are still predicted.
         file = os.path.abspath(path.parent / row["path"]) if row["path"] else ""
         yield Item(row["path"], file, row.get("group", ""))
 
 
 def _in_folder(folder: Path, name: str) -> Item:
     return _item(str(folder / name), name.split("/")[0] if "/" in name else "")
-
-
-def _walk(folder: Path, prefix: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
-    """Images below `folder`, relative to it. Links are followed, but not into a folder around them."""
-    place = os.path.realpath(folder)
-    if place in above:
-        return
-    try:
-        entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"cannot list folder {folder} ({error.strerror}): check its permissions") from error
-    for entry in entries:
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", above | {place})
-        elif _is_image(entry.name):
-            yield prefix + entry.name
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in EXTENSIONS

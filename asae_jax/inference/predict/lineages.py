@@ -1,32 +1,32 @@
 """Which lineage a class belongs to: what the M:E ratio and the share of blasts are counted from.
 
-`lineages.csv`, beside this file, has the codes of the public sets that `data/` knows and of the built-in
+`lineages.csv`, in this package, has the codes of the public sets that `data/` knows and of the built-in
 cells. The choices in it:
 
 - myeloid: granulocytes, monocytes and their precursors, with blasts that are called myeloid;
 - erythroid: nucleated red precursors;
 - blasts of no lineage (BM_cytomorphology's BLA, WBCBench's BL) count as blasts, and not as myeloid;
 - an abnormal promyelocyte counts as a myeloid cell, not as a blast (in acute promyelocytic leukaemia it
-  is one's equivalent: a CSV file of one's own can say so);
+  is the equivalent of one: a user's own CSV file can say so);
 - none: platelets, smudged cells, artefacts and what cannot be identified are left out of the whole that
   percentages refer to.
 """
 
 import dataclasses
+import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
 
 from asae_jax.input.rows import fault, read_rows
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")
-BUILT_IN = Path(__file__).with_name("lineages.csv")
 
 _TRUTH = {"": False, "no": False, "yes": True}
 
 
 @dataclasses.dataclass(frozen=True)
 class Lineage:
-    """Of one class.
+    """The lineage of one class.
 
     Attributes:
       name: one of `LINEAGES`; "none" leaves the class out of the count, empty means not known.
@@ -39,19 +39,24 @@ class Lineage:
     known: bool = True
 
 
-def class_lineages(class_names: tuple[str, ...], path: Path = BUILT_IN) -> tuple[Lineage, ...]:
+def class_lineages(class_names: tuple[str, ...], path: Path | None = None) -> tuple[Lineage, ...]:
     """The lineage of each class, from a CSV file `class,lineage[,blast]`.
 
     Names are compared without regard to case, and with spaces and hyphens as underscores.
 
     Args:
       class_names: of a run.
-      path: the file; `lineage` is one of `LINEAGES`, `blast` is yes, no or empty.
+      path: the file; `lineage` is one of `LINEAGES`, `blast` is yes, no or empty. None: the built-in one.
 
     Raises:
-      UserError: naming file and line: not such a file, an unknown lineage, a class that is there twice.
+      UserError: with file and line: not such a file, an unknown lineage, or a class that is there twice.
     """
-    table = _read(path)
+    if path is None:
+        built_in = importlib.resources.files("asae_jax.inference.predict") / "lineages.csv"
+        with importlib.resources.as_file(built_in) as file:
+            table = _read(file)
+    else:
+        table = _read(path)
     return tuple(table.get(_plain(name), Lineage(known=False)) for name in class_names)
 
 

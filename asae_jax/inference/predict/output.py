@@ -1,76 +1,77 @@
-"""Predictions as CSV or JSON lines, written as they come.
+"""What `predict` writes besides its page: predictions, the differential count, a summary for the terminal.
 
-Columns, the first three and `p_<class>` being what other programs rely on: `path,label,probability`, one
-`p_<class>` per class in the run's order, `error`; then `group` where the input has groups, and `abstain`,
-`ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has measures of trust.
+Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
+other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
+then `group` where the input has groups, and `abstain`, `ood_score`, `ood` and `conformal_set` (classes
+separated by `|`) where the run has uncertainty estimates.
 """
 
 import contextlib
 import csv
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from asae_jax.errors import UserError
+from asae_jax.files import atomic_text, disk_errors, write_json
+from asae_jax.inference.predict.differential import Count, Differential, Ratio, Share, Shares
 from asae_jax.inference.predict.records import Record
+from asae_jax.pages import NOTICE
 
 JSON_LINES = ".jsonl"
+
+_NUMBERS = ("count", "of", "value", "low", "high")
+_DIFFERENTIAL_COLUMNS = ("group", "what", "lineage", *_NUMBERS, *(f"{name}_with_unsure" for name in _NUMBERS))
+_ALL = "all images"
 
 
 @contextlib.contextmanager
 def open_output(
-    path: Path, class_names: tuple[str, ...], *, groups: bool, trusted: bool
+    path: Path, class_names: tuple[str, ...], *, groups: bool, uncertainty: bool
 ) -> Iterator[Callable[[Record], None]]:
     """A function that writes one record after another to `path`.
 
-    They go to `<path>.part`, which takes the place of `path` at the end: what bears the name is complete.
+    The file takes the name `path` only when it is complete.
 
     Args:
       path: CSV, or JSON lines where it ends with .jsonl; its folder is made if missing.
       class_names: of the run.
       groups: whether to write the group.
-      trusted: whether to write how far to trust each prediction.
+      uncertainty: whether to write uncertainty estimates.
 
     Raises:
-      UserError: it cannot be written.
+      UserError: the file cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A file name need not be UTF-8.
-        with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            columns = _columns(class_names, groups=groups, trusted=trusted)
-            start = _json_lines if path.suffix.lower() == JSON_LINES else _csv
-            write = start(file, columns)
-            yield lambda record: write(_row(record, class_names))
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}): choose another --output=FILE") from error
+    with disk_errors(f"write {path}", remedy="choose another --output=FILE"), atomic_text(path) as file:
+        columns = _columns(class_names, groups=groups, uncertainty=uncertainty)
+        start = _json_lines if path.suffix.lower() == JSON_LINES else _csv
+        write = start(file, columns)
+        yield lambda record: write(_row(record, class_names))
 
 
-def _columns(class_names: tuple[str, ...], *, groups: bool, trusted: bool) -> list[str]:
+def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool) -> list[str]:
     return [
         *("path", "label", "probability"),
         *(f"p_{name}" for name in class_names),
         "error",
         *(["group"] if groups else []),
-        *(["abstain", "ood_score", "ood", "conformal_set"] if trusted else []),
+        *(["abstain", "ood_score", "ood", "conformal_set"] if uncertainty else []),
     ]
 
 
 def _row(record: Record, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Column -> value; what is not there is None."""
+    """Column -> value, None where there is none."""
     row: dict[str, Any] = {"path": record.path, "error": record.error or None, "group": record.group}
     if record.label is None or record.probabilities is None:
         return row
     row |= {"label": class_names[record.label], "probability": _rounded(record.probabilities.max())}
     row |= {f"p_{name}": _rounded(p) for name, p in zip(class_names, record.probabilities, strict=True)}
-    if (trusted := record.trusted) is not None:
-        row |= {"abstain": trusted.abstain, "ood": trusted.ood}
-        row["ood_score"] = None if trusted.ood_score is None else _rounded(trusted.ood_score)
-        if trusted.conformal_set is not None:
-            row["conformal_set"] = [class_names[number] for number in trusted.conformal_set]
+    if (estimate := record.uncertainty) is not None:
+        row |= {"abstain": estimate.abstain, "ood": estimate.ood}
+        row["ood_score"] = None if estimate.ood_score is None else _rounded(estimate.ood_score)
+        if estimate.conformal_set is not None:
+            row["conformal_set"] = [class_names[number] for number in estimate.conformal_set]
     return row
 
 
@@ -81,10 +82,10 @@ def _rounded(value: float) -> float:
 def _csv(file: IO[str], columns: list[str]) -> Callable[[dict[str, Any]], None]:
     writer = csv.writer(file)
     writer.writerow(columns)
-    return lambda row: writer.writerow([_cell(row.get(column)) for column in columns])
+    return lambda row: writer.writerow([_csv_value(row.get(column)) for column in columns])
 
 
-def _cell(value: Any) -> str:
+def _csv_value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -100,3 +101,100 @@ def _json_lines(file: IO[str], columns: list[str]) -> Callable[[dict[str, Any]],
         file.write(line + "\n")
 
     return write
+
+
+def write_differential(differential: Differential, stem: Path) -> None:
+    """Writes `<stem>_differential.json` and `<stem>_differential.csv`.
+
+    In the CSV file `value`, `low` and `high` are percent, in the row "M:E" a ratio; they are empty where
+    there is no such number. Columns `..._with_unsure` count all cells, the others those that are not left to
+    a person.
+    """
+    content = dataclasses.asdict(differential) | {"notice": NOTICE}
+    write_json(stem.with_name(f"{stem.name}_differential.json"), content, indent=1)
+    with atomic_text(stem.with_name(f"{stem.name}_differential.csv")) as file:
+        writer = csv.writer(file)
+        writer.writerow(_DIFFERENTIAL_COLUMNS)
+        for count in (differential.overall, *differential.groups):
+            writer.writerows(_differential_rows(count))
+        writer.writerow([NOTICE])
+
+
+def _differential_rows(count: Count) -> Iterator[list[object]]:
+    group, sure, everything = count.group or _ALL, count.sure, count.everything
+    for line, of_all in zip(sure.classes, everything.classes, strict=True):
+        yield [group, line.name, line.lineage, *_percent_numbers(line.cells), *_percent_numbers(of_all.cells)]
+    if sure.blasts is not None and everything.blasts is not None:
+        yield [group, "blasts", "", *_percent_numbers(sure.blasts), *_percent_numbers(everything.blasts)]
+    if sure.myeloid_erythroid is not None and everything.myeloid_erythroid is not None:
+        yield [
+            group,
+            "M:E",
+            "",
+            *_ratio_numbers(sure.myeloid_erythroid),
+            *_ratio_numbers(everything.myeloid_erythroid),
+        ]
+    yield [group, "left to a person", "", count.left_to_person, count.images]
+    yield [group, "unlike the training images", "", count.out_of_distribution, count.images]
+    yield [group, "unreadable", "", count.unreadable, count.images]
+
+
+def _percent_numbers(share: Share) -> list[object]:
+    whole = "" if share.share is None else share.total
+    return [share.count, whole, *(_decimals(value, 100) for value in (share.share, share.low, share.high))]
+
+
+def _ratio_numbers(ratio: Ratio) -> list[object]:
+    return [
+        ratio.above,
+        ratio.below,
+        *(_decimals(value, 1) for value in (ratio.value, ratio.low, ratio.high)),
+    ]
+
+
+def _decimals(value: float | None, factor: int) -> str:
+    return "" if value is None else f"{value * factor:.2f}"
+
+
+def summary(differential: Differential) -> str:
+    """Counts of all images with their 95 % intervals, and the notes; groups are in the files only."""
+    notes = (f"note: {note}" for note in differential.notes)
+    return "\n".join([*_count_lines(differential.overall), *notes])
+
+
+def _count_lines(count: Count) -> Iterator[str]:
+    yield (
+        f"{count.images:,} images: {count.left_to_person:,} left to a person "
+        f"({count.out_of_distribution:,} of them unlike the training images), {count.unreadable:,} unreadable"
+    )
+    if count.left_to_person:
+        yield f"of the {count.sure.counted:,} cells the run is sure of:"
+        yield from _share_lines(count.sure)
+    yield f"of all {count.everything.counted:,} cells by their most probable class:"
+    yield from _share_lines(count.everything)
+
+
+def _share_lines(shares: Shares) -> Iterator[str]:
+    width = max(len(line.name) for line in shares.classes)
+    for line in shares.classes:
+        yield f"  {line.name:{width}} {line.cells.count:7,}  {percent(line.cells)}".rstrip()
+    if shares.blasts is not None:
+        yield f"  blasts: {percent(shares.blasts) or 'no cell counted'}"
+    if shares.myeloid_erythroid is not None:
+        yield f"  M:E ratio: {ratio_text(shares.myeloid_erythroid)}"
+
+
+def percent(share: Share) -> str:
+    """ "12.3 % [10.0, 14.9]"; empty where there is no share."""
+    if share.share is None or share.low is None or share.high is None:
+        return ""
+    return f"{share.share:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]".replace("%", " %")
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """ "3.10 [2.20, 4.40] (93:30)", with words for what is infinite or unknown."""
+    if ratio.low is None:
+        return "no cell of either lineage"
+    value = "no erythroid cell" if ratio.value is None else f"{ratio.value:.2f}"
+    high = "no upper bound" if ratio.high is None else f"{ratio.high:.2f}"
+    return f"{value} [{ratio.low:.2f}, {high}] ({ratio.above:,}:{ratio.below:,})"

@@ -1,16 +1,15 @@
-"""Reads images ahead of the network, in batches of one size; a bad image is a fact about its row."""
+"""Reads images ahead of the network, in batches of one size; a bad image does not stop the others."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
-from asae_jax.types import HostImage
+from asae_jax.pages import encode_jpeg
 
 THUMBNAIL_SIZE = 112
 """Pixels: about three kilobytes each, so that a page of 5,000 cells is one of 20 MB."""
@@ -25,11 +24,11 @@ class ReadBatch:
     """Images read and prepared.
 
     Attributes:
-      items: what was asked for, `n` of them.
-      errors: of each why it cannot be used, or empty.
+      items: the images asked for, `n` of them.
+      errors: for each item why it cannot be used; empty where it can.
       images: for every preparation uint8 `[batch size, stored, stored, 3]`; black where an image is bad
         and from `n` on.
-      thumbnails: JPEG of each; None where bad, or not asked for.
+      thumbnails: JPEG of each item; None where it is bad or none was asked for.
     """
 
     items: Sequence[Item]
@@ -49,10 +48,10 @@ def read_batches(
     """Every item once, in order, in batches of one shape; `_AHEAD` of them are read ahead.
 
     Args:
-      items: what to read.
-      preparations: what to make of each image; it is decoded once for all of them.
+      items: the images to read.
+      preparations: applied to each image, which is decoded once for all of them.
       batch_size: images per batch, the last one filled up with black.
-      thumbnails: whether to make them.
+      thumbnails: whether to make a small JPEG of each.
       workers: threads; by default one per processor.
     """
     chunks = (items[first : first + batch_size] for first in range(0, len(items), batch_size))
@@ -84,9 +83,4 @@ def _read(
         return error.reason, None
     for place, prepare in zip(places, preparations, strict=True):
         place[...] = prepare(raw)
-    return "", _jpeg(_THUMBNAIL(raw)) if thumbnail else None
-
-
-def _jpeg(image: HostImage) -> bytes:
-    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return data.tobytes()
+    return "", encode_jpeg(_THUMBNAIL(raw), quality=_JPEG_QUALITY) if thumbnail else None

@@ -1,21 +1,24 @@
-"""What `predict` knows about each image and about all of them: what its files and its page are made from."""
+"""What `predict` knows about one image, and the choice of images that its page shows."""
 
 import dataclasses
+import heapq
+import itertools
 
 import numpy as np
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
-class Trusted:
-    """What the run's own validation images say about how far to trust one prediction.
+class PredictionUncertainty:
+    """Uncertainty estimates of one prediction, fitted on the run's own validation images.
 
     Attributes:
-      abstain: less certain than the threshold for the target error: a person should look.
-      ood_score: how far the cell is from those the run was trained on; higher is stranger. Its unit is that
-        of the run's score, so compare it with others of the same run only.
-      ood: above the threshold: an artefact, another stain, or a cell of no class of the run.
-      conformal_set: the classes that the true one is among, at the run's confidence, most probable first;
-        may be empty; None where the run has no conformal threshold.
+      abstain: whether the probability is below the threshold for the target error: a person should look.
+      ood_score: outlier score, higher for cells less like the training images. Its unit differs between
+        runs: compare it within one run only. None where the run has no such score.
+      ood: whether the score is above the run's threshold: an artefact, another stain, or a cell of no class
+        of the run.
+      conformal_set: classes that contain the true one at the run's confidence, most probable first; may be
+        empty; None where the run has no conformal threshold.
     """
 
     abstain: bool
@@ -26,7 +29,7 @@ class Trusted:
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """One image, in the place it has in the input.
+    """One image of the input.
 
     Attributes:
       path: as the input names it.
@@ -36,9 +39,9 @@ class Record:
         the following is set.
       probabilities: float32 `[classes]`, in the order of the run's class names; they sum to 1. Calibrated
         where the run has a temperature.
-      trusted: how far to trust them; None where the run has no measure of it.
+      uncertainty: of the prediction; None where the run has no uncertainty estimates.
       attention: uint8 `[height, width]`, the self-attention map in front of the branching layer, 0 at its
-        lowest and 255 at its highest cell. It covers the middle of the thumbnail, what the network saw:
+        lowest and 255 at its highest position. It covers the middle of the thumbnail, what the network saw:
         `attention_extent` of its side (an argument of the page). None where no page is made.
       thumbnail: JPEG of the image's centre square in its own colours; None where no page is made.
     """
@@ -48,7 +51,7 @@ class Record:
     group: str = ""
     error: str = ""
     probabilities: np.ndarray | None = None
-    trusted: Trusted | None = None
+    uncertainty: PredictionUncertainty | None = None
     attention: np.ndarray | None = None
     thumbnail: bytes | None = None
 
@@ -64,117 +67,35 @@ class Record:
 
     @property
     def left_to_person(self) -> bool:
-        """There is a prediction, and it is not to be relied on."""
-        return self.trusted is not None and (self.trusted.abstain or self.trusted.ood)
+        """Whether there is a prediction that should not be relied on."""
+        return self.uncertainty is not None and (self.uncertainty.abstain or self.uncertainty.ood)
 
 
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """A part of a whole with its 95 % interval (Wilson).
+class Gallery:
+    """Keeps at most `limit` records for the page: unreadable, then left to a person, then the least certain.
 
-    Attributes:
-      count: of the part.
-      total: of the whole.
-      share: count / total, 0..1; None where the whole is empty, as are the bounds.
-      low: lower bound, 0..1.
-      high: upper bound, 0..1.
+    The others are dropped at once, so that memory does not grow with the number of images.
     """
 
-    count: int
-    total: int
-    share: float | None
-    low: float | None
-    high: float | None
+    def __init__(self, limit: int):
+        """Takes the largest number of records to keep, 0 or more."""
+        self._limit = limit
+        self._numbers = itertools.count()
+        self._heap: list[tuple[tuple[bool, bool, float], int, Record]] = []
+
+    def add(self, record: Record) -> None:
+        """Keeps the record if it is among the `limit` most urgent so far."""
+        entry = (_urgency(record), next(self._numbers), record)
+        if len(self._heap) < self._limit:
+            heapq.heappush(self._heap, entry)
+        elif self._heap:
+            heapq.heappushpop(self._heap, entry)
+
+    def records(self) -> list[Record]:
+        """The records kept, in the order of the input."""
+        return [record for _, _, record in sorted(self._heap, key=lambda entry: entry[1])]
 
 
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """A ratio of two counts with its 95 % interval.
-
-    Attributes:
-      above: count above the line.
-      below: count below the line.
-      value: above / below; None where `below` is 0.
-      low: lower bound; None where both are 0.
-      high: upper bound; None where it is infinite.
-    """
-
-    above: int
-    below: int
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassCount:
-    """One line of a differential count.
-
-    Attributes:
-      name: of the class.
-      lineage: "myeloid", "erythroid", "lymphoid", "none" (not counted: no nucleated cell of blood or
-        marrow), or empty where it is not known.
-      blast: whether the class is one of blasts.
-      cells: number and share of the cells counted; the share is None where `lineage` is "none".
-    """
-
-    name: str
-    lineage: str
-    blast: bool
-    cells: Share
-
-
-@dataclasses.dataclass(frozen=True)
-class Shares:
-    """A differential count of one choice of cells.
-
-    Attributes:
-      counted: cells in the whole that shares refer to: all that were chosen and whose class counts.
-      classes: one line per class, in the order of the run's class names.
-      myeloid_erythroid: the M:E ratio; None where the run has no classes of one of the two lineages.
-      blasts: share of blasts among the cells counted; None where the run has no class of blasts.
-    """
-
-    counted: int
-    classes: tuple[ClassCount, ...]
-    myeloid_erythroid: Ratio | None
-    blasts: Share | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Count:
-    """The differential count of one group, or of all images.
-
-    Attributes:
-      group: its name; empty for all images.
-      images: how many were given.
-      unreadable: of these, how many have an error.
-      left_to_person: of the rest, how many are left to a person.
-      out_of_distribution: of these, how many are unlike what the run was trained on.
-      sure: of the cells that are not left to a person.
-      everything: of all cells, those left to a person by their most probable class; the same as `sure` where
-        none is left.
-    """
-
-    group: str
-    images: int
-    unreadable: int
-    left_to_person: int
-    out_of_distribution: int
-    sure: Shares
-    everything: Shares
-
-
-@dataclasses.dataclass(frozen=True)
-class Differential:
-    """Differential counts of all images and of each group.
-
-    Attributes:
-      overall: of all images.
-      groups: of each group, in the order in which the input first names them; empty where it names none.
-      notes: sentences that a reader of the counts must know.
-    """
-
-    overall: Count
-    groups: tuple[Count, ...]
-    notes: tuple[str, ...]
+def _urgency(record: Record) -> tuple[bool, bool, float]:
+    """Greater where a person should look sooner."""
+    return bool(record.error), record.left_to_person, -(record.probability or 0.0)

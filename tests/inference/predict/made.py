@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asae_jax.inference.predict.records import Record, Trusted
+from asae_jax.inference.predict.records import PredictionUncertainty, Record
 
 
 def record(label, *, of=3, probability=0.9, path="x.png", group="", abstain=False, ood=False, sets=None):
@@ -11,4 +11,5 @@ def record(label, *, of=3, probability=0.9, path="x.png", group="", abstain=Fals
         return Record(path, path, group, "empty file")
     probabilities = np.full(of, (1 - probability) / (of - 1), np.float32)
     probabilities[label] = probability
-    return Record(path, path, group, probabilities=probabilities, trusted=Trusted(abstain, 1.25, ood, sets))
+    uncertainty = PredictionUncertainty(abstain, 1.25, ood, sets)
+    return Record(path, path, group, probabilities=probabilities, uncertainty=uncertainty)

@@ -1,12 +1,14 @@
-"""The differential count of records whose answer is known."""
+"""The differential count of records whose answer is known, and its intervals against their equations."""
 
 import csv
 import json
+import math
 
-from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.differential_files import write_differential
+import pytest
+
+from asae_jax.inference.predict.differential import Counter, ratio, share
 from asae_jax.inference.predict.lineages import Lineage
-from asae_jax.inference.predict.summary import summary
+from asae_jax.inference.predict.output import summary, write_differential
 from tests.inference.predict.made import record
 
 NAMES = ("BLA", "EBO", "NGS", "ART")
@@ -105,3 +107,32 @@ def test_summary_says_counts_ratio_and_notes():
     assert "M:E ratio: 2.00 [" in text
     assert "note: first note" in text
     assert "blasts: 18.2 % [" in text
+
+
+@pytest.mark.parametrize(("count", "total"), [(1, 7), (50, 100), (499, 500), (3, 100000)])
+def test_bounds_of_a_share_are_those_whose_score_test_is_at_its_limit(count, total):
+    found = share(count, total)
+    assert found.low < found.share < found.high
+    for p in (found.low, found.high):
+        assert abs(count - total * p) == pytest.approx(1.959963984540054 * math.sqrt(total * p * (1 - p)))
+
+
+def test_nothing_and_everything():
+    assert (share(0, 10).low, share(10, 10).high) == (0, 1)
+    assert share(0, 0).share is share(0, 0).low is share(0, 0).high is None
+
+
+def test_ratio_has_the_odds_of_the_share_and_of_its_bounds():
+    found, of_both = ratio(30, 10), share(30, 40)
+    assert found.value == 3
+    assert found.low == pytest.approx(of_both.low / (1 - of_both.low))
+    assert found.high == pytest.approx(of_both.high / (1 - of_both.high))
+    swapped = ratio(10, 30)
+    assert swapped.low == pytest.approx(1 / found.high)
+
+
+def test_ratio_without_one_side():
+    assert (ratio(0, 0).value, ratio(0, 0).low, ratio(0, 0).high) == (None, None, None)
+    assert (ratio(5, 0).value, ratio(5, 0).high) == (None, None)
+    assert ratio(5, 0).low > 0
+    assert (ratio(0, 5).value, ratio(0, 5).low) == (0, 0)

@@ -105,3 +105,10 @@ def test_output_is_named_after_the_input(text, name):
 def test_output_of_a_file_drops_its_ending(tree):
     (tree / "list.csv").touch()
     assert input_name(str(tree / "list.csv")) == "list"
+
+
+def test_the_home_folder_is_expanded(tree, monkeypatch):
+    monkeypatch.setenv("HOME", str(tree))
+    (tree / "list.csv").write_text("path\nb/1.png\n")
+    assert [item.file for item in read_input("~/list.csv")] == [str(tree / "b/1.png")]
+    assert input_name("~/list.csv") == "list"

@@ -13,7 +13,7 @@ NAMES = ("a", "b", "c, with comma")
 
 
 def _write(path, records, **options):
-    options = {"groups": False, "trusted": False} | options
+    options = {"groups": False, "uncertainty": False} | options
     with open_output(path, NAMES, **options) as write:
         for one in records:
             write(one)
@@ -34,9 +34,9 @@ def test_columns_begin_with_the_contract(tmp_path):
     assert second == {**dict.fromkeys(first, ""), "path": "bad.png", "error": "empty file"}
 
 
-def test_trust_and_group_come_last(tmp_path):
+def test_group_and_uncertainty_come_last(tmp_path):
     records = [record(2, group="p1", ood=True, sets=(2, 0)), record(0, group="p2", sets=()), record(None)]
-    _write(tmp_path / "p.csv", records, groups=True, trusted=True)
+    _write(tmp_path / "p.csv", records, groups=True, uncertainty=True)
     rows = _read(tmp_path / "p.csv")
     assert list(rows[0])[-5:] == ["group", "abstain", "ood_score", "ood", "conformal_set"]
     assert [row["ood"] for row in rows] == ["yes", "no", ""]
@@ -45,7 +45,7 @@ def test_trust_and_group_come_last(tmp_path):
 
 
 def test_json_lines_have_the_same_fields_with_types(tmp_path):
-    _write(tmp_path / "p.jsonl", [record(1, sets=(1,)), record(None)], trusted=True)
+    _write(tmp_path / "p.jsonl", [record(1, sets=(1,)), record(None)], uncertainty=True)
     first, second = map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())
     assert list(first) == list(second)
     assert first["label"] == "b"
@@ -65,7 +65,7 @@ def test_an_interrupted_file_does_not_bear_the_name(tmp_path):
     path = tmp_path / "p.csv"
 
     def interrupted():
-        with open_output(path, NAMES, groups=False, trusted=False) as write:
+        with open_output(path, NAMES, groups=False, uncertainty=False) as write:
             write(record(0))
             raise KeyboardInterrupt
 

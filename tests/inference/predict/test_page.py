@@ -12,9 +12,8 @@ import pytest
 
 from asae_jax.inference.predict.differential import Counter
 from asae_jax.inference.predict.lineages import Lineage
-from asae_jax.inference.predict.page import page_script, write_page
-from asae_jax.inference.predict.page_data import PICTURES_PER_BLOCK
-from asae_jax.training.figures import NOTICE
+from asae_jax.inference.predict.page import PICTURES_PER_BLOCK, page_script, write_page
+from asae_jax.pages import NOTICE
 from tests.inference.predict.made import record
 
 NASTY = """</script><img src=x onerror="alert('1')">&amp;{{ 7 * 6 }}"""
@@ -103,7 +102,7 @@ def test_cells_come_back_as_they_went_in(data):
     first, second, third = data["cells"]
     assert first == {
         "path": "a.png", "file": "a.png", "group": 1, "p": [0.9, 0.05, 0.05], "label": 0,
-        "unsure": False, "unlike": False, "strangeness": 1.25,
+        "unsure": False, "unlike": False, "outlier_score": 1.25,
     }  # fmt: skip
     assert (second["path"], second["unsure"], second["set"], second["group"]) == (NASTY, True, [2, 0], 2)
     assert (third["path"], third["unlike"], third["group"]) == (NOT_UTF8, True, 0)
@@ -193,8 +192,8 @@ def test_every_field_has_a_name(page):
     assert labels == 0
 
 
-def test_without_measures_of_trust_nothing_is_said_of_them(tmp_path):
-    plain = [dataclasses.replace(record(0, path="a.png"), trusted=None)]
+def test_without_uncertainty_estimates_nothing_is_said_of_them(tmp_path):
+    plain = [dataclasses.replace(record(0, path="a.png"), uncertainty=None)]
     page = _Page(_write(tmp_path / "plain.html", plain))
     words = " ".join(page.texts)
     assert "sure of" not in words

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from asae_jax.inference.predict.intervals import ratio, share
+from asae_jax.inference.predict.differential import ratio, share
+from asae_jax.inference.predict.output import percent, ratio_text
 from asae_jax.inference.predict.page import page_script
-from asae_jax.inference.predict.summary import percent, ratio_text
 from asae_jax.input.manifest import manifest_table
 
 NODE = shutil.which("node")

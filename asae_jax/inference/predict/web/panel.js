@@ -26,7 +26,7 @@ function sentence(cell, state) {
   if (SAID[state]) parts.push(`You: ${SAID[state]}.`);
   if (cell.unsure) parts.push("Less certain than the run's threshold.");
   if (cell.unlike) parts.push("Unlike the training images.");
-  if (cell.strangeness !== undefined) parts.push(`Strangeness ${cell.strangeness}.`);
+  if (cell.outlier_score !== undefined) parts.push(`Outlier score ${cell.outlier_score}.`);
   if (cell.set) parts.push(`Conformal set: ${cell.set.map((label) => DATA.classes[label]).join(", ") || "empty"}.`);
   if (cell.group) parts.push(`Group ${DATA.counts[cell.group].group}.`);
   return parts.join(" ");

@@ -11,7 +11,7 @@ const STATES = {
 const ORDERS = {
   uncertain: (a, b) => a.sure - b.sure,
   certain: (a, b) => b.sure - a.sure,
-  strange: (a, b) => (b.strangeness ?? -Infinity) - (a.strangeness ?? -Infinity) || a.sure - b.sure,
+  strange: (a, b) => (b.outlier_score ?? -Infinity) - (a.outlier_score ?? -Infinity) || a.sure - b.sure,
   input: (a, b) => a.number - b.number,
 };
 const LEFT_OUT = "left out";

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.inference.predict.engine import Options, Predictor
 from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, turn
 from asae_jax.inference.trained import load_trained
 
 
@@ -41,7 +41,9 @@ def plain(trained, folder):
         return trained.preprocess(batch)
 
     predictor = Predictor(
-        [dataclasses.replace(trained, preprocess=preprocess)], [None], Options(8, pictures=True)
+        [dataclasses.replace(trained, preprocess=preprocess)],
+        [None],
+        Options(8, tta=False, pictures=True),
     )
     return list(predictor(read_input(str(folder)))), len(traces)
 
@@ -76,7 +78,7 @@ def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, 
     for name, image in (("straight", images[3]), ("turned", turned)):
         Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{name}.png")
     items = [Item(name, str(tmp_path / f"{name}.png")) for name in ("straight", "turned")]
-    first, second = Predictor([trained], [None], Options(8, tta=True))(items)
+    first, second = Predictor([trained], [None], Options(8, tta=True, pictures=False))(items)
     np.testing.assert_allclose(first.probabilities, expected[:, 3].mean(0), atol=1e-5)
     np.testing.assert_allclose(second.probabilities, first.probabilities, atol=1e-5)
     assert first.thumbnail is first.attention is None
@@ -84,7 +86,18 @@ def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, 
 
 def test_a_network_that_has_diverged_gives_errors_not_numbers(trained, folder):
     broken = jax.tree.map(lambda x: np.full_like(x, np.nan), dict(trained.variables))
-    predictor = Predictor([dataclasses.replace(trained, variables=broken)], [None], Options(8))
+    predictor = Predictor(
+        [dataclasses.replace(trained, variables=broken)], [None], Options(8, tta=False, pictures=False)
+    )
     assert {record.error for record in predictor(read_input(str(folder)))} == {
         "the network's scores are not finite", "not a JPEG, PNG, BMP or TIFF image",
     }  # fmt: skip
+
+
+def test_views_are_the_symmetries_of_a_square():
+    images = np.arange(2 * 3 * 3).reshape(2, 3, 3, 1)
+    found = np.stack([jax.jit(turn)(images, view) for view in range(NUM_VIEWS)])
+    square = images[..., 0]
+    turned = [np.rot90(start, k, axes=(1, 2)) for start in (square, square[:, :, ::-1]) for k in range(4)]
+    np.testing.assert_array_equal(found[..., 0], turned)
+    assert len({view.tobytes() for view in found}) == 8

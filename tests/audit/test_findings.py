@@ -1,14 +1,14 @@
+"""What is found in made tables: counts, percentiles, balance."""
+
 import math
 
 import numpy as np
 import pytest
 
-from asae_jax.audit.distributions import balance, count_examples, describe_quantities, groups_across_split
-from asae_jax.audit.facts import empty_facts
-from asae_jax.audit.oddities import find_odd
-from asae_jax.audit.scan import scan
+from asae_jax.audit.findings import balance, count_examples, describe_quantities, groups_across_split
+from asae_jax.audit.scan import empty_facts
 from asae_jax.input.order import BalancedOrder
-from tests.audit.tables import cells, table_of
+from tests.audit.tables import table_of
 
 SPLITS = np.array(["train", "train", "test", "validation", "train", "test"])
 GROUPS = np.array(["s1", "s1", "s1", "s2", "s3", "s3"])
@@ -59,14 +59,3 @@ def test_repeats_are_what_the_sampler_does(counts, batch):
 def test_classes_without_training_images_are_no_fault():
     assert balance({"a": 0, "b": 0}, 4)["times_seen_per_epoch"] == {}
     assert balance({"a": 0, "b": 8}, 4)["times_seen_per_epoch"] == {"b": 1}
-
-
-def test_odd_images_are_named():
-    grey = np.repeat(cells(1)[0][..., :1], 3, axis=2)
-    images = [*cells(5), grey, cells(1)[0][:20, :20], np.full((64, 64, 3), 99, np.uint8), None,
-              np.repeat(np.repeat(cells(1)[0], 4, 0), 4, 1)]  # fmt: skip
-    odd = find_odd(scan(table_of(images), progress=False).facts)
-    assert {kind: rows.tolist() for kind, rows in odd.items()} == {
-        "tiny": [6], "huge": [9], "greyscale": [5], "blank": [7],
-    }  # fmt: skip
-    assert not any(len(rows) for rows in find_odd(empty_facts(3)).values())

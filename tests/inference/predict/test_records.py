@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.gallery import Gallery
+from asae_jax.inference.predict.records import Gallery
 from tests.inference.predict.made import record
 
 

@@ -1,0 +1,249 @@
+"""From a list of images to one record for each, in order, by one or several trained runs and views."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.files import user_path
+from asae_jax.inference.alignment import grid_of
+from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.predict.reading import ReadBatch, read_batches
+from asae_jax.inference.predict.records import Record
+from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
+from asae_jax.inference.trained import Trained, load_trained
+from asae_jax.input.workers import bounded
+from asae_jax.models.asae import self_attention_map
+from asae_jax.models.network import Network
+from asae_jax.training import parallel, run_folder
+from asae_jax.training.step import pooled_features
+from asae_jax.trust import Trust
+from asae_jax.types import AttentionMap, Images, Scores
+
+NUM_VIEWS = 8
+"""Flips and quarter turns of a square image: under the microscope none is the right way up."""
+
+_NOT_FINITE = "the network's scores are not finite"
+
+
+def load_runs(config: ConfigDict, workdir: Path) -> list[Trained]:
+    """The run in `workdir`, then those of `predict.ensemble`, each under its own settings.
+
+    Raises:
+      UserError: one of them cannot be loaded, or its classes differ from those of the first.
+    """
+    folders = [user_path(name) for part in config.predict.ensemble.split(",") if (name := part.strip())]
+    run_folder.check_same_config(workdir, config)
+    for folder in folders:
+        _check_same_classes(workdir, folder)
+    return [load_trained(workdir, config), *map(load_trained, folders)]
+
+
+def _check_same_classes(first: Path, other: Path) -> None:
+    run_folder.read_config(other)  # refuses what is not a run
+    names, others = (run_folder.read_info(workdir).class_names for workdir in (first, other))
+    if names != others:
+        differing = ", ".join(sorted(set(names) ^ set(others))) or "their order"
+        raise UserError(
+            f"{other} cannot predict together with {first}: their classes differ in {differing}; give runs "
+            "of the same classes (--ensemble=DIR,DIR)."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How images are predicted.
+
+    Attributes:
+      batch_size: images per step over all devices, 1 or more.
+      tta: whether to average over the eight flips and quarter turns of each image.
+      pictures: whether to keep thumbnail and attention map of each image, for a page.
+      workers: decoding threads; None: one per processor.
+    """
+
+    batch_size: int
+    tta: bool
+    pictures: bool
+    workers: int | None = None
+
+
+class ViewOutput(NamedTuple):
+    """What a network computes of one view of a batch."""
+
+    logits: Scores
+    """float32 `[batch, classes]`"""
+    features: jax.Array
+    """float32 `[batch, channels]`, from which outlier scores are computed."""
+    attention: AttentionMap
+    """float32 `[batch, height, width]`, in front of the branching layer."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoredBatch:
+    """A batch and the networks' outputs, without the rows that fill it up.
+
+    Attributes:
+      read: the images.
+      logits: of every run float32 `[views, n, classes]`; to be ignored where an image is bad.
+      features: of the first run and view 0, float32 `[n, channels]`.
+      attention: of the first run and view 0, float32 `[n, height, width]`.
+    """
+
+    read: ReadBatch
+    logits: Sequence[np.ndarray]
+    features: np.ndarray
+    attention: np.ndarray
+
+
+class Predictor:
+    """One or several trained runs, made ready for any number of images."""
+
+    def __init__(self, runs: Sequence[Trained], fitted: Sequence[Trust | None], options: Options):
+        """Makes the runs ready.
+
+        Args:
+          runs: one or more, of the same classes; each gets the images in its own preparation.
+          fitted: uncertainty estimates of each run; None where it has none.
+          options: how images are predicted.
+        """
+        num_views = NUM_VIEWS if options.tta else 1
+        self._preparations = [run.preparation for run in runs]
+        self._score = Scorer(runs, num_views=num_views)
+        self._options = options
+        self._backbone, self._size = runs[0].network.backbone, runs[0].config.augment.size
+        self.uncertainty = UncertaintyEstimator(fitted, num_views=num_views)
+
+    def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
+        """One record for each item, in order; the record of a bad image carries its error."""
+        size = parallel.round_up_to_devices(min(self._options.batch_size, len(items)))
+        batches = read_batches(
+            items,
+            self._preparations,
+            size,
+            thumbnails=self._options.pictures,
+            workers=self._options.workers,
+        )
+        for scored in self._score(batches):
+            yield from self._records(scored)
+
+    def _records(self, scored: ScoredBatch) -> Iterator[Record]:
+        read, probabilities = scored.read, self.uncertainty.probabilities(scored.logits)
+        finite = np.isfinite(probabilities).all(1)
+        estimates = self.uncertainty.estimate(probabilities, scored.logits[0][0], scored.features)
+        for row, item in enumerate(read.items):
+            error = read.errors[row] or ("" if finite[row] else _NOT_FINITE)
+            if error:
+                yield Record(item.path, item.file, item.group, error)
+                continue
+            yield Record(
+                item.path,
+                item.file,
+                item.group,
+                probabilities=probabilities[row].astype(np.float32),
+                uncertainty=estimates[row],
+                attention=self._picture(scored.attention[row]) if self._options.pictures else None,
+                thumbnail=read.thumbnails[row],
+            )
+
+    def _picture(self, attention: np.ndarray) -> np.ndarray:
+        """The map on a regular grid over the image, as the page draws it, at twice the resolution."""
+        grid = grid_of(self._backbone, len(attention), self._size)
+        return _as_bytes(grid.on_image(attention, 2 * len(attention), smooth=True))
+
+
+def _as_bytes(attention: np.ndarray) -> np.ndarray:
+    """uint8 of the same shape, 0 at the lowest position and 255 at the highest; 0 where all are equal."""
+    low, high = float(attention.min()), float(attention.max())
+    return np.round((attention - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
+
+
+class Scorer:
+    """Applies the networks of `runs` to batches; each compiles once, whatever the number of batches."""
+
+    def __init__(self, runs: Sequence[Trained], *, num_views: int = 1):
+        """Compiles nothing yet.
+
+        Args:
+          runs: one or more; batches hold the images in the preparation of each.
+          num_views: 1 for the images as they are, 8 for all views of `turn`.
+        """
+        self._num_views = num_views
+        self._steps = [_compiled_step(run) for run in runs]
+        # Copied to the devices once instead of with every batch.
+        self._variables = [parallel.place(dict(run.variables)) for run in runs]
+
+    def __call__(self, batches: Iterable[ReadBatch]) -> Iterator[ScoredBatch]:
+        """Scores batches in order; the devices work on one while the one before is handed out."""
+        for read, outputs in bounded(lambda batch: (batch, self._start(batch)), batches, 1):
+            yield _collect(read, outputs)
+
+    def _start(self, batch: ReadBatch) -> list[list[ViewOutput]]:
+        """For every run every view's output, still being computed."""
+        return [
+            [step(variables, _view_of(images, view)) for view in range(self._num_views)]
+            for step, variables, images in zip(self._steps, self._variables, batch.images, strict=True)
+        ]
+
+
+def _compiled_step(run: Trained) -> Callable[[Any, Mapping[str, np.ndarray]], ViewOutput]:
+    return parallel.parallel_score(
+        functools.partial(score_view, network=run.network, preprocess=run.preprocess)
+    )
+
+
+def score_view(
+    variables: Mapping[str, Any], batch: Mapping[str, jax.Array], *, network: Network, preprocess: Any
+) -> ViewOutput:
+    """One view of one device's share of a batch.
+
+    Args:
+      variables: of the network.
+      batch: `image` uint8 `[batch, stored, stored, 3]`; `view` int32 `[1]`, see `turn`.
+      network: applied as at test time.
+      preprocess: from uint8 images to normalised square ones, float32 `[batch, size, size, 3]`.
+    """
+    images = turn(preprocess(batch["image"]), batch["view"][0])
+    logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
+    # Baseline layers may act on class maps, which are not a stage.
+    watched = endpoints.get(network.insert_after, endpoints[network.backbone.stage_names[-1]])
+    return ViewOutput(logits, pooled_features(network, endpoints), self_attention_map(watched))
+
+
+def _view_of(images: np.ndarray, view: int) -> dict[str, np.ndarray]:
+    return parallel.split({"image": images, "view": np.full(jax.local_device_count(), view, np.int32)})
+
+
+def _collect(read: ReadBatch, outputs: list[list[ViewOutput]]) -> ScoredBatch:
+    count, first = len(read.items), outputs[0][0]
+    return ScoredBatch(
+        read,
+        [np.stack([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
+        parallel.join(first.features)[:count],
+        parallel.join(first.attention)[:count],
+    )
+
+
+def turn(images: Images, view: jax.Array | int) -> Images:
+    """View `view` of square images `[batch, size, size, channels]`: pixels change places, no value changes.
+
+    Args:
+      images: any dtype.
+      view: 0..7, may be traced. `view % 4` quarter turns, mirrored first where `view` >= 4; 0 is the image
+        itself.
+    """
+    return jax.lax.switch(view, [_view(number) for number in range(NUM_VIEWS)], images)
+
+
+def _view(number: int) -> Callable[[Images], Images]:
+    def apply(images: Images) -> Images:
+        mirrored = images[:, :, ::-1] if number >= 4 else images
+        return jnp.rot90(mirrored, number % 4, axes=(1, 2))
+
+    return apply

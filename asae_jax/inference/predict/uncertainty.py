@@ -1,0 +1,93 @@
+"""Calibrated probabilities and uncertainty estimates from the scores of one or several runs and views."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asae_jax.inference.predict.records import PredictionUncertainty
+from asae_jax.trust import Trust, soften
+
+
+class UncertaintyEstimator:
+    """Turns the scores of one or several runs, of one or several views, into probabilities and estimates.
+
+    Every run's scores are calibrated by its own temperature before probabilities are averaged. Outlier
+    scores come from the first run and view 0 alone. The abstention threshold is the first run's; it was
+    chosen for its scores of one view, so an average carries no promise about the error (see `notes`).
+    """
+
+    def __init__(self, fitted: Sequence[Trust | None], *, num_views: int):
+        """Takes what each run fitted on its validation images.
+
+        Args:
+          fitted: one per run; None where it has no uncertainty estimates.
+          num_views: views of each image, 1 or more.
+        """
+        self._temperatures = [1.0 if run is None else run.temperature.value for run in fitted]
+        self._first = fitted[0]
+        self._averages = len(fitted) > 1 or num_views > 1
+
+    @property
+    def available(self) -> bool:
+        """Whether predictions get uncertainty estimates: whether the first run has any."""
+        return self._first is not None
+
+    def notes(self) -> list[str]:
+        """Sentences for a reader of the results."""
+        if self._first is None:
+            return ["The run has no uncertainty estimates: no image is left to a person, however uncertain."]
+        notes, rule = [], self._first.abstention
+        if rule.threshold > 1:
+            notes.append(
+                "Every image is left to a person: no certainty kept the errors among validation images to "
+                f"{100 * rule.target_error:.3g} %."
+            )
+        if self._averages:
+            notes.append(
+                "Several runs or views were averaged, while the threshold of certainty was chosen for one "
+                "run and one view: the target error is not promised."
+            )
+        return notes
+
+    def probabilities(self, logits: Sequence[np.ndarray]) -> np.ndarray:
+        """Calibrated probabilities, float64 `[n, classes]`: the mean over runs and views.
+
+        Args:
+          logits: of every run float32 `[views, n, classes]`.
+        """
+        with np.errstate(invalid="ignore"):
+            means = [
+                np.exp(soften(views, temperature)).mean(0)
+                for views, temperature in zip(logits, self._temperatures, strict=True)
+            ]
+        return np.mean(means, axis=0)
+
+    def estimate(
+        self, probabilities: np.ndarray, first_logits: np.ndarray, first_features: np.ndarray
+    ) -> list[PredictionUncertainty | None]:
+        """Uncertainty estimates of `n` images; all None where the run has none.
+
+        Args:
+          probabilities: `[n, classes]`, see `probabilities`.
+          first_logits: of the first run and view 0, float32 `[n, classes]`.
+          first_features: of the first run and view 0, float32 `[n, channels]`.
+        """
+        if self._first is None:
+            return [None] * len(probabilities)
+        # Not by `Trust.apply`, which would apply the temperature once more.
+        abstain = probabilities.max(1) < self._first.abstention.threshold
+        sets = self._first.conformal.sets(probabilities)
+        scores = self._first.outliers.score(first_logits, first_features)
+        return [
+            PredictionUncertainty(
+                abstain=bool(abstain[row]),
+                ood_score=None if scores is None else float(scores[row]),
+                ood=scores is not None and bool(scores[row] > self._first.outliers.threshold),
+                conformal_set=_most_probable_first(sets[row], probabilities[row]),
+            )
+            for row in range(len(probabilities))
+        ]
+
+
+def _most_probable_first(chosen: np.ndarray, probabilities: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(number) for number in np.argsort(-probabilities, kind="stable") if chosen[number])
