@@ -176,6 +176,21 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, batch_size: int
     return Run(workdir, config, folder.read_record(workdir).class_names)
 
 
+def open_for_inference(workdir: Path, config: ConfigDict | None = None) -> Run:
+    """`open_run` for commands that do not read the run's own data.
+
+    Raises:
+      UserError: as `open_run`, or batch statistics that would have to be estimated on the training images.
+    """
+    run = open_run(workdir, config)
+    if run.config.eval.batch_statistics == "reestimate":
+        raise UserError(
+            "config.eval.batch_statistics='reestimate' needs the training images: only `evaluate` can do it; "
+            "use 'running'."
+        )
+    return run
+
+
 def _check_loss(config: ConfigDict, num_classes: int) -> None:
     """Options without effect are refused now; what is only a warning is said when the loss is made."""
     with warnings.catch_warnings():

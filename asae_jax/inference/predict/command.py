@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import read_matching
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, input_name, read_input
@@ -15,10 +16,8 @@ from asae_jax.inference.predict.output import JSON_LINES, open_output, summary, 
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs
 from asae_jax.inference.predict.records import Gallery
-from asae_jax.inference.trained import Trained
 from asae_jax.pages import NOTICE
-from asae_jax.training import build, parallel
-from asae_jax.training.trust import read_matching_trust
+from asae_jax.run.run import Run
 
 FOLDER = "predictions"
 
@@ -30,7 +29,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
 
     Args:
-      config: of the run, with the settings of `predict` and `eval`.
+      config: settings of the run, `predict` and `eval`.
       workdir: the folder of a run.
 
     Returns:
@@ -40,11 +39,9 @@ def predict(config: ConfigDict, workdir: Path) -> int:
       UserError: no run or no checkpoint in `workdir`, settings that differ from the run's, no images, or an
         output that cannot be written.
     """
-    build.check(config)
     settings = config.predict
     items = read_input(settings.input)
     output = _output(settings, workdir)
-    parallel.use_all_cores(config.eval.batch_size)
     runs = load_runs(config, workdir)
     class_names = runs[0].class_names
     own_lineages = user_path(settings.lineages) if settings.lineages else None
@@ -67,8 +64,8 @@ def _output(settings: ConfigDict, workdir: Path) -> Path:
     return output
 
 
-def _predictor(config: ConfigDict, runs: Sequence[Trained]) -> Predictor:
-    fitted = [read_matching_trust(run.workdir, run.config, run.step) for run in runs]
+def _predictor(config: ConfigDict, runs: Sequence[Run]) -> Predictor:
+    fitted = [read_matching(run) for run in runs]
     options = Options(
         batch_size=config.eval.batch_size,
         tta=config.predict.tta,

@@ -12,19 +12,19 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.files import user_path
 from asae_jax.inference.alignment import grid_of
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.inference.predict.reading import ReadBatch, read_batches
 from asae_jax.inference.predict.records import Record
 from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
-from asae_jax.inference.trained import Trained, load_trained
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
 from asae_jax.models.network import Network
-from asae_jax.training import parallel, run_folder
-from asae_jax.training.step import pooled_features
-from asae_jax.trust import Trust
+from asae_jax.run import devices
+from asae_jax.run.run import Run, open_for_inference
+from asae_jax.run.steps import pooled_features
 from asae_jax.types import AttentionMap, Images, Scores
 
 NUM_VIEWS = 8
@@ -33,28 +33,22 @@ NUM_VIEWS = 8
 _NOT_FINITE = "the network's scores are not finite"
 
 
-def load_runs(config: ConfigDict, workdir: Path) -> list[Trained]:
+def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
     """The run in `workdir`, then those of `predict.ensemble`, each under its own settings.
 
     Raises:
       UserError: one of them cannot be loaded, or its classes differ from those of the first.
     """
     folders = [user_path(name) for part in config.predict.ensemble.split(",") if (name := part.strip())]
-    run_folder.check_same_config(workdir, config)
-    for folder in folders:
-        _check_same_classes(workdir, folder)
-    return [load_trained(workdir, config), *map(load_trained, folders)]
-
-
-def _check_same_classes(first: Path, other: Path) -> None:
-    run_folder.read_config(other)  # refuses what is not a run
-    names, others = (run_folder.read_info(workdir).class_names for workdir in (first, other))
-    if names != others:
-        differing = ", ".join(sorted(set(names) ^ set(others))) or "their order"
-        raise UserError(
-            f"{other} cannot predict together with {first}: their classes differ in {differing}; give runs "
-            "of the same classes (--ensemble=DIR,DIR)."
-        )
+    first, *others = [open_for_inference(workdir, config), *map(open_for_inference, folders)]
+    for other in others:
+        if other.class_names != first.class_names:
+            differing = ", ".join(sorted(set(first.class_names) ^ set(other.class_names))) or "their order"
+            raise UserError(
+                f"{other.workdir} cannot predict together with {workdir}: their classes differ in "
+                f"{differing}; give runs of the same classes (--ensemble=DIR,DIR)."
+            )
+    return [first, *others]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +99,7 @@ class ScoredBatch:
 class Predictor:
     """One or several trained runs, made ready for any number of images."""
 
-    def __init__(self, runs: Sequence[Trained], fitted: Sequence[Trust | None], options: Options):
+    def __init__(self, runs: Sequence[Run], fitted: Sequence[Uncertainty | None], options: Options):
         """Makes the runs ready.
 
         Args:
@@ -122,7 +116,7 @@ class Predictor:
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
         """One record for each item, in order; the record of a bad image carries its error."""
-        size = parallel.round_up_to_devices(min(self._options.batch_size, len(items)))
+        size = devices.round_up_to_devices(min(self._options.batch_size, len(items)))
         batches = read_batches(
             items,
             self._preparations,
@@ -167,7 +161,7 @@ def _as_bytes(attention: np.ndarray) -> np.ndarray:
 class Scorer:
     """Applies the networks of `runs` to batches; each compiles once, whatever the number of batches."""
 
-    def __init__(self, runs: Sequence[Trained], *, num_views: int = 1):
+    def __init__(self, runs: Sequence[Run], *, num_views: int = 1):
         """Compiles nothing yet.
 
         Args:
@@ -177,7 +171,7 @@ class Scorer:
         self._num_views = num_views
         self._steps = [_compiled_step(run) for run in runs]
         # Copied to the devices once instead of with every batch.
-        self._variables = [parallel.place(dict(run.variables)) for run in runs]
+        self._variables = [devices.place(dict(run.variables)) for run in runs]
 
     def __call__(self, batches: Iterable[ReadBatch]) -> Iterator[ScoredBatch]:
         """Scores batches in order; the devices work on one while the one before is handed out."""
@@ -192,8 +186,8 @@ class Scorer:
         ]
 
 
-def _compiled_step(run: Trained) -> Callable[[Any, Mapping[str, np.ndarray]], ViewOutput]:
-    return parallel.parallel_score(
+def _compiled_step(run: Run) -> Callable[[Any, Mapping[str, np.ndarray]], ViewOutput]:
+    return devices.parallel_score(
         functools.partial(score_view, network=run.network, preprocess=run.preprocess)
     )
 
@@ -217,16 +211,16 @@ def score_view(
 
 
 def _view_of(images: np.ndarray, view: int) -> dict[str, np.ndarray]:
-    return parallel.split({"image": images, "view": np.full(jax.local_device_count(), view, np.int32)})
+    return devices.split({"image": images, "view": np.full(jax.local_device_count(), view, np.int32)})
 
 
 def _collect(read: ReadBatch, outputs: list[list[ViewOutput]]) -> ScoredBatch:
     count, first = len(read.items), outputs[0][0]
     return ScoredBatch(
         read,
-        [np.stack([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
-        parallel.join(first.features)[:count],
-        parallel.join(first.attention)[:count],
+        [np.stack([devices.join(view.logits)[:count] for view in run]) for run in outputs],
+        devices.join(first.features)[:count],
+        devices.join(first.attention)[:count],
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asae_jax.evaluation.calibration import soften
+from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.predict.records import PredictionUncertainty
-from asae_jax.trust import Trust, soften
 
 
 class UncertaintyEstimator:
@@ -16,7 +17,7 @@ class UncertaintyEstimator:
     chosen for its scores of one view, so an average carries no promise about the error (see `notes`).
     """
 
-    def __init__(self, fitted: Sequence[Trust | None], *, num_views: int):
+    def __init__(self, fitted: Sequence[Uncertainty | None], *, num_views: int):
         """Takes what each run fitted on its validation images.
 
         Args:
@@ -74,7 +75,7 @@ class UncertaintyEstimator:
         """
         if self._first is None:
             return [None] * len(probabilities)
-        # Not by `Trust.apply`, which would apply the temperature once more.
+        # Not by `Uncertainty.apply`, which would apply the temperature once more.
         abstain = probabilities.max(1) < self._first.abstention.threshold
         sets = self._first.conformal.sets(probabilities)
         scores = self._first.outliers.score(first_logits, first_features)

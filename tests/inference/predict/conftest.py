@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax import keys
-from asae_jax.training import build, run_folder
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.optimizer import create_optimizer, create_schedule
-from asae_jax.training.state import create_state
+from tests.made_runs import untrained_run
 from tests.training.tiny import tiny_config
 
 CLASS_NAMES = ("BLA", "EBO", "NGS")
@@ -21,15 +17,7 @@ def _untrained(workdir, seed):
     config = tiny_config(data__stored_size=SIZE, augment__size=16, data__hue="none", model__width=4)
     config.eval.batch_size = 8
     config.seed = seed
-    run_folder.open_run(workdir, config, run_folder.describe(CLASS_NAMES, "no data"))
-    network = build.create_network(config, len(CLASS_NAMES))
-    optimizer = create_optimizer(
-        config.optimizer, create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
-    )
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(create_state(network, optimizer, keys.stream_key(seed, "init"), image_size=16))
-    checkpoints.close()
-    return workdir
+    return untrained_run(workdir, config, CLASS_NAMES)
 
 
 @pytest.fixture(scope="session")
