@@ -53,7 +53,7 @@ class Run:
         """
         return build.create_network(self.config, self.num_classes)
 
-    @property
+    @functools.cached_property
     def variables(self) -> Mapping[str, Any]:
         """`params` and `batch_stats` of the checkpoint that `eval.checkpoint` names.
 
@@ -64,7 +64,7 @@ class Run:
         """
         return self._weights[0]
 
-    @property
+    @functools.cached_property
     def step(self) -> int:
         """Step of the checkpoint that `variables` come from."""
         return self._weights[1]

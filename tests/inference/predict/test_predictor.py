@@ -1,6 +1,6 @@
 """Records of images, against the network applied by hand."""
 
-import dataclasses
+import copy
 
 import jax
 import numpy as np
@@ -9,12 +9,20 @@ from PIL import Image
 
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, turn
-from asae_jax.inference.trained import load_trained
+from asae_jax.run.run import open_run
+
+
+def _changed(run, **attributes):
+    """A copy of `run` with other attributes."""
+    changed = copy.copy(run)
+    for name, value in attributes.items():
+        setattr(changed, name, value)
+    return changed
 
 
 @pytest.fixture(scope="module")
 def trained(runs):
-    return load_trained(runs[0])
+    return open_run(runs[0])
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def plain(trained, folder):
         return trained.preprocess(batch)
 
     predictor = Predictor(
-        [dataclasses.replace(trained, preprocess=preprocess)],
+        [_changed(trained, preprocess=preprocess)],
         [None],
         Options(8, tta=False, pictures=True),
     )
@@ -87,7 +95,7 @@ def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, 
 def test_a_network_that_has_diverged_gives_errors_not_numbers(trained, folder):
     broken = jax.tree.map(lambda x: np.full_like(x, np.nan), dict(trained.variables))
     predictor = Predictor(
-        [dataclasses.replace(trained, variables=broken)], [None], Options(8, tta=False, pictures=False)
+        [_changed(trained, variables=broken)], [None], Options(8, tta=False, pictures=False)
     )
     assert {record.error for record in predictor(read_input(str(folder)))} == {
         "the network's scores are not finite", "not a JPEG, PNG, BMP or TIFF image",

@@ -1,0 +1,111 @@
+"""Opening and starting a run: what is refused, and that nothing is written or computed before it must be."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.run import folder
+from asae_jax.run.run import new_run, open_for_inference, open_run
+from tests.made_runs import untrained_run
+from tests.training.tiny import tiny_config
+
+CLASSES = ("BLA", "EBO", "NGS")
+
+
+def _config(**changes):
+    return tiny_config(augment__size=16, data__hue="none", model__width=4, data__num_examples=140, **changes)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return untrained_run(tmp_path_factory.mktemp("run") / "run", _config(optimizer__ema_decay=0.5), CLASSES)
+
+
+def test_a_run_is_opened_from_its_folder_alone(workdir):
+    run = open_run(workdir)
+    assert (run.class_names, run.num_classes, run.step) == (CLASSES, 3, 0)
+    images = np.zeros((2, 16, 16, 3), np.float32)
+    assert run.network.apply(run.variables, images, train=False).shape == (2, 3)
+    assert run.preprocess(np.zeros((2, 36, 36, 3), np.uint8)).shape == (2, 16, 16, 3)
+    assert run.preparation(np.zeros((50, 40, 3), np.uint8)).shape == (36, 36, 3)
+
+
+def test_opening_initialises_nothing_and_reads_the_weights_once(workdir, monkeypatch):
+    """Random numbers would be drawn by `jax.random.normal`, by way of the initialisers, outside of a trace."""
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event))
+    run = open_run(workdir)
+    assert run.variables is run.variables
+    assert not [event for event in compiled if "backend_compile" in event]
+
+
+def test_weights_of_another_network_are_refused(workdir, tmp_path):
+    record = json.loads((workdir / "config.json").read_text())
+    record["model"]["width"] = 8
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text(json.dumps(record))
+    (other / "run.json").write_bytes((workdir / "run.json").read_bytes())
+    (other / "checkpoints").symlink_to(workdir / "checkpoints")
+    with pytest.raises(UserError, match=r"does not fit these settings: batch_stats.* there and .* here"):
+        _ = open_run(other).variables
+
+
+def test_a_run_without_a_checkpoint_says_so(tmp_path):
+    folder.write(tmp_path, _config(), folder.Record(CLASSES, "no data", {}))
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        _ = open_run(tmp_path).variables
+
+
+def test_batch_statistics_of_the_training_images_are_for_evaluate_only(workdir):
+    config = _config(optimizer__ema_decay=0.5, eval__batch_statistics="reestimate")
+    open_run(workdir, config)
+    with pytest.raises(UserError, match="only `evaluate` can do it"):
+        open_for_inference(workdir, config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model__name": "resnet8"}, "model.name='resnet8'"),
+        ({"model__insert_after": "layer9"}, "layer9"),
+        ({"model__name": "vgg16", "model__norm": "group"}, "vgg16_bn"),
+        ({"train__batch_size": 50}, "14 classes and 8 devices"),
+        ({"loss__name": "gmmce", "loss__label_smoothing": 0.1}, "label_smoothing has no effect on gmmce"),
+        ({"data__source": "folder", "data__path": "nowhere"}, "nowhere does not exist"),
+        ({"data__class_map": "nowhere.csv"}, "nowhere.csv"),
+    ],
+)
+def test_what_is_refused_leaves_nothing_behind(tmp_path, changes, message):
+    with pytest.raises(UserError, match=message):
+        new_run(_config(**changes), tmp_path / "run")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_with_a_refused_start_is_taken_over(tmp_path):
+    """Settings were written, then the process ended before its first result; other settings may start there."""
+    cache = str(tmp_path / "cache")
+    first = new_run(_config(data__cache_dir=cache), tmp_path / "run")
+    first.start()
+    before = (tmp_path / "run" / "splits.csv").read_text()
+    changed = _config(data__cache_dir=cache, data__split_seed=5, optimizer__momentum=0.5)
+    second = new_run(changed, tmp_path / "run")
+    assert second.is_new
+    assert (tmp_path / "run" / "splits.csv").read_text() == before
+    second.start()
+    assert (tmp_path / "run" / "splits.csv").read_text() != before
+    assert open_run(tmp_path / "run").config.optimizer.momentum == 0.5
+
+
+def test_a_run_with_results_is_not_taken_over(tmp_path):
+    config = _config(data__cache_dir=str(tmp_path / "cache"))
+    new_run(config, tmp_path / "run").start()
+    (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
+    assert not new_run(config, tmp_path / "run").is_new
+    with pytest.raises(UserError, match="optimizer.momentum=0.5"):
+        new_run(_config(optimizer__momentum=0.5), tmp_path / "run")
+    with pytest.raises(UserError, match="the images are not those"):
+        new_run(_config(data__num_examples=150), tmp_path / "run")
