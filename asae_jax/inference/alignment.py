@@ -1,11 +1,11 @@
-"""Where the cells of a map lie on the image.
+"""Where the positions of a feature map lie on the image.
 
-Taking cells as tiles of the image is right for stages that pool or cut patches without overlap. A
-convolution or max-pool of odd size, stride 2 and equal padding puts cell i in the middle of pixel 2i, half a
-pixel up and left of its tile; at stride 16 that has grown to 7.5 pixels, half a cell. A picture displaced by
-that shows the wrong part of a nucleus, and a test that hides the wrong pixels is unfair to the map: on 100
-blood cells with maps of 8 x 8 (ResNet-18) hiding the top peak cost the true class 0.23 of its probability
-by tiles and 0.29 by these places.
+Taking positions as tiles of the image is right for stages that pool or cut patches without overlap. A
+convolution or max-pool of odd size, stride 2 and equal padding centres position i on pixel 2i, half a pixel
+up and left of its tile; at stride 16 that has grown to 7.5 pixels, half a position. A picture displaced by
+that shows the wrong part of a nucleus, and a test that occludes the wrong pixels is unfair to the map: on 100
+blood cells with maps of 8 x 8 (ResNet-18) occluding the top peak cost the true class 0.23 of its probability
+with tiles and 0.29 with these places.
 """
 
 import dataclasses
@@ -19,64 +19,73 @@ from asae_jax.models.resnet import ResNet
 from asae_jax.models.wbcnet import WBCNet
 
 _ODD_AND_PADDED = (ResNet, EfficientNet, WBCNet)
-"""Backbones in which all that strides is odd and padded equally. In VGG, ConvNeXt and the vision transformer
-cells are tiles; in Cell3Net too, but for half a pixel."""
+"""Backbones in which every strided operation has an odd size and equal padding. In VGG, ConvNeXt and the
+vision transformer positions are tiles; in Cell3Net too, up to half a pixel."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid:
-    """The cells of a map on a square image.
+class Alignment:
+    """How a square feature map lies on a square image.
 
     Attributes:
-      cells: along each side.
+      positions: along each side of the map.
       size: side of the image in pixels.
-      displacement: pixels by which the cells lie below and to the right of the tiles that they would be.
+      displacement: pixels by which the positions lie below and to the right of their tiles.
     """
 
-    cells: int
+    positions: int
     size: int
     displacement: float = 0.0
 
     @property
-    def middles(self) -> np.ndarray:
-        """Of the cells along a side, in pixels from the image's edge: float `[cells]`."""
-        return (np.arange(self.cells) + 0.5) * (self.size / self.cells) + self.displacement
+    def centres(self) -> np.ndarray:
+        """Centres of the positions along a side, in pixels from the image's edge: float `[positions]`."""
+        return (np.arange(self.positions) + 0.5) * (self.size / self.positions) + self.displacement
 
     @property
-    def middle_of_image(self) -> float:
-        """The image's middle in units of cells, counted from the first cell's edge."""
-        return (self.size / 2 - self.displacement) * (self.cells / self.size)
+    def image_centre(self) -> float:
+        """The image's centre in units of positions, counted from the edge of the first position."""
+        return (self.size / 2 - self.displacement) * (self.positions / self.size)
 
     def nearest(self, count: int) -> np.ndarray:
-        """The nearest cell to each of `count` equal parts of a side: int `[count]`."""
-        positions = self._positions((np.arange(count) + 0.5) * (self.size / count))
-        return np.clip(np.floor(positions + 0.5), 0, self.cells - 1).astype(int)
+        """The position nearest to each of `count` equal parts of a side: int `[count]`."""
+        coordinates = self._coordinates((np.arange(count) + 0.5) * (self.size / count))
+        return np.clip(np.floor(coordinates + 0.5), 0, self.positions - 1).astype(int)
 
     def on_image(self, values: np.ndarray, side: int, *, smooth: bool = False) -> np.ndarray:
-        """A map `[cells, cells]` as an image `[side, side]`, cell by cell, or (float32) interpolated."""
+        """A map drawn at the size of an image.
+
+        Args:
+          values: `[positions, positions]`.
+          side: of the result in pixels.
+          smooth: interpolate (float32) rather than repeat the nearest value.
+
+        Returns:
+          `[side, side]`.
+        """
         if smooth:
             return self._interpolated(values, (np.arange(side) + 0.5) * (self.size / side))
-        places = self.nearest(side)
-        return values[places][:, places]
+        nearest = self.nearest(side)
+        return values[nearest][:, nearest]
 
-    def on_grid(self, values: np.ndarray, other: "Grid") -> np.ndarray:
-        """A map `[cells, cells]` at the middles of another grid's cells, interpolated: float32."""
-        return self._interpolated(values, other.middles)
+    def resampled(self, values: np.ndarray, other: "Alignment") -> np.ndarray:
+        """A map `[positions, positions]` interpolated at the centres of another map's positions: float32."""
+        return self._interpolated(values, other.centres)
 
-    def _positions(self, pixels: np.ndarray) -> np.ndarray:
-        """Places along a side in units of cells; whole numbers are the cells' middles."""
-        return (pixels - self.displacement) * (self.cells / self.size) - 0.5
+    def _coordinates(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels along a side in units of positions; whole numbers are the positions' centres."""
+        return (pixels - self.displacement) * (self.positions / self.size) - 0.5
 
     def _interpolated(self, values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-        columns, rows = np.meshgrid(*2 * [self._positions(pixels).astype(np.float32)])
+        columns, rows = np.meshgrid(*2 * [self._coordinates(pixels).astype(np.float32)])
         values = np.ascontiguousarray(values, np.float32)
         return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def grid_of(backbone: Backbone, cells: int, size: int) -> Grid:
-    """Where the `cells` x `cells` of a stage lie on images of `size` pixels.
+def alignment_of(backbone: Backbone, positions: int, size: int) -> Alignment:
+    """How a stage's map of `positions` x `positions` lies on images of `size` pixels.
 
-    Cells at the border are taken to reach the border.
+    Positions at the border are taken to reach the border.
     """
-    stride = size / cells
-    return Grid(cells, size, (1 - stride) / 2 if isinstance(backbone, _ODD_AND_PADDED) else 0.0)
+    stride = size / positions
+    return Alignment(positions, size, (1 - stride) / 2 if isinstance(backbone, _ODD_AND_PADDED) else 0.0)

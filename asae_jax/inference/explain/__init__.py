@@ -1,1 +1,1 @@
-"""Pictures of what a trained run looks at, and a measurement of whether that is what it needs."""
+"""`explain`: pictures of what a trained run looks at, and a test of whether it needs that."""

@@ -1,4 +1,4 @@
-"""`explain`: what a trained run looks at, as pictures, and a measurement of whether it needs that."""
+"""`explain`: pictures of what a trained run looks at, and a test of whether it needs that."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
+from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.explain import figures, report
-from asae_jax.inference.explain.collect import Collector
-from asae_jax.inference.explain.engine import Explainer
 from asae_jax.inference.explain.examples import (
     UNKNOWN,
     Examples,
@@ -21,12 +20,12 @@ from asae_jax.inference.explain.examples import (
     own_examples,
     spread_over_classes,
 )
-from asae_jax.inference.explain.page import Shown, write_page
-from asae_jax.inference.explain.panels import panels
+from asae_jax.inference.explain.explainer import Explainer
+from asae_jax.inference.explain.explanations import Collector
 from asae_jax.inference.predict.inputs import input_name
 from asae_jax.inference.trained import Trained, load_trained
+from asae_jax.pages import NOTICE
 from asae_jax.training import build, parallel
-from asae_jax.training.figures import NOTICE
 
 FOLDER = "explain"
 
@@ -38,14 +37,15 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     where true classes are known, `faithfulness.json` and `.csv`.
 
     Args:
-      config: of the run, with the settings of `explain` and `eval`.
-      workdir: the folder of a run.
+      config: all settings; those of training as the run has them.
+      workdir: the run folder.
 
     Returns:
       The exit status, 0.
 
     Raises:
-      UserError: no run or no checkpoint there, other settings or data, no images, or no place to write to.
+      UserError: no run or no checkpoint in `workdir`, other settings or data, no images, or a folder that
+        cannot be written to.
     """
     build.check(config)
     own = not config.explain.input
@@ -55,12 +55,8 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     explainer = Explainer(run, fill=config.explain.fill)
     collector = _collect(config, explainer, examples)
     folder = _folder(config, workdir)
-    try:
+    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
         _write(config, run, examples, explainer, collector, folder)
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {folder} ({error.strerror}): choose another --output=DIR."
-        ) from error
     print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
     return 0
 
@@ -85,7 +81,7 @@ def _collect(config: ConfigDict, explainer: Explainer, examples: Examples) -> Co
 
 def _folder(config: ConfigDict, workdir: Path) -> Path:
     if config.explain.output:
-        return Path(config.explain.output).expanduser()
+        return user_path(config.explain.output)
     folder = workdir / FOLDER
     return folder / input_name(config.explain.input) if config.explain.input else folder
 
@@ -107,12 +103,12 @@ def _write(
         folder / "fig3.png",
         title=f"The ASAE layer after {explainer.stages[0]}, {layer}: {example.explanation.name}",
     )
-    grids = [explainer.grids[stage] for stage in explainer.stages]
+    alignments = [explainer.alignments[stage] for stage in explainer.stages]
     means = collector.averages.means()
-    figures.plot_class_maps(means, run.class_names, grids, folder / "class_maps.png")
+    figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
     found = _faithfulness(config, run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
-    write_page(
+    report.write_page(
         folder / "index.html",
         shown,
         run.class_names,
@@ -127,8 +123,8 @@ def _write(
     )
 
 
-def _write_images(collector: Collector, run: Trained, folder: Path) -> list[Shown]:
-    """Writes the PNG files, instead of those of an earlier call, by true class and then by row."""
+def _write_images(collector: Collector, run: Trained, folder: Path) -> list[report.Shown]:
+    """Writes the PNG files, by true class and then by row; those of an earlier call are removed."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
     for old in images.glob("[0-9][0-9][0-9][0-9]_*.png"):
@@ -138,21 +134,21 @@ def _write_images(collector: Collector, run: Trained, folder: Path) -> list[Show
     for number, row in enumerate(tqdm(rows, desc="drawing", unit="image")):
         explanation = collector.explanations[row]
         stem = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(explanation.name).stem)[:60]
-        shown.append(Shown(explanation, f"images/{number:04}_{stem}.png"))
+        shown.append(report.Shown(explanation, f"images/{number:04}_{stem}.png"))
         true = f"true {run.class_names[explanation.label]}, " if explanation.known else ""
         predicted = f"predicted {run.class_names[explanation.predicted]}"
         figures.plot_panels(
-            panels(explanation, run.class_names),
+            figures.panels(explanation, run.class_names),
             folder / shown[-1].file,
             title=f"{explanation.name}: {true}{predicted} ({explanation.probabilities.max():.0%})",
         )
     return shown
 
 
-def _typical(shown: list[Shown]) -> Shown:
-    """The image for the figure of the layer: of those predicted right, if any, that of most contrast."""
+def _typical(shown: list[report.Shown]) -> report.Shown:
+    """The image for the figure of the layer: the one of most contrast, predicted correctly if any is."""
 
-    def merit(one: Shown) -> tuple[bool, float]:
+    def merit(one: report.Shown) -> tuple[bool, float]:
         attention = one.explanation.attention
         right = one.explanation.label == one.explanation.predicted
         return right, float((attention.max() - attention.min()) / max(np.abs(attention).max(), 1e-30))
@@ -184,16 +180,16 @@ def _faithfulness(
         "split": "" if config.explain.input else config.eval.split,
         "step": run.step,
         "stage": explainer.stages[0],
-        "map": [explainer.grids[explainer.stages[0]].cells] * 2,
+        "map": [explainer.alignments[explainer.stages[0]].positions] * 2,
         "fill": config.explain.fill,
         "random_regions": config.explain.random_regions,
     }
-    report.write_report(folder, found, measured, examples.names, run.class_names)
+    report.write_faithfulness(folder, found, measured, examples.names, run.class_names)
     print(found["sentence"])
     return found
 
 
-_FILLED = {
+_FILL_IN_WORDS = {
     "border": "the image's mean colour along its border",
     "mean": "the image's mean colour",
     "blur": "the blurred image",
@@ -201,11 +197,11 @@ _FILLED = {
 
 
 def _method(config: ConfigDict, explainer: Explainer) -> str:
-    cells = explainer.grids[explainer.stages[0]].cells
+    side = explainer.alignments[explainer.stages[0]].positions
     return (
-        f"The cells of the {cells} x {cells} map after {explainer.stages[0]} that the layer would hide "
-        "around the top peak are hidden in the input image: the pixels nearest to the cells' middles are "
-        f"replaced by {_FILLED[config.explain.fill]}. For comparison the same shape is put at "
+        f"The positions of the {side} x {side} map after {explainer.stages[0]} that the layer would suppress "
+        "around the top peak are occluded in the input image: the pixels nearest to their centres are "
+        f"replaced by {_FILL_IN_WORDS[config.explain.fill]}. For comparison the same shape is put at "
         f"{config.explain.random_regions} random places, where it covers the most of Grad-CAM of the true "
         f"class ({explainer.stages[-1]}), and in the middle of the image. Grad-CAM is told the true class, "
         "the peak is not."
@@ -213,9 +209,9 @@ def _method(config: ConfigDict, explainer: Explainer) -> str:
 
 
 def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collector: Collector) -> list[str]:
-    cells = explainer.grids[explainer.stages[0]].cells
+    side = explainer.alignments[explainer.stages[0]].positions
     facts = [
-        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {cells} x {cells} "
+        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {side} x {side} "
         f"features after {explainer.stages[0]}."
     ]
     if config.model.branching != "asae":

@@ -1,4 +1,4 @@
-"""The images to explain, from the run's own data or from anywhere, and which of them."""
+"""The images to explain: the run's own or given ones, and which of them are chosen."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.files import user_path
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.reading import read_batches
 from asae_jax.inference.trained import Trained
@@ -21,12 +22,12 @@ UNKNOWN = -1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Some of the images.
+    """Some of the images, prepared.
 
     Attributes:
-      rows: int `[n]`, which ones.
-      images: uint8 `[batch size, stored, stored, 3]`, prepared; black from `n` on.
-      errors: of each of the `n` why it cannot be used, or empty.
+      rows: int `[n]`, which images.
+      images: uint8 `[batch, stored, stored, 3]`, black from `n` on.
+      errors: why an image could not be read, or empty, for each of the `n`.
     """
 
     rows: np.ndarray
@@ -39,10 +40,10 @@ class Examples:
     """Images with names and, where known, classes.
 
     Attributes:
-      names: of each, as the user knows it.
-      labels: int32 `[N]`, `UNKNOWN` where the true class is not known.
+      names: as the user knows each image.
+      labels: int32 `[N]`, true classes or `UNKNOWN`.
       groups: str `[N]`, slide or patient, or None.
-      batches: (rows, batch size) -> the images of these rows in order, in batches of one shape.
+      batches: (rows, batch size) -> the images of these rows, in this order, in batches of one shape.
     """
 
     names: Sequence[str]
@@ -74,16 +75,16 @@ def own_examples(config: ConfigDict, workdir: Path) -> Examples:
 def given_examples(config: ConfigDict, run: Trained) -> Examples:
     """The images of `explain.input`; see `predict.inputs.read_input` for what it may be.
 
-    The true class is told by a column `label` of a CSV file, or by the folder below a given folder where it
-    has the name of a class.
+    The true class is the column `label` of a CSV file, or the subfolder of a given folder if it has the name
+    of a class.
 
     Raises:
-      UserError: nothing there, or a label that the run does not know.
+      UserError: no images, or a label that the run does not know.
     """
     items = read_input(config.explain.input)
     labels = _labels(config.explain.input, items, run.class_names)
     groups = np.array([item.group for item in items])
-    known_folders = Path(config.explain.input).is_dir() and (labels != UNKNOWN).any()
+    known_folders = user_path(config.explain.input).is_dir() and (labels != UNKNOWN).any()
 
     def batches(rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         chosen = [items[row] for row in rows]
@@ -99,12 +100,12 @@ def given_examples(config: ConfigDict, run: Trained) -> Examples:
 
 
 def spread_over_classes(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """`count` of `rows`, as many of each class as there are, evenly spaced within each; sorted.
+    """`count` of `rows`, spread evenly over the classes and evenly spaced within each; sorted.
 
     Args:
       rows: int `[n]`.
-      labels: of each, `[n]`.
-      count: how many; all of them where there are not more.
+      labels: int `[n]`, class of each row.
+      count: at most so many are chosen.
     """
     classes, available = np.unique(labels, return_counts=True)
     quotas = np.zeros_like(available)
@@ -116,7 +117,7 @@ def spread_over_classes(rows: np.ndarray, labels: np.ndarray, count: int) -> np.
 
 
 def evenly_spaced(rows: np.ndarray, count: int) -> np.ndarray:
-    """`count` of `rows`, the middles of as many equal stretches; all of them where there are not more."""
+    """The middle rows of `count` equal stretches of `rows`; all rows where there are no more than `count`."""
     count = min(count, len(rows))
     return rows[((np.arange(count) + 0.5) * len(rows) / max(count, 1)).astype(int)]
 
@@ -136,7 +137,7 @@ def _own_batches(
 
 def _labels(text: str, items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
     numbers = {name: number for number, name in enumerate(class_names)}
-    path = Path(text).expanduser()
+    path = user_path(text)
     if path.is_dir():
         return np.array([numbers.get(item.group, UNKNOWN) for item in items], np.int32)
     if path.suffix.lower() != ".csv" or not path.is_file():

@@ -1,35 +1,42 @@
-"""Measures whether what the layer takes for important is: hide it, and see what the true class loses.
+"""The faithfulness test: does the network need the region that the layer attends to?
 
-The region around the top peak, as the layer would hide it, is hidden in the image, and so is the same region
-in other places (`placement`). The loss of the true class's probability and log-probability tells how much the
-network needs what was there. Grad-CAM of the true class is the yardstick: unlike the attention map it is told
-the class. The middle of the image is another, as cells are usually cut out around their middle.
+The region around the top peak, as the layer would suppress it, is occluded in the image, and so is the same
+shape in other places (`placed_regions`). What the true class loses of its probability and log-probability
+tells how much the network needs the occluded pixels. Grad-CAM of the true class is the yardstick: unlike the
+attention map it is told the class. The centre of the image is another, as crops are usually centred on their
+cell.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from asae_jax.inference.alignment import Grid
-from asae_jax.inference.explain.placement import PLACES, placed_regions
+from asae_jax.inference.alignment import Alignment
+from asae_jax.types import Images
 
-Hide = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+PLACES = ("peak", "gradcam", "centre")
+"""Where the region is put on purpose; places drawn at random follow."""
+
+Occlude = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(images, bool regions `[batch, height, width]`) -> (log-probabilities `[batch, classes]`, change
 `[batch]`)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Measured:
-    """What hiding did to `n` images.
+    """What occlusion did to `n` images.
 
     Attributes:
-      rows: int `[n]`, which ones.
+      rows: int `[n]`, which images.
       labels: int `[n]`, the true classes.
       before: float64 `[n]`, log-probability of the true class.
-      after: float64 `[n, 3 + draws]`, the same with the region hidden in each of `PLACES` and at random.
-      change: float64 `[n, 3 + draws]`, mean absolute change of the hidden pixels, normalised.
-      share: float64 `[n]`, hidden share of the image.
+      after: float64 `[n, 3 + draws]`, the same with the region occluded in each of `PLACES` and at random.
+      change: float64 `[n, 3 + draws]`, mean absolute change of the occluded pixels, normalised.
+      share: float64 `[n]`, occluded share of the image, 0..1.
     """
 
     rows: np.ndarray
@@ -47,29 +54,29 @@ class Measured:
         return _by_place(before[:, None] - after)
 
     def changes(self) -> dict[str, np.ndarray]:
-        """`change` in each of `PLACES` and, mean over the draws, at random."""
+        """`change` in each of `PLACES` and, as mean over draws, at random."""
         return _by_place(self.change)
 
 
 class Faithfulness:
     """Measures batch after batch."""
 
-    def __init__(self, grid: Grid, cam_grid: Grid, *, draws: int, seed: int):
-        """Takes where the cells lie, and how random places are drawn.
+    def __init__(self, layer: Alignment, cam: Alignment, *, draws: int, seed: int):
+        """Takes how the maps lie on the image, and how random places are drawn.
 
         Args:
-          grid: of the layer's map.
-          cam_grid: of the Grad-CAM maps.
+          layer: of the layer's map.
+          cam: of the Grad-CAM maps.
           draws: random places for each image, at least 1.
-          seed: of these.
+          seed: of these places.
         """
-        self._grid, self._cam_grid = grid, cam_grid
+        self._layer, self._cam = layer, cam
         self._draws, self._seed = draws, seed
         self._parts: list[Measured] = []
 
     def add(
         self,
-        hide: Hide,
+        occluded: Occlude,
         images: np.ndarray,
         rows: np.ndarray,
         labels: np.ndarray,
@@ -77,25 +84,25 @@ class Faithfulness:
         regions: np.ndarray,
         grad_cam: np.ndarray,
     ) -> None:
-        """Measures some images of a batch, which is shown to `hide` as a whole.
+        """Measures the images of a batch whose class is known; the network gets the batch as a whole.
 
         Args:
-          hide: the network.
+          occluded: scores images with a region occluded.
           images: uint8 `[batch, stored, stored, 3]`.
           rows: int `[batch]`, which images these are; a random place depends on it alone.
-          labels: int `[batch]`, true classes; where it is negative the image is not measured.
+          labels: int `[batch]`, true classes; images with a negative one are not measured.
           log_probs: `[batch, classes]` of the images as they are.
-          regions: bool `[batch, height, width]`, what the top peak would hide.
+          regions: bool `[batch, height, width]`, what the top peak would suppress.
           grad_cam: float `[batch, h, w]` of the true class.
         """
         measured = np.flatnonzero(labels >= 0)
         placed = np.zeros((len(images), len(PLACES) + self._draws, *regions.shape[1:]), bool)
         for place in measured:
             rng = np.random.default_rng([self._seed, int(rows[place])])
-            cam = self._cam_grid.on_grid(grad_cam[place], self._grid)
-            middle = self._grid.middle_of_image
-            placed[place] = placed_regions(regions[place], cam, rng, self._draws, middle=middle)
-        results = [hide(images, placed[:, number]) for number in range(placed.shape[1])]
+            cam = self._cam.resampled(grad_cam[place], self._layer)
+            centre = self._layer.image_centre
+            placed[place] = placed_regions(regions[place], cam, rng, self._draws, centre=centre)
+        results = [occluded(images, placed[:, number]) for number in range(placed.shape[1])]
         true = labels[measured]
         self._parts.append(
             Measured(
@@ -109,7 +116,7 @@ class Faithfulness:
         )
 
     def measured(self) -> Measured | None:
-        """All of it; None where nothing was measured."""
+        """All measured images; None where there are none."""
         parts = [part for part in self._parts if len(part.rows)]
         if not parts:
             return None
@@ -120,3 +127,115 @@ class Faithfulness:
 def _by_place(values: np.ndarray) -> dict[str, np.ndarray]:
     first = len(PLACES)
     return dict(zip(PLACES, values[:, :first].T, strict=True)) | {"random": values[:, first:].mean(1)}
+
+
+def placed_regions(
+    region: np.ndarray, grad_cam: np.ndarray, rng: np.random.Generator, draws: int, *, centre: float
+) -> np.ndarray:
+    """The region in place, and the same shape in other places.
+
+    Args:
+      region: bool `[height, width]`, not empty.
+      grad_cam: float `[height, width]`.
+      rng: draws the random places.
+      draws: random places, at least 1.
+      centre: of the image, in positions from the map's edge, along both sides (`Alignment.image_centre`).
+
+    Returns:
+      bool `[3 + draws, height, width]`, all with the same number of positions: in place; where it covers the
+      most of `grad_cam`; in the centre; and at random, every place inside the map equally likely.
+    """
+    shape = _cut_out(region)
+    rows, cols = (outer - inner + 1 for outer, inner in zip(region.shape, shape.shape, strict=True))
+    covered = np.lib.stride_tricks.sliding_window_view(grad_cam, shape.shape)[..., shape].sum(-1)
+    corners = [
+        np.unravel_index(covered.argmax(), covered.shape),
+        (_centred(shape.shape[0], centre, rows), _centred(shape.shape[1], centre, cols)),
+        *zip(rng.integers(rows, size=draws), rng.integers(cols, size=draws), strict=True),
+    ]
+    return np.stack([region, *(_put(shape, top, left, region.shape) for top, left in corners)])
+
+
+def _centred(length: int, centre: float, places: int) -> int:
+    """The place of `places` at which `length` positions have their centre nearest to `centre`."""
+    return min(max(math.ceil(centre - length / 2 - 0.5), 0), places - 1)
+
+
+def _cut_out(region: np.ndarray) -> np.ndarray:
+    """The region's bounding box."""
+    rows, cols = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    return region[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+
+
+def _put(shape: np.ndarray, top: int, left: int, size: tuple[int, ...]) -> np.ndarray:
+    placed = np.zeros(size, bool)
+    placed[top : top + shape.shape[0], left : left + shape.shape[1]] = shape
+    return placed
+
+
+def occlude(images: Images, region: jax.Array, alignment: Alignment, *, fill: str) -> Images:
+    """Occludes map regions: replaces the pixels that belong to the positions of `region`.
+
+    Args:
+      images: float `[batch, size, size, 3]`, normalised.
+      region: bool `[batch, positions, positions]`, True where to occlude.
+      alignment: of that map.
+      fill: one of `FILLS`: "border", the image's mean colour along its border (background, where crops are
+        centred on a cell); "mean", its mean colour; "blur", the image blurred by a Gaussian whose standard
+        deviation is a tenth of its side.
+    """
+    return jnp.where(on_pixels(region, alignment)[..., None], FILLS[fill](images), images)
+
+
+def mean_change(images: Images, occluded: Images, region: jax.Array, alignment: Alignment) -> jax.Array:
+    """Mean absolute change of the occluded pixels: float32 `[batch]`.
+
+    Args:
+      images: float `[batch, size, size, 3]`.
+      occluded: same shape, what `occlude` made of them.
+      region: bool `[batch, positions, positions]`, as given to `occlude`.
+      alignment: of that map.
+    """
+    count = jnp.sum(on_pixels(region, alignment), axis=(1, 2))
+    total = jnp.sum(jnp.abs(images - occluded), axis=(1, 2, 3)) / images.shape[-1]
+    return total / jnp.maximum(count, 1)
+
+
+def on_pixels(region: jax.Array, alignment: Alignment) -> jax.Array:
+    """A region `[batch, positions, positions]` as pixels `[batch, size, size]`.
+
+    Each pixel belongs to the position nearest to it. The receptive field of a position of a deep stage is
+    larger, and centred there.
+    """
+    nearest = alignment.nearest(alignment.size)
+    return region[:, nearest][:, :, nearest]
+
+
+_RING = 16  # the border is this part of the side
+_BLUR = 10  # the blur's standard deviation is this part of the side
+
+
+def _border(images: Images) -> Images:
+    size = images.shape[1]
+    ring = max(1, size // _RING)
+    inside = (jnp.arange(size) >= ring) & (jnp.arange(size) < size - ring)
+    outside = ~(inside[:, None] & inside[None, :])[None, :, :, None]
+    total = jnp.sum(jnp.where(outside, images, 0), axis=(1, 2), keepdims=True)
+    return total / jnp.sum(outside)
+
+
+def _mean(images: Images) -> Images:
+    return jnp.mean(images, axis=(1, 2), keepdims=True)
+
+
+def _blur(images: Images) -> Images:
+    """Gaussian whose weights are normalised anew at the border, where part of it lies outside."""
+    size = images.shape[1]
+    places = jnp.arange(size, dtype=jnp.float32)
+    distances = (places[:, None] - places[None, :]) / (size / _BLUR)
+    weights = jax.nn.softmax(-0.5 * distances**2, axis=-1)
+    return jnp.einsum("ri,bijc,sj->brsc", weights, images, weights)
+
+
+FILLS: dict[str, Callable[[Images], Images]] = {"border": _border, "mean": _mean, "blur": _blur}
+"""What occluded pixels are replaced by: images `[batch, size, size, 3]` -> what broadcasts to them."""

@@ -1,15 +1,17 @@
-"""The test of faithfulness in numbers with intervals, and the files they are written to."""
+"""What `explain` writes: the faithfulness test in numbers with intervals, and the page of explanations."""
 
 import csv
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from asae_jax.files import atomic_text, write_json, write_text
+from asae_jax.inference.explain.explanations import Explanation
 from asae_jax.inference.explain.faithfulness import Measured
-from asae_jax.training.figures import NOTICE
+from asae_jax.inference.explain.figures import panels
+from asae_jax.pages import NOTICE, environment, image_uri, jpeg_uri
 
 PAIRS = (
     ("peak", "random"),
@@ -33,19 +35,19 @@ def summarise(
 
     Args:
       measured: the images.
-      class_names: of the run.
-      groups: of the measured images, `[n]`: whole groups are drawn; None: images are.
-      resamples: of the bootstrap.
+      class_names: name of every class.
+      groups: slide or patient of each measured image, `[n]`: whole groups are drawn; None: images are.
+      resamples: number of bootstrap resamples.
       seed: the same seed and images give the same intervals.
 
     Returns:
-      `num_images`; `hidden_share`, of an image; `intervals_over`: "images" or "groups"; `overall`, and
-      `per_class` by name for the classes there are. Each of these has `num_images`; `probability`, of the
-      true class with nothing hidden; `loss`: measure -> place -> `{mean, interval}`, with the places
-      "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and so on, paired;
-      `peak_above_random`: share of the images that lose more probability by the peak than on average at
-      random; `change`: place -> mean absolute change of the hidden pixels. Measures are "probability" and
-      "log_probability"; `interval` is None with a single image or group.
+      `num_images`; `hidden_share`, the occluded share of an image; `intervals_over`, "images" or "groups";
+      `overall`, and `per_class` by name for the classes that have images. Each of these has `num_images`;
+      `probability`, of the true class with nothing occluded; `loss`: measure -> place -> `{mean, interval}`,
+      with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
+      so on, paired; `peak_above_random`, the share of the images that lose more probability by the peak than
+      on average at random; `change`: place -> mean absolute change of the occluded pixels. Measures are
+      "probability" and "log_probability"; `interval` is None with a single image or group.
     """
 
     def part(chosen: np.ndarray) -> dict[str, Any]:
@@ -70,8 +72,8 @@ def mean_intervals(
     Args:
       values: name -> `[n]`; all are resampled together.
       groups: `[n]` or None.
-      resamples: of the bootstrap.
-      seed: of the draws.
+      resamples: number of bootstrap resamples.
+      seed: of the resampling.
 
     Returns:
       name -> `{mean, interval}`; `interval` is None with a single image or group.
@@ -91,57 +93,6 @@ def mean_intervals(
         name: {"mean": float(mean), "interval": interval}
         for name, mean, interval in zip(values, table.mean(0), intervals, strict=True)
     }
-
-
-def write_report(
-    folder: Path,
-    report: Mapping[str, Any],
-    measured: Measured,
-    names: Sequence[str],
-    class_names: Sequence[str],
-) -> None:
-    """Writes `faithfulness.json`, and `faithfulness.csv` with a row for each image.
-
-    Args:
-      folder: where to, there already.
-      report: what `summarise` gives and how it was measured.
-      measured: the images.
-      names: of all images, `measured.rows` into it.
-      class_names: of the run.
-    """
-    text = json.dumps({**report, "notice": NOTICE}, indent=2)
-    (folder / "faithfulness.json").write_text(text + "\n", encoding="utf-8")
-    losses = measured.losses(logarithm=False)
-    with (folder / "faithfulness.csv").open(
-        "w", newline="", encoding="utf-8", errors="surrogateescape"
-    ) as file:
-        writer = csv.writer(file)
-        columns = [f"loss_{place}" for place in losses]
-        writer.writerow(["path", "true", "probability", "hidden_share", *columns])
-        for number, row in enumerate(measured.rows):
-            values = [np.exp(measured.before[number]), measured.share[number]]
-            values += [loss[number] for loss in losses.values()]
-            true = class_names[measured.labels[number]]
-            writer.writerow([names[row], true, *(f"{value:.6f}" for value in values)])
-
-
-def sentence(report: Mapping[str, Any]) -> str:
-    """The main result in words."""
-    overall = report["overall"]
-    loss = {place: f"{entry['mean']:.3f}" for place, entry in overall["loss"]["probability"].items()}
-    difference = _with_interval(overall["difference"]["probability"]["peak - random"])
-    return (
-        f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
-        f"{loss['peak']} of its probability, the same region at random {loss['random']} (difference "
-        f"{difference}), in the middle {loss['centre']}, where Grad-CAM of the true class is highest "
-        f"{loss['gradcam']}."
-    )
-
-
-def _with_interval(entry: Mapping[str, Any]) -> str:
-    if entry["interval"] is None:
-        return f"{entry['mean']:.3f}"
-    return f"{entry['mean']:.3f} [{entry['interval'][0]:.3f}, {entry['interval'][1]:.3f}]"
 
 
 def _part(
@@ -165,3 +116,120 @@ def _part(
         if measure == "probability":
             result["peak_above_random"] = float((losses["peak"] > losses["random"]).mean())
     return result
+
+
+def sentence(report: Mapping[str, Any]) -> str:
+    """The main result in words."""
+    overall = report["overall"]
+    loss = {place: f"{entry['mean']:.3f}" for place, entry in overall["loss"]["probability"].items()}
+    difference = _with_interval(overall["difference"]["probability"]["peak - random"])
+    return (
+        f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
+        f"{loss['peak']} of its probability, the same region at random {loss['random']} (difference "
+        f"{difference}), in the middle {loss['centre']}, where Grad-CAM of the true class is highest "
+        f"{loss['gradcam']}."
+    )
+
+
+def _with_interval(entry: Mapping[str, Any]) -> str:
+    if entry["interval"] is None:
+        return f"{entry['mean']:.3f}"
+    return f"{entry['mean']:.3f} [{entry['interval'][0]:.3f}, {entry['interval'][1]:.3f}]"
+
+
+def write_faithfulness(
+    folder: Path,
+    report: Mapping[str, Any],
+    measured: Measured,
+    names: Sequence[str],
+    class_names: Sequence[str],
+) -> None:
+    """Writes `faithfulness.json`, and `faithfulness.csv` with a row for each image.
+
+    Args:
+      folder: to write to.
+      report: the content of `faithfulness.json`: what `summarise` gives and how it was measured.
+      measured: the images.
+      names: of all images; `measured.rows` are indices into it.
+      class_names: name of every class.
+    """
+    write_json(folder / "faithfulness.json", {**report, "notice": NOTICE})
+    losses = measured.losses(logarithm=False)
+    with atomic_text(folder / "faithfulness.csv") as file:
+        writer = csv.writer(file)
+        columns = [f"loss_{place}" for place in losses]
+        writer.writerow(["path", "true", "probability", "hidden_share", *columns])
+        for number, row in enumerate(measured.rows):
+            values = [np.exp(measured.before[number]), measured.share[number]]
+            values += [loss[number] for loss in losses.values()]
+            true = class_names[measured.labels[number]]
+            writer.writerow([names[row], true, *(f"{value:.6f}" for value in values)])
+
+
+class Shown(NamedTuple):
+    """One image on the page."""
+
+    explanation: Explanation
+    file: str
+    """Its PNG file, relative to the page."""
+
+
+def write_page(
+    path: Path,
+    shown: Sequence[Shown],
+    class_names: tuple[str, ...],
+    *,
+    title: str,
+    facts: Sequence[str],
+    report: Mapping[str, Any] | None,
+    figures: Mapping[str, Path],
+    bad: Sequence[tuple[str, str]],
+) -> None:
+    """Writes the gallery: one page that needs nothing but itself; no script, no request.
+
+    Args:
+      path: of the page.
+      shown: the images, in order.
+      class_names: name of every class.
+      title: what was explained.
+      facts: sentences on what was done, shown on top.
+      report: what `faithfulness.json` holds, or None.
+      figures: caption -> PNG file to show.
+      bad: (name, reason) of images that could not be read.
+    """
+    text = environment("asae_jax.inference.explain", _FILTERS).get_template("page.html").render(
+        title=title,
+        notice=NOTICE,
+        facts=facts,
+        report=report,
+        figures={caption: image_uri("png", file.read_bytes()) for caption, file in figures.items()},
+        images=[_article(one, class_names) for one in shown],
+        bad=bad,
+    )  # fmt: skip
+    write_text(path, text)
+
+
+_FILTERS: dict[str, Callable] = {
+    "three": "{:.3f}".format,
+    "signed": "{:+.3f}".format,
+    "percent": "{:.0%}".format,
+}
+_QUALITY = 85
+"""Of the panels as JPEG."""
+
+
+def _article(one: Shown, class_names: tuple[str, ...]) -> dict[str, Any]:
+    explanation = one.explanation
+    return {
+        "name": explanation.name,
+        "file": one.file,
+        "true": class_names[explanation.label] if explanation.known else "",
+        "predicted": class_names[explanation.predicted],
+        "wrong": explanation.known and explanation.label != explanation.predicted,
+        "probability": float(explanation.probabilities.max()),
+        "true_probability": float(explanation.probabilities[explanation.label]) if explanation.known else 0.0,
+        "panels": [
+            (panel.caption, jpeg_uri(panel.picture, quality=_QUALITY))
+            for panel in panels(explanation, class_names)
+        ],
+    }

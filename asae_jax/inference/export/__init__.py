@@ -1,1 +1,1 @@
-"""`export`: a trained run in the forms that other programs read, each compared with the network."""
+"""`export`: a trained run in the formats that other programs read, each compared with the network."""

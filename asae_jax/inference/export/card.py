@@ -1,17 +1,18 @@
 """`MODEL_CARD.md`: what a stranger must know before using an exported network."""
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-from asae_jax.inference.export.preprocessing import EXAMPLE_PREPARED, EXAMPLE_RAW
+from asae_jax.files import open_text, read_json
+from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.inference.trained import Trained
 from asae_jax.input.split_record import SPLITS_FILE
+from asae_jax.pages import NOTICE
 from asae_jax.training import run_folder
 from asae_jax.training.evaluation import FOLDER as EVALUATION
-from asae_jax.training.figures import NOTICE
 from asae_jax.training.trust import conditions
 from asae_jax.trust import Trust
 
@@ -25,74 +26,75 @@ _SCORES = {
     "nll": "negative log-likelihood, not calibrated",
     "ece": "expected calibration error, not calibrated",
 }
+_FEW = 30
+"""Test images of a class below which its recall is known to no better than about 18 points."""
+
+Counts = Mapping[tuple[str, str], int]
+"""(class, part) -> images; empty where the run has no record of its split."""
+Scores = Mapping[str, Any]
+"""The content of `evaluation/test.json`."""
 
 
-class Facts(NamedTuple):
-    """What the run folder knows."""
-
-    config: Mapping[str, Any]
-    class_names: tuple[str, ...]
-    step: int
-    info: run_folder.RunInfo
-    counts: Mapping[tuple[str, str], int]
-    """Images by (class, part); empty where the run has no record of its split."""
-    scores: Mapping[str, Any] | None
-    """Of the test part, by this checkpoint and way of testing; None where they were not measured."""
-    trust: Trust | None
-
-
-def gather(trained: Trained, trust: Trust | None) -> Facts:
-    """Reads the run folder; the data themselves are not needed."""
-    config = trained.config
-    scores = _read_scores(trained)
-    if scores and not conditions(config, trained.step).items() <= scores.items():
-        scores = None  # of another checkpoint, or with the layer treated otherwise
-    info = run_folder.read_info(trained.workdir)
-    return Facts(
-        config.to_dict(), trained.class_names, trained.step, info, _read_counts(trained), scores, trust
-    )
-
-
-def model_card(facts: Facts, record: Mapping[str, Any]) -> str:
-    """The card as Markdown.
+def model_card(program: Program, record: Mapping[str, Any]) -> str:
+    """The card as Markdown, from the run folder; the data are not needed.
 
     Args:
-      facts: of the run.
+      program: what was exported.
       record: the content of `export.json`.
     """
+    run = program.trained
+    info = run_folder.read_info(run.workdir)
+    scores, counts = _read_scores(run), _read_counts(run.workdir)
     sections = [
-        f"# {_title(facts)}\n\n**{NOTICE}**",
-        _section("What it does", _purpose(facts)),
+        f"# {_title(run)}\n\n**{NOTICE}**",
+        _section("What it does", _purpose(run)),
         _section("Files", _files(record)),
-        _section("Data", _data(facts)),
-        _section("Scores", _scores(facts)),
-        _section("How sure it is", _calibration(facts)),
-        _section("Limits", _limits(facts)),
+        _section("Data", _data(run, info.data_fingerprint, counts)),
+        _section("Scores", _scores(scores)),
+        _section("How sure it is", _calibration(program.trust)),
+        _section("Limits", _limits(run, scores, counts)),
         _section("To be filled in by whoever trained it", _unknown()),
-        _section("Made with", _versions(facts, record)),
+        _section("Made with", _versions(run, info.versions, record["versions"])),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _read_scores(run: Trained) -> Scores | None:
+    """Scores of the test part by this checkpoint and way of testing; None where they were not measured."""
+    path = run.workdir / EVALUATION / "test.json"
+    if not path.exists():
+        return None
+    scores = read_json(path, remedy="evaluate the run again")
+    return scores if conditions(run.config, run.step).items() <= scores.items() else None
+
+
+def _read_counts(workdir: Path) -> Counts:
+    path = workdir / SPLITS_FILE
+    if not path.exists():
+        return Counter()
+    with open_text(path, "r") as file:
+        return Counter((row["label"], row["split"]) for row in csv.DictReader(file))
 
 
 def _section(title: str, lines: list[str]) -> str:
     return f"## {title}\n\n" + "\n".join(lines)
 
 
-def _title(facts: Facts) -> str:
-    model = facts.config["model"]
-    layer = "" if model["branching"] == "none" else f" trained with {model['branching'].upper()}"
-    return f"{model['name']}{layer}: {len(facts.class_names)} classes of cells"
+def _title(run: Trained) -> str:
+    model = run.config.model
+    layer = "" if model.branching == "none" else f" trained with {model.branching.upper()}"
+    return f"{model.name}{layer}: {len(run.class_names)} classes of cells"
 
 
-def _purpose(facts: Facts) -> list[str]:
-    augment, data = facts.config["augment"], facts.config["data"]
+def _purpose(run: Trained) -> list[str]:
+    stored = run.config.data.stored_size
     return [
         "It takes a crop with a single stained blood or marrow cell and gives a probability for each class: "
-        f"{', '.join(facts.class_names)}.",
+        f"{', '.join(run.class_names)}.",
         "",
-        f"Input: uint8 RGB images `[batch, {data['stored_size']}, {data['stored_size']}, 3]`, prepared as "
-        f"`preprocessing.json` says (`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out "
-        f"the middle {augment['size']} pixels and normalises. Output: `logits` and `probabilities`, float32 "
+        f"Input: uint8 RGB images `[batch, {stored}, {stored}, 3]`, prepared as `{PREPROCESSING}` says "
+        f"(`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out the middle "
+        f"{run.config.augment.size} pixels and normalises. Output: `logits` and `probabilities`, float32 "
         "`[batch, classes]`. The files `orbax` and `model.safetensors` hold weights only.",
     ]
 
@@ -116,21 +118,19 @@ def _files(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _data(facts: Facts) -> list[str]:
-    data = facts.config["data"]
-    source = f"Source: `{data['source']}`; fingerprint of the images `{facts.info.data_fingerprint}`."
-    if not facts.counts:
+def _data(run: Trained, fingerprint: str, counts: Counts) -> list[str]:
+    source = f"Source: `{run.config.data.source}`; fingerprint of the images `{fingerprint}`."
+    if not counts:
         return [source, "", "The run has no record of its split."]
-    rows = [(name, *(str(facts.counts[name, split]) for split in _SPLITS)) for name in facts.class_names]
-    totals = [sum(facts.counts[name, split] for name in facts.class_names) for split in _SPLITS]
+    rows = [(name, *(str(counts[name, split]) for split in _SPLITS)) for name in run.class_names]
+    totals = [sum(counts[name, split] for name in run.class_names) for split in _SPLITS]
     lines = [source, "", *_table(("class", *_SPLITS), [*rows, ("all", *map(str, totals))])]
-    best = facts.config["eval"]["checkpoint"] == "best"
+    best = run.config.eval.checkpoint == "best"
     chosen = "checkpoint chosen on `validation`" if best else "last checkpoint taken"
     return [*lines, "", f"Trained on `train`, {chosen}, scored on `test`."]
 
 
-def _scores(facts: Facts) -> list[str]:
-    scores = facts.scores
+def _scores(scores: Scores | None) -> list[str]:
     if scores is None:
         return ["Not measured for this checkpoint and way of testing: run `evaluate` and export again."]
     rows = [(text, f"{scores[field]:.3f}", _interval(scores, field)) for field, text in _SCORES.items()]
@@ -148,8 +148,7 @@ def _scores(facts: Facts) -> list[str]:
     ]
 
 
-def _calibration(facts: Facts) -> list[str]:
-    trust = facts.trust
+def _calibration(trust: Trust | None) -> list[str]:
     if trust is None:
         return ["Not measured: probabilities are the plain softmax, which is usually too sure."]
     t, rule = trust.temperature, trust.abstention
@@ -167,7 +166,7 @@ def _calibration(facts: Facts) -> list[str]:
     ]
 
 
-def _limits(facts: Facts) -> list[str]:
+def _limits(run: Trained, scores: Scores | None, counts: Counts) -> list[str]:
     lines = [
         f"- {NOTICE} It has not been validated clinically and is not a medical device.",
         "- It knows only the classes above. Whatever it is shown, an artefact or a cell of another kind too, "
@@ -176,19 +175,15 @@ def _limits(facts: Facts) -> list[str]:
         "another laboratory networks of this kind have lost more than half of their accuracy: measure first.",
         "- One cell per image, in the middle.",
     ]
-    if facts.scores is None or facts.scores["intervals_over"] == "images":
+    if scores is None or scores["intervals_over"] == "images":
         lines.append(
             "- Slides or patients were not known when the data were split: images of one patient may be on "
             "both sides, and scores better than on a new patient."
         )
-    few = [name for name in facts.class_names if facts.counts and facts.counts[name, "test"] < _FEW]
+    few = [name for name in run.class_names if counts and counts[name, "test"] < _FEW]
     if few:
         lines.append(f"- Fewer than {_FEW} test images: {', '.join(few)}. Their scores are rough.")
     return lines
-
-
-_FEW = 30
-"""Test images of a class below which its recall is known to no better than about 18 points."""
 
 
 def _unknown() -> list[str]:
@@ -202,17 +197,17 @@ def _unknown() -> list[str]:
     return [f"- {fact}:" for fact in facts]
 
 
-def _versions(facts: Facts, record: Mapping[str, Any]) -> list[str]:
+def _versions(run: Trained, trained: Mapping[str, str], exported: Mapping[str, str]) -> list[str]:
     def said(versions: Mapping[str, str]) -> str:
         return ", ".join(f"{name} {version}" for name, version in versions.items())
 
     return [
-        f"- trained: {said(facts.info.versions)}; step {facts.step}, seed {facts.config['seed']}",
-        f"- exported: {said(record['versions'])}",
+        f"- trained: {said(trained)}; step {run.step}, seed {run.config.seed}",
+        f"- exported: {said(exported)}",
     ]
 
 
-def _interval(scores: Mapping[str, Any], field: str) -> str:
+def _interval(scores: Scores, field: str) -> str:
     interval = scores["intervals"].get(field)
     return "" if interval is None or None in interval else "{:.3f} to {:.3f}".format(*interval)
 
@@ -221,16 +216,3 @@ def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str
     """A Markdown table; a bar in a class name would end its cell."""
     lines = [header, ("---",) * len(header), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-
-
-def _read_scores(trained: Trained) -> Mapping[str, Any] | None:
-    path = trained.workdir / EVALUATION / "test.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def _read_counts(trained: Trained) -> Mapping[tuple[str, str], int]:
-    path = trained.workdir / SPLITS_FILE
-    if not path.exists():
-        return Counter()
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return Counter((row["label"], row["split"]) for row in csv.DictReader(file))

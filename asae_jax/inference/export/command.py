@@ -1,9 +1,7 @@
-"""`export`: writes a run's network for other programs, and compares each file with the network."""
+"""`export`: writes a run's network for other programs and compares each file with the network."""
 
 import contextlib
-import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,26 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
-from asae_jax.inference.export import card, preprocessing
+from asae_jax.files import disk_errors, user_path, write_json, write_text
+from asae_jax.inference.export import card
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
-from asae_jax.inference.export.images import Sample, sample_images
-from asae_jax.inference.export.program import Program, load_program
-from asae_jax.inference.export.verify import TOLERANCE, Difference, compare, in_two_batches
+from asae_jax.inference.export.program import (
+    PREPROCESSING,
+    Program,
+    load_program,
+    preprocessing,
+    write_example,
+)
+from asae_jax.inference.export.verify import (
+    TOLERANCE,
+    Difference,
+    Sample,
+    compare,
+    in_two_batches,
+    sample_images,
+)
+from asae_jax.pages import NOTICE
 from asae_jax.training import run_folder
-from asae_jax.training.figures import NOTICE
 from asae_jax.trust import FILE as TRUST_FILE
 
 FOLDER = "export"
@@ -26,20 +37,20 @@ RECORD = "export.json"
 
 
 def export(config: ConfigDict, workdir: Path) -> int:
-    """Writes the forms that `export.formats` names, and what belongs to them, to `export.output`.
+    """Writes the formats that `export.formats` names, and what describes them, to `export.output`.
 
-    Beside each form: `preprocessing.json` and an example image before and after it, `export.json` (classes,
+    Beside them: `preprocessing.json` and an example image before and after it, `export.json` (classes,
     temperature, differences found), `MODEL_CARD.md`, and the run's `trust.json` where it has one.
 
     Args:
-      config: of the run, with the section `export`.
+      config: all settings; those of training as the run has them.
       workdir: the run folder.
 
     Returns:
       The exit status 0.
 
     Raises:
-      UserError: no such run; a form that was asked for by name and cannot be written here; or one whose
+      UserError: no such run; a format that was asked for by name and cannot be written here; or one whose
         scores differ from the network's, which is then removed.
     """
     names = wanted_formats(config.export.formats)
@@ -49,8 +60,8 @@ def export(config: ConfigDict, workdir: Path) -> int:
             check_installed(name)
     program = load_program(workdir, config)
     sample = sample_images(program.trained)
-    folder = Path(config.export.output) if config.export.output else workdir / FOLDER
-    with _explained_disk_errors(folder), _on_cpu():
+    folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
+    with disk_errors(f"write the export to {folder}", remedy="choose another --output=DIR"), _on_cpu():
         folder.mkdir(parents=True, exist_ok=True)
         written, skipped = _write_all(program, names, sample, folder, optional=optional)
         _write_companions(program, folder, _record(program, sample, written, skipped))
@@ -61,7 +72,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
 def _write_all(
     program: Program, names: tuple[str, ...], sample: Sample, folder: Path, *, optional: bool
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """What was written, and why the others were not, by the name of the form."""
+    """What was written, and why the others were not, by the name of the format."""
     written: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
     with tqdm(names, desc="exporting", unit="format", leave=False) as bar:
@@ -84,11 +95,11 @@ def _write_all(
 
 
 def _checked(program: Program, name: str, sample: Sample, folder: Path) -> Difference:
-    """How far the file is from the network; one that is not near enough is removed."""
-    form, path = FORMATS[name], folder / FORMATS[name].file
-    reference = program.plain if form.weights_only else program
+    """The difference between the file's scores and the network's; a file that differs too much is removed."""
+    kind, path = FORMATS[name], folder / FORMATS[name].file
+    reference = program.plain if kind.weights_only else program
     expected = in_two_batches(reference.scores, sample.images)
-    difference = compare(lambda images: form.run(program, path, images), sample.images, expected)
+    difference = compare(lambda images: kind.run(program, path, images), sample.images, expected)
     if not difference.is_small:
         _remove(path)
         raise UserError(
@@ -100,14 +111,14 @@ def _checked(program: Program, name: str, sample: Sample, folder: Path) -> Diffe
 
 
 def _entry(name: str, difference: Difference, folder: Path) -> dict[str, Any]:
-    form = FORMATS[name]
+    kind = FORMATS[name]
     return {
-        "file": form.file,
-        "bytes": _size(folder / form.file),
-        "compared_by": form.read_by,
+        "file": kind.file,
+        "bytes": _size(folder / kind.file),
+        "compared_by": kind.read_by,
         "largest_difference": {"logits": difference.logits, "probabilities": difference.probabilities},
         "allowed_difference": {"logits": difference.allowed, "probabilities": TOLERANCE},
-        "layer": "left out" if form.weights_only else "as eval.test_mode says",
+        "layer": "left out" if kind.weights_only else "as eval.test_mode says",
     }
 
 
@@ -144,17 +155,12 @@ def _record(
 
 def _write_companions(program: Program, folder: Path, record: dict[str, Any]) -> None:
     workdir = program.trained.workdir
-    _write_json(folder / RECORD, record)
-    _write_json(folder / preprocessing.FILE, preprocessing.specification(program))
-    preprocessing.write_example(program, folder)
+    write_json(folder / RECORD, record)
+    write_json(folder / PREPROCESSING, preprocessing(program))
+    write_example(program, folder)
     if program.trust is not None:
         shutil.copyfile(workdir / TRUST_FILE, folder / TRUST_FILE)
-    text = card.model_card(card.gather(program.trained, program.trust), record)
-    (folder / card.FILE).write_text(text, encoding="utf-8")
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / card.FILE, card.model_card(program, record))
 
 
 def _size(path: Path) -> int:
@@ -175,13 +181,3 @@ def _on_cpu() -> contextlib.AbstractContextManager:
         return jax.default_device(jax.devices("cpu")[0])
     except RuntimeError:  # JAX_PLATFORMS leaves it out
         return contextlib.nullcontext()
-
-
-@contextlib.contextmanager
-def _explained_disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write the export to {folder} ({error.strerror or error}): choose another --output=DIR."
-        ) from error

@@ -1,22 +1,146 @@
-"""The forms an export can take: how each is written, and read again to be compared."""
+"""The formats of an export: how each is written, and read back to be compared with the network.
+
+Those of TensorFlow are in `tensorflow_formats`. The others need JAX alone, but for ONNX, whose packages are
+loaded when it is written.
+"""
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
+from jax import export
+from ml_collections import ConfigDict
+from safetensors.numpy import save
 
+from asae_jax.augment.plain import MEAN, STD
 from asae_jax.errors import UserError
-from asae_jax.inference.export import checkpoint, onnx_file, stablehlo, tensorflow_files, torch_file
-from asae_jax.inference.export.program import Program
+from asae_jax.inference.export import tensorflow_formats
+from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
+from asae_jax.inference.export.program import PLATFORMS, Program
+from asae_jax.models.weights import from_torch, read_tensors, to_torch
+from asae_jax.pages import NOTICE
 
 ALL = "all"
-"""Instead of names: every form that can be written here."""
+"""Instead of names: every format that can be written here."""
+
+
+def write_orbax(program: Program, path: Path) -> None:
+    """Writes `params` and `batch_stats` to the folder `path`: no optimiser, no step."""
+    variables = jax.tree.map(np.asarray, dict(program.trained.variables))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path.absolute(), variables)
+
+
+def run_orbax(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by the weights read again."""
+    like = jax.tree.map(np.asarray, dict(program.trained.variables))
+    with ocp.StandardCheckpointer() as checkpointer:
+        return program.scores(images, checkpointer.restore(path.absolute(), like))
+
+
+def write_stablehlo(program: Program, path: Path) -> None:
+    """Writes the program with its weights, for any batch size and all of `PLATFORMS`.
+
+    It runs wherever JAX runs, without this package. JAX promises to read it for six months after it was
+    written; the Orbax checkpoint is for longer.
+    """
+    (batch,) = export.symbolic_shape("batch")
+    images = jax.ShapeDtypeStruct((batch, *program.image_shape), np.uint8)
+    exported = export.export(jax.jit(program.__call__), platforms=PLATFORMS)(images)
+    path.write_bytes(exported.serialize())
+
+
+def run_stablehlo(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by the file alone, as another program would load it."""
+    exported = export.deserialize(bytearray(path.read_bytes()))
+    return {name: np.asarray(array) for name, array in exported.call(images).items()}
+
+
+def write_onnx(program: Program, path: Path) -> None:
+    """Writes the program with its weights; class names and temperature are in the model's metadata."""
+    metadata = {
+        "class_names": program.trained.class_names,
+        "temperature": program.temperature,
+        "notice": NOTICE,
+    }
+    path.write_bytes(to_onnx(program, image_shape=program.image_shape, metadata=metadata))
+
+
+def run_onnx(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"images": images}), strict=True))
+
+
+def write_torch(program: Program, path: Path) -> None:
+    """Writes the weights under torchvision's names, as safetensors that PyTorch loads with `strict=True`.
+
+    What the other formats hold besides the weights is in the file's metadata, as JSON.
+
+    Raises:
+      UserError: torchvision has no such model.
+    """
+    variables, config = program.trained.variables, program.trained.config
+    tensors = to_torch(variables["params"], variables.get("batch_stats", {}), config.model.name)
+    if config.model.norm == "group":
+        raise UserError(f"torchvision's {config.model.name} has batch normalisation, this one has groups.")
+    facts = {
+        "architecture": architecture(config.model, len(program.trained.class_names)),
+        "class_names": program.trained.class_names,
+        "temperature": program.temperature,
+        "image_size": config.augment.size,
+        "mean": MEAN,
+        "std": STD,
+        "notice": NOTICE,
+    }
+    metadata = {"format": "pt", **{name: json.dumps(fact) for name, fact in facts.items()}}
+    path.write_bytes(save(tensors, metadata))  # `save_file` lets no other user read the file
+
+
+def run_torch(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by the tensors read back under their PyTorch names, without the layer.
+
+    PyTorch itself is not needed; that a PyTorch model with them agrees is held by the tests.
+    """
+    variables = program.trained.variables
+    weights = from_torch(read_tensors(path), variables, program.trained.config.model.name, origin=str(path))
+    return program.plain.scores(images, weights.put_into(variables))
+
+
+def architecture(model: ConfigDict, num_classes: int) -> str:
+    """Python lines that build the model in torchvision, or why it has none.
+
+    Args:
+      model: the section `model` of a configuration.
+      num_classes: number of logits.
+    """
+    name = model.name.removeprefix("adl_")
+    lines = ["import torch, torchvision", f"model = torchvision.models.{name}(num_classes={num_classes})"]
+    if name.startswith("vgg"):
+        lines += [
+            "model.avgpool = torch.nn.AdaptiveAvgPool2d(1)",
+            f"model.classifier = torch.nn.Linear(512, {num_classes})",
+        ]
+        return "\n".join(lines)
+    if model.width != 64:
+        return f"{name} of {model.width} instead of 64 channels; torchvision has no such model"
+    if model.stem == "small":
+        lines.append("model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)")
+    if model.stem != "imagenet":
+        lines.append("model.maxpool = torch.nn.Identity()")
+    return "\n".join(lines)
 
 
 class Format(NamedTuple):
-    """One form."""
+    """One format."""
 
     file: str
     """Name of the file or folder."""
@@ -24,34 +148,32 @@ class Format(NamedTuple):
     run: Callable[[Program, Path, np.ndarray], dict[str, np.ndarray]]
     """Scores of prepared images by what was written."""
     read_by: str
-    """The runtime that `run` uses, for the reader of the report."""
+    """The runtime that `run` uses, in words."""
     packages: tuple[str, ...] = ()
-    """What must be installed beyond this package's own requirements."""
+    """Packages needed beyond this package's own requirements."""
     weights_only: bool = False
     """Without the branching layer, whatever `eval.test_mode` says."""
 
 
 FORMATS = {
-    "orbax": Format("orbax", checkpoint.write, checkpoint.run, "Flax"),
-    "stablehlo": Format("model.stablehlo", stablehlo.write, stablehlo.run, "jax.export"),
-    "onnx": Format(
-        "model.onnx", onnx_file.write, onnx_file.run, "ONNX Runtime", packages=("onnx", "onnxruntime")
-    ),
+    "orbax": Format("orbax", write_orbax, run_orbax, "Flax"),
+    "stablehlo": Format("model.stablehlo", write_stablehlo, run_stablehlo, "jax.export"),
+    "onnx": Format("model.onnx", write_onnx, run_onnx, "ONNX Runtime", packages=("onnx", "onnxruntime")),
     "savedmodel": Format(
         "saved_model",
-        tensorflow_files.write_saved_model,
-        tensorflow_files.run_saved_model,
+        tensorflow_formats.write_saved_model,
+        tensorflow_formats.run_saved_model,
         "TensorFlow",
         packages=("tensorflow",),
     ),
     "tflite": Format(
         "model.tflite",
-        tensorflow_files.write_tflite,
-        tensorflow_files.run_tflite,
+        tensorflow_formats.write_tflite,
+        tensorflow_formats.run_tflite,
         "the TFLite interpreter",
         packages=("tensorflow",),
     ),
-    "torch": Format("model.safetensors", torch_file.write, torch_file.run, "Flax", weights_only=True),
+    "torch": Format("model.safetensors", write_torch, run_torch, "Flax", weights_only=True),
 }
 
 
@@ -74,7 +196,7 @@ def wanted_formats(text: str) -> tuple[str, ...]:
 
 
 def check_installed(name: str) -> None:
-    """Raises a UserError when a package is missing that the form `name` needs."""
+    """Raises a UserError when a package is missing that the format `name` needs."""
     missing = [package for package in FORMATS[name].packages if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(

@@ -1,4 +1,7 @@
-"""What is exported: the function from prepared images to logits and calibrated probabilities."""
+"""What is exported: a function from prepared images to scores, and how an image is prepared for it.
+
+The preparation is written down exactly enough to be written anew elsewhere (`preprocessing.json`).
+"""
 
 import dataclasses
 import functools
@@ -9,24 +12,37 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
+from asae_jax.augment.plain import MEAN, STD
 from asae_jax.inference.trained import Trained, load_trained
+from asae_jax.input import hue, stain
+from asae_jax.input.prepare import Preparation
+from asae_jax.input.synthetic import render
 from asae_jax.models.network import Network
+from asae_jax.pages import NOTICE
 from asae_jax.training import build
 from asae_jax.training.trust import read_matching_trust
 from asae_jax.trust import Trust
+from asae_jax.types import HostImage
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""Where a StableHLO program may run."""
+
+PREPROCESSING = "preprocessing.json"
+EXAMPLE_RAW, EXAMPLE_PREPARED = "example_raw.png", "example_prepared.png"
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A trained network with everything around it that belongs into the graph.
+    """A trained network with the operations around it that belong in the graph.
 
-    It computes in float32, whatever `model.dtype` of the run is: runtimes differ in what else they can.
+    It computes in float32, whatever the run's `model.dtype` is: runtimes differ in what else they support.
 
     Attributes:
       trained: the run.
-      network: its network, the layer treated as `eval.test_mode` says.
-      trust: what was measured for this checkpoint and way of testing, or None.
+      network: the run's, in float32; the layer is treated as `eval.test_mode` says.
+      trust: calibration measured for this checkpoint and way of testing, or None.
     """
 
     trained: Trained
@@ -35,7 +51,7 @@ class Program:
 
     @property
     def temperature(self) -> float:
-        """Logits are divided by it before the softmax; 1 where no calibration was measured."""
+        """Divides the logits before the softmax; 1 where no calibration was measured."""
         return 1.0 if self.trust is None else self.trust.temperature.value
 
     @property
@@ -46,7 +62,7 @@ class Program:
 
     @functools.cached_property
     def plain(self) -> "Program":
-        """The same without the branching layer: what the weights alone, in another framework, compute."""
+        """The program without the branching layer: what the weights compute in another framework."""
         if self.network.branching is None or self.network.test_mode == "skip":
             return self
         return dataclasses.replace(self, network=self.network.clone(branching=None))
@@ -64,7 +80,12 @@ class Program:
         return self._scores(self.trained.variables, images)
 
     def scores(self, images: np.ndarray, variables: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
-        """The same for arrays, computed by Flax at full precision; with other weights if some are given."""
+        """The scores by Flax at full precision.
+
+        Args:
+          images: uint8 RGB `[batch, stored, stored, 3]`.
+          variables: weights to use instead of the run's.
+        """
         weights = self.trained.variables if variables is None else variables
         with jax.default_matmul_precision("highest"):
             return {name: np.asarray(array) for name, array in self._compiled(weights, images).items()}
@@ -89,3 +110,108 @@ def load_program(workdir: Path, config: ConfigDict) -> Program:
     in_float32.model.dtype = "float32"
     network = build.create_network(in_float32, len(trained.class_names))
     return Program(trained, network, read_matching_trust(workdir, config, trained.step))
+
+
+def preprocessing(program: Program) -> dict[str, Any]:
+    """The content of `preprocessing.json`."""
+    trained = program.trained
+    return {
+        "notice": NOTICE,
+        "input": {
+            "name": "images",
+            "dtype": "uint8",
+            "shape": ["batch", *program.image_shape],
+            "channels": "RGB",
+        },
+        "before_the_graph": _host_steps(trained.preparation),
+        "inside_the_graph": [
+            {"step": "centre_crop", "size": trained.config.augment.size, "how": _CENTRE_CROP},
+            {"step": "normalise", "mean": MEAN, "std": STD, "how": "(value / 255 - mean) / std, per channel"},
+            {"step": "network", "output": "logits"},
+            {"step": "softmax", "temperature": program.temperature, "output": "probabilities"},
+        ],
+        "outputs": {"names": ["logits", "probabilities"], "classes": trained.class_names},
+        "example": {"raw": EXAMPLE_RAW, "prepared": EXAMPLE_PREPARED, "tolerance": _TOLERANCE},
+    }
+
+
+def write_example(program: Program, folder: Path) -> None:
+    """Writes a drawn cell before and after preparation: no patient's image travels."""
+    raw = drawn_cell(0)
+    Image.fromarray(raw).save(folder / EXAMPLE_RAW)
+    Image.fromarray(program.trained.preparation(raw)).save(folder / EXAMPLE_PREPARED)
+
+
+def drawn_cell(number: int) -> HostImage:
+    """A cell drawn by this package, higher than wide: uint8 RGB `[300, 260, 3]`."""
+    return render(0, number, size=300)[:, 20:280]
+
+
+def _host_steps(preparation: Preparation) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = [
+        {"step": "decode", "how": _DECODE},
+        {"step": "centre_square", "how": _SQUARE},
+        {"step": "resize", "size": preparation.stored_size, "how": _RESIZE},
+    ]
+    if preparation.hue != "none":
+        how = _HUE + (_ROBUST.format(least=hue.MIN_SATURATION) if preparation.hue == "robust" else "")
+        steps.append(
+            {
+                "step": "hue",
+                "mode": preparation.hue,
+                "low": preparation.hue_low,
+                "high": preparation.hue_high,
+                "how": how,
+            }
+        )
+    if preparation.stain != "none":
+        steps.append({"step": "stain", "method": preparation.stain} | _stain_settings(preparation.stain))
+    return steps
+
+
+def _stain_settings(method: str) -> dict[str, Any]:
+    """The constants of the method, and where it is documented."""
+    how = f"asae_jax.input.stain.normalize_stain(image, method={method!r}); its docstring has the formula."
+    if method == "reinhard":
+        return {
+            "target_mean": stain.TARGET_MEAN.tolist(),
+            "target_deviation": stain.TARGET_DEVIATION.tolist(),
+            "max_gain": stain.MAX_GAIN,
+            "how": how,
+        }
+    return {
+        "reference_stains": stain.REFERENCE_STAINS.tolist(),
+        "reference_amounts": stain.REFERENCE_AMOUNTS.tolist(),
+        "light_percentile": stain.LIGHT,
+        "min_density": stain.MIN_DENSITY,
+        "min_stained": stain.MIN_STAINED,
+        "min_angle_radians": float(stain.MIN_ANGLE),
+        "how": how,
+    }
+
+
+_DECODE = (
+    "RGB, 8 bits. Grey becomes three equal channels, a palette its colours; alpha is dropped, not "
+    "composited; of 16 bits the upper 8 are kept; EXIF orientation is ignored; of several frames the first."
+)
+_SQUARE = (
+    "side = min(height, width); top = (height - side) // 2; left = (width - side) // 2; "
+    "keep rows top .. top + side - 1 and columns left .. left + side - 1."
+)
+_RESIZE = (
+    "k = max(side // size, 1). Unless side == k * size: bilinear to k * size (pixel centres at half "
+    "integers, no antialiasing, rounded to integers: OpenCV's INTER_LINEAR). Then, if k > 1, the mean of "
+    "each block of k x k pixels, rounded (OpenCV's INTER_AREA)."
+)
+_HUE = (
+    "H, S, V as OpenCV's 8-bit COLOR_RGB2HSV: H in degrees / 2, integers 0..179. With l, m the lowest and "
+    "highest H of the image: H' = low + floor((high - low) * (H - l) / (m - l) + 1/2); "
+    "(low + high + 1) // 2 for all pixels if l == m. S and V stay; back by COLOR_HSV2RGB."
+)
+_ROBUST = (
+    " Instead of H itself, (H - 60) mod 180 is counted; l and m are its 1st and 99th percentile (the lowest "
+    "value whose cumulated count reaches the share) over pixels with S >= {least}; values beyond are clipped "
+    "to them. Without such a pixel all get the middle."
+)
+_CENTRE_CROP = "rows and columns (stored - size) // 2 .. (stored - size) // 2 + size - 1."
+_TOLERANCE = "the steps before the graph make the second from the first, to one level of 255."

@@ -1,9 +1,19 @@
-"""Whether what was written computes what the network computes."""
+"""Whether an exported file computes what the network computes, and on which images that is compared."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.inference.export.program import drawn_cell
+from asae_jax.inference.trained import Trained
+from asae_jax.input.configured import configured_table
+from asae_jax.input.split_record import SPLITS_FILE, read_splits
+from asae_jax.types import HostImage
+
+NUM_IMAGES = 8
+"""Images that every export is compared on."""
 
 TOLERANCE = 1e-4
 """Largest difference between logits, relative to the largest logit where that is above 1. Float32 sums in
@@ -11,6 +21,33 @@ another order differ by about a tenth of it; a wrong padding or layout by thousa
 
 Scores = Mapping[str, np.ndarray]
 """`logits` and `probabilities`, `[batch, classes]`."""
+
+
+class Sample(NamedTuple):
+    """Prepared images."""
+
+    images: np.ndarray
+    """uint8 `[NUM_IMAGES, stored, stored, 3]`"""
+    origin: str
+    """What they are, in words."""
+
+
+def sample_images(trained: Trained) -> Sample:
+    """Some test images of the run, evenly spaced; drawn cells where its data cannot be read."""
+    try:
+        table = configured_table(trained.config.data)
+        splits = read_splits(trained.workdir / SPLITS_FILE, table)
+        rows = np.flatnonzero(splits == "test")
+        rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)] if len(rows) else []
+        return Sample(_prepared(trained, table.read, rows), f"{NUM_IMAGES} test images of the run")
+    except (UserError, ValueError) as error:
+        drawn = Sample(_prepared(trained, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
+        print(f"the run's test images cannot be read, drawn cells take their place: {error}")
+        return drawn
+
+
+def _prepared(trained: Trained, read: Callable[[int], HostImage], rows: np.ndarray | range) -> np.ndarray:
+    return np.stack([trained.preparation(read(int(row))) for row in rows])
 
 
 class Difference(NamedTuple):
@@ -23,12 +60,12 @@ class Difference(NamedTuple):
 
     @property
     def is_small(self) -> bool:
-        """Whether the export may be used; never where a score is not a number."""
+        """Whether the export may be used; False if a score is NaN."""
         return self.logits <= self.allowed and self.probabilities <= TOLERANCE
 
 
 def compare(run: Callable[[np.ndarray], Scores], images: np.ndarray, expected: Scores) -> Difference:
-    """How far the scores that `run` gives for `images` are from those `expected`."""
+    """The difference between the scores that `run` gives for `images` and the `expected` ones."""
     got = in_two_batches(run, images)
     logits, probabilities = (
         float(np.abs(got[name] - expected[name]).max()) for name in ("logits", "probabilities")
@@ -37,6 +74,6 @@ def compare(run: Callable[[np.ndarray], Scores], images: np.ndarray, expected: S
 
 
 def in_two_batches(run: Callable[[np.ndarray], Scores], images: np.ndarray) -> Scores:
-    """Scores of `images`, as one batch of one and one of the rest: the batch size is free."""
+    """Scores of `images`, in one batch of one image and one of the rest: any batch size must work."""
     parts = [run(images[:1]), run(images[1:])]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,33 +1,35 @@
-"""The test of faithfulness where its outcome is known."""
+"""The faithfulness test where its outcome is known; what is occluded, and in which places."""
 
+import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from asae_jax.inference.alignment import Grid
-from asae_jax.inference.explain.faithfulness import Faithfulness
+from asae_jax.inference.alignment import Alignment
+from asae_jax.inference.explain.faithfulness import FILLS, Faithfulness, occlude, placed_regions
 from asae_jax.inference.explain.report import mean_intervals, summarise
 
-CELLS = 8
+SIDE = 8
 
 
 def _toy(draws=400):
-    """Class 1 is certain to 0.9 unless cell (2, 5) is hidden, which leaves 0.1; the last image is unknown."""
-    regions = np.zeros((5, CELLS, CELLS), bool)
+    """Class 1 has 0.9, or 0.1 where position (2, 5) is occluded; the last image's class is unknown."""
+    regions = np.zeros((5, SIDE, SIDE), bool)
     regions[:, 2, 5] = True
     regions[3] = np.roll(regions[3], 3, axis=1)  # here the peak is elsewhere: (2, 0)
-    cams = np.zeros((5, CELLS, CELLS))
+    cams = np.zeros((5, SIDE, SIDE))
     cams[:, 2, 5] = 1
 
-    def hide(images, region):
-        assert region.shape == (5, CELLS, CELLS)
+    def occluded(images, region):
+        assert region.shape == (5, SIDE, SIDE)
         p = np.where(region[:, 2, 5], 0.1, 0.9)
         return np.log(np.stack([1 - p, p], 1)), region[:, 2, 5].astype(float)
 
-    grid = Grid(CELLS, 64)
-    test = Faithfulness(grid, grid, draws=draws, seed=0)
+    alignment = Alignment(SIDE, 64)
+    test = Faithfulness(alignment, alignment, draws=draws, seed=0)
     before = np.log(np.tile([[0.1, 0.9]], (5, 1)))
     labels = np.array([1, 1, 1, 1, -1])
-    test.add(hide, np.zeros((5, 64, 64, 3), np.uint8), np.arange(5) + 7, labels, before, regions, cams)
+    test.add(occluded, np.zeros((5, 64, 64, 3), np.uint8), np.arange(5) + 7, labels, before, regions, cams)
     return test.measured()
 
 
@@ -39,7 +41,7 @@ def test_only_what_matters_costs():
     np.testing.assert_allclose(losses["gradcam"], 0.8)
     np.testing.assert_allclose(losses["centre"], 0.0, atol=1e-12)
     np.testing.assert_allclose(measured.losses(logarithm=True)["gradcam"], np.log(9))
-    # One cell in 64 matters: 1600 draws have a standard error of 0.8 * 0.0031.
+    # One position in 64 matters: 1600 draws have a standard error of 0.8 * 0.0031.
     assert losses["random"].mean() == pytest.approx(0.8 / 64, abs=0.01)
     np.testing.assert_allclose(measured.share, 1 / 64)
 
@@ -75,3 +77,38 @@ def test_intervals_draw_groups():
     assert (high - low) > 1.8 * (2 * half)
     np.testing.assert_allclose(grouped["y"]["interval"], [-high, -low])
     assert mean_intervals({"x": values}, np.zeros(100), **options)["x"]["interval"] is None
+
+
+def test_the_same_shape_goes_where_it_is_wanted():
+    region = np.zeros((6, 6), bool)
+    region[0, 0] = region[1, :2] = True  # an L in the corner
+    cam = np.zeros((6, 6))
+    cam[4, 3] = cam[5, 3:5] = 1
+    cam[0, 5] = 2
+    placed = placed_regions(region, cam, np.random.default_rng(0), 200, centre=3.0)
+    np.testing.assert_array_equal(placed[0], region)
+    np.testing.assert_array_equal(placed[1], cam == 1)
+    assert set(zip(*np.nonzero(placed[2]), strict=True)) == {(2, 2), (3, 2), (3, 3)}
+    assert set(placed.sum((1, 2))) == {3}
+    corners = {tuple(np.argwhere(one)[0]) for one in placed[3:]}
+    assert corners == {(row, col) for row in range(5) for col in range(5)}
+
+
+def test_fills():
+    images = np.random.default_rng(0).normal(size=(2, 20, 20, 3)).astype(np.float32)
+    region = np.zeros((2, 2, 2), bool)
+    region[:, 0, 1] = True
+    ring = np.ones((20, 20), bool)
+    ring[1:-1, 1:-1] = False
+    expected = {"border": images[:, ring].mean(1), "mean": images.mean((1, 2))}
+    for fill, colour in expected.items():
+        out = np.array(occlude(jnp.asarray(images), jnp.asarray(region), Alignment(2, 20), fill=fill))
+        np.testing.assert_allclose(
+            out[:, :10, 10:], np.broadcast_to(colour[:, None, None], (2, 10, 10, 3)), atol=1e-6
+        )
+        out[:, :10, 10:] = images[:, :10, 10:]
+        np.testing.assert_array_equal(out, images)
+    blurred = np.asarray(FILLS["blur"](jnp.asarray(images)))
+    oracle = cv2.GaussianBlur(images[0], (17, 17), 2, borderType=cv2.BORDER_CONSTANT)
+    weight = cv2.GaussianBlur(np.ones((20, 20), np.float32), (17, 17), 2, borderType=cv2.BORDER_CONSTANT)
+    np.testing.assert_allclose(blurred[0], oracle / weight[..., None], atol=2e-3)

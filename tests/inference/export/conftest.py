@@ -1,9 +1,9 @@
-"""A run folder as training and evaluation leave it, and its export in every form."""
+"""A run folder as training and evaluation leave it, and its export in every format."""
 
 import numpy as np
 import pytest
 
-from asae_jax import commands, keys, trust
+from asae_jax import commands, files, keys, trust
 from asae_jax.input.configured import configured_table
 from asae_jax.input.split_record import SPLITS_FILE, write_splits
 from asae_jax.metrics import evaluate_scores
@@ -40,7 +40,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def exported(run):
-    """The folder of an export in every form."""
+    """The folder of an export in every format."""
     with made.shallow():
         assert commands.main(["main.py", "export", f"--workdir={run}"]) == 0
     return run / "export"
@@ -66,9 +66,7 @@ def _write_scores(config, table, workdir):
     scores = evaluate_scores(log_probs, table.labels, table.class_names, bootstrap=20)
     conditions = measuring.conditions(config, 0)
     (workdir / "evaluation").mkdir()
-    run_folder._write_json(
-        workdir / "evaluation" / "test.json", scores | conditions | {"intervals_over": "groups"}
-    )
+    files.write_json(workdir / "evaluation" / "test.json", scores | conditions | {"intervals_over": "groups"})
     probabilities = np.exp(log_probs)
     fitted = trust.Trust(
         table.class_names,

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 from asae_jax import commands
 from asae_jax.errors import UserError
 from asae_jax.inference.export import command, formats
-from asae_jax.inference.export.images import COUNT
 from asae_jax.inference.export.program import load_program
+from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.configured import configured_preparation
 from asae_jax.training.run_folder import read_config
 from tests.inference.export import made
@@ -52,10 +52,10 @@ def _softmax(logits):
     return e / e.sum(1, keepdims=True)
 
 
-def test_every_form_is_written_and_was_compared_on_the_runs_images(exported, record):
+def test_every_format_is_written_and_was_compared_on_the_runs_images(exported, record):
     assert set(record["formats"]) == set(formats.FORMATS)
     assert record["left_out"] == {}
-    assert record["compared_on"] == f"{COUNT} test images of the run"
+    assert record["compared_on"] == f"{NUM_IMAGES} test images of the run"
     for entry in record["formats"].values():
         assert (exported / entry["file"]).exists()
         assert entry["bytes"] > 10_000
@@ -63,7 +63,7 @@ def test_every_form_is_written_and_was_compared_on_the_runs_images(exported, rec
 
 
 def test_the_files_alone_compute_what_the_network_does(program, exported, record):
-    images = made.images(COUNT - 1)
+    images = made.images(NUM_IMAGES - 1)
     expected = program.scores(images)
     stablehlo = jax_export.deserialize(bytearray((exported / "model.stablehlo").read_bytes()))
     assert set(stablehlo.platforms) == {"cpu", "cuda", "tpu"}
@@ -119,12 +119,12 @@ def test_a_run_without_data_scores_and_trust_says_so(run, program, export_to, tm
     assert "no record of its split" in card
     assert not (folder / "trust.json").exists()
     assert (record["calibrated"], record["temperature"]) == (False, 1.0)
-    assert record["compared_on"] == f"{COUNT} drawn cells"
+    assert record["compared_on"] == f"{NUM_IMAGES} drawn cells"
     assert "cannot be read, drawn cells take their place" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("change", [0.01, np.nan])
-def test_a_form_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
+def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
     form = formats.FORMATS["orbax"]
 
     def off_by_a_little(*arguments):
@@ -155,7 +155,7 @@ def test_all_leaves_out_what_cannot_be_written(export_to, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["onxx", "", "onnx,tensorrt"])
-def test_an_unknown_form_is_refused_before_anything_is_loaded(run, text, capsys):
+def test_an_unknown_format_is_refused_before_anything_is_loaded(run, text, capsys):
     assert commands.main(["main.py", "export", f"--workdir={run}", f"--formats={text}"]) == 2
     assert "name any of orbax, stablehlo, onnx" in capsys.readouterr().err
 

@@ -49,8 +49,8 @@ def _at_highest(x):
     return values + jnp.take_along_axis(flat, places[:, 1:2], axis=1) + (places % 7)
 
 
-def _own_cells(x):
-    """One cell of each image, its row counted from the image's own number."""
+def _own_positions(x):
+    """One position of each image, its row counted from the image's own number."""
     number = jnp.arange(x.shape[0])
     return x[number, number % 6, (number + 2) % 7]
 
@@ -85,7 +85,7 @@ FUNCTIONS = {
     "sliced": lambda x: lax.slice_in_dim(x, 1, 6, 2, axis=2),
     "reversed_axes": lambda x: x.transpose(0, 3, 2, 1),
     "pixels": lambda x: x[:, [0, 3, 5], [6, 2, 2]],
-    "own_cells": _own_cells,
+    "own_positions": _own_positions,
     "highest": _at_highest,
     "pad": lambda x: jnp.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0)), constant_values=2.0),
     "cropping_pad": lambda x: lax.pad(x, jnp.float32(0), [(0, 0, 0), (-1, 2, 0), (1, -2, 0), (0, 0, 0)]),

@@ -17,7 +17,7 @@ BATCH = "batch"
 """Name of the first axis of input and outputs."""
 
 Value = np.ndarray | str
-"""A constant, or the name of what the graph computes."""
+"""A constant, or the name of a value that the graph computes."""
 
 _INLINED = {
     "jit": "jaxpr",
@@ -37,8 +37,8 @@ def to_onnx(
 ) -> bytes:
     """A serialised ONNX model (opset 18) of a function from images to named arrays.
 
-    Places that depend on no image are computed here, what no output needs is left out; the arithmetic of
-    weights is left to the runtime, which does it once.
+    Integers that depend on no image, such as indices, are computed here, and what no output needs is left
+    out; arithmetic on weights alone is left to the runtime, which does it once.
 
     Args:
       function: uint8 `[batch, height, width, 3]` -> arrays by name, for any batch size.
@@ -59,7 +59,7 @@ def to_onnx(
 
 
 def _translate(graph: Graph, jaxpr: core.Jaxpr, constants: list, arguments: list[Value]) -> list[Value]:
-    """Values of the outputs of `jaxpr`, its equations appended to `graph`."""
+    """Appends the equations of `jaxpr` to `graph`; returns the values of its outputs."""
     known: dict[Any, Value] = dict(zip(jaxpr.constvars, map(np.asarray, constants), strict=True))
     known |= zip(jaxpr.invars, arguments, strict=True)
 
@@ -110,7 +110,7 @@ def _equation(graph: Graph, equation: core.JaxprEqn, inputs: list[Value]) -> lis
 
 
 def _is_known(equation: core.JaxprEqn, inputs: list[Value]) -> bool:
-    """Whether results can be computed now. Only of integers: for floats XLA would compile a program each."""
+    """Whether results can be computed now. Only integers are: for floats XLA would compile a program each."""
     avals: list[Any] = [v.aval for v in equation.outvars]
     return (
         equation.primitive.name != "dim_as_value"

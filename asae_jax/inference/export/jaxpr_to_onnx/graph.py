@@ -10,10 +10,10 @@ import numpy as np
 from asae_jax.errors import UserError
 
 OPSET = 18
-"""Of 2022; every runtime of the last years reads it."""
+"""Published in 2022; every later runtime reads it."""
 
 Shape = tuple[Any, ...]
-"""Of ints, and of symbolic sizes that are multiples of the batch size."""
+"""Sizes: ints, or symbolic multiples of the batch size."""
 
 
 class Graph:
@@ -38,7 +38,17 @@ class Graph:
         return self.add_many(operator, *inputs, results=1, **attributes)[0]
 
     def add_many(self, operator: str, *inputs: str, results: int, **attributes: Any) -> list[str]:
-        """Appends one operation; returns the names of its results."""
+        """Appends one operation.
+
+        Args:
+          operator: ONNX name of the operation.
+          *inputs: names of values.
+          results: how many it has.
+          **attributes: of the operation.
+
+        Returns:
+          The names of the results.
+        """
         names = [f"{operator}_{len(self.nodes)}" + f"_{i}" * (results > 1) for i in range(results)]
         node = self._onnx.helper.make_node(operator, list(inputs), names, name=names[0], **attributes)
         self.nodes.append(node)
@@ -65,7 +75,7 @@ class Graph:
         return self.add("Cast", value, to=self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def size(self, size: Any) -> str:
-        """An int64 `[1]` that holds `size`, known or symbolic."""
+        """An int64 `[1]` that holds `size`, static or symbolic."""
         if isinstance(size, int):
             return self.integers([size])
         if not self._batch_size:

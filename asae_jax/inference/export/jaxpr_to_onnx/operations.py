@@ -1,7 +1,7 @@
-"""JAX's primitive operations in the words of ONNX.
+"""JAX's primitive operations as ONNX operations.
 
 Each translation takes the graph and a `Call` and returns the name of the result, or names of several.
-Pointwise operations of ONNX broadcast as NumPy's do, which is more than JAX's need.
+Elementwise operations of ONNX broadcast as NumPy's do, which is more than JAX's need.
 """
 
 import string
@@ -20,7 +20,7 @@ class Call(NamedTuple):
     inputs: tuple[str, ...]
     """Names in the graph."""
     constants: tuple[np.ndarray | None, ...]
-    """Values of the inputs that are known, None for the others."""
+    """Values of the inputs that are constants, None for the others."""
     input_avals: tuple[Any, ...]
     """Shape and dtype of each input; sizes may be symbolic."""
     output_avals: tuple[Any, ...]
@@ -181,7 +181,7 @@ def _dim_as_value(graph: Graph, call: Call) -> str:
 
 
 def _gather(graph: Graph, call: Call) -> str:
-    """Indexing, whose places are taken to lie inside the array."""
+    """Indexing; indices are assumed to lie inside the array."""
     numbers, places = call.params["dimension_numbers"], call.input_avals[1].shape
     if len(places) == 1:
         return _window_at(graph, call)
@@ -200,7 +200,7 @@ def _window_at(graph: Graph, call: Call) -> str:
 
 
 def _gather_per_example(graph: Graph, call: Call) -> str:
-    """Each example indexed by its own places, as `take_along_axis` does."""
+    """Each example indexed by its own indices, as `take_along_axis` does."""
     numbers, ndim = call.params["dimension_numbers"], len(call.shape)
     batch = len(numbers.operand_batching_dims)
     leading, indexed = tuple(range(batch)), tuple(range(batch, batch + len(numbers.start_index_map)))
@@ -214,7 +214,7 @@ def _gather_per_example(graph: Graph, call: Call) -> str:
 
 
 def _gather_axes(graph: Graph, call: Call) -> str:
-    """Neighbouring axes indexed together: merged into one, and the places into places on it."""
+    """Neighbouring axes indexed together: they are merged into one, and the indices accordingly."""
     numbers, shape = call.params["dimension_numbers"], call.input_avals[0].shape
     axes = numbers.start_index_map
     first, end = axes[0], axes[0] + len(axes)
@@ -229,7 +229,7 @@ def _gather_axes(graph: Graph, call: Call) -> str:
 
 
 def _gathered_order(call: Call, first: int) -> list[int]:
-    """From (axes before `first`, those of the places, axes after) to the first and last at `offset_dims`."""
+    """Permutation of (axes before `first`, axes of the indices, axes after) that `offset_dims` asks for."""
     ndim, ndim_places = len(call.shape), len(call.input_avals[1].shape) - 1
     places = iter(range(first, first + ndim_places))
     kept = iter([*range(first), *range(first + ndim_places, ndim)])
@@ -238,7 +238,7 @@ def _gathered_order(call: Call, first: int) -> list[int]:
 
 
 def _convolution(graph: Graph, call: Call) -> str:
-    """ONNX knows channels-first only; runtimes move the transpositions out of the way."""
+    """ONNX has channels first only; runtimes optimise the transpositions away."""
     params, numbers = call.params, call.params["dimension_numbers"]
     _require(set(params["lhs_dilation"]) == {1} and params["batch_group_count"] == 1, "such convolutions")
     low, high = zip(*params["padding"], strict=True)
@@ -294,7 +294,7 @@ def _reduce_window(graph: Graph, call: Call) -> str:
 
 
 def _pool(graph: Graph, call: Call, operator: str, **attributes: Any) -> str:
-    """A window over any axes: they are brought to the end, behind exactly two others, as ONNX wants."""
+    """A window over any axes: they are moved to the end, behind exactly two others, as ONNX requires."""
     params, ndim = call.params, len(call.shape)
     _require({*params["base_dilation"], *params["window_dilation"]} == {1}, "dilated windows")
     windows = [*zip(params["window_dimensions"], params["window_strides"], params["padding"], strict=True)]
@@ -385,4 +385,4 @@ OPERATIONS: dict[str, Translation] = {
     "top_k": _top_k,
     "transpose": _transpose,
 }
-"""By the name of the primitive."""
+"""Name of the primitive -> its translation."""

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from asae_jax.errors import UserError
-from asae_jax.inference.export import torch_file
+from asae_jax.inference.export.formats import architecture, run_torch, write_torch
 from tests.inference.export import made
 from tests.reference import torch_models
 
@@ -30,7 +30,7 @@ def torchvision(monkeypatch):
 def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision):
     program = made.program(model__width=64, eval__test_mode="enhance")
     path = tmp_path / "model.safetensors"
-    torch_file.write(program, path)
+    write_torch(program, path)
     with safe_open(path, "np") as file:
         facts = {
             name: json.loads(text)
@@ -49,7 +49,7 @@ def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision):
         got = model(torch.from_numpy(x.astype(np.float32).transpose(0, 3, 1, 2))).numpy()
     expected = program.plain.scores(images)["logits"]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(torch_file.run(program, path, images)["logits"], expected)
+    np.testing.assert_array_equal(run_torch(program, path, images)["logits"], expected)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision):
     ],
 )
 def test_the_description_names_the_model_and_its_changes(model, line):
-    assert line in torch_file.architecture(ConfigDict(model), 3)
+    assert line in architecture(ConfigDict(model), 3)
 
 
 def test_group_norm_is_refused(tmp_path):
     with pytest.raises(UserError, match="batch normalisation"):
-        torch_file.write(made.program(model__norm="group"), tmp_path / "model.safetensors")
+        write_torch(made.program(model__norm="group"), tmp_path / "model.safetensors")

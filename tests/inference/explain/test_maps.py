@@ -1,12 +1,14 @@
-"""Grad-CAM against what follows from a linear head, and against PyTorch's gradients."""
+"""Grad-CAM against a linear head and PyTorch's gradients; the layer's maps against the layer."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 
-from asae_jax.inference.explain.gradcam import grad_cams, weighted_sum
+from asae_jax.inference.explain.maps import grad_cams, layer_maps, weighted_sum
 from asae_jax.models import create_model
+from asae_jax.models.asae import asae_maps
+from configs import default
 from tests.inference.explain.made import random_variables
 from tests.reference import torch_models
 from tests.reference.torch_weights import variables_from_torch
@@ -19,7 +21,7 @@ def _cams(network, variables, images):
     return jax.jit(lambda v, x: grad_cams(network, v, x, STAGES, jnp.asarray(LABELS)))(variables, images)
 
 
-def test_of_a_linear_head_it_is_the_class_map_without_bias_over_the_cells():
+def test_of_a_linear_head_it_is_the_class_map_without_bias_over_the_positions():
     network = create_model("vgg16", 4, stem="small", width=4)
     images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     variables = random_variables(network, images.shape[1])
@@ -66,3 +68,20 @@ def test_maps_of_branches_are_added():
     features, gradients = np.random.default_rng(0).normal(size=(2, 3, 2, 4, 4, 5))
     parts = [weighted_sum(f, g) for f, g in zip(features, gradients, strict=True)]
     np.testing.assert_allclose(weighted_sum(features, gradients), sum(parts), rtol=1e-5, atol=1e-6)
+
+
+def test_ranks_and_regions_are_the_layers():
+    settings = default.get_config().asae
+    settings.window, settings.area = 3, 9.0
+    features = jax.random.normal(jax.random.key(0), (3, 7, 7, 4))
+    maps, own = jax.jit(
+        lambda f: (layer_maps(f, settings), asae_maps(None, f, window=3, ratio=0.8, area=9.0))
+    )(features)
+    np.testing.assert_array_equal(maps.peaks[:, 0], np.stack([own.rows, own.cols], 1))
+    np.testing.assert_array_equal(maps.regions[:, 0], own.mask == 0)
+    for number in range(3):
+        rows, cols = np.asarray(maps.peaks[number, : int(maps.num_peaks[number])]).T
+        values = np.asarray(maps.attention[number])[rows, cols]
+        assert np.all(np.diff(values) <= 0)
+        assert np.asarray(own.peaks[number])[rows, cols].all()
+    np.testing.assert_array_equal(maps.num_peaks, np.minimum(np.asarray(own.peaks).sum((1, 2)), 5))

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from asae_jax.inference.export.program import Program
-from asae_jax.inference.export.stablehlo import PLATFORMS
+from asae_jax.inference.export.program import PLATFORMS, Program
 
 _SIGNATURE = "serving_default"
 
 
 def write_saved_model(program: Program, path: Path) -> None:
     """Writes a folder for TensorFlow and TensorFlow Serving; signature `serving_default`, any batch size."""
-    tf = _tensorflow()
+    tf = load_tensorflow()
     with _quiet():
         function = _function(tf, program, batch=None)
         # Not an attribute of the module: the weights, constants of the function, would be written twice.
@@ -27,7 +26,7 @@ def write_saved_model(program: Program, path: Path) -> None:
 
 def run_saved_model(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     """Scores by TensorFlow."""
-    tf = _tensorflow()
+    tf = load_tensorflow()
     with _quiet():
         model = tf.saved_model.load(str(path))
         return {name: array.numpy() for name, array in model.signatures[_SIGNATURE](images=images).items()}
@@ -35,7 +34,7 @@ def run_saved_model(_: Program, path: Path, images: np.ndarray) -> dict[str, np.
 
 def write_tflite(program: Program, path: Path) -> None:
     """Writes a file for one image at a time: the converter has no indexing of batches of unknown size."""
-    tf = _tensorflow()
+    tf = load_tensorflow()
     with _quiet():
         function = _function(tf, program, batch=1)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
@@ -44,7 +43,7 @@ def write_tflite(program: Program, path: Path) -> None:
 
 def run_tflite(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     """Scores by the TFLite interpreter, image by image."""
-    tf = _tensorflow()
+    tf = load_tensorflow()
     with _quiet():
         interpreter = tf.lite.Interpreter(model_path=str(path))
         runner = interpreter.get_signature_runner(_SIGNATURE)
@@ -53,7 +52,10 @@ def run_tflite(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarr
 
 
 def _function(tf: ModuleType, program: Program, *, batch: int | None) -> Any:
-    """The program as a TensorFlow function of one signature; the weights are constants in it."""
+    """The program as a TensorFlow function of one signature, with the weights as constants.
+
+    `batch` is the batch size; None: any.
+    """
     from jax.experimental import jax2tf
 
     size, _, channels = program.image_shape
@@ -67,8 +69,8 @@ def _function(tf: ModuleType, program: Program, *, batch: int | None) -> Any:
     return tf.function(converted, autograph=False, input_signature=signature).get_concrete_function()
 
 
-def _tensorflow() -> ModuleType:
-    """TensorFlow, quiet, and without the accelerators: they belong to JAX."""
+def load_tensorflow() -> ModuleType:
+    """TensorFlow, without its log messages and without accelerators, which belong to JAX."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other orders of summation, and it announces itself
     import tensorflow as tf
@@ -82,7 +84,7 @@ def _tensorflow() -> ModuleType:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TensorFlow's notes on its own future (`tf.lite` moves to the package ai_edge_litert)."""
+    """Silences TensorFlow's warnings of future changes (`tf.lite` moves to the package ai_edge_litert)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
