@@ -8,16 +8,16 @@ from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 
 
-def write_run(workdir, config, class_names, state, *, score=None):
-    """A run folder with `state` as its only checkpoint."""
-    folder.write(workdir, config, folder.Record(tuple(class_names), "no data", {}))
+def write_run(workdir, config, class_names, state, record=None, *, score=None):
+    """A run folder with `state` as its only checkpoint; without a `record` its data are unknown."""
+    folder.write(workdir, config, record or folder.Record(tuple(class_names), "no data", {}))
     checkpoints = Checkpoints(workdir)
     checkpoints.save(state, score=score)
     checkpoints.close()
     return workdir
 
 
-def untrained_run(workdir, config, class_names):
+def untrained_run(workdir, config, class_names, record=None, *, score=None):
     """A run folder with the weights that training would start from."""
     schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
     state = create_state(
@@ -27,4 +27,4 @@ def untrained_run(workdir, config, class_names):
         image_size=config.augment.size,
         with_average=config.optimizer.ema_decay > 0,
     )
-    return write_run(workdir, config, class_names, state)
+    return write_run(workdir, config, class_names, state, record, score=score)

@@ -100,12 +100,12 @@ def load_data(config: ConfigDict, workdir: Path, table: Table | None = None) -> 
     Args:
       config: settings.
       workdir: the run folder, which need not exist.
-      table: what `load_index` gave; None: it is loaded.
+      table: the data-set index; None: it is loaded.
 
     Raises:
       UserError: data that cannot be found or used.
     """
-    table = load_index(config) if table is None else table
+    table = configured_table(config.data) if table is None else table
     splits = chosen_split(config.data, workdir, table)
     data = Data(table, prepare_table(config, workdir, table), splits)
     _check_classes(data)

@@ -36,10 +36,14 @@ class Record:
 
 def record_of(table: Table) -> Record:
     """The record of a run on the examples of `table`, with the versions of this process."""
+    return Record(table.class_names, table.fingerprint(modified=False), versions_now())
+
+
+def versions_now() -> dict[str, str]:
+    """Versions of this package, Python and the packages that results depend on, and the devices."""
     versions = {"asae_jax": asae_jax.__version__, "python": platform.python_version()}
     versions |= {name: metadata.version(name) for name in _PACKAGES if _installed(name)}
-    versions["device"] = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    return Record(table.class_names, table.fingerprint(modified=False), versions)
+    return versions | {"device": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
 
 
 def write(workdir: Path, config: ConfigDict, record: Record) -> None:

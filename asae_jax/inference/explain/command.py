@@ -23,9 +23,8 @@ from asae_jax.inference.explain.examples import (
 from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import Collector
 from asae_jax.inference.predict.inputs import input_name
-from asae_jax.inference.trained import Trained, load_trained
 from asae_jax.pages import NOTICE
-from asae_jax.training import build, parallel
+from asae_jax.run.run import Run, open_for_inference
 
 FOLDER = "explain"
 
@@ -47,11 +46,8 @@ def explain(config: ConfigDict, workdir: Path) -> int:
       UserError: no run or no checkpoint in `workdir`, other settings or data, no images, or a folder that
         cannot be written to.
     """
-    build.check(config)
-    own = not config.explain.input
-    parallel.use_all_cores(config.train.batch_size if own else config.eval.batch_size)
-    run = load_trained(workdir, config)
-    examples = own_examples(config, workdir) if own else given_examples(config, run)
+    run = open_for_inference(workdir, config)
+    examples = given_examples(run) if config.explain.input else own_examples(run)
     explainer = Explainer(run, fill=config.explain.fill)
     collector = _collect(config, explainer, examples)
     folder = _folder(config, workdir)
@@ -88,7 +84,7 @@ def _folder(config: ConfigDict, workdir: Path) -> Path:
 
 def _write(
     config: ConfigDict,
-    run: Trained,
+    run: Run,
     examples: Examples,
     explainer: Explainer,
     collector: Collector,
@@ -123,7 +119,7 @@ def _write(
     )
 
 
-def _write_images(collector: Collector, run: Trained, folder: Path) -> list[report.Shown]:
+def _write_images(collector: Collector, run: Run, folder: Path) -> list[report.Shown]:
     """Writes the PNG files, by true class and then by row; those of an earlier call are removed."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
@@ -158,7 +154,7 @@ def _typical(shown: list[report.Shown]) -> report.Shown:
 
 def _faithfulness(
     config: ConfigDict,
-    run: Trained,
+    run: Run,
     examples: Examples,
     explainer: Explainer,
     collector: Collector,

@@ -11,10 +11,9 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.reading import read_batches
-from asae_jax.inference.trained import Trained
 from asae_jax.input.rows import read_rows
-from asae_jax.training import run_folder
-from asae_jax.training.data import Data, load_data
+from asae_jax.run.data import Data
+from asae_jax.run.run import Run
 
 UNKNOWN = -1
 """The label of an image whose true class is not known."""
@@ -52,27 +51,25 @@ class Examples:
     batches: Callable[[np.ndarray, int], Iterator[Batch]]
 
 
-def own_examples(config: ConfigDict, workdir: Path) -> Examples:
+def own_examples(run: Run) -> Examples:
     """The part `eval.split` of the run's own data.
 
     Raises:
       UserError: the data are not those of the run, or that part is empty.
     """
-    data = load_data(config, workdir)
-    info = run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
-    run_folder.check_same_data(workdir, info)
-    indices = data.indices(config.eval.split)
+    data, split = run.data, run.config.eval.split
+    indices = data.indices(split)
     if not len(indices):
         raise UserError(
-            f"the {config.eval.split} part of {workdir} is empty: choose another --config.eval.split, or "
+            f"the {split} part of {run.workdir} is empty: choose another --config.eval.split, or "
             "give images by --input=DIR."
         )
     groups = None if data.table.groups is None else data.table.groups[indices]
     names = [str(name) for name in data.table.names[indices]]
-    return Examples(names, data.labels(indices), groups, _own_batches(config, data, indices))
+    return Examples(names, data.labels(indices), groups, _own_batches(run.config, data, indices))
 
 
-def given_examples(config: ConfigDict, run: Trained) -> Examples:
+def given_examples(run: Run) -> Examples:
     """The images of `explain.input`; see `predict.inputs.read_input` for what it may be.
 
     The true class is the column `label` of a CSV file, or the subfolder of a given folder if it has the name
@@ -81,10 +78,11 @@ def given_examples(config: ConfigDict, run: Trained) -> Examples:
     Raises:
       UserError: no images, or a label that the run does not know.
     """
-    items = read_input(config.explain.input)
-    labels = _labels(config.explain.input, items, run.class_names)
+    config, source = run.config, run.config.explain.input
+    items = read_input(source)
+    labels = _labels(source, items, run.class_names)
     groups = np.array([item.group for item in items])
-    known_folders = user_path(config.explain.input).is_dir() and (labels != UNKNOWN).any()
+    known_folders = user_path(source).is_dir() and (labels != UNKNOWN).any()
 
     def batches(rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         chosen = [items[row] for row in rows]

@@ -13,9 +13,9 @@ from asae_jax.errors import UserError
 from asae_jax.inference.alignment import Alignment, alignment_of
 from asae_jax.inference.explain.faithfulness import mean_change, occlude
 from asae_jax.inference.explain.maps import LayerMaps, grad_cams, layer_maps
-from asae_jax.inference.trained import Trained
 from asae_jax.models.network import Network
-from asae_jax.training import parallel
+from asae_jax.run import devices
+from asae_jax.run.run import Run
 from asae_jax.types import Images, Scores
 
 
@@ -39,18 +39,18 @@ class Explainer:
       alignments: stage -> how its maps lie on the image.
     """
 
-    def __init__(self, run: Trained, *, fill: str):
+    def __init__(self, run: Run, *, fill: str):
         """Takes the run, and what occluded pixels are replaced by (see `faithfulness.occlude`)."""
         parts: dict[str, Any] = {"network": run.network, "preprocess": run.preprocess}
         self.stages = explained_stages(run.network)
         self.alignments = _alignments(run, self.stages)
-        self._explain = parallel.parallel_score(
+        self._explain = devices.parallel_score(
             functools.partial(explain_step, **parts, stages=self.stages, settings=run.config.asae)
         )
-        self._occlude = parallel.parallel_score(
+        self._occlude = devices.parallel_score(
             functools.partial(occlude_step, **parts, alignment=self.alignments[self.stages[0]], fill=fill)
         )
-        self._variables = parallel.place(dict(run.variables))
+        self._variables = devices.place(dict(run.variables))
 
     def explain(self, images: np.ndarray, labels: np.ndarray) -> Outputs:
         """Scores and maps of images, as NumPy arrays.
@@ -62,8 +62,8 @@ class Explainer:
         Raises:
           UserError: scores that are not finite.
         """
-        outputs = self._explain(self._variables, parallel.split({"image": images, "label": labels}))
-        outputs = jax.tree.map(parallel.join, outputs)
+        outputs = self._explain(self._variables, devices.split({"image": images, "label": labels}))
+        outputs = jax.tree.map(devices.join, outputs)
         if not np.isfinite(outputs.log_probs).all():
             raise UserError("the network's scores are not finite: the run has diverged, train another one.")
         return outputs
@@ -75,9 +75,9 @@ class Explainer:
           images: uint8 `[batch, stored, stored, 3]`.
           region: bool `[batch, height, width]`, positions of the layer's map.
         """
-        batch = parallel.split({"image": images, "region": region})
+        batch = devices.split({"image": images, "region": region})
         log_probs, change = self._occlude(self._variables, batch)
-        return parallel.join(log_probs), parallel.join(change)
+        return devices.join(log_probs), devices.join(change)
 
 
 def explained_stages(network: Network) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def explained_stages(network: Network) -> tuple[str, ...]:
     return tuple(dict.fromkeys((inserted, stages[-1])))
 
 
-def _alignments(run: Trained, stages: tuple[str, ...]) -> dict[str, Alignment]:
+def _alignments(run: Run, stages: tuple[str, ...]) -> dict[str, Alignment]:
     """How the maps of each stage lie on the image; nothing is computed."""
     size = run.config.augment.size
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)

@@ -12,7 +12,7 @@ import numpy as np
 
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.explanations import ClassMaps, Explanation, positive_share
-from asae_jax.training.figures import save
+from asae_jax.evaluation.figures import save
 from asae_jax.types import HostImage
 
 SIDE = 192

@@ -8,13 +8,12 @@ from typing import Any
 
 from asae_jax.files import open_text, read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
-from asae_jax.inference.trained import Trained
 from asae_jax.input.split_record import SPLITS_FILE
 from asae_jax.pages import NOTICE
-from asae_jax.training import run_folder
-from asae_jax.training.evaluation import FOLDER as EVALUATION
-from asae_jax.training.trust import conditions
-from asae_jax.trust import Trust
+from asae_jax.evaluation.evaluate import FOLDER as EVALUATION
+from asae_jax.evaluation.uncertainty import Uncertainty, conditions
+from asae_jax.run.folder import read_record
+from asae_jax.run.run import Run
 
 FILE = "MODEL_CARD.md"
 
@@ -42,8 +41,8 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
       program: what was exported.
       record: the content of `export.json`.
     """
-    run = program.trained
-    info = run_folder.read_info(run.workdir)
+    run = program.run
+    info = read_record(run.workdir)
     scores, counts = _read_scores(run), _read_counts(run.workdir)
     sections = [
         f"# {_title(run)}\n\n**{NOTICE}**",
@@ -51,7 +50,7 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
         _section("Files", _files(record)),
         _section("Data", _data(run, info.data_fingerprint, counts)),
         _section("Scores", _scores(scores)),
-        _section("How sure it is", _calibration(program.trust)),
+        _section("How sure it is", _calibration(program.uncertainty)),
         _section("Limits", _limits(run, scores, counts)),
         _section("To be filled in by whoever trained it", _unknown()),
         _section("Made with", _versions(run, info.versions, record["versions"])),
@@ -59,13 +58,13 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _read_scores(run: Trained) -> Scores | None:
+def _read_scores(run: Run) -> Scores | None:
     """Scores of the test part by this checkpoint and way of testing; None where they were not measured."""
     path = run.workdir / EVALUATION / "test.json"
     if not path.exists():
         return None
     scores = read_json(path, remedy="evaluate the run again")
-    return scores if conditions(run.config, run.step).items() <= scores.items() else None
+    return scores if conditions(run).items() <= scores.items() else None
 
 
 def _read_counts(workdir: Path) -> Counts:
@@ -80,13 +79,13 @@ def _section(title: str, lines: list[str]) -> str:
     return f"## {title}\n\n" + "\n".join(lines)
 
 
-def _title(run: Trained) -> str:
+def _title(run: Run) -> str:
     model = run.config.model
     layer = "" if model.branching == "none" else f" trained with {model.branching.upper()}"
     return f"{model.name}{layer}: {len(run.class_names)} classes of cells"
 
 
-def _purpose(run: Trained) -> list[str]:
+def _purpose(run: Run) -> list[str]:
     stored = run.config.data.stored_size
     return [
         "It takes a crop with a single stained blood or marrow cell and gives a probability for each class: "
@@ -118,7 +117,7 @@ def _files(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _data(run: Trained, fingerprint: str, counts: Counts) -> list[str]:
+def _data(run: Run, fingerprint: str, counts: Counts) -> list[str]:
     source = f"Source: `{run.config.data.source}`; fingerprint of the images `{fingerprint}`."
     if not counts:
         return [source, "", "The run has no record of its split."]
@@ -148,10 +147,10 @@ def _scores(scores: Scores | None) -> list[str]:
     ]
 
 
-def _calibration(trust: Trust | None) -> list[str]:
-    if trust is None:
+def _calibration(estimates: Uncertainty | None) -> list[str]:
+    if estimates is None:
         return ["Not measured: probabilities are the plain softmax, which is usually too sure."]
-    t, rule = trust.temperature, trust.abstention
+    t, rule = estimates.temperature, estimates.abstention
     if rule.threshold > 1:
         advice = f"No threshold kept errors below {rule.target_error:.0%}: leave every image to a person."
     else:
@@ -161,12 +160,12 @@ def _calibration(trust: Trust | None) -> list[str]:
         )
     return [
         f"Before the softmax logits are divided by a temperature of {t.value:.2f} (95 % interval {t.low:.2f} "
-        f"to {t.high:.2f}, from {trust.num_examples} validation images). {advice} `trust.json` has the rest, "
+        f"to {t.high:.2f}, from {estimates.num_examples} validation images). {advice} `uncertainty.json` has the rest, "
         "and what to beware of.",
     ]
 
 
-def _limits(run: Trained, scores: Scores | None, counts: Counts) -> list[str]:
+def _limits(run: Run, scores: Scores | None, counts: Counts) -> list[str]:
     lines = [
         f"- {NOTICE} It has not been validated clinically and is not a medical device.",
         "- It knows only the classes above. Whatever it is shown, an artefact or a cell of another kind too, "
@@ -197,7 +196,7 @@ def _unknown() -> list[str]:
     return [f"- {fact}:" for fact in facts]
 
 
-def _versions(run: Trained, trained: Mapping[str, str], exported: Mapping[str, str]) -> list[str]:
+def _versions(run: Run, trained: Mapping[str, str], exported: Mapping[str, str]) -> list[str]:
     def said(versions: Mapping[str, str]) -> str:
         return ", ".join(f"{name} {version}" for name, version in versions.items())
 

@@ -29,8 +29,9 @@ from asae_jax.inference.export.verify import (
     sample_images,
 )
 from asae_jax.pages import NOTICE
-from asae_jax.training import run_folder
-from asae_jax.trust import FILE as TRUST_FILE
+from asae_jax.run.folder import versions_now
+from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
+from asae_jax.evaluation.uncertainty import uncertainty_file
 
 FOLDER = "export"
 RECORD = "export.json"
@@ -40,7 +41,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
     """Writes the formats that `export.formats` names, and what describes them, to `export.output`.
 
     Beside them: `preprocessing.json` and an example image before and after it, `export.json` (classes,
-    temperature, differences found), `MODEL_CARD.md`, and the run's `trust.json` where it has one.
+    temperature, differences found), `MODEL_CARD.md`, and the run's `uncertainty.json` where it has one.
 
     Args:
       config: all settings; those of training as the run has them.
@@ -59,7 +60,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
         for name in names:
             check_installed(name)
     program = load_program(workdir, config)
-    sample = sample_images(program.trained)
+    sample = sample_images(program.run)
     folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
     with disk_errors(f"write the export to {folder}", remedy="choose another --output=DIR"), _on_cpu():
         folder.mkdir(parents=True, exist_ok=True)
@@ -135,15 +136,15 @@ def _record(
     program: Program, sample: Sample, written: dict[str, dict[str, Any]], skipped: dict[str, str]
 ) -> dict[str, Any]:
     """The content of `export.json`."""
-    trained = program.trained
-    config = trained.config.to_dict()
-    versions = run_folder.describe(trained.class_names, "").versions
+    run = program.run
+    config = run.config.to_dict()
+    versions = versions_now()
     return {
         "notice": NOTICE,
-        "class_names": list(trained.class_names),
+        "class_names": list(run.class_names),
         "temperature": program.temperature,
-        "calibrated": program.trust is not None,
-        "checkpoint_step": trained.step,
+        "calibrated": program.uncertainty is not None,
+        "checkpoint_step": run.step,
         "model": config["model"] | {"dtype": "float32", "test_mode": config["eval"]["test_mode"]},
         "asae": config["asae"],
         "compared_on": sample.origin,
@@ -154,12 +155,12 @@ def _record(
 
 
 def _write_companions(program: Program, folder: Path, record: dict[str, Any]) -> None:
-    workdir = program.trained.workdir
+    workdir = program.run.workdir
     write_json(folder / RECORD, record)
     write_json(folder / PREPROCESSING, preprocessing(program))
     write_example(program, folder)
-    if program.trust is not None:
-        shutil.copyfile(workdir / TRUST_FILE, folder / TRUST_FILE)
+    if program.uncertainty is not None:
+        shutil.copyfile(uncertainty_file(workdir), folder / UNCERTAINTY)
     write_text(folder / card.FILE, card.model_card(program, record))
 
 

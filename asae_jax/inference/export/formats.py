@@ -31,14 +31,14 @@ ALL = "all"
 
 def write_orbax(program: Program, path: Path) -> None:
     """Writes `params` and `batch_stats` to the folder `path`: no optimiser, no step."""
-    variables = jax.tree.map(np.asarray, dict(program.trained.variables))
+    variables = jax.tree.map(np.asarray, dict(program.run.variables))
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(path.absolute(), variables)
 
 
 def run_orbax(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
     """Scores by the weights read again."""
-    like = jax.tree.map(np.asarray, dict(program.trained.variables))
+    like = jax.tree.map(np.asarray, dict(program.run.variables))
     with ocp.StandardCheckpointer() as checkpointer:
         return program.scores(images, checkpointer.restore(path.absolute(), like))
 
@@ -64,7 +64,7 @@ def run_stablehlo(_: Program, path: Path, images: np.ndarray) -> dict[str, np.nd
 def write_onnx(program: Program, path: Path) -> None:
     """Writes the program with its weights; class names and temperature are in the model's metadata."""
     metadata = {
-        "class_names": program.trained.class_names,
+        "class_names": program.run.class_names,
         "temperature": program.temperature,
         "notice": NOTICE,
     }
@@ -88,13 +88,13 @@ def write_torch(program: Program, path: Path) -> None:
     Raises:
       UserError: torchvision has no such model.
     """
-    variables, config = program.trained.variables, program.trained.config
+    variables, config = program.run.variables, program.run.config
     tensors = to_torch(variables["params"], variables.get("batch_stats", {}), config.model.name)
     if config.model.norm == "group":
         raise UserError(f"torchvision's {config.model.name} has batch normalisation, this one has groups.")
     facts = {
-        "architecture": architecture(config.model, len(program.trained.class_names)),
-        "class_names": program.trained.class_names,
+        "architecture": architecture(config.model, program.run.num_classes),
+        "class_names": program.run.class_names,
         "temperature": program.temperature,
         "image_size": config.augment.size,
         "mean": MEAN,
@@ -110,8 +110,8 @@ def run_torch(program: Program, path: Path, images: np.ndarray) -> dict[str, np.
 
     PyTorch itself is not needed; that a PyTorch model with them agrees is held by the tests.
     """
-    variables = program.trained.variables
-    weights = from_torch(read_tensors(path), variables, program.trained.config.model.name, origin=str(path))
+    variables = program.run.variables
+    weights = from_torch(read_tensors(path), variables, program.run.config.model.name, origin=str(path))
     return program.plain.scores(images, weights.put_into(variables))
 
 

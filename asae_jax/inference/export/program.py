@@ -15,15 +15,14 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from asae_jax.augment.plain import MEAN, STD
-from asae_jax.inference.trained import Trained, load_trained
 from asae_jax.input import hue, stain
 from asae_jax.input.prepare import Preparation
 from asae_jax.input.synthetic import render
 from asae_jax.models.network import Network
 from asae_jax.pages import NOTICE
-from asae_jax.training import build
-from asae_jax.training.trust import read_matching_trust
-from asae_jax.trust import Trust
+from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
+from asae_jax.run import build
+from asae_jax.run.run import Run, open_for_inference
 from asae_jax.types import HostImage
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -40,24 +39,24 @@ class Program:
     It computes in float32, whatever the run's `model.dtype` is: runtimes differ in what else they support.
 
     Attributes:
-      trained: the run.
+      run: whose weights it uses.
       network: the run's, in float32; the layer is treated as `eval.test_mode` says.
-      trust: calibration measured for this checkpoint and way of testing, or None.
+      uncertainty: estimates fitted for this checkpoint and way of testing, or None.
     """
 
-    trained: Trained
+    run: Run
     network: Network
-    trust: Trust | None
+    uncertainty: Uncertainty | None
 
     @property
     def temperature(self) -> float:
         """Divides the logits before the softmax; 1 where no calibration was measured."""
-        return 1.0 if self.trust is None else self.trust.temperature.value
+        return 1.0 if self.uncertainty is None else self.uncertainty.temperature.value
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of a prepared image."""
-        size = self.trained.preparation.stored_size
+        size = self.run.preparation.stored_size
         return size, size, 3
 
     @functools.cached_property
@@ -77,7 +76,7 @@ class Program:
           `logits` and `probabilities`, float32 `[batch, classes]`; centre crop and normalisation are done
           here. (In test mode "mean" the logits are log-probabilities.)
         """
-        return self._scores(self.trained.variables, images)
+        return self._scores(self.run.variables, images)
 
     def scores(self, images: np.ndarray, variables: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """The scores by Flax at full precision.
@@ -86,7 +85,7 @@ class Program:
           images: uint8 RGB `[batch, stored, stored, 3]`.
           variables: weights to use instead of the run's.
         """
-        weights = self.trained.variables if variables is None else variables
+        weights = self.run.variables if variables is None else variables
         with jax.default_matmul_precision("highest"):
             return {name: np.asarray(array) for name, array in self._compiled(weights, images).items()}
 
@@ -95,7 +94,7 @@ class Program:
         return jax.jit(self._scores)
 
     def _scores(self, variables: Mapping[str, Any], images: jax.Array) -> dict[str, jax.Array]:
-        logits: Any = self.network.apply(variables, self.trained.preprocess(images), train=False)
+        logits: Any = self.network.apply(variables, self.run.preprocess(images), train=False)
         return {"logits": logits, "probabilities": jax.nn.softmax(logits / self.temperature)}
 
 
@@ -103,18 +102,18 @@ def load_program(workdir: Path, config: ConfigDict) -> Program:
     """The run in `workdir` as a program.
 
     Raises:
-      UserError: see `load_trained`.
+      UserError: see `open_for_inference`.
     """
-    trained = load_trained(workdir, config)
+    run = open_for_inference(workdir, config)
     in_float32 = ConfigDict(config.to_dict())
     in_float32.model.dtype = "float32"
-    network = build.create_network(in_float32, len(trained.class_names))
-    return Program(trained, network, read_matching_trust(workdir, config, trained.step))
+    network = build.create_network(in_float32, run.num_classes)
+    return Program(run, network, read_matching_uncertainty(run))
 
 
 def preprocessing(program: Program) -> dict[str, Any]:
     """The content of `preprocessing.json`."""
-    trained = program.trained
+    run = program.run
     return {
         "notice": NOTICE,
         "input": {
@@ -123,14 +122,14 @@ def preprocessing(program: Program) -> dict[str, Any]:
             "shape": ["batch", *program.image_shape],
             "channels": "RGB",
         },
-        "before_the_graph": _host_steps(trained.preparation),
+        "before_the_graph": _host_steps(run.preparation),
         "inside_the_graph": [
-            {"step": "centre_crop", "size": trained.config.augment.size, "how": _CENTRE_CROP},
+            {"step": "centre_crop", "size": run.config.augment.size, "how": _CENTRE_CROP},
             {"step": "normalise", "mean": MEAN, "std": STD, "how": "(value / 255 - mean) / std, per channel"},
             {"step": "network", "output": "logits"},
             {"step": "softmax", "temperature": program.temperature, "output": "probabilities"},
         ],
-        "outputs": {"names": ["logits", "probabilities"], "classes": trained.class_names},
+        "outputs": {"names": ["logits", "probabilities"], "classes": run.class_names},
         "example": {"raw": EXAMPLE_RAW, "prepared": EXAMPLE_PREPARED, "tolerance": _TOLERANCE},
     }
 
@@ -139,7 +138,7 @@ def write_example(program: Program, folder: Path) -> None:
     """Writes a drawn cell before and after preparation: no patient's image travels."""
     raw = drawn_cell(0)
     Image.fromarray(raw).save(folder / EXAMPLE_RAW)
-    Image.fromarray(program.trained.preparation(raw)).save(folder / EXAMPLE_PREPARED)
+    Image.fromarray(program.run.preparation(raw)).save(folder / EXAMPLE_PREPARED)
 
 
 def drawn_cell(number: int) -> HostImage:

@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.export.program import drawn_cell
-from asae_jax.inference.trained import Trained
+from asae_jax.run.run import Run
 from asae_jax.input.configured import configured_table
 from asae_jax.input.split_record import SPLITS_FILE, read_splits
 from asae_jax.types import HostImage
@@ -32,22 +32,22 @@ class Sample(NamedTuple):
     """What they are, in words."""
 
 
-def sample_images(trained: Trained) -> Sample:
+def sample_images(run: Run) -> Sample:
     """Some test images of the run, evenly spaced; drawn cells where its data cannot be read."""
     try:
-        table = configured_table(trained.config.data)
-        splits = read_splits(trained.workdir / SPLITS_FILE, table)
+        table = configured_table(run.config.data)
+        splits = read_splits(run.workdir / SPLITS_FILE, table)
         rows = np.flatnonzero(splits == "test")
         rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)] if len(rows) else []
-        return Sample(_prepared(trained, table.read, rows), f"{NUM_IMAGES} test images of the run")
+        return Sample(_prepared(run, table.read, rows), f"{NUM_IMAGES} test images of the run")
     except (UserError, ValueError) as error:
-        drawn = Sample(_prepared(trained, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
+        drawn = Sample(_prepared(run, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
         print(f"the run's test images cannot be read, drawn cells take their place: {error}")
         return drawn
 
 
-def _prepared(trained: Trained, read: Callable[[int], HostImage], rows: np.ndarray | range) -> np.ndarray:
-    return np.stack([trained.preparation(read(int(row))) for row in rows])
+def _prepared(run: Run, read: Callable[[int], HostImage], rows: np.ndarray | range) -> np.ndarray:
+    return np.stack([run.preparation(read(int(row))) for row in rows])
 
 
 class Difference(NamedTuple):

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.files import user_path
-from asae_jax.inference.alignment import grid_of
+from asae_jax.inference.alignment import alignment_of
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.inference.predict.reading import ReadBatch, read_batches
 from asae_jax.inference.predict.records import Record
@@ -148,8 +148,8 @@ class Predictor:
 
     def _picture(self, attention: np.ndarray) -> np.ndarray:
         """The map on a regular grid over the image, as the page draws it, at twice the resolution."""
-        grid = grid_of(self._backbone, len(attention), self._size)
-        return _as_bytes(grid.on_image(attention, 2 * len(attention), smooth=True))
+        alignment = alignment_of(self._backbone, len(attention), self._size)
+        return _as_bytes(alignment.on_image(attention, 2 * len(attention), smooth=True))
 
 
 def _as_bytes(attention: np.ndarray) -> np.ndarray:

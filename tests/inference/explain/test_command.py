@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax import commands, keys
+from asae_jax import cli
 from asae_jax.inference.explain.examples import evenly_spaced, spread_over_classes
-from asae_jax.training import build, run_folder
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.data import load_data, write_data_record
-from asae_jax.training.optimizer import create_optimizer, create_schedule
-from asae_jax.training.state import create_state
+from asae_jax.run import folder
+from asae_jax.run.run import new_run
+from tests.made_runs import untrained_run
 from tests.training.tiny import tiny_config
 
 
@@ -27,17 +25,9 @@ def _run(workdir, **changes):
         **changes,
     )
     config.eval.batch_size = 8
-    data = load_data(config, workdir)
-    info = run_folder.describe(data.table.class_names, data.table.fingerprint(modified=False))
-    run_folder.open_run(workdir, config, info)
-    write_data_record(data, workdir)
-    network = build.create_network(config, data.table.num_classes)
-    schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
-    checkpoints = Checkpoints(workdir)
-    optimizer = create_optimizer(config.optimizer, schedule)
-    checkpoints.save(create_state(network, optimizer, keys.stream_key(0, "init"), image_size=16))
-    checkpoints.close()
-    return workdir
+    run = new_run(config, workdir)
+    run.start()
+    return untrained_run(workdir, config, run.class_names, folder.record_of(run.data.table))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +45,7 @@ def _without_layer(run, copy):
 
 
 def _explain(workdir, *options):
-    return commands.main(["main.py", "explain", f"--workdir={workdir}", *map(str, options)])
+    return cli.main(["explain", f"--workdir={workdir}", *map(str, options)])
 
 
 def test_the_runs_own_images(run, capsys):

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from asae_jax import commands, files, keys, trust
+from asae_jax import cli, files
+from asae_jax.evaluation.abstention import choose_abstention
+from asae_jax.evaluation.calibration import Temperature
+from asae_jax.evaluation.conformal import fit_conformal
+from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.outliers import Outliers
+from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
 from asae_jax.input.configured import configured_table
 from asae_jax.input.split_record import SPLITS_FILE, write_splits
-from asae_jax.metrics import evaluate_scores
-from asae_jax.training import build, run_folder
-from asae_jax.training import trust as measuring
-from asae_jax.training.checkpoint import Checkpoints
-from asae_jax.training.optimizer import create_optimizer, create_schedule
-from asae_jax.training.state import create_state
+from asae_jax.run import folder
 from tests.inference.export import made
+from tests.made_runs import untrained_run
 
 TEMPERATURE = 1.5
 
@@ -26,14 +28,13 @@ def _shallow():
 
 @pytest.fixture(scope="package")
 def run(tmp_path_factory):
-    """A run on the built-in cells; its scores and trust are made up."""
+    """A run on the built-in cells; its scores and uncertainty estimates are made up."""
     workdir = tmp_path_factory.mktemp("runs") / "tiny"
     config = made.config(data__num_examples=70)
     table = configured_table(config.data)
-    run_folder.open_run(workdir, config, run_folder.describe(table.class_names, table.fingerprint()))
-    write_splits(workdir / SPLITS_FILE, table, np.resize(["train", "train", "test"], len(table)))
     with made.shallow():
-        _write_checkpoint(config, table.num_classes, workdir)
+        untrained_run(workdir, config, table.class_names, folder.record_of(table), score=0.5)
+    write_splits(workdir / SPLITS_FILE, table, np.resize(["train", "train", "test"], len(table)))
     _write_scores(config, table, workdir)
     return workdir
 
@@ -42,21 +43,8 @@ def run(tmp_path_factory):
 def exported(run):
     """The folder of an export in every format."""
     with made.shallow():
-        assert commands.main(["main.py", "export", f"--workdir={run}"]) == 0
+        assert cli.main(["export", f"--workdir={run}"]) == 0
     return run / "export"
-
-
-def _write_checkpoint(config, num_classes, workdir):
-    schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
-    state = create_state(
-        build.create_network(config, num_classes),
-        create_optimizer(config.optimizer, schedule),
-        keys.stream_key(0, "init"),
-        image_size=made.SIZE,
-    )
-    checkpoints = Checkpoints(workdir)
-    checkpoints.save(state, score=0.5)
-    checkpoints.close()
 
 
 def _write_scores(config, table, workdir):
@@ -64,19 +52,19 @@ def _write_scores(config, table, workdir):
     logits = rng.normal(size=(len(table), table.num_classes)) + 3 * np.eye(table.num_classes)[table.labels]
     log_probs = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
     scores = evaluate_scores(log_probs, table.labels, table.class_names, bootstrap=20)
-    conditions = measuring.conditions(config, 0)
+    conditions = {"step": 0, "test_mode": "skip", "batch_statistics": "running"}
     (workdir / "evaluation").mkdir()
     files.write_json(workdir / "evaluation" / "test.json", scores | conditions | {"intervals_over": "groups"})
     probabilities = np.exp(log_probs)
-    fitted = trust.Trust(
+    fitted = Uncertainty(
         table.class_names,
         len(table),
         conditions,
-        trust.Temperature(TEMPERATURE, 1.2, 1.9),
-        trust.choose_abstention(
+        Temperature(TEMPERATURE, 1.2, 1.9),
+        choose_abstention(
             probabilities.max(1), probabilities.argmax(1) == table.labels, target_error=0.05
         ),
-        trust.fit_conformal(probabilities, table.labels, error=0.1, method="aps"),
-        trust.Outliers("energy", 0.98, 0.0, None),
+        fit_conformal(probabilities, table.labels, error=0.1, method="aps"),
+        Outliers("energy", 0.98, 0.0, None),
     )
-    trust.write_trust(fitted, workdir, {})
+    write_uncertainty(fitted, workdir, {})

@@ -11,10 +11,9 @@ import pytest
 
 from asae_jax import models
 from asae_jax.inference.export.program import Program
-from asae_jax.inference.trained import Trained
-from asae_jax.input.configured import configured_preparation
 from asae_jax.models.resnet import BasicBlock, ResNet
-from asae_jax.training import build
+from asae_jax.run import build
+from asae_jax.run.run import Run
 from tests.training.tiny import tiny_config
 
 CLASS_NAMES = ("BLA", "EBO", "NGS", "PMO")
@@ -30,23 +29,15 @@ def config(**changes):
     return tiny_config(**sizes | changes)
 
 
-def program(trust=None, workdir=Path("no_run"), **changes):
+def program(uncertainty=None, workdir=Path("no_run"), **changes):
     """A `Program` whose statistics are unlike those of a fresh network."""
     settings = config(**changes)
     network = build.create_network(settings, len(CLASS_NAMES))
     images = jnp.zeros((1, SIZE, SIZE, 3))
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
-    trained = Trained(
-        workdir,
-        settings,
-        CLASS_NAMES,
-        network,
-        jax.tree_util.tree_map_with_path(_leaf, dict(shapes)),
-        12,
-        configured_preparation(settings.data),
-        build.create_preprocess(settings),
-    )
-    return Program(trained, network, trust)
+    run = Run(workdir, settings, CLASS_NAMES)
+    run.variables, run.step = jax.tree_util.tree_map_with_path(_leaf, dict(shapes)), 12
+    return Program(run, network, uncertainty)
 
 
 def images(count):
