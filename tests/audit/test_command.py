@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax import commands
+from asae_jax import cli
 from asae_jax.audit.command import EXIT_INVALID_SCORES, audit
 from asae_jax.errors import UserError
 from configs import default
@@ -231,11 +231,11 @@ def test_from_the_command_line_and_without_tensorflow(clean, tmp_path, capsys, m
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     arguments = [f"--config={ROOT / 'configs' / 'quickstart.py'}", "--config.data.source=folder"]
     given = [*arguments, f"--config.data.path={clean}", f"--workdir={tmp_path / 'run'}"]
-    assert commands.main(["main.py", "audit", *given]) == 0
+    assert cli.main(["audit", *given]) == 0
     assert "written to" in capsys.readouterr().out
     shutil.copy(clean / CLASSES[0] / "000.png", clean / CLASSES[1] / "again.png")
-    assert commands.main(["main.py", "audit", *given]) == 1
+    assert cli.main(["audit", *given]) == 1
     assert "1 image is under more than one label" in capsys.readouterr().out
-    assert commands.main(["main.py", "audit", *arguments, "--config.data.path=/nowhere"]) == 2
-    assert commands.main(["main.py", "audit", f"--workdir={tmp_path}"]) == 2
+    assert cli.main(["audit", *arguments, "--config.data.path=/nowhere"]) == 2
+    assert cli.main(["audit", f"--workdir={tmp_path}"]) == 2
     assert "--config=FILE is missing" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asae_jax import commands
+from asae_jax import cli
 from asae_jax.experiments import command, progress
 from asae_jax.experiments.records import is_finished
 from tests.experiments.fakes import FakeProcess, two_places
@@ -49,7 +49,7 @@ def reproduce(cells, tmp_path, monkeypatch):
         monkeypatch.setattr(command, "TrainProcess", start)
         arguments = ["--tables=1", "--seeds=2", "--preset=small", "--config.data.source=folder", *options]
         places = [f"--workdir={run.workdir}", f"--config.data.path={cells}"]
-        return commands.main(["main.py", "reproduce", "--config=configs/default.py", *places, *arguments])
+        return cli.main(["reproduce", "--config=configs/default.py", *places, *arguments])
 
     run.workdir = tmp_path / "grid"
     return run

@@ -74,7 +74,7 @@ def test_the_runs_own_images(run, capsys):
 
 def test_a_run_without_the_layer_on_a_list_of_images(run, tmp_path, capsys):
     run = _without_layer(run, tmp_path / "plain")
-    names = run_folder.read_info(run).class_names
+    names = folder.read_record(run).class_names
     rng = np.random.default_rng(0)
     strange = "<b>&1 $x$.png"
     for name in ("a.png", strange):

@@ -1,5 +1,6 @@
 """`export` as a user runs it, and its files as another program would read them."""
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -11,13 +12,13 @@ from jax import export as jax_export
 from PIL import Image
 from safetensors.numpy import load_file
 
-from asae_jax import commands
+from asae_jax import cli
 from asae_jax.errors import UserError
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.configured import configured_preparation
-from asae_jax.training.run_folder import read_config
+from asae_jax.config import read_run_config
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
 
@@ -30,7 +31,7 @@ def record(exported):
 @pytest.fixture(scope="module")
 def program(run):
     with made.shallow():
-        return load_program(run, read_config(run))
+        return load_program(run, read_run_config(run))
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def export_to(program, tmp_path, monkeypatch):
 
     def call(names, changed=program):
         monkeypatch.setattr(command, "load_program", lambda *_: changed)
-        config = read_config(program.trained.workdir)
+        config = read_run_config(program.run.workdir)
         config.export.update(formats=names, output=str(tmp_path / "export"))
-        assert command.export(config, changed.trained.workdir) == 0
+        assert command.export(config, changed.run.workdir) == 0
         return tmp_path / "export"
 
     return call
@@ -77,13 +78,13 @@ def test_the_files_alone_compute_what_the_network_does(program, exported, record
 
 
 def test_classes_and_temperature_travel_along(run, program, exported, record):
-    classes = list(program.trained.class_names)
+    classes = list(program.run.class_names)
     metadata = onnxruntime.InferenceSession(exported / "model.onnx").get_modelmeta().custom_metadata_map
     specification = json.loads((exported / "preprocessing.json").read_text())
     assert record["class_names"] == json.loads(metadata["class_names"]) == classes
     assert specification["outputs"]["classes"] == classes
     assert json.loads(metadata["temperature"]) == TEMPERATURE
-    assert (exported / "trust.json").read_text() == (run / "trust.json").read_text()
+    assert (exported / "uncertainty.json").read_text() == (run / "uncertainty.json").read_text()
 
 
 def test_the_example_shows_the_preparation(run, exported):
@@ -109,15 +110,16 @@ def test_the_card_has_the_scores_the_split_and_the_notice(run, exported):
     assert "`model.onnx`" in card
 
 
-def test_a_run_without_data_scores_and_trust_says_so(run, program, export_to, tmp_path, capsys):
+def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to, tmp_path, capsys):
     shutil.copy(run / "run.json", tmp_path)
-    trained = dataclasses.replace(program.trained, workdir=tmp_path)
-    folder = export_to("orbax", dataclasses.replace(program, trained=trained, trust=None))
+    bare = copy.copy(program.run)
+    bare.workdir = tmp_path
+    folder = export_to("orbax", dataclasses.replace(program, run=bare, uncertainty=None))
     card, record = (folder / "MODEL_CARD.md").read_text(), json.loads((folder / "export.json").read_text())
     assert "Not measured for this checkpoint" in card
     assert "plain softmax" in card
     assert "no record of its split" in card
-    assert not (folder / "trust.json").exists()
+    assert not (folder / "uncertainty.json").exists()
     assert (record["calibrated"], record["temperature"]) == (False, 1.0)
     assert record["compared_on"] == f"{NUM_IMAGES} drawn cells"
     assert "cannot be read, drawn cells take their place" in capsys.readouterr().out
@@ -156,7 +158,7 @@ def test_all_leaves_out_what_cannot_be_written(export_to, monkeypatch):
 
 @pytest.mark.parametrize("text", ["onxx", "", "onnx,tensorrt"])
 def test_an_unknown_format_is_refused_before_anything_is_loaded(run, text, capsys):
-    assert commands.main(["main.py", "export", f"--workdir={run}", f"--formats={text}"]) == 2
+    assert cli.main(["export", f"--workdir={run}", f"--formats={text}"]) == 2
     assert "name any of orbax, stablehlo, onnx" in capsys.readouterr().err
 
 

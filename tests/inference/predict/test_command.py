@@ -7,13 +7,13 @@ import shutil
 import numpy as np
 import pytest
 
-from asae_jax import commands
+from asae_jax import cli
 
 pytestmark = pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
 
 
 def _predict(workdir, *options):
-    return commands.main(["main.py", "predict", f"--workdir={workdir}", *map(str, options)])
+    return cli.main(["predict", f"--workdir={workdir}", *map(str, options)])
 
 
 def _read(path):
