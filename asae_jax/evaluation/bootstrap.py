@@ -29,13 +29,14 @@ def bootstrap_intervals(
         name -> `[R]`, the statistic of each resample.
       num_examples: N, at least 1.
       groups: any values `[N]`, equal values belong together; None: each example is a group of its own.
-      resamples: how many, at least 1.
+      resamples: how many; 0 for no intervals.
       seed: the same seed and examples give the same intervals.
 
     Returns:
-      name -> `[low, high]`; empty where `groups` has one group only: it says nothing about another.
+      name -> `[low, high]`; empty without resamples, and where `groups` has one group only: it says nothing
+      about another.
     """
-    if groups is not None and len(np.unique(groups)) == 1:
+    if not resamples or (groups is not None and len(np.unique(groups)) == 1):
         return {}
     drawn = resampled_weights(num_examples, groups=groups, resamples=resamples, seed=seed)
     parts = [statistics(weights) for weights in drawn]

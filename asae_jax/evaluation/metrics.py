@@ -46,10 +46,6 @@ def evaluate_scores(
       `intervals`: metric -> `[low, high]`, 95 % percentile bootstrap, empty where there is one group only.
       Plain Python, ready for JSON.
 
-      A class that a resample misses is left out of that resample's class means. The calibration error of a
-      resample is a little higher than that of its source, so the interval of `ece` of a well calibrated
-      model may lie above the value itself.
-
     Raises:
       ValueError: no examples, shapes or names that do not fit, scores that are not finite.
     """
@@ -61,18 +57,15 @@ def evaluate_scores(
         raise ValueError(f"need a group for each of {scored.labels.size} examples, got {len(groups)}")
     confusion = confusion_matrix(scored.labels, scored.predictions, scored.num_classes)
     overall = scored.overall(np.ones((1, scored.labels.size)))
-    intervals: dict[str, list[float]] = {}
-    if bootstrap:
-        intervals = bootstrap_intervals(
-            scored.overall, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed
-        )
     return {
         "num_examples": int(scored.labels.size),
         **{name: float(value[0]) for name, value in overall.items()},
         "per_class": _per_class(confusion, names),
         "confusion_matrix": confusion.tolist(),
         "class_names": names,
-        "intervals": intervals,
+        "intervals": bootstrap_intervals(
+            scored.overall, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed
+        ),
     }
 
 
@@ -194,6 +187,10 @@ class Scored:
 
     def overall(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """The six overall metrics when example i counts `weights[..., i]` times.
+
+        A class that a resample misses is left out of its class means. The calibration error of a resample is
+        a little higher than that of its source, so the interval of `ece` of a well calibrated model may lie
+        above the value itself.
 
         Args:
           weights: float64 `[resamples, N]`, at least 0, with a positive sum in each row.

@@ -256,7 +256,10 @@ def read_uncertainty(workdir: Path) -> Uncertainty | None:
         if kind is None:
             return Uncertainty.from_json(content)
         folder = _OLD_FOLDER if path.name == _OLD_FILE else FOLDER
-        with np.load(workdir / folder / _ARRAYS, allow_pickle=False) as arrays:
+        with (
+            (workdir / folder / _ARRAYS).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             return Uncertainty.from_json(content, kind(**arrays))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
