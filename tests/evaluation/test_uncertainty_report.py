@@ -8,10 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from asae_jax import trust as library
 from asae_jax.errors import UserError
-from asae_jax.training import build, step, trust
-from asae_jax.training.trust_report import Part, caveats, measured
+from asae_jax.evaluation import uncertainty, uncertainty_report
+from asae_jax.evaluation.calibration import Temperature, soften
+from asae_jax.evaluation.uncertainty import Part
+from asae_jax.evaluation.uncertainty_report import caveats, measured
+from asae_jax.training import build, step
 from tests.training.tiny import tiny_config
 
 NAMES = ("BLA", "LYT", "MON")
@@ -21,7 +23,7 @@ def _part(n, seed, shift=0.0):
     """Images of three classes whose logits are twice too sure, and whose features tell the classes."""
     rng = np.random.default_rng(seed)
     logits = 2 * rng.normal(size=(n, 3))
-    probabilities = np.exp(library.soften(logits, 1.0))
+    probabilities = np.exp(soften(logits, 1.0))
     labels = np.minimum((probabilities.cumsum(1) < rng.random((n, 1))).sum(1), 2)
     features = 4 * np.eye(6)[labels] + rng.normal(size=(n, 6)) + shift
     return Part((2 * logits).astype(np.float32), features.astype(np.float32), labels)
@@ -32,16 +34,16 @@ PARTS = {"train": _part(400, 0), "validation": _part(300, 1), "test": _part(500,
 
 @pytest.fixture
 def measure(tmp_path, monkeypatch):
-    """`measure_trust` on the parts above instead of a network's; returns what it wrote."""
+    """`measure_uncertainty` on the parts above instead of a network's; returns what it wrote."""
 
     def run(config, parts=PARTS, groups=None):
-        monkeypatch.setattr(trust, "_score_parts", lambda *_: parts)
+        monkeypatch.setattr(uncertainty_report, "score_parts", lambda *_: parts)
         data = types.SimpleNamespace(
             indices=lambda split: np.arange(len(parts[split].labels)) if split in parts else np.arange(0),
             table=types.SimpleNamespace(class_names=NAMES, groups=groups),
         )
-        trust.measure_trust(config, data, {}, tmp_path, step=12)
-        path = tmp_path / library.FILE
+        uncertainty_report.measure_uncertainty(config, data, {}, tmp_path, step=12)
+        path = tmp_path / uncertainty.FILE
         return json.loads(path.read_text()) if path.exists() else None
 
     return run
@@ -54,7 +56,7 @@ def test_the_file_holds_the_fit_and_its_score_on_images_it_has_not_seen(measure,
     assert written["notice"] == "For research, not a diagnosis."
     test = written["measured"]["test"]
     assert test["reliability"]["calibrated"]["nll"] < test["reliability"]["uncalibrated"]["nll"]
-    probabilities = np.exp(library.soften(PARTS["test"].logits, written["temperature"]["value"]))
+    probabilities = np.exp(soften(PARTS["test"].logits, written["temperature"]["value"]))
     labelled = probabilities.max(1) >= written["abstention"]["threshold"]
     wrong = probabilities.argmax(1) != PARTS["test"].labels
     assert test["labelled"]["count"] == labelled.sum()
@@ -65,15 +67,15 @@ def test_the_file_holds_the_fit_and_its_score_on_images_it_has_not_seen(measure,
     assert sum(share["of"] for share in test["sets_with_the_true_class_of"].values()) == 500
     assert 0.01 < test["outliers"]["share"] < 0.1
     for name in ("reliability.png", "risk_coverage.png", "features.npz"):
-        assert (tmp_path / "trust" / name).stat().st_size > 500
+        assert (tmp_path / uncertainty.FOLDER / name).stat().st_size > 500
 
 
 def test_what_is_read_again_flags_other_images(measure, tmp_path):
     config = tiny_config()
     measure(config)
-    found = trust.read_matching_trust(tmp_path, config, 12)
+    found = uncertainty.read_matching_uncertainty(tmp_path, config, 12)
     other = _part(100, 3, shift=5.0)
-    assert found.apply(other.logits, other.features).is_ood.mean() > 0.8
+    assert found.apply(other.logits, other.features).is_outlier.mean() > 0.8
     assert measured(found, other)["outliers"]["count"] > 80
 
 
@@ -90,29 +92,29 @@ def test_without_test_images_the_validation_part_is_shown(measure, capsys):
 
 def test_measures_of_another_checkpoint_or_test_mode_are_not_used(measure, tmp_path):
     config = tiny_config()
-    with pytest.warns(UserWarning, match=r"trust\.json is missing; .evaluate --workdir"):
-        assert trust.read_matching_trust(tmp_path, config, 12) is None
+    with pytest.warns(UserWarning, match=r"uncertainty\.json is missing; .evaluate --workdir"):
+        assert uncertainty.read_matching_uncertainty(tmp_path, config, 12) is None
     measure(config)
     with pytest.warns(UserWarning, match="step 12.* not of step 13"):
-        assert trust.read_matching_trust(tmp_path, config, 13) is None
+        assert uncertainty.read_matching_uncertainty(tmp_path, config, 13) is None
     config.eval.test_mode = "enhance"
     with pytest.warns(UserWarning, match="test_mode skip.* not of .*test_mode enhance"):
-        assert trust.read_matching_trust(tmp_path, config, 12) is None
+        assert uncertainty.read_matching_uncertainty(tmp_path, config, 12) is None
     config.model.branching = "none"  # the mode has no meaning without the layer
-    assert trust.read_matching_trust(tmp_path, config, 12) is not None
+    assert uncertainty.read_matching_uncertainty(tmp_path, config, 12) is not None
 
 
 def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
     few = {"train": PARTS["train"], "validation": Part(*(a[:8] for a in PARTS["validation"]))}
     few["validation"] = few["validation"]._replace(labels=np.zeros(8, int))
-    config = tiny_config(trust__target_error=0.001)
+    config = tiny_config(uncertainty__target_error=0.001)
     said = " ".join(measure(config, few, groups=np.arange(9))["caveats"])
     for sentence in (
         "Only 8 validation images",
         "No validation image of LYT, MON",
         "every image is left to a person",
         "miss 10.0 % need at least 9 images",
-        "the strangest validation image itself",
+        "the highest score of the validation images",
         "one slide or patient",
         "chosen on the same validation images",
         "same laboratory, stain and camera only",
@@ -122,10 +124,10 @@ def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
 
 def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
     measure(tiny_config())
-    fitted = library.read_trust(tmp_path)
+    fitted = uncertainty.read_uncertainty(tmp_path)
     said = caveats(fitted, PARTS["validation"], chosen_on_it=False, grouped=False)
     assert said == ["Everything holds for images of the same laboratory, stain and camera only."]
-    undecided = dataclasses.replace(fitted, temperature=library.Temperature(1.1, 0.9, 1.3))
+    undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3))
     said = caveats(undecided, PARTS["validation"], chosen_on_it=False, grouped=False)
     assert "no calibration, lies within the interval" in said[0]
 
@@ -133,7 +135,7 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
 def test_the_sample_has_every_class_and_is_spread_over_the_table():
     labels = np.array([0] * 10 + [1] * 3 + [2] * 5)
     data = types.SimpleNamespace(labels=lambda rows: labels[rows], table=types.SimpleNamespace(num_classes=3))
-    sample = trust._sample(np.arange(18), data, 4)
+    sample = uncertainty_report.sample_per_class(np.arange(18), data, 4)
     np.testing.assert_array_equal(sample, [0, 3, 6, 9, 10, 11, 12, 13, 14, 16, 17])
 
 
@@ -183,11 +185,11 @@ def test_every_way_of_testing_gives_one_row_of_features(mode):
 def test_settings_that_cannot_work_are_named(field, value, remedy):
     config = tiny_config()
     with config.ignore_type():
-        config.trust[field] = value
-    with pytest.raises(UserError, match=f"config.trust.{field}={value!r}.*{remedy}"):
+        config.uncertainty[field] = value
+    with pytest.raises(UserError, match=f"config.uncertainty.{field}={value!r}.*{remedy}"):
         build.check(config)
 
 
 def test_the_mean_over_branches_has_no_energy():
     with pytest.raises(UserError, match="use distance"):
-        build.check(tiny_config(trust__outliers="energy", eval__test_mode="mean"))
+        build.check(tiny_config(uncertainty__outliers="energy", eval__test_mode="mean"))

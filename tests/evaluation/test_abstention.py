@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.trust.selective import NEVER, choose_abstention, risk_coverage
+from asae_jax.evaluation.abstention import NEVER, choose_abstention, risk_coverage
 
 CONFIDENCE = np.array([0.9, 0.2, 0.6, 0.8, 0.4])
 CORRECT = np.array([True, False, False, True, True])

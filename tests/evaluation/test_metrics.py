@@ -1,16 +1,23 @@
-"""Metrics beside scikit-learn, slow references, and simulations with known answers."""
+"""Metrics beside scikit-learn, SciPy and slow references."""
 
 import json
 import warnings
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import log_softmax
 from sklearn import metrics as sklearn
 
-from asae_jax.metrics import Sums, confusion_matrix, evaluate_scores, per_class_scores, summarise
+from asae_jax.evaluation.metrics import (
+    clopper_pearson_bound,
+    confusion_matrix,
+    evaluate_scores,
+    per_class_scores,
+    summarise,
+    weighted_confusion,
+    wilson_interval,
+)
 
 
 def scored(num_examples=500, num_classes=14, seed=0, used=None):
@@ -143,109 +150,41 @@ BAD = {
 def test_refuses(case):
     log_probs, labels, class_names, groups = BAD[case]
     with pytest.raises(ValueError, match=r"need|must"):
-        evaluate_scores(log_probs, labels, class_names, groups=groups)
+        evaluate_scores(log_probs, labels, class_names, groups=groups, bootstrap=10)
 
 
-def test_bootstrap_equals_a_slow_one():
-    """The same draws, example by example, through the metrics of the drawn examples themselves."""
-    log_probs, labels = scored(num_examples=60, num_classes=3)
-    found = evaluate_scores(log_probs, labels, names(3), bootstrap=40, seed=7)["intervals"]
-    rng = np.random.default_rng(7)
-    draws = [rng.integers(60, size=60) for _ in range(40)]
-    resampled = [evaluate_scores(log_probs[d], labels[d], names(3), bootstrap=0) for d in draws]
-    for name, interval in found.items():
-        expected = np.percentile([r[name] for r in resampled], [2.5, 97.5])
-        np.testing.assert_allclose(interval, expected, rtol=1e-9)
-    assert list(found) == ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "nll", "ece"]
+def test_weights_count_examples_several_times():
+    labels, predictions = np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])
+    weights = np.array([[2, 0, 1, 3], [0, 0, 0, 0]])
+    found = weighted_confusion(labels, predictions, weights.astype(float), 4)
+    expected = confusion_matrix(np.repeat(labels, weights[0]), np.repeat(predictions, weights[0]), 4)
+    np.testing.assert_array_equal(found, [expected, np.zeros((4, 4))])
 
 
-def test_bootstrap_of_groups_equals_a_slow_one():
-    log_probs, labels = scored(num_examples=60, num_classes=3)
-    groups = np.array([f"patient {i % 7}" for i in range(60)])
-    found = evaluate_scores(log_probs, labels, names(3), groups=groups, bootstrap=30, seed=7)["intervals"]
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    rng = np.random.default_rng(7)
-    draws = [np.concatenate([members[g] for g in rng.integers(7, size=7)]) for _ in range(30)]
-    resampled = [evaluate_scores(log_probs[d], labels[d], names(3), bootstrap=0) for d in draws]
-    for name, interval in found.items():
-        expected = np.percentile([r[name] for r in resampled], [2.5, 97.5])
-        np.testing.assert_allclose(interval, expected, rtol=1e-9)
+@pytest.mark.parametrize(
+    ("hits", "total"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (431, 439), (5, 10000)]
+)
+def test_wilson_is_scipys(hits, total):
+    expected = stats.binomtest(hits, total).proportion_ci(method="wilson")
+    assert wilson_interval(hits, total) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_bootstrap_repeats_with_its_seed_whatever_the_chunk(monkeypatch):
-    log_probs, labels = scored(num_examples=100)
-
-    def intervals(seed):
-        return evaluate_scores(log_probs, labels, names(14), bootstrap=50, seed=seed)["intervals"]
-
-    first = intervals(0)
-    monkeypatch.setattr("asae_jax.metrics.bootstrap._CHUNK", 700)
-    assert intervals(0) == first
-    assert intervals(1) != first
+def test_nothing_counted_says_nothing():
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert clopper_pearson_bound(0, 0, risk=0.1) == 1.0
 
 
-def coverage(make, runs=300):
-    """How often the interval of the accuracy holds the true accuracy, 0.8."""
-    rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(runs):
-        right, groups = make(rng)
-        log_probs = np.log(np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]))
-        labels = np.zeros(len(right), int)
-        found = evaluate_scores(log_probs, labels, ["a", "b"], groups=groups, bootstrap=200)
-        low, high = found["intervals"]["accuracy"]
-        hits += low <= 0.8 <= high
-    return hits / runs
+@pytest.mark.parametrize(
+    ("hits", "total", "risk"), [(0, 59, 0.05), (3, 40, 0.1), (1, 2, 0.01), (250, 2000, 0.001)]
+)
+def test_the_upper_bound_is_the_beta_quantile_of_clopper_and_pearson(hits, total, risk):
+    expected = stats.beta.ppf(1 - risk, hits + 1, total - hits)
+    assert clopper_pearson_bound(hits, total, risk=risk) == pytest.approx(expected, abs=1e-9)
 
 
-def test_intervals_cover_the_truth():
-    # 95 % is meant; 300 runs scatter by 1.3 points, and 200 resamples make each interval a little rough.
-    assert 0.90 <= coverage(lambda rng: (rng.random(200) < 0.8, None)) <= 0.99
+def test_fifty_nine_without_an_error_bound_it_by_five_percent():
+    assert clopper_pearson_bound(0, 59, risk=0.05) < 0.05 < clopper_pearson_bound(0, 58, risk=0.05)
 
 
-def test_intervals_of_groups_cover_the_truth_where_those_of_images_do_not():
-    def patients(rng):  # 40 patients of 10 images, each patient wholly right or wholly wrong
-        return np.repeat(rng.random(40) < 0.8, 10), np.repeat(np.arange(40), 10)
-
-    assert coverage(patients, runs=150) >= 0.88
-    assert coverage(lambda rng: (patients(rng)[0], None), runs=150) < 0.6
-
-
-def batches():
-    scores = jnp.array([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [9.0, 0.0]])
-    labels = jnp.array([0, 0, 0, 1])
-    losses = jnp.array([1.0, 2.0, 4.0, jnp.nan])
-    return losses, scores, labels, jnp.array([1.0, 1.0, 1.0, 0.0])
-
-
-def test_sums_leave_padding_out():
-    means = Sums.of(*batches()).means()
-    assert means == pytest.approx({"loss": 7 / 3, "accuracy": 2 / 3})
-
-
-def test_sums_weigh_examples_not_batches():
-    losses, scores, labels, _ = (part[:3] for part in batches())
-    parts = [Sums.of(losses[i:j], scores[i:j], labels[i:j]) for i, j in ((0, 1), (1, 3))]
-    whole = Sums.of(losses, scores, labels)
-    assert (Sums.zero() + parts[0] + parts[1]).means() == pytest.approx(whole.means())
-
-
-def test_sums_pass_through_jit_and_devices():
-    losses, scores, labels, mask = batches()
-
-    def step(*batch):
-        return jax.lax.psum(Sums.of(*batch), "devices")
-
-    shards = [part.reshape(2, 2, *part.shape[1:]) for part in (losses, scores, labels, mask)]
-    found = jax.pmap(step, axis_name="devices", devices=jax.devices()[:2], out_axes=None)(*shards)
-    assert found.means() == pytest.approx(Sums.of(*batches()).means())
-
-
-def test_sums_over_nothing_are_not_a_score():
-    assert all(np.isnan(value) for value in Sums.zero().means().values())
-
-
-def test_one_group_gives_no_intervals():
-    log_probs, labels = np.log(np.full((6, 3), 1 / 3)), np.arange(6) % 3
-    found = evaluate_scores(log_probs, labels, names(3), groups=np.full(6, "patient"), bootstrap=10)
-    assert found["intervals"] == {}
+def test_all_wrong_is_bounded_by_one():
+    assert clopper_pearson_bound(4, 4, risk=0.1) == 1.0

@@ -1,7 +1,7 @@
-"""Split conformal prediction: for each image a set of classes that holds the true one at a promised rate.
+"""Split conformal prediction: for each image a set of classes that contains the true one at a given rate.
 
-Angelopoulos and Bates 2021 (arXiv:2107.07511), sections 1 and 2.1. The promise, 1 - error on average over
-images, needs new images to be exchangeable with those it was fitted on: same laboratory, stain, camera.
+Angelopoulos and Bates 2021 (arXiv:2107.07511), sections 1 and 2.1. The guarantee, a rate of 1 - error on
+average over images, holds for images exchangeable with those of the fit: same laboratory, stain, camera.
 """
 
 import dataclasses
@@ -19,9 +19,9 @@ class Conformal:
 
     Attributes:
       method: one of `METHODS`.
-      error: promised share of sets without the true class, 0..1.
-      threshold: largest score that a class of the set may have; 1 where the examples were too few to
-        promise anything: then every class is in every set.
+      error: guaranteed upper limit of the share of sets without the true class, 0..1.
+      threshold: highest nonconformity score of a class in the set; 1 where the examples were too few for
+        any guarantee: then every class is in every set.
     """
 
     method: str
@@ -52,12 +52,12 @@ def fit_conformal(probabilities: np.ndarray, labels: np.ndarray, *, error: float
 
 
 def class_scores(probabilities: np.ndarray, method: str) -> np.ndarray:
-    """How badly each class fits, 0..1, `[N, classes]`.
+    """Nonconformity score of each class, 0..1, `[N, classes]`; higher fits worse.
 
     lac: one minus its probability. aps: the probability of all classes that are more probable. The paper
-    adds a random share of its own probability; here it is none, so that the same image always gets the same
-    set and the most probable class is in every one. (All of it would push that class out where the network is
-    surest: measured on real cells, sets of 4.5 classes that promised 90 % held the true class in 99 %.)
+    adds a random share of the class's own probability; here none is added, so that an image always gets the
+    same set and the most probable class is in each. (Adding all of it excludes that class where the network
+    is surest: measured on real cells, sets for 90 % then had 4.5 classes and contained the true one in 99 %.)
     """
     probabilities = np.asarray(probabilities, np.float64)
     if method == "lac":

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.trust.conformal import METHODS, class_scores, fit_conformal
+from asae_jax.evaluation.conformal import METHODS, class_scores, fit_conformal
 
 ROW = np.array([[0.1, 0.6, 0.0, 0.3]])
 

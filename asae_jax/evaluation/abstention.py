@@ -1,6 +1,7 @@
-"""Selective classification: leave the least certain images to a person (El-Yaniv and Wiener 2010).
+"""Abstention: the least certain images are left to a person (selective classification).
 
-Coverage is the share of images that the network labels itself, risk the share of errors among these.
+Coverage is the share of images that the network labels itself, risk the share of errors among these
+(El-Yaniv and Wiener 2010).
 """
 
 import dataclasses
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asae_jax.trust.intervals import upper_bound, wilson_interval
+from asae_jax.evaluation.metrics import clopper_pearson_bound, wilson_interval
 
 NEVER = 2.0
 """A threshold above every confidence: no image is labelled."""
@@ -38,9 +39,9 @@ class Abstention:
     """A chosen threshold and what it costs on the images it was chosen on.
 
     Attributes:
-      threshold: an image whose most probable class has less is left to a person, calibrated; `NEVER` where
-        no threshold reaches the target: then all are.
-      target_error: wanted share of errors among the labelled images.
+      threshold: images whose most probable class has a lower calibrated probability are left to a person;
+        `NEVER` where no threshold reaches the target: then all are.
+      target_error: highest accepted share of errors among the labelled images, 0..1.
       certainty: probability with which the target holds on new images of the same kind; 0 where only the
         images at hand were asked to keep it.
       coverage: share of images labelled.
@@ -80,17 +81,17 @@ def choose_abstention(
 ) -> Abstention:
     """The threshold that labels most images while their share of errors is at most `target_error`.
 
-    With `certainty` the share on new images of the same kind keeps the target at this probability: of
-    growing coverages the last is taken whose one-sided upper bound keeps it (fixed sequence testing, as in
-    Angelopoulos et al. 2021, arXiv:2110.01052). It takes many images: for 5 % at 0.8 at least 32 labelled
-    without an error. Without `certainty` it is the share on the images given that keeps the target. As the
-    threshold is chosen on them, new ones have more errors: 5 to 11 % for 5 % in four runs on real cells.
+    With `certainty` the target holds on new images of the same kind with this probability: among growing
+    coverages the last is taken whose one-sided upper bound keeps to the target (fixed sequence testing, as in
+    Angelopoulos et al. 2021, arXiv:2110.01052). That takes many images: for 5 % at 0.8 at least 32 labelled
+    without an error. Without `certainty` the target holds on the given images only. As the threshold is
+    chosen on them, new ones have more errors: 5 to 11 % for a target of 5 % in four runs on real cells.
 
     Args:
-      confidence: `[N]`, probability of the predicted class, of images not trained on.
-      correct: bool `[N]`.
-      target_error: 0..1.
-      certainty: 0 <= certainty < 1, 0 for none.
+      confidence: `[N]`, 0..1, probability of the predicted class, of images not trained on.
+      correct: bool `[N]`, whether that class is the true one.
+      target_error: highest accepted share of errors among the labelled images, 0..1.
+      certainty: probability that the target holds on new images, 0 <= certainty < 1; 0: not asked for.
     """
     curve = risk_coverage(confidence, correct)
     position = _guaranteed(curve, len(confidence), target_error, certainty) if certainty else None
@@ -113,16 +114,16 @@ def choose_abstention(
 def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float) -> int | None:
     """Position on the curve of the last coverage, in steps of a twentieth, whose bound keeps the target.
 
-    The first that does not keep it ends the search, so that no price is paid for looking at several; those
-    that could not keep it even without an error are passed over.
+    The search ends at the first that does not keep it, so no multiple-testing correction is needed; coverages
+    too small to keep it even without an error are passed over.
     """
     counts, found = np.round(curve.coverage * total).astype(int), None
     steps = np.ceil(np.arange(1, _STEPS + 1) * total / _STEPS)
     for position in np.unique(np.searchsorted(counts, steps)):
         labelled = int(counts[position])
         wrong = round(curve.risk[position] * labelled)
-        if upper_bound(wrong, labelled, risk=1 - certainty) <= target:
+        if clopper_pearson_bound(wrong, labelled, risk=1 - certainty) <= target:
             found = int(position)
-        elif upper_bound(0, labelled, risk=1 - certainty) <= target:
+        elif clopper_pearson_bound(0, labelled, risk=1 - certainty) <= target:
             break
     return found

@@ -1,0 +1,1 @@
+"""Scores of a run with intervals, calibration, abstention, conformal sets, outlier scores, figures."""

@@ -1,0 +1,296 @@
+"""Uncertainty estimates: fitted on a run's validation images, kept in its folder, applied to new images.
+
+A temperature calibrates the probabilities, a threshold leaves uncertain images to a person, conformal sets
+name the classes that cannot be excluded, an outlier score tells images unlike the training images.
+`uncertainty_report` measures them and writes them after training; `predict` and `export` read them.
+"""
+
+import dataclasses
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.evaluation.abstention import Abstention, choose_abstention
+from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
+from asae_jax.evaluation.conformal import Conformal, fit_conformal
+from asae_jax.evaluation.outliers import (
+    REFERENCES,
+    ClassGaussians,
+    Neighbours,
+    Outliers,
+    fit_outliers,
+    fit_reference,
+)
+from asae_jax.files import read_json, write_json
+from asae_jax.training.evaluation import mode_at_test
+
+FILE = "uncertainty.json"
+FOLDER = "uncertainty"
+
+_ARRAYS = "features.npz"
+_OLD_FILE, _OLD_FOLDER = "trust.json", "trust"  # the names in run folders made before
+
+
+class Part(NamedTuple):
+    """A scored part of the data.
+
+    Attributes:
+      logits: float32 `[N, classes]`.
+      features: float32 `[N, channels]`, pooled from the last stage.
+      labels: int32 `[N]`.
+    """
+
+    logits: np.ndarray
+    features: np.ndarray
+    labels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What the estimates say about N images.
+
+    Attributes:
+      probabilities: float64 `[N, classes]`, calibrated; the most probable class is the network's own.
+      abstain: bool `[N]`, the most probable class is not probable enough.
+      outlier_score: float64 `[N]`, higher farther from the training images (the unit depends on the method);
+        None where it is not known.
+      is_outlier: bool `[N]`, the score is above the threshold; None where it is not known.
+      sets: bool `[N, classes]`, the conformal set of each image.
+    """
+
+    probabilities: np.ndarray
+    abstain: np.ndarray
+    outlier_score: np.ndarray | None
+    is_outlier: np.ndarray | None
+    sets: np.ndarray
+
+    @property
+    def for_a_person(self) -> np.ndarray:
+        """bool `[N]`: not probable enough, or an outlier."""
+        return self.abstain if self.is_outlier is None else self.abstain | self.is_outlier
+
+
+@dataclasses.dataclass(frozen=True)
+class Uncertainty:
+    """All estimates fitted on a run's validation images.
+
+    Attributes:
+      class_names: of the scores, in their order.
+      num_examples: number of validation images.
+      conditions: settings under which the scores were computed (checkpoint step, test mode); scores
+        computed otherwise must not be judged by it.
+      temperature: calibrates the probabilities.
+      abstention: which images are left to a person.
+      conformal: which classes cannot be excluded.
+      outliers: which images are unlike the training images.
+    """
+
+    class_names: tuple[str, ...]
+    num_examples: int
+    conditions: Mapping[str, Any]
+    temperature: Temperature
+    abstention: Abstention
+    conformal: Conformal
+    outliers: Outliers
+
+    def apply(self, scores: np.ndarray, features: np.ndarray | None = None) -> Judgement:
+        """Judges images by their scores and features.
+
+        Args:
+          scores: logits or log-probabilities `[N, classes]`, finite.
+          features: `[N, channels]`, the pooled features of the last stage (`score_and_pool_step`); without
+            them distances give no outlier score. (The energy needs none, but logits.)
+
+        Raises:
+          ValueError: another number of classes than the run has.
+        """
+        if np.ndim(scores) != 2 or np.shape(scores)[1] != len(self.class_names):
+            raise ValueError(f"need scores [N, {len(self.class_names)}], got {np.shape(scores)}")
+        probabilities = np.exp(soften(scores, self.temperature.value))
+        return self.judge(probabilities, self.outliers.score(scores, features))
+
+    def judge(self, probabilities: np.ndarray, outlier_score: np.ndarray | None = None) -> Judgement:
+        """Judges images by probabilities that are calibrated already, such as a mean over several views.
+
+        Args:
+          probabilities: `[N, classes]`.
+          outlier_score: `[N]`, from `outliers.score`, or None.
+        """
+        return Judgement(
+            probabilities,
+            probabilities.max(1) < self.abstention.threshold,
+            outlier_score,
+            None if outlier_score is None else outlier_score > self.outliers.threshold,
+            self.conformal.sets(probabilities),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain Python for JSON; the arrays of `outliers.reference` are not in it."""
+        return {
+            "class_names": list(self.class_names),
+            "num_validation_images": self.num_examples,
+            "conditions": dict(self.conditions),
+            "temperature": dataclasses.asdict(self.temperature),
+            "abstention": dataclasses.asdict(self.abstention),
+            "conformal": dataclasses.asdict(self.conformal),
+            "outliers": {
+                field: getattr(self.outliers, field) for field in ("method", "quantile", "threshold")
+            },
+        }
+
+    @classmethod
+    def from_json(
+        cls, content: Mapping[str, Any], reference: Neighbours | ClassGaussians | None = None
+    ) -> "Uncertainty":
+        """The object that `to_json` wrote; what else `content` holds is ignored.
+
+        Args:
+          content: of the file.
+          reference: the arrays that are kept beside it, where there are any.
+        """
+        return cls(
+            tuple(content["class_names"]),
+            content["num_validation_images"],
+            dict(content["conditions"]),
+            Temperature(**content["temperature"]),
+            Abstention(
+                **content["abstention"] | {"error_interval": tuple(content["abstention"]["error_interval"])}
+            ),
+            Conformal(**content["conformal"]),
+            Outliers(**content["outliers"], reference=reference),
+        )
+
+
+def fit_uncertainty(
+    settings: ConfigDict,
+    class_names: tuple[str, ...],
+    parts: Mapping[str, Part],
+    measured_under: Mapping[str, Any],
+) -> Uncertainty:
+    """Fits every estimate on the validation part.
+
+    Args:
+      settings: the section `uncertainty` of a configuration.
+      class_names: of the scores, in their order.
+      parts: "validation", not trained on, and "train", whose features outliers are compared with: at least
+        one image of every class.
+      measured_under: what `conditions` says of the scores.
+    """
+    train, validation = parts["train"], parts["validation"]
+    temperature = fit_temperature(validation.logits, validation.labels)
+    probabilities = np.exp(soften(validation.logits, temperature.value))
+    return Uncertainty(
+        class_names=class_names,
+        num_examples=len(validation.labels),
+        conditions=measured_under,
+        temperature=temperature,
+        abstention=choose_abstention(
+            probabilities.max(1),
+            probabilities.argmax(1) == validation.labels,
+            target_error=settings.target_error,
+            certainty=settings.certainty,
+        ),
+        conformal=fit_conformal(
+            probabilities, validation.labels, error=settings.conformal_error, method=settings.conformal
+        ),
+        outliers=fit_outliers(
+            validation.logits,
+            validation.features,
+            fit_reference(train.features, train.labels, len(class_names), method=settings.outliers),
+            method=settings.outliers,
+            quantile=settings.outlier_quantile,
+        ),
+    )
+
+
+def conditions(config: ConfigDict, step: int) -> dict[str, Any]:
+    """Settings, besides the run's own, that the scores of the checkpoint `step` depend on."""
+    return {
+        "step": step,
+        "test_mode": mode_at_test(config),
+        "batch_statistics": config.eval.batch_statistics,
+    }
+
+
+def write_uncertainty(estimates: Uncertainty, workdir: Path, record: Mapping[str, Any]) -> None:
+    """Writes `uncertainty.json`, and what is kept of the training images to `uncertainty/features.npz`.
+
+    Args:
+      estimates: what was fitted.
+      workdir: the run folder.
+      record: further content of the file for its readers: measured scores, warnings.
+    """
+    arrays = workdir / FOLDER / _ARRAYS
+    arrays.parent.mkdir(parents=True, exist_ok=True)
+    arrays.unlink(missing_ok=True)
+    if estimates.outliers.reference is not None:
+        np.savez(arrays, **estimates.outliers.reference._asdict())
+    write_json(workdir / FILE, estimates.to_json() | dict(record))
+
+
+def uncertainty_file(workdir: Path) -> Path:
+    """The file of the estimates of the run in `workdir`, under its old name where only that exists."""
+    path, old = workdir / FILE, workdir / _OLD_FILE
+    return old if old.exists() and not path.exists() else path
+
+
+def read_uncertainty(workdir: Path) -> Uncertainty | None:
+    """The estimates of the run in `workdir`; None where none were fitted.
+
+    Raises:
+      UserError: files that cannot be read.
+    """
+    path = uncertainty_file(workdir)
+    if not path.exists():
+        return None
+    remedy = f"`evaluate --workdir={workdir}` writes it anew"
+    content = read_json(path, remedy=remedy)
+    try:
+        kind = REFERENCES.get(content["outliers"]["method"])
+        if kind is None:
+            return Uncertainty.from_json(content)
+        folder = _OLD_FOLDER if path.name == _OLD_FILE else FOLDER
+        with (
+            (workdir / folder / _ARRAYS).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
+            return Uncertainty.from_json(content, kind(**arrays))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
+
+
+def read_matching_uncertainty(workdir: Path, config: ConfigDict, step: int) -> Uncertainty | None:
+    """The estimates for this checkpoint and this way of testing; None, with a warning, where there are none.
+
+    Args:
+      workdir: the run folder.
+      config: the run's, with the settings of this evaluation.
+      step: of the checkpoint.
+
+    Raises:
+      UserError: files that cannot be read.
+    """
+    found, wanted = read_uncertainty(workdir), conditions(config, step)
+    path = uncertainty_file(workdir)
+    if found is None:
+        reason = f"{path} is missing"
+    elif dict(found.conditions) != wanted:
+        reason = f"{path} is of {_listed(found.conditions)}, not of {_listed(wanted)}"
+    else:
+        return found
+    warnings.warn(
+        f"probabilities are not calibrated and nothing is flagged: {reason}; "
+        f"`evaluate --workdir={workdir}` with the same --config.eval settings measures it.",
+        stacklevel=2,
+    )
+    return None
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

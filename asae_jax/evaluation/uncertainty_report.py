@@ -1,0 +1,227 @@
+"""Fits a run's uncertainty estimates and reports how good they are: numbers, sentences, figures."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.evaluation import figures
+from asae_jax.evaluation.abstention import risk_coverage
+from asae_jax.evaluation.calibration import LIMITS, measure_reliability, soften
+from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.uncertainty import (
+    FOLDER,
+    Judgement,
+    Part,
+    Uncertainty,
+    conditions,
+    fit_uncertainty,
+    write_uncertainty,
+)
+from asae_jax.files import disk_errors
+from asae_jax.pages import NOTICE
+from asae_jax.training import evaluation
+from asae_jax.training.data import Data
+
+FEW = 200
+"""Validation images below which a share of 5 % is known to no better than 3 points (95 % interval)."""
+
+
+def measure_uncertainty(
+    config: ConfigDict, data: Data, variables: Mapping[str, Any], workdir: Path, *, step: int
+) -> None:
+    """Fits the estimates, writes `uncertainty.json` and `uncertainty/`, prints the main numbers.
+
+    Temperature, abstention threshold, conformal sets and the threshold for outliers come from all validation
+    images; the features these are compared with from at most `uncertainty.images_per_class` training images
+    of each class, not augmented. Without validation images nothing is written: estimates from images trained
+    on would be too optimistic. (Nor can validation images be compared with themselves: beyond the distances
+    of 132 to 175 of them to their own class means lay 70 to 100 % of the test images, in three runs.)
+
+    Args:
+      config: the run's, with the settings of this evaluation.
+      data: the run's own data.
+      variables: `params` and `batch_stats` of the checkpoint `step`.
+      workdir: the run folder.
+      step: of the checkpoint.
+
+    Raises:
+      UserError: the files cannot be written.
+    """
+    if not len(data.indices("validation")):
+        print("uncertainty estimates: none, as there are no validation images (data.validation_fraction).")
+        return
+    parts = score_parts(config, data, evaluation.tested_variables(config, data, variables))
+    estimates = fit_uncertainty(config.uncertainty, data.table.class_names, parts, conditions(config, step))
+    record = {
+        "measured": {name: measured(estimates, part) for name, part in parts.items() if name != "train"},
+        "caveats": caveats(
+            estimates,
+            parts["validation"],
+            chosen_on_it=config.eval.checkpoint == "best",
+            grouped=data.table.groups is not None,
+        ),
+        "notice": NOTICE,
+    }
+    remedy = f"make room or check its permissions, then run `evaluate --workdir={workdir}`"
+    with disk_errors(f"write the uncertainty estimates to {workdir}", remedy=remedy):
+        write_uncertainty(estimates, workdir, record)
+        _draw(estimates, parts, workdir / FOLDER)
+    print(summary(estimates, record))
+
+
+def score_parts(config: ConfigDict, data: Data, variables: Mapping[str, Any]) -> dict[str, Part]:
+    """Scores of the training sample ("train"), "validation" and, where there is one, "test"."""
+    indices = {split: data.indices(split) for split in ("train", "validation", "test")}
+    indices["train"] = sample_per_class(indices["train"], data, config.uncertainty.images_per_class)
+    scorer = evaluation.Scorer(config, data)
+    return {
+        split: Part(
+            *scorer.with_features(variables, rows, title=f"uncertainty: {split}"), labels=data.labels(rows)
+        )
+        for split, rows in indices.items()
+        if len(rows)
+    }
+
+
+def sample_per_class(indices: np.ndarray, data: Data, per_class: int) -> np.ndarray:
+    """Up to `per_class` of `indices` of each class, evenly spaced: so from all its slides or folders."""
+    labels = data.labels(indices)
+    rows = [indices[labels == c] for c in range(data.table.num_classes)]
+    spaced = [r[np.linspace(0, len(r) - 1, min(len(r), per_class)).round().astype(int)] for r in rows]
+    return np.sort(np.concatenate(spaced))
+
+
+def measured(estimates: Uncertainty, part: Part) -> dict[str, Any]:
+    """How the estimates do on `part`; shares are 0..1 with their 95 % Wilson intervals over images."""
+    judged = estimates.apply(part.logits, part.features)
+    right = judged.probabilities.argmax(1) == part.labels
+    return {
+        "num_images": len(part.labels),
+        "reliability": {
+            "uncalibrated": _reliability(part, 1.0),
+            "calibrated": _reliability(part, estimates.temperature.value),
+        },
+        "risk_coverage_area": risk_coverage(judged.probabilities.max(1), right).area,
+        "error_of_all": _share(~right),
+        "labelled": _share(~judged.abstain),
+        "error_of_labelled": _share(~right[~judged.abstain]),
+        "sets_with_the_true_class": _share(judged.sets[np.arange(len(right)), part.labels]),
+        "set_size": float(judged.sets.sum(1).mean()),
+        "sets_with_the_true_class_of": _per_class(estimates, judged, part.labels),
+        "outliers": None if judged.is_outlier is None else _share(judged.is_outlier),
+    }
+
+
+def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, grouped: bool) -> list[str]:
+    """What a reader must know before relying on the numbers, in plain sentences.
+
+    Args:
+      estimates: what was fitted on `validation`.
+      validation: the validation part.
+      chosen_on_it: whether the checkpoint was chosen on `validation`, too.
+      grouped: whether several images come from one slide or patient.
+    """
+    count, found = len(validation.labels), []
+    if count < FEW:
+        found.append(f"Only {count} validation images: read every number with its interval.")
+    counts = np.bincount(validation.labels, minlength=len(estimates.class_names))
+    if missing := [name for name, n in zip(estimates.class_names, counts, strict=True) if n == 0]:
+        found.append(f"No validation image of {', '.join(missing)}: nothing is known of these classes.")
+    if {estimates.temperature.low, estimates.temperature.high} & set(LIMITS):
+        found.append("The temperature ended at its limit: these images do not determine it.")
+    elif estimates.temperature.low < 1 < estimates.temperature.high:
+        found.append("A temperature of 1, no calibration, lies within the interval: it may not help.")
+    if estimates.abstention.coverage == 0:
+        found.append(
+            f"No threshold keeps errors at {_percent(estimates.abstention.target_error)} with the asked "
+            "certainty: every image is left to a person (fewer with a higher "
+            "--config.uncertainty.target_error, or more images)."
+        )
+    if count < (needed := math.ceil(1 / estimates.conformal.error - 1)):
+        found.append(f"Sets that miss {_percent(estimates.conformal.error)} need at least {needed} images.")
+    if count * (1 - estimates.outliers.quantile) < 1:
+        found.append("The threshold for outliers is the highest score of the validation images itself.")
+    if chosen_on_it:
+        found.append("The checkpoint was chosen on the same validation images, which flatters them a little.")
+    if grouped:
+        found.append("Intervals take images as independent; those of one slide or patient are not.")
+    found.append("Everything holds for images of the same laboratory, stain and camera only.")
+    return found
+
+
+def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
+    """The main numbers in a few lines, the test part's where it was measured, and the caveats."""
+    name = "test" if "test" in record["measured"] else "validation"
+    shown = record["measured"][name]
+    before, after = shown["reliability"]["uncalibrated"], shown["reliability"]["calibrated"]
+    temperature, target = estimates.temperature, estimates.abstention.target_error
+    lines = [
+        "uncertainty estimates (calibration, abstention, conformal sets, outlier scores) from "
+        f"{estimates.num_examples} validation images, on {shown['num_images']} {name} images:",
+        f"  temperature {temperature.value:.2f} [{temperature.low:.2f}, {temperature.high:.2f}]: "
+        f"ECE {before['ece']:.3f} -> {after['ece']:.3f}, NLL {before['nll']:.3f} -> {after['nll']:.3f}",
+        f"  for at most {_percent(target)} errors: {_with_interval(shown['labelled'])} of the images "
+        f"labelled, {_with_interval(shown['error_of_labelled'])} of them wrong "
+        f"(of all: {_with_interval(shown['error_of_all'])})",
+        f"  sets that should contain the true class in {_percent(1 - estimates.conformal.error)}: in "
+        f"{_with_interval(shown['sets_with_the_true_class'])}, {shown['set_size']:.1f} classes on average",
+        f"  unlike the training images: {_with_interval(shown['outliers'])} flagged",
+    ]
+    return "\n".join([*lines, *(f"  {sentence}" for sentence in record["caveats"])])
+
+
+def _draw(estimates: Uncertainty, parts: Mapping[str, Part], folder: Path) -> None:
+    """`reliability.png`, of the test part where there is one, and `risk_coverage.png`."""
+    name = "test" if "test" in parts else "validation"
+    logits, _, labels = parts[name]
+    figures.plot_reliability(
+        logits,
+        labels,
+        estimates.temperature.value,
+        folder / "reliability.png",
+        title=f"{len(labels)} {name} images; temperature from {estimates.num_examples} validation images",
+    )
+    figures.plot_risk_coverage(
+        {name: _confidence(estimates, parts[name]) for name in ("validation", "test") if name in parts},
+        estimates.abstention,
+        folder / "risk_coverage.png",
+    )
+
+
+def _confidence(estimates: Uncertainty, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """(calibrated probability of the predicted class, whether it is the true one), `[N]` each."""
+    probabilities = np.exp(soften(part.logits, estimates.temperature.value))
+    return probabilities.max(1), probabilities.argmax(1) == part.labels
+
+
+def _reliability(part: Part, temperature: float) -> dict[str, float]:
+    return dataclasses.asdict(measure_reliability(soften(part.logits, temperature), part.labels))
+
+
+def _share(chosen: np.ndarray) -> dict[str, Any]:
+    hits, total = int(chosen.sum()), len(chosen)
+    low, high = wilson_interval(hits, total)
+    return {"count": hits, "of": total, "share": hits / total if total else None, "interval": [low, high]}
+
+
+def _per_class(estimates: Uncertainty, judged: Judgement, labels: np.ndarray) -> dict[str, dict[str, Any]]:
+    return {
+        name: _share(judged.sets[labels == number, number])
+        for number, name in enumerate(estimates.class_names)
+    }
+
+
+def _with_interval(share: Mapping[str, Any]) -> str:
+    if share["share"] is None:
+        return "none"
+    low, high = share["interval"]
+    return f"{_percent(share['share'])} [{_percent(low)}, {_percent(high)}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

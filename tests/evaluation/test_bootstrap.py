@@ -1,0 +1,110 @@
+"""Intervals beside a slow bootstrap, and simulations with known answers."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from asae_jax.evaluation.bootstrap import bootstrap_intervals, resampled_weights
+from asae_jax.evaluation.metrics import evaluate_scores
+
+
+def scored(num_examples=500, num_classes=14, seed=0, used=None):
+    """Log-probabilities that are right about half the time; labels from the first `used` classes only."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(used or num_classes, size=num_examples)
+    scores = rng.normal(size=(num_examples, num_classes)) + 2.0 * np.eye(num_classes)[labels]
+    return log_softmax(scores, axis=1), labels
+
+
+def names(num_classes):
+    return [f"class {i}" for i in range(num_classes)]
+
+
+def test_bootstrap_equals_a_slow_one():
+    """The same draws, example by example, through the metrics of the drawn examples themselves."""
+    log_probs, labels = scored(num_examples=60, num_classes=3)
+    found = evaluate_scores(log_probs, labels, names(3), bootstrap=40, seed=7)["intervals"]
+    rng = np.random.default_rng(7)
+    draws = [rng.integers(60, size=60) for _ in range(40)]
+    resampled = [evaluate_scores(log_probs[d], labels[d], names(3), bootstrap=0) for d in draws]
+    for name, interval in found.items():
+        expected = np.percentile([r[name] for r in resampled], [2.5, 97.5])
+        np.testing.assert_allclose(interval, expected, rtol=1e-9)
+    assert list(found) == ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "nll", "ece"]
+
+
+def test_bootstrap_of_groups_equals_a_slow_one():
+    log_probs, labels = scored(num_examples=60, num_classes=3)
+    groups = np.array([f"patient {i % 7}" for i in range(60)])
+    found = evaluate_scores(log_probs, labels, names(3), groups=groups, bootstrap=30, seed=7)["intervals"]
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    rng = np.random.default_rng(7)
+    draws = [np.concatenate([members[g] for g in rng.integers(7, size=7)]) for _ in range(30)]
+    resampled = [evaluate_scores(log_probs[d], labels[d], names(3), bootstrap=0) for d in draws]
+    for name, interval in found.items():
+        expected = np.percentile([r[name] for r in resampled], [2.5, 97.5])
+        np.testing.assert_allclose(interval, expected, rtol=1e-9)
+
+
+def test_bootstrap_repeats_with_its_seed_whatever_the_chunk(monkeypatch):
+    log_probs, labels = scored(num_examples=100)
+
+    def intervals(seed):
+        return evaluate_scores(log_probs, labels, names(14), bootstrap=50, seed=seed)["intervals"]
+
+    first = intervals(0)
+    monkeypatch.setattr("asae_jax.evaluation.bootstrap.MAX_WEIGHTS", 700)
+    assert intervals(0) == first
+    assert intervals(1) != first
+
+
+def coverage(make, runs=300):
+    """How often the interval of the accuracy holds the true accuracy, 0.8."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(runs):
+        right, groups = make(rng)
+        log_probs = np.log(np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]))
+        labels = np.zeros(len(right), int)
+        found = evaluate_scores(log_probs, labels, ["a", "b"], groups=groups, bootstrap=200)
+        low, high = found["intervals"]["accuracy"]
+        hits += low <= 0.8 <= high
+    return hits / runs
+
+
+def test_intervals_cover_the_truth():
+    # 95 % is meant; 300 runs scatter by 1.3 points, and 200 resamples make each interval a little rough.
+    assert 0.90 <= coverage(lambda rng: (rng.random(200) < 0.8, None)) <= 0.99
+
+
+def test_intervals_of_groups_cover_the_truth_where_those_of_images_do_not():
+    def patients(rng):  # 40 patients of 10 images, each patient wholly right or wholly wrong
+        return np.repeat(rng.random(40) < 0.8, 10), np.repeat(np.arange(40), 10)
+
+    assert coverage(patients, runs=150) >= 0.88
+    assert coverage(lambda rng: (patients(rng)[0], None), runs=150) < 0.6
+
+
+def test_one_group_gives_no_intervals():
+    log_probs, labels = np.log(np.full((6, 3), 1 / 3)), np.arange(6) % 3
+    found = evaluate_scores(log_probs, labels, names(3), groups=np.full(6, "patient"), bootstrap=10)
+    assert found["intervals"] == {}
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(30) // 4])
+def test_every_resample_draws_as_many_groups_as_there_are(groups):
+    (weights,) = resampled_weights(30, groups=groups, resamples=200, seed=0)
+    groups = np.arange(30) if groups is None else groups
+    _, first = np.unique(groups, return_index=True)
+    np.testing.assert_array_equal(weights[:, first].sum(1), len(first))
+    np.testing.assert_array_equal(weights, weights[:, first][:, groups])  # whole groups
+    assert 0.9 < weights.mean() < 1.1
+
+
+def test_the_interval_of_a_mean_is_that_of_the_central_limit():
+    values = np.random.default_rng(0).normal(size=400)
+    intervals = bootstrap_intervals(
+        lambda weights: {"mean": weights @ values / weights.sum(1)}, 400, groups=None, resamples=4000, seed=0
+    )
+    expected = values.mean() + np.array([-1.96, 1.96]) * values.std() / 20
+    np.testing.assert_allclose(intervals["mean"], expected, atol=0.01)

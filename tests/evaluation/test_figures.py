@@ -1,0 +1,47 @@
+"""Figures: what is drawn, and that nothing heavy is imported before."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from asae_jax.evaluation import figures
+from asae_jax.evaluation.abstention import NEVER, Abstention
+from asae_jax.evaluation.metrics import evaluate_scores
+
+RNG = np.random.default_rng(0)
+LOGITS, LABELS = RNG.normal(size=(50, 3)), RNG.integers(3, size=50)
+
+
+def test_nothing_heavy_is_imported_before_a_figure_is_drawn_or_a_temperature_fitted():
+    code = (
+        "import sys, asae_jax.evaluation.uncertainty_report\n"
+        "assert not {'matplotlib', 'scipy.stats', 'scipy.optimize'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_figure_is_a_png_that_says_what_it_is_not_for(tmp_path, monkeypatch):
+    notices = []
+    monkeypatch.setattr("matplotlib.figure.Figure.supxlabel", lambda self, text, **_: notices.append(text))
+    log_probs = LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True))
+    scores = evaluate_scores(log_probs, LABELS, ["a", "b", "c"], bootstrap=0)
+    records = [
+        {"epoch": e, "loss": 1.0, "nll": 1.0, "accuracy": 0.5, "macro_f1": 0.4, "learning_rate": 0.1}
+        for e in (1, 2)
+    ]
+    confidence, correct = np.exp(log_probs).max(1), LOGITS.argmax(1) == LABELS
+    figures.plot_confusion(scores, tmp_path / "new" / "confusion.png", title="t")
+    figures.plot_per_class(scores, tmp_path / "per_class.png", title="t")
+    figures.plot_curves(records, [], tmp_path / "curves.png")
+    figures.plot_reliability(LOGITS, LABELS, 1.5, tmp_path / "reliability.png", title="t")
+    for threshold in (0.5, NEVER):
+        rule = Abstention(threshold, 0.05, 0.0, 0.5, 0.1, (0.0, 1.0))
+        figures.plot_risk_coverage(
+            {"validation": (confidence, correct)}, rule, tmp_path / f"risk_{threshold}.png"
+        )
+    written = [*tmp_path.rglob("*.png")]
+    assert len(written) == 6
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+    assert notices == ["For research, not a diagnosis."] * 6
+    assert not figures.pyplot().get_fignums()  # each is freed

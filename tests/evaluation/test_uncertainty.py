@@ -1,0 +1,140 @@
+import json
+
+import numpy as np
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.evaluation import uncertainty
+from asae_jax.evaluation.abstention import Abstention
+from asae_jax.evaluation.calibration import Temperature, soften
+from asae_jax.evaluation.conformal import Conformal
+from asae_jax.evaluation.outliers import METHODS, Outliers, fit_reference
+from asae_jax.training import run_folder
+from tests.training.tiny import tiny_config
+
+FEATURES = np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[np.arange(60) % 3]
+LABELS = np.arange(60) % 3
+
+
+def _estimates(method="distance"):
+    reference = fit_reference(FEATURES, LABELS, 3, method=method)
+    return uncertainty.Uncertainty(
+        class_names=("BLA", "LYT", "MON"),
+        num_examples=60,
+        conditions={"step": 7, "test_mode": "skip"},
+        temperature=Temperature(2.0, 1.5, 2.6),
+        abstention=Abstention(0.6, 0.05, 0.0, 0.8, 0.04, (0.01, 0.1)),
+        conformal=Conformal("aps", 0.1, 0.7),
+        outliers=Outliers(
+            method, 0.98, {"distance": 4.0, "neighbours": 1.0, "energy": -3.0}[method], reference
+        ),
+    )
+
+
+LOGITS = np.array([[8.0, 0, 0], [2.0, 1.6, 0], [0.0, 0.0, 0.1]], np.float32)
+
+
+def test_images_are_judged_by_calibrated_probabilities_and_distance():
+    near = np.concatenate([FEATURES[:2], [[50.0] * 4]])
+    judged = _estimates().apply(LOGITS, near)
+    expected = np.exp(LOGITS / 2) / np.exp(LOGITS / 2).sum(1, keepdims=True)
+    np.testing.assert_allclose(judged.probabilities, expected, rtol=1e-6)
+    np.testing.assert_array_equal(judged.abstain, [False, True, True])
+    np.testing.assert_array_equal(judged.is_outlier, [False, False, True])
+    np.testing.assert_array_equal(judged.for_a_person, [False, True, True])
+    assert judged.sets.tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+
+
+def test_log_probabilities_serve_as_well_as_logits():
+    log_probs = soften(LOGITS, 1.0)
+    from_logits, from_log_probs = _estimates().apply(LOGITS), _estimates().apply(log_probs)
+    np.testing.assert_allclose(from_logits.probabilities, from_log_probs.probabilities, rtol=1e-6)
+
+
+def test_without_features_there_is_no_outlier_score():
+    judged = _estimates().apply(LOGITS)
+    assert judged.outlier_score is None
+    assert judged.is_outlier is None
+    np.testing.assert_array_equal(judged.for_a_person, judged.abstain)
+
+
+def test_energy_needs_no_features():
+    np.testing.assert_array_equal(_estimates("energy").apply(LOGITS).is_outlier, [False, True, True])
+
+
+def test_energy_of_log_probabilities_is_not_known_rather_than_a_constant():
+    assert _estimates("energy").apply(soften(LOGITS, 1.0).astype(np.float32)).is_outlier is None
+
+
+def test_no_images_are_no_mistake():
+    judged = _estimates().apply(np.zeros((0, 3)), np.zeros((0, 4)))
+    assert judged.probabilities.shape == judged.sets.shape == (0, 3)
+
+
+def test_scores_of_other_classes_are_refused():
+    with pytest.raises(ValueError, match=r"\[N, 3\]"):
+        _estimates().apply(np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_files_give_back_what_was_written(tmp_path, method):
+    uncertainty.write_uncertainty(
+        _estimates(), tmp_path, {}
+    )  # what another method kept is not taken for this one's
+    estimates = _estimates(method)
+    uncertainty.write_uncertainty(estimates, tmp_path, {"caveats": ["one"]})
+    content = json.loads((tmp_path / uncertainty.FILE).read_text())
+    assert content["caveats"] == ["one"]
+    assert content["temperature"]["value"] == 2.0
+    again = uncertainty.read_uncertainty(tmp_path)
+    assert again.to_json() == estimates.to_json()
+    assert type(again.outliers.reference) is type(estimates.outliers.reference)
+    before, after = estimates.apply(LOGITS, FEATURES[:3]), again.apply(LOGITS, FEATURES[:3])
+    np.testing.assert_array_equal(before.outlier_score, after.outlier_score)
+
+
+def test_a_folder_without_the_file_knows_nothing(tmp_path):
+    assert uncertainty.read_uncertainty(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"class_names": 3}'])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content):
+    (tmp_path / uncertainty.FILE).write_text(content)
+    with pytest.raises(UserError, match=r"uncertainty\.json.*evaluate --workdir"):
+        uncertainty.read_uncertainty(tmp_path)
+
+
+def test_damaged_arrays_are_named_with_the_remedy(tmp_path):
+    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
+    arrays = tmp_path / uncertainty.FOLDER / "features.npz"
+    whole = arrays.read_bytes()
+    for broken in (b"", whole[:10], whole[: len(whole) // 2], b"text"):
+        arrays.write_bytes(broken)
+        with pytest.raises(UserError, match=r"uncertainty\.json cannot be used.*evaluate --workdir"):
+            uncertainty.read_uncertainty(tmp_path)
+
+
+def test_a_run_folder_of_the_version_before_opens(tmp_path):
+    """Its file and folder have the names trust.json and trust/; once measured anew, the new ones count."""
+    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
+    (tmp_path / uncertainty.FILE).rename(tmp_path / "trust.json")
+    (tmp_path / uncertainty.FOLDER).rename(tmp_path / "trust")
+    assert uncertainty.uncertainty_file(tmp_path) == tmp_path / "trust.json"
+    again = uncertainty.read_uncertainty(tmp_path)
+    assert again.to_json() == _estimates().to_json()
+    before, after = (estimates.apply(LOGITS, FEATURES[:3]) for estimates in (_estimates(), again))
+    np.testing.assert_array_equal(before.outlier_score, after.outlier_score)
+    uncertainty.write_uncertainty(_estimates("energy"), tmp_path, {})
+    assert uncertainty.uncertainty_file(tmp_path) == tmp_path / uncertainty.FILE
+    assert uncertainty.read_uncertainty(tmp_path).outliers.method == "energy"
+
+
+def test_settings_of_a_run_of_the_version_before_keep_their_values(tmp_path):
+    """Its section of the configuration is called trust."""
+    settings = tiny_config(uncertainty__certainty=0.65).to_dict()
+    settings["trust"] = settings.pop("uncertainty")
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    config = run_folder.complete_config(tmp_path)
+    assert config.uncertainty.certainty == 0.65
+    assert "trust" not in config
+    run_folder.check_same_config(tmp_path, config)
