@@ -136,8 +136,8 @@ def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
     if arguments and not arguments[0].startswith("-"):
         if arguments[0] not in _NAMES:
             raise UserError(
-                f"unknown command {arguments[0]!r}.{shipped.did_you_mean(arguments[0], _NAMES)} The commands are "
-                f"{', '.join(_NAMES)}."
+                f"unknown command {arguments[0]!r}.{shipped.did_you_mean(arguments[0], _NAMES)} "
+                f"The commands are {', '.join(_NAMES)}."
             )
         return arguments[0], arguments[1:]
     for place, argument in enumerate(arguments):

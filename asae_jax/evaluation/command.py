@@ -8,7 +8,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation import evaluate, uncertainty
+from asae_jax.evaluation import evaluate
+from asae_jax.evaluation.uncertainty_report import measure_uncertainty
 from asae_jax.input.class_map import read_class_map, relabel
 from asae_jax.input.configured import configured_table
 from asae_jax.input.table import Table
@@ -46,7 +47,7 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     else:
         split = config.eval.split
         print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=config.eval.name or split)))
-        uncertainty.measure(run)
+        measure_uncertainty(run)
     print(f"written to {folder}. {NOTICE}")
     return 0
 

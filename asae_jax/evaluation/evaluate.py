@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from asae_jax.evaluation.metrics import evaluate_scores
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import figures
+from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.files import disk_errors, open_text, write_json
 from asae_jax.pages import NOTICE
@@ -74,15 +74,10 @@ def summary(scores: Mapping[str, Any]) -> str:
     return f"{scores['split']} ({scores['num_examples']} images): " + ", ".join(parts)
 
 
-def mode_at_test(run: Run) -> str:
-    """What the layer does at test: `eval.test_mode`, and "skip" where there is no layer."""
-    return run.config.eval.test_mode if run.config.model.branching == "asae" else "skip"
-
-
 def _conditions(run: Run, data: Data) -> dict[str, Any]:
     return {
         "source": data.table.source,
-        "test_mode": mode_at_test(run),
+        "test_mode": run.test_mode,
         "batch_statistics": run.config.eval.batch_statistics,
         "intervals_over": "images" if data.table.groups is None else "groups",
         "num_unreadable": len(data.prepared.bad),

@@ -28,7 +28,7 @@ from asae_jax.evaluation.outliers import (
     fit_reference,
 )
 from asae_jax.files import read_json, write_json
-from asae_jax.training.evaluation import mode_at_test
+from asae_jax.run.run import Run
 
 FILE = "uncertainty.json"
 FOLDER = "uncertainty"
@@ -209,12 +209,12 @@ def fit_uncertainty(
     )
 
 
-def conditions(config: ConfigDict, step: int) -> dict[str, Any]:
-    """Settings, besides the run's own, that the scores of the checkpoint `step` depend on."""
+def conditions(run: Run) -> dict[str, Any]:
+    """What scores depend on besides the run: the checkpoint, and how the network is tested."""
     return {
-        "step": step,
-        "test_mode": mode_at_test(config),
-        "batch_statistics": config.eval.batch_statistics,
+        "step": run.step,
+        "test_mode": run.test_mode,
+        "batch_statistics": run.config.eval.batch_statistics,
     }
 
 
@@ -265,19 +265,14 @@ def read_uncertainty(workdir: Path) -> Uncertainty | None:
         raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
 
 
-def read_matching_uncertainty(workdir: Path, config: ConfigDict, step: int) -> Uncertainty | None:
-    """The estimates for this checkpoint and this way of testing; None, with a warning, where there are none.
-
-    Args:
-      workdir: the run folder.
-      config: the run's, with the settings of this evaluation.
-      step: of the checkpoint.
+def read_matching_uncertainty(run: Run) -> Uncertainty | None:
+    """The estimates for the run's checkpoint and way of testing; None, with a warning, where there are none.
 
     Raises:
       UserError: files that cannot be read.
     """
-    found, wanted = read_uncertainty(workdir), conditions(config, step)
-    path = uncertainty_file(workdir)
+    found, wanted = read_uncertainty(run.workdir), conditions(run)
+    path = uncertainty_file(run.workdir)
     if found is None:
         reason = f"{path} is missing"
     elif dict(found.conditions) != wanted:
@@ -286,7 +281,7 @@ def read_matching_uncertainty(workdir: Path, config: ConfigDict, step: int) -> U
         return found
     warnings.warn(
         f"probabilities are not calibrated and nothing is flagged: {reason}; "
-        f"`evaluate --workdir={workdir}` with the same --config.eval settings measures it.",
+        f"`evaluate --workdir={run.workdir}` with the same --config.eval settings measures it.",
         stacklevel=2,
     )
     return None

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import risk_coverage
 from asae_jax.evaluation.calibration import LIMITS, measure_reliability, soften
 from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import (
     FOLDER,
     Judgement,
@@ -24,16 +24,14 @@ from asae_jax.evaluation.uncertainty import (
 )
 from asae_jax.files import disk_errors
 from asae_jax.pages import NOTICE
-from asae_jax.training import evaluation
-from asae_jax.training.data import Data
+from asae_jax.run.data import Data
+from asae_jax.run.run import Run
 
 FEW = 200
 """Validation images below which a share of 5 % is known to no better than 3 points (95 % interval)."""
 
 
-def measure_uncertainty(
-    config: ConfigDict, data: Data, variables: Mapping[str, Any], workdir: Path, *, step: int
-) -> None:
+def measure_uncertainty(run: Run) -> None:
     """Fits the estimates, writes `uncertainty.json` and `uncertainty/`, prints the main numbers.
 
     Temperature, abstention threshold, conformal sets and the threshold for outliers come from all validation
@@ -42,21 +40,15 @@ def measure_uncertainty(
     on would be too optimistic. (Nor can validation images be compared with themselves: beyond the distances
     of 132 to 175 of them to their own class means lay 70 to 100 % of the test images, in three runs.)
 
-    Args:
-      config: the run's, with the settings of this evaluation.
-      data: the run's own data.
-      variables: `params` and `batch_stats` of the checkpoint `step`.
-      workdir: the run folder.
-      step: of the checkpoint.
-
     Raises:
       UserError: the files cannot be written.
     """
+    config, data, workdir = run.config, run.data, run.workdir
     if not len(data.indices("validation")):
         print("uncertainty estimates: none, as there are no validation images (data.validation_fraction).")
         return
-    parts = score_parts(config, data, evaluation.tested_variables(config, data, variables))
-    estimates = fit_uncertainty(config.uncertainty, data.table.class_names, parts, conditions(config, step))
+    parts = score_parts(run)
+    estimates = fit_uncertainty(config.uncertainty, run.class_names, parts, conditions(run))
     record = {
         "measured": {name: measured(estimates, part) for name, part in parts.items() if name != "train"},
         "caveats": caveats(
@@ -74,11 +66,12 @@ def measure_uncertainty(
     print(summary(estimates, record))
 
 
-def score_parts(config: ConfigDict, data: Data, variables: Mapping[str, Any]) -> dict[str, Part]:
+def score_parts(run: Run) -> dict[str, Part]:
     """Scores of the training sample ("train"), "validation" and, where there is one, "test"."""
+    data, variables = run.data, tested_variables(run)
     indices = {split: data.indices(split) for split in ("train", "validation", "test")}
-    indices["train"] = sample_per_class(indices["train"], data, config.uncertainty.images_per_class)
-    scorer = evaluation.Scorer(config, data)
+    indices["train"] = sample_per_class(indices["train"], data, run.config.uncertainty.images_per_class)
+    scorer = Scorer(run)
     return {
         split: Part(
             *scorer.with_features(variables, rows, title=f"uncertainty: {split}"), labels=data.labels(rows)

@@ -82,6 +82,11 @@ class Run:
         finally:
             checkpoints.close()
 
+    @property
+    def test_mode(self) -> str:
+        """What the layer does at test: `eval.test_mode`, and "skip" where there is no layer."""
+        return self.config.eval.test_mode if self.config.model.branching == "asae" else "skip"
+
     @functools.cached_property
     def preparation(self) -> Preparation:
         """Raw uint8 RGB `[height, width, 3]` -> uint8 `[stored, stored, 3]`, as before training."""

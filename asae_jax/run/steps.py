@@ -15,10 +15,10 @@ import optax
 
 from asae_jax import keys
 from asae_jax.losses import branch_disagreement, mean_branch_log_probs, mean_branch_loss
-from asae_jax.metrics import Sums
 from asae_jax.models import training_layer
 from asae_jax.models.network import Network
 from asae_jax.run.state import TrainState, average_weights
+from asae_jax.run.sums import Sums
 from asae_jax.types import Images, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", training_layer.STREAM)
@@ -133,7 +133,7 @@ def score_and_pool_step(
     network: Network,
     preprocess: Callable[[jax.Array], Images],
 ) -> tuple[Scores, jax.Array]:
-    """Logits `[batch, classes]` as at test, and what `asae_jax.trust` compares images by.
+    """Logits `[batch, classes]` as at test, and the features that outlier scores compare.
 
     That is `pooled_features`.
     """

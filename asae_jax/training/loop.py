@@ -10,9 +10,10 @@ import optax
 from ml_collections import ConfigDict
 
 from asae_jax import keys
-from asae_jax.evaluation import evaluate, figures, uncertainty
+from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.scoring import Scorer
+from asae_jax.evaluation.uncertainty_report import measure_uncertainty
 from asae_jax.pages import NOTICE
 from asae_jax.run import build, devices
 from asae_jax.run.checkpoint import Checkpoints
@@ -159,7 +160,7 @@ def _final_scores(trained: NewRun) -> None:
         if len(run.data.indices(split)):
             scores = evaluate.evaluate(run, run.data, split=split, name=split)
             print(evaluate.summary(scores))
-    uncertainty.measure(run)
+    measure_uncertainty(run)
     figures.plot_curves(
         read_metrics(run.workdir, "train"),
         read_metrics(run.workdir, "validation"),

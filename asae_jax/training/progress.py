@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
-from asae_jax.metrics import Sums
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
+from asae_jax.run.sums import Sums
 from asae_jax.training.metrics_log import MetricsLog
 
 _TIMED_STEPS = 3

@@ -13,8 +13,8 @@ from PIL import Image
 
 from asae_jax import cli
 from asae_jax.audit.command import EXIT_INVALID_SCORES, audit
+from asae_jax.config import base_config
 from asae_jax.errors import UserError
-from configs import default
 from tests.audit.tables import cells
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def clean(tmp_path):
 
 
 def config_for(path, **data):
-    config = default.get_config()
+    config = base_config()
     config.data.update({"source": "folder", "path": str(path), "workers": 2} | data)
     config.train.batch_size = 8
     return config
@@ -188,7 +188,7 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
 
 
 def test_built_in_cells_have_groups(tmp_path):
-    config = default.get_config()
+    config = base_config()
     config.data.update({"num_examples": 70, "stored_size": 32, "workers": 2, "split_by": "image"})
     assert audit(config, tmp_path) == 0
     found = json.loads((tmp_path / "audit" / "audit.json").read_text())

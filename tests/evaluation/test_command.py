@@ -79,7 +79,7 @@ def run(own, own_map, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "Scorer", Guess)
     monkeypatch.setattr(Run, "variables", {})
     monkeypatch.setattr(Run, "step", 7)
-    monkeypatch.setattr(command.uncertainty, "measure", lambda run: None)  # needs features
+    monkeypatch.setattr(command, "measure_uncertainty", lambda run: None)  # needs features
     config = folder_config(own, data__class_map=own_map)
     workdir = tmp_path / "run"
     data = load_data(config, workdir)

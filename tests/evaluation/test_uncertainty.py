@@ -9,8 +9,6 @@ from asae_jax.evaluation.abstention import Abstention
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import METHODS, Outliers, fit_reference
-from asae_jax.training import run_folder
-from tests.training.tiny import tiny_config
 
 FEATURES = np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[np.arange(60) % 3]
 LABELS = np.arange(60) % 3
@@ -127,14 +125,3 @@ def test_a_run_folder_of_the_version_before_opens(tmp_path):
     uncertainty.write_uncertainty(_estimates("energy"), tmp_path, {})
     assert uncertainty.uncertainty_file(tmp_path) == tmp_path / uncertainty.FILE
     assert uncertainty.read_uncertainty(tmp_path).outliers.method == "energy"
-
-
-def test_settings_of_a_run_of_the_version_before_keep_their_values(tmp_path):
-    """Its section of the configuration is called trust."""
-    settings = tiny_config(uncertainty__certainty=0.65).to_dict()
-    settings["trust"] = settings.pop("uncertainty")
-    (tmp_path / "config.json").write_text(json.dumps(settings))
-    config = run_folder.complete_config(tmp_path)
-    assert config.uncertainty.certainty == 0.65
-    assert "trust" not in config
-    run_folder.check_same_config(tmp_path, config)

@@ -8,12 +8,14 @@ import jax
 import numpy as np
 import pytest
 
+from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.evaluation import uncertainty, uncertainty_report
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.uncertainty import Part
 from asae_jax.evaluation.uncertainty_report import caveats, measured
-from asae_jax.training import build, step
+from asae_jax.run import build, steps
+from asae_jax.run.run import Run
 from tests.training.tiny import tiny_config
 
 NAMES = ("BLA", "LYT", "MON")
@@ -32,21 +34,28 @@ def _part(n, seed, shift=0.0):
 PARTS = {"train": _part(400, 0), "validation": _part(300, 1), "test": _part(500, 2)}
 
 
+def _run(workdir, config, step=12):
+    run = Run(workdir, config, NAMES)
+    run.step = step
+    return run
+
+
 @pytest.fixture
 def measure(tmp_path, monkeypatch):
     """`measure_uncertainty` on the parts above instead of a network's; returns what it wrote."""
 
-    def run(config, parts=PARTS, groups=None):
+    def measured_run(config, parts=PARTS, groups=None):
         monkeypatch.setattr(uncertainty_report, "score_parts", lambda *_: parts)
-        data = types.SimpleNamespace(
+        run = _run(tmp_path, config)
+        run.data = types.SimpleNamespace(
             indices=lambda split: np.arange(len(parts[split].labels)) if split in parts else np.arange(0),
             table=types.SimpleNamespace(class_names=NAMES, groups=groups),
         )
-        uncertainty_report.measure_uncertainty(config, data, {}, tmp_path, step=12)
+        uncertainty_report.measure_uncertainty(run)
         path = tmp_path / uncertainty.FILE
         return json.loads(path.read_text()) if path.exists() else None
 
-    return run
+    return measured_run
 
 
 def test_the_file_holds_the_fit_and_its_score_on_images_it_has_not_seen(measure, tmp_path):
@@ -73,7 +82,7 @@ def test_the_file_holds_the_fit_and_its_score_on_images_it_has_not_seen(measure,
 def test_what_is_read_again_flags_other_images(measure, tmp_path):
     config = tiny_config()
     measure(config)
-    found = uncertainty.read_matching_uncertainty(tmp_path, config, 12)
+    found = uncertainty.read_matching_uncertainty(_run(tmp_path, config))
     other = _part(100, 3, shift=5.0)
     assert found.apply(other.logits, other.features).is_outlier.mean() > 0.8
     assert measured(found, other)["outliers"]["count"] > 80
@@ -93,15 +102,15 @@ def test_without_test_images_the_validation_part_is_shown(measure, capsys):
 def test_measures_of_another_checkpoint_or_test_mode_are_not_used(measure, tmp_path):
     config = tiny_config()
     with pytest.warns(UserWarning, match=r"uncertainty\.json is missing; .evaluate --workdir"):
-        assert uncertainty.read_matching_uncertainty(tmp_path, config, 12) is None
+        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
     measure(config)
     with pytest.warns(UserWarning, match="step 12.* not of step 13"):
-        assert uncertainty.read_matching_uncertainty(tmp_path, config, 13) is None
+        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config, 13)) is None
     config.eval.test_mode = "enhance"
     with pytest.warns(UserWarning, match="test_mode skip.* not of .*test_mode enhance"):
-        assert uncertainty.read_matching_uncertainty(tmp_path, config, 12) is None
+        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
     config.model.branching = "none"  # the mode has no meaning without the layer
-    assert uncertainty.read_matching_uncertainty(tmp_path, config, 12) is not None
+    assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is not None
 
 
 def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
@@ -149,7 +158,7 @@ def _scored(config):
     variables = jax.tree.map(lambda x: np.full(x.shape, 0.01, x.dtype), variables)
 
     def score(variables, images):
-        return step.score_and_pool_step(variables, {"image": images}, network=network, preprocess=preprocess)
+        return steps.score_and_pool_step(variables, {"image": images}, network=network, preprocess=preprocess)
 
     return score, variables, images
 
@@ -173,9 +182,9 @@ def test_every_way_of_testing_gives_one_row_of_features(mode):
 @pytest.mark.parametrize(
     ("field", "value", "remedy"),
     [
-        ("target_error", 0.0, "between 0 and 1"),
-        ("conformal_error", 1.0, "between 0 and 1"),
-        ("outlier_quantile", 98, "between 0 and 1"),
+        ("target_error", 0.0, "above 0, below 1"),
+        ("conformal_error", 1.0, "above 0, below 1"),
+        ("outlier_quantile", 98, "above 0, below 1"),
         ("certainty", 1.0, "below 1"),
         ("conformal", "raps", "lac, aps"),
         ("outliers", "knn", "neighbours, distance, energy"),
@@ -187,9 +196,9 @@ def test_settings_that_cannot_work_are_named(field, value, remedy):
     with config.ignore_type():
         config.uncertainty[field] = value
     with pytest.raises(UserError, match=f"config.uncertainty.{field}={value!r}.*{remedy}"):
-        build.check(config)
+        check(config)
 
 
 def test_the_mean_over_branches_has_no_energy():
     with pytest.raises(UserError, match="use distance"):
-        build.check(tiny_config(uncertainty__outliers="energy", eval__test_mode="mean"))
+        check(tiny_config(uncertainty__outliers="energy", eval__test_mode="mean"))

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from asae_jax import cli
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import Cell
 from asae_jax.experiments.process import command_of

@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
 
+from asae_jax.config import base_config
 from asae_jax.errors import UserError
 from asae_jax.input.chosen_split import chosen_split
 from asae_jax.input.split_record import SPLITS_FILE, write_splits
 from asae_jax.input.synthetic import synthetic_table
 from asae_jax.input.table import Table
-from configs import default
 
 
 def settings(**changes):
-    data = default.get_config().data
+    data = base_config().data
     data.update(changes)
     return data
 

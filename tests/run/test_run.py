@@ -34,7 +34,6 @@ def test_a_run_is_opened_from_its_folder_alone(workdir):
 
 
 def test_opening_initialises_nothing_and_reads_the_weights_once(workdir, monkeypatch):
-    """Random numbers would be drawn by `jax.random.normal`, by way of the initialisers, outside of a trace."""
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compiled.append(event))
     run = open_run(workdir)
@@ -86,7 +85,7 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path, changes, message):
 
 
 def test_a_folder_with_a_refused_start_is_taken_over(tmp_path):
-    """Settings were written, then the process ended before its first result; other settings may start there."""
+    """Settings were written, then the process ended before its first result."""
     cache = str(tmp_path / "cache")
     first = new_run(_config(data__cache_dir=cache), tmp_path / "run")
     first.start()

@@ -5,12 +5,12 @@ import optax
 import pytest
 import torch
 
+from asae_jax.config import base_config
 from asae_jax.training.optimizer import create_optimizer, create_schedule, kernels_only
-from configs import default
 
 
 def _settings(**changes):
-    settings = default.get_config().optimizer
+    settings = base_config().optimizer
     settings.update(changes)
     return settings
 

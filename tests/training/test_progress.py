@@ -4,8 +4,8 @@ import optax
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.metrics import Sums
 from asae_jax.run.steps import StepMetrics
+from asae_jax.run.sums import Sums
 from asae_jax.training.metrics_log import MetricsLog, read_metrics
 from asae_jax.training.progress import Meter
 

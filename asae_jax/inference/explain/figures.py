@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from asae_jax.evaluation.figures import save
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.explanations import ClassMaps, Explanation, positive_share
-from asae_jax.evaluation.figures import save
 from asae_jax.types import HostImage
 
 SIDE = 192

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asae_jax.evaluation.evaluate import FOLDER as EVALUATION
+from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.files import open_text, read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.input.split_record import SPLITS_FILE
 from asae_jax.pages import NOTICE
-from asae_jax.evaluation.evaluate import FOLDER as EVALUATION
-from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.run.folder import read_record
 from asae_jax.run.run import Run
 
@@ -160,7 +160,8 @@ def _calibration(estimates: Uncertainty | None) -> list[str]:
         )
     return [
         f"Before the softmax logits are divided by a temperature of {t.value:.2f} (95 % interval {t.low:.2f} "
-        f"to {t.high:.2f}, from {estimates.num_examples} validation images). {advice} `uncertainty.json` has the rest, "
+        f"to {t.high:.2f}, from {estimates.num_examples} validation images). {advice} "
+        "`uncertainty.json` has the rest, "
         "and what to beware of.",
     ]
 

@@ -10,6 +10,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
+from asae_jax.evaluation.uncertainty import uncertainty_file
 from asae_jax.files import disk_errors, user_path, write_json, write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
@@ -30,8 +32,6 @@ from asae_jax.inference.export.verify import (
 )
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import versions_now
-from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
-from asae_jax.evaluation.uncertainty import uncertainty_file
 
 FOLDER = "export"
 RECORD = "export.json"

@@ -7,9 +7,9 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.export.program import drawn_cell
-from asae_jax.run.run import Run
 from asae_jax.input.configured import configured_table
 from asae_jax.input.split_record import SPLITS_FILE, read_splits
+from asae_jax.run.run import Run
 from asae_jax.types import HostImage
 
 NUM_IMAGES = 8

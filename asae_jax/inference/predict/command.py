@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import read_matching
+from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, input_name, read_input
@@ -65,7 +65,7 @@ def _output(settings: ConfigDict, workdir: Path) -> Path:
 
 
 def _predictor(config: ConfigDict, runs: Sequence[Run]) -> Predictor:
-    fitted = [read_matching(run) for run in runs]
+    fitted = [read_matching_uncertainty(run) for run in runs]
     options = Options(
         batch_size=config.eval.batch_size,
         tta=config.predict.tta,

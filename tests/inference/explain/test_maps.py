@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from asae_jax.config import base_config
 from asae_jax.inference.explain.maps import grad_cams, layer_maps, weighted_sum
 from asae_jax.models import create_model
 from asae_jax.models.asae import asae_maps
-from configs import default
 from tests.inference.explain.made import random_variables
 from tests.reference import torch_models
 from tests.reference.torch_weights import variables_from_torch
@@ -71,7 +71,7 @@ def test_maps_of_branches_are_added():
 
 
 def test_ranks_and_regions_are_the_layers():
-    settings = default.get_config().asae
+    settings = base_config().asae
     settings.window, settings.area = 3, 9.0
     features = jax.random.normal(jax.random.key(0), (3, 7, 7, 4))
     maps, own = jax.jit(

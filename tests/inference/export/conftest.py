@@ -61,9 +61,7 @@ def _write_scores(config, table, workdir):
         len(table),
         conditions,
         Temperature(TEMPERATURE, 1.2, 1.9),
-        choose_abstention(
-            probabilities.max(1), probabilities.argmax(1) == table.labels, target_error=0.05
-        ),
+        choose_abstention(probabilities.max(1), probabilities.argmax(1) == table.labels, target_error=0.05),
         fit_conformal(probabilities, table.labels, error=0.1, method="aps"),
         Outliers("energy", 0.98, 0.0, None),
     )

@@ -13,12 +13,12 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from asae_jax import cli
+from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.configured import configured_preparation
-from asae_jax.config import read_run_config
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
 

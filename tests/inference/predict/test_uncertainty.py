@@ -4,22 +4,24 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from asae_jax import trust
+from asae_jax.evaluation.abstention import Abstention
+from asae_jax.evaluation.calibration import Temperature
+from asae_jax.evaluation.conformal import Conformal
+from asae_jax.evaluation.outliers import METHODS, ClassGaussians, Outliers
+from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
 
 
-def _trust(temperature, *, threshold=0.6, method="energy"):
-    gaussians = trust.ClassGaussians(
-        np.eye(3, 2, dtype=np.float32), np.eye(2, dtype=np.float32), np.float32(0)
-    )
-    return trust.Trust(
+def _estimates(temperature, *, threshold=0.6, method="energy"):
+    gaussians = ClassGaussians(np.eye(3, 2, dtype=np.float32), np.eye(2, dtype=np.float32), np.float32(0))
+    return Uncertainty(
         class_names=("a", "b", "c"),
         num_examples=100,
         conditions={},
-        temperature=trust.Temperature(temperature, temperature, temperature),
-        abstention=trust.Abstention(threshold, 0.05, 0.0, 0.8, 0.04, (0.0, 0.1)),
-        conformal=trust.Conformal("lac", 0.1, 0.7),
-        outliers=trust.Outliers(method, 0.95, -2.0 if method == "energy" else 1.0, gaussians),
+        temperature=Temperature(temperature, temperature, temperature),
+        abstention=Abstention(threshold, 0.05, 0.0, 0.8, 0.04, (0.0, 0.1)),
+        conformal=Conformal("lac", 0.1, 0.7),
+        outliers=Outliers(method, 0.95, -2.0 if method == "energy" else 1.0, gaussians),
     )
 
 
@@ -38,17 +40,17 @@ def logits():
     return np.random.default_rng(0).normal(0, 2, (2, 1, 9, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("method", trust.ood.METHODS)
+@pytest.mark.parametrize("method", METHODS)
 def test_one_run_and_one_view_are_judged_as_the_run_says(logits, method):
-    known = _trust(1.7, method=method)
+    known = _estimates(1.7, method=method)
     estimator = UncertaintyEstimator([known], num_views=1)
     expected = known.apply(logits[0, 0], _features(9))
     probabilities, found = _estimate(estimator, logits[:1])
     np.testing.assert_allclose(probabilities, expected.probabilities, rtol=1e-12)
     assert [t.abstain for t in found] == expected.abstain.tolist()
-    assert [t.ood for t in found] == expected.is_ood.tolist()
+    assert [t.ood for t in found] == expected.is_outlier.tolist()
     assert 0 < sum(t.ood for t in found) < 9
-    np.testing.assert_allclose([t.ood_score for t in found], expected.ood_score)
+    np.testing.assert_allclose([t.ood_score for t in found], expected.outlier_score)
     for t, chosen, p in zip(found, expected.sets, probabilities, strict=True):
         assert sorted(t.conformal_set) == np.flatnonzero(chosen).tolist()
         assert p[list(t.conformal_set)].tolist() == sorted(p[list(t.conformal_set)], reverse=True)
@@ -56,7 +58,7 @@ def test_one_run_and_one_view_are_judged_as_the_run_says(logits, method):
 
 
 def test_every_run_is_calibrated_before_the_average(logits):
-    estimator = UncertaintyEstimator([_trust(2.0), None], num_views=1)
+    estimator = UncertaintyEstimator([_estimates(2.0), None], num_views=1)
     expected = (softmax(logits[0, 0].astype(float) / 2, -1) + softmax(logits[1, 0].astype(float), -1)) / 2
     probabilities, found = _estimate(estimator, logits)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-12)
@@ -78,13 +80,13 @@ def test_without_estimates_nothing_is_flagged(logits):
 
 
 def test_a_target_that_cannot_be_reached_is_said(logits):
-    estimator = UncertaintyEstimator([_trust(1.0, threshold=2.0)], num_views=1)
+    estimator = UncertaintyEstimator([_estimates(1.0, threshold=2.0)], num_views=1)
     assert "5 %" in estimator.notes()[0]
     assert all(t.abstain for t in _estimate(estimator, logits[:1])[1])
 
 
 def test_scores_that_are_not_finite_pass_without_a_word(logits):
     logits[0, 0, 3] = np.nan, np.inf, 0
-    probabilities, found = _estimate(UncertaintyEstimator([_trust(1.5)], num_views=1), logits[:1])
+    probabilities, found = _estimate(UncertaintyEstimator([_estimates(1.5)], num_views=1), logits[:1])
     assert np.isnan(probabilities[3]).any()
     assert len(found) == 9
