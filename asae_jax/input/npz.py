@@ -40,6 +40,7 @@ _PARTS = ("train", "val", "test")  # as the members are called
 _MAX_CLASSES = 10_000  # more are not labels, and would be as many class names
 _CHUNK = 1 << 20  # bytes
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of zip: signature; lengths of the name and of the extra field
+_END_RECORD = struct.Struct("<10xH10x")  # of zip, before the comment: number of members
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -87,6 +88,7 @@ def npz_index(path: str | os.PathLike) -> DataIndex:
     """
     file = user_path(path)
     with _explained_errors(file), zipfile.ZipFile(file) as archive:
+        _check_directory(file, archive)
         parts = _parts(file, archive)
         labels = {part: _labels(file, archive, f"{part}_labels") for part in parts}
         images = {part: _images(file, archive, f"{part}_images") for part in parts}
@@ -105,6 +107,17 @@ def npz_index(path: str | os.PathLike) -> DataIndex:
         splits=np.repeat([SPLIT_NAMES[part] for part in parts], counts),
         settings=" ".join(sorted(checksums)),
     )
+
+
+def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raises an error if the archive's directory is damaged, so that no part gets lost unnoticed."""
+    for info in archive.infolist():
+        archive.open(info).close()  # compares the name in the directory with that beside the data
+    with file.open("rb") as stream:
+        stream.seek(-_END_RECORD.size - len(archive.comment), os.SEEK_END)
+        (count,) = _END_RECORD.unpack(stream.read(_END_RECORD.size))
+    if count != len(archive.infolist()):
+        raise ValueError(f"its directory lists {len(archive.infolist())} of {count} arrays")
 
 
 def _parts(file: Path, archive: zipfile.ZipFile) -> list[str]:

@@ -171,3 +171,22 @@ def test_a_zip_of_other_files_is_refused(tmp_path):
         archive.writestr("train_labels.npy", b"text")
     with pytest.raises(UserError, match=r"no \.npz file"):
         npz_index(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("save", SAVERS)
+@pytest.mark.parametrize("damage", ["a name as long as two entries", "an end record of two entries less"])
+def test_a_damaged_directory_does_not_hide_a_part(tmp_path, save, damage):
+    path = tmp_path / "set.npz"
+    save(path, **arrays(side=8))
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\5\6")
+    last = data.rindex(b"PK\1\2")
+    entry = data.rindex(b"PK\1\2", 0, last)
+    if damage.startswith("a name"):
+        data[entry + 29] = 1  # the high byte of the length of its name
+    else:
+        data[end + 12 : end + 16] = (entry - data.index(b"PK\1\2")).to_bytes(4, "little")
+        del data[entry:end]
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="damaged"):
+        npz_index(path)
