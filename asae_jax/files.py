@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -17,8 +18,6 @@ from asae_jax.errors import UserError
 
 IMAGE_EXTENSIONS = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """Extensions of the image files that can be read, in lower case."""
-
-_PART = ".part"
 
 
 def user_path(text: str | os.PathLike) -> Path:
@@ -40,13 +39,18 @@ def open_text(path: Path, mode: str = "w") -> IO[str]:
 def atomic_text(path: Path) -> Iterator[IO[str]]:
     """A text file to write to, which takes the name `path` only when the block ends without an error.
 
-    The folder is made if missing. What bears the name is complete, and an older file stays until then.
+    The folder is made if missing. A file of that name is always complete: an older one stays until then, and
+    after an error. Several processes and threads may write it at once; the last to end wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + _PART)
-    with open_text(part) as file:
-        yield file
-    part.replace(path)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with open_text(part) as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

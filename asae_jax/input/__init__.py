@@ -1,1 +1,1 @@
-"""From images on disk, or made up, to batches on the host: table, split, preparation, cache, order, feed."""
+"""From images to batches on the host: data-set index, split, preparation, cache, sampler, feed."""

@@ -3,23 +3,23 @@
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.rows import fault, read_rows
-from asae_jax.input.table import Table
+from asae_jax.files import user_path
+from asae_jax.input.index import DataIndex
+from asae_jax.input.manifest import fault, read_rows
 
 
 def read_class_map(path: str | os.PathLike) -> dict[str, str]:
-    """Class -> new class, or empty where it is dropped, from a CSV file `from,to`.
+    """Reads a CSV file `from,to`: class -> new class, or "" for a class that is dropped.
 
     Raises:
-      UserError: naming file and line: not such a file (see `rows.read_rows`), an empty `from`, or one that
-        is there twice.
+      UserError: naming file and line: not such a file (see `manifest.read_rows`), an empty `from`, or a
+        class that is mapped twice.
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     _, rows = read_rows(file, required=("from", "to"))
     mapping: dict[str, str] = {}
     for line, row in rows:
@@ -31,50 +31,53 @@ def read_class_map(path: str | os.PathLike) -> dict[str, str]:
     return mapping
 
 
-def map_classes(table: Table, mapping: Mapping[str, str]) -> Table:
-    """`table` with its classes merged, renamed and dropped.
+def map_classes(index: DataIndex, mapping: Mapping[str, str]) -> DataIndex:
+    """`index` with its classes merged, renamed and dropped.
 
-    A class that is not in `mapping` keeps its name. New classes stand in the order in which their first
-    class stood. Examples of dropped classes are listed in `Table.skipped`.
+    A class that is not in `mapping` keeps its name. A new class takes the place of the first class merged
+    into it. Examples of dropped classes are listed in `DataIndex.skipped`.
 
-    A map may name classes that the table has not, as a laboratory's map does when only some of its classes
-    are at hand; but not while it leaves one out that the table has, for that may be the same, misspelt.
+    A map may name classes that the data lack, as a laboratory's map does when the data hold only some of
+    its classes. But if it also leaves out a class of the data, one of the two may be misspelt, and the map
+    is refused.
 
     Raises:
       UserError: such a misspelling, or all classes are dropped.
     """
-    unknown = [name for name in mapping if name not in table.class_names]
-    unmapped = [name for name in table.class_names if name not in mapping]
+    unknown = [name for name in mapping if name not in index.class_names]
+    unmapped = [name for name in index.class_names if name not in mapping]
     if unknown and unmapped:
         raise UserError(
             f"the class map names classes that the data do not have ({', '.join(unknown)}), and leaves out "
             f"some that they have ({', '.join(unmapped)}): correct the former, or map the latter too"
         )
-    targets = [mapping.get(name, name) for name in table.class_names]
+    targets = [mapping.get(name, name) for name in index.class_names]
     class_names = tuple(dict.fromkeys(target for target in targets if target))
     if not class_names:
         raise UserError("the class map drops every class: keep some")
     numbers = np.array([class_names.index(target) if target else -1 for target in targets], np.int32)
-    return relabel(table, class_names, numbers, "class {} is dropped by the class map")
+    return relabel(index, class_names, numbers, "class {} is dropped by the class map")
 
 
-def relabel(table: Table, class_names: tuple[str, ...], numbers: np.ndarray, why_dropped: str) -> Table:
-    """`table` with other classes.
+def relabel(
+    index: DataIndex, class_names: tuple[str, ...], numbers: np.ndarray, why_dropped: str
+) -> DataIndex:
+    """`index` with other classes.
 
     Args:
-      table: the examples.
+      index: the examples.
       class_names: the new classes.
-      numbers: int `[old classes]`, the new class of each old one; -1 drops its examples.
-      why_dropped: reason for `Table.skipped`, with `{}` for the old class.
+      numbers: int `[old classes]`, the number of the new class of each old one; -1 drops its examples.
+      why_dropped: the reason listed in `DataIndex.skipped`, with `{}` for the old class's name.
     """
-    labels = numbers[table.labels].astype(np.int32)
+    labels = numbers[index.labels].astype(np.int32)
     skipped = tuple(
-        (str(table.names[row]), why_dropped.format(table.class_names[table.labels[row]]))
+        (str(index.names[row]), why_dropped.format(index.class_names[index.labels[row]]))
         for row in np.flatnonzero(labels < 0)
     )
     kept = np.flatnonzero(labels >= 0)
     # The old labels would not fit the new classes: everything changes at once.
-    selected = table.select(kept) if skipped else table
+    selected = index.select(kept) if skipped else index
     return dataclasses.replace(
-        selected, class_names=class_names, labels=labels[kept], skipped=(*table.skipped, *skipped)
+        selected, class_names=class_names, labels=labels[kept], skipped=(*index.skipped, *skipped)
     )

@@ -1,4 +1,4 @@
-"""From a file to an RGB array, or to a reason why not.
+"""Decoding: from a file to an RGB array; raises BadImage with the reason if that is impossible.
 
 Pillow decodes, although OpenCV is 1.4 times as fast on two threads: OpenCV returns a truncated JPEG as
 an image whose lower part is grey, and says nothing. Of 1,680 files of eight kinds cut at random places
@@ -18,17 +18,15 @@ from PIL import Image, UnidentifiedImageError
 from asae_jax.errors import UserError
 from asae_jax.types import HostImage
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".tif", ".tiff"})
-"""Of files that are taken for images, in lower case."""
 MIN_SIDE = 8
 """Pixels. Smaller images show no cell."""
 MAX_PIXELS = 40_000_000
-"""Larger images are whole fields of view, not cells, and eight threads decoding such would take gigabytes."""
+"""Larger images are whole fields of view, not cells, and decoding eight of them at once takes gigabytes."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*")
 
-# What Pillow warns of (odd metadata, many pixels) either does not touch the pixels or is refused below.
+# Pillow's warnings (odd metadata, many pixels) either do not concern the pixels or are errors below.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -36,8 +34,8 @@ class BadImage(UserError):
     """An image that cannot be used.
 
     Attributes:
-      path: where it is.
-      reason: why not, in a few words.
+      path: of the image.
+      reason: why it cannot be used, in a few words.
     """
 
     def __init__(self, path: str | os.PathLike, reason: str):
@@ -49,19 +47,19 @@ class BadImage(UserError):
 def read_image(path: str | os.PathLike) -> HostImage:
     """The pixels of a JPEG, PNG, BMP or TIFF file as uint8 RGB `[height, width, 3]`.
 
-    Grey becomes three equal channels, a palette its colours. Alpha is dropped, not composited: in the
-    public sets that have it, it is opaque or arbitrary. Of 16 bits the upper eight are kept. EXIF
-    orientation is ignored: a cell has no upper side. Of several frames the first counts.
+    Grey becomes three equal channels, palette indices their colours. Alpha is dropped, not composited: in
+    the public sets that have it, it is opaque or arbitrary. Of 16 bits the upper eight are kept. EXIF
+    orientation is ignored: a cell has no upper side. Of several frames the first is read.
 
     Raises:
       BadImage: unreadable, not such an image, truncated or damaged, a side below `MIN_SIDE`, or more
-        than `MAX_PIXELS` pixels (found in the header, before anything is decoded).
+        than `MAX_PIXELS` pixels (checked in the header, before anything is decoded).
     """
     return _read(path, lambda: Path(path).open("rb"))
 
 
 def decode_image(data: bytes, name: str) -> HostImage:
-    """`read_image` for the bytes of a file that lies elsewhere; `name` is what errors call it."""
+    """`read_image` for the content of a file, which errors call `name`."""
     return _read(name, lambda: io.BytesIO(data))
 
 

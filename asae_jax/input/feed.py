@@ -1,23 +1,26 @@
-"""Batches for the training step and for evaluation, whoever reads them."""
+"""Batches for the training step and for evaluation.
+
+Two drivers read the same batches: `tf_data.py`, and a thread pool, which needs no TensorFlow.
+"""
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Generator
+import itertools
+from collections.abc import Callable, Generator, Iterable
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input import pipeline, threads
+from asae_jax.input import tf_data
 from asae_jax.input.cache import Prepared
-from asae_jax.input.order import Order
-from asae_jax.input.threads import PositionsAndImages, read_batches
-from asae_jax.input.workers import default_workers
+from asae_jax.input.sampler import Sampler
+from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.types import HostBatch
 
 DRIVERS = ("auto", "tf.data", "threads")
 
 HostBatches = Generator[HostBatch, None, None]
-Batches = Generator[PositionsAndImages, None, None]
+_Stream = Generator[tf_data.PositionsAndImages, None, None]
 
 
 def train_batches(
@@ -25,9 +28,9 @@ def train_batches(
     indices: np.ndarray,
     labels: np.ndarray,
     *,
-    order: Order,
+    sampler: Sampler,
     start_step: int = 0,
-    driver: str = "auto",
+    driver: str,
     prefetch: int = 2,
     workers: int | None = None,
     process_index: int = 0,
@@ -35,32 +38,32 @@ def train_batches(
 ) -> HostBatches:
     """Endless batches from step `start_step` on: `image`, `label` and `index` of `HostBatch`.
 
-    Both drivers yield the same arrays, those of `order`. Close the iterator (`contextlib.closing`) to
-    end its threads.
+    Both drivers yield the same arrays. Close the iterator (`contextlib.closing`) to end its threads.
 
     Args:
       prepared: the examples.
-      indices: int `[n]`, the table rows to train on.
+      indices: int `[n]`, the rows of the index to train on.
       labels: int `[n]`, the label of each.
-      order: made from these `labels`; its batch size counts all processes.
-      start_step: the first step, 0, 1, ...; starting late costs nothing.
-      driver: "tf.data", "threads", or "auto": tf.data where TensorFlow is installed.
-      prefetch: batches to read ahead.
-      workers: threads; by default one per processor.
-      process_index: which contiguous part of each batch is this process's.
-      process_count: how many parts there are.
+      sampler: made from these `labels`; its batch size counts all processes.
+      start_step: the first step, 0 or above; no earlier batch is read.
+      driver: "tf.data", "threads", or "auto" for tf.data where TensorFlow is installed.
+      prefetch: number of batches to read ahead.
+      workers: number of threads; by default one per processor.
+      process_index: number of this process, 0..process_count-1, which reads that contiguous part of each
+        batch.
+      process_count: number of processes.
 
     Raises:
       UserError: unknown driver, or the processes do not divide the batch; while iterating, an image that
         has become unreadable.
     """
-    part = _part(order.batch_size, process_index, process_count)
+    part = _part(sampler.batch_size, process_index, process_count)
     indices, labels = _aligned(indices, labels)
     images_in_order = _driver(driver)
     stream = images_in_order(
         prepared,
         indices,
-        order,
+        sampler,
         start_step=start_step,
         part=part,
         prefetch=prefetch,
@@ -69,7 +72,7 @@ def train_batches(
     return _labelled(stream, indices, labels)
 
 
-def _labelled(stream: Batches, indices: np.ndarray, labels: np.ndarray) -> HostBatches:
+def _labelled(stream: _Stream, indices: np.ndarray, labels: np.ndarray) -> HostBatches:
     with contextlib.closing(stream):
         for positions, images in stream:
             yield {
@@ -92,18 +95,18 @@ def eval_batches(
 ) -> HostBatches:
     """Every example once, in the order given, in ceil(n / batch_size) batches of one shape.
 
-    The last batch is filled up with black images of label 0, index -1 and mask 0; examples have mask 1.
+    The last batch is padded with black images of label 0, index -1 and mask 0; examples have mask 1.
     Each process gets its contiguous part of every batch, and all of them the same number of batches.
 
     Args:
       prepared: the examples.
-      indices: int `[n]`, table rows.
+      indices: int `[n]`, rows of the index.
       labels: int `[n]`, the label of each.
       batch_size: images per batch, over all processes.
-      prefetch: batches to read ahead.
-      workers: threads; by default one per processor.
-      process_index: which part of each batch is this process's.
-      process_count: how many parts there are.
+      prefetch: number of batches to read ahead.
+      workers: number of threads; by default one per processor.
+      process_index: number of this process, 0..process_count-1.
+      process_count: number of processes.
 
     Raises:
       UserError: the processes do not divide the batch; while iterating, an image that has become
@@ -114,7 +117,9 @@ def eval_batches(
     places = np.arange(batch_size)[part]
     batches = (first + places for first in range(0, len(indices), batch_size))
     present = (positions[positions < len(indices)] for positions in batches)
-    stream = read_batches(prepared, indices, present, prefetch=prefetch, workers=workers or default_workers())
+    stream = _read_batches(
+        prepared, indices, present, prefetch=prefetch, workers=workers or default_workers()
+    )
     return _padded_batches(_labelled(stream, indices, labels), len(places))
 
 
@@ -153,9 +158,62 @@ def _part(batch_size: int, process_index: int, process_count: int) -> slice:
     return slice(process_index * size, (process_index + 1) * size)
 
 
-def _driver(name: str) -> Callable[..., Batches]:
+def _driver(name: str) -> Callable[..., _Stream]:
     if name not in DRIVERS:
         raise UserError(f"unknown input driver {name!r}: choose one of {', '.join(DRIVERS)}")
     if name == "auto":
         name = "tf.data" if importlib.util.find_spec("tensorflow") else "threads"
-    return pipeline.images_in_order if name == "tf.data" else threads.images_in_order
+    return tf_data.images_in_order if name == "tf.data" else images_in_order
+
+
+def images_in_order(
+    prepared: Prepared,
+    indices: np.ndarray,
+    sampler: Sampler,
+    *,
+    start_step: int,
+    part: slice,
+    prefetch: int,
+    workers: int,
+) -> _Stream:
+    """Endless batches from step `start_step` on, by a thread pool.
+
+    Args:
+      prepared: the examples.
+      indices: int64 `[n]`, row of the index of each of the sampler's positions.
+      sampler: which positions each batch holds.
+      start_step: the first step, 0 or above.
+      part: the elements of each batch that this process reads.
+      prefetch: number of batches to read ahead.
+      workers: number of threads.
+
+    Yields:
+      (positions int64 `[b]`, images uint8 `[b, size, size, 3]`).
+    """
+    batches = (sampler.batch(step)[part] for step in itertools.count(start_step))
+    return _read_batches(prepared, indices, batches, prefetch=prefetch, workers=workers)
+
+
+def _read_batches(
+    prepared: Prepared,
+    indices: np.ndarray,
+    batches: Iterable[np.ndarray],
+    *,
+    prefetch: int,
+    workers: int,
+) -> _Stream:
+    """Reads batches of positions in `indices`, in order; closing the generator ends the threads.
+
+    Each batch is divided among the workers; `prefetch` batches are read ahead.
+    """
+    with thread_pool(workers) as pool:
+
+        def start(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, list]:
+            images = prepared.empty(len(positions))
+            rows, parts = np.array_split(indices[positions], workers), np.array_split(images, workers)
+            return positions, images, [*map(pool.submit, itertools.repeat(prepared.read_batch), rows, parts)]
+
+        for positions, images, tasks in bounded(start, batches, prefetch):
+            for task in tasks:
+                task.result()
+            yield positions, images

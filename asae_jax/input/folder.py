@@ -1,87 +1,81 @@
-"""A folder of class folders, or of the parts of a split that hold them, as a table of examples."""
+"""Data-set index of a folder of class folders, or of train, val and test folders that hold class folders."""
 
-import dataclasses
 import os
 import warnings
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.decode import EXTENSIONS, read_image
+from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, user_path, visible_entries, walk
+from asae_jax.input.decode import read_image
+from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
-from asae_jax.input.table import Table
 
 
-def folder_table(path: str | os.PathLike) -> Table:
-    """The images below `path`: the class is the name of the first-level folder, depth below it is free.
+def folder_index(path: str | os.PathLike) -> DataIndex:
+    """The images below `path`: the class is the name of the first-level folder.
 
-    Where the first-level folders are `train` and `val`, `validation` or `test` (in any case) and hold
-    folders themselves, these are the classes, and the table has the split. The classes are then those of
-    `train`: the other parts may lack some, and images of further ones are left out with a warning.
+    Within a class folder images may lie at any depth.
 
-    Classes and names are sorted, hidden files and folders ignored. Files that are no images by their
-    extension, and files beside the class folders, are listed in `Table.skipped`. Nothing is opened.
+    If the first-level folders are `train` and `val`, `validation` or `test` (in any case) and hold
+    folders themselves, those are the class folders, and the index has the split. The classes are then
+    the class folders of `train`: the other parts may lack some, and images of classes that `train` lacks
+    are left out with a warning.
+
+    Classes and names are sorted; hidden files and folders are ignored. Files without the extension of an
+    image, and files outside of class folders, are listed in `DataIndex.skipped`. No file is opened.
 
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
         `train`) holds no image, or parts of a split lie beside other folders.
     """
-    root = Path(path).expanduser()
+    root = user_path(path)
     if not root.is_dir():
         raise UserError(
             f"data folder {root} does not exist: give a folder of class folders (--config.data.path=DIR)"
         )
     parts = _parts(root)
-    found = sorted(_walk(root), key=lambda file: file.name)
+    found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
     numbers = {name: number for number, name in enumerate(class_names)}
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
     names = np.array([file.name for file in images])
-    return Table(
+    return DataIndex(
         source="folder",
         class_names=class_names,
         names=names,
-        labels=np.array([numbers[file.class_name(parts)] for file in images], np.int32),
+        labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
-        splits=np.array([parts[file.folder(0)] for file in images]) if parts else None,
+        splits=np.array([parts[_folder(file, 0)] for file in images]) if parts else None,
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
         skipped=tuple((file.name, fault) for file, fault in zip(found, faults, strict=True) if fault),
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _File:
-    name: str  # relative to the root, with /
-    size: int
-    modified: int
+def _folder(file: FoundFile, depth: int) -> str:
+    """Name of the folder around the file `depth` levels below the root; empty where there is none."""
+    pieces = file.name.split("/")
+    return pieces[depth] if len(pieces) > depth + 1 else ""
 
-    def folder(self, depth: int) -> str:
-        """Name of the folder around the file `depth` levels below the root; empty where there is none."""
-        pieces = self.name.split("/")
-        return pieces[depth] if len(pieces) > depth + 1 else ""
 
-    def class_name(self, parts: Mapping[str, str]) -> str:
-        return self.folder(1 if parts else 0)
-
-    @property
-    def is_image(self) -> bool:
-        return os.path.splitext(self.name)[1].lower() in EXTENSIONS
+def _class_name(file: FoundFile, parts: Mapping[str, str]) -> str:
+    return _folder(file, 1 if parts else 0)
 
 
 _UNKNOWN_CLASS = "its class has no folder in train"
 
 
-def _fault(file: _File, parts: Mapping[str, str], known: Container[str]) -> str:
+def _fault(file: FoundFile, parts: Mapping[str, str], known: Container[str]) -> str:
     if not file.is_image:
         return "no image by its extension"
-    if not file.class_name(parts):
+    if not _class_name(file, parts):
         return "not in a class folder"
-    return "" if file.class_name(parts) in known else _UNKNOWN_CLASS
+    return "" if _class_name(file, parts) in known else _UNKNOWN_CLASS
 
 
 def _parts(root: Path) -> dict[str, str]:
@@ -100,7 +94,7 @@ def _parts(root: Path) -> dict[str, str]:
     return parts
 
 
-def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[_File]) -> tuple[str, ...]:
+def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[FoundFile]) -> tuple[str, ...]:
     roots = [root / name for name, part in parts.items() if part == "train"] or [root]
     folders = sorted(folder / name for folder in roots for name in _folders(folder))
     if not folders:
@@ -108,50 +102,28 @@ def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[_File]) -
             f"data folder {root} holds no class folders: put each class's images into a folder of its name"
         )
     with_images = {
-        file.class_name(parts)
+        _class_name(file, parts)
         for file in found
-        if file.is_image and (not parts or parts.get(file.folder(0)) == "train")
+        if file.is_image and (not parts or parts.get(_folder(file, 0)) == "train")
     }
     for folder in folders:
         if folder.name not in with_images:
             raise UserError(
-                f"class folder {folder} holds no images ({' '.join(sorted(EXTENSIONS))}): "
+                f"class folder {folder} holds no images ({' '.join(sorted(IMAGE_EXTENSIONS))}): "
                 "add some, or remove the folder"
             )
     return tuple(sorted({folder.name for folder in folders}))
 
 
-def _warn_of_unknown_classes(root: Path, found: Iterable[_File], faults: Iterable[str]) -> None:
+def _warn_of_unknown_classes(root: Path, found: Iterable[FoundFile], faults: Iterable[str]) -> None:
     unknown = [file for file, fault in zip(found, faults, strict=True) if fault == _UNKNOWN_CLASS]
     if unknown:
-        names = ", ".join(sorted({file.folder(1) for file in unknown}))
+        names = ", ".join(sorted({_folder(file, 1) for file in unknown}))
         warnings.warn(
             f"{len(unknown)} images of {root} are left out: class {names} has no folder in train",
             stacklevel=3,
         )
 
 
-def _walk(folder: Path, prefix: str = "", above: frozenset[str] = frozenset()) -> Iterator[_File]:
-    """All files below `folder`. Links are followed, but not to a folder that the walk is inside of."""
-    place = os.path.realpath(folder)
-    if place in above:
-        return
-    for entry in _visible(folder):
-        name = f"{prefix}{entry.name}"
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, f"{name}/", above | {place})
-        else:
-            status = entry.stat(follow_symlinks=entry.is_file())  # of a dangling link: its own
-            yield _File(name, status.st_size, status.st_mtime_ns)
-
-
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in _visible(folder) if entry.is_dir())
-
-
-def _visible(folder: Path) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise UserError(f"cannot list folder {folder} ({error.strerror}): check its permissions") from error
+    return sorted(entry.name for entry in visible_entries(folder) if entry.is_dir())

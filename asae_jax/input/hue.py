@@ -7,7 +7,7 @@ from asae_jax.types import HostImage
 
 MODES = ("paper", "robust")
 MIN_SATURATION = 26
-"""Of 255. Below, a pixel's hue is mostly noise; `robust` does not measure it."""
+"""Of 255. Below it a pixel's hue is mostly noise, and `robust` ignores the pixel."""
 
 _HUES = 180  # OpenCV's circle: degrees / 2
 _GREEN = 60  # where `robust` cuts the circle open: no stain of blood cells is green

@@ -1,36 +1,41 @@
-"""A CSV file that lists images with their labels, as a table of examples."""
+"""Data-set index of a CSV file that lists images; and reading CSV files that people write."""
 
+import csv
 import dataclasses
+import io
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.files import disk_errors, user_path
 from asae_jax.input.decode import read_image
-from asae_jax.input.rows import fault, read_rows
+from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
-from asae_jax.input.table import Table
+
+Row = tuple[int, Mapping[str, str]]
+"""(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
 
 
-def manifest_table(path: str | os.PathLike) -> Table:
+def manifest_index(path: str | os.PathLike) -> DataIndex:
     """The images that a CSV file `path,label[,group][,split]` lists, in its order.
 
-    Paths are relative to the folder of the CSV file. Classes are the labels, sorted. Files that are
-    missing are listed in `Table.skipped` with their line; none is opened. `split` is train, val or
-    validation, or test, in any case.
+    Paths are relative to the folder of the CSV file. Classes are the labels, sorted. Missing files are
+    listed in `DataIndex.skipped` with their line; no image is opened. `split` is train, val, validation or
+    test, in any case.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
 
     Raises:
-      UserError: naming file and line: not such a file (see `rows.read_rows`), an empty path, label or
+      UserError: naming file and line: not such a file (see `read_rows`), an empty path, label or
         group, unprintable characters in a label or group, an unknown split, a path listed twice; or no
         row, or no file that exists.
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     columns, rows = read_rows(file, required=("path", "label"), optional=("group", "split"))
     entries = [_entry(file, line, row) for line, row in rows]
     _refuse_duplicates(file, entries)
@@ -44,7 +49,7 @@ def manifest_table(path: str | os.PathLike) -> Table:
     class_names = tuple(sorted({entry.label for entry in entries}))
     numbers = {name: number for number, name in enumerate(class_names)}
     names = np.array([entry.name for entry in present])
-    return Table(
+    return DataIndex(
         source="csv",
         class_names=class_names,
         names=names,
@@ -104,3 +109,87 @@ def _refuse_duplicates(file: Path, entries: list[_Entry]) -> None:
         first = lines.setdefault(entry.name, entry.line)
         if first != entry.line:
             raise fault(file, entry.line, f"{entry.name} is listed already in line {first}", "list it once")
+
+
+def read_rows(
+    path: Path, *, required: Sequence[str], optional: Sequence[str] = ()
+) -> tuple[frozenset[str], Iterator[Row]]:
+    """Reads a comma-separated UTF-8 file with a header, with or without byte order mark.
+
+    Column names may be in any case and order; other columns and blank rows are ignored. Rows are parsed
+    while iterating.
+
+    Args:
+      path: the file.
+      required: columns that must be there, in lower case.
+      optional: columns that may be there, in lower case.
+
+    Returns:
+      Which of the named columns the file has, and the rows.
+
+    Raises:
+      UserError: naming file and line: not readable, not UTF-8, a column missing or there twice, a row of
+        another length, broken quotes. Errors in rows are raised while iterating.
+    """
+    records = _records(path, _text(path))
+    line, header = next(records, (1, []))
+    names = [name.strip().lower() for name in header]
+    for name in required:
+        if name not in names:
+            raise fault(path, line, f"column {name!r} is missing", _header_remedy(required, optional))
+    known = frozenset(names).intersection([*required, *optional])
+    for name in sorted(known):
+        if names.count(name) > 1:
+            raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
+    return known, _rows(path, records, names, known)
+
+
+def fault(path: Path, line: int, what: str, remedy: str) -> UserError:
+    """The error to raise for a mistake in a file.
+
+    Args:
+      path: the file.
+      line: of the mistake, from 1.
+      what: is wrong.
+      remedy: what the user can do, as a clause.
+    """
+    return UserError(f"{path}, line {line}: {what}: {remedy}")
+
+
+def _rows(
+    path: Path, records: Iterator[tuple[int, list[str]]], names: list[str], known: frozenset[str]
+) -> Iterator[Row]:
+    for line, record in records:
+        if not any(value.strip() for value in record):
+            continue
+        if len(record) < len(names) or any(value.strip() for value in record[len(names) :]):
+            what = f"{len(record)} values for {len(names)} columns"
+            raise fault(path, line, what, 'put values that hold a comma into "quotes"')
+        yield line, {name: record[names.index(name)].strip() for name in known}
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise fault(path, line, f"no comma-separated values ({error})", "check its quotes") from error
+
+
+def _text(path: Path) -> str:
+    with disk_errors(f"read {path}", remedy="give the path of a CSV file"):
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise fault(path, line, "not UTF-8", "save the file as CSV in UTF-8") from error
+
+
+def _header_remedy(required: Sequence[str], optional: Sequence[str]) -> str:
+    columns = ",".join(required) + "".join(f"[,{name}]" for name in optional)
+    return f"the first line names the columns, {columns}, separated by commas"

@@ -1,18 +1,27 @@
-"""A MedMNIST-style .npz file as a table of examples."""
+"""Data-set index of a MedMNIST-style .npz file, read without pickles and, if possible, without loading it.
+
+`numpy.load` loads a member whole, whatever its `mmap_mode`. But a member that lies in the zip file
+uncompressed (`numpy.savez`) can be read from its place, one image at a time. A compressed one
+(`numpy.savez_compressed`) has no such places and is loaded.
+"""
 
 import contextlib
+import math
 import os
+import struct
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.files import user_path
 from asae_jax.input.decode import MAX_PIXELS, MIN_SIDE
-from asae_jax.input.npz_member import StoredArray, read_member
+from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
-from asae_jax.input.table import Table
 from asae_jax.types import HostImage
 
 BLOODMNIST = (
@@ -29,23 +38,57 @@ BLOODMNIST = (
 
 _PARTS = ("train", "val", "test")  # as the members are called
 _MAX_CLASSES = 10_000  # more are not labels, and would be as many class names
+_CHUNK = 1 << 20  # bytes
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # of zip: signature; lengths of the name and of the extra field
+_END_RECORD = struct.Struct("<10xH10x")  # of zip, before the comment: number of members
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
-Images = np.ndarray | StoredArray
+
+class _StoredArray:
+    """An array that stays in its file: `array[i]` reads element `i` of the first axis. Thread-safe.
+
+    By position (`pread`), not through a memory map, for the reasons given in `cache.ImageStore`.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
+        """The C-ordered array of `shape` and `dtype` that begins at byte `offset` of `path`."""
+        self.shape, self.dtype = shape, dtype
+        self._path, self._offset = path, offset
+        self._stride = math.prod(shape[1:]) * dtype.itemsize
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        element = np.empty(self.shape[1:], self.dtype)
+        if os.preadv(self._file, [element.data], self._offset + index * self._stride) != self._stride:
+            raise UserError(f"{self._path} was cut short while it was in use: restore it, start again")
+        return element
 
 
-def npz_table(path: str | os.PathLike) -> Table:
+_ImageArray = np.ndarray | _StoredArray
+
+
+def npz_index(path: str | os.PathLike) -> DataIndex:
     """The images of an .npz file with `train_images`, `train_labels`, and the like for `val` and `test`.
 
     Images are uint8 `[n, height, width]`, or with 1 or 3 channels last; labels are integers `[n]` or
-    `[n, 1]`. Parts may differ in size; `val` and `test` may be missing. Classes are `class-0` and so on, or
-    BloodMNIST's where the file's name begins so and there are eight. Every byte is read once and
-    checked. Memory does not grow with a file of `numpy.savez`; one of `numpy.savez_compressed` is loaded.
+    `[n, 1]`. Parts may differ in image size; `val` and `test` may be missing. Classes are named `class-0`
+    and so on, or as in BloodMNIST if the file's name begins with that and there are eight. Every byte is
+    read once and its checksum verified. A file of `numpy.savez` stays on disk; one of
+    `numpy.savez_compressed` is loaded into memory.
 
     Raises:
       UserError: no such file, not such a file, truncated, damaged, or with other contents than these.
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     with _explained_errors(file), zipfile.ZipFile(file) as archive:
+        _check_directory(file, archive)
         parts = _parts(file, archive)
         labels = {part: _labels(file, archive, f"{part}_labels") for part in parts}
         images = {part: _images(file, archive, f"{part}_images") for part in parts}
@@ -55,7 +98,7 @@ def npz_table(path: str | os.PathLike) -> Table:
             raise _odd(file, f"{len(images[part])} {part}_images and {len(labels[part])} {part}_labels")
     counts = [len(labels[part]) for part in parts]
     numbers = np.concatenate([labels[part] for part in parts])
-    return Table(
+    return DataIndex(
         source="npz",
         class_names=_class_names(file, int(numbers.max()) + 1),
         names=np.concatenate([_names(part, len(labels[part])) for part in parts]),
@@ -64,6 +107,17 @@ def npz_table(path: str | os.PathLike) -> Table:
         splits=np.repeat([SPLIT_NAMES[part] for part in parts], counts),
         settings=" ".join(sorted(checksums)),
     )
+
+
+def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raises an error if the archive's directory is damaged, so that no part gets lost unnoticed."""
+    for info in archive.infolist():
+        archive.open(info).close()  # compares the name in the directory with that beside the data
+    with file.open("rb") as stream:
+        stream.seek(-_END_RECORD.size - len(archive.comment), os.SEEK_END)
+        (count,) = _END_RECORD.unpack(stream.read(_END_RECORD.size))
+    if count != len(archive.infolist()):
+        raise ValueError(f"its directory lists {len(archive.infolist())} of {count} arrays")
 
 
 def _parts(file: Path, archive: zipfile.ZipFile) -> list[str]:
@@ -80,7 +134,7 @@ def _parts(file: Path, archive: zipfile.ZipFile) -> list[str]:
 
 
 def _labels(file: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    labels = np.asarray(read_member(file, archive, name, in_place=False))
+    labels = np.asarray(_read_member(file, archive, name, in_place=False))
     if labels.dtype.kind not in "iu" or labels.size != len(labels) or labels.ndim > 2:
         raise _odd(file, f"{name} is {labels.dtype} {[*labels.shape]}, not one integer an image")
     if not len(labels):
@@ -90,8 +144,8 @@ def _labels(file: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
     return labels.reshape(-1).astype(np.int64)
 
 
-def _images(file: Path, archive: zipfile.ZipFile, name: str) -> Images:
-    images = read_member(file, archive, name, in_place=True)
+def _images(file: Path, archive: zipfile.ZipFile, name: str) -> _ImageArray:
+    images = _read_member(file, archive, name, in_place=True)
     shape = images.shape
     channels = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))
     if images.dtype != np.uint8 or not channels:
@@ -106,7 +160,7 @@ def _images(file: Path, archive: zipfile.ZipFile, name: str) -> Images:
     return images
 
 
-def _reader(images: Mapping[str, Images]) -> Callable[[int], HostImage]:
+def _reader(images: Mapping[str, _ImageArray]) -> Callable[[int], HostImage]:
     parts = [*images.values()]
     starts = np.cumsum([0, *map(len, parts)])
 
@@ -147,3 +201,64 @@ def _explained_errors(file: Path) -> Iterator[None]:
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{file} is truncated, damaged or no .npz file ({reason}): fetch it again") from error
+
+
+def _read_member(
+    path: Path, archive: zipfile.ZipFile, name: str, *, in_place: bool
+) -> np.ndarray | _StoredArray:
+    """The array `name` of `archive`, which is open on `path`. Its checksum is verified in one pass.
+
+    Args:
+      path: the .npz file.
+      archive: opened for reading.
+      name: of the array, without ".npy".
+      in_place: whether to leave it in the file if it is not compressed.
+
+    Raises:
+      Exception: any of those that `zipfile` and `numpy.lib.format` raise for a damaged file.
+    """
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as stream:
+        shape, dtype = _header(stream)
+        start, size = stream.tell(), math.prod(shape) * dtype.itemsize
+        if start + size != info.file_size:
+            raise ValueError(f"{name} is not as long as its header says")
+        if in_place and info.compress_type == zipfile.ZIP_STORED:
+            _read_to_the_end(stream)
+            return _StoredArray(path, _data_offset(path, info) + start, shape, dtype)
+        array = np.empty(size, np.uint8)
+        _fill(stream, array.data)
+        _read_to_the_end(stream)
+    return array.view(dtype).reshape(shape)
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    shape, fortran_order, dtype = _HEADER_READERS[version](stream)
+    if dtype.hasobject or fortran_order or min(shape, default=0) < 0:
+        raise ValueError("an array of objects, or in Fortran order")
+    return shape, dtype
+
+
+def _fill(stream: IO[bytes], target: memoryview) -> None:
+    while target:
+        chunk = stream.read(min(_CHUNK, len(target)))
+        if not chunk:
+            raise EOFError("it ends too early")
+        target[: len(chunk)] = chunk
+        target = target[len(chunk) :]
+
+
+def _read_to_the_end(stream: IO[bytes]) -> None:
+    """Where `zipfile` compares the checksum."""
+    while stream.read(_CHUNK):
+        pass
+
+
+def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where in the file the member's bytes begin; the central directory does not say."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(30)
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    return info.header_offset + len(header) + name_length + extra_length

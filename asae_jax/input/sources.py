@@ -1,24 +1,29 @@
-"""Which data source makes the table."""
+"""Data sources: from the section `data` of a configuration to the data-set index."""
 
+import functools
 import os
 from collections.abc import Callable
 
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax import synthetic
 from asae_jax.errors import UserError
 from asae_jax.input.class_map import map_classes, read_class_map
-from asae_jax.input.folder import folder_table
-from asae_jax.input.manifest import manifest_table
-from asae_jax.input.npz import npz_table
-from asae_jax.input.synthetic import synthetic_table
-from asae_jax.input.table import Table
-from asae_jax.input.tfds_source import tfds_table
+from asae_jax.input.folder import folder_index
+from asae_jax.input.index import DataIndex
+from asae_jax.input.manifest import manifest_index
+from asae_jax.input.npz import npz_index
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.tfds_source import tfds_index
 
 SOURCES = ("synthetic", "folder", "csv", "npz", "tfds:NAME")
 
 _TFDS = "tfds:"
-_FILES: dict[str, tuple[str, Callable[[str | os.PathLike], Table]]] = {
-    "folder": ("a folder of class folders: add --config.data.path=DIR", folder_table),
-    "csv": ("a CSV file path,label[,group][,split]: add --config.data.path=FILE", manifest_table),
-    "npz": ("an .npz file: add --config.data.path=FILE", npz_table),
+_FILES: dict[str, tuple[str, Callable[[str | os.PathLike], DataIndex]]] = {
+    "folder": ("a folder of class folders: add --config.data.path=DIR", folder_index),
+    "csv": ("a CSV file path,label[,group][,split]: add --config.data.path=FILE", manifest_index),
+    "npz": ("an .npz file: add --config.data.path=FILE", npz_index),
 }
 
 
@@ -27,48 +32,64 @@ def is_source(source: str) -> bool:
     return source in SOURCES[:-1] or (source.startswith(_TFDS) and len(source) > len(_TFDS))
 
 
-def load_table(
-    source: str,
-    *,
-    path: str | os.PathLike = "",
-    num_examples: int = 15252,
-    seed: int = 0,
-    size: int = 224,
-    group_feature: str = "",
-    class_map: str | os.PathLike = "",
-) -> Table:
-    """The table of a data source.
-
-    Args:
-      source: "synthetic" (drawn, needs no files), "folder" (class folders below `path`, or parts of a split
-        with class folders), "csv" (a list of images), "npz" (MedMNIST's form), or "tfds:NAME" (a data set
-        that TensorFlow Datasets has prepared).
-      path: the folder or file; for "tfds:NAME" where it was prepared, or empty for TFDS's own folder.
-      num_examples: how many images to draw.
-      seed: of the drawn set.
-      size: side of the drawn images in pixels.
-      group_feature: of "tfds:NAME", the feature that tells slide or patient.
-      class_map: a CSV file `from,to` (see `class_map.py`); empty for none.
+def configured_index(settings: ConfigDict) -> DataIndex:
+    """The index of the data source that `settings`, the section `data`, describe; its class map applied.
 
     Raises:
-      UserError: unknown source, no path where one is needed, or what the source or the map finds wrong.
+      UserError: unknown source, no path where one is needed, or what the source or the class map refuse.
     """
-    table = _load(source, path, num_examples, seed, size, group_feature)
-    return map_classes(table, read_class_map(class_map)) if class_map else table
+    index = _source_index(settings)
+    return map_classes(index, read_class_map(settings.class_map)) if settings.class_map else index
 
 
-def _load(
-    source: str, path: str | os.PathLike, num_examples: int, seed: int, size: int, group_feature: str
-) -> Table:
+def configured_preparation(settings: ConfigDict) -> Preparation:
+    """What `settings`, the section `data`, do to each image."""
+    return Preparation(
+        stored_size=settings.stored_size,
+        hue=settings.hue,
+        hue_low=settings.hue_low,
+        hue_high=settings.hue_high,
+        stain=settings.stain,
+    )
+
+
+def synthetic_index(*, num_examples: int, seed: int, size: int) -> DataIndex:
+    """The built-in set: 14 classes in the paper's order, imbalanced, grouped by slide.
+
+    Args:
+      num_examples: 14 or more; from 70 on each class has at least five.
+      seed: 0 or above; another seed is another set of cells and slides.
+      size: side of the images in pixels, 8..2048. The same cells are shown at any size.
+
+    Raises:
+      UserError: a value out of range.
+    """
+    synthetic.check_settings(num_examples, seed, size)
+    return DataIndex(
+        source="synthetic",
+        class_names=synthetic.CLASS_NAMES,
+        names=np.array([f"synthetic/{number:06d}" for number in range(num_examples)]),
+        labels=synthetic.labels(num_examples),
+        read=functools.partial(synthetic.render, seed, size=size),
+        groups=synthetic.slides(seed, num_examples),
+        settings=f"version={synthetic.VERSION} seed={seed} size={size}",
+    )
+
+
+def _source_index(settings: ConfigDict) -> DataIndex:
+    source = settings.source
     if not is_source(source):
         raise UserError(
             f"unknown data source {source!r}: choose one of {', '.join(SOURCES)} (--config.data.source=)"
         )
     if source == "synthetic":
-        return synthetic_table(num_examples=num_examples, seed=seed, size=size)
+        return synthetic_index(
+            num_examples=settings.num_examples, seed=settings.synthetic_seed, size=settings.stored_size
+        )
     if source.startswith(_TFDS):
-        return tfds_table(source.removeprefix(_TFDS), data_dir=path, group_feature=group_feature)
+        name = source.removeprefix(_TFDS)
+        return tfds_index(name, data_dir=settings.path, group_feature=settings.group_feature)
     needed, read = _FILES[source]
-    if not path:
+    if not settings.path:
         raise UserError(f"data source {source} needs {needed}")
-    return read(path)
+    return read(settings.path)

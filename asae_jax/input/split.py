@@ -1,55 +1,66 @@
-"""Which examples are trained on: a seeded split, stratified, without a group on both sides, or in folds.
+"""Which examples are trained on: a seeded split, stratified, by group, or in folds.
 
-A pure function of labels, groups and seed. Without groups each class is shared out by itself; with
-groups (slides, patients) whole groups are, see `group_split.py`.
+A pure function of labels, groups and seed. Without groups each class is divided separately. With groups
+(slides, patients) whole groups are assigned, so that none is on both sides of the split.
+
+No assignment of groups gives every class its exact share, and finding the best is a hard problem. The
+search here is greedy: groups are assigned in order of size, large ones first, each to the part that
+brings the shares of the classes nearest to what they should be; then each group is taken out and assigned
+again until none moves. The objective is chi-square over the classes and the whole, each class counting as
+much as any other:
+
+    sum over parts p and classes c of (share of c that is in p - intended share of p)^2 / intended share of p
 """
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input import group_split
-from asae_jax.input.shuffle import permutation
+from asae_jax.input.sampler import permutation
 
 SPLITS = ("train", "validation", "test")
 
 SPLIT_NAMES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
-"""What a source may call the parts, in lower case, and what they are called here."""
+"""Name of a part in a data source, in lower case -> its name here."""
+
+_ROUNDS = 8  # of reassigning groups; it converges after two to four
 
 
-def split_table(
+def draw_split(
     labels: np.ndarray,
     *,
-    groups: np.ndarray | None = None,
-    test_fraction: float = 0.2,
-    validation_fraction: float = 0.0,
-    folds: int = 0,
-    fold: int = 0,
+    groups: np.ndarray | None,
+    test_fraction: float,
+    validation_fraction: float,
+    folds: int,
+    fold: int,
     seed: int,
 ) -> np.ndarray:
     """Draws the test images, then the validation images from what is left for training.
 
-    Without groups the number of each class in each part is within one image of its exact share, and the
-    whole part's too where the two rules below allow it. Each class keeps a training image; each class of
-    two or more gets a test image. A class of one image is trained on and not tested, with a warning.
+    Without groups the number of images of each class in each part is within one of its exact share, and
+    so is the size of the whole part where two rules allow it: each class keeps a training image, and each
+    class of two or more images gets a test image. A class of one image is trained on and not tested, with
+    a warning.
 
-    With groups every group is on one side, and the shares are as near as the greedy search of
-    `group_split` gets; the two rules hold for groups in place of images, where other classes' training
-    images allow it.
+    With groups every group is on one side, and the shares are as near as the greedy search gets. The two
+    rules then hold for groups instead of images, as far as no other class loses its last training group.
 
-    With folds the test images are one of as many parts, near to equal in each class, which together hold
-    every image once; a class of one image (or group) is trained on in every fold and never tested.
+    With folds the test images are one of `folds` disjoint parts, of nearly equal size in each class, which
+    together hold every image once; a class of one image (or group) is trained on in every fold and never
+    tested.
 
     Args:
       labels: int `[N]`.
-      groups: `[N]`, slide or patient of each, or None.
-      test_fraction: of all images, 0 <= fraction < 1; without effect with folds.
-      validation_fraction: of those not for testing, 0 <= fraction < 1. It is for choosing a checkpoint,
-        which the test images must not do.
+      groups: `[N]`, slide or patient of each image, or None to split by image.
+      test_fraction: of all images, 0 <= fraction < 1; ignored with folds.
+      validation_fraction: of the images not used for testing, 0 <= fraction < 1. The validation images are
+        for choosing a checkpoint, which must not be done on the test images.
       folds: number of parts of a cross-validation, at least 2; 0 for none.
       fold: which part is the test set, 0..folds-1.
-      seed: of the draw.
+      seed: any integer.
 
     Returns:
       str `[N]`: "train", "validation" or "test".
@@ -62,9 +73,9 @@ def split_table(
         _check_folds(folds, fold)
         test = _fold(labels, groups, folds, fold, seed)
     elif groups is None:
-        test = _images(labels, test_fraction, least=1, seed=seed)
+        test = _take_images(labels, test_fraction, least=1, seed=seed)
     else:
-        test = group_split.take(labels, groups, test_fraction, every_class=True, seed=seed, stream="test")
+        test = _take_groups(labels, groups, test_fraction, every_class=True, seed=seed, stream="test")
     splits = np.where(test, "test", "train").astype("<U10")
     if folds or test_fraction:
         _warn_of_single(labels, groups)
@@ -72,11 +83,21 @@ def split_table(
 
 
 def add_validation(
-    splits: np.ndarray, labels: np.ndarray, *, groups: np.ndarray | None = None, fraction: float, seed: int
+    splits: np.ndarray, labels: np.ndarray, *, groups: np.ndarray | None, fraction: float, seed: int
 ) -> np.ndarray:
-    """`splits` (str `[N]`) with a share of the training images turned into validation images.
+    """Turns a share of the training images into validation images, by the rules of `draw_split`.
 
-    Shared out as `split_table` does; every class keeps a training image (or group).
+    Every class keeps a training image (or group).
+
+    Args:
+      splits: str `[N]`; not changed.
+      labels: int `[N]`.
+      groups: `[N]`, slide or patient of each image, or None to split by image.
+      fraction: of the training images, 0 <= fraction < 1.
+      seed: any integer.
+
+    Returns:
+      str `[N]`.
 
     Raises:
       UserError: a fraction out of range.
@@ -85,20 +106,20 @@ def add_validation(
     splits = splits.astype("<U10")
     train = splits == "train"
     if groups is None:
-        splits[_images(labels, fraction, least=0, seed=seed, among=train)] = "validation"
+        splits[_take_images(labels, fraction, least=0, seed=seed, among=train)] = "validation"
         return splits
     rows = np.flatnonzero(train)
-    chosen = group_split.take(
+    chosen = _take_groups(
         labels[rows], groups[rows], fraction, every_class=False, seed=seed, stream="validation"
     )
     splits[rows[chosen]] = "validation"
     return splits
 
 
-def _images(
+def _take_images(
     labels: np.ndarray, fraction: float, *, least: int, seed: int, among: np.ndarray | None = None
 ) -> np.ndarray:
-    """bool `[N]`: `fraction` of each class's images `among` (bool `[N]`; all), drawn at random."""
+    """Draws `fraction` of each class's images among those of `among` (bool `[N]`; all): bool `[N]`."""
     among = np.ones(len(labels), bool) if among is None else among
     classes, counts = np.unique(labels[among], return_counts=True)
     chosen = np.zeros(len(labels), bool)
@@ -109,15 +130,15 @@ def _images(
 
 
 def _fold(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold: int, seed: int) -> np.ndarray:
-    """bool `[N]`: the test images of a fold."""
+    """The test images of a fold: bool `[N]`."""
     if groups is not None:
-        return group_split.fold(labels, groups, folds, fold, seed=seed)
-    test, dealt = np.zeros(len(labels), bool), 0
+        return _fold_of_groups(labels, groups, folds, fold, seed=seed)
+    test, placed = np.zeros(len(labels), bool), 0
     for label in np.unique(labels):
         members = _members(labels, int(label), seed)
         if len(members) > 1:
-            test[members[(dealt + np.arange(len(members))) % folds == fold]] = True
-            dealt += len(members)  # the next class goes on where this one stopped: folds of equal size
+            test[members[(placed + np.arange(len(members))) % folds == fold]] = True
+            placed += len(members)  # the next class starts in the fold after: folds of equal size
     return test
 
 
@@ -158,3 +179,107 @@ def _check_folds(folds: int, fold: int) -> None:
             f"fold {fold} of {folds}: choose at least 2 folds and a fold of 0..folds-1 "
             "(--config.data.folds=, --config.data.fold=)"
         )
+
+
+def _take_groups(
+    labels: np.ndarray, groups: np.ndarray, fraction: float, *, every_class: bool, seed: int, stream: str
+) -> np.ndarray:
+    """Takes about `fraction` of each class, in whole groups; every class keeps a group that is not taken.
+
+    Args:
+      labels: int `[N]`.
+      groups: `[N]`, the group of each.
+      fraction: 0 <= fraction < 1.
+      every_class: whether to take at least one group of each class, where no class would lose its last.
+      seed: any integer.
+      stream: name of the draw; separates draws of one seed.
+
+    Returns:
+      bool `[N]`: what is taken.
+    """
+    counts, group_of = _group_counts(labels, groups)
+    if not fraction or len(counts) < 2:
+        return np.zeros(len(labels), bool)
+    taken = _assign(counts, [1 - fraction, fraction], seed, stream) == 1
+    _return_last_groups(counts, taken)
+    if every_class:
+        _reach_every_class(counts, taken)
+    return taken[group_of]
+
+
+def _fold_of_groups(
+    labels: np.ndarray, groups: np.ndarray, folds: int, number: int, *, seed: int
+) -> np.ndarray:
+    """The examples of part `number` of `folds` disjoint parts made of whole groups: bool `[N]`.
+
+    Together the parts hold every group except those left for training because a class had no other there.
+
+    Raises:
+      UserError: fewer groups than folds.
+    """
+    counts, group_of = _group_counts(labels, groups)
+    if len(counts) < folds:
+        raise UserError(
+            f"{len(counts)} groups cannot make {folds} folds: choose fewer (--config.data.folds=), or "
+            "split by image (--config.data.split_by=image)"
+        )
+    taken = _assign(counts, [1 / folds] * folds, seed, "folds") == number
+    _return_last_groups(counts, taken)
+    return taken[group_of]
+
+
+def _group_counts(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images int64 `[groups, classes]`, and the group's number of each example."""
+    names, group_of = np.unique(groups, return_inverse=True)
+    classes, class_of = np.unique(labels, return_inverse=True)
+    counts = np.bincount(group_of * len(classes) + class_of, minlength=len(names) * len(classes))
+    return counts.reshape(len(names), len(classes)), group_of
+
+
+def _assign(counts: np.ndarray, shares: Sequence[float], seed: int, stream: str) -> np.ndarray:
+    """Assigns a part to each group, int64 `[groups]`: part `p` gets about `shares[p]` of each class."""
+    amounts = np.column_stack([counts / counts.sum(0), counts.sum(1) / counts.sum()])
+    intended = np.array(shares)[:, None]
+    excess = np.repeat(-intended, amounts.shape[1], axis=1)  # share of each class in each part - intended
+    weights = intended.min() / intended  # 1 / intended but for a factor: the smallest share may be tiny
+    parts = np.full(len(counts), -1)
+    order = _large_first(amounts, seed, stream)
+    for _ in range(_ROUNDS):
+        before = parts.copy()
+        for group in order:
+            amount = amounts[group]
+            if parts[group] >= 0:
+                excess[parts[group]] -= amount
+            growth = ((2 * excess + amount) * amount * weights).sum(1)  # of the chi-square, by part
+            parts[group] = growth.argmin()
+            excess[parts[group]] += amount
+        if (parts == before).all():
+            break
+    return parts
+
+
+def _large_first(amounts: np.ndarray, seed: int, stream: str) -> np.ndarray:
+    """Groups in order of size, in random order within a factor of two, so that the seed has an effect."""
+    size = np.floor(np.log2((amounts**2).sum(1)) / 2)
+    random = permutation(len(amounts), seed, stream)
+    return random[np.argsort(-size[random], kind="stable")]
+
+
+def _return_last_groups(counts: np.ndarray, taken: np.ndarray) -> None:
+    """Gives back the smallest group of each class whose groups are all taken."""
+    for column in range(counts.shape[1]):
+        holders = np.flatnonzero(counts[:, column])
+        if taken[holders].all():
+            taken[holders[counts[holders].sum(1).argmin()]] = False
+
+
+def _reach_every_class(counts: np.ndarray, taken: np.ndarray) -> None:
+    """Takes the smallest group of each class without a taken one, unless a class would lose its last."""
+    for column in range(counts.shape[1]):
+        holders = np.flatnonzero(counts[:, column])
+        if taken[holders].any():
+            continue
+        left = counts[~taken].sum(0)
+        spared = [group for group in holders if (left - counts[group] > 0)[counts[group] > 0].all()]
+        if spared:
+            taken[min(spared, key=lambda group: counts[group].sum())] = True

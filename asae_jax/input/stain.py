@@ -30,14 +30,14 @@ REFERENCE_AMOUNTS = np.array([1.0, 2.4])
 MAX_GAIN = 3.0
 """Contrast grows by at most this: more would turn the noise of a blank image into colours."""
 LIGHT = 98
-"""Of `macenko`: percentile of each channel that is taken for the light without a cell. The paper assumes
-white; on a yellowish background, as of the blood set, that would make the light a stain."""
+"""Of `macenko`: percentile of each channel that estimates the light of the background. The paper assumes
+white; on a yellowish background, as in the blood set, that would turn the background's tint into a stain."""
 MIN_DENSITY = 0.15
 """Of `macenko`: a pixel below it in any channel is background (the paper's beta)."""
 MIN_STAINED = 0.01
-"""Of `macenko`: share of stained pixels below which an image tells nothing about its stains."""
+"""Of `macenko`: share of stained pixels below which the stains of an image cannot be estimated."""
 MIN_ANGLE = np.radians(5.0)
-"""Of `macenko`: stains that lie closer cannot be told apart. The least on 640 real cells is 5.2 degrees."""
+"""Of `macenko`: least angle between two stains. The smallest one on 640 real cells is 5.2 degrees."""
 
 _LOGARITHM = np.log(np.arange(256) + 1).astype(np.float32)
 
@@ -106,7 +106,7 @@ def _find_stains(stained: np.ndarray, pixels: int) -> np.ndarray | None:
     if high - low < MIN_ANGLE:
         return None
     stains = np.array([[np.cos(angle), np.sin(angle)] for angle in (low, high)]) @ plane.T
-    return stains[np.argsort(stains[:, 1])]  # purple takes green, whatever the other is like
+    return stains[np.argsort(stains[:, 1])]  # purple absorbs more green, whatever the other is like
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""A data set of TensorFlow Datasets as a table of examples, read by random access.
+"""Data-set index of a data set of TensorFlow Datasets, read by random access.
 
-Balanced batches visit examples in an order of their own, so a stream of records is no use; TFDS reads
+The sampler draws examples in an order of its own, so records cannot be read as a stream; TFDS reads
 single records from files in the formats array_record and parquet. Nothing is ever downloaded here.
 """
 
@@ -11,25 +11,26 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.files import user_path
 from asae_jax.input.decode import decode_image
+from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
-from asae_jax.input.table import Table
 
 _AT_ONCE = 1024  # records, when labels are read
 
 
-def tfds_table(name: str, *, data_dir: str | os.PathLike | None = None, group_feature: str = "") -> Table:
+def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "") -> DataIndex:
     """The examples of a data set that TFDS has prepared on this machine.
 
     The data set has one `Image` and one `ClassLabel` feature (or those named `image` and `label`), at the
-    top level. A feature `name` that tells examples apart gives `Table.names`; else they are numbered. Its
-    splits train, val or validation, and test are the table's; one that has only train gives no split. Other
-    splits, and examples of label -1, are listed in `Table.skipped`. Making the table reads every record
-    once, without decoding the images.
+    top level. A feature `name` that differs between all examples gives `DataIndex.names`; otherwise
+    examples are numbered. Its splits train, val or validation, and test are the index's; a data set with
+    a split train alone gives none. Other splits, and examples of label -1, are listed in
+    `DataIndex.skipped`. Making the index reads every record once, without decoding the images.
 
     Args:
       name: as `tfds.builder` takes it: `name`, `name/config`, `name/config:1.0.0`.
-      data_dir: where TFDS prepared it; TFDS's own default where empty.
+      data_dir: where TFDS prepared it; empty for TFDS's own default.
       group_feature: name of a feature that tells the slide or patient; empty for none.
 
     Raises:
@@ -48,7 +49,7 @@ def tfds_table(name: str, *, data_dir: str | os.PathLike | None = None, group_fe
         return parts[number].read(row - int(starts[number]))
 
     splits = np.concatenate([np.full(len(part.labels), SPLIT_NAMES[part.split]) for part in parts])
-    return Table(
+    return DataIndex(
         source=f"tfds:{name}",
         class_names=tuple(builder.info.features[label].names),
         names=np.concatenate([part.names for part in parts]),
@@ -86,7 +87,7 @@ def _names(split: str, given: list[str]) -> np.ndarray:
 
 
 def _small_features(source: Any, label: str, group: str) -> Iterator[tuple[int, str, str]]:
-    """(label, group, name) of every record, the texts empty where there is none; no image is decoded."""
+    """(label, group, name) of every record, group and name empty if missing; no image is decoded."""
     for start in range(0, len(source), _AT_ONCE):
         for record in source.__getitems__(range(start, min(start + _AT_ONCE, len(source)))):
             yield int(record[label]), _text(record.get(group, "")), _text(record.get("name", ""))
@@ -96,11 +97,11 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _builder(name: str, data_dir: str | os.PathLike | None) -> Any:
+def _builder(name: str, data_dir: str | os.PathLike) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow_datasets as tfds
 
-    place = os.path.expanduser(data_dir) if data_dir else None
+    place = str(user_path(data_dir)) if data_dir else None
     try:
         builder = tfds.builder(name, data_dir=place, try_gcs=False)
     except Exception as error:  # TFDS has an exception for each of the many ways not to find a data set
@@ -161,7 +162,7 @@ def _features(name: str, features: Any, group: str) -> tuple[str, str]:
 
 
 def _sizes(builder: Any) -> str:
-    """What changes when records do: number and bytes of each split, as TFDS recorded them."""
+    """Numbers of records and bytes of each split, as TFDS recorded them: they change when records do."""
     return " ".join(f"{s.name}={s.shard_lengths}/{s.num_bytes}" for s in builder.info.splits.values())
 
 

@@ -1,4 +1,4 @@
-"""Threads that work ahead of a consumer, but not further than they are told."""
+"""Thread pools that work ahead of a consumer by a bounded number of items."""
 
 import collections
 import contextlib
@@ -20,7 +20,7 @@ def default_workers() -> int:
 
 @contextlib.contextmanager
 def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that, when left early, drops what has not begun and waits for what has."""
+    """A thread pool; leaving the block cancels tasks that have not begun and waits for the others."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="asae-input")
     try:
         yield pool
@@ -29,7 +29,7 @@ def thread_pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def bounded(start: Callable[[Item], Started], items: Iterable[Item], ahead: int) -> Iterator[Started]:
-    """`start(item)` of each item in turn, at most `ahead` of them started beyond the one handed out."""
+    """Yields `start(item)` of each item in turn, at most `ahead` of them started in advance."""
     waiting: collections.deque[Started] = collections.deque()
     for item in items:
         waiting.append(start(item))

@@ -10,11 +10,10 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.input import cache
-from asae_jax.input.cache import prepare_examples
+from asae_jax.input.cache import ImageStore, prepare_examples
 from asae_jax.input.decode import BadImage
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.store import ImageStore
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
 
 PREPARATION = Preparation(8, hue="none")
 
@@ -35,13 +34,13 @@ class Images:
         return np.random.default_rng(row).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
 
-def table_of(images, count=20, **fields):
+def index_of(images, count=20, **fields):
     names = np.array([f"image-{row}" for row in range(count)])
-    return Table("test", ("a",), names, np.zeros(count, np.int32), images, **fields)
+    return DataIndex("test", ("a",), names, np.zeros(count, np.int32), images, **fields)
 
 
-def prepare(table, cache_dir, preparation=PREPARATION):
-    return prepare_examples(table, preparation, cache_dir=cache_dir, workers=3, progress=False)
+def prepare(index, cache_dir, preparation=PREPARATION):
+    return prepare_examples(index, preparation, cache_dir=cache_dir, workers=3, progress=False)
 
 
 def assert_right(prepared, rows):
@@ -56,7 +55,7 @@ def store_files(cache_dir):
 
 def test_without_a_cache_every_image_is_examined_and_nothing_kept():
     images = Images(bad={3, 5})
-    prepared = prepare(table_of(images), None)
+    prepared = prepare(index_of(images), None)
     assert prepared.bad == ((3, "broken"), (5, "broken"))
     assert prepared.good.tolist() == [row for row in range(20) if row not in (3, 5)]
     assert_right(prepared, [19, 0, 19])
@@ -66,7 +65,7 @@ def test_without_a_cache_every_image_is_examined_and_nothing_kept():
 
 def test_the_cache_holds_what_the_preparation_made(tmp_path):
     images = Images()
-    prepared = prepare(table_of(images), tmp_path)
+    prepared = prepare(index_of(images), tmp_path)
     assert_right(prepared, [7, 0, 19, 7])
     np.testing.assert_array_equal(prepared.read(4), images(4))
     assert images.reads[7] == 1
@@ -74,26 +73,26 @@ def test_the_cache_holds_what_the_preparation_made(tmp_path):
 
 
 def test_read_batch_fills_the_array_it_is_given(tmp_path):
-    prepared = prepare(table_of(Images()), tmp_path)
+    prepared = prepare(index_of(Images()), tmp_path)
     out = prepared.empty(2)
     assert prepared.read_batch(np.array([1, 2]), out) is out
     np.testing.assert_array_equal(out[1], Images()(2))
 
 
 def test_a_second_start_reads_nothing_but_bad_images(tmp_path):
-    prepare(table_of(Images(bad={3})), tmp_path)
+    prepare(index_of(Images(bad={3})), tmp_path)
     again = Images(bad={3})
-    prepared = prepare(table_of(again), tmp_path)
+    prepared = prepare(index_of(again), tmp_path)
     assert again.reads == {3: 1}
     assert prepared.bad == ((3, "broken"),)
-    mended = prepare(table_of(Images()), tmp_path)
+    mended = prepare(index_of(Images()), tmp_path)
     assert mended.bad == ()
     assert_right(mended, range(20))
 
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_bad_images_are_refused_when_read(tmp_path, cached):
-    prepared = prepare(table_of(Images(bad={0, 19})), tmp_path if cached else None)
+    prepared = prepare(index_of(Images(bad={0, 19})), tmp_path if cached else None)
     for row in (0, 19):
         with pytest.raises(BadImage, match=f"image-{row}: broken"):
             prepared.read_batch(np.array([1, row]))
@@ -109,9 +108,9 @@ def test_an_interrupted_fill_goes_on_where_it_stopped(tmp_path, monkeypatch):
             return super().__call__(row)
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(table_of(Interrupted()), tmp_path)
+        prepare(index_of(Interrupted()), tmp_path)
     rest = Images()
-    prepared = prepare(table_of(rest), tmp_path)
+    prepared = prepare(index_of(rest), tmp_path)
     assert set(rest.reads) == set(range(12, 20))
     assert_right(prepared, range(20))
 
@@ -122,7 +121,7 @@ def test_no_image_is_marked_before_it_is_on_the_disk(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(UserError, match="lost"):
-        prepare(table_of(Images()), tmp_path)
+        prepare(index_of(Images()), tmp_path)
     assert not any(store_files(tmp_path)[1].read_bytes())
 
 
@@ -130,7 +129,7 @@ def test_two_fills_at_once_leave_one_valid_cache(tmp_path):
     results = {}
 
     def fill(name):
-        results[name] = prepare(table_of(Images(bad={11}), 300), tmp_path)
+        results[name] = prepare(index_of(Images(bad={11}), 300), tmp_path)
 
     threads = [threading.Thread(target=fill, args=[name]) for name in "ab"]
     for thread in threads:
@@ -138,36 +137,36 @@ def test_two_fills_at_once_leave_one_valid_cache(tmp_path):
     for thread in threads:
         thread.join()
     untouched = Images(bad={11})
-    for prepared in (*results.values(), prepare(table_of(untouched, 300), tmp_path)):
+    for prepared in (*results.values(), prepare(index_of(untouched, 300), tmp_path)):
         assert prepared.bad == ((11, "broken"),)
         assert_right(prepared, prepared.good)
     assert untouched.reads == {11: 1}
 
 
-def test_another_table_or_preparation_has_a_cache_of_its_own(tmp_path):
-    prepare(table_of(Images()), tmp_path)
-    for table, preparation in [
-        (table_of(Images(), 21), PREPARATION),
-        (table_of(Images(), modified=np.arange(20)), PREPARATION),
-        (table_of(Images()), Preparation(8, hue="paper")),
+def test_another_index_or_preparation_has_a_cache_of_its_own(tmp_path):
+    prepare(index_of(Images()), tmp_path)
+    for index, preparation in [
+        (index_of(Images(), 21), PREPARATION),
+        (index_of(Images(), modified=np.arange(20)), PREPARATION),
+        (index_of(Images()), Preparation(8, hue="paper")),
     ]:
-        prepare(table, tmp_path, preparation)
-        assert table.read.reads.total() == len(table)
+        prepare(index, tmp_path, preparation)
+        assert index.read.reads.total() == len(index)
     assert len(list(tmp_path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("length", [0, 5, 100_000])
 def test_a_cache_of_a_wrong_length_is_filled_anew(tmp_path, which, length):
-    prepare(table_of(Images()), tmp_path)
+    prepare(index_of(Images()), tmp_path)
     os.truncate(store_files(tmp_path)[which], length)
-    prepared = prepare(table_of(Images()), tmp_path)
+    prepared = prepare(index_of(Images()), tmp_path)
     assert_right(prepared, range(20))
     assert [path.stat().st_size for path in store_files(tmp_path)] == [20 * 192, 20]
 
 
 def test_a_file_cut_short_while_in_use_is_an_error(tmp_path):
-    prepared = prepare(table_of(Images()), tmp_path)
+    prepared = prepare(index_of(Images()), tmp_path)
     os.truncate(store_files(tmp_path)[0], 19 * 192 + 10)
     with pytest.raises(UserError, match="cut short"):
         prepared.read(19)
@@ -178,10 +177,10 @@ def test_too_little_room_is_found_before_anything_is_written(tmp_path, monkeypat
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=3839))
     images = Images()
     with pytest.raises(UserError, match=r"3,840 bytes needed, 3,839 free.*cache_dir=DIR.*cache=False"):
-        prepare(table_of(images), tmp_path)
+        prepare(index_of(images), tmp_path)
     assert images.reads.total() == 0
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=3840))
-    assert_right(prepare(table_of(images), tmp_path), [0])
+    assert_right(prepare(index_of(images), tmp_path), [0])
 
 
 def test_a_disk_that_fills_up_meanwhile_is_an_error(tmp_path, monkeypatch):
@@ -190,22 +189,22 @@ def test_a_disk_that_fills_up_meanwhile_is_an_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ImageStore, "write", full)
     with pytest.raises(UserError, match=r"No space left.*cache_dir=DIR"):
-        prepare(table_of(Images()), tmp_path)
+        prepare(index_of(Images()), tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write the cache.*cache_dir"):
-        prepare(table_of(Images()), tmp_path / "file")
+        prepare(index_of(Images()), tmp_path / "file")
 
 
 def test_no_usable_image_is_an_error(tmp_path):
     with pytest.raises(UserError, match=r"none of the 2 images .* broken"):
-        prepare(table_of(Images(bad={0, 1}), 2), tmp_path)
+        prepare(index_of(Images(bad={0, 1}), 2), tmp_path)
 
 
 def test_the_folder_says_what_it_is(tmp_path):
-    prepare(table_of(Images()), tmp_path)
+    prepare(index_of(Images()), tmp_path)
     about = json.loads((store_files(tmp_path)[0].parent / "about.json").read_text())
     assert about["examples"] == 20
     assert about["preparation"]["stored_size"] == 8

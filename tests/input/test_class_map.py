@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
 from asae_jax.input.class_map import map_classes, read_class_map
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
 
 CLASSES = ("BLA", "LYT", "NGB", "NGS", "ART")
 LABELS = np.array([0, 4, 3, 1, 2, 3], np.int32)
 
 
-def some_table(labels=LABELS):
+def some_index(labels=LABELS):
     names = np.array([f"{row}.png" for row in range(len(labels))])
     groups = np.array([f"p{row % 2}" for row in range(len(labels))])
     read = lambda row: np.full((8, 8, 3), row, np.uint8)  # noqa: E731
-    return Table("test", CLASSES, names, labels, read, groups=groups, skipped=(("x", "y"),))
+    return DataIndex("test", CLASSES, names, labels, read, groups=groups, skipped=(("x", "y"),))
 
 
 def write(tmp_path, text):
@@ -46,44 +46,44 @@ def test_errors_name_file_and_line(tmp_path, text, line, what):
 
 
 def test_classes_are_merged_renamed_and_dropped():
-    table = map_classes(some_table(), {"NGB": "NEU", "NGS": "NEU", "ART": "", "LYT": "lymphocyte"})
-    assert table.class_names == ("BLA", "lymphocyte", "NEU")
-    assert table.names.tolist() == ["0.png", "2.png", "3.png", "4.png", "5.png"]
-    assert [table.class_names[label] for label in table.labels] == ["BLA", "NEU", "lymphocyte", "NEU", "NEU"]
-    assert [int(table.read(row)[0, 0, 0]) for row in range(5)] == [0, 2, 3, 4, 5]
-    assert table.groups.tolist() == ["p0", "p0", "p1", "p0", "p1"]
-    assert table.skipped == (("x", "y"), ("1.png", "class ART is dropped by the class map"))
-    assert table.fingerprint() != some_table().fingerprint()
+    index = map_classes(some_index(), {"NGB": "NEU", "NGS": "NEU", "ART": "", "LYT": "lymphocyte"})
+    assert index.class_names == ("BLA", "lymphocyte", "NEU")
+    assert index.names.tolist() == ["0.png", "2.png", "3.png", "4.png", "5.png"]
+    assert [index.class_names[label] for label in index.labels] == ["BLA", "NEU", "lymphocyte", "NEU", "NEU"]
+    assert [int(index.read(row)[0, 0, 0]) for row in range(5)] == [0, 2, 3, 4, 5]
+    assert index.groups.tolist() == ["p0", "p0", "p1", "p0", "p1"]
+    assert index.skipped == (("x", "y"), ("1.png", "class ART is dropped by the class map"))
+    assert index.fingerprint() != some_index().fingerprint()
 
 
 def test_a_class_may_be_merged_into_one_that_keeps_its_name():
-    table = map_classes(some_table(), {"NGS": "NGB"})
-    assert table.class_names == ("BLA", "LYT", "NGB", "ART")
-    assert table.labels.tolist() == [0, 3, 2, 1, 2, 2]
+    index = map_classes(some_index(), {"NGS": "NGB"})
+    assert index.class_names == ("BLA", "LYT", "NGB", "ART")
+    assert index.labels.tolist() == [0, 3, 2, 1, 2, 2]
 
 
 def test_names_may_be_exchanged():
-    table = map_classes(some_table(), {"BLA": "LYT", "LYT": "BLA"})
-    assert [table.class_names[label] for label in table.labels] == ["LYT", "ART", "NGS", "BLA", "NGB", "NGS"]
+    index = map_classes(some_index(), {"BLA": "LYT", "LYT": "BLA"})
+    assert [index.class_names[label] for label in index.labels] == ["LYT", "ART", "NGS", "BLA", "NGB", "NGS"]
 
 
 def test_an_empty_map_changes_nothing():
-    assert map_classes(some_table(), {}).fingerprint() == some_table().fingerprint()
+    assert map_classes(some_index(), {}).fingerprint() == some_index().fingerprint()
 
 
 def test_unknown_classes_are_named_beside_those_left_out():
     with pytest.raises(UserError, match=r"\(MON, EOS\).*leaves out.*\(LYT, NGB, NGS, ART\)"):
-        map_classes(some_table(), {"MON": "A", "BLA": "A", "EOS": ""})
+        map_classes(some_index(), {"MON": "A", "BLA": "A", "EOS": ""})
 
 
 def test_a_map_of_all_classes_may_name_more():
     mapping = dict.fromkeys(CLASSES, "cell") | {"MON": "cell", "EOS": ""}
-    assert map_classes(some_table(), mapping).class_names == ("cell",)
+    assert map_classes(some_index(), mapping).class_names == ("cell",)
 
 
 def test_dropping_everything_is_refused():
     with pytest.raises(UserError, match="drops every class"):
-        map_classes(some_table(), dict.fromkeys(CLASSES, ""))
+        map_classes(some_index(), dict.fromkeys(CLASSES, ""))
 
 
 @given(
@@ -91,17 +91,17 @@ def test_dropping_everything_is_refused():
     st.lists(st.integers(0, 4), min_size=1, max_size=30),
 )
 def test_every_example_has_the_class_that_the_map_says(mapping, labels):
-    before = some_table(np.array(labels, np.int32))
+    before = some_index(np.array(labels, np.int32))
     expected = {
         name: mapping.get(CLASSES[label], CLASSES[label])
         for name, label in zip(before.names.tolist(), labels, strict=True)
     }
     if all(mapping.get(name, name) == "" for name in CLASSES):
         return
-    table = map_classes(before, mapping)
+    index = map_classes(before, mapping)
     got = {
-        name: table.class_names[label] for name, label in zip(table.names.tolist(), table.labels, strict=True)
+        name: index.class_names[label] for name, label in zip(index.names.tolist(), index.labels, strict=True)
     }
     assert got == {name: to for name, to in expected.items() if to}
-    assert {name for name, _ in table.skipped} == {"x"} | {name for name, to in expected.items() if not to}
-    assert len(set(table.class_names)) == len(table.class_names)
+    assert {name for name, _ in index.skipped} == {"x"} | {name for name, to in expected.items() if not to}
+    assert len(set(index.class_names)) == len(index.class_names)

@@ -12,9 +12,9 @@ from asae_jax.errors import UserError
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.decode import BadImage
 from asae_jax.input.feed import DRIVERS, eval_batches, train_batches
-from asae_jax.input.order import BalancedOrder, ShuffledOrder, WeightedOrder
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sampler import BalancedSampler, ShuffledSampler, WeightedSampler
 
 CLASSES = np.array([2] * 23 + [0] * 7 + [1] * 2 + [0] * 5, np.int32)
 INDICES = np.flatnonzero(np.arange(len(CLASSES)) % 5)  # what a split leaves, classes of 2, 10 and 17 images
@@ -27,9 +27,9 @@ def image_of(row):
 
 def prepared_images(cache_dir, read=image_of):
     names = np.array([f"image-{row}" for row in range(len(CLASSES))])
-    table = Table("test", ("a", "b", "c"), names, CLASSES, read)
+    index = DataIndex("test", ("a", "b", "c"), names, CLASSES, read)
     preparation = Preparation(8, hue="none")
-    return prepare_examples(table, preparation, cache_dir=cache_dir, workers=2, progress=False)
+    return prepare_examples(index, preparation, cache_dir=cache_dir, workers=2, progress=False)
 
 
 def unevenly(row):
@@ -49,11 +49,11 @@ def batches(prepared, count, **options):
 
 
 @pytest.mark.parametrize("driver", ["tf.data", "threads"])
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
+@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler, WeightedSampler])
 @pytest.mark.parametrize("start_step", [0, 17])
-def test_both_drivers_follow_the_numpy_order(prepared, driver, kind, start_step):
-    order = kind(LABELS, 12, seed=5)
-    found = batches(prepared, 20, order=order, start_step=start_step, driver=driver)
+def test_both_drivers_follow_the_sampler(prepared, driver, kind, start_step):
+    sampler = kind(LABELS, 12, seed=5)
+    found = batches(prepared, 20, sampler=sampler, start_step=start_step, driver=driver)
     for step, batch in enumerate(found, start_step):
         positions = kind(LABELS, 12, seed=5).batch(step)
         assert set(batch) == {"image", "label", "index"}
@@ -65,10 +65,10 @@ def test_both_drivers_follow_the_numpy_order(prepared, driver, kind, start_step)
 
 @pytest.mark.parametrize("driver", ["tf.data", "threads"])
 def test_the_processes_parts_join_to_the_whole_batch(prepared, driver):
-    order = BalancedOrder(LABELS, 12, seed=1)
-    whole = batches(prepared, 3, order=order, driver="threads")
+    sampler = BalancedSampler(LABELS, 12, seed=1)
+    whole = batches(prepared, 3, sampler=sampler, driver="threads")
     parts = [
-        batches(prepared, 3, order=order, driver=driver, process_index=process, process_count=3)
+        batches(prepared, 3, sampler=sampler, driver=driver, process_index=process, process_count=3)
         for process in range(3)
     ]
     for step in range(3):
@@ -79,12 +79,12 @@ def test_the_processes_parts_join_to_the_whole_batch(prepared, driver):
 
 def test_auto_chooses_tensorflow_where_it_is_installed(monkeypatch):
     chosen = []
-    monkeypatch.setattr("asae_jax.input.pipeline.images_in_order", lambda *_, **__: chosen.append("tf.data"))
-    monkeypatch.setattr("asae_jax.input.threads.images_in_order", lambda *_, **__: chosen.append("threads"))
-    order = ShuffledOrder(LABELS, 4, 0)
+    monkeypatch.setattr("asae_jax.input.tf_data.images_in_order", lambda *_, **__: chosen.append("tf.data"))
+    monkeypatch.setattr("asae_jax.input.feed.images_in_order", lambda *_, **__: chosen.append("threads"))
+    sampler = ShuffledSampler(LABELS, 4, 0)
     for installed in (True, False):
         monkeypatch.setattr("importlib.util.find_spec", lambda name, found=installed: found or None)
-        train_batches(None, INDICES, LABELS, order=order, driver="auto")
+        train_batches(None, INDICES, LABELS, sampler=sampler, driver="auto")
     assert chosen == ["tf.data", "threads"]
 
 
@@ -100,12 +100,12 @@ def test_an_image_lost_during_training_is_named(driver):
     prepared = prepared_images(None, read)
     removed.set()
     with pytest.raises(BadImage, match=r"cannot use image image-\d+\.png: unreadable"):
-        batches(prepared, 1, order=ShuffledOrder(LABELS, 4, 0), driver=driver)
+        batches(prepared, 1, sampler=ShuffledSampler(LABELS, 4, 0), driver=driver)
 
 
 @pytest.mark.parametrize("leave", ["close", "drop"])
 def test_no_thread_outlives_its_iterator(prepared, leave):
-    stream = train_batches(prepared, INDICES, LABELS, order=ShuffledOrder(LABELS, 4, 0), driver="threads")
+    stream = train_batches(prepared, INDICES, LABELS, sampler=ShuffledSampler(LABELS, 4, 0), driver="threads")
     next(stream)
     assert input_threads()
     if leave == "close":
@@ -120,15 +120,15 @@ def input_threads():
 
 
 def test_wrong_arguments_are_refused_at_once():
-    order = ShuffledOrder(LABELS, 10, 0)
+    sampler = ShuffledSampler(LABELS, 10, 0)
     with pytest.raises(UserError, match=r"unknown input driver 'tfdata'.*tf\.data"):
-        train_batches(None, INDICES, LABELS, order=order, driver="tfdata")
+        train_batches(None, INDICES, LABELS, sampler=sampler, driver="tfdata")
     with pytest.raises(UserError, match="batch size 10 cannot be shared by 4 processes"):
-        train_batches(None, INDICES, LABELS, order=order, process_count=4)
+        train_batches(None, INDICES, LABELS, sampler=sampler, driver="threads", process_count=4)
     with pytest.raises(UserError, match="batch size 10 cannot be shared by 4 processes"):
         eval_batches(None, INDICES, LABELS, 10, process_count=4)
     with pytest.raises(ValueError, match="29 indices but 28 labels"):
-        train_batches(None, INDICES, LABELS[1:], order=order)
+        train_batches(None, INDICES, LABELS[1:], sampler=sampler, driver="threads")
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 29, 64])

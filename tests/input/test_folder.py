@@ -6,7 +6,7 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.input.decode import BadImage
-from asae_jax.input.folder import folder_table
+from asae_jax.input.folder import folder_index
 
 
 def put_image(path, level=0):
@@ -24,13 +24,13 @@ def root(tmp_path):
 
 
 def test_classes_are_first_level_folders_and_everything_is_sorted(root):
-    table = folder_table(root)
-    assert table.class_names == ("BLA", "MYB")
-    assert table.names.tolist() == ["BLA/0001-1000/deep/9.PNG", "BLA/10.tiff", "MYB/1.png", "MYB/2.png"]
-    assert table.labels.tolist() == [0, 0, 1, 1]
-    assert table.labels.dtype == np.int32
-    assert [int(table.read(row)[0, 0, 0]) for row in range(4)] == [9, 10, 1, 2]
-    assert table.skipped == ()
+    index = folder_index(root)
+    assert index.class_names == ("BLA", "MYB")
+    assert index.names.tolist() == ["BLA/0001-1000/deep/9.PNG", "BLA/10.tiff", "MYB/1.png", "MYB/2.png"]
+    assert index.labels.tolist() == [0, 0, 1, 1]
+    assert index.labels.dtype == np.int32
+    assert [int(index.read(row)[0, 0, 0]) for row in range(4)] == [9, 10, 1, 2]
+    assert index.skipped == ()
 
 
 def test_what_is_no_image_is_listed_and_what_is_hidden_is_not(root):
@@ -38,23 +38,23 @@ def test_what_is_no_image_is_listed_and_what_is_hidden_is_not(root):
         (root / name).write_bytes(b"x")
     put_image(root / "loose.png")
     put_image(root / ".cache" / "1.png")
-    table = folder_table(root)
-    assert len(table) == 4
-    assert table.skipped == (
+    index = folder_index(root)
+    assert len(index) == 4
+    assert index.skipped == (
         ("MYB/notes.txt", "no image by its extension"),
         ("Thumbs.db", "no image by its extension"),
         ("loose.png", "not in a class folder"),
     )
 
 
-def test_unreadable_images_are_in_the_table_and_raise_when_read(root):
+def test_unreadable_images_are_in_the_index_and_raise_when_read(root):
     (root / "MYB" / "3.jpg").write_bytes(b"text")
     os.symlink(root / "nowhere.png", root / "MYB" / "4.png")
-    table = folder_table(root)
-    assert table.names.tolist()[-2:] == ["MYB/3.jpg", "MYB/4.png"]
+    index = folder_index(root)
+    assert index.names.tolist()[-2:] == ["MYB/3.jpg", "MYB/4.png"]
     for row in (-2, -1):
         with pytest.raises(BadImage, match=str(root / "MYB")):
-            table.read(len(table) + row)
+            index.read(len(index) + row)
 
 
 def test_linked_folders_are_followed_once(root, tmp_path_factory):
@@ -62,44 +62,44 @@ def test_linked_folders_are_followed_once(root, tmp_path_factory):
     put_image(elsewhere / "7.png")
     os.symlink(elsewhere, root / "LYT")
     os.symlink(root, root / "MYB" / "loop")
-    table = folder_table(root)
-    assert table.class_names == ("BLA", "LYT", "MYB")
-    assert [name for name in table.names if name.startswith("LYT")] == ["LYT/7.png"]
-    assert len(table) == 5
+    index = folder_index(root)
+    assert index.class_names == ("BLA", "LYT", "MYB")
+    assert [name for name in index.names if name.startswith("LYT")] == ["LYT/7.png"]
+    assert len(index) == 5
 
 
 def test_fingerprint_follows_the_files(root):
-    before = folder_table(root).fingerprint()
-    assert folder_table(root).fingerprint() == before
+    before = folder_index(root).fingerprint()
+    assert folder_index(root).fingerprint() == before
     os.utime(root / "MYB" / "1.png", ns=(1, 1))
-    touched = folder_table(root)
+    touched = folder_index(root)
     assert touched.fingerprint() != before
     put_image(root / "MYB" / "3.png")
-    assert folder_table(root).fingerprint() != touched.fingerprint()
+    assert folder_index(root).fingerprint() != touched.fingerprint()
 
 
 def test_missing_folder(tmp_path):
     with pytest.raises(UserError, match=r"does not exist.*--config\.data\.path"):
-        folder_table(tmp_path / "missing")
+        folder_index(tmp_path / "missing")
 
 
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="does not exist"):
-        folder_table(tmp_path / "file")
+        folder_index(tmp_path / "file")
 
 
 def test_folder_without_class_folders(tmp_path):
     put_image(tmp_path / "1.png")
     with pytest.raises(UserError, match="holds no class folders"):
-        folder_table(tmp_path)
+        folder_index(tmp_path)
 
 
 def test_class_folder_without_images(root):
     (root / "EMPTY" / "below").mkdir(parents=True)
     (root / "EMPTY" / "below" / "a.txt").write_text("")
     with pytest.raises(UserError, match="EMPTY holds no images"):
-        folder_table(root)
+        folder_index(root)
 
 
 def put_split(root, files):
@@ -118,40 +118,40 @@ def test_parts_of_a_split_are_found_and_classes_come_from_train(tmp_path):
     put_split(tmp_path, files)
     put_image(tmp_path / "test" / "loose.png")
     (tmp_path / "val" / "MON").mkdir()
-    table = folder_table(tmp_path)
-    assert table.class_names == ("BLA", "LYT")
-    rows = {name: row for row, name in enumerate(table.names.tolist())}
+    index = folder_index(tmp_path)
+    assert index.class_names == ("BLA", "LYT")
+    rows = {name: row for row, name in enumerate(index.names.tolist())}
     assert sorted(rows) == sorted(files)
-    got = [(int(table.labels[rows[name]]), str(table.splits[rows[name]])) for name in files]
+    got = [(int(index.labels[rows[name]]), str(index.splits[rows[name]])) for name in files]
     assert got == [(1, "train"), (0, "train"), (1, "validation"), (0, "test"), (0, "validation")]
-    assert [int(table.read(rows[name])[0, 0, 0]) for name in files] == [0, 1, 2, 3, 4]
-    assert table.skipped == (("test/loose.png", "not in a class folder"),)
+    assert [int(index.read(rows[name])[0, 0, 0]) for name in files] == [0, 1, 2, 3, 4]
+    assert index.skipped == (("test/loose.png", "not in a class folder"),)
 
 
 def test_a_class_that_train_lacks_is_left_out_with_a_warning(tmp_path):
     put_split(tmp_path, ["train/BLA/1.png", "test/BLA/2.png", "test/MON/3.png", "test/MON/4.png"])
     with pytest.warns(UserWarning, match="2 images of .* left out: class MON has no folder in train"):
-        table = folder_table(tmp_path)
-    assert table.class_names == ("BLA",)
-    assert [name for name, _ in table.skipped] == ["test/MON/3.png", "test/MON/4.png"]
+        index = folder_index(tmp_path)
+    assert index.class_names == ("BLA",)
+    assert [name for name, _ in index.skipped] == ["test/MON/3.png", "test/MON/4.png"]
 
 
 @pytest.mark.parametrize("files", [["train/1.png", "test/1.png"], ["val/a/1.png", "test/a/2.png"]])
 def test_class_folders_may_be_called_like_parts(tmp_path, files):
     put_split(tmp_path, files)
-    table = folder_table(tmp_path)
-    assert table.splits is None
-    assert table.class_names == tuple(sorted(name.split("/")[0] for name in files))
+    index = folder_index(tmp_path)
+    assert index.splits is None
+    assert index.class_names == tuple(sorted(name.split("/")[0] for name in files))
 
 
 def test_parts_beside_other_folders_are_refused(tmp_path):
     put_split(tmp_path, ["train/BLA/1.png", "test/BLA/2.png", "masks/1.png"])
     with pytest.raises(UserError, match=r"train.*beside them masks"):
-        folder_table(tmp_path)
+        folder_index(tmp_path)
 
 
 def test_a_class_of_train_without_images(tmp_path):
     put_split(tmp_path, ["train/BLA/1.png", "test/MON/2.png"])
     (tmp_path / "train" / "MON").mkdir()
     with pytest.raises(UserError, match=r"train/MON holds no images"):
-        folder_table(tmp_path)
+        folder_index(tmp_path)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.input.decode import BadImage
-from asae_jax.input.manifest import manifest_table
+from asae_jax.input.manifest import manifest_index
 
 FILES = ("a/1.png", "a/2.png", "b, c/3.png", "é.png")
 
@@ -42,36 +42,36 @@ def test_all_columns_in_any_order_with_others_between(root, encoding, newline):
         'LYT,"b, c/3.png",,Test,p1',
         "é,é.png,y,validation,p3,,",
     ]
-    table = manifest_table(write(root, newline.join(lines), encoding))
-    assert table.source == "csv"
-    assert table.class_names == ("BLA", "LYT", "é")
-    assert table.names.tolist() == ["a/2.png", "a/1.png", "b, c/3.png", "é.png"]
-    assert table.labels.tolist() == [1, 0, 1, 2]
-    assert table.groups.tolist() == ["p1", "p2", "p1", "p3"]
-    assert table.splits.tolist() == ["validation", "train", "test", "validation"]
-    assert [int(table.read(row)[0, 0, 0]) for row in range(4)] == [1, 0, 2, 3]
-    assert table.sizes.tolist() == [(root / name).stat().st_size for name in table.names]
+    index = manifest_index(write(root, newline.join(lines), encoding))
+    assert index.source == "csv"
+    assert index.class_names == ("BLA", "LYT", "é")
+    assert index.names.tolist() == ["a/2.png", "a/1.png", "b, c/3.png", "é.png"]
+    assert index.labels.tolist() == [1, 0, 1, 2]
+    assert index.groups.tolist() == ["p1", "p2", "p1", "p3"]
+    assert index.splits.tolist() == ["validation", "train", "test", "validation"]
+    assert [int(index.read(row)[0, 0, 0]) for row in range(4)] == [1, 0, 2, 3]
+    assert index.sizes.tolist() == [(root / name).stat().st_size for name in index.names]
 
 
 def test_the_optional_columns_may_be_left_out(root):
-    table = manifest_table(write(root, "path,label\na/1.png,A\n"))
-    assert table.groups is None
-    assert table.splits is None
+    index = manifest_index(write(root, "path,label\na/1.png,A\n"))
+    assert index.groups is None
+    assert index.splits is None
 
 
 def test_missing_files_are_skipped_and_named_with_their_line(root):
     (root / "bad.png").write_bytes(b"text")
     text = "path,label\na/1.png,A\nno.png,B\na,A\nbad.png,A\n" + "x" * 400 + ".png,A\n"
-    table = manifest_table(write(root, text))
-    assert table.names.tolist() == ["a/1.png", "bad.png"]
-    assert table.class_names == ("A", "B")
-    assert [name for name, _ in table.skipped][:2] == ["no.png", "a"]
-    assert [reason for _, reason in table.skipped][:2] == [
+    index = manifest_index(write(root, text))
+    assert index.names.tolist() == ["a/1.png", "bad.png"]
+    assert index.class_names == ("A", "B")
+    assert [name for name, _ in index.skipped][:2] == ["no.png", "a"]
+    assert [reason for _, reason in index.skipped][:2] == [
         "missing (No such file or directory) (line 3 of list.csv)",
         "not a file (line 4 of list.csv)",
     ]
     with pytest.raises(BadImage, match=r"bad\.png"):
-        table.read(1)
+        index.read(1)
 
 
 @pytest.mark.parametrize(
@@ -99,19 +99,19 @@ def test_missing_files_are_skipped_and_named_with_their_line(root):
 def test_errors_name_file_and_line(root, text, line, what):
     path = write(root, text)
     with pytest.raises(UserError, match=f"^{re.escape(str(path))}, line {line}: .*{what}"):
-        manifest_table(path)
+        manifest_index(path)
 
 
 @pytest.mark.parametrize(("rows", "count"), [("", 0), ("no.png,A\nnor.png,A\n", 2)])
 def test_a_list_without_an_image_says_where_paths_start(root, rows, count):
     path = write(root, "path,label\n" + rows)
     with pytest.raises(UserError, match=rf"lists {count} images and none.*relative to {root}"):
-        manifest_table(path)
+        manifest_index(path)
 
 
 def test_a_missing_list(tmp_path):
     with pytest.raises(UserError, match=r"no\.csv \(No such file"):
-        manifest_table(tmp_path / "no.csv")
+        manifest_index(tmp_path / "no.csv")
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=6)
@@ -139,12 +139,12 @@ def test_whatever_a_csv_writer_writes_is_refused_or_read_as_written(root, rows):
     there = [(name, label.strip(), group.strip()) for name, label, group, _ in rows if name in FILES]
     if not (fine and there):
         with pytest.raises(UserError):
-            manifest_table(path)
+            manifest_index(path)
         return
-    table = manifest_table(path)
-    labels = [table.class_names[number] for number in table.labels]
-    assert [*zip(table.names.tolist(), labels, table.groups.tolist(), strict=True)] == there
-    assert len(table.skipped) == len(rows) - len(there)
+    index = manifest_index(path)
+    labels = [index.class_names[number] for number in index.labels]
+    assert [*zip(index.names.tolist(), labels, index.groups.tolist(), strict=True)] == there
+    assert len(index.skipped) == len(rows) - len(there)
 
 
 @fuzz
@@ -152,18 +152,18 @@ def test_whatever_a_csv_writer_writes_is_refused_or_read_as_written(root, rows):
 def test_scrambled_text_is_refused_or_read_as_the_csv_module_reads_it(root, pieces):
     text = "path,label\n" + "".join(pieces)
     try:
-        table = manifest_table(write(root, text))
+        index = manifest_index(write(root, text))
     except UserError as error:
         assert "\n" not in str(error)  # noqa: PT017 - not every text is refused
         return
     read = {row["path"].strip(): row["label"] for row in csv.DictReader(io.StringIO(text, newline=""))}
-    for name, number in zip(table.names, table.labels, strict=True):
-        assert read[name].strip() == table.class_names[number]
+    for name, number in zip(index.names, index.labels, strict=True):
+        assert read[name].strip() == index.class_names[number]
 
 
 @fuzz
 @given(st.binary(max_size=60))
 def test_bytes_are_refused_in_one_line(root, data):
     with pytest.raises(UserError) as error:
-        manifest_table(write(root, data))
+        manifest_index(write(root, data))
     assert "\n" not in str(error.value)

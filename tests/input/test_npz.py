@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.npz import BLOODMNIST, npz_table
+from asae_jax.input.npz import BLOODMNIST, npz_index
 
 SAVERS = [np.savez, np.savez_compressed]
 COUNTS = {"train": 20, "val": 5, "test": 3}
@@ -27,20 +27,20 @@ def arrays(channels=(3,), label_shape=(-1, 1), classes=8, side=9):
 def test_every_image_with_its_label_and_part(tmp_path, save, channels, label_shape):
     members = arrays(channels, label_shape)
     save(tmp_path / "set.npz", **members)
-    table = npz_table(tmp_path / "set.npz")
-    assert table.source == "npz"
-    assert table.class_names == tuple(f"class-{i}" for i in range(8))
-    assert table.names[[0, 19, 20, 25]].tolist() == [
+    index = npz_index(tmp_path / "set.npz")
+    assert index.source == "npz"
+    assert index.class_names == tuple(f"class-{i}" for i in range(8))
+    assert index.names[[0, 19, 20, 25]].tolist() == [
         "train/000000",
         "train/000019",
         "val/000000",
         "test/000000",
     ]
-    assert table.splits.tolist() == ["train"] * 20 + ["validation"] * 5 + ["test"] * 3
-    assert table.labels.tolist() == [i % 8 for count in COUNTS.values() for i in range(count)]
+    assert index.splits.tolist() == ["train"] * 20 + ["validation"] * 5 + ["test"] * 3
+    assert index.labels.tolist() == [i % 8 for count in COUNTS.values() for i in range(count)]
     pixels = np.concatenate([members[f"{part}_images"] for part in COUNTS])
-    for row in range(len(table)):
-        image = table.read(row)
+    for row in range(len(index)):
+        image = index.read(row)
         assert image.dtype == np.uint8
         assert image.shape == (9, 10, 3)
         np.testing.assert_array_equal(image, np.broadcast_to(pixels[row].reshape(9, 10, -1), (9, 10, 3)))
@@ -52,13 +52,13 @@ def test_every_image_with_its_label_and_part(tmp_path, save, channels, label_sha
 )
 def test_class_names_of_bloodmnist(tmp_path, name, classes, expected):
     np.savez(tmp_path / name, **arrays(classes=classes))
-    assert npz_table(tmp_path / name).class_names == (expected or tuple(f"class-{i}" for i in range(classes)))
+    assert npz_index(tmp_path / name).class_names == (expected or tuple(f"class-{i}" for i in range(classes)))
 
 
 def test_validation_and_test_may_be_missing_and_other_members_are_passed_over(tmp_path):
     members = {name: member for name, member in arrays().items() if name.startswith("train")}
     np.savez(tmp_path / "set.npz", **members, extra=np.array(["a", None], object))
-    assert set(npz_table(tmp_path / "set.npz").splits) == {"train"}
+    assert set(npz_index(tmp_path / "set.npz").splits) == {"train"}
 
 
 def test_the_fingerprint_follows_the_content_not_the_name(tmp_path):
@@ -67,7 +67,7 @@ def test_the_fingerprint_follows_the_content_not_the_name(tmp_path):
     np.savez(tmp_path / "two.npz", **members)
     members["val_images"] = members["val_images"] ^ 1
     np.savez(tmp_path / "three.npz", **members)
-    one, two, three = (npz_table(tmp_path / f"{name}.npz").fingerprint() for name in ("one", "two", "three"))
+    one, two, three = (npz_index(tmp_path / f"{name}.npz").fingerprint() for name in ("one", "two", "three"))
     assert one == two != three
 
 
@@ -75,18 +75,18 @@ def test_an_uncompressed_file_stays_on_disk(tmp_path):
     """What is read comes from the file as it is now, so it was not held in memory."""
     members = arrays()
     np.savez(tmp_path / "set.npz", **members)
-    table = npz_table(tmp_path / "set.npz")
+    index = npz_index(tmp_path / "set.npz")
     data = (tmp_path / "set.npz").read_bytes()
     image = members["train_images"][7].tobytes()
     assert data.count(image) == 1
     with (tmp_path / "set.npz").open("r+b") as file:
         file.write(data.replace(image, bytes(len(image))))
-    assert table.read(7).max() == 0
-    np.testing.assert_array_equal(table.read(8), members["train_images"][8])
+    assert index.read(7).max() == 0
+    np.testing.assert_array_equal(index.read(8), members["train_images"][8])
     with (tmp_path / "set.npz").open("r+b") as file:
         file.truncate(100)
     with pytest.raises(UserError, match="cut short"):
-        table.read(8)
+        index.read(8)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_other_contents_are_refused_in_one_line(tmp_path, save, change, what):
     members = {name: member for name, member in (arrays() | change).items() if member is not None}
     save(tmp_path / "set.npz", **members)
     with pytest.raises(UserError, match=what) as error:
-        npz_table(tmp_path / "set.npz")
+        npz_index(tmp_path / "set.npz")
     assert str(tmp_path / "set.npz") in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -128,7 +128,7 @@ def test_other_files_are_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "set.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"set\.npz"):
-        npz_table(tmp_path / "set.npz")
+        npz_index(tmp_path / "set.npz")
 
 
 @pytest.fixture(scope="module", params=SAVERS)
@@ -136,8 +136,8 @@ def whole(request, tmp_path_factory):
     """A file, its bytes, and what is in it."""
     path = tmp_path_factory.mktemp("npz") / "set.npz"
     request.param(path, **arrays(side=8))
-    table = npz_table(path)
-    return path, path.read_bytes(), table, np.stack([table.read(row) for row in range(len(table))])
+    index = npz_index(path)
+    return path, path.read_bytes(), index, np.stack([index.read(row) for row in range(len(index))])
 
 
 edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3)
@@ -146,7 +146,7 @@ edits = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(edits, st.booleans(), st.booleans())
 def test_damage_is_found_or_does_not_matter(whole, edits, near_the_end, cut):
-    path, data, table, pixels = whole
+    path, data, index, pixels = whole
     damaged = bytearray(data)
     for place, value in edits:
         first = len(data) - 700 if near_the_end else 0  # the directory of the zip file is at the end
@@ -157,11 +157,11 @@ def test_damage_is_found_or_does_not_matter(whole, edits, near_the_end, cut):
             damaged[min(at, len(damaged) - 1)] = value
     path.write_bytes(damaged)
     try:
-        read = npz_table(path)
+        read = npz_index(path)
     except UserError as error:
         assert "\n" not in str(error)  # noqa: PT017 - not every change is damage
         return
-    np.testing.assert_array_equal(read.labels, table.labels)
+    np.testing.assert_array_equal(read.labels, index.labels)
     np.testing.assert_array_equal(np.stack([read.read(row) for row in range(len(read))]), pixels)
 
 
@@ -170,4 +170,23 @@ def test_a_zip_of_other_files_is_refused(tmp_path):
         archive.writestr("train_images.npy", b"text")
         archive.writestr("train_labels.npy", b"text")
     with pytest.raises(UserError, match=r"no \.npz file"):
-        npz_table(tmp_path / "set.npz")
+        npz_index(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("save", SAVERS)
+@pytest.mark.parametrize("damage", ["a name as long as two entries", "an end record of two entries less"])
+def test_a_damaged_directory_does_not_hide_a_part(tmp_path, save, damage):
+    path = tmp_path / "set.npz"
+    save(path, **arrays(side=8))
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\5\6")
+    last = data.rindex(b"PK\1\2")
+    entry = data.rindex(b"PK\1\2", 0, last)
+    if damage.startswith("a name"):
+        data[entry + 29] = 1  # the high byte of the length of its name
+    else:
+        data[end + 12 : end + 16] = (entry - data.index(b"PK\1\2")).to_bytes(4, "little")
+        del data[entry:end]
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="damaged"):
+        npz_index(path)

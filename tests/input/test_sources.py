@@ -4,7 +4,16 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.input import sources
-from asae_jax.input.sources import is_source, load_table
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sources import configured_index, configured_preparation, is_source, synthetic_index
+from asae_jax.synthetic import CLASS_NAMES, describe, render
+from configs import default
+
+
+def settings(source, **changes):
+    data = default.get_config().data
+    data.update({"source": source} | changes)
+    return data
 
 
 @pytest.fixture
@@ -16,47 +25,46 @@ def root(tmp_path):
 
 
 def test_folder(root):
-    assert load_table("folder", path=str(root)).names.tolist() == ["a/1.png", "b/1.png"]
+    assert configured_index(settings("folder", path=str(root))).names.tolist() == ["a/1.png", "b/1.png"]
 
 
 def test_csv(root):
     (root / "list.csv").write_text("path,label\nb/1.png,B\n")
-    table = load_table("csv", path=str(root / "list.csv"))
-    assert table.names.tolist() == ["b/1.png"]
-    assert table.class_names == ("B",)
+    index = configured_index(settings("csv", path=str(root / "list.csv")))
+    assert index.names.tolist() == ["b/1.png"]
+    assert index.class_names == ("B",)
 
 
 def test_npz(tmp_path):
     np.savez(tmp_path / "set.npz", train_images=np.ones((2, 9, 9), np.uint8), train_labels=np.array([0, 1]))
-    assert load_table("npz", path=str(tmp_path / "set.npz")).names.tolist() == [
-        "train/000000",
-        "train/000001",
-    ]
+    index = configured_index(settings("npz", path=str(tmp_path / "set.npz")))
+    assert index.names.tolist() == ["train/000000", "train/000001"]
 
 
 def test_tfds_is_asked_for_what_follows_the_colon(monkeypatch):
     asked = []
-    monkeypatch.setattr(sources, "tfds_table", lambda *given, **options: asked.append((given, options)))
-    load_table("tfds:cells/fine:1.0.0", path="there", group_feature="slide")
+    monkeypatch.setattr(sources, "tfds_index", lambda *given, **options: asked.append((given, options)))
+    configured_index(settings("tfds:cells/fine:1.0.0", path="there", group_feature="slide"))
     assert asked == [(("cells/fine:1.0.0",), {"data_dir": "there", "group_feature": "slide"})]
 
 
 def test_synthetic():
-    table = load_table("synthetic", num_examples=30, seed=1, size=32)
-    assert len(table) == 30
-    assert table.source == "synthetic"
-    assert table.read(29).shape == (32, 32, 3)
+    index = configured_index(settings("synthetic", num_examples=30, synthetic_seed=1, stored_size=32))
+    assert len(index) == 30
+    assert index.source == "synthetic"
+    assert index.read(29).shape == (32, 32, 3)
 
 
 def test_a_class_map_is_applied(root):
     (root / "map.csv").write_text("from,to\na,b\n")
-    assert load_table("folder", path=root, class_map=str(root / "map.csv")).class_names == ("b",)
+    mapped = settings("folder", path=str(root), class_map=str(root / "map.csv"))
+    assert configured_index(mapped).class_names == ("b",)
 
 
 @pytest.mark.parametrize(("source", "what"), [("folder", "DIR"), ("csv", "FILE"), ("npz", "FILE")])
 def test_files_need_a_path(source, what):
     with pytest.raises(UserError, match=rf"data source {source} needs .*--config\.data\.path={what}"):
-        load_table(source)
+        configured_index(settings(source))
 
 
 @pytest.mark.parametrize("source", ["webcam", "", "tfds:", "tfds:NAMES"])
@@ -64,4 +72,46 @@ def test_unknown_sources_are_named_beside_the_known(source):
     assert is_source(source) == (source == "tfds:NAMES")
     if not is_source(source):
         with pytest.raises(UserError, match=r"unknown data source.*synthetic, folder, csv, npz, tfds:NAME"):
-            load_table(source)
+            configured_index(settings(source))
+
+
+def test_preparation_is_as_configured():
+    changes = {"stored_size": 40, "hue": "robust", "hue_low": 100, "hue_high": 110}
+    assert configured_preparation(settings("synthetic", **changes)) == Preparation(**changes, stain="none")
+
+
+def synthetic(**changes):
+    return synthetic_index(**{"num_examples": 200, "seed": 0, "size": 32} | changes)
+
+
+def test_synthetic_names_groups_and_reads():
+    index = synthetic(seed=5)
+    assert index.source == "synthetic"
+    assert index.class_names == CLASS_NAMES
+    assert index.labels.dtype == np.int32
+    assert index.names[123] == "synthetic/000123"
+    np.testing.assert_array_equal(index.read(123), render(5, 123, size=32))
+    description = describe(5, 123)
+    assert index.groups[123] == description.slide
+    assert CLASS_NAMES[index.labels[123]] == description.class_name
+
+
+def test_synthetic_fingerprint_tells_seed_size_and_number_apart():
+    indices = [synthetic(), synthetic(num_examples=201), synthetic(seed=1), synthetic(size=33)]
+    assert len({index.fingerprint() for index in indices}) == 4
+    assert synthetic().fingerprint() == indices[0].fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_examples": 13}, "14 examples or more"),
+        ({"seed": -1}, "seed"),
+        ({"size": 4}, "8..2048"),
+        ({"size": 4096}, "8..2048"),
+    ],
+)
+def test_impossible_settings_are_named(options, message):
+    with pytest.raises(UserError, match=message.replace(".", r"\.")) as error:
+        synthetic(**options)
+    assert "\n" not in str(error.value)

@@ -4,12 +4,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.split import SPLITS, add_validation, split_table
-from asae_jax.input.split_record import read_splits, write_splits
-from asae_jax.input.table import Table
+from asae_jax.input.split import SPLITS, add_validation, draw_split
 
 counts_of_classes = st.lists(st.integers(2, 60), min_size=1, max_size=8)
 fractions = st.floats(0, 0.95)
+
+
+def drawn(labels, *, seed, **options):
+    usual = {"groups": None, "test_fraction": 0.2, "validation_fraction": 0.0, "folds": 0, "fold": 0}
+    return draw_split(labels, **usual | options, seed=seed)
 
 
 def labels_of(counts, seed=0):
@@ -23,9 +26,7 @@ def counted(labels, splits, name, classes):
 @given(counts_of_classes, fractions, fractions, st.integers(-5, 2**40))
 def test_every_class_is_shared_out_within_one_image(counts, test_fraction, validation_fraction, seed):
     labels, counts = labels_of(counts), np.array(counts)
-    splits = split_table(
-        labels, test_fraction=test_fraction, validation_fraction=validation_fraction, seed=seed
-    )
+    splits = drawn(labels, test_fraction=test_fraction, validation_fraction=validation_fraction, seed=seed)
     train, validation, test = (counted(labels, splits, name, len(counts)) for name in SPLITS)
     np.testing.assert_array_equal(train + validation + test, counts)
     assert (train >= 1).all()
@@ -40,14 +41,14 @@ def test_every_class_is_shared_out_within_one_image(counts, test_fraction, valid
 @given(st.lists(st.integers(10, 60), min_size=1, max_size=8), st.floats(0.1, 0.9))
 def test_the_whole_is_shared_out_within_half_an_image(counts, fraction):
     labels = labels_of(counts)
-    splits = split_table(labels, test_fraction=fraction, seed=0)
+    splits = drawn(labels, test_fraction=fraction, seed=0)
     assert abs(np.sum(splits == "test") - len(labels) * fraction) <= 0.5 + 1e-6
 
 
 def test_eight_to_two_of_as_many_images_as_the_paper_has():
     counts = [1090] * 13 + [1082]
     assert sum(counts) == 15252
-    splits = split_table(labels_of(counts), seed=0)
+    splits = drawn(labels_of(counts), seed=0)
     assert np.sum(splits == "test") == 3050
     assert np.sum(splits == "train") == 12202
 
@@ -55,16 +56,16 @@ def test_eight_to_two_of_as_many_images_as_the_paper_has():
 @given(counts_of_classes, st.integers(0, 1000))
 def test_the_same_seed_is_the_same_split(counts, seed):
     labels = labels_of(counts)
-    first = split_table(labels, validation_fraction=0.2, seed=seed)
-    np.testing.assert_array_equal(first, split_table(labels, validation_fraction=0.2, seed=seed))
+    first = drawn(labels, validation_fraction=0.2, seed=seed)
+    np.testing.assert_array_equal(first, drawn(labels, validation_fraction=0.2, seed=seed))
     assume(len(labels) > 30)
-    assert (first != split_table(labels, validation_fraction=0.2, seed=seed + 1)).any()
+    assert (first != drawn(labels, validation_fraction=0.2, seed=seed + 1)).any()
 
 
 def test_the_validation_share_leaves_the_test_images_alone():
     labels = labels_of([30, 50])
-    without = split_table(labels, seed=4)
-    with_validation = split_table(labels, validation_fraction=0.25, seed=4)
+    without = drawn(labels, seed=4)
+    with_validation = drawn(labels, validation_fraction=0.25, seed=4)
     np.testing.assert_array_equal(without == "test", with_validation == "test")
 
 
@@ -72,14 +73,14 @@ def test_one_class_does_not_move_another():
     small, large = labels_of([30, 50]), labels_of([30, 50])
     extended = np.concatenate([large, np.full(40, 2)])
     np.testing.assert_array_equal(
-        split_table(small, test_fraction=0.5, seed=1), split_table(extended, test_fraction=0.5, seed=1)[:80]
+        drawn(small, test_fraction=0.5, seed=1), drawn(extended, test_fraction=0.5, seed=1)[:80]
     )
 
 
 def test_a_class_of_one_image_is_trained_on_with_a_warning():
     labels = np.array([0, 1, 1, 1, 1, 1])
     with pytest.warns(UserWarning, match=r"\[0\] have one image each"):
-        splits = split_table(labels, seed=0)
+        splits = drawn(labels, seed=0)
     assert splits[0] == "train"
     assert np.sum(splits == "test") == 1
 
@@ -88,7 +89,7 @@ def test_a_class_of_one_image_is_trained_on_with_a_warning():
 @pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
 def test_fractions_out_of_range_are_refused(name, value):
     with pytest.raises(UserError, match=name):
-        split_table(np.array([0, 0]), seed=0, **{name: value})
+        drawn(np.array([0, 0]), seed=0, **{name: value})
 
 
 def labels_and_groups(seed, groups, classes, examples):
@@ -112,9 +113,7 @@ def counts_in(labels, splits, name):
 @given(grouped, st.floats(0, 0.9), st.floats(0, 0.5), st.integers(0, 100))
 def test_no_group_is_on_two_sides_and_every_class_keeps_a_training_image(data, fraction, validation, seed):
     labels, groups = data
-    splits = split_table(
-        labels, groups=groups, test_fraction=fraction, validation_fraction=validation, seed=seed
-    )
+    splits = drawn(labels, groups=groups, test_fraction=fraction, validation_fraction=validation, seed=seed)
     assert set(splits) <= set(SPLITS)
     for group in np.unique(groups):
         assert len(set(splits[groups == group])) == 1
@@ -129,7 +128,7 @@ def test_no_group_is_on_two_sides_and_every_class_keeps_a_training_image(data, f
 @given(grouped, st.integers(0, 100))
 def test_every_class_is_tested_unless_that_would_take_the_last_of_a_class(data, seed):
     labels, groups = data
-    splits = split_table(labels, groups=groups, seed=seed)
+    splits = drawn(labels, groups=groups, seed=seed)
     left = counts_in(labels, splits, "train")
     for label, tested in counts_in(labels, splits, "test").items():
         if tested:
@@ -146,7 +145,7 @@ def test_shares_of_classes_are_near_what_they_should_be():
     mixtures = rng.dirichlet(np.ones(6), 40)
     labels = np.array([rng.choice(6, p=mixtures[group]) for group in groups])
     for seed in range(5):
-        splits = split_table(labels, groups=groups, validation_fraction=0.1, seed=seed)
+        splits = drawn(labels, groups=groups, validation_fraction=0.1, seed=seed)
         test = counted(labels, splits, "test", 6) / np.bincount(labels)
         assert np.abs(test - 0.2).max() < 0.06
         assert abs(np.mean(splits == "test") - 0.2) < 0.03
@@ -154,27 +153,27 @@ def test_shares_of_classes_are_near_what_they_should_be():
 
 def test_groups_of_one_image_are_split_as_images_are():
     labels = labels_of([50, 100, 30])
-    splits = split_table(labels, groups=np.arange(180), validation_fraction=0.1, seed=0)
+    splits = drawn(labels, groups=np.arange(180), validation_fraction=0.1, seed=0)
     assert counted(labels, splits, "test", 3).tolist() == [10, 20, 6]
     np.testing.assert_allclose(counted(labels, splits, "validation", 3), [4, 8, 2.4], atol=1)
 
 
 def test_another_seed_is_another_split_of_groups():
     labels, groups = labels_of([300, 200, 100]), np.arange(600) % 48
-    first = split_table(labels, groups=groups, validation_fraction=0.1, seed=0)
-    np.testing.assert_array_equal(first, split_table(labels, groups=groups, validation_fraction=0.1, seed=0))
-    assert (first != split_table(labels, groups=groups, validation_fraction=0.1, seed=1)).any()
+    first = drawn(labels, groups=groups, validation_fraction=0.1, seed=0)
+    np.testing.assert_array_equal(first, drawn(labels, groups=groups, validation_fraction=0.1, seed=0))
+    assert (first != drawn(labels, groups=groups, validation_fraction=0.1, seed=1)).any()
 
 
 def test_a_class_in_one_group_is_trained_on_with_a_warning():
     labels, groups = np.array([0] * 10 + [1] * 10), np.array(["p"] * 10 + list("qrstuvwxyz"))
     with pytest.warns(UserWarning, match=r"\[0\] have one group each: none to test"):
-        splits = split_table(labels, groups=groups, seed=0)
+        splits = drawn(labels, groups=groups, seed=0)
     assert set(splits[:10]) == {"train"}
 
 
 def folds_of(labels, groups, folds, **options):
-    return [split_table(labels, groups=groups, folds=folds, fold=i, seed=3, **options) for i in range(folds)]
+    return [drawn(labels, groups=groups, folds=folds, fold=i, seed=3, **options) for i in range(folds)]
 
 
 @given(counts_of_classes, st.integers(2, 6))
@@ -221,12 +220,12 @@ def test_a_single_image_is_never_tested_by_any_fold():
 @pytest.mark.parametrize(("folds", "fold"), [(1, 0), (3, 3), (3, -1), (-2, 0)])
 def test_folds_out_of_range_are_refused(folds, fold):
     with pytest.raises(UserError, match=rf"fold {fold} of {folds}.*data\.folds"):
-        split_table(np.zeros(9, int), folds=folds, fold=fold, seed=0)
+        drawn(np.zeros(9, int), folds=folds, fold=fold, seed=0)
 
 
 def test_fewer_groups_than_folds_are_refused():
     with pytest.raises(UserError, match="2 groups cannot make 3 folds"):
-        split_table(np.zeros(9, int), groups=np.arange(9) % 2, folds=3, seed=0)
+        drawn(np.zeros(9, int), groups=np.arange(9) % 2, folds=3, seed=0)
 
 
 @pytest.mark.parametrize("by_group", [False, True])
@@ -240,45 +239,3 @@ def test_validation_is_taken_from_the_training_part_alone(by_group):
     assert (own == np.where(np.arange(100) < 80, "train", "test")).all()
     if by_group:
         assert all(len(set(splits[groups == group])) == 1 for group in range(25))
-
-
-@pytest.fixture
-def table():
-    names = np.array(["a/1.png", 'a/comma, quote".png', "b/\udcff.png", "b/é.png"])
-    return Table("test", ("a", "b"), names, np.array([0, 0, 1, 1], np.int32), lambda row: None)
-
-
-def test_splits_are_read_back_as_written(tmp_path, table):
-    splits = np.array(["train", "test", "validation", "train"])
-    write_splits(tmp_path / "splits.csv", table, splits)
-    assert read_splits(tmp_path / "splits.csv", table).tolist() == splits.tolist()
-    reordered = table.select(np.array([3, 0, 2, 1]))
-    assert read_splits(tmp_path / "splits.csv", reordered).tolist() == splits[[3, 0, 2, 1]].tolist()
-
-
-def test_a_split_of_other_data_names_the_first_differences(tmp_path, table):
-    path = tmp_path / "splits.csv"
-    write_splits(path, table, np.array(["train"] * 4))
-    with pytest.raises(UserError, match=r"a/1\.png is gone"):
-        read_splits(path, table.select(np.array([1, 2, 3])))
-    other = Table("test", ("a", "b"), table.names, np.array([0, 1, 1, 1], np.int32), table.read)
-    with pytest.raises(UserError, match=r"was a, is b.*workdir"):
-        read_splits(path, other)
-    many = Table("test", ("a",), np.array(list("pqrst")), np.zeros(5, np.int32), table.read)
-    with pytest.raises(UserError, match="p is new; q is new; r is new; and 6 more"):
-        read_splits(path, many)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "name,label\n", "name,label,split\na/1.png,a\n", "name,label,split\na/1.png,a,dev\n", "\0\n"],
-)
-def test_other_files_are_refused(tmp_path, table, text):
-    (tmp_path / "splits.csv").write_text(text)
-    with pytest.raises(UserError, match=r"is not a split|cannot read"):
-        read_splits(tmp_path / "splits.csv", table)
-
-
-def test_a_missing_file_is_refused(tmp_path, table):
-    with pytest.raises(UserError, match="cannot read"):
-        read_splits(tmp_path / "splits.csv", table)

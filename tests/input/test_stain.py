@@ -4,7 +4,7 @@ import pytest
 
 from asae_jax.input import stain
 from asae_jax.input.stain import METHODS, normalize_stain
-from asae_jax.input.synthetic import render
+from asae_jax.synthetic import render
 from tests.reference import stain as reference
 
 

@@ -9,7 +9,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.input import tfds_source
 from asae_jax.input.decode import BadImage, decode_image
-from asae_jax.input.tfds_source import tfds_table
+from asae_jax.input.tfds_source import tfds_index
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,69 +116,69 @@ def data_dir(tmp_path_factory):
     return place
 
 
-def which(table, split):
+def which(index, split):
     """The number that the generator gave each example of `split`: TFDS shuffles them by their key."""
     known = {pixels(split, number).tobytes(): number for number in range(COUNTS[split])}
-    rows = np.flatnonzero([name.startswith(f"{split}/") for name in table.names])
-    return rows, [known[table.read(int(row)).tobytes()] for row in rows]
+    rows = np.flatnonzero([name.startswith(f"{split}/") for name in index.names])
+    return rows, [known[index.read(int(row)).tobytes()] for row in rows]
 
 
 def test_every_example_with_label_group_and_split(data_dir):
-    table = tfds_table("cells", data_dir=data_dir, group_feature="patient")
-    assert table.source == "tfds:cells"
-    assert table.class_names == tuple(CLASSES)
-    assert len(table) == 10 + 4 + 2
+    index = tfds_index("cells", data_dir=data_dir, group_feature="patient")
+    assert index.source == "tfds:cells"
+    assert index.class_names == tuple(CLASSES)
+    assert len(index) == 10 + 4 + 2
     for split, count in {"train": 10, "validation": 4, "test": 2}.items():
-        rows, numbers = which(table, split)
+        rows, numbers = which(index, split)
         assert len(set(numbers)) == count
-        assert table.splits[rows].tolist() == [split] * count
-        assert table.labels[rows].tolist() == [number % 3 for number in numbers]
-        assert table.groups[rows].tolist() == [f"é{number % 4}" for number in numbers]
-    assert len(set(table.names)) == len(table)
+        assert index.splits[rows].tolist() == [split] * count
+        assert index.labels[rows].tolist() == [number % 3 for number in numbers]
+        assert index.groups[rows].tolist() == [f"é{number % 4}" for number in numbers]
+    assert len(set(index.names)) == len(index)
 
 
 def test_what_is_left_out_is_said(data_dir):
-    skipped = tfds_table("cells", data_dir=data_dir).skipped
+    skipped = tfds_index("cells", data_dir=data_dir).skipped
     assert skipped[0] == ("extra", "not train, validation or test (2 examples)")
     assert [reason for _, reason in skipped[1:]] == ["no label"]
 
 
 def test_numbers_can_be_groups_and_groups_may_be_none(data_dir):
-    table = tfds_table("cells", data_dir=data_dir, group_feature="slide")
-    rows, numbers = which(table, "train")
-    assert table.groups[rows].tolist() == [str(number % 2) for number in numbers]
-    assert tfds_table("cells", data_dir=data_dir).groups is None
+    index = tfds_index("cells", data_dir=data_dir, group_feature="slide")
+    rows, numbers = which(index, "train")
+    assert index.groups[rows].tolist() == [str(number % 2) for number in numbers]
+    assert tfds_index("cells", data_dir=data_dir).groups is None
 
 
 def test_train_alone_is_no_split(data_dir):
-    assert tfds_table("train_only", data_dir=data_dir).splits is None
+    assert tfds_index("train_only", data_dir=data_dir).splits is None
 
 
 def test_names_are_taken_where_they_tell_examples_apart(data_dir):
-    table = tfds_table("named", data_dir=data_dir)
-    rows, numbers = which(table, "train")
-    assert table.names[rows].tolist() == [f"train/{number}.png" for number in numbers]
-    alike = tfds_table("named_alike", data_dir=data_dir)
+    index = tfds_index("named", data_dir=data_dir)
+    rows, numbers = which(index, "train")
+    assert index.names[rows].tolist() == [f"train/{number}.png" for number in numbers]
+    alike = tfds_index("named_alike", data_dir=data_dir)
     assert alike.names.tolist()[:2] == ["train/000000", "train/000001"]
 
 
 def test_a_version_may_be_named_and_the_fingerprint_stays(data_dir):
-    one, two = tfds_table("cells", data_dir=data_dir), tfds_table("cells", data_dir=str(data_dir))
+    one, two = tfds_index("cells", data_dir=data_dir), tfds_index("cells", data_dir=str(data_dir))
     assert one.fingerprint() == two.fingerprint()
-    assert len(tfds_table("cells:1.2.0", data_dir=data_dir)) == len(one)
+    assert len(tfds_index("cells:1.2.0", data_dir=data_dir)) == len(one)
 
 
 def test_a_damaged_image_is_a_bad_image(data_dir, monkeypatch):
-    table = tfds_table("cells", data_dir=data_dir)
+    index = tfds_index("cells", data_dir=data_dir)
     monkeypatch.setattr(tfds_source, "decode_image", lambda data, name: decode_image(data[:-40], name))
     with pytest.raises(BadImage, match=r"train/000003: truncated"):
-        table.read(3)
+        index.read(3)
 
 
 def test_files_without_random_access_name_the_remedy(tmp_path):
     prepare(TrainOnly, tmp_path, "tfrecord")
     with pytest.raises(UserError, match=r"tfrecord.*--file_format=array_record.*--config\.data\.path=DIR"):
-        tfds_table("train_only", data_dir=tmp_path)
+        tfds_index("train_only", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -192,21 +192,21 @@ def test_files_without_random_access_name_the_remedy(tmp_path):
 )
 def test_what_cannot_be_used_is_refused_in_one_line(data_dir, name, options, what):
     with pytest.raises(UserError, match=what) as error:
-        tfds_table(name, data_dir=data_dir, **options)
+        tfds_index(name, data_dir=data_dir, **options)
     assert "\n" not in str(error.value)
 
 
 def test_known_but_not_prepared(tmp_path):
     with pytest.raises(UserError, match=r"not prepared.*tfds build cells"):
-        tfds_table("cells", data_dir=tmp_path)
+        tfds_index("cells", data_dir=tmp_path)
 
 
 def test_without_the_builder_the_prepared_files_suffice(data_dir):
     """In a process that knows no such builder, as main.py is one; and without loading TensorFlow."""
     code = (
-        "import sys; from asae_jax.input.tfds_source import tfds_table\n"
-        f"table = tfds_table('cells', data_dir={str(data_dir)!r}, group_feature='patient')\n"
-        "print(len(table), table.read(0).shape, 'tensorflow' in sys.modules)"
+        "import sys; from asae_jax.input.tfds_source import tfds_index\n"
+        f"index = tfds_index('cells', data_dir={str(data_dir)!r}, group_feature='patient')\n"
+        "print(len(index), index.read(0).shape, 'tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "16 (9, 10, 3) False"

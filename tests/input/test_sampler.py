@@ -7,15 +7,20 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asae_jax.errors import UserError
-from asae_jax.input.order import BalancedOrder, ShuffledOrder, WeightedOrder
-from asae_jax.input.shuffle import permutation, uniforms
+from asae_jax.input.sampler import (
+    BalancedSampler,
+    ShuffledSampler,
+    WeightedSampler,
+    permutation,
+    uniforms,
+)
 
 label_lists = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(np.array)
 seeds = st.integers(-(2**63), 2**63 - 1)
 
 
-def take(order, first, last):
-    return [order.batch(step) for step in range(first, last)]
+def take(sampler, first, last):
+    return [sampler.batch(step) for step in range(first, last)]
 
 
 @given(st.integers(0, 200), seeds)
@@ -61,8 +66,8 @@ def test_permutations_are_uniform():
 @given(label_lists, st.integers(1, 4), seeds)
 def test_each_balanced_batch_holds_its_classes_in_turn(labels, per_class, seed):
     classes = np.unique(labels)
-    order = BalancedOrder(labels, per_class * len(classes), seed)
-    for positions in take(order, 0, 5):
+    sampler = BalancedSampler(labels, per_class * len(classes), seed)
+    for positions in take(sampler, 0, 5):
         assert positions.dtype == np.int64
         np.testing.assert_array_equal(labels[positions], np.tile(classes, per_class))
 
@@ -70,8 +75,8 @@ def test_each_balanced_batch_holds_its_classes_in_turn(labels, per_class, seed):
 @given(label_lists, st.integers(1, 4), seeds)
 def test_each_class_is_a_sequence_of_whole_permutations(labels, per_class, seed):
     classes = np.unique(labels)
-    order = BalancedOrder(labels, per_class * len(classes), seed)
-    drawn = np.concatenate(take(order, 0, 30))
+    sampler = BalancedSampler(labels, per_class * len(classes), seed)
+    drawn = np.concatenate(take(sampler, 0, 30))
     for label in classes:
         members = np.flatnonzero(labels == label)
         sequence = drawn[labels[drawn] == label]
@@ -82,15 +87,15 @@ def test_each_class_is_a_sequence_of_whole_permutations(labels, per_class, seed)
 
 def test_every_contiguous_part_holds_as_many_of_each_class():
     labels = np.repeat(np.arange(14), 9)
-    positions = BalancedOrder(labels, 84, 0).batch(5)
+    positions = BalancedSampler(labels, 84, 0).batch(5)
     for part in positions.reshape(6, 14):
         assert labels[part].tolist() == list(range(14))
 
 
 @given(st.integers(1, 50), st.integers(1, 70), seeds)
 def test_shuffled_batches_run_through_whole_permutations(count, batch_size, seed):
-    order = ShuffledOrder(np.zeros(count, int), batch_size, seed)
-    batches = take(order, 0, 12)
+    sampler = ShuffledSampler(np.zeros(count, int), batch_size, seed)
+    batches = take(sampler, 0, 12)
     assert {len(positions) for positions in batches} == {batch_size}
     drawn = np.concatenate(batches)
     passes = len(drawn) // count
@@ -100,7 +105,7 @@ def test_shuffled_batches_run_through_whole_permutations(count, batch_size, seed
 
 @given(label_lists, st.integers(1, 70), seeds)
 def test_weighted_batches_hold_positions_of_their_own(labels, batch_size, seed):
-    for positions in take(WeightedOrder(labels, batch_size, seed), 0, 4):
+    for positions in take(WeightedSampler(labels, batch_size, seed), 0, 4):
         assert positions.dtype == np.int64
         assert positions.shape == (batch_size,)
         assert positions.min() >= 0
@@ -110,7 +115,7 @@ def test_weighted_batches_hold_positions_of_their_own(labels, batch_size, seed):
 def test_weighted_draws_are_independent_with_inverse_class_frequency():
     """Each class a third whatever its size, each member as likely as its fellows, one draw as the next."""
     labels = np.array([4] * 3 + [0] * 40 + [1] * 2 + [0] * 10)
-    drawn = np.concatenate(take(WeightedOrder(labels, 60, 3), 0, 200))
+    drawn = np.concatenate(take(WeightedSampler(labels, 60, 3), 0, 200))
     for label in (0, 1, 4):
         members = np.flatnonzero(labels == label)
         counts = np.bincount(drawn, minlength=len(labels))[members]
@@ -122,39 +127,39 @@ def test_weighted_draws_are_independent_with_inverse_class_frequency():
     assert stats.chi2_contingency(pairs[np.ix_([0, 1, 4], [0, 1, 4])]).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
+@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler, WeightedSampler])
 def test_any_step_is_the_same_whatever_was_asked_before(kind):
     labels = np.array([0] * 7 + [1] * 23 + [2])
     forward = take(kind(labels, 6, 3), 0, 40)
-    order = kind(labels, 6, 3)
+    sampler = kind(labels, 6, 3)
     for step in (39, 3, 17, 17, 0):
-        np.testing.assert_array_equal(order.batch(step), forward[step])
+        np.testing.assert_array_equal(sampler.batch(step), forward[step])
 
 
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
+@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler, WeightedSampler])
 def test_passes_and_seeds_differ(kind):
     labels = np.repeat([0, 1], 20)
-    order = kind(labels, 40, 0)
-    assert order.batch(0).tolist() != order.batch(1).tolist()
-    assert order.batch(0).tolist() != kind(labels, 40, 1).batch(0).tolist()
+    sampler = kind(labels, 40, 0)
+    assert sampler.batch(0).tolist() != sampler.batch(1).tolist()
+    assert sampler.batch(0).tolist() != kind(labels, 40, 1).batch(0).tolist()
 
 
 @settings(max_examples=20)
 @given(label_lists)
 def test_an_epoch_has_as_many_steps_as_hold_every_image(labels):
     size = 2 * len(np.unique(labels))
-    assert BalancedOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
-    assert ShuffledOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
-    assert WeightedOrder(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
+    assert BalancedSampler(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
+    assert ShuffledSampler(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
+    assert WeightedSampler(labels, size, 0).steps_per_epoch == math.ceil(len(labels) / size)
 
 
 @pytest.mark.parametrize(("batch_size", "nearest"), [(64, "56 or 70"), (13, "choose 14 "), (85, "84 or 98")])
 def test_a_batch_that_classes_do_not_divide_names_those_that_fit(batch_size, nearest):
     with pytest.raises(UserError, match=f"14 classes.*{nearest}"):
-        BalancedOrder(np.repeat(np.arange(14), 3), batch_size, 0)
+        BalancedSampler(np.repeat(np.arange(14), 3), batch_size, 0)
 
 
-@pytest.mark.parametrize("kind", [BalancedOrder, ShuffledOrder, WeightedOrder])
+@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler, WeightedSampler])
 def test_nothing_to_train_on_is_an_error(kind):
     with pytest.raises(UserError, match="no images"):
         kind(np.array([], int), 4, 0)

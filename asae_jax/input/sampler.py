@@ -1,21 +1,21 @@
-"""In which order examples are visited: pure NumPy functions of (seed, step).
+"""Samplers: which examples each batch holds, as pure NumPy functions of (seed, step).
 
-An order is made of one or more streams, each an endless sequence of passes over its members, every
-pass a fresh permutation (or, where drawn with replacement, as many fresh draws). A batch takes the same
-number from each stream, in turns. No state is kept: a run can start at any step, and `pipeline.py` and
-`threads.py` read the same order.
+A sampler is made of one or more streams, each an endless sequence of passes over its members; every
+pass is a fresh permutation (or, with replacement, as many fresh draws). A batch takes the same number
+from each stream, in turns. No state is kept: a run can start at any step, and both drivers of `feed.py`
+read the same sequence.
 """
 
 import math
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.shuffle import permutation, uniforms
 
 
-class Order:
+class Sampler:
     """Batches that draw in turns from streams of positions.
 
     Attributes:
@@ -25,6 +25,14 @@ class Order:
     """
 
     def __init__(self, streams: Sequence[np.ndarray], keys: Sequence[int], batch_size: int, seed: int):
+        """Streams that are drawn from in turns.
+
+        Args:
+          streams: int64 arrays, the positions that each stream permutes.
+          keys: a non-negative integer for each stream, which tells its random numbers from the others'.
+          batch_size: positions per batch, a multiple of the number of streams.
+          seed: any integer.
+        """
         self.streams = tuple(streams)
         self.batch_size = batch_size
         self.steps_per_epoch = math.ceil(sum(map(len, self.streams)) / batch_size)
@@ -34,11 +42,11 @@ class Order:
 
     @property
     def per_stream(self) -> int:
-        """How many positions of a batch come from each stream."""
+        """Number of positions of a batch that come from each stream."""
         return self.batch_size // len(self.streams)
 
     def one_pass(self, stream: int, number: int) -> np.ndarray:
-        """As many positions as the stream has, int64: its pass `number` (0, 1, ...), in order."""
+        """Pass `number` (0, 1, ...) of a stream: int64, as many positions as the stream has, in order."""
         members = self.streams[stream]
         return members[permutation(len(members), self._seed, "order", self._keys[stream], number)]
 
@@ -62,7 +70,7 @@ class Order:
         return np.concatenate(parts)
 
     def _remembered_pass(self, stream: int, number: int) -> np.ndarray:
-        """`one_pass`, computed once per pass: steps go forward, so the latest of each stream suffices."""
+        """`one_pass`, computed once per pass: steps go forward, so the latest of each stream is kept."""
         known, positions = self._latest.get(stream, (-1, self.streams[stream]))
         if known != number:
             positions = self.one_pass(stream, number)
@@ -70,12 +78,12 @@ class Order:
         return positions
 
 
-class BalancedOrder(Order):
+class BalancedSampler(Sampler):
     """Every batch holds the same number of examples of each class (paper section 3.5).
 
     Element `j` of a batch is of class `j % classes`, so that each contiguous part of a batch (a device)
-    holds as many of each class too, where that divides. A small class is repeated, each time in another
-    order, while a large one has not been seen whole.
+    holds equally many of each class too, where that divides. A small class is repeated, each time in
+    another order, before a large one has been seen completely.
     """
 
     def __init__(self, labels: np.ndarray, batch_size: int, seed: int):
@@ -96,7 +104,7 @@ class BalancedOrder(Order):
         super().__init__(streams, [int(label) for label in classes], batch_size, seed)
 
 
-class ShuffledOrder(Order):
+class ShuffledSampler(Sampler):
     """All examples in a fresh permutation each pass; batches run on over the end of a pass."""
 
     def __init__(self, labels: np.ndarray, batch_size: int, seed: int):
@@ -109,12 +117,12 @@ class ShuffledOrder(Order):
         super().__init__([np.arange(len(labels))], [0], batch_size, seed)
 
 
-class WeightedOrder(Order):
-    """Draws with replacement, each class as likely as any other whatever its size.
+class WeightedSampler(Sampler):
+    """Draws with replacement, all classes equally likely whatever their size.
 
     That is sampling with weights of inverse class frequency, as PyTorch's `WeightedRandomSampler` is
-    mostly used. In the mean batches are balanced; a single one is not, and an image may come twice in a
-    batch while another waits. A pass is as many draws as there are positions.
+    mostly used. Batches are balanced on average, not each of them, and an image may occur twice in a batch
+    while another is not drawn. A pass is as many draws as there are positions.
     """
 
     def __init__(self, labels: np.ndarray, batch_size: int, seed: int):
@@ -129,7 +137,7 @@ class WeightedOrder(Order):
         super().__init__([np.arange(len(labels))], [0], batch_size, seed)
 
     def one_pass(self, stream: int, number: int) -> np.ndarray:
-        """The positions drawn in pass `number` (0, 1, ...), int64 `[N]`: a class, then one of its members."""
+        """The draws of pass `number` (0, 1, ...), int64 `[N]`: first a class, then one of its members."""
         count = len(self.streams[stream])
         which, where = uniforms(2 * count, self._seed, "weighted", number).reshape(2, count)
         classes = np.floor(which * len(self._sizes)).astype(np.int64)
@@ -148,3 +156,38 @@ def _check_count(labels: np.ndarray, batch_size: int) -> None:
 def _nearest_multiples(value: int, divisor: int) -> str:
     below = value // divisor * divisor
     return f"{below} or {below + divisor}" if below else f"{divisor}"
+
+
+def permutation(length: int, seed: int, stream: str, *coordinates: int) -> np.ndarray:
+    """A permutation of `0..length-1`, int64, as a pure function of the arguments.
+
+    The same on every machine and with every version of NumPy: NumPy promises that for seed sequences and
+    bit generators, but not for the methods of `Generator`, so only raw bits are used.
+
+    Args:
+      length: number of elements, 0 or above.
+      seed: any integer.
+      stream: name of the use ("order", "split"); separates uses of one seed.
+      *coordinates: non-negative integers within the stream.
+    """
+    return np.argsort(_raw_bits(length, seed, stream, *coordinates), kind="stable")
+
+
+def uniforms(length: int, seed: int, stream: str, *coordinates: int) -> np.ndarray:
+    """Uniform numbers in 0 <= u < 1, float64 `[length]`, as a pure function of the arguments.
+
+    They are multiples of 2^-53, so that `floor(n * u)` is below n for every n.
+
+    Args:
+      length: number of values, 0 or above.
+      seed: any integer.
+      stream: name of the use; separates uses of one seed.
+      *coordinates: non-negative integers within the stream.
+    """
+    return (_raw_bits(length, seed, stream, *coordinates) >> np.uint64(11)) * 2.0**-53
+
+
+def _raw_bits(length: int, seed: int, stream: str, *coordinates: int) -> np.ndarray:
+    """uint64 `[length]`."""
+    entropy = [seed & 0xFFFFFFFFFFFFFFFF, zlib.crc32(stream.encode()), *coordinates]
+    return np.random.Philox(np.random.SeedSequence(entropy)).random_raw(length)

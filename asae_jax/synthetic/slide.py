@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from asae_jax.input.synthetic.texture import Placement, place, white_noise
+from asae_jax.synthetic.texture import Placement, place, white_noise
 
 DYES = ("purple", "azure", "eosin", "orange")
 

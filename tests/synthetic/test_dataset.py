@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from asae_jax.errors import UserError
-from asae_jax.input.synthetic import (
+from asae_jax.synthetic import (
     CLASS_COUNTS,
     CLASS_NAMES,
     FULL_SIZE,
     cell_masks,
     describe,
+    labels,
     render,
-    synthetic_table,
+    slides,
 )
-from asae_jax.input.synthetic.classes import FULL_NAMES, LINEAGES, PLACE, TYPICAL
+from asae_jax.synthetic.classes import FULL_NAMES, LINEAGES, PLACE, TYPICAL
 
-LABELS = synthetic_table(size=64).labels
+LABELS = labels(FULL_SIZE)
 
 
 def indices_of(class_name: str, count: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def test_an_image_depends_on_seed_and_index_alone():
 
 def test_a_fresh_process_and_threads_draw_the_same_bytes():
     code = (
-        "import hashlib; from asae_jax.input.synthetic import render;"
+        "import hashlib; from asae_jax.synthetic import render;"
         "late = render(7, 40, size=48).tobytes(); early = render(7, 3, size=48).tobytes();"
         "print(hashlib.sha256(early + late).hexdigest())"
     )
@@ -83,47 +83,31 @@ def test_full_set_has_the_papers_size_and_the_documented_counts():
 
 @pytest.mark.parametrize("num_examples", [14, 70, 500, 3000])
 def test_smaller_sets_are_beginnings_of_the_full_one_with_every_class(num_examples):
-    table = synthetic_table(num_examples=num_examples)
-    np.testing.assert_array_equal(table.labels, LABELS[:num_examples])
-    counts = np.bincount(table.labels, minlength=14)
+    np.testing.assert_array_equal(labels(num_examples), LABELS[:num_examples])
+    counts = np.bincount(labels(num_examples), minlength=14)
     assert counts.min() >= min(5, num_examples // 14)
     shares = np.array([CLASS_COUNTS[name] for name in CLASS_NAMES]) / FULL_SIZE
     assert np.all(np.abs(counts - shares * num_examples) <= 6)
 
 
-def test_table_names_groups_and_reads():
-    table = synthetic_table(num_examples=200, seed=5, size=32)
-    assert table.source == "synthetic"
-    assert table.class_names == CLASS_NAMES
-    assert table.labels.dtype == np.int32
-    assert table.names[123] == "synthetic/000123"
-    np.testing.assert_array_equal(table.read(123), render(5, 123, size=32))
+def test_descriptions_agree_with_labels_and_slides():
+    assert labels(200).dtype == np.int32
     description = describe(5, 123)
-    assert table.groups[123] == description.slide
-    assert CLASS_NAMES[table.labels[123]] == description.class_name
-
-
-def test_fingerprint_tells_seed_size_and_number_apart():
-    tables = [
-        synthetic_table(num_examples=n, seed=s, size=p)
-        for n, s, p in [(20, 0, 32), (21, 0, 32), (20, 1, 32), (20, 0, 33)]
-    ]
-    assert len({table.fingerprint() for table in tables}) == 4
-    assert synthetic_table(num_examples=20, size=32).fingerprint() == tables[0].fingerprint()
+    assert slides(5, 200)[123] == description.slide
+    assert CLASS_NAMES[labels(200)[123]] == description.class_name
 
 
 def test_slides_are_shared_among_classes():
-    table = synthetic_table(num_examples=4000)
-    slides = np.unique(table.groups)
-    assert len(slides) == 48
-    sizes = np.array([np.sum(table.groups == slide) for slide in slides])
+    slide_of = slides(0, 4000)
+    sizes = np.unique(slide_of, return_counts=True)[1]
+    assert len(sizes) == 48
     assert sizes.min() > 0.6 * sizes.mean()
-    for slide in slides:
-        assert len(set(table.labels[table.groups == slide])) >= 9
+    for slide in np.unique(slide_of):
+        assert len(set(labels(4000)[slide_of == slide])) >= 9
 
 
 def test_slide_and_class_are_independent():
-    groups = np.unique(synthetic_table().groups, return_inverse=True)[1]
+    groups = np.unique(slides(0, FULL_SIZE), return_inverse=True)[1]
     counts = np.zeros((14, 48))
     np.add.at(counts, (LABELS, groups), 1)
     expected = counts.sum(1, keepdims=True) * counts.sum(0) / counts.sum()
@@ -132,14 +116,14 @@ def test_slide_and_class_are_independent():
 
 
 def test_slides_differ_in_colour_more_than_images_of_one_slide():
-    table = synthetic_table(num_examples=480, size=16)
+    slide_of = slides(0, 480)
     chroma = []
-    for row in range(len(table)):
-        background = np.percentile(table.read(row).reshape(-1, 3), 90, axis=0)
+    for index in range(480):
+        background = np.percentile(render(0, index, size=16).reshape(-1, 3), 90, axis=0)
         chroma.append(np.log(background[2] / background[0]))
     chroma = np.array(chroma)
-    within = np.mean([chroma[table.groups == slide].std() for slide in np.unique(table.groups)])
-    between = np.std([chroma[table.groups == slide].mean() for slide in np.unique(table.groups)])
+    within = np.mean([chroma[slide_of == slide].std() for slide in np.unique(slide_of)])
+    between = np.std([chroma[slide_of == slide].mean() for slide in np.unique(slide_of)])
     assert between > within
 
 
@@ -241,29 +225,13 @@ def test_cytoplasm_is_blue_where_there_is_rna_and_pink_or_orange_where_there_is_
 
 
 def test_mean_colour_does_not_separate_the_classes():
-    table = synthetic_table(num_examples=1000, size=8)
-    colours = np.array([table.read(row).reshape(-1, 3).mean(axis=0) for row in range(len(table))])
+    colours = np.array([render(0, index, size=8).reshape(-1, 3).mean(axis=0) for index in range(1000)])
     first, second = slice(0, 700), slice(700, None)
-    centres = np.array([colours[first][table.labels[first] == label].mean(axis=0) for label in range(14)])
+    centres = np.array([colours[first][LABELS[:1000][first] == label].mean(axis=0) for label in range(14)])
     distances = np.linalg.norm(colours[second][:, None] - centres[None], axis=-1)
-    assert np.mean(distances.argmin(axis=1) == table.labels[second]) < 0.2
+    assert np.mean(distances.argmin(axis=1) == LABELS[:1000][second]) < 0.2
 
 
 def test_every_class_has_a_full_name_and_a_place():
     assert set(FULL_NAMES) == set(PLACE) == set(CLASS_COUNTS) == set(CLASS_NAMES)
     assert set(TYPICAL) == set(CLASS_NAMES) - {"OTHG"}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_examples": 13}, "14 examples or more"),
-        ({"seed": -1}, "seed"),
-        ({"size": 4}, "8..2048"),
-        ({"size": 4096}, "8..2048"),
-    ],
-)
-def test_impossible_settings_are_named(options, message):
-    with pytest.raises(UserError, match=message.replace(".", r"\.")) as error:
-        synthetic_table(**options)
-    assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The table of examples: the one form that every data source is brought into."""
+"""The data-set index: the one form that every data source is brought into."""
 
 import dataclasses
 import hashlib
@@ -9,12 +9,12 @@ import numpy as np
 from asae_jax.types import HostImage
 
 Skipped = tuple[tuple[str, str], ...]
-"""(name, reason) of everything a source held and left out."""
+"""(name, reason) of every file or record of a source that is not in the index."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Table:
-    """Where each image is, its label, its group, its split. Row `i` is example `i`.
+class DataIndex:
+    """Where each image is, its label, its group, its split. Row `i` describes example `i`.
 
     Attributes:
       source: the kind of source, "folder", "synthetic", ...
@@ -29,7 +29,7 @@ class Table:
       sizes: int64 `[N]`, bytes of each file, or None.
       modified: int64 `[N]`, modification time of each file in ns, or None.
       settings: whatever else decides what `read` returns (a generator's settings), as text.
-      skipped: what the source held and left out, with the reason.
+      skipped: files or records of the source that are not in the index, each with the reason.
     """
 
     source: str
@@ -48,9 +48,9 @@ class Table:
         for field in _COLUMNS:
             column = getattr(self, field)
             if column is not None and column.shape != (len(self),):
-                raise ValueError(f"Table.{field} has shape {column.shape}; expected ({len(self)},)")
+                raise ValueError(f"DataIndex.{field} has shape {column.shape}; expected ({len(self)},)")
         if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
-            raise ValueError(f"Table.labels must lie in 0..{len(self.class_names) - 1}")
+            raise ValueError(f"DataIndex.labels must lie in 0..{len(self.class_names) - 1}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -60,8 +60,8 @@ class Table:
         """Number of classes, also of those without an example."""
         return len(self.class_names)
 
-    def select(self, indices: np.ndarray) -> "Table":
-        """The rows `indices` (int `[n]`, any order) as a table of their own; classes keep their numbers."""
+    def select(self, indices: np.ndarray) -> "DataIndex":
+        """An index of the rows `indices` (int `[n]`, in any order); classes keep their numbers."""
         indices = np.asarray(indices)
         columns = {field: getattr(self, field) for field in _COLUMNS}
         return dataclasses.replace(
@@ -74,8 +74,8 @@ class Table:
         """32 hexadecimal digits that change when the examples do.
 
         Args:
-          modified: whether the files' modification times count. The cache asks with them; a run's
-            record asks without, so that a copied data folder does not stop a resumed run.
+          modified: whether the files' modification times count. The cache's key includes them; a run's
+            record does not, so that a run can be resumed on a copied data folder.
         """
         digest = hashlib.sha256()
         columns = [self.names, self.labels, self.groups, self.splits, self.sizes]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from asae_jax.input.synthetic.shapes import Chain, bent_chain, chain_distance, coverage
-from asae_jax.input.synthetic.stain import develop, draw_exposure, draw_slide
-from asae_jax.input.synthetic.texture import Placement, Window, sample, white_noise
+from asae_jax.synthetic.cells import Chain, bent_chain, chain_distance, coverage
+from asae_jax.synthetic.slide import develop, draw_exposure, draw_slide
+from asae_jax.synthetic.texture import Placement, Window, sample, white_noise
 
 WINDOW = Window(-100.0, -100.0, 201, 201, 0.1)  # 20 micrometres around the anchor
 

@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
 
 
-def small_table(**changes):
+def small_index(**changes):
     fields = {
         "source": "test",
         "class_names": ("a", "b", "c"),
@@ -17,17 +17,17 @@ def small_table(**changes):
         "sizes": np.array([10, 20, 30, 40]),
         "modified": np.array([1, 2, 3, 4]),
     }
-    return Table(**fields | changes)
+    return DataIndex(**fields | changes)
 
 
 def test_selected_rows_read_their_own_images_also_when_selected_twice():
-    table = small_table().select(np.array([3, 1, 2])).select(np.array([2, 0]))
-    assert table.names.tolist() == ["b/3", "c/4"]
-    assert table.labels.tolist() == [1, 2]
-    assert table.groups.tolist() == ["t", "t"]
-    assert table.splits is None
-    assert [int(table.read(row)[0, 0, 0]) for row in range(2)] == [2, 3]
-    assert table.num_classes == 3
+    index = small_index().select(np.array([3, 1, 2])).select(np.array([2, 0]))
+    assert index.names.tolist() == ["b/3", "c/4"]
+    assert index.labels.tolist() == [1, 2]
+    assert index.groups.tolist() == ["t", "t"]
+    assert index.splits is None
+    assert [int(index.read(row)[0, 0, 0]) for row in range(2)] == [2, 3]
+    assert index.num_classes == 3
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,31 @@ def test_selected_rows_read_their_own_images_also_when_selected_twice():
     ],
 )
 def test_every_difference_changes_the_fingerprint(changes):
-    assert small_table(**changes).fingerprint() != small_table().fingerprint()
+    assert small_index(**changes).fingerprint() != small_index().fingerprint()
 
 
 def test_names_do_not_run_together_in_the_fingerprint():
-    one = small_table(names=np.array(["ab", "c", "d", "e"]))
-    other = small_table(names=np.array(["a", "bc", "d", "e"]))
+    one = small_index(names=np.array(["ab", "c", "d", "e"]))
+    other = small_index(names=np.array(["a", "bc", "d", "e"]))
     assert one.fingerprint() != other.fingerprint()
 
 
 def test_fingerprint_is_the_same_for_the_same_values_in_another_dtype():
-    wide = small_table(names=np.array(["a/1", "b/2", "b/3", "c/4"], dtype="<U40"))
+    wide = small_index(names=np.array(["a/1", "b/2", "b/3", "c/4"], dtype="<U40"))
     wide = dataclasses.replace(wide, labels=wide.labels.astype(np.int64))
-    assert wide.fingerprint() == small_table().fingerprint()
+    assert wide.fingerprint() == small_index().fingerprint()
 
 
 def test_modification_times_can_be_left_out():
-    touched = small_table(modified=np.array([9, 9, 9, 9]))
-    assert touched.fingerprint(modified=False) == small_table().fingerprint(modified=False)
-    resized = small_table(sizes=np.array([9, 9, 9, 9]))
-    assert resized.fingerprint(modified=False) != small_table().fingerprint(modified=False)
+    touched = small_index(modified=np.array([9, 9, 9, 9]))
+    assert touched.fingerprint(modified=False) == small_index().fingerprint(modified=False)
+    resized = small_index(sizes=np.array([9, 9, 9, 9]))
+    assert resized.fingerprint(modified=False) != small_index().fingerprint(modified=False)
 
 
 @pytest.mark.parametrize(
     "changes", [{"labels": np.array([0, 1], np.int32)}, {"labels": np.array([0, 1, 1, 3], np.int32)}]
 )
 def test_columns_that_do_not_fit_are_refused(changes):
-    with pytest.raises(ValueError, match=r"Table\.labels"):
-        small_table(**changes)
+    with pytest.raises(ValueError, match=r"DataIndex\.labels"):
+        small_index(**changes)

@@ -1,4 +1,4 @@
-"""The deterministic work on an image, done once: square, size, colour."""
+"""The deterministic preprocessing of an image, done once: square, size, colour."""
 
 import dataclasses
 import hashlib
@@ -24,10 +24,11 @@ cv2.setNumThreads(1)
 class Preparation:
     """Turns a raw image of any size into what is stored and trained on.
 
-    The centre square is cut out and resized, which is the shorter side resized and the centre cropped,
-    without computing what is cut away. Colour comes after: interpolation would mix new hues from adjusted
-    ones, averages away the noise that eq. (11) takes its minimum and maximum from, and leaves fewer
-    pixels to convert. It is either the paper's hue adjustment or a stain normalisation.
+    The centre square is cut out and resized. This equals resizing the shorter side and cropping the centre,
+    without computing what is cut away. Colours are changed after resizing, either by the paper's hue
+    adjustment or by stain normalisation: interpolating adjusted hues would create new ones, resizing
+    averages away the noise that would set minimum and maximum in eq. (11), and fewer pixels are left to
+    convert.
 
     Attributes:
       stored_size: side of the result in pixels.

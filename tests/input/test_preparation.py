@@ -6,9 +6,9 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.input.hue import adjust_hue
-from asae_jax.input.prepare import Preparation
+from asae_jax.input.preparation import Preparation
 from asae_jax.input.stain import METHODS, normalize_stain
-from asae_jax.input.synthetic import render
+from asae_jax.synthetic import render
 
 
 def noise(height, width, seed=0):

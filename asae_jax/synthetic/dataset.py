@@ -1,59 +1,41 @@
-"""The built-in data set: which class and slide each index has, its picture, and the table of all.
+"""The built-in data set: which class and slide each example has, and its picture.
 
-An index means the same cell whatever the number of examples: a smaller set is the first part of a
-larger one.
+An example's number means the same cell whatever the number of examples: a smaller set is the first part
+of a larger one.
 """
 
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.synthetic.classes import CLASS_COUNTS, CLASS_NAMES, PLACE
-from asae_jax.input.synthetic.scene import Scene, draw_scene, masks, photograph
-from asae_jax.input.synthetic.shapes import SEGMENTED
-from asae_jax.input.synthetic.stain import Slide, draw_slide
-from asae_jax.input.table import Table
+from asae_jax.synthetic.cells import SEGMENTED
+from asae_jax.synthetic.classes import CLASS_COUNTS, CLASS_NAMES, PLACE
+from asae_jax.synthetic.scene import Scene, draw_scene, masks, photograph
+from asae_jax.synthetic.slide import Slide, draw_slide
 from asae_jax.types import HostImage
 
 FULL_SIZE = sum(CLASS_COUNTS.values())
 """Number of examples of the full set: 15,252."""
 
 NUM_SLIDES = 48
-_VERSION = 2  # raise it when the pictures change, so that no cache serves the old ones
+"""Slides of a set, each with its own stain and camera."""
+
+VERSION = 2
+"""Of the pictures; raise it when they change, so that no cache serves the old ones."""
+
 _FIRST_ROUNDS = 5  # the first 5 x 14 examples are 5 of every class: none is missing from a small set
 _SCENES, _SLIDES, _SHUFFLE = range(3)  # streams of randomness
 _SMALLEST, _LARGEST = 8, 2048
 
 
-def synthetic_table(*, num_examples: int = FULL_SIZE, seed: int = 0, size: int = 224) -> Table:
-    """The built-in set as a table: 14 classes in the paper's order, imbalanced, grouped by slide.
+def render(seed: int, index: int, *, size: int) -> HostImage:
+    """Renders example `index`: uint8 RGB `[size, size, 3]`, a pure function of the arguments.
 
-    Args:
-      num_examples: how many; the classes keep their shares, but have at least five each from 70 on.
-      seed: another seed is another set of cells and slides.
-      size: side of the images in pixels. The same cells are shown at any size.
-
-    Raises:
-      UserError: fewer examples than classes, a negative seed, or a size outside of 8..2048.
+    The same cell is shown at every size.
     """
-    _check(num_examples, seed, size)
-    indices = range(num_examples)
-    return Table(
-        source="synthetic",
-        class_names=CLASS_NAMES,
-        names=np.array([f"synthetic/{index:06d}" for index in indices]),
-        labels=np.resize(_label_cycle(), num_examples),
-        read=partial(render, seed, size=size),
-        groups=np.array([slide_name(slide_of(seed, index)) for index in indices]),
-        settings=f"version={_VERSION} seed={seed} size={size}",
-    )
-
-
-def render(seed: int, index: int, *, size: int = 224) -> HostImage:
-    """Renders one cell: uint8 RGB `[size, size, 3]`, a pure function of (seed, index) at each size."""
-    return photograph(_scene(seed, index), _slide(seed, slide_of(seed, index)), size)
+    return photograph(_scene(seed, index), _slide(seed, _slide_of(seed, index)), size)
 
 
 @dataclass(frozen=True)
@@ -77,7 +59,7 @@ def describe(seed: int, index: int) -> Description:
     cell = scene.cell
     return Description(
         class_name=cell.class_name,
-        slide=slide_name(slide_of(seed, index)),
+        slide=_slide_name(_slide_of(seed, index)),
         lineage=PLACE[cell.class_name][0],
         maturity=cell.maturity,
         diameter=2 * cell.radius,
@@ -88,27 +70,31 @@ def describe(seed: int, index: int) -> Description:
     )
 
 
-def cell_masks(seed: int, index: int, *, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
-    """Where the cell and its nucleus are in the picture of that size: two bool arrays `[size, size]`."""
+def cell_masks(seed: int, index: int, *, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of the cell and of its nucleus in the rendered image: two bool arrays `[size, size]`."""
     return masks(_scene(seed, index), size)
 
 
-def label_of(index: int) -> int:
-    """Class number of an index, the same for every seed."""
-    return int(_label_cycle()[index % FULL_SIZE])
+def labels(num_examples: int) -> np.ndarray:
+    """Class numbers of examples `0..num_examples-1`, int32; the same for every seed.
+
+    Every beginning has about the classes' shares in `CLASS_COUNTS`, and at least five examples of each
+    class from 70 examples on.
+    """
+    return np.resize(_label_cycle(), num_examples)
 
 
-def slide_of(seed: int, index: int) -> int:
-    """Slide number 0..NUM_SLIDES-1 of an index, independent of its class."""
-    return int(_slide_cycle(seed)[index % FULL_SIZE])
+def slides(seed: int, num_examples: int) -> np.ndarray:
+    """Names of the slides of examples `0..num_examples-1`, str; independent of their classes."""
+    return np.array([_slide_name(number) for number in np.resize(_slide_cycle(seed), num_examples)])
 
 
-def slide_name(slide: int) -> str:
-    """Name of a slide, the group of its examples."""
-    return f"slide-{slide:03d}"
+def check_settings(num_examples: int, seed: int, size: int) -> None:
+    """Refuses a set that cannot be drawn.
 
-
-def _check(num_examples: int, seed: int, size: int) -> None:
+    Raises:
+      UserError: fewer examples than classes, a negative seed, or a size outside of 8..2048 pixels.
+    """
     if num_examples < len(CLASS_NAMES):
         raise UserError(
             f"The synthetic set needs {len(CLASS_NAMES)} examples or more, one per class; got {num_examples}."
@@ -119,6 +105,18 @@ def _check(num_examples: int, seed: int, size: int) -> None:
         raise UserError(
             f"The synthetic set's image size must lie in {_SMALLEST}..{_LARGEST} pixels; got {size}."
         )
+
+
+def _label_of(index: int) -> int:
+    return int(_label_cycle()[index % FULL_SIZE])
+
+
+def _slide_of(seed: int, index: int) -> int:
+    return int(_slide_cycle(seed)[index % FULL_SIZE])
+
+
+def _slide_name(slide: int) -> str:
+    return f"slide-{slide:03d}"
 
 
 @cache
@@ -148,5 +146,5 @@ def _slide(seed: int, slide: int) -> Slide:
 
 
 def _scene(seed: int, index: int) -> Scene:
-    slide = _slide(seed, slide_of(seed, index))
-    return draw_scene(_rng(seed, _SCENES, index), CLASS_NAMES[label_of(index)], slide)
+    slide = _slide(seed, _slide_of(seed, index))
+    return draw_scene(_rng(seed, _SCENES, index), CLASS_NAMES[_label_of(index)], slide)

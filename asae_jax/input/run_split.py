@@ -1,0 +1,189 @@
+"""The split of a run: the one recorded in its folder, the source's own, or one drawn by `config.data`."""
+
+import csv
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.files import atomic_text, open_text
+from asae_jax.input.index import DataIndex
+from asae_jax.input.split import SPLITS, add_validation, draw_split
+
+SPLITS_FILE = "splits.csv"
+"""Its name in a run folder."""
+
+_HEADER = ["name", "label", "split"]
+
+
+def chosen_split(settings: ConfigDict, workdir: Path, index: DataIndex) -> np.ndarray:
+    """The split that a run uses, str `[N]`: "train", "validation" or "test" for each row of `index`.
+
+    The record in the run folder comes first, so that no later command can move an image from one side to
+    the other. Next comes the source's own split, if it has more than a training part, completed by a
+    validation part where it lacks one. Otherwise the split is drawn. Which of these, and whether by image
+    or by group, is printed.
+
+    Args:
+      settings: the section `data` of the configuration.
+      workdir: the run folder, which need not exist.
+      index: the examples.
+
+    Raises:
+      UserError: a record that does not fit the index, folds of a source that has its own split, or a
+        split by groups that are not known.
+    """
+    if (workdir / SPLITS_FILE).exists():
+        return read_splits(workdir / SPLITS_FILE, index)
+    if settings.split_by == "group" and index.groups is None:
+        raise UserError(
+            f"config.data.split_by='group' cannot be used: {index.source} data give no groups; add a column "
+            "`group` to a CSV file, name a feature (--config.data.group_feature=), or choose 'image'."
+        )
+    if index.splits is not None and set(index.splits) != {"train"}:
+        return _own(settings, index, index.splits)
+    return _drawn(settings, index)
+
+
+def _own(settings: ConfigDict, index: DataIndex, splits: np.ndarray) -> np.ndarray:
+    if settings.folds:
+        raise UserError(
+            f"config.data.folds={settings.folds} cannot be used: {index.source} data have a split of their "
+            "own; take it out of them, or use --config.data.folds=0."
+        )
+    groups = None if settings.split_by == "image" else index.groups
+    said = f"split: given by the {index.source} data"
+    if "validation" not in splits and settings.validation_fraction:
+        splits = add_validation(
+            splits,
+            index.labels,
+            groups=groups,
+            fraction=settings.validation_fraction,
+            seed=settings.split_seed,
+        )
+        said += f"; validation: {settings.validation_fraction:.0%} of its training part, {_unit(groups)}"
+    print(said)
+    if index.groups is not None:
+        _warn_of_shared_groups(index.groups, splits == "test")
+    return splits
+
+
+def _drawn(settings: ConfigDict, index: DataIndex) -> np.ndarray:
+    groups = _groups(settings, index)
+    fold = f", fold {settings.fold} of {settings.folds} as test part" if settings.folds else ""
+    print(f"split: drawn {_unit(groups)}{fold}")
+    return _draw(settings, index, groups)
+
+
+def _groups(settings: ConfigDict, index: DataIndex) -> np.ndarray | None:
+    """The groups to split by, or None for images.
+
+    Folds are split by group wherever groups are known: were it decided for each fold, they would overlap.
+    """
+    if settings.split_by == "image" or index.groups is None:
+        return None
+    if settings.split_by == "auto" and not settings.folds:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # repeated when the split is drawn for use
+            missing = _one_sided(settings, index, _draw(settings, index, index.groups))
+        if missing:
+            warnings.warn(
+                f"the split is drawn by image: by group, class {', '.join(missing)} would not be in both the "
+                "training and the test part. Images of one group are on both sides, so scores are better "
+                "than on new groups; --config.data.split_by=group keeps groups apart all the same",
+                stacklevel=2,
+            )
+            return None
+    return index.groups
+
+
+def _draw(settings: ConfigDict, index: DataIndex, groups: np.ndarray | None) -> np.ndarray:
+    return draw_split(
+        index.labels,
+        groups=groups,
+        test_fraction=settings.test_fraction,
+        validation_fraction=settings.validation_fraction,
+        folds=settings.folds,
+        fold=settings.fold,
+        seed=settings.split_seed,
+    )
+
+
+def _one_sided(settings: ConfigDict, index: DataIndex, splits: np.ndarray) -> list[str]:
+    """Classes that have two images, and yet none to train on or none to test."""
+    counts = {part: _count(index, splits == part) for part in SPLITS}
+    absent = (counts["train"] == 0) | ((counts["test"] == 0) & (settings.test_fraction > 0))
+    return [index.class_names[c] for c in np.flatnonzero(absent & (sum(counts.values()) > 1))]
+
+
+def _count(index: DataIndex, rows: np.ndarray) -> np.ndarray:
+    return np.bincount(index.labels[rows], minlength=index.num_classes)
+
+
+def _unit(groups: np.ndarray | None) -> str:
+    return "by image" if groups is None else f"by group ({len(np.unique(groups))} groups)"
+
+
+def _warn_of_shared_groups(groups: np.ndarray, test: np.ndarray) -> None:
+    shared = np.intersect1d(groups[test], groups[~test])
+    if len(shared):
+        first = ", ".join(shared[:3]) + ", ..." * (len(shared) > 3)
+        warnings.warn(
+            f"{len(shared)} groups ({first}) are on both sides of the split that the data give: scores are "
+            "better than on new groups",
+            stacklevel=2,
+        )
+
+
+def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) -> None:
+    """Records `splits` (str `[N]`) as CSV `name,label,split`, the label as the class's name."""
+    with atomic_text(Path(path)) as file:
+        writer = csv.writer(file)
+        writer.writerow(_HEADER)
+        for name, label, split in zip(index.names, index.labels, splits, strict=True):
+            writer.writerow([name, index.class_names[label], split])
+
+
+def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
+    """The splits of `index`'s rows as `write_splits` recorded them, str `[N]`.
+
+    Raises:
+      UserError: no such file, not such a file, or it does not fit the index: the first differences
+        are named.
+    """
+    recorded = _read_records(path)
+    differences = [*_differences(index, recorded)]
+    if differences:
+        more = len(differences) - 3
+        shown = "; ".join(differences[:3]) + (f"; and {more} more" if more > 0 else "")
+        raise UserError(
+            f"the split in {path} was made for other data ({shown}): restore the data, or use a new --workdir"
+        )
+    return np.array([recorded[name][1] for name in index.names], dtype="<U10")
+
+
+def _read_records(path: str | os.PathLike) -> dict[str, tuple[str, str]]:
+    """name -> (label, split)."""
+    try:
+        with open_text(Path(path), "r") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, csv.Error) as error:
+        raise UserError(f"cannot read the split {path} ({error}): delete it to draw it anew") from error
+    if header != _HEADER or any(len(row) != len(_HEADER) or row[2] not in SPLITS for row in rows):
+        raise UserError(f"{path} is not a split (columns {','.join(_HEADER)}): delete it to draw it anew")
+    return {name: (label, split) for name, label, split in rows}
+
+
+def _differences(index: DataIndex, recorded: dict[str, tuple[str, str]]) -> Iterator[str]:
+    for name, number in zip(index.names, index.labels, strict=True):
+        label = index.class_names[number]
+        if name not in recorded:
+            yield f"{name} is new"
+        elif recorded[name][0] != label:
+            yield f"{name} was {recorded[name][0]}, is {label}"
+    for name in recorded.keys() - set(index.names.tolist()):
+        yield f"{name} is gone"

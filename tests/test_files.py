@@ -1,0 +1,227 @@
+"""Writing, reading and walking files; and what HTML pages share."""
+
+import base64
+import errno
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import jinja2
+import numpy as np
+import pytest
+
+from asae_jax import files, pages
+from asae_jax.errors import UserError
+
+ODD_NAME = os.fsdecode(b"b\xff.png")
+
+
+def test_a_path_that_a_user_typed(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.user_path("~/cells") == tmp_path / "cells"
+    assert files.user_path("cells") == files.user_path(Path("cells"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_half_way_leaves_the_old_file_alone(tmp_path, error):
+    path = tmp_path / "report.txt"
+    files.write_text(path, "old")
+
+    def write():
+        with files.atomic_text(path) as file:
+            file.write("new")
+            file.flush()
+            assert path.read_text() == "old"
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_replaced_and_its_folder_made(tmp_path):
+    path = tmp_path / "deep" / "er" / "report.txt"
+    for text in ("first", "second\r\nline\n"):
+        files.write_text(path, text)
+        assert path.read_bytes() == text.encode()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_many_may_write_at_once(tmp_path):
+    path = tmp_path / "report.txt"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: files.write_text(path, str(number) * 10_000), range(10), timeout=60))
+    text = path.read_text()
+    assert text == text[0] * 10_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_not_utf8_keep_their_bytes(tmp_path):
+    path = tmp_path / "list.txt"
+    files.write_text(path, ODD_NAME)
+    assert path.read_bytes() == b"b\xff.png"
+    with files.open_text(path, "a") as file:
+        file.write("é")
+    with files.open_text(path, "r") as file:
+        assert file.read() == ODD_NAME + "é"
+
+
+def test_json_is_read_back_as_written(tmp_path):
+    content = {"name": ODD_NAME, "class": "é", "values": [1, 2.5, None, True]}
+    path = tmp_path / "content.json"
+    files.write_json(path, content)
+    assert path.read_bytes().endswith(b"}\n")
+    assert files.read_json(path, remedy="write it again") == content
+    files.write_json(path, {"é": 1}, indent=1)
+    assert path.read_text(encoding="utf-8") == '{\n "é": 1\n}\n'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_has_no_nan_and_the_old_file_stays(tmp_path, value):
+    path = tmp_path / "content.json"
+    files.write_json(path, [1])
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(path, [value])
+    assert json.loads(path.read_text()) == [1]
+
+
+def test_json_that_cannot_be_read_names_file_and_remedy(tmp_path):
+    path = tmp_path / "content.json"
+    with pytest.raises(UserError, match=r"cannot read .*content\.json \(No such file.*\): train again\.$"):
+        files.read_json(path, remedy="train again")
+    path.write_text('{"a": ')
+    with pytest.raises(UserError, match=r"content\.json is damaged.*: train again\.$"):
+        files.read_json(path, remedy="train again")
+
+
+def caught(error):
+    with files.disk_errors("write the table", remedy="choose another folder"):
+        raise error
+
+
+def chained(message, cause):
+    error = ValueError(message)
+    error.__cause__ = cause
+    return error
+
+
+FULL = os.strerror(errno.ENOSPC)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, FULL), FULL),
+        (OSError("4,096 bytes needed"), "4,096 bytes needed"),
+        (PermissionError(errno.EACCES, os.strerror(errno.EACCES), "file"), os.strerror(errno.EACCES)),
+        (chained("cannot save", OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))), os.strerror(errno.EDQUOT)),
+        (chained("outer", chained("inner", OSError(errno.ENOSPC, FULL))), FULL),
+        # As Orbax raises it: no OSError is left in the chain, but its text.
+        (ValueError(f"INTERNAL: Error writing local file: [OS error 28: ENOSPC {FULL.upper()}]"), FULL),
+        (chained("cannot save", RuntimeError(os.strerror(errno.EROFS))), os.strerror(errno.EROFS)),
+    ],
+)
+def test_disk_errors_of_any_library_become_one_line(error, reason):
+    with pytest.raises(UserError) as raised:
+        caught(error)
+    assert str(raised.value) == f"cannot write the table ({reason}): choose another folder."
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("negative size"), chained("cannot save", KeyError("a")), KeyboardInterrupt()]
+)
+def test_other_errors_pass_through(error):
+    with pytest.raises(type(error)) as raised:
+        caught(error)
+    assert raised.value is error
+
+
+def test_a_users_error_is_not_wrapped_though_a_disk_error_caused_it():
+    error = UserError("the message")
+    error.__cause__ = OSError(errno.ENOSPC, FULL)
+    with pytest.raises(UserError, match=r"^the message$"):
+        caught(error)
+
+
+def put(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1234")
+        os.utime(path, ns=(5, 7_000_000_001))
+
+
+def test_walk_finds_files_at_any_depth_with_size_and_time(tmp_path):
+    put(tmp_path, "b.txt", "a/c.PNG", "a/deep/er/d.jpeg", f"a/{ODD_NAME}")
+    found = {file.name: file for file in files.walk(tmp_path)}
+    assert set(found) == {"b.txt", "a/c.PNG", "a/deep/er/d.jpeg", f"a/{ODD_NAME}"}
+    assert found["a/c.PNG"] == ("a/c.PNG", 4, 7_000_000_001)
+    assert {name for name, file in found.items() if not file.is_image} == {"b.txt"}
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path):
+    put(tmp_path, "a/1.png", ".cache/1.png", "a/.thumbs/1.png", "a/._1.png", ".DS_Store")
+    assert [file.name for file in files.walk(tmp_path)] == ["a/1.png"]
+    assert [entry.name for entry in files.visible_entries(tmp_path)] == ["a"]
+    assert files.is_hidden(".x")
+    assert not files.is_hidden("x.")
+
+
+def test_links_are_followed_but_not_round_in_circles(tmp_path):
+    put(tmp_path, "root/a/1.png", "elsewhere/2.png")
+    root = tmp_path / "root"
+    os.symlink(tmp_path / "elsewhere", root / "b")
+    os.symlink(root, root / "a" / "loop")
+    os.symlink(root / "a" / "1.png", root / "3.png")
+    found = {file.name: file.size for file in files.walk(root)}
+    assert found == {"a/1.png": 4, "b/2.png": 4, "3.png": 4}
+
+
+def test_a_folder_that_is_linked_twice_is_walked_twice(tmp_path):
+    put(tmp_path, "elsewhere/2.png")
+    for name in ("a", "b"):
+        os.symlink(tmp_path / "elsewhere", tmp_path / name)
+    names = sorted(file.name for file in files.walk(tmp_path))
+    assert names == ["a/2.png", "b/2.png", "elsewhere/2.png"]
+
+
+def test_a_dangling_link_is_found_as_a_file(tmp_path):
+    os.symlink(tmp_path / "gone.png", tmp_path / "1.png")
+    (file,) = files.walk(tmp_path)
+    assert file.name == "1.png"
+    assert file.size == os.lstat(tmp_path / "1.png").st_size
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"cannot list folder .*missing \(No such file.*check"):
+        list(files.walk(tmp_path / "missing"))
+
+
+def test_names_of_images():
+    assert all(files.is_image_name(f"cell{extension.upper()}") for extension in files.IMAGE_EXTENSIONS)
+    assert not any(files.is_image_name(name) for name in ("cell", "cell.png.txt", ".png", "cell.gif"))
+
+
+def test_templates_are_strict_and_escape_where_they_should():
+    page = pages.environment("asae_jax.audit", {"double": lambda text: text * 2})
+    assert page.from_string("{{ name | double }}").render(name="<") == "&lt;&lt;"
+    plain = pages.environment("asae_jax.audit", {}, autoescape=False, finalize=lambda value: value or "-")
+    assert plain.from_string("{{ name }}{{ other }}").render(name="<", other=None) == "<-"
+    with pytest.raises(jinja2.UndefinedError):
+        page.from_string("{{ missing }}").render()
+
+
+def test_a_picture_travels_inside_the_page():
+    image = np.full((16, 24, 3), (200, 40, 90), np.uint8)
+    uri = pages.jpeg_uri(image, quality=95)
+    head, data = uri.split(",")
+    assert head == "data:image/jpeg;base64"
+    assert base64.b64decode(data) == pages.encode_jpeg(image, quality=95)
+    decoded = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert decoded.shape == image.shape
+    assert np.abs(decoded.astype(int) - image).max() <= 6
+    assert pages.image_uri("png", b"x") == "data:image/png;base64,eA=="
