@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
-from asae_jax.input.synthetic import synthetic_table
+from asae_jax.input.sources import synthetic_index
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 _BINS = 6  # per channel of the joint histogram
@@ -57,7 +57,7 @@ def _flags() -> argparse.Namespace:
 
 
 def _synthetic(num_examples: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    table = synthetic_table(num_examples=num_examples, seed=seed, size=size)
+    table = synthetic_index(num_examples=num_examples, seed=seed, size=size)
     return np.array([colour_features(table.read(row)) for row in range(num_examples)]), table.labels
 
 

@@ -21,13 +21,14 @@ from PIL import Image
 
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.feed import train_batches
-from asae_jax.input.folder import folder_table
+from asae_jax.input.folder import folder_index
 from asae_jax.input.hue import adjust_hue
-from asae_jax.input.order import BalancedOrder
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.synthetic import CLASS_NAMES, synthetic_table
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sampler import BalancedSampler
+from asae_jax.input.sources import synthetic_index
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.synthetic import CLASS_NAMES
 
 PER_CLASS = 6  # the paper's batch is 84 of 14 classes
 WARM_UP = 8  # batches taken before the clock starts: more than any candidate has read ahead
@@ -66,7 +67,7 @@ def parse_options() -> argparse.Namespace:
 
 def draw_folder(folder: Path, count: int) -> Path:
     """A folder of class folders with `count` 250x250 JPEGs of synthetic cells."""
-    table = synthetic_table(num_examples=count, size=250)
+    table = synthetic_index(num_examples=count, size=250, seed=0)
     for name in CLASS_NAMES:
         (folder / name).mkdir(parents=True)
     for row, label in enumerate(table.labels):
@@ -77,7 +78,7 @@ def draw_folder(folder: Path, count: int) -> Path:
 def ways_to_read(
     folder: Path, cache_dir: Path, options: argparse.Namespace, streams: contextlib.ExitStack
 ) -> dict[str, Way]:
-    table, preparation, workers = folder_table(folder), Preparation(options.size), options.workers
+    table, preparation, workers = folder_index(folder), Preparation(options.size), options.workers
     cached = prepare_examples(table, preparation, cache_dir=cache_dir, workers=workers)
     pool = streams.enter_context(thread_pool(workers))
     batch_size = PER_CLASS * table.num_classes
@@ -114,7 +115,7 @@ def ways_to_read(
 
 
 def run_first_epoch(
-    table: Table, preparation: Preparation, with_cache: bool, batch_size: int, workers: int
+    table: DataIndex, preparation: Preparation, with_cache: bool, batch_size: int, workers: int
 ) -> None:
     """What a run does until its first epoch is over, without the network: check all images, read them."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as streams:
@@ -126,10 +127,10 @@ def run_first_epoch(
 
 
 def cache_batches(prepared: Prepared, driver: str, workers: int, streams: contextlib.ExitStack) -> Iterator:
-    labels = prepared.table.labels
-    order = BalancedOrder(labels, PER_CLASS * prepared.table.num_classes, 0)
+    labels = prepared.index.labels
+    sampler = BalancedSampler(labels, PER_CLASS * prepared.index.num_classes, 0)
     rows = np.arange(len(labels))
-    batches = train_batches(prepared, rows, labels, order=order, driver=driver, workers=workers)
+    batches = train_batches(prepared, rows, labels, sampler=sampler, driver=driver, workers=workers)
     return streams.enter_context(contextlib.closing(batches))
 
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.feed import train_batches
-from asae_jax.input.folder import folder_table
-from asae_jax.input.order import BalancedOrder
-from asae_jax.input.prepare import Preparation
+from asae_jax.input.folder import folder_index
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sampler import BalancedSampler
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 NUM_CLASSES = 14
@@ -72,12 +72,12 @@ def print_own_peak(options: argparse.Namespace) -> None:
 
 
 def read_one_epoch(scratch: Path) -> None:
-    prepared = prepare_examples(folder_table(scratch / "cells"), Preparation(48), cache_dir=scratch / "cache")
-    order = BalancedOrder(prepared.table.labels, BATCH_SIZE, 0)
-    rows = np.arange(len(prepared.table))
-    batches = train_batches(prepared, rows, prepared.table.labels, order=order, driver="threads")
+    prepared = prepare_examples(folder_index(scratch / "cells"), Preparation(48), cache_dir=scratch / "cache")
+    sampler = BalancedSampler(prepared.index.labels, BATCH_SIZE, 0)
+    rows = np.arange(len(prepared.index))
+    batches = train_batches(prepared, rows, prepared.index.labels, sampler=sampler, driver="threads")
     with contextlib.closing(batches):
-        for _ in range(order.steps_per_epoch):
+        for _ in range(sampler.steps_per_epoch):
             next(batches)
 
 

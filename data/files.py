@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from asae_jax.errors import UserError
-from asae_jax.input.decode import EXTENSIONS
+from asae_jax.files import IMAGE_EXTENSIONS
 
 _DEEPEST = 3
 _IGNORED = "__MACOSX"  # a Mac's archiver puts a shadow of every folder there
@@ -74,8 +74,8 @@ def images_by_class(root: Path, folders: Collection[str], *, title: str) -> list
 
 
 def is_image(path: Path) -> bool:
-    """Whether the extension is one of `asae_jax.input.decode.EXTENSIONS`."""
-    return path.suffix.lower() in EXTENSIONS
+    """Whether the extension is one of `asae_jax.files.IMAGE_EXTENSIONS`."""
+    return path.suffix.lower() in IMAGE_EXTENSIONS
 
 
 def warn_left_out(title: str, reason: str, names: Sequence[str]) -> None:

@@ -1,22 +1,31 @@
-"""The house rules of imports: one way, and TensorFlow only where it is needed."""
+"""The house rules of imports: one way, and heavy libraries only where they are needed."""
 
 import ast
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = {
-    "errors": 0, "types": 0, "keys": 1, "files": 1, "pages": 1,
-    "input": 2, "augment": 2, "models": 2, "losses": 2, "metrics": 2, "trust": 2,
-    "audit": 3, "training": 3, "inference": 4, "experiments": 5, "commands": 6,
-}  # fmt: skip
+LAYERS = (
+    ("types", "errors"),
+    ("keys", "files", "shipped"),
+    ("pages", "config"),
+    ("synthetic",),
+    ("input", "augment", "losses", "models"),
+    ("run",),
+    ("evaluation",),
+    ("training", "inference", "audit"),
+    ("experiments",),
+    ("cli",),
+    ("__main__",),
+)
+"""Packages and modules of the package: each imports only from rows above its own, and from itself."""
+RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}
 FILES = sorted((ROOT / "asae_jax").rglob("*.py"))
 
 
 def _imported(path):
+    """Modules, and names from modules, that a file imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -29,38 +38,59 @@ def _imported(path):
 def _part(module):
     """ "asae_jax.models.asae" -> "models"; None for what is not ours or the bare package."""
     pieces = module.split(".")
-    return pieces[1] if pieces[0] == "asae_jax" and len(pieces) > 1 and pieces[1] in LAYERS else None
+    return pieces[1] if pieces[0] == "asae_jax" and len(pieces) > 1 else None
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path):
-    own = path.relative_to(ROOT / "asae_jax").parts[0].removesuffix(".py")
-    if own == "__init__":
-        return
-    for module in _imported(path):
-        part = _part(module)
-        if part and part != own:
-            assert LAYERS[part] < LAYERS[own], f"{path} imports {module}"
-
-
-def test_only_these_files_name_tensorflow_and_its_datasets():
-    users = {
-        str(path.relative_to(ROOT)): module.split(".")[0]
+def _users(*libraries):
+    """Files that import one of the libraries anywhere, also inside of a function."""
+    return {
+        str(path.relative_to(ROOT / "asae_jax"))
         for path in FILES
-        for module in _imported(path)
-        if module.split(".")[0] in ("tensorflow", "tensorflow_datasets")
-    }
-    assert users == {
-        "asae_jax/inference/export/tensorflow_files.py": "tensorflow",
-        "asae_jax/input/pipeline.py": "tensorflow",
-        "asae_jax/input/tfds_source.py": "tensorflow_datasets",
+        if any(module.split(".")[0] in libraries for module in _imported(path))
     }
 
 
-def test_models_losses_and_steps_load_without_tensorflow():
+def test_every_part_has_its_place():
+    parts = {path.relative_to(ROOT / "asae_jax").parts[0].removesuffix(".py") for path in FILES}
+    assert parts - {"__init__"} == set(RANK)
+
+
+def test_imports_run_one_way():
+    against = []
+    for path in FILES:
+        own = path.relative_to(ROOT / "asae_jax").parts[0].removesuffix(".py")
+        for module in _imported(path):
+            part = _part(module)
+            if part in RANK and part != own and RANK[part] >= RANK.get(own, -1):
+                against.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not against
+
+
+def test_the_package_does_not_import_the_folders_beside_it():
+    assert not _users("configs", "data", "tests", "benchmarks")
+
+
+def test_only_these_files_name_tensorflow_and_its_data_sets():
+    assert _users("tensorflow", "tensorflow_datasets") == {"input/tf_data.py", "input/tfds_source.py"}
+
+
+def test_matplotlib_is_named_only_where_pictures_are_drawn():
+    assert _users("matplotlib") == {
+        "audit/figures.py",
+        "evaluation/figures.py",
+        "inference/explain/figures.py",
+    }
+
+
+def test_one_file_names_pmap():
+    users = {str(path.relative_to(ROOT)) for path in FILES if "jax.pmap(" in path.read_text(encoding="utf-8")}
+    assert users == {"asae_jax/run/devices.py"}
+
+
+def test_training_loads_without_tensorflow_and_commands_without_matplotlib():
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
-        "import asae_jax.models, asae_jax.losses, asae_jax.augment, asae_jax.metrics, asae_jax.input.feed\n"
-        "import asae_jax.training.loop, asae_jax.training.writer, asae_jax.commands"
+        "import asae_jax.training.loop, asae_jax.evaluation.command, asae_jax.inference.predict.command\n"
+        "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -12,8 +12,8 @@ from asae_jax.audit.page import write_page
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, write_json
-from asae_jax.input.chosen_split import chosen_split
-from asae_jax.input.configured import configured_preparation, configured_table
+from asae_jax.input.run_split import chosen_split
+from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.pages import NOTICE
 
 FOLDER = "audit"
@@ -41,7 +41,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     from asae_jax.audit.figures import draw_figures  # loads matplotlib
 
     preparation = configured_preparation(config.data)
-    table = configured_table(config.data)
+    table = configured_index(config.data)
     splits = chosen_split(config.data, workdir, table)
     workers = config.data.workers or None
     scanned = scan(table, workers=workers)

@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from asae_jax.audit.scan import FLAT, Facts, grey_square
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 CONFIRMED = 0.95
@@ -69,7 +69,7 @@ class Group:
 
 
 def find_duplicates(
-    table: Table, facts: Facts, splits: np.ndarray, *, workers: int | None = None
+    table: DataIndex, facts: Facts, splits: np.ndarray, *, workers: int | None = None
 ) -> list[Group]:
     """All groups of duplicates: first those across the split, then those under different labels.
 
@@ -94,7 +94,7 @@ def find_duplicates(
     return sorted(groups, key=lambda g: (-g.across_split - g.labels_differ, -g.across_split, -len(g.rows)))
 
 
-def _group(rows: np.ndarray, table: Table, facts: Facts, splits: np.ndarray, lowest: np.ndarray) -> Group:
+def _group(rows: np.ndarray, table: DataIndex, facts: Facts, splits: np.ndarray, lowest: np.ndarray) -> Group:
     return Group(
         rows=rows,
         exact=len(np.unique(facts.digest[rows], axis=0)) == 1,
@@ -112,7 +112,7 @@ def _shared(root: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _confirmed(
-    table: Table, pairs: np.ndarray, correlation: np.ndarray, workers: int
+    table: DataIndex, pairs: np.ndarray, correlation: np.ndarray, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pairs that join all images found to be the same, int64 `[n, 2]`, and their correlation.
 
@@ -130,7 +130,7 @@ def _confirmed(
         alive[unknown] = measured[unknown] >= CONFIRMED
 
 
-def _compare(table: Table, pairs: np.ndarray, workers: int) -> np.ndarray:
+def _compare(table: DataIndex, pairs: np.ndarray, workers: int) -> np.ndarray:
     """Correlation of the images of each pair at 64 x 64 pixels, float64 `[n]`."""
 
     def one(pair: np.ndarray) -> float:

@@ -8,9 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from asae_jax.input.decode import BadImage
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.shuffle import permutation
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sampler import permutation
 from asae_jax.pages import NOTICE
 from asae_jax.types import HostImage
 
@@ -25,7 +25,7 @@ _PURPLE = "#7b4fa3"
 
 
 def draw_figures(
-    table: Table, readable: np.ndarray, counts: Mapping[str, int], preparation: Preparation, folder: Path
+    table: DataIndex, readable: np.ndarray, counts: Mapping[str, int], preparation: Preparation, folder: Path
 ) -> dict[str, str]:
     """Writes the figures as PNG into `folder`.
 
@@ -71,7 +71,7 @@ def montage(rows: Sequence[Sequence[HostImage]], *, gap: int = _GAP) -> np.ndarr
     return sheet
 
 
-def _choose(table: Table, readable: np.ndarray) -> list[np.ndarray]:
+def _choose(table: DataIndex, readable: np.ndarray) -> list[np.ndarray]:
     """For each class up to four of its readable images, drawn at random."""
     chosen = []
     for label in range(table.num_classes):
@@ -80,7 +80,7 @@ def _choose(table: Table, readable: np.ndarray) -> list[np.ndarray]:
     return chosen
 
 
-def _grid(table: Table, chosen: Sequence[np.ndarray]) -> Figure:
+def _grid(table: DataIndex, chosen: Sequence[np.ndarray]) -> Figure:
     as_is = Preparation(TILE, hue="none")
     white = np.full((TILE, TILE, 3), 255, np.uint8)
     columns = [[_read(table, int(row), as_is, white) for row in rows] for rows in chosen]
@@ -90,7 +90,7 @@ def _grid(table: Table, chosen: Sequence[np.ndarray]) -> Figure:
 
 
 def _before_and_after(
-    table: Table, chosen: Sequence[np.ndarray], preparation: Preparation
+    table: DataIndex, chosen: Sequence[np.ndarray], preparation: Preparation
 ) -> tuple[Figure, str]:
     firsts = [int(rows[0]) for rows in chosen if len(rows)]
     picked = [firsts[i] for i in np.linspace(0, len(firsts) - 1, min(len(firsts), _COLUMNS)).astype(int)]
@@ -115,7 +115,7 @@ def _adjustment(preparation: Preparation) -> tuple[Preparation, str]:
     return adjusted, f"the hue adjustment ({mode}, {p.hue_low} to {p.hue_high}{note})"
 
 
-def _read(table: Table, row: int, preparation: Preparation, otherwise: HostImage) -> HostImage:
+def _read(table: DataIndex, row: int, preparation: Preparation, otherwise: HostImage) -> HostImage:
     try:
         return preparation(table.read(row))
     except BadImage:  # the scan could read it; a figure is not worth stopping for

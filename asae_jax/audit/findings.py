@@ -15,8 +15,8 @@ import asae_jax
 from asae_jax.audit.duplicates import Group
 from asae_jax.audit.scan import Facts, Scan, find_odd
 from asae_jax.audit.shortcut import Shortcut, border_shortcut
+from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.split import SPLITS
-from asae_jax.input.table import Skipped, Table
 from asae_jax.pages import NOTICE
 
 SCHEMA = 1
@@ -28,7 +28,7 @@ REPEATED = 10
 
 
 def collect(
-    table: Table, splits: np.ndarray, scan: Scan, groups: list[Group], *, batch_size: int
+    table: DataIndex, splits: np.ndarray, scan: Scan, groups: list[Group], *, batch_size: int
 ) -> dict[str, Any]:
     """The findings.
 
@@ -66,13 +66,13 @@ def collect(
     return found | {"faults": faults(found), "warnings": warnings(found)}
 
 
-def _files(table: Table, scan: Scan) -> dict[str, list]:
+def _files(table: DataIndex, scan: Scan) -> dict[str, list]:
     odd = find_odd(scan.facts)
     listed = {kind: [_odd(table, scan, int(row)) for row in rows] for kind, rows in odd.items()}
     return {"skipped": _reasons(table.skipped), "unreadable": _reasons(scan.unreadable)} | listed
 
 
-def _odd(table: Table, scan: Scan, row: int) -> dict[str, Any]:
+def _odd(table: DataIndex, scan: Scan, row: int) -> dict[str, Any]:
     height, width = scan.facts.size[row].tolist()
     return {"row": row, "name": str(table.names[row]), "width": width, "height": height}
 
@@ -81,7 +81,7 @@ def _reasons(listed: Skipped) -> list[dict[str, str]]:
     return [{"name": str(name), "reason": reason} for name, reason in listed]
 
 
-def _duplicates(table: Table, splits: np.ndarray, groups: list[Group]) -> dict[str, Any]:
+def _duplicates(table: DataIndex, splits: np.ndarray, groups: list[Group]) -> dict[str, Any]:
     listed = [
         {
             "kind": "exact" if group.exact else "near",
@@ -114,7 +114,7 @@ def _shortcut(shortcut: Shortcut | None) -> dict[str, Any] | None:
     return dataclasses.asdict(shortcut) | {"warns": shortcut.warns} if shortcut else None
 
 
-def count_examples(table: Table, readable: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
+def count_examples(table: DataIndex, readable: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
     """Numbers of readable images: per part of the split, and of each class and group per part."""
     per_class = {
         name: _per_split(splits[readable & (table.labels == label)])
@@ -126,7 +126,7 @@ def count_examples(table: Table, readable: np.ndarray, splits: np.ndarray) -> di
     return {"per_split": _per_split(splits[readable]), "per_class": per_class, "per_group": groups}
 
 
-def describe_quantities(table: Table, facts: Facts) -> dict[str, Any]:
+def describe_quantities(table: DataIndex, facts: Facts) -> dict[str, Any]:
     """Percentiles of shorter side, hue, saturation and brightness: of all, per class and per group."""
     quantities = _quantities(facts)
     rows = {name: facts.readable & (table.labels == label) for label, name in enumerate(table.class_names)}

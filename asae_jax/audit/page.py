@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax.files import write_text
 from asae_jax.input.decode import BadImage
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
 from asae_jax.pages import environment, image_uri, jpeg_uri, printable
 
 SHOWN_GROUPS = 40
@@ -27,7 +27,7 @@ _JPEG_QUALITY = 82
 _TEMPLATE = "page.html"
 
 
-def write_page(path: Path, found: Mapping[str, Any], table: Table, folder: Path) -> None:
+def write_page(path: Path, found: Mapping[str, Any], table: DataIndex, folder: Path) -> None:
     """Writes the page to `path`.
 
     Args:
@@ -47,7 +47,7 @@ def write_page(path: Path, found: Mapping[str, Any], table: Table, folder: Path)
     write_text(path, text)
 
 
-def thumbnail_uri(table: Table, row: int) -> str:
+def thumbnail_uri(table: DataIndex, row: int) -> str:
     """A small JPEG of an example as a data URI; empty where it can no longer be read."""
     try:
         image = table.read(row)

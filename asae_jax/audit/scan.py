@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from asae_jax.input.decode import BadImage
 from asae_jax.input.hue import MIN_SATURATION
-from asae_jax.input.table import Skipped, Table
+from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.types import HostImage
 
@@ -95,7 +95,7 @@ class Scan:
     unreadable: Skipped
 
 
-def scan(table: Table, *, workers: int | None = None, progress: bool = True) -> Scan:
+def scan(table: DataIndex, *, workers: int | None = None, progress: bool = True) -> Scan:
     """Reads every example of `table` once. At most nine images per worker are in memory at a time.
 
     Args:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from asae_jax.input.shuffle import permutation
+from asae_jax.input.sampler import permutation
 
 MARGIN = 0.1
 """Balanced accuracy above chance from which on the border counts as a shortcut."""

@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
-from asae_jax.input.class_map import read_class_map, relabel
-from asae_jax.input.configured import configured_table
-from asae_jax.input.table import Table
+from asae_jax.input.class_map import relabel
+from asae_jax.input.index import DataIndex
+from asae_jax.input.sources import configured_index, named_class_map
 from asae_jax.pages import NOTICE
-from asae_jax.run.data import Data, prepare_table, write_skipped
+from asae_jax.run.data import Data, prepare_index, write_skipped
 from asae_jax.run.run import Run, open_run
 
 _OTHER = "other"
@@ -76,42 +76,42 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
             "config.eval.batch_statistics='reestimate' cannot be used with config.eval.source: it takes "
             "training batches, and another source has none; use 'running'."
         )
-    table = _table(config)
-    known, unknown = _align(table, run.class_names)
+    index = _table(config)
+    known, unknown = _align(index, run.class_names)
     present = np.bincount(known.labels, minlength=known.num_classes)
     record = {
-        "class_map": read_class_map(config.eval.class_map) if config.eval.class_map else {},
+        "class_map": named_class_map(config.eval.class_map) if config.eval.class_map else {},
         "unknown_classes": unknown,
         "absent_classes": [name for name, count in zip(run.class_names, present, strict=True) if not count],
     }
-    data = Data(known, prepare_table(config, run.workdir, known), np.full(len(known), "test"))
+    data = Data(known, prepare_index(config, run.workdir, known), np.full(len(known), "test"))
     _say(record)
     return data, record
 
 
-def _table(config: ConfigDict) -> Table:
+def _table(config: ConfigDict) -> DataIndex:
     settings = config.data.copy_and_resolve_references()
     settings.source, settings.path = config.eval.source, config.eval.path
     settings.class_map, settings.group_feature = config.eval.class_map, ""
-    return configured_table(settings)
+    return configured_index(settings)
 
 
-def _align(table: Table, class_names: tuple[str, ...]) -> tuple[Table, dict[str, int]]:
-    """`table` under the classes `class_names`, and how many images of each other class were left out."""
+def _align(index: DataIndex, class_names: tuple[str, ...]) -> tuple[DataIndex, dict[str, int]]:
+    """`index` under the classes `class_names`, and how many images of each other class were left out."""
     numbers = {name: number for number, name in enumerate(class_names)}
-    new = np.array([numbers.get(name, -1) for name in table.class_names])
-    counts = np.bincount(table.labels, minlength=table.num_classes)
+    new = np.array([numbers.get(name, -1) for name in index.class_names])
+    counts = np.bincount(index.labels, minlength=index.num_classes)
     unknown = {
         name: int(count)
-        for name, count in zip(table.class_names, counts, strict=True)
+        for name, count in zip(index.class_names, counts, strict=True)
         if name not in numbers and count
     }
-    if sum(unknown.values()) == len(table):
+    if sum(unknown.values()) == len(index):
         raise UserError(
-            f"the run knows none of the classes of these data ({', '.join(table.class_names)}): map them to "
+            f"the run knows none of the classes of these data ({', '.join(index.class_names)}): map them to "
             f"the run's ({', '.join(class_names)}) by a CSV file from,to (--config.eval.class_map=FILE)"
         )
-    return relabel(table, class_names, new, "the run does not know class {}"), unknown
+    return relabel(index, class_names, new, "the run does not know class {}"), unknown
 
 
 def _say(record: dict[str, Any]) -> None:

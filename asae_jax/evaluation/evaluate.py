@@ -47,8 +47,8 @@ def evaluate(
     scores = evaluate_scores(
         log_probs,
         data.labels(indices),
-        data.table.class_names,
-        groups=None if data.table.groups is None else data.table.groups[indices],
+        data.index.class_names,
+        groups=None if data.index.groups is None else data.index.groups[indices],
         bootstrap=run.config.eval.bootstrap,
         seed=run.config.seed,
     )
@@ -76,16 +76,16 @@ def summary(scores: Mapping[str, Any]) -> str:
 
 def _conditions(run: Run, data: Data) -> dict[str, Any]:
     return {
-        "source": data.table.source,
+        "source": data.index.source,
         "test_mode": run.test_mode,
         "batch_statistics": run.config.eval.batch_statistics,
-        "intervals_over": "images" if data.table.groups is None else "groups",
+        "intervals_over": "images" if data.index.groups is None else "groups",
         "num_unreadable": len(data.prepared.bad),
     }
 
 
 def _write_predictions(path: Path, data: Data, indices: np.ndarray, log_probs: np.ndarray) -> None:
-    names = data.table.class_names
+    names = data.index.class_names
     probabilities = np.exp(log_probs)
     with open_text(path) as file:
         writer = csv.writer(file)
@@ -93,6 +93,6 @@ def _write_predictions(path: Path, data: Data, indices: np.ndarray, log_probs: n
         for row, p in zip(indices, probabilities, strict=True):
             best = int(p.argmax())
             writer.writerow(
-                [data.table.names[row], names[data.table.labels[row]], names[best], f"{p[best]:.6f}"]
+                [data.index.names[row], names[data.index.labels[row]], names[best], f"{p[best]:.6f}"]
                 + [f"{value:.6f}" for value in p]
             )

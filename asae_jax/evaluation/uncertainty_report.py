@@ -55,7 +55,7 @@ def measure_uncertainty(run: Run) -> None:
             estimates,
             parts["validation"],
             chosen_on_it=config.eval.checkpoint == "best",
-            grouped=data.table.groups is not None,
+            grouped=data.index.groups is not None,
         ),
         "notice": NOTICE,
     }
@@ -84,7 +84,7 @@ def score_parts(run: Run) -> dict[str, Part]:
 def sample_per_class(indices: np.ndarray, data: Data, per_class: int) -> np.ndarray:
     """Up to `per_class` of `indices` of each class, evenly spaced: so from all its slides or folders."""
     labels = data.labels(indices)
-    rows = [indices[labels == c] for c in range(data.table.num_classes)]
+    rows = [indices[labels == c] for c in range(data.index.num_classes)]
     spaced = [r[np.linspace(0, len(r) - 1, min(len(r), per_class)).round().astype(int)] for r in rows]
     return np.sort(np.concatenate(spaced))
 

@@ -12,8 +12,8 @@ from asae_jax.experiments.records import run_folder
 from asae_jax.experiments.rows import ROWS
 from asae_jax.experiments.settings import changed, row_config
 from asae_jax.experiments.tables import Table
-from asae_jax.input.chosen_split import chosen_split
-from asae_jax.input.configured import configured_preparation, configured_table
+from asae_jax.input.run_split import chosen_split
+from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.training.data import prepare_table
 
 
@@ -27,7 +27,7 @@ def with_batch_size(base: ConfigDict, tables: Iterable[Table]) -> ConfigDict:
     samplers = {row_config(base, ROWS[name], seed=0).data.sampler for name in rows}
     if "balanced" not in samplers:
         return base
-    classes, given = configured_table(base.data).num_classes, base.train.batch_size
+    classes, given = configured_index(base.data).num_classes, base.train.batch_size
     if given % classes == 0:
         return base
     fitting = max(given // classes, 1) * classes
@@ -45,7 +45,7 @@ def prepare(cells: Sequence[Cell], workdir: Path) -> None:
       UserError: data that cannot be used, or that leave nothing to test on.
     """
     settings = cells[0].config.data
-    table = configured_table(settings)
+    table = configured_index(settings)
     splits = chosen_split(settings, run_folder(workdir, cells[0].name), table)
     if not np.count_nonzero(splits == "test"):
         raise UserError(

@@ -20,7 +20,7 @@ from asae_jax.experiments.records import (
     run_folder,
     scores_file,
 )
-from asae_jax.input.configured import configured_table
+from asae_jax.input.sources import configured_index
 from asae_jax.training.writer import read_metrics
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -137,7 +137,7 @@ def _predictions(
 
 
 def _groups(data: ConfigDict, names: list[str]) -> np.ndarray | None:
-    table = configured_table(data)
+    table = configured_index(data)
     if table.groups is None:
         return None
     group_of = dict(zip(table.names.tolist(), table.groups.tolist(), strict=True))

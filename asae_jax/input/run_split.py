@@ -20,7 +20,7 @@ SPLITS_FILE = "splits.csv"
 _HEADER = ["name", "label", "split"]
 
 
-def chosen_split(settings: ConfigDict, workdir: Path, index: DataIndex) -> np.ndarray:
+def chosen_split(settings: ConfigDict, workdir: Path | None, index: DataIndex) -> np.ndarray:
     """The split that a run uses, str `[N]`: "train", "validation" or "test" for each row of `index`.
 
     The record in the run folder comes first, so that no later command can move an image from one side to
@@ -30,14 +30,14 @@ def chosen_split(settings: ConfigDict, workdir: Path, index: DataIndex) -> np.nd
 
     Args:
       settings: the section `data` of the configuration.
-      workdir: the run folder, which need not exist.
+      workdir: the run folder, which need not exist; None: a record there does not count.
       index: the examples.
 
     Raises:
       UserError: a record that does not fit the index, folds of a source that has its own split, or a
         split by groups that are not known.
     """
-    if (workdir / SPLITS_FILE).exists():
+    if workdir is not None and (workdir / SPLITS_FILE).exists():
         return read_splits(workdir / SPLITS_FILE, index)
     if settings.split_by == "group" and index.groups is None:
         raise UserError(

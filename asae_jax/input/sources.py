@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax import synthetic
+from asae_jax import shipped, synthetic
+from asae_jax.config import SOURCES, is_source
 from asae_jax.errors import UserError
 from asae_jax.input.class_map import map_classes, read_class_map
 from asae_jax.input.folder import folder_index
@@ -17,19 +18,12 @@ from asae_jax.input.npz import npz_index
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.tfds_source import tfds_index
 
-SOURCES = ("synthetic", "folder", "csv", "npz", "tfds:NAME")
-
 _TFDS = "tfds:"
 _FILES: dict[str, tuple[str, Callable[[str | os.PathLike], DataIndex]]] = {
     "folder": ("a folder of class folders: add --config.data.path=DIR", folder_index),
     "csv": ("a CSV file path,label[,group][,split]: add --config.data.path=FILE", manifest_index),
     "npz": ("an .npz file: add --config.data.path=FILE", npz_index),
 }
-
-
-def is_source(source: str) -> bool:
-    """Whether there is such a source: one of `SOURCES`, with a name for NAME."""
-    return source in SOURCES[:-1] or (source.startswith(_TFDS) and len(source) > len(_TFDS))
 
 
 def configured_index(settings: ConfigDict) -> DataIndex:
@@ -39,7 +33,16 @@ def configured_index(settings: ConfigDict) -> DataIndex:
       UserError: unknown source, no path where one is needed, or what the source or the class map refuse.
     """
     index = _source_index(settings)
-    return map_classes(index, read_class_map(settings.class_map)) if settings.class_map else index
+    return map_classes(index, named_class_map(settings.class_map)) if settings.class_map else index
+
+
+def named_class_map(name: str) -> dict[str, str]:
+    """Class -> new class of a class map: a CSV file `from,to`, or the name of a shipped one.
+
+    Raises:
+      UserError: no such file, or one that is no class map.
+    """
+    return read_class_map(shipped.class_maps().get(name, name))
 
 
 def configured_preparation(settings: ConfigDict) -> Preparation:

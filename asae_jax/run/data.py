@@ -11,19 +11,18 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, open_text, user_path
 from asae_jax.input.cache import Prepared, prepare_examples
-from asae_jax.input.chosen_split import chosen_split
-from asae_jax.input.configured import configured_preparation, configured_table
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
-from asae_jax.input.order import BalancedOrder, Order, ShuffledOrder, WeightedOrder
-from asae_jax.input.split_record import SPLITS_FILE, write_splits
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
+from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
+from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.run import devices
 
 SKIPPED_FILE = "skipped.csv"
-SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Order]] = {
-    "balanced": BalancedOrder,
-    "shuffled": ShuffledOrder,
-    "weighted": WeightedOrder,
+SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Sampler]] = {
+    "balanced": BalancedSampler,
+    "shuffled": ShuffledSampler,
+    "weighted": WeightedSampler,
 }
 
 
@@ -32,30 +31,30 @@ class Data:
     """The examples of a run.
 
     Attributes:
-      table: where each example is, its label and group.
+      index: where each example is, its label and group.
       prepared: the images, decoded and prepared.
-      splits: "train", "validation" or "test" for each row of the table, str `[N]`.
+      splits: "train", "validation" or "test" for each row of the index, str `[N]`.
     """
 
-    table: Table
+    index: DataIndex
     prepared: Prepared
     splits: np.ndarray
 
     def indices(self, split: str) -> np.ndarray:
-        """Rows of the readable examples of `split`, in the order of the table; "all" for every split."""
+        """Rows of the readable examples of `split`, in the order of the index; "all" for every split."""
         good = self.prepared.good
         return good if split == "all" else good[self.splits[good] == split]
 
     def labels(self, indices: np.ndarray) -> np.ndarray:
         """int32 labels of rows `indices`."""
-        return self.table.labels[indices]
+        return self.index.labels[indices]
 
     @property
     def class_counts(self) -> np.ndarray:
         """Readable training images of each class, int64 `[classes]`."""
-        return np.bincount(self.labels(self.indices("train")), minlength=self.table.num_classes)
+        return np.bincount(self.labels(self.indices("train")), minlength=self.index.num_classes)
 
-    def sampler(self, config: ConfigDict) -> Order:
+    def sampler(self, config: ConfigDict) -> Sampler:
         """What draws the training examples, as `config.data.sampler` says."""
         sampler = SAMPLERS[config.data.sampler]
         return sampler(self.labels(self.indices("train")), config.train.batch_size, config.seed)
@@ -67,7 +66,7 @@ class Data:
             self.prepared,
             indices,
             self.labels(indices),
-            order=self.sampler(config),
+            sampler=self.sampler(config),
             start_step=start_step,
             driver=config.data.driver,
             workers=config.data.workers or None,
@@ -79,19 +78,21 @@ class Data:
         return eval_batches(self.prepared, indices, self.labels(indices), batch_size, workers=workers)
 
 
-def load_index(config: ConfigDict) -> Table:
+def load_index(config: ConfigDict) -> DataIndex:
     """The data-set index that `config.data` describes, once the batch size is known to fit it.
 
     Raises:
       UserError: data that cannot be found or used, or batches that cannot be dealt out evenly.
     """
-    table = configured_table(config.data)
+    index = configured_index(config.data)
     balanced = config.data.sampler == "balanced"
-    devices.check_batch_size(config.train.batch_size, table.num_classes if balanced else 1)
-    return table
+    devices.check_batch_size(config.train.batch_size, index.num_classes if balanced else 1)
+    return index
 
 
-def load_data(config: ConfigDict, workdir: Path, table: Table | None = None) -> Data:
+def load_data(
+    config: ConfigDict, workdir: Path, index: DataIndex | None = None, *, draw_anew: bool = False
+) -> Data:
     """Index, split and prepared images as `config.data` says.
 
     The split is read from the run folder where it has one, so that no command after the first can move
@@ -100,20 +101,21 @@ def load_data(config: ConfigDict, workdir: Path, table: Table | None = None) -> 
     Args:
       config: settings.
       workdir: the run folder, which need not exist.
-      table: the data-set index; None: it is loaded.
+      index: the data-set index; None: it is loaded.
+      draw_anew: whether the split is drawn even where the run folder has one.
 
     Raises:
       UserError: data that cannot be found or used.
     """
-    table = configured_table(config.data) if table is None else table
-    splits = chosen_split(config.data, workdir, table)
-    data = Data(table, prepare_table(config, workdir, table), splits)
+    index = configured_index(config.data) if index is None else index
+    splits = chosen_split(config.data, None if draw_anew else workdir, index)
+    data = Data(index, prepare_index(config, workdir, index), splits)
     _check_classes(data)
     return data
 
 
-def prepare_table(config: ConfigDict, workdir: Path, table: Table) -> Prepared:
-    """The images of `table`, prepared and cached as `config.data` says.
+def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepared:
+    """The images of `index`, prepared and cached as `config.data` says.
 
     Raises:
       UserError: not one image can be used, or the cache cannot be written.
@@ -121,7 +123,7 @@ def prepare_table(config: ConfigDict, workdir: Path, table: Table) -> Prepared:
     given = config.data
     place = user_path(given.cache_dir) if given.cache_dir else workdir.parent / "cache"
     return prepare_examples(
-        table,
+        index,
         configured_preparation(given),
         cache_dir=place if given.cache else None,
         workers=given.workers,
@@ -130,30 +132,29 @@ def prepare_table(config: ConfigDict, workdir: Path, table: Table) -> Prepared:
 
 
 def write_data_record(data: Data, workdir: Path) -> None:
-    """Writes the split, and what was left out, to the run folder; a split already there is kept.
+    """Writes the split, and what was left out, to the run folder.
 
     Raises:
       UserError: the folder cannot be written.
     """
     with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
-        if not (workdir / SPLITS_FILE).exists():
-            write_splits(workdir / SPLITS_FILE, data.table, data.splits)
+        write_splits(workdir / SPLITS_FILE, data.index, data.splits)
         write_skipped(data, workdir / SKIPPED_FILE)
 
 
 def write_skipped(data: Data, path: Path) -> None:
     """Writes name and reason of everything that was left out as CSV; no file where there is nothing."""
     path.unlink(missing_ok=True)
-    skipped = [*data.table.skipped, *((data.table.names[i], reason) for i, reason in data.prepared.bad)]
+    skipped = [*data.index.skipped, *((data.index.names[i], reason) for i, reason in data.prepared.bad)]
     if skipped:
         with open_text(path) as file:
             csv.writer(file).writerows([("name", "reason"), *skipped])
 
 
 def _check_classes(data: Data) -> None:
-    empty = [data.table.class_names[c] for c in np.flatnonzero(data.class_counts == 0)]
+    empty = [data.index.class_names[c] for c in np.flatnonzero(data.class_counts == 0)]
     if empty:
         raise UserError(
-            f"no readable training image of class {', '.join(empty)} in {data.table.source} data; "
+            f"no readable training image of class {', '.join(empty)} in {data.index.source} data; "
             "add images or remove the class."
         )

@@ -15,7 +15,7 @@ import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_json, write_json
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
 from asae_jax.run import checkpoint
 
 RUN_FILE = "run.json"
@@ -34,9 +34,9 @@ class Record:
     versions: dict[str, str]
 
 
-def record_of(table: Table) -> Record:
-    """The record of a run on the examples of `table`, with the versions of this process."""
-    return Record(table.class_names, table.fingerprint(modified=False), versions_now())
+def record_of(index: DataIndex) -> Record:
+    """The record of a run on the examples of `index`, with the versions of this process."""
+    return Record(index.class_names, index.fingerprint(modified=False), versions_now())
 
 
 def versions_now() -> dict[str, str]:
@@ -93,15 +93,15 @@ def check_same_config(workdir: Path, config: ConfigDict) -> None:
         )
 
 
-def check_same_data(workdir: Path, table: Table) -> None:
+def check_same_data(workdir: Path, index: DataIndex) -> None:
     """Raises a UserError when classes or examples are not those the run was started with."""
-    then, now = read_record(workdir), table.fingerprint(modified=False)
-    if then.class_names != table.class_names:
-        missing = sorted(set(then.class_names) - set(table.class_names)) or "none"
-        new = sorted(set(table.class_names) - set(then.class_names)) or "none"
+    then, now = read_record(workdir), index.fingerprint(modified=False)
+    if then.class_names != index.class_names:
+        missing = sorted(set(then.class_names) - set(index.class_names)) or "none"
+        new = sorted(set(index.class_names) - set(then.class_names)) or "none"
         raise UserError(
             f"{workdir} was trained on {len(then.class_names)} classes, these data have "
-            f"{len(table.class_names)} (missing: {missing}, new: {new}); "
+            f"{len(index.class_names)} (missing: {missing}, new: {new}); "
             "use the same data or another --workdir=DIR."
         )
     if then.data_fingerprint != now:

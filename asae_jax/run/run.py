@@ -15,10 +15,9 @@ from ml_collections import ConfigDict
 
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.input.configured import configured_preparation
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.split_record import SPLITS_FILE
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import Network
 from asae_jax.run import build, devices, folder
 from asae_jax.run.checkpoint import Checkpoints
@@ -105,22 +104,22 @@ class Run:
           UserError: data that cannot be found or used, or that are not those the run was started with.
         """
         data = load_data(self.config, self.workdir)
-        folder.check_same_data(self.workdir, data.table)
+        folder.check_same_data(self.workdir, data.index)
         return data
 
 
 class NewRun(Run):
     """A run about to be trained; nothing is written before `start`."""
 
-    def __init__(self, workdir: Path, config: ConfigDict, table: Table):
-        super().__init__(workdir, config, table.class_names)
-        self._table = table
+    def __init__(self, workdir: Path, config: ConfigDict, index: DataIndex):
+        super().__init__(workdir, config, index.class_names)
+        self._index = index
         self.is_new = not folder.holds_run(workdir)
 
     @functools.cached_property
     def data(self) -> Data:
         """The run's images with their split, decoded and prepared."""
-        return load_data(self.config, self.workdir, self._table)
+        return load_data(self.config, self.workdir, self._index, draw_anew=self.is_new)
 
     def start(self) -> None:
         """Writes settings, classes and split to the folder of a new run, and what was left out of any.
@@ -129,7 +128,7 @@ class NewRun(Run):
           UserError: the folder cannot be written.
         """
         if self.is_new:
-            folder.write(self.workdir, self.config, folder.record_of(self._table))
+            folder.write(self.workdir, self.config, folder.record_of(self._index))
         write_data_record(self.data, self.workdir)
 
 
@@ -153,13 +152,11 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         folder.check_same_config(workdir, config)
     devices.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
-    table = load_index(config)
-    _check_loss(config, table.num_classes)
+    index = load_index(config)
+    _check_loss(config, index.num_classes)
     if not is_new:
-        folder.check_same_data(workdir, table)
-    elif (workdir / settings.CONFIG_FILE).exists():
-        (workdir / SPLITS_FILE).unlink(missing_ok=True)  # of a start without a result: drawn anew
-    return NewRun(workdir, config, table)
+        folder.check_same_data(workdir, index)
+    return NewRun(workdir, config, index)
 
 
 def open_run(workdir: Path, config: ConfigDict | None = None, *, batch_size: int | None = None) -> Run:

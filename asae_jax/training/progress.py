@@ -28,15 +28,15 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     start = f"from step {int(state.step)}" if int(state.step) else "from the start"
     lines = [
         f"{config.model.name} with {layer}, loss {config.loss.name}, {parameters:.1f} million parameters, "
-        f"{config.augment.size} px, {data.table.num_classes} classes, {counts} images",
+        f"{config.augment.size} px, {data.index.num_classes} classes, {counts} images",
         f"{steps_per_epoch} steps an epoch, {config.train.epochs} epochs, {start}; run folder {workdir}",
     ]
-    if data.table.source == "synthetic":
+    if data.index.source == "synthetic":
         lines.append(
             "data: the built-in synthetic cells; for your own add "
             "--config.data.source=folder --config.data.path=DIR"
         )
-    left_out = len(data.prepared.bad) + len(data.table.skipped)
+    left_out = len(data.prepared.bad) + len(data.index.skipped)
     if left_out:
         lines.append(f"{left_out} files left out, listed in {workdir / SKIPPED_FILE}")
     return "\n".join(lines)

@@ -5,8 +5,8 @@ import functools
 import numpy as np
 
 from asae_jax.input.decode import BadImage
-from asae_jax.input.synthetic import render
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
+from asae_jax.synthetic import render
 
 SIZE = 64
 
@@ -33,7 +33,7 @@ def table_of(images, labels=None, **columns):
         return images[row]
 
     labels = np.zeros(len(images), np.int32) if labels is None else np.array(labels, np.int32)
-    return Table(source="made", class_names=("A", "B"), names=names, labels=labels, read=read, **columns)
+    return DataIndex(source="made", class_names=("A", "B"), names=names, labels=labels, read=read, **columns)
 
 
 def all_train(table):

@@ -4,8 +4,8 @@ from PIL import Image
 
 from asae_jax.audit.figures import TILE, draw_figures, montage
 from asae_jax.audit.page import thumbnail_uri
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.synthetic import synthetic_table
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.sources import synthetic_index
 from tests.audit.tables import cells, table_of
 
 
@@ -37,7 +37,7 @@ def test_the_colour_figure_says_what_it_shows(tmp_path, options, caption):
 
 
 def test_one_column_a_class_and_one_row_before_and_after(tmp_path):
-    table = synthetic_table(num_examples=42, size=32)
+    table = synthetic_index(num_examples=42, size=32, seed=0)
     draw_figures(table, np.ones(42, bool), dict.fromkeys(table.class_names, 3), Preparation(32), tmp_path)
     with Image.open(tmp_path / "fig1_classes.png") as grid:
         assert 14 * TILE < grid.width < 16 * TILE

@@ -7,7 +7,7 @@ import pytest
 
 from asae_jax.audit.findings import balance, count_examples, describe_quantities, groups_across_split
 from asae_jax.audit.scan import empty_facts
-from asae_jax.input.order import BalancedOrder
+from asae_jax.input.sampler import BalancedSampler
 from tests.audit.tables import table_of
 
 SPLITS = np.array(["train", "train", "test", "validation", "train", "test"])
@@ -47,7 +47,7 @@ def test_percentiles_per_class_and_group():
 @pytest.mark.parametrize(("counts", "batch"), [((70, 20, 4), 12), ((5, 5), 4), ((100, 1), 10)])
 def test_repeats_are_what_the_sampler_does(counts, batch):
     labels = np.repeat(np.arange(len(counts)), counts)
-    order = BalancedOrder(labels, batch, seed=0)
+    order = BalancedSampler(labels, batch, seed=0)
     drawn = np.concatenate([order.batch(step) for step in range(order.steps_per_epoch)])
     expected = np.bincount(labels[drawn]) / counts
     found = balance({str(c): n for c, n in enumerate(counts)}, batch)

@@ -34,7 +34,7 @@ def test_other_images_come_under_the_classes_of_the_run(other, other_map, tmp_pa
     config = folder_config("gone", eval__source="folder", eval__path=other, eval__class_map=other_map)
     with pytest.warns(UserWarning, match=r"does not know: ERB \(3\)"):
         data, record = command.load_other(Run(tmp_path, config, RUN_CLASSES))
-    assert data.table.class_names == RUN_CLASSES
+    assert data.index.class_names == RUN_CLASSES
     rows = data.indices("all")
     names = [RUN_CLASSES[label] for label in data.labels(rows)]
     assert {name: names.count(name) for name in names} == {"BLA": 2, "LYT": 4, "NEU": 5}
@@ -83,7 +83,7 @@ def run(own, own_map, tmp_path, monkeypatch):
     config = folder_config(own, data__class_map=own_map)
     workdir = tmp_path / "run"
     data = load_data(config, workdir)
-    folder.write(workdir, config, folder.record_of(data.table))
+    folder.write(workdir, config, folder.record_of(data.index))
     write_data_record(data, workdir)
     return workdir, config
 

@@ -49,7 +49,7 @@ def measure(tmp_path, monkeypatch):
         run = _run(tmp_path, config)
         run.data = types.SimpleNamespace(
             indices=lambda split: np.arange(len(parts[split].labels)) if split in parts else np.arange(0),
-            table=types.SimpleNamespace(class_names=NAMES, groups=groups),
+            index=types.SimpleNamespace(class_names=NAMES, groups=groups),
         )
         uncertainty_report.measure_uncertainty(run)
         path = tmp_path / uncertainty.FILE
@@ -143,7 +143,7 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
 
 def test_the_sample_has_every_class_and_is_spread_over_the_table():
     labels = np.array([0] * 10 + [1] * 3 + [2] * 5)
-    data = types.SimpleNamespace(labels=lambda rows: labels[rows], table=types.SimpleNamespace(num_classes=3))
+    data = types.SimpleNamespace(labels=lambda rows: labels[rows], index=types.SimpleNamespace(num_classes=3))
     sample = uncertainty_report.sample_per_class(np.arange(18), data, 4)
     np.testing.assert_array_equal(sample, [0, 3, 6, 9, 10, 11, 12, 13, 14, 16, 17])
 

@@ -77,8 +77,8 @@ def test_weighted_batches_need_not_divide_by_the_classes(own, own_map, tmp_path)
 def test_a_class_map_is_applied_before_the_split(own, own_map, tmp_path):
     config = folder_config(own, data__class_map=own_map)
     data = load_data(config, tmp_path / "run")
-    assert data.table.class_names == RUN_CLASSES
-    assert len(data.table) == 60
+    assert data.index.class_names == RUN_CLASSES
+    assert len(data.index) == 60
     assert np.bincount(data.labels(data.indices("test"))).tolist() == [2, 4, 2, 4]
     (tmp_path / "run").mkdir()
     write_data_record(data, tmp_path / "run")
@@ -101,7 +101,7 @@ def test_a_list_with_groups_and_a_class_that_is_only_tested(own, tmp_path):
     config = folder_config(str(tmp_path / "list.csv"), data__source="csv")
     data = load_data(config, tmp_path / "run")
     assert data.splits[6:].tolist() == ["test"] * 4
-    assert data.table.groups[2] == "p1"
+    assert data.index.groups[2] == "p1"
     rows.append("own/LYT/0.png,LYT,p9,test")
     (tmp_path / "list.csv").write_text("\n".join(["path,label,group,split", *rows]))
     with pytest.raises(UserError, match="no readable training image of class LYT in csv data"):

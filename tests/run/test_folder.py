@@ -5,7 +5,7 @@ import pytest
 
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.input.table import Table
+from asae_jax.input.index import DataIndex
 from asae_jax.run import folder
 from tests.training.tiny import tiny_config
 
@@ -14,7 +14,7 @@ CLASSES = ("BLA", "LYT")
 
 def _table(classes=CLASSES, names=("a.png", "b.png")):
     labels = np.arange(len(names), dtype=np.int32) % len(classes)
-    return Table("folder", classes, np.array(names), labels, read=lambda row: None)
+    return DataIndex("folder", classes, np.array(names), labels, read=lambda row: None)
 
 
 @pytest.fixture

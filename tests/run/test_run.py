@@ -104,7 +104,7 @@ def test_a_run_with_results_is_not_taken_over(tmp_path):
     new_run(config, tmp_path / "run").start()
     (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
     assert not new_run(config, tmp_path / "run").is_new
-    with pytest.raises(UserError, match="optimizer.momentum=0.5"):
+    with pytest.raises(UserError, match=r"optimizer.momentum=0.5"):
         new_run(_config(optimizer__momentum=0.5), tmp_path / "run")
     with pytest.raises(UserError, match="the images are not those"):
         new_run(_config(data__num_examples=150), tmp_path / "run")

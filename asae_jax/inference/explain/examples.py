@@ -10,7 +10,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.reading import read_batches
-from asae_jax.input.rows import read_rows
+from asae_jax.input.manifest import read_rows
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -63,8 +63,8 @@ def own_examples(run: Run) -> Examples:
             f"the {split} part of {run.workdir} is empty: choose another --config.eval.split, or "
             "give images by --input=DIR."
         )
-    groups = None if data.table.groups is None else data.table.groups[indices]
-    names = [str(name) for name in data.table.names[indices]]
+    groups = None if data.index.groups is None else data.index.groups[indices]
+    names = [str(name) for name in data.index.names[indices]]
     return Examples(names, data.labels(indices), groups, _own_batches(run.config, data, indices))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.files import atomic_text, write_json, write_text
 from asae_jax.inference.explain.explanations import Explanation
 from asae_jax.inference.explain.faithfulness import Measured
@@ -78,20 +79,20 @@ def mean_intervals(
     Returns:
       name -> `{mean, interval}`; `interval` is None with a single image or group.
     """
-    table = np.stack(list(values.values()), 1)
-    units = np.arange(len(table)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    sizes = np.bincount(units)
-    sums = np.zeros((len(sizes), table.shape[1]))
-    np.add.at(sums, units, table)
-    intervals: list[list[float] | None] = [None] * table.shape[1]
-    if len(sizes) > 1:
-        rng = np.random.default_rng(seed)
-        draws = (rng.integers(len(sizes), size=len(sizes)) for _ in range(resamples))
-        means = [sums[drawn].sum(0) / sizes[drawn].sum() for drawn in draws]
-        intervals = np.percentile(means, (2.5, 97.5), axis=0).T.tolist()
+    count = len(next(iter(values.values())))
+    alone = (count if groups is None else len(np.unique(groups))) < 2
+    intervals: Mapping[str, Any] = {}
+    if not alone:
+        intervals = bootstrap_intervals(
+            lambda weights: {name: weights @ column / weights.sum(1) for name, column in values.items()},
+            count,
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
+        )
     return {
-        name: {"mean": float(mean), "interval": interval}
-        for name, mean, interval in zip(values, table.mean(0), intervals, strict=True)
+        name: {"mean": float(column.mean()), "interval": intervals.get(name)}
+        for name, column in values.items()
     }
 
 

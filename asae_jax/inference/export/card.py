@@ -10,7 +10,7 @@ from asae_jax.evaluation.evaluate import FOLDER as EVALUATION
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.files import open_text, read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
-from asae_jax.input.split_record import SPLITS_FILE
+from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import read_record
 from asae_jax.run.run import Run

@@ -17,12 +17,12 @@ from PIL import Image
 from asae_jax.augment.plain import MEAN, STD
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
 from asae_jax.input import hue, stain
-from asae_jax.input.prepare import Preparation
-from asae_jax.input.synthetic import render
+from asae_jax.input.preparation import Preparation
 from asae_jax.models.network import Network
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
 from asae_jax.run.run import Run, open_for_inference
+from asae_jax.synthetic import render
 from asae_jax.types import HostImage
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -1,7 +1,6 @@
 """SavedModel and TFLite, where TensorFlow is installed; it is loaded only when one of them is written."""
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from asae_jax.inference.export.program import PLATFORMS, Program
+from asae_jax.input.tf_data import load_tensorflow
 
 _SIGNATURE = "serving_default"
 
@@ -67,19 +67,6 @@ def _function(tf: ModuleType, program: Program, *, batch: int | None) -> Any:
     )
     signature = [tf.TensorSpec((batch, size, size, channels), tf.uint8, name="images")]
     return tf.function(converted, autograph=False, input_signature=signature).get_concrete_function()
-
-
-def load_tensorflow() -> ModuleType:
-    """TensorFlow, without its log messages and without accelerators, which belong to JAX."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # other orders of summation, and it announces itself
-    import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")
-    for kind in ("GPU", "TPU"):
-        with contextlib.suppress(RuntimeError):  # the caller has used TensorFlow before, as it chose to
-            tf.config.set_visible_devices([], kind)
-    return tf
 
 
 @contextlib.contextmanager

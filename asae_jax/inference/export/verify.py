@@ -7,8 +7,8 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.export.program import drawn_cell
-from asae_jax.input.configured import configured_table
-from asae_jax.input.split_record import SPLITS_FILE, read_splits
+from asae_jax.input.run_split import SPLITS_FILE, read_splits
+from asae_jax.input.sources import configured_index
 from asae_jax.run.run import Run
 from asae_jax.types import HostImage
 
@@ -35,7 +35,7 @@ class Sample(NamedTuple):
 def sample_images(run: Run) -> Sample:
     """Some test images of the run, evenly spaced; drawn cells where its data cannot be read."""
     try:
-        table = configured_table(run.config.data)
+        table = configured_index(run.config.data)
         splits = read_splits(run.workdir / SPLITS_FILE, table)
         rows = np.flatnonzero(splits == "test")
         rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)] if len(rows) else []

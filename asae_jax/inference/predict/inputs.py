@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asae_jax.errors import UserError
 from asae_jax.files import IMAGE_EXTENSIONS, is_image_name, user_path, walk
-from asae_jax.input.rows import read_rows
+from asae_jax.input.manifest import read_rows
 
 STANDARD_INPUT = "-"
 

@@ -17,7 +17,7 @@ import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
 
-from asae_jax.input.rows import fault, read_rows
+from asae_jax.input.manifest import fault, read_rows
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")
 

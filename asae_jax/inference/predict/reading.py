@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.prepare import Preparation
+from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.pages import encode_jpeg
 

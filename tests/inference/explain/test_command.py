@@ -27,7 +27,7 @@ def _run(workdir, **changes):
     config.eval.batch_size = 8
     run = new_run(config, workdir)
     run.start()
-    return untrained_run(workdir, config, run.class_names, folder.record_of(run.data.table))
+    return untrained_run(workdir, config, run.class_names, folder.record_of(run.data.index))
 
 
 @pytest.fixture(scope="module")

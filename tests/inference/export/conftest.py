@@ -10,8 +10,8 @@ from asae_jax.evaluation.conformal import fit_conformal
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
-from asae_jax.input.configured import configured_table
-from asae_jax.input.split_record import SPLITS_FILE, write_splits
+from asae_jax.input.run_split import SPLITS_FILE, write_splits
+from asae_jax.input.sources import configured_index
 from asae_jax.run import folder
 from tests.inference.export import made
 from tests.made_runs import untrained_run
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
     """A run on the built-in cells; its scores and uncertainty estimates are made up."""
     workdir = tmp_path_factory.mktemp("runs") / "tiny"
     config = made.config(data__num_examples=70)
-    table = configured_table(config.data)
+    table = configured_index(config.data)
     with made.shallow():
         untrained_run(workdir, config, table.class_names, folder.record_of(table), score=0.5)
     write_splits(workdir / SPLITS_FILE, table, np.resize(["train", "train", "test"], len(table)))

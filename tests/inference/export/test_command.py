@@ -18,7 +18,7 @@ from asae_jax.errors import UserError
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
-from asae_jax.input.configured import configured_preparation
+from asae_jax.input.sources import configured_preparation
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
 
@@ -92,7 +92,7 @@ def test_the_example_shows_the_preparation(run, exported):
     raw, prepared = (np.asarray(Image.open(exported / specification["example"][name]))
                      for name in ("raw", "prepared"))  # fmt: skip
     assert raw.shape[0] != raw.shape[1]
-    np.testing.assert_array_equal(configured_preparation(read_config(run).data)(raw), prepared)
+    np.testing.assert_array_equal(configured_preparation(read_run_config(run).data)(raw), prepared)
     steps = {step["step"]: step for step in specification["before_the_graph"]}
     assert list(steps) == ["decode", "centre_square", "resize", "hue"]
     assert (steps["resize"]["size"], steps["hue"]["low"], steps["hue"]["high"]) == (made.STORED, 125, 155)

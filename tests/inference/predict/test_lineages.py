@@ -7,7 +7,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.lineages import class_lineages
-from asae_jax.input.synthetic import classes
+from asae_jax.synthetic import classes
 
 MAPS = sorted((Path(__file__).parents[3] / "data" / "class_maps").glob("*/*.csv"))
 

@@ -10,7 +10,7 @@ import pytest
 from asae_jax.inference.predict.differential import ratio, share
 from asae_jax.inference.predict.output import percent, ratio_text
 from asae_jax.inference.predict.page import page_script
-from asae_jax.input.manifest import manifest_table
+from asae_jax.input.manifest import manifest_index
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
@@ -62,7 +62,7 @@ def test_labels_are_read_by_training(tmp_path):
     ]
     path = tmp_path / "labels.csv"
     path.write_text(_csv(rows), encoding="utf-8", newline="")
-    table = manifest_table(path)
+    table = manifest_index(path)
     assert table.names.tolist() == [str(tmp_path / name) for name in names]
     assert [table.class_names[label] for label in table.labels] == ["BLA", 'EBO, "late"', "ü <b>", "BLA"]
     assert table.groups.tolist() == ["p1", "p2", "no group", "line\ufffdbreak"]
