@@ -42,8 +42,7 @@ def settings_page() -> str:
 def _table(section: Section) -> str:
     rows = [_row(field) for field in FIELDS if field.section == section.name]
     title = section.title + ("" if section.trains else " \u2020")
-    prefix = f"`--config.{section.name}.`\u2026\n\n" if section.name else ""
-    return "\n".join(["", f"## {title}", "", prefix + _COLUMNS, *rows, ""])
+    return "\n".join(["", f"## {title}", "", _COLUMNS, *rows, ""])
 
 
 def _row(field: Field) -> str:

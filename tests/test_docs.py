@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and docs/ show must exist and work."""
+"""What README, CONTRIBUTING, CHANGELOG and the pages of docs/ show must exist and work."""
 
 import re
 import runpy
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import asae_jax
 from asae_jax import shipped
 from asae_jax.cli import COMMANDS
 from asae_jax.config import BY_NAME
@@ -14,7 +15,10 @@ from asae_jax.config import BY_NAME
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")),
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
 }
 README = PAGES["README.md"]
 FOLDERS = r"(?:\.ci|asae_jax|benchmarks|configs|data|docs|results|tests)"
@@ -107,3 +111,9 @@ def test_the_settings_page_is_what_the_field_table_gives():
     page = PAGES["docs/settings.md"]
     assert page == wanted, "run `python docs/settings_page.py`"
     assert [name for name in BY_NAME if f"| `{name}` |" not in page] == []
+
+
+def test_the_citation_and_the_changelog_know_the_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {asae_jax.__version__}\n" in citation
+    assert f"\n## {asae_jax.__version__}\n" in PAGES["CHANGELOG.md"]
