@@ -1,7 +1,7 @@
 """From uint8 batches to normalised float images, on the device: augmented for training, plain for testing.
 
 The paper (section 4.2): random crop to 224x224, horizontal flip (by reference to He et al.), vertical
-flip, rotation and colour jitter. It gives no amounts; the defaults are those of docs/decisions.md. All of it
+flip, rotation and colour jitter. It gives no amounts; the defaults are those of docs/method.md. All of it
 is pure JAX with one key per example, so the result does not depend on the number of devices.
 """
 

@@ -4,7 +4,7 @@ Five pure functions follow the paper's three modules, `asae_maps` joins them, an
 `ASAE` applies the result to features. Nothing here has parameters. All maps are float32 whatever the
 dtype of the features.
 
-Where the paper is silent (docs/decisions.md): of a plateau only the first cell is a peak; with
+Where the paper is silent (docs/method.md): of a plateau only the first cell is a peak; with
 fewer peaks than candidates the choice is among those there are; an even side reaches one cell further
 up and left; the threshold never exceeds the peak, so that a negative peak is still hidden; gradients
 flow through the enhancement map and not through the mask.
