@@ -106,5 +106,8 @@ def test_a_run_with_results_is_not_taken_over(tmp_path):
     assert not new_run(config, tmp_path / "run").is_new
     with pytest.raises(UserError, match=r"optimizer.momentum=0.5"):
         new_run(_config(optimizer__momentum=0.5), tmp_path / "run")
+    record = json.loads((tmp_path / "run" / folder.RUN_FILE).read_text())
+    record["data_fingerprint"] = "f" * 32
+    (tmp_path / "run" / folder.RUN_FILE).write_text(json.dumps(record))
     with pytest.raises(UserError, match="the images are not those"):
-        new_run(_config(data__num_examples=150), tmp_path / "run")
+        new_run(config, tmp_path / "run")
