@@ -40,17 +40,15 @@ def draw_split(
 ) -> np.ndarray:
     """Draws the test images, then the validation images from what is left for training.
 
-    Without groups the number of images of each class in each part is within one of its exact share, and
-    so is the size of the whole part where two rules allow it: each class keeps a training image, and each
-    class of two or more images gets a test image. A class of one image is trained on and not tested, with
-    a warning.
+    Without groups each part's count of each class is within one image of the exact share, and so is the
+    whole part's where two rules allow it: each class keeps a training image, and each class of two or more
+    images gets a test image. A class of one image is trained on and not tested, with a warning.
 
     With groups every group is on one side, and the shares are as near as the greedy search gets. The two
     rules then hold for groups instead of images, as far as no other class loses its last training group.
 
-    With folds the test images are one of `folds` disjoint parts, of nearly equal size in each class, which
-    together hold every image once; a class of one image (or group) is trained on in every fold and never
-    tested.
+    With folds the test images are one of `folds` disjoint parts, nearly equal in each class, which together
+    hold every image once; a class of one image (or group) is trained on in every fold and never tested.
 
     Args:
       labels: int `[N]`.
