@@ -144,7 +144,8 @@ def test_training_reads_the_file_once_and_goes_on_without_it(file, fresh, traine
         return 0
 
     monkeypatch.setattr(loop, "train_steps", no_steps)
-    monkeypatch.setattr(loop, "create_state", lambda *_, **__: _for_classes(fresh, NUM_CLASSES))
+    for name in ("create_state", "abstract_state"):
+        monkeypatch.setattr(loop, name, lambda *_, **__: _for_classes(fresh, NUM_CLASSES))
     config = tiny_config(init__pretrained=str(file), train__max_steps=1, data__cache_dir=str(tmp_path))
     workdir = tmp_path / "fine"
     assert loop.train(config, workdir) == 0
