@@ -15,6 +15,7 @@ from asae_jax.training import build, parallel, step
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from asae_jax.training.state import create_state
 from tests.experiments.fakes import base_config
+from tests.experiments.quick import quick_options
 
 PAPER = {
     "1": [72.61, 73.02, 73.53],
@@ -85,15 +86,15 @@ def test_an_unknown_table_is_refused_with_the_known_ones(names):
 NUM_CLASSES = 9  # more than GMMCE keeps
 STEPS = 2
 
-_COMPILE_QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-# For two steps of tiny batches: nearly all the time goes into compiling, and this halves it.
-
 _SHALLOW = {
+    "resnet18": {"stage_sizes": (1, 1, 1, 1)},
+    "se_resnet18": {"stage_sizes": (1, 1, 1, 1)},
+    "resnet50": {"stage_sizes": (2, 1, 1, 1)},
     "convnext_tiny": {"stage_sizes": (1, 1, 1, 1)},
     "efficientnet_b0": {"repeats": (1,) * 7},
     "vit_small": {"stage_sizes": (1, 1, 1, 1)},
 }
-# One block of each kind: all of them took half of this file's time.
+# One block of each kind is enough; all of them took half of this file's time.
 
 
 def _tiny(name):
@@ -150,7 +151,7 @@ def _update(config, optimizer):
         mix=build.create_mix(config),
     )
     mapped = jax.vmap(update, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)
-    return jax.jit(mapped, compiler_options=_COMPILE_QUICKLY)
+    return jax.jit(mapped, compiler_options=quick_options())
 
 
 def _batch():
