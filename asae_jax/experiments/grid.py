@@ -1,23 +1,34 @@
-"""The cells of the grid: which runs the chosen tables need, each once."""
+"""The grid: which runs the chosen tables need, each once, where each lies, and how it ended."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.experiments.rows import ROWS, Row
-from asae_jax.experiments.settings import row_config, training_settings
-from asae_jax.experiments.tables import Table
+from asae_jax.experiments.rows import ROWS, Row, Table
+from asae_jax.experiments.settings import changed, row_config, training_settings
+from asae_jax.files import write_json
+from asae_jax.input.chosen_split import chosen_split
+from asae_jax.input.configured import configured_preparation, configured_table
 from asae_jax.training import build
+from asae_jax.training.data import prepare_table
+
+FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
+
+_RECORDS = "records"
+_FORMER_RECORDS = "cells"  # grids begun before the folder was renamed go on
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
-    """One training run.
+class PlannedRun:
+    """One training run of the grid.
 
     Attributes:
-      row: name of the row it was planned for; others may share it.
+      row: name of the row it was planned for; other rows may share it.
       seed: of the run.
       config: every setting of the run.
     """
@@ -28,70 +39,167 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Of the run folder, the log and the record."""
+        """Names the run folder, the log and the record."""
         return f"{self.row}-s{self.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """All cells, and where the rows of the tables find theirs.
+    """All runs, and which of them stand for each row of the tables.
 
     Attributes:
-      cells: seed by seed, so that a grid that is cut short has whole columns.
-      runs_of: row -> the row whose runs it shares (itself, unless an earlier one has the same settings).
+      runs: seed by seed, so that a grid that is cut short has all rows of its first seeds.
+      run_as: row -> the row whose runs it shares (itself, unless an earlier one has the same settings).
       seeds: of every row.
     """
 
-    cells: tuple[Cell, ...]
-    runs_of: Mapping[str, str]
+    runs: tuple[PlannedRun, ...]
+    run_as: Mapping[str, str]
     seeds: tuple[int, ...]
-
-    def cells_of(self, row: str) -> tuple[Cell, ...]:
-        """The cells of a row, seed by seed."""
-        return tuple(cell for cell in self.cells if cell.row == self.runs_of[row])
 
 
 def plan(base: ConfigDict, tables: Iterable[Table], *, num_seeds: int) -> Grid:
     """The grid of `tables`.
 
-    Which of several equal rows gives its name to the runs depends on the order of `ROWS` alone, so that
-    a table asked for later finds the runs that are there.
+    Which of several equal rows names the runs depends on the order of `ROWS` alone, so that a table asked
+    for later finds the runs that exist.
 
     Args:
-      base: what all rows have in common; its seed is the first one.
+      base: the configuration that all rows share; its seed is the first one.
       tables: whose rows to run.
-      num_seeds: runs of every row.
+      num_seeds: runs of every row, at least 1.
 
     Raises:
       UserError: a row that cannot be run with these settings.
     """
     wanted = {entry.row for table in tables for entry in table.entries}
     for name in sorted(wanted, key=list(ROWS).index):
-        _checked(base, name)
+        _check_row(base, name)
     first: dict[str, str] = {}
-    runs_of = {}
+    run_as = {}
     for name, row in ROWS.items():
         if (settings := _settings_or_none(base, row)) is not None:
-            runs_of[name] = first.setdefault(settings, name)
-    runs_of = {name: runs for name, runs in runs_of.items() if name in wanted}
+            run_as[name] = first.setdefault(settings, name)
+    run_as = {name: shared for name, shared in run_as.items() if name in wanted}
     seeds = tuple(base.seed + number for number in range(num_seeds))
-    names = [name for name in ROWS if name in set(runs_of.values())]
-    cells = tuple(Cell(n, s, row_config(base, ROWS[n], seed=s)) for s in seeds for n in names)
-    return Grid(cells, runs_of, seeds)
+    names = [name for name in ROWS if name in set(run_as.values())]
+    runs = tuple(PlannedRun(n, s, row_config(base, ROWS[n], seed=s)) for s in seeds for n in names)
+    return Grid(runs, run_as, seeds)
 
 
-def _checked(base: ConfigDict, name: str) -> None:
+def _check_row(base: ConfigDict, name: str) -> None:
     try:
         config = row_config(base, ROWS[name], seed=base.seed)
         build.check(config)
-        build.create_network(config, num_classes=2)  # knows whether there is such a model
+        build.create_network(config, num_classes=2)  # refuses an unknown model
     except UserError as error:
         raise UserError(f"row {name}: {error}") from error
 
 
 def _settings_or_none(base: ConfigDict, row: Row) -> str | None:
-    """What identifies the runs of `row`; None where it cannot be configured here."""
+    """What identifies the runs of `row`; None where it cannot be configured from `base`."""
     try:
         return training_settings(row_config(base, row, seed=base.seed))
     except UserError:
         return None
+
+
+def with_batch_size(base: ConfigDict, tables: Iterable[Table]) -> ConfigDict:
+    """`base` with a batch size that balanced batches can have, the same in all rows.
+
+    Where the given one is no multiple of the number of classes, the next smaller multiple is taken (the next
+    larger where there is none) and printed.
+    """
+    rows = {entry.row for table in tables for entry in table.entries}
+    samplers = {row_config(base, ROWS[name], seed=0).data.sampler for name in rows}
+    if "balanced" not in samplers:
+        return base
+    classes, given = configured_table(base.data).num_classes, base.train.batch_size
+    if given % classes == 0:
+        return base
+    fitting = max(given // classes, 1) * classes
+    print(
+        f"batches of {fitting} images in all rows instead of {given}: balanced ones hold a multiple of "
+        f"{classes}"
+    )
+    return changed(base, {"train.batch_size": fitting})
+
+
+def prepare(runs: Sequence[PlannedRun], workdir: Path) -> None:
+    """Prepares the images that `runs` will read, once for each kind of preparation, and checks the split.
+
+    Raises:
+      UserError: data that cannot be used, or that have no test part.
+    """
+    settings = runs[0].config.data
+    table = configured_table(settings)
+    splits = chosen_split(settings, run_folder(workdir, runs[0].name), table)
+    if not np.count_nonzero(splits == "test"):
+        raise UserError(
+            "the data have no test part, by which rows are compared: set --config.data.test_fraction."
+        )
+    prepared = set()
+    for run in runs:
+        kind = configured_preparation(run.config.data).fingerprint()
+        if run.config.data.cache and kind not in prepared:
+            prepare_table(run.config, run_folder(workdir, run.name), table)
+        prepared.add(kind)
+
+
+def run_folder(workdir: Path, name: str) -> Path:
+    """The folder of the run called `name`."""
+    return workdir / "runs" / name
+
+
+def log_file(workdir: Path, name: str) -> Path:
+    """What the run called `name` printed."""
+    return workdir / "logs" / f"{name}.log"
+
+
+def scores_file(workdir: Path, name: str) -> Path:
+    """The test scores of the run called `name`, once it is finished."""
+    return run_folder(workdir, name) / "evaluation" / "test.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """How the last attempt at a run ended.
+
+    Attributes:
+      status: "finished", "failed" or "interrupted".
+      seconds: wall-clock time of all attempts together.
+      peak_memory: largest resident memory of the process in bytes; 0 where it cannot be measured.
+      error: why it failed, in one line.
+      jobs: how many runs were going on side by side.
+    """
+
+    status: str
+    seconds: float
+    peak_memory: int = 0
+    error: str = ""
+    jobs: int = 1
+
+
+def read_record(workdir: Path, name: str) -> Record | None:
+    """The record of the run called `name`; None where there is none that can be read."""
+    for folder in (_RECORDS, _FORMER_RECORDS):
+        try:
+            return Record(**json.loads((workdir / folder / f"{name}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # never begun, or damaged: it is run (again)
+            continue
+    return None
+
+
+def write_record(workdir: Path, name: str, record: Record) -> None:
+    """Replaces the record of the run called `name`."""
+    write_json(workdir / _RECORDS / f"{name}.json", dataclasses.asdict(record))
+
+
+def is_finished(workdir: Path, name: str) -> bool:
+    """Whether the run called `name` came to its end and its scores exist.
+
+    Scores without a record do not count: a run may have been killed between its last files. It is started
+    once more, finds its training done, and scores again.
+    """
+    record = read_record(workdir, name)
+    return record is not None and record.status == FINISHED and scores_file(workdir, name).exists()

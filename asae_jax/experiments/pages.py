@@ -1,14 +1,14 @@
 """The report in files: report.json, results.csv, report.md, and a report.html that needs nothing else."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from asae_jax.experiments.results import METRICS, Results
+from asae_jax.experiments.results import METRICS, FinishedRun, Results
+from asae_jax.files import atomic_text, write_json, write_text
 from asae_jax.pages import environment
 
 PAGE = "report.html"
@@ -22,23 +22,22 @@ _NONE = "\N{EN DASH}"
 
 
 def write_pages(workdir: Path, report: Mapping[str, Any], results: Results) -> None:
-    """Writes all four files into `workdir`, those that were there replaced."""
-    text = json.dumps(report, indent=1, allow_nan=False)
-    (workdir / "report.json").write_text(text + "\n", encoding="utf-8")
+    """Writes all four files into `workdir`; older ones are replaced."""
+    write_json(workdir / "report.json", report, indent=1)
     _write_csv(workdir / "results.csv", report, results)
     for name, escaped in ((PAGE, True), ("report.md", False)):
-        page = _environment(escaped).get_template(name).render(report=report, metrics=_METRIC_NAMES)
-        (workdir / name).write_text(page, encoding="utf-8", errors="replace")
+        template = _environment(escaped).get_template(name)
+        write_text(workdir / name, template.render(report=report, metrics=_METRIC_NAMES))
 
 
 def _write_csv(path: Path, report: Mapping[str, Any], results: Results) -> None:
-    """One line per cell: what it scored and cost, or why it did not."""
+    """One line per run: its scores and costs, or why it has none."""
     tables: dict[str, list[str]] = {}
     for section in report["tables"]:
         for entry in section["entries"]:
             tables.setdefault(entry["run_as"], []).append(section["name"])
     parameters = {cost["row"]: cost["parameters"] for cost in report["costs"]}
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_text(path) as file:
         writer = csv.DictWriter(file, _COLUMNS, restval="")
         writer.writeheader()
         for row, named in tables.items():
@@ -49,11 +48,11 @@ def _write_csv(path: Path, report: Mapping[str, Any], results: Results) -> None:
             }
             done = {run.seed: run for run in results.runs[row]}
             for seed in report["seeds"]:
-                line = _of_run(done[seed]) if seed in done else _unfinished(f"{row}-s{seed}", results)
+                line = _finished(done[seed]) if seed in done else _unfinished(f"{row}-s{seed}", results)
                 writer.writerow(common | {"seed": seed} | line)
 
 
-def _of_run(run: Any) -> dict[str, Any]:
+def _finished(run: FinishedRun) -> dict[str, Any]:
     fields = ("weighted_f1", "nll", "ece", "num_examples")
     return (
         {name: run.scores[name] for name in (*METRICS, *fields)}
@@ -67,8 +66,8 @@ def _of_run(run: Any) -> dict[str, Any]:
     )
 
 
-def _unfinished(cell: str, results: Results) -> dict[str, Any]:
-    error = results.failures.get(cell)
+def _unfinished(name: str, results: Results) -> dict[str, Any]:
+    error = results.failures.get(name)
     return {"status": "not run"} if error is None else {"status": "failed", "error": error}
 
 
@@ -93,7 +92,7 @@ def _percent(share: float | None) -> str:
 
 
 def _estimate(estimate: Mapping[str, Any] | None) -> str:
-    """A mean in percent with half of its interval."""
+    """A mean in percent ± half of its interval."""
     if estimate is None:
         return _NONE
     if estimate["low"] is None:

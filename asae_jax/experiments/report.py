@@ -1,4 +1,4 @@
-"""The report as plain data: what report.json holds and the pages show."""
+"""The content of the report: what report.json holds and the pages show."""
 
 import dataclasses
 import datetime
@@ -11,17 +11,23 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.experiments.compare import Outcome, compare
-from asae_jax.experiments.costs import row_costs
-from asae_jax.experiments.grid import Grid
-from asae_jax.experiments.records import is_finished, read_record, run_folder
-from asae_jax.experiments.results import METRICS, Results, Run
-from asae_jax.experiments.rows import ROWS
+from asae_jax.experiments.grid import Grid, is_finished, read_record, run_folder
+from asae_jax.experiments.results import METRICS, FinishedRun, Results, row_costs
+from asae_jax.experiments.rows import PAPER_TABLES, ROWS, Comparison, Table
 from asae_jax.experiments.settings import public_options, row_config
-from asae_jax.experiments.statistics import bootstrap_confusions, holm, t_estimate
-from asae_jax.experiments.tables import PAPER_TABLES, Comparison, Table
-from asae_jax.experiments.verdicts import Verdict, falls_short, paper_verdict, verdict, why_undecided
-from asae_jax.training import figures
+from asae_jax.experiments.statistics import (
+    Outcome,
+    Verdict,
+    bootstrap_confusions,
+    compare,
+    falls_short,
+    holm,
+    paper_verdict,
+    t_estimate,
+    verdict,
+    why_undecided,
+)
+from asae_jax.pages import NOTICE
 from asae_jax.training.run_folder import read_info
 
 _MIN_RESAMPLES = 1000
@@ -34,15 +40,15 @@ def build_report(
 
     Args:
       grid: what was to be run.
-      tables: by name, in the order of the report.
-      results: of the finished cells.
-      base: what all rows have in common.
-      workdir: of the grid.
+      tables: name -> table, in the order of the report.
+      results: what the finished runs measured.
+      base: the configuration that all rows share.
+      workdir: folder of the grid.
     """
     resampled = _resampled(results, grid, base)
     sections = [_table(name, table, results, grid, resampled) for name, table in tables.items()]
     return {
-        "notice": figures.NOTICE,
+        "notice": NOTICE,
         "written": datetime.date.today().isoformat(),
         "status": _status(grid, results, workdir),
         "data": _data(results, base),
@@ -73,19 +79,19 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def _resampled(results: Results, grid: Grid, base: ConfigDict) -> dict[str, dict[int, np.ndarray]]:
     """row -> seed -> confusion matrices of the same resamples of the test images."""
-    firsts = list(dict.fromkeys(grid.runs_of.values()))
-    places = [(row, run) for row in firsts for run in results.runs[row]]
+    firsts = list(dict.fromkeys(grid.run_as.values()))
+    runs = [(row, run) for row in firsts for run in results.runs[row]]
     matrices = bootstrap_confusions(
         results.labels,
-        np.array([run.predictions for _, run in places]),
+        np.array([run.predictions for _, run in runs]),
         len(results.class_names),
         groups=results.groups,
         resamples=max(base.eval.bootstrap, _MIN_RESAMPLES),
     )
     of_first: dict[str, dict[int, np.ndarray]] = {row: {} for row in firsts}
-    for (row, run), matrix in zip(places, matrices, strict=True):
+    for (row, run), matrix in zip(runs, matrices, strict=True):
         of_first[row][run.seed] = matrix
-    return {row: of_first[first] for row, first in grid.runs_of.items()}
+    return {row: of_first[first] for row, first in grid.run_as.items()}
 
 
 def _table(
@@ -96,7 +102,7 @@ def _table(
             "row": entry.row,
             "label": entry.label,
             "paper": entry.paper,
-            "run_as": grid.runs_of[entry.row],
+            "run_as": grid.run_as[entry.row],
             "note": ROWS[entry.row].note,
             **_scores(results.runs[entry.row]),
         }
@@ -113,7 +119,7 @@ def _table(
             "entries": entries, "comparisons": comparisons}  # fmt: skip
 
 
-def _scores(runs: Sequence[Run]) -> dict[str, Any]:
+def _scores(runs: Sequence[FinishedRun]) -> dict[str, Any]:
     """Number of runs, mean and interval of each metric on the test part, means on the validation part."""
     validated = [run.validation for run in runs if run.validation]
     return {
@@ -158,7 +164,7 @@ def _comparison(
 
 
 def _because(outcome: Outcome, gain: float | None) -> str:
-    """What is to be said beside the verdict."""
+    """The remark beside the verdict."""
     accuracy = outcome.differences["accuracy"]
     short = gain is not None and verdict(accuracy) is not Verdict.WORSE and falls_short(accuracy, gain)
     parts = (why_undecided(outcome), "a gain as large as the paper's is ruled out" if short else "")
@@ -176,15 +182,15 @@ def _difference(outcome: Outcome, metric: str) -> dict[str, Any]:
 
 
 def _add_holm(comparisons: Sequence[dict[str, Any]]) -> None:
-    """Beside each p over seeds of accuracy, p adjusted for the number of comparisons in the table."""
-    places = [c["outcome"]["differences"]["accuracy"] for c in comparisons if c["outcome"]]
-    tested = [place for place in places if place["p"] is not None]
-    for place, p in zip(tested, holm([place["p"] for place in tested]), strict=True):
-        place["p_holm"] = p
+    """Adds to each p over seeds of accuracy the p adjusted for the number of comparisons in the table."""
+    differences = [c["outcome"]["differences"]["accuracy"] for c in comparisons if c["outcome"]]
+    tested = [difference for difference in differences if difference["p"] is not None]
+    for difference, p in zip(tested, holm([difference["p"] for difference in tested]), strict=True):
+        difference["p_holm"] = p
 
 
 def _summary(sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The paper's comparisons, each once, by what became of them; and how ours came out."""
+    """The paper's claims and our own comparisons, each once, by verdict."""
     claims: dict[tuple[str, str], dict[str, Any]] = {}
     questions: dict[tuple[str, str], dict[str, Any]] = {}
     for section in sections:
@@ -202,11 +208,11 @@ def _by_verdict(comparisons: Any, verdicts: Sequence[str]) -> dict[str, list[dic
 
 
 def _status(grid: Grid, results: Results, workdir: Path) -> dict[str, Any]:
-    unfinished = [cell.name for cell in grid.cells if not is_finished(workdir, cell.name)]
-    records = [record for cell in grid.cells if (record := read_record(workdir, cell.name))]
+    unfinished = [run.name for run in grid.runs if not is_finished(workdir, run.name)]
+    records = [record for run in grid.runs if (record := read_record(workdir, run.name))]
     return {
-        "cells": len(grid.cells),
-        "finished": len(grid.cells) - len(unfinished),
+        "runs": len(grid.runs),
+        "finished": len(grid.runs) - len(unfinished),
         "failed": dict(results.failures),
         "not_run": [name for name in unfinished if name not in results.failures],
         "hours": sum(record.seconds for record in records) / 3600,
@@ -216,7 +222,7 @@ def _status(grid: Grid, results: Results, workdir: Path) -> dict[str, Any]:
 
 def _data(results: Results, base: ConfigDict) -> dict[str, Any]:
     counts = np.bincount(results.labels, minlength=len(results.class_names))
-    source, path = base.data.source, Path(base.data.path).name  # the name alone: the report may travel
+    source, path = base.data.source, Path(base.data.path).name  # not the whole path, as reports are passed on
     return {
         "source": f"{source} ({path})" if path else source,
         "test_images": int(results.labels.size),
@@ -226,18 +232,18 @@ def _data(results: Results, base: ConfigDict) -> dict[str, Any]:
 
 
 def _machine(grid: Grid, workdir: Path) -> dict[str, str]:
-    done = next(cell for cell in grid.cells if is_finished(workdir, cell.name))
+    done = next(run for run in grid.runs if is_finished(workdir, run.name))
     versions = dict(read_info(run_folder(workdir, done.name)).versions)
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return {"machine": f"{versions.pop('device', 'unknown')}; {system}"} | versions
 
 
 def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
-    """What a reader has to know before the numbers."""
+    """The caveats that stand before the numbers."""
     negatives = len(results.class_names) - 1
     kept = base.loss.k_high + base.loss.k_low
     remarks = []
-    if negatives <= kept and "asae-gmmce" in grid.runs_of:
+    if negatives <= kept and "asae-gmmce" in grid.run_as:
         remarks.append(
             f"With {negatives + 1} classes GMMCE with k+ + k- = {kept} keeps every class: it is cross "
             "entropy under another name here, and rows that differ in it alone differ by nothing."
@@ -261,19 +267,19 @@ def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
 
 
 def _costs(grid: Grid, results: Results) -> list[dict[str, Any]]:
-    labels = {first: ROWS[row].label for row, first in reversed(list(grid.runs_of.items()))}
-    configs = {cell.row: cell.config for cell in grid.cells}
+    labels = {first: ROWS[row].label for row, first in reversed(list(grid.run_as.items()))}
+    configs = {run.row: run.config for run in grid.runs}
     return [
         {"row": row, "label": labels[row],
          **row_costs(results.runs[row], configs[row], len(results.class_names))}
-        for row in dict.fromkeys(grid.runs_of.values())
+        for row in dict.fromkeys(grid.run_as.values())
         if results.runs[row]
     ]  # fmt: skip
 
 
 def _rows(grid: Grid, base: ConfigDict) -> dict[str, dict[str, Any]]:
-    """Label and settings of every row, the settings as options beside those of the plain one."""
-    configs = {cell.row: cell.config for cell in grid.cells}
+    """Label and settings of every row; settings as the options that turn the plain row into it."""
+    configs = {run.row: run.config for run in grid.runs}
     plain = row_config(base, ROWS["plain"], seed=base.seed)
     return {
         row: {
@@ -282,5 +288,5 @@ def _rows(grid: Grid, base: ConfigDict) -> dict[str, dict[str, Any]]:
             "note": ROWS[row].note,
             "settings": public_options(configs[first], beside=plain),
         }
-        for row, first in grid.runs_of.items()
+        for row, first in grid.run_as.items()
     }

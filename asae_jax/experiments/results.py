@@ -1,26 +1,31 @@
-"""What the finished cells measured, read from their folders."""
+"""What the finished runs measured and cost, read from their folders."""
 
 import csv
 import dataclasses
-import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.experiments.grid import Cell, Grid
-from asae_jax.experiments.records import (
+from asae_jax.experiments.grid import (
     FAILED,
+    Grid,
+    PlannedRun,
     Record,
     is_finished,
     read_record,
     run_folder,
     scores_file,
 )
-from asae_jax.input.sources import configured_index
+from asae_jax.files import open_text, read_json
+from asae_jax.input.configured import configured_table
+from asae_jax.training import build
 from asae_jax.training.writer import read_metrics
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -28,15 +33,16 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished cell.
+class FinishedRun:
+    """What one run measured.
 
     Attributes:
       seed: of the run.
       scores: content of `evaluation/test.json`.
       validation: content of `evaluation/validation.json`; empty where the data have no validation part.
-      predictions: int `[images]`, the class named for each test image.
-      images_per_second: median over training, without the first report, which compiles.
+      predictions: int `[images]`, the predicted class of each test image.
+      images_per_second: median over training, without the first report, which includes compilation; None
+        where the run was too short to tell.
       record: how long it took, and how much memory.
     """
 
@@ -50,22 +56,28 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All finished cells, on the same test images.
+    """All finished runs, scored on the same test images.
 
     Attributes:
       class_names: in the order of the labels.
       labels: int `[images]`.
       groups: slide or patient of each test image, or None where they are not known.
       runs: row -> its finished runs, seed by seed; for every row of the tables, also where there are none,
-        and for those under whose names the runs are.
-      failures: cell -> why it failed.
+        and for the rows whose runs they share.
+      failures: name of a run -> why it failed.
     """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
     groups: np.ndarray | None
-    runs: Mapping[str, tuple[Run, ...]]
+    runs: Mapping[str, tuple[FinishedRun, ...]]
     failures: Mapping[str, str]
+
+    def shared_seeds(self, row: str, other: str) -> list[tuple[FinishedRun, FinishedRun]]:
+        """The runs of `row` and of `other` that have a seed in common, in pairs, seed by seed."""
+        theirs = {run.seed: run for run in self.runs[other]}
+        ours = sorted(self.runs[row], key=lambda run: run.seed)
+        return [(run, theirs[run.seed]) for run in ours if run.seed in theirs]
 
 
 def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
@@ -77,44 +89,44 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
       data: the section `data` of the configuration, to look up groups.
 
     Raises:
-      UserError: cells that were scored on different images.
+      UserError: runs that were scored on different images, or whose scores cannot be read.
     """
-    done = [cell for cell in grid.cells if is_finished(workdir, cell.name)]
+    done = [run for run in grid.runs if is_finished(workdir, run.name)]
     if not done:
         return None
-    class_names = tuple(_json(scores_file(workdir, done[0].name))["class_names"])
+    first = _scores(scores_file(workdir, done[0].name))
+    class_names = tuple(first["class_names"])
     names, labels, _ = _predictions(workdir, done[0], class_names)
-    runs: dict[str, list[Run]] = {row: [] for row in grid.runs_of.values()}
-    for cell in done:
-        other_names, other_labels, predictions = _predictions(workdir, cell, class_names)
+    finished: dict[str, list[FinishedRun]] = {row: [] for row in grid.run_as.values()}
+    for run in done:
+        other_names, other_labels, predictions = _predictions(workdir, run, class_names)
         if other_names != names or not np.array_equal(other_labels, labels):
             raise UserError(
-                f"{cell.name} and {done[0].name} were scored on different images: differences between them "
+                f"{run.name} and {done[0].name} were scored on different images: differences between them "
                 "would mean nothing. Remove the run folder of the one that is wrong and start again."
             )
-        runs[cell.row].append(_run(workdir, cell, predictions))
-    by_group = _json(scores_file(workdir, done[0].name))["intervals_over"] == "groups"
+        finished[run.row].append(_finished_run(workdir, run, predictions))
     return Results(
         class_names,
         labels,
-        _groups(data, names) if by_group else None,
-        {row: tuple(runs[grid.runs_of.get(row, row)]) for row in (*grid.runs_of, *runs)},
-        {cell.name: record.error for cell in grid.cells
-         if (record := read_record(workdir, cell.name)) and record.status == FAILED},
+        _groups(data, names) if first["intervals_over"] == "groups" else None,
+        {row: tuple(finished[grid.run_as.get(row, row)]) for row in (*grid.run_as, *finished)},
+        {run.name: record.error for run in grid.runs
+         if (record := read_record(workdir, run.name)) and record.status == FAILED},
     )  # fmt: skip
 
 
-def _run(workdir: Path, cell: Cell, predictions: np.ndarray) -> Run:
-    scores = scores_file(workdir, cell.name)
+def _finished_run(workdir: Path, run: PlannedRun, predictions: np.ndarray) -> FinishedRun:
+    scores = scores_file(workdir, run.name)
     validation = scores.with_name("validation.json")
-    record = read_record(workdir, cell.name)
+    record = read_record(workdir, run.name)
     assert record is not None  # it is finished
-    return Run(
-        cell.seed,
-        _json(scores),
-        _json(validation) if validation.exists() else {},
+    return FinishedRun(
+        run.seed,
+        _scores(scores),
+        _scores(validation) if validation.exists() else {},
         predictions,
-        _speed(run_folder(workdir, cell.name)),
+        _speed(run_folder(workdir, run.name)),
         record,
     )
 
@@ -125,24 +137,49 @@ def _speed(folder: Path) -> float | None:
 
 
 def _predictions(
-    workdir: Path, cell: Cell, class_names: tuple[str, ...]
+    workdir: Path, run: PlannedRun, class_names: tuple[str, ...]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names, labels and predictions of the test images."""
     number = {name: index for index, name in enumerate(class_names)}
-    path = scores_file(workdir, cell.name).with_name("test_predictions.csv")
-    with path.open(newline="", encoding="utf-8") as file:
+    with open_text(scores_file(workdir, run.name).with_name("test_predictions.csv"), "r") as file:
         rows = [(row["path"], number[row["true"]], number[row["label"]]) for row in csv.DictReader(file)]
     names, labels, predictions = zip(*rows, strict=True)
     return list(names), np.array(labels), np.array(predictions)
 
 
 def _groups(data: ConfigDict, names: list[str]) -> np.ndarray | None:
-    table = configured_index(data)
+    table = configured_table(data)
     if table.groups is None:
         return None
     group_of = dict(zip(table.names.tolist(), table.groups.tolist(), strict=True))
     return np.array([group_of[name] for name in names])
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _scores(path: Path) -> dict[str, Any]:
+    return read_json(path, remedy="remove that run folder and give the same command again")
+
+
+def count_parameters(config: ConfigDict, num_classes: int) -> int:
+    """How many numbers are trained, from the shapes alone: nothing is computed."""
+    network = build.create_network(config, num_classes)
+    image = jnp.zeros((1, config.augment.size, config.augment.size, 3))
+    variables = jax.eval_shape(lambda: network.init(jax.random.key(0), image, train=False))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+
+
+def row_costs(runs: Sequence[FinishedRun], config: ConfigDict, num_classes: int) -> dict[str, Any]:
+    """The costs of a row, from its finished runs (at least one).
+
+    Returns:
+      `parameters`; `images_per_second` in training, the mean over runs, None where all were too short to
+      tell; `peak_memory` of the process on the host in bytes, the largest, None where it was not measured;
+      `seconds` that a run took, the mean, with start, input, training and scoring.
+    """
+    speeds = [run.images_per_second for run in runs if run.images_per_second is not None]
+    memories = [run.record.peak_memory for run in runs if run.record.peak_memory]
+    return {
+        "parameters": count_parameters(config, num_classes),
+        "images_per_second": float(np.mean(speeds)) if speeds else None,
+        "peak_memory": max(memories) if memories else None,
+        "seconds": float(np.mean([run.record.seconds for run in runs])),
+    }

@@ -1,92 +1,318 @@
-"""The grid at work: as many cells at a time as there are places; what fails is recorded, the rest goes on."""
+"""The grid at work: runs side by side as processes of their own, each on its share of the machine.
+
+What fails is recorded and the rest goes on; what is interrupted saves, and goes on when the grid does.
+"""
 
 import collections
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-from asae_jax.experiments.grid import Cell
-from asae_jax.experiments.places import Place
-from asae_jax.experiments.process import Running
-from asae_jax.experiments.records import FAILED, FINISHED, INTERRUPTED, Record, read_record, write_record
+from tqdm import tqdm
 
-Start = Callable[[Cell, Place], Running]
-"""Starts a cell in a place."""
+import asae_jax
+from asae_jax.errors import UserError
+from asae_jax.experiments.grid import (
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    PlannedRun,
+    Record,
+    log_file,
+    read_record,
+    run_folder,
+    scores_file,
+    write_record,
+)
+from asae_jax.experiments.settings import command_of
+from asae_jax.input.workers import default_workers
+from asae_jax.training.interruption import Interruption
+from asae_jax.training.writer import FILE as METRICS_FILE
 
-_POLL_SECONDS = 0.2
+_PROBE = "import jax; print(jax.default_backend(), jax.local_device_count())"
+_CUDA = "CUDA_VISIBLE_DEVICES"
+_LOG_TAIL = 8192  # bytes in which the last line of a log is looked for
+_METRICS_TAIL = 4096  # bytes at the end of metrics.jsonl that hold its last lines
+_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total} runs [{elapsed}, {remaining} left]{postfix}"
 
 
-class Stop(Protocol):
-    """Whether the grid was asked to end."""
+@dataclasses.dataclass(frozen=True)
+class Slot:
+    """The part of the machine that one run may use.
 
-    @property
-    def requested(self) -> bool:
-        """True from then on."""
+    Attributes:
+      cores: numbers of the processors; empty for all.
+      environment: variables of its process.
+    """
+
+    cores: frozenset[int] = frozenset()
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def pin(self, pid: int) -> None:
+        """Keeps the process `pid` on the cores, where the system can do that."""
+        if self.cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(pid, self.cores)
 
 
-class Watcher(Protocol):
-    """Sees the grid go on."""
+def choose_slots(jobs: int) -> list[Slot]:
+    """Divides this machine.
 
-    def tick(self, running: Mapping[str, Running]) -> None:
-        """Called several times a second with the running cells by name."""
-
-    def ended(self, cell: Cell, record: Record) -> None:
-        """Called when a cell has ended."""
-
-
-def run_cells(
-    cells: Sequence[Cell],
-    places: Sequence[Place],
-    workdir: Path,
-    *,
-    start: Start,
-    stop: Stop,
-    watcher: Watcher,
-    poll_seconds: float = _POLL_SECONDS,
-) -> None:
-    """Runs `cells` in their order and writes a record of each that ends.
-
-    When `stop` is requested no cell is started any more, and those at work are asked to save and end.
+    JAX is asked in a process of its own: once it has started here, it would hold the accelerators' memory.
 
     Args:
-      cells: those still to be done.
-      places: each takes one cell at a time.
+      jobs: number of slots; 0 for one per GPU, and a single one on a CPU or a TPU.
+
+    Raises:
+      UserError: JAX cannot start, or there are more jobs than cores on a CPU.
+    """
+    backend, count = _devices()
+    if backend == "gpu":
+        return _on_gpus(jobs or count, count)
+    if jobs <= 1 or backend != "cpu":
+        return [Slot()] * max(jobs, 1)
+    return _on_cores(jobs)
+
+
+def _on_gpus(jobs: int, count: int) -> list[Slot]:
+    visible = [name for name in os.environ.get(_CUDA, "").split(",") if name] or [
+        str(n) for n in range(count)
+    ]
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if jobs > count else {}
+    return [Slot(environment={_CUDA: visible[job % count]} | shared) for job in range(jobs)]
+
+
+def _on_cores(jobs: int) -> list[Slot]:
+    if not hasattr(os, "sched_getaffinity"):
+        return [Slot()] * jobs
+    cores = sorted(os.sched_getaffinity(0))
+    if jobs > len(cores):
+        raise UserError(
+            f"config.reproduce.jobs={jobs} cannot be used: this machine has {default_workers()} cores for it."
+        )
+    share = len(cores) // jobs
+    return [Slot(frozenset(cores[job * share : (job + 1) * share])) for job in range(jobs)]
+
+
+def _devices() -> tuple[str, int]:
+    """JAX's backend and its number of devices."""
+    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    if probe.returncode:
+        reason = (probe.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"JAX cannot start on this machine: {reason}")
+    backend, count = probe.stdout.split()[-2:]
+    return backend, int(count)
+
+
+class TrainProcess:
+    """The command `train` of one run in a process of its own, its output in a log.
+
+    Args:
+      run: what to train.
       workdir: of the grid.
-      start: makes a cell a process.
+      slot: the cores or the accelerator it may use.
+      kept_open: file descriptors that stay open in the process as long as it lives.
+    """
+
+    def __init__(self, run: PlannedRun, workdir: Path, slot: Slot, *, kept_open: tuple[int, ...] = ()):
+        self._log = log_file(workdir, run.name)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
+        self._memory = 0
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command_of(run.config, run_folder(workdir, run.name)),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1", **slot.environment},
+                start_new_session=True,  # Ctrl-C reaches the grid, which asks its runs to save
+                pass_fds=kept_open,
+            )
+        slot.pin(self._process.pid)
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        if self._process.returncode is None and hasattr(os, "wait4"):
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._memory = usage.ru_maxrss * _MEMORY_UNIT
+            return self._process.returncode
+        return self._process.poll()
+
+    def interrupt(self) -> None:
+        """Asks it to save and end."""
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self._started
+
+    def peak_memory(self) -> int:
+        """Largest resident memory in bytes, known once it has ended; else 0."""
+        return self._memory
+
+    def error(self) -> str:
+        """Why it ended with a status other than 0, in one line."""
+        status = self._process.returncode
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            remedy = " (out of memory?)" if -status == signal.SIGKILL else ""
+            return f"ended by {name}{remedy}"
+        return last_line(self._log).removeprefix("error: ") or f"exit status {status}"
+
+
+def _python_path() -> str:
+    """Where a process finds this package, from whatever folder the grid was started."""
+    package = Path(str(asae_jax.__file__)).resolve().parent.parent
+    return os.pathsep.join(filter(None, (str(package), os.environ.get("PYTHONPATH"))))
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that is not empty; of a progress bar its last state."""
+    text = _tail(path, _LOG_TAIL).decode("utf-8", errors="replace")
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
+
+
+def _tail(path: Path, size: int) -> bytes:
+    """The last `size` bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(file.tell() - size, 0))
+        return file.read()
+
+
+class Progress:
+    """One bar over all runs with the time left, in which epochs count as parts of a run, and a line per run.
+
+    Args:
+      runs: all of the grid.
+      num_finished: of them, before this start.
+      workdir: of the grid.
+      refresh_seconds: shortest time between two states of the bar.
+    """
+
+    def __init__(
+        self, runs: Sequence[PlannedRun], num_finished: int, workdir: Path, *, refresh_seconds: float
+    ):
+        self._runs = {run.name: run for run in runs}
+        self._workdir = workdir
+        self._refresh_seconds = refresh_seconds
+        self._done = float(num_finished)
+        self._refreshed = time.monotonic()
+        begun = sum(self._share(run.name) for run in runs if not scores_file(workdir, run.name).exists())
+        self._bar = tqdm(total=len(runs), initial=num_finished + begun, desc="reproduce", bar_format=_BAR)
+
+    def tick(self, running: Collection[str]) -> None:
+        """Moves the bar, unless it was moved just now; `running` are the names of the runs at work."""
+        if time.monotonic() - self._refreshed < self._refresh_seconds:
+            return
+        self._refreshed = time.monotonic()
+        self._bar.n = max(self._bar.initial, self._done + sum(self._share(name) for name in running))
+        self._bar.set_postfix_str(", ".join(running), refresh=False)
+        self._bar.refresh()
+
+    def ended(self, run: PlannedRun, record: Record) -> None:
+        """Prints how a run ended."""
+        self._done += 1
+        minutes = f"{record.seconds / 60:.1f} min"
+        if record.status == FINISHED:
+            scores = json.loads(scores_file(self._workdir, run.name).read_text(encoding="utf-8"))
+            line = f"test accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}"
+        else:
+            log = log_file(self._workdir, run.name)
+            line = f"{record.status}{': ' + record.error if record.error else ''} (see {log})"
+        self._bar.write(f"{run.name}: {line}, {minutes}")
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self._bar.close()
+
+    def _share(self, name: str) -> float:
+        """How much of the run's training is done, 0 to 1."""
+        epochs = self._runs[name].config.train.epochs
+        return min(_last_epoch(run_folder(self._workdir, name) / METRICS_FILE) / epochs, 1.0)
+
+
+def _last_epoch(path: Path) -> float:
+    """The epoch of the last whole line; 0 where there is none."""
+    if not path.exists():
+        return 0.0
+    for line in reversed(_tail(path, _METRICS_TAIL).splitlines()):
+        try:
+            return float(json.loads(line)["epoch"])
+        except (ValueError, KeyError):  # cut at the start of what was read, or being written
+            continue
+    return 0.0
+
+
+def run_all(
+    runs: Sequence[PlannedRun],
+    slots: Sequence[Slot],
+    workdir: Path,
+    *,
+    start: Callable[[PlannedRun, Slot], TrainProcess],
+    stop: Interruption,
+    progress: Progress,
+    poll_seconds: float,
+) -> None:
+    """Does `runs` in their order and writes a record of each that ends.
+
+    When `stop` is requested no run is started any more, and those at work are asked to save and end.
+
+    Args:
+      runs: those still to be done.
+      slots: each takes one run at a time.
+      workdir: of the grid.
+      start: starts a run in a slot.
       stop: looked at between polls.
-      watcher: told what happens.
+      progress: told which runs are at work, and how each ended.
       poll_seconds: between two looks at the processes.
     """
-    waiting, free = collections.deque(cells), list(places)
-    running: dict[str, tuple[Cell, Place, Running]] = {}
+    waiting, free = collections.deque(runs), list(slots)
+    running: dict[str, tuple[PlannedRun, Slot, TrainProcess]] = {}
     asked = False
     try:
         while running or (waiting and not stop.requested):
             while waiting and free and not stop.requested:
-                cell, place = waiting.popleft(), free.pop(0)
-                running[cell.name] = cell, place, start(cell, place)
+                run, slot = waiting.popleft(), free.pop(0)
+                running[run.name] = run, slot, start(run, slot)
             if stop.requested and not asked:
                 asked = True
                 for _, _, process in running.values():
                     process.interrupt()
-            for cell, place, process in list(running.values()):
+            for run, slot, process in list(running.values()):
                 if (status := process.poll()) is None:
                     continue
-                del running[cell.name]
-                free.append(place)
-                record = _record(workdir, cell, process, status, asked, len(places))
-                write_record(workdir, cell.name, record)
-                watcher.ended(cell, record)
-            watcher.tick({name: process for name, (_, _, process) in running.items()})
+                del running[run.name]
+                free.append(slot)
+                record = _record(workdir, run, process, status, asked, len(slots))
+                write_record(workdir, run.name, record)
+                progress.ended(run, record)
+            progress.tick(running)
             time.sleep(poll_seconds)
     finally:
         for _, _, process in running.values():  # left by an error, or by a second Ctrl-C
             process.kill()
 
 
-def _record(workdir: Path, cell: Cell, process: Running, status: int, asked: bool, jobs: int) -> Record:
-    before = read_record(workdir, cell.name)
+def _record(
+    workdir: Path, run: PlannedRun, process: TrainProcess, status: int, asked: bool, jobs: int
+) -> Record:
+    before = read_record(workdir, run.name)
     if status == 0:
         outcome, error = FINISHED, ""
     else:

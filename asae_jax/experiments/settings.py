@@ -1,8 +1,9 @@
-"""From a configuration and a row to the configuration of its runs, and to the command line of one."""
+"""From a configuration and a row to the configuration of its runs, and to the command that trains one."""
 
 import copy
 import importlib
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from asae_jax.experiments.rows import PLAIN, Row, Settings
 from asae_jax.training import run_folder
 
 PRESETS = {"": "", "small": "comparison", "paper": "resnet50_asae"}
-"""`reproduce.preset` -> file in configs/; none: the configuration as it is given."""
+"""`reproduce.preset` -> recipe; none: the configuration as it is given."""
 
 _KEPT = (
     "data.source", "data.path", "data.class_map", "data.group_feature", "data.num_examples",
@@ -24,12 +25,12 @@ _KEPT = (
     "train.batch_size", "train.log_every", "train.checkpoint_every",
     "eval.batch_size", "eval.bootstrap", "eval.checkpoint", "eval.select_by",
 )  # fmt: skip
-# What a row with a file of its own takes from the given configuration.
-_PLACES = ("data.path", "data.cache_dir")
+# What a row with a recipe of its own takes from the given configuration.
+_PATHS = ("data.path", "data.cache_dir")
 
 
 def with_preset(config: ConfigDict) -> ConfigDict:
-    """`config` with the preset's value in every field that it leaves as configs/default.py has it.
+    """`config` with the preset's value in every field that it leaves at its default.
 
     Raises:
       UserError: an unknown preset.
@@ -52,9 +53,9 @@ def row_config(base: ConfigDict, row: Row, *, seed: int) -> ConfigDict:
     """The configuration of a run of `row`.
 
     Args:
-      base: what all rows have in common.
-      row: what this one is.
-      seed: of the run.
+      base: the configuration that all rows share.
+      row: the method to run.
+      seed: of the initial weights, the sampler and the augmentation.
 
     Raises:
       UserError: a setting that does not exist.
@@ -73,7 +74,11 @@ def row_config(base: ConfigDict, row: Row, *, seed: int) -> ConfigDict:
 
 
 def changed(config: ConfigDict, settings: Settings) -> ConfigDict:
-    """A copy of `config` with `settings`."""
+    """A copy of `config` with `settings`.
+
+    Raises:
+      UserError: a setting that does not exist.
+    """
     config = ConfigDict(copy.deepcopy(config.to_dict()))
     for name, value in settings.items():
         section, field = name.split(".")
@@ -84,42 +89,40 @@ def changed(config: ConfigDict, settings: Settings) -> ConfigDict:
 
 
 def training_settings(config: ConfigDict) -> str:
-    """A text that two configurations share exactly when their runs and scores are the same."""
+    """A text that is equal for two configurations exactly when their runs and scores are equal."""
     fields = flat(config)
     for name in list(fields):
-        other_command = name.partition(".")[0] in run_folder.OF_OTHER_COMMANDS and not name.startswith(
-            "eval."
-        )
-        if name in run_folder.NEUTRAL or other_command or name == "seed":
+        section = name.partition(".")[0]
+        of_other_command = section in run_folder.OF_OTHER_COMMANDS and section != "eval"
+        if name in run_folder.NEUTRAL or of_other_command or name == "seed":
             del fields[name]
     return json.dumps(fields, sort_keys=True)
 
 
+def command_of(config: ConfigDict, folder: Path) -> list[str]:
+    """The command line that trains `config` in `folder`: what a user would type, with every setting."""
+    return [sys.executable, "-m", "asae_jax", "train", f"--config={default_file()}", f"--workdir={folder}",
+            *options(config)]  # fmt: skip
+
+
 def options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
-    """The command-line options that turn `beside`, or configs/default.py, into `config`."""
+    """The command-line options that turn `beside`, or the default configuration, into `config`."""
     before = flat(beside if beside is not None else file_config("default"))
     return [f"--config.{name}={value}" for name, value in flat(config).items() if before[name] != value]
 
 
 def public_options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
-    """`options` for readers elsewhere: no seed, no places on this machine, nothing of the grid itself."""
-    hidden = (*(f"--config.{place}=" for place in _PLACES), "--config.reproduce.", "--config.seed=")
+    """`options` for readers elsewhere: without seed, paths of this machine and the grid's own settings."""
+    hidden = (*(f"--config.{path}=" for path in _PATHS), "--config.reproduce.", "--config.seed=")
     return [option for option in options(config, beside=beside) if not option.startswith(hidden)]
+
+
+# The only functions that know where configurations are kept, and how they are flattened.
 
 
 def flat(config: ConfigDict) -> dict[str, Any]:
     """`section.field` -> value of every setting."""
     return dict(_flat(config.to_dict(), ""))
-
-
-def file_config(name: str) -> ConfigDict:
-    """The configuration of configs/NAME.py."""
-    return importlib.import_module(f"configs.{name}").get_config()
-
-
-def default_file() -> Path:
-    """Where configs/default.py lies."""
-    return Path(str(importlib.import_module("configs.default").__file__))
 
 
 def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -128,3 +131,13 @@ def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
+
+
+def file_config(name: str) -> ConfigDict:
+    """The configuration of configs/NAME.py."""
+    return importlib.import_module(f"configs.{name}").get_config()
+
+
+def default_file() -> Path:
+    """The path of configs/default.py."""
+    return Path(str(importlib.import_module("configs.default").__file__))

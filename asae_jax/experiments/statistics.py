@@ -1,16 +1,27 @@
-"""What a difference is worth: intervals and tests for runs and for images, pure NumPy and SciPy.
+"""Whether one row is better than another: intervals, tests and verdicts.
 
-Two things vary. A run depends on its seed; a test set is a sample of images. Each is looked at by itself:
-over seeds with Student's t, over images with a bootstrap and a sign test. None is pooled with the other.
+Two things vary. A run depends on its seed; a test set is a sample of images. The two are kept apart: seeds
+are judged by Student's t, images by the bootstrap and the sign test.
 """
 
+import dataclasses
+import enum
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
+
+from asae_jax.experiments.results import METRICS, FinishedRun, Results
+from asae_jax.metrics import confusion_matrix, per_class_scores, summarise
+
+SHOWN_CONFUSIONS = 5
+"""Pairs of classes listed as confused less, and as confused more."""
+
+MIN_SEEDS = 3
+"""Fewer give no interval: the differences of two seeds may agree by chance, and leave one without width."""
 
 _LEVEL = 0.95
-_CHUNK = 2_000_000  # weights held at a time: 16 MB, whatever the number of images and resamples
 
 
 class Estimate(NamedTuple):
@@ -22,11 +33,72 @@ class Estimate(NamedTuple):
 
 
 class SignTest(NamedTuple):
-    """How many images either method named right more often than the other, and whether by chance."""
+    """How many images each of two methods got right more often than the other, and the two-sided p."""
 
     better: int
     worse: int
     p: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far the one row is above the other in one metric, -1 to 1.
+
+    Attributes:
+      over_seeds: mean and Student's t interval of the differences between runs of the same seed.
+      p: of Student's paired t test; None for fewer than `MIN_SEEDS`.
+      over_images: 95 % bootstrap interval of the mean difference under other test images (or groups).
+    """
+
+    over_seeds: Estimate
+    p: float | None
+    over_images: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Confusion:
+    """Images of class `true` that were taken for `predicted`, per run.
+
+    Attributes:
+      true: name of the class.
+      predicted: name of the other class.
+      other: mean number under the other row.
+      row: mean number under the row.
+    """
+
+    true: str
+    predicted: str
+    other: float
+    row: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One row compared with another.
+
+    Attributes:
+      seeds: those that both rows have finished.
+      differences: metric -> difference.
+      images: the sign test over images.
+      recall_changes: class -> change of its recall, with the interval over seeds.
+      removed: confusions that became rarer, the largest change first.
+      added: confusions that became more frequent.
+    """
+
+    seeds: tuple[int, ...]
+    differences: Mapping[str, Difference]
+    images: SignTest
+    recall_changes: Mapping[str, Estimate]
+    removed: Sequence[Confusion]
+    added: Sequence[Confusion]
+
+
+class Verdict(enum.Enum):
+    """Whether the one row is better than the other on these data."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    UNDECIDED = "cannot be decided"
 
 
 def t_estimate(values: np.ndarray) -> Estimate:
@@ -42,7 +114,7 @@ def t_estimate(values: np.ndarray) -> Estimate:
 def t_test(differences: np.ndarray) -> float | None:
     """Two-sided p of Student's paired t test, from the differences `[n]`; None for n = 1.
 
-    Where all differences are equal there is nothing to estimate an error by: p is 1 if they are 0, else 0.
+    Where all differences are equal there is no error to estimate: p is 1 if they are 0, else 0.
     """
     differences = np.asarray(differences, np.float64)
     if differences.size < 2:
@@ -57,10 +129,10 @@ def sign_test(right: np.ndarray, other_right: np.ndarray) -> SignTest:
     """The exact sign test over images; with one seed this is McNemar's exact test.
 
     An image counts once, for the method that was right under more of the seeds. Counting it once per seed
-    would take the same image for several, and find differences that are not there.
+    would take one image for several independent ones, and find differences that do not exist.
 
     Args:
-      right: bool `[seeds, images]`, whether the one method named the image's class.
+      right: bool `[seeds, images]`, whether the one method predicted the image's class.
       other_right: the same of the other method, with the same seeds.
     """
     lead = right.astype(np.int64).sum(0) - other_right.astype(np.int64).sum(0)
@@ -69,49 +141,8 @@ def sign_test(right: np.ndarray, other_right: np.ndarray) -> SignTest:
     return SignTest(better, worse, float(p))
 
 
-def bootstrap_confusions(
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    num_classes: int,
-    *,
-    groups: np.ndarray | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> np.ndarray:
-    """Confusion matrices of resampled images, the same resamples for every run: paired.
-
-    Args:
-      labels: int `[images]`.
-      predictions: int `[runs, images]`.
-      num_classes: number of classes.
-      groups: values `[images]`; given, whole groups (slides, patients) are drawn.
-      resamples: how many.
-      seed: the same seed and images give the same resamples.
-
-    Returns:
-      float64 `[runs, resamples, classes, classes]`, rows true.
-    """
-    _, units = np.unique(np.arange(labels.size) if groups is None else groups, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    cells = labels * num_classes + predictions
-    matrices = np.empty((len(predictions), resamples, num_classes**2))
-    rows = max(1, _CHUNK // labels.size)
-    for start in range(0, resamples, rows):
-        part = slice(start, min(start + rows, resamples))
-        weights = _drawn(rng, units.max() + 1, part.stop - part.start)[:, units]
-        for run, keys in enumerate(cells):
-            matrices[run, part] = _sums(keys, weights, num_classes**2)
-    return matrices.reshape(len(predictions), resamples, num_classes, num_classes)
-
-
-def percentile_interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of `values`."""
-    low, high = np.percentile(values, [50 * (1 - _LEVEL), 50 * (1 + _LEVEL)])
-    return float(low), float(high)
-
-
 def holm(p_values: list[float]) -> list[float]:
-    """Holm's adjusted p values: at most a share p of such lists holds a false one (Holm 1979)."""
+    """Holm's adjusted p values, which control the family-wise error rate (Holm 1979)."""
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p, kind="stable")
     factors = np.arange(p.size, 0, -1)
@@ -120,16 +151,193 @@ def holm(p_values: list[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def _drawn(rng: np.random.Generator, num_units: int, rows: int) -> np.ndarray:
-    """How often each unit is drawn in each resample, float64 `[rows, units]`, whatever the chunks."""
-    draws = (rng.integers(num_units, size=num_units) for _ in range(rows))
-    return np.stack([np.bincount(drawn, minlength=num_units) for drawn in draws]).astype(np.float64)
+def bootstrap_confusions(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    num_classes: int,
+    *,
+    groups: np.ndarray | None = None,
+    resamples: int,
+    seed: int = 0,
+) -> np.ndarray:
+    """Confusion matrices of resampled images, the same resamples for every run: paired.
+
+    Args:
+      labels: int `[images]`, 0 to `num_classes` - 1.
+      predictions: int `[runs, images]`, 0 to `num_classes` - 1.
+      num_classes: number of classes.
+      groups: any values `[images]`; whole groups (slides, patients) are drawn. None: single images are.
+      resamples: how many, at least 1.
+      seed: the same seed and images give the same resamples.
+
+    Returns:
+      float64 `[runs, resamples, classes, classes]`, rows true.
+    """
+    drawn = resampled_weights(labels.size, groups=groups, resamples=resamples, seed=seed)
+    parts = [[weighted_confusion(labels, run, weights, num_classes) for run in predictions]
+             for weights in drawn]  # fmt: skip
+    return np.concatenate(parts, axis=1)
 
 
-def _sums(keys: np.ndarray, weights: np.ndarray, num_keys: int) -> np.ndarray:
-    """Sums of the columns of `weights` `[rows, n]` that share a key: `[rows, num_keys]`."""
-    order = np.argsort(keys, kind="stable")
-    present, starts = np.unique(keys[order], return_index=True)
-    sums = np.zeros((len(weights), num_keys))
-    sums[:, present] = np.add.reduceat(weights[:, order], starts, axis=1)
-    return sums
+def compare(
+    results: Results, row: str, other: str, *, resampled: Mapping[str, Mapping[int, np.ndarray]]
+) -> Outcome | None:
+    """`row` minus `other`; None where they have no finished seed in common.
+
+    Args:
+      results: the finished runs of the grid.
+      row: name of the one row.
+      other: name of the other.
+      resampled: row -> seed -> confusion matrices `[resamples, classes, classes]` of resampled test images
+        (`bootstrap_confusions`), the same resamples for all.
+    """
+    pairs = results.shared_seeds(row, other)
+    if not pairs:
+        return None
+    seeds = tuple(run.seed for run, _ in pairs)
+    resampled_gaps = [(summarise(resampled[row][seed]), summarise(resampled[other][seed])) for seed in seeds]
+    differences = {}
+    for metric in METRICS:
+        gaps = np.array([a.scores[metric] - b.scores[metric] for a, b in pairs])
+        under = np.mean([a[metric] - b[metric] for a, b in resampled_gaps], axis=0)
+        low, high = percentile_interval(under)
+        differences[metric] = _difference(gaps, (low, high))
+    right = np.array([[run.predictions == results.labels for run in pair] for pair in pairs])
+    removed, added = _confusions(results, pairs)
+    return Outcome(
+        seeds,
+        differences,
+        sign_test(right[:, 0], right[:, 1]),
+        _recall_changes(results, pairs),
+        removed,
+        added,
+    )
+
+
+def _difference(gaps: np.ndarray, over_images: tuple[float, float]) -> Difference:
+    if len(gaps) < MIN_SEEDS:
+        return Difference(Estimate(float(gaps.mean()), None, None), None, over_images)
+    return Difference(t_estimate(gaps), t_test(gaps), over_images)
+
+
+def _recall_changes(
+    results: Results, pairs: Sequence[tuple[FinishedRun, FinishedRun]]
+) -> dict[str, Estimate]:
+    """For classes that have test images."""
+    scores = per_class_scores(np.array([[_matrix(results, run) for run in pair] for pair in pairs]))
+    changes = scores.recall[:, 0] - scores.recall[:, 1]
+    return {
+        name: t_estimate(changes[:, index])
+        for index, name in enumerate(results.class_names)
+        if scores.support[0, 0, index]
+    }
+
+
+def _confusions(
+    results: Results, pairs: Sequence[tuple[FinishedRun, FinishedRun]]
+) -> tuple[list[Confusion], list[Confusion]]:
+    ours = np.mean([_matrix(results, run) for run, _ in pairs], axis=0)
+    theirs = np.mean([_matrix(results, run) for _, run in pairs], axis=0)
+    change = ours - theirs
+    np.fill_diagonal(change, 0)
+
+    def listed(order: np.ndarray, sign: int) -> list[Confusion]:
+        entries = [np.unravel_index(entry, change.shape) for entry in order[:SHOWN_CONFUSIONS]]
+        names = results.class_names
+        return [Confusion(names[t], names[p], float(theirs[t, p]), float(ours[t, p]))
+                for t, p in entries if sign * change[t, p] > 0]  # fmt: skip
+
+    order = np.argsort(change, axis=None, kind="stable")
+    return listed(order, -1), listed(order[::-1], +1)
+
+
+def _matrix(results: Results, run: FinishedRun) -> np.ndarray:
+    return confusion_matrix(results.labels, run.predictions, len(results.class_names))
+
+
+def verdict(difference: Difference) -> Verdict:
+    """Better or worse where both intervals, over seeds and over images, lie on that side of zero.
+
+    One of them alone is not enough: other runs on the same images, and the same runs on other images, would
+    both have to give that sign. Fewer than `MIN_SEEDS` seeds have no interval and decide nothing.
+    """
+    estimate, (low, high) = difference.over_seeds, difference.over_images
+    if estimate.low is None or estimate.high is None:
+        return Verdict.UNDECIDED
+    if min(estimate.low, low) > 0:
+        return Verdict.BETTER
+    if max(estimate.high, high) < 0:
+        return Verdict.WORSE
+    return Verdict.UNDECIDED
+
+
+def paper_verdict(difference: Difference, gain: float) -> str:
+    """Whether the paper's claim of a `gain` in accuracy, in points, holds.
+
+    Returns:
+      "holds", "does not hold" or "cannot be decided". Only the sign is compared, as the paper's data differ.
+    """
+    found = verdict(difference)
+    if found is Verdict.UNDECIDED:
+        return found.value
+    return "holds" if (found is Verdict.BETTER) == (gain > 0) else "does not hold"
+
+
+def falls_short(difference: Difference, gain: float) -> bool:
+    """Whether a `gain` as large as the paper's, in points, lies above both intervals."""
+    high = difference.over_seeds.high
+    return high is not None and max(high, difference.over_images[1]) < gain / 100
+
+
+def why_undecided(outcome: Outcome) -> str:
+    """Why accuracy is not decided, in a few words; empty where it is."""
+    difference = outcome.differences["accuracy"]
+    if verdict(difference) is not Verdict.UNDECIDED:
+        return ""
+    if len(outcome.seeds) < MIN_SEEDS:
+        return f"fewer than {MIN_SEEDS} seeds say too little about other runs"
+    estimate, (low, high) = difference.over_seeds, difference.over_images
+    assert estimate.low is not None
+    assert estimate.high is not None
+    seeds_open = estimate.low <= 0 <= estimate.high
+    images_open = low <= 0 <= high
+    if seeds_open and images_open:
+        return "other seeds or other test images could turn the sign"
+    if seeds_open:
+        return "other seeds could turn the sign"
+    return "other test images could turn the sign" if images_open else "seeds and images disagree"
+
+
+# Stand-ins for the shared bootstrap.
+
+MAX_WEIGHTS = 2_000_000
+"""Weights held at a time: 16 MB, whatever the number of images and resamples."""
+
+
+def resampled_weights(
+    num_examples: int, *, groups: np.ndarray | None, resamples: int, seed: int
+) -> Iterator[np.ndarray]:
+    """How often each resample holds each example, in chunks of resamples: float64 `[rows, N]`."""
+    units = np.arange(num_examples) if groups is None else np.unique(groups, return_inverse=True)[1]
+    rng, num_units = np.random.default_rng(seed), units.max() + 1
+    rows = max(1, MAX_WEIGHTS // num_examples)
+    for start in range(0, resamples, rows):
+        draws = (rng.integers(num_units, size=num_units) for _ in range(min(rows, resamples - start)))
+        counts = np.stack([np.bincount(drawn, minlength=num_units) for drawn in draws])
+        yield counts.astype(np.float64)[:, units]
+
+
+def percentile_interval(values: np.ndarray) -> list[float]:
+    """`[low, high]`, between which the middle 95 % of `values` `[resamples]` lie."""
+    return [float(end) for end in np.percentile(values, (2.5, 97.5))]
+
+
+def weighted_confusion(
+    labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Confusion matrices of weighted examples: `[resamples, classes, classes]`, rows true."""
+    entries, num_images = labels * num_classes + predictions, labels.size
+    one_hot = sparse.csr_array(
+        (np.ones(num_images), entries, np.arange(num_images + 1)), shape=(num_images, num_classes**2)
+    )
+    return (weights @ one_hot).reshape(-1, num_classes, num_classes)

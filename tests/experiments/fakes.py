@@ -1,12 +1,12 @@
-"""A grid without training: cells that leave the files of a run at once, with scores made to order."""
+"""A grid without training: runs that leave their files at once, with scores made to order."""
 
 import csv
 import json
 
 import numpy as np
 
-from asae_jax.experiments.places import Place
-from asae_jax.experiments.records import run_folder, scores_file
+from asae_jax.experiments.grid import run_folder, scores_file
+from asae_jax.experiments.runner import Slot
 from asae_jax.metrics import evaluate_scores
 from configs import comparison
 
@@ -29,7 +29,7 @@ def labels():
     return np.arange(NUM_IMAGES) % len(CLASSES)
 
 
-def write_run(workdir, cell, *, accuracy, seed=0, images=None):
+def write_run(workdir, run, *, accuracy, seed=0, images=None):
     """The files of a finished run that is right about a share `accuracy` of the images.
 
     Whether an image is right depends on its difficulty, the same in all runs, and a little on `seed`: so runs
@@ -42,21 +42,21 @@ def write_run(workdir, cell, *, accuracy, seed=0, images=None):
     predicted = np.where(right, true, (true + 1 + rng.integers(2, size=NUM_IMAGES)) % classes)
     log_probs = np.log(np.full((NUM_IMAGES, classes), 0.3 / (classes - 1)))
     log_probs[np.arange(NUM_IMAGES), predicted] = np.log(0.7)
-    folder = run_folder(workdir, cell.name)
-    scores_file(workdir, cell.name).parent.mkdir(parents=True, exist_ok=True)
+    folder = run_folder(workdir, run.name)
+    scores_file(workdir, run.name).parent.mkdir(parents=True, exist_ok=True)
     scores = evaluate_scores(log_probs, true, CLASSES, bootstrap=0) | {"intervals_over": "images"}
     for name in ("test", "validation"):
-        scores_file(workdir, cell.name).with_name(f"{name}.json").write_text(json.dumps(scores))
-    _write_predictions(workdir, cell, true, predicted, images or [f"{i:03d}.png" for i in range(NUM_IMAGES)])
-    (folder / "config.json").write_text(json.dumps(cell.config.to_dict()))
-    run = {"class_names": CLASSES, "data_fingerprint": "f", "versions": {"jax": "0", "device": "2 x cpu"}}
-    (folder / "run.json").write_text(json.dumps(run))
+        scores_file(workdir, run.name).with_name(f"{name}.json").write_text(json.dumps(scores))
+    _write_predictions(workdir, run, true, predicted, images or [f"{i:03d}.png" for i in range(NUM_IMAGES)])
+    (folder / "config.json").write_text(json.dumps(run.config.to_dict()))
+    info = {"class_names": CLASSES, "data_fingerprint": "f", "versions": {"jax": "0", "device": "2 x cpu"}}
+    (folder / "run.json").write_text(json.dumps(info))
     lines = [{"kind": "train", "step": s, "epoch": s, "images_per_second": 100.0 + s} for s in range(1, 5)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _write_predictions(workdir, cell, true, predicted, images):
-    path = scores_file(workdir, cell.name).with_name("test_predictions.csv")
+def _write_predictions(workdir, run, true, predicted, images):
+    path = scores_file(workdir, run.name).with_name("test_predictions.csv")
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "true", "label", "probability"])
@@ -68,14 +68,14 @@ class FakeProcess:
     """Takes a number of polls, then writes a run or fails.
 
     Args:
-      cell: as of a process.
+      run: as of a process.
       workdir: of the grid.
       accuracy: None: it fails.
       polls: until it ends by itself.
     """
 
-    def __init__(self, cell, workdir, *, accuracy=0.6, polls=1):
-        self.cell, self.killed = cell, False
+    def __init__(self, run, workdir, *, accuracy=0.6, polls=1):
+        self.run, self.killed = run, False
         self._workdir, self._accuracy, self._left, self._interrupted = workdir, accuracy, polls, False
 
     def poll(self):
@@ -86,7 +86,7 @@ class FakeProcess:
             return None
         if self._accuracy is None:
             return 2
-        write_run(self._workdir, self.cell, accuracy=self._accuracy, seed=self.cell.seed)
+        write_run(self._workdir, self.run, accuracy=self._accuracy, seed=self.run.seed)
         return 0
 
     def interrupt(self):
@@ -105,5 +105,5 @@ class FakeProcess:
         return "the loss is not finite at step 3"
 
 
-def two_places():
-    return [Place(frozenset({0})), Place(frozenset({1}))]
+def two_slots():
+    return [Slot(frozenset({0})), Slot(frozenset({1}))]

@@ -1,17 +1,19 @@
-"""`reproduce` as a user meets it, on a folder of pictures, with cells that are not trained."""
+"""`reproduce` as a user meets it, on a folder of pictures, with runs that are not trained."""
 
+import errno
 import json
 import os
 import signal
+import time
 
 import cv2
 import numpy as np
 import pytest
 
-from asae_jax import cli
-from asae_jax.experiments import command, progress
-from asae_jax.experiments.records import is_finished
-from tests.experiments.fakes import FakeProcess, two_places
+from asae_jax import commands
+from asae_jax.experiments import command, runner
+from asae_jax.experiments.grid import is_finished
+from tests.experiments.fakes import FakeProcess, two_slots
 
 ROWS_OF_1 = ("plain", "hue", "baseline")
 
@@ -32,24 +34,24 @@ def cells(tmp_path_factory):
 
 @pytest.fixture
 def reproduce(cells, tmp_path, monkeypatch):
-    """Runs the command with fake cells; `reproduce.started` has the names of those that were started."""
-    monkeypatch.setattr(command, "choose_places", lambda jobs: two_places())
-    monkeypatch.setattr("asae_jax.experiments.runner._POLL_SECONDS", 0.0)
-    monkeypatch.setattr(progress, "_REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr("asae_jax.experiments.costs.count_parameters", lambda *_: 1)  # traces a network
+    """Runs the command with fake processes; `reproduce.started` has the names of the runs it started."""
+    monkeypatch.setattr(command, "choose_slots", lambda jobs: two_slots())
+    monkeypatch.setattr(command, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr("asae_jax.experiments.results.count_parameters", lambda *_: 1)  # traces a network
 
     def run(*options, failing=()):
         run.started = []
 
-        def start(cell, folder, place, *, kept_open):
+        def start(planned, folder, slot, *, kept_open):
             os.fstat(kept_open[0])  # the lock is handed on
-            run.started.append(cell.name)
-            return FakeProcess(cell, folder, accuracy=None if cell.row in failing else 0.6, polls=2)
+            run.started.append(planned.name)
+            accuracy = None if planned.row in failing else 0.6
+            return FakeProcess(planned, folder, accuracy=accuracy, polls=2)
 
         monkeypatch.setattr(command, "TrainProcess", start)
         arguments = ["--tables=1", "--seeds=2", "--preset=small", "--config.data.source=folder", *options]
         places = [f"--workdir={run.workdir}", f"--config.data.path={cells}"]
-        return cli.main(["reproduce", "--config=configs/default.py", *places, *arguments])
+        return commands.main(["main.py", "reproduce", "--config=configs/default.py", *places, *arguments])
 
     run.workdir = tmp_path / "grid"
     return run
@@ -59,9 +61,9 @@ def test_a_grid_from_its_start_to_its_report_and_again(reproduce, capsys):
     assert reproduce() == 0
     assert reproduce.started == [f"{row}-s{seed}" for seed in (0, 1) for row in ROWS_OF_1]
     names = {path.name for path in reproduce.workdir.iterdir()}
-    assert {"report.html", "report.md", "report.json", "results.csv", "runs", "cells"} <= names
+    assert {"report.html", "report.md", "report.json", "results.csv", "runs", "records"} <= names
     said = capsys.readouterr()
-    assert "3 rows x 2 seeds: 6 cells, 0 finished" in said.out
+    assert "3 rows x 2 seeds: 6 runs, 0 finished" in said.out
     assert "the paper's claims: 2 cannot be decided" in said.out
     assert "plain-s0: test accuracy 0." in said.out + said.err
     before = (reproduce.workdir / "report.md").read_bytes()
@@ -86,7 +88,7 @@ def test_the_batch_size_of_all_rows_fits_balanced_batches(reproduce, capsys):
         assert config["train"]["batch_size"] == 18
 
 
-def test_a_failed_cell_leaves_status_1_and_a_report_and_is_tried_again(reproduce, capsys):
+def test_a_failed_run_leaves_status_1_and_a_report_and_is_tried_again(reproduce, capsys):
     assert reproduce("--seeds=1", failing=("hue",)) == command.EXIT_FAILED
     said = capsys.readouterr()
     assert "hue-s0: failed: the loss is not finite at step 3" in said.out + said.err
@@ -102,15 +104,15 @@ def test_images_are_prepared_once_for_each_kind(reproduce):
 
 
 def test_an_interrupted_grid_reports_what_is_done_and_goes_on(reproduce, monkeypatch):
-    ended = progress.Progress.ended
+    ended = runner.Progress.ended
 
-    def ended_and_signal(self, cell, record):
-        ended(self, cell, record)
-        if cell.name == "plain-s0":  # once: a second signal ends the process
+    def ended_and_signal(self, run, record):
+        ended(self, run, record)
+        if run.name == "plain-s0":  # once: a second signal ends the process
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress.Progress, "ended", ended_and_signal)
+        patch.setattr(runner.Progress, "ended", ended_and_signal)
         assert reproduce() == 128 + signal.SIGTERM
     started = list(reproduce.started)
     assert len(started) < 6
@@ -119,6 +121,32 @@ def test_an_interrupted_grid_reports_what_is_done_and_goes_on(reproduce, monkeyp
     done = {name for name in started if is_finished(reproduce.workdir, name)}
     assert reproduce() == 0
     assert set(reproduce.started) == {f"{row}-s{s}" for s in (0, 1) for row in ROWS_OF_1} - done
+
+
+def test_a_grid_begun_by_the_version_before_goes_on(reproduce):
+    assert reproduce("--seeds=1") == 0
+    (reproduce.workdir / "records").rename(reproduce.workdir / "cells")
+    assert reproduce("--seeds=2") == 0
+    assert reproduce.started == [f"{row}-s1" for row in ROWS_OF_1]
+
+
+def test_processes_are_looked_at_in_the_given_interval(reproduce, monkeypatch):
+    slept = []
+    monkeypatch.setattr(command, "POLL_SECONDS", 0.125)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    assert reproduce("--seeds=1") == 0
+    assert 0.125 in slept
+
+
+def test_a_full_disk_ends_in_one_line(reproduce, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "write_record", full)
+        assert reproduce("--seeds=1") == 2
+    assert f"cannot go on in {reproduce.workdir} (No space left on device): " in capsys.readouterr().err
+    assert reproduce("--seeds=1") == 0
 
 
 def test_other_settings_than_those_of_the_grid_are_refused(reproduce, capsys):
@@ -131,7 +159,7 @@ def test_other_settings_than_those_of_the_grid_are_refused(reproduce, capsys):
 
 
 def test_a_second_grid_is_kept_out(reproduce, capsys):
-    with command._only_one(reproduce.workdir):
+    with command.only_one(reproduce.workdir):
         assert reproduce("--seeds=1") == 2
     assert "is at work in" in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import plan
-from asae_jax.experiments.tables import chosen_tables
+from asae_jax.experiments.rows import chosen_tables
 from configs import default
 from tests.experiments.fakes import base_config
 
@@ -15,28 +15,28 @@ def _plan(tables, *, base=None, seeds=1):
 
 def test_shared_rows_run_once_and_seed_by_seed():
     grid = _plan("1,2,4", seeds=2)
-    names = [cell.name for cell in grid.cells]
+    names = [run.name for run in grid.runs]
     assert len(names) == len(set(names)) == 18
     assert names[:3] == ["plain-s0", "hue-s0", "baseline-s0"]
     assert [name[-3:] for name in names] == ["-s0"] * 9 + ["-s1"] * 9
-    assert [cell.config.seed for cell in grid.cells] == [0] * 9 + [1] * 9
+    assert [run.config.seed for run in grid.runs] == [0] * 9 + [1] * 9
 
 
 def test_rows_with_the_same_settings_share_their_runs():
     small = _plan("3")
-    assert small.runs_of["resnet18"] == "baseline"
-    assert small.runs_of["resnet18-asae"] == "asae"
-    assert small.runs_of["resnet50"] == "resnet50"
+    assert small.run_as["resnet18"] == "baseline"
+    assert small.run_as["resnet18-asae"] == "asae"
+    assert small.run_as["resnet50"] == "resnet50"
     paper = _plan("3", base=default.get_config())
-    assert paper.runs_of["resnet50"] == "baseline"
-    assert paper.runs_of["resnet18"] == "resnet18"
-    assert {cell.row for cell in small.cells} == set(small.runs_of.values())
+    assert paper.run_as["resnet50"] == "baseline"
+    assert paper.run_as["resnet18"] == "resnet18"
+    assert {run.row for run in small.runs} == set(small.run_as.values())
 
 
 def test_a_table_asked_for_later_finds_the_runs_that_are_there():
     alone, together = _plan("3"), _plan("1,2,3,4,5")
-    for row, runs in alone.runs_of.items():
-        assert together.runs_of[row] == runs
+    for row, shared in alone.run_as.items():
+        assert together.run_as[row] == shared
 
 
 def test_the_first_seed_is_that_of_the_configuration():
@@ -44,13 +44,14 @@ def test_the_first_seed_is_that_of_the_configuration():
     base.seed = 10
     grid = _plan("4", base=base, seeds=3)
     assert grid.seeds == (10, 11, 12)
-    assert [cell.name for cell in grid.cells_of("asae-gce")] == [f"asae-gce-s{s}" for s in (10, 11, 12)]
+    names = [run.name for run in grid.runs if run.row == "asae-gce"]
+    assert names == [f"asae-gce-s{s}" for s in (10, 11, 12)]
 
 
 def test_all_rows_have_one_split_and_one_batch_size():
-    for cell in _plan("all").cells:
-        assert cell.config.data.split_seed == 0
-        assert cell.config.train.batch_size == base_config().train.batch_size
+    for run in _plan("all").runs:
+        assert run.config.data.split_seed == 0
+        assert run.config.train.batch_size == base_config().train.batch_size
 
 
 def test_a_row_that_cannot_be_run_is_named_before_anything_is_run():

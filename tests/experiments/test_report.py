@@ -1,4 +1,4 @@
-"""From the files of finished cells to what the report says: grids whose answer is known."""
+"""From the files of finished runs to what the report says: grids whose answer is known."""
 
 import csv
 from html.parser import HTMLParser
@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.experiments.grid import plan
+from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, write_record
 from asae_jax.experiments.pages import write_pages
-from asae_jax.experiments.records import FAILED, FINISHED, Record, write_record
 from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import METRICS, read_results
-from asae_jax.experiments.tables import chosen_tables
+from asae_jax.experiments.rows import chosen_tables
 from tests.experiments.fakes import CLASSES, NUM_IMAGES, base_config, labels, write_run
 
 ACCURACY = {"plain": 0.5, "hue": 0.51, "baseline": 0.7, "asae": 0.7, "asae-gce": 0.4, "asae-gmmce": 0.85}
@@ -27,12 +26,12 @@ class Grid:
         self.tables, self.workdir = chosen_tables(tables), workdir
         self.base = base_config(data__path="/secret/place/cells", data__source="folder")
         self.grid = plan(self.base, self.tables.values(), num_seeds=seeds)
-        for cell in self.grid.cells:
-            if cell.name == failed:
-                write_record(workdir, cell.name, Record(FAILED, 10.0, error="loss <not> finite"))
-            elif cell.row not in skip:
-                write_run(workdir, cell, accuracy=ACCURACY[cell.row], seed=cell.seed)
-                write_record(workdir, cell.name, Record(FINISHED, 90.0, peak_memory=2**30, jobs=2))
+        for run in self.grid.runs:
+            if run.name == failed:
+                write_record(workdir, run.name, Record(FAILED, 10.0, error="loss <not> finite"))
+            elif run.row not in skip:
+                write_run(workdir, run, accuracy=ACCURACY[run.row], seed=run.seed)
+                write_record(workdir, run.name, Record(FINISHED, 90.0, peak_memory=2**30, jobs=2))
         self.results = read_results(self.grid, workdir, self.base.data)
         self.report = build_report(self.grid, self.tables, self.results, self.base, workdir)
         write_pages(workdir, self.report, self.results)
@@ -111,15 +110,15 @@ def test_costs_are_those_of_the_network_and_the_log(done):
     assert (costs["plain"]["peak_memory"], costs["plain"]["seconds"]) == (2**30, 90.0)
 
 
-def test_one_line_per_cell_in_the_csv(done, partial):
+def test_one_line_per_run_in_the_csv(done, partial):
     with (done.workdir / "results.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == len(done.grid.cells)
-    by_cell = {(line["row"], line["seed"]): line for line in lines}
+    assert len(lines) == len(done.grid.runs)
+    by_run = {(line["row"], line["seed"]): line for line in lines}
     run = done.results.runs["hue"][1]
     for metric in METRICS:
-        assert float(by_cell["hue", "1"][metric]) == run.scores[metric]
-    assert by_cell["asae", "0"]["tables"] == "4"
+        assert float(by_run["hue", "1"][metric]) == run.scores[metric]
+    assert by_run["asae", "0"]["tables"] == "4"
     with (partial.workdir / "results.csv").open() as file:
         states = {line["row"]: (line["status"], line["error"]) for line in csv.DictReader(file)}
     assert states["asae-gce"] == ("not run", "")
@@ -186,7 +185,7 @@ def test_the_page_is_whole_and_needs_nothing_else(done, partial):
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "report.json"])
-def test_every_page_says_what_it_is_not_for_and_names_no_place(done, name):
+def test_every_page_says_what_it_is_not_for_and_names_no_path(done, name):
     text = (done.workdir / name).read_text()
     assert "For research, not a diagnosis." in text
     assert "/secret" not in text
@@ -202,21 +201,21 @@ def test_rows_that_share_their_runs_both_stand_in_the_report(tmp_path):
     tables = chosen_tables("3")
     base = base_config(model__width=8)
     grid = plan(base, tables.values(), num_seeds=1)
-    for cell in grid.cells[:2]:  # "baseline" and "asae", which are ResNet-18 here
-        write_run(tmp_path, cell, accuracy=0.6)
-        write_record(tmp_path, cell.name, Record(FINISHED, 1.0))
+    for run in grid.runs[:2]:  # "baseline" and "asae", which are ResNet-18 here
+        write_run(tmp_path, run, accuracy=0.6)
+        write_record(tmp_path, run.name, Record(FINISHED, 1.0))
     results = read_results(grid, tmp_path, base.data)
     assert [len(results.runs[row]) for row in ("resnet18", "resnet18-asae", "vgg16")] == [1, 1, 0]
     report = build_report(grid, tables, results, base, tmp_path)
     assert report["rows"]["resnet18"]["run_as"] == "baseline"
 
 
-def test_cells_scored_on_different_images_are_refused(tmp_path):
+def test_runs_scored_on_different_images_are_refused(tmp_path):
     grid = plan(base_config(), chosen_tables("1").values(), num_seeds=1)
-    for number, cell in enumerate(grid.cells[:2]):
+    for number, run in enumerate(grid.runs[:2]):
         images = [f"{number}-{i}.png" for i in range(NUM_IMAGES)]
-        write_run(tmp_path, cell, accuracy=0.6, images=images)
-        write_record(tmp_path, cell.name, Record(FINISHED, 1.0))
+        write_run(tmp_path, run, accuracy=0.6, images=images)
+        write_record(tmp_path, run.name, Record(FINISHED, 1.0))
     with pytest.raises(UserError, match=r"hue-s0 and plain-s0 were scored on different images"):
         read_results(grid, tmp_path, base_config().data)
 

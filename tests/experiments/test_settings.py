@@ -1,15 +1,15 @@
 """From a row to a command line, and back through the parser that users meet."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.experiments.grid import Cell
-from asae_jax.experiments.process import command_of
 from asae_jax.experiments.rows import PLAIN, ROWS, Row
 from asae_jax.experiments.settings import (
     changed,
+    command_of,
     flat,
     public_options,
     row_config,
@@ -20,13 +20,15 @@ from configs import comparison, default, own_cells, resnet50_asae
 from tests.experiments.fakes import base_config
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_the_command_of_a_cell_means_its_configuration(name):
+def test_the_command_of_a_run_means_its_configuration():
     base = base_config(data__path="some cells/a=b,c", data__source="folder", optimizer__learning_rate=1e-05)
-    cell = Cell(name, 3, row_config(base, ROWS[name], seed=3))
-    command, config, workdir = commands._parse(command_of(cell, Path("runs/x"))[1:])
-    assert (command, workdir) == ("train", Path("runs/x"))
-    assert config.to_dict() == cell.config.to_dict()
+    for name, row in ROWS.items():
+        wanted = row_config(base, row, seed=3)
+        python, option, module, *arguments = command_of(wanted, Path("runs/x"))
+        assert (python, option, module) == (sys.executable, "-m", "asae_jax")
+        command, config, workdir = commands._parse([module, *arguments])
+        assert (command, workdir) == ("train", Path("runs/x"))
+        assert config.to_dict() == wanted.to_dict(), name
 
 
 def test_a_row_undoes_what_the_given_configuration_says_of_the_things_compared():
@@ -97,7 +99,7 @@ def test_what_identifies_a_run_is_what_changes_its_scores():
         assert training_settings(base) != training_settings(changed(base, {field: value}))
 
 
-def test_options_for_readers_name_no_place():
+def test_options_for_readers_name_no_path():
     base = base_config(data__path="/home/me/cells", data__cache_dir="/scratch")
     text = " ".join(public_options(base))
     assert "/home" not in text

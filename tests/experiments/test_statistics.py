@@ -1,4 +1,4 @@
-"""The statistics against SciPy's own tests, closed forms and properties."""
+"""The statistics against SciPy's own tests, closed forms and properties; the verdicts they lead to."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from asae_jax.experiments.statistics import (
+    Difference,
+    Estimate,
+    Outcome,
+    SignTest,
+    Verdict,
     bootstrap_confusions,
+    falls_short,
     holm,
+    paper_verdict,
     percentile_interval,
     sign_test,
     t_estimate,
     t_test,
+    verdict,
+    why_undecided,
 )
 from asae_jax.metrics import confusion_matrix
 
@@ -106,7 +115,7 @@ def test_all_runs_see_the_same_resamples(predicted):
 def test_resamples_do_not_depend_on_the_chunks(predicted, monkeypatch):
     labels, predictions = predicted
     whole = bootstrap_confusions(labels, predictions, 4, resamples=30)
-    monkeypatch.setattr("asae_jax.experiments.statistics._CHUNK", 7 * labels.size)
+    monkeypatch.setattr("asae_jax.experiments.statistics.MAX_WEIGHTS", 7 * labels.size)
     np.testing.assert_array_equal(bootstrap_confusions(labels, predictions, 4, resamples=30), whole)
 
 
@@ -138,3 +147,46 @@ def test_holm_by_hand():
 def test_holm_lies_between_the_plain_and_bonferronis(p_values):
     for p, adjusted in zip(p_values, holm(p_values), strict=True):
         assert p <= adjusted <= min(1.0, p * len(p_values))
+
+
+_EITHER = "other seeds or other test images could turn the sign"
+
+
+def _difference(seeds, images):
+    low, high = seeds or (None, None)
+    return Difference(Estimate(sum(images) / 2, low, high), None, images)
+
+
+def _outcome(difference, seeds):
+    return Outcome(seeds, {"accuracy": difference}, SignTest(0, 0, 1.0), {}, [], [])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "expected", "reason"),
+    [
+        ((0.01, 0.05), (0.02, 0.04), Verdict.BETTER, ""),
+        ((-0.05, -0.01), (-0.04, -0.02), Verdict.WORSE, ""),
+        ((-0.01, 0.05), (0.02, 0.04), Verdict.UNDECIDED, "other seeds could turn the sign"),
+        ((0.01, 0.02), (-0.01, 0.04), Verdict.UNDECIDED, "other test images could turn the sign"),
+        ((-0.01, 0.02), (-0.01, 0.04), Verdict.UNDECIDED, _EITHER),
+        ((0.0, 0.0), (0.0, 0.0), Verdict.UNDECIDED, _EITHER),
+        (None, (0.02, 0.04), Verdict.UNDECIDED, "fewer than 3 seeds say too little about other runs"),
+    ],
+)  # fmt: skip
+def test_both_intervals_must_lie_on_one_side(seeds, images, expected, reason):
+    difference = _difference(seeds, images)
+    assert verdict(difference) is expected
+    assert why_undecided(_outcome(difference, (0,) if seeds is None else (0, 1, 2))) == reason
+
+
+def test_a_claim_holds_by_its_sign():
+    assert paper_verdict(_difference((0.01, 0.05), (0.02, 0.04)), 1.0) == "holds"
+    assert paper_verdict(_difference((-0.05, -0.01), (-0.04, -0.02)), 1.0) == "does not hold"
+    assert paper_verdict(_difference((-0.05, 0.01), (-0.04, 0.02)), 1.0) == "cannot be decided"
+
+
+def test_a_gain_above_both_intervals_is_ruled_out():
+    difference = _difference((-0.01, 0.02), (-0.01, 0.015))
+    assert falls_short(difference, 2.5)
+    assert not falls_short(difference, 1.8)
+    assert not falls_short(_difference(None, (-0.01, 0.015)), 2.5)
