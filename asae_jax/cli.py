@@ -115,20 +115,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     name, options = _split_command(arguments)
-    if name is None and {"-h", "--help"} & set(options):
-        print(_overview())
+    wants_help = bool({"-h", "--help"} & set(options))
+    if name == _LIST or wants_help:
+        print(_listing() if name == _LIST else _parser(name).format_help() if name else _overview())
         return 0
-    if name == _LIST:
-        print(_listing())
-        return 0
-    name = name or "train"
-    parser = _parser(name)
-    if {"-h", "--help"} & set(options):
-        print(parser.format_help(), end="")
-        return 0
-    config, workdir = _understood(name, parser, options)
+    name, config, workdir = parse(arguments)
     module, function = COMMANDS[name].function.split(":")
     return getattr(importlib.import_module(module), function)(config, workdir)
+
+
+def parse(arguments: Sequence[str]) -> tuple[str, ConfigDict, Path]:
+    """Command, configuration and run folder of a command line without the program's name.
+
+    Raises:
+      UserError: anything that is not understood; the nearest names are given.
+    """
+    name, options = _split_command(list(arguments))
+    name = name or "train"
+    return name, *_understood(name, _parser(name), options)
 
 
 def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from asae_jax.config import CONFIG_FILE, check, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import (
     Grid,
@@ -24,8 +25,8 @@ from asae_jax.experiments.rows import Table, chosen_tables
 from asae_jax.experiments.runner import Progress, TrainProcess, choose_slots, run_all
 from asae_jax.experiments.settings import with_preset
 from asae_jax.files import disk_errors
+from asae_jax.run.folder import check_same_config
 from asae_jax.training import interruption
-from asae_jax.training.run_folder import CONFIG_FILE, check_same_config, read_config
 
 EXIT_FAILED = 1
 """Exit status when a run failed; the report says which, and why."""
@@ -54,8 +55,8 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
       UserError: settings or data that cannot be used, runs of other settings in `workdir`, or another grid
         at work there.
     """
+    check(config)
     tables = chosen_tables(config.reproduce.tables)
-    _check(config)
     base = with_batch_size(with_preset(config), tables.values())
     grid = plan(base, tables.values(), num_seeds=config.reproduce.seeds)
     for run in grid.runs:
@@ -64,13 +65,6 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
         status = _run(grid, config.reproduce.jobs, workdir, lock)
         _report(grid, tables, base, workdir)
     return status
-
-
-def _check(config: ConfigDict) -> None:
-    for field, least in (("seeds", 1), ("jobs", 0)):
-        if config.reproduce[field] < least:
-            value = config.reproduce[field]
-            raise UserError(f"config.reproduce.{field}={value} cannot be used: it must be at least {least}.")
 
 
 def _run(grid: Grid, jobs: int, workdir: Path, lock: int) -> int:
@@ -123,9 +117,9 @@ def _check_same_run(workdir: Path, run: PlannedRun) -> None:
     if not (folder / CONFIG_FILE).exists():
         return
     check_same_config(folder, run.config)
-    then, now = read_config(folder).eval, run.config.eval
+    then, now = read_run_config(folder).eval, run.config.eval
     for field in ("test_mode", "batch_statistics", "checkpoint", "select_by"):
-        if field in then and then[field] != now[field]:
+        if then[field] != now[field]:
             raise UserError(
                 f"{folder} was scored with eval.{field}={then[field]!r}, now it is {now[field]!r}; give the "
                 "same settings to go on, or another --workdir=DIR."

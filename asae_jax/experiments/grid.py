@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import check, copy_with
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import ROWS, Row, Table
-from asae_jax.experiments.settings import changed, row_config, training_settings
+from asae_jax.experiments.settings import row_config, training_settings
 from asae_jax.files import write_json
-from asae_jax.input.chosen_split import chosen_split
-from asae_jax.input.configured import configured_preparation, configured_table
-from asae_jax.training import build
-from asae_jax.training.data import prepare_table
+from asae_jax.input.run_split import chosen_split
+from asae_jax.input.sources import configured_index, configured_preparation
+from asae_jax.run import build
+from asae_jax.run.data import prepare_index
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
 
@@ -90,8 +91,8 @@ def plan(base: ConfigDict, tables: Iterable[Table], *, num_seeds: int) -> Grid:
 def _check_row(base: ConfigDict, name: str) -> None:
     try:
         config = row_config(base, ROWS[name], seed=base.seed)
-        build.check(config)
-        build.create_network(config, num_classes=2)  # refuses an unknown model
+        check(config)
+        build.variable_shapes(config, 2)  # refuses what does not go together
     except UserError as error:
         raise UserError(f"row {name}: {error}") from error
 
@@ -114,7 +115,7 @@ def with_batch_size(base: ConfigDict, tables: Iterable[Table]) -> ConfigDict:
     samplers = {row_config(base, ROWS[name], seed=0).data.sampler for name in rows}
     if "balanced" not in samplers:
         return base
-    classes, given = configured_table(base.data).num_classes, base.train.batch_size
+    classes, given = configured_index(base.data).num_classes, base.train.batch_size
     if given % classes == 0:
         return base
     fitting = max(given // classes, 1) * classes
@@ -122,7 +123,7 @@ def with_batch_size(base: ConfigDict, tables: Iterable[Table]) -> ConfigDict:
         f"batches of {fitting} images in all rows instead of {given}: balanced ones hold a multiple of "
         f"{classes}"
     )
-    return changed(base, {"train.batch_size": fitting})
+    return copy_with(base, {"train.batch_size": fitting})
 
 
 def prepare(runs: Sequence[PlannedRun], workdir: Path) -> None:
@@ -132,8 +133,8 @@ def prepare(runs: Sequence[PlannedRun], workdir: Path) -> None:
       UserError: data that cannot be used, or that have no test part.
     """
     settings = runs[0].config.data
-    table = configured_table(settings)
-    splits = chosen_split(settings, run_folder(workdir, runs[0].name), table)
+    index = configured_index(settings)
+    splits = chosen_split(settings, run_folder(workdir, runs[0].name), index)
     if not np.count_nonzero(splits == "test"):
         raise UserError(
             "the data have no test part, by which rows are compared: set --config.data.test_fraction."
@@ -142,7 +143,7 @@ def prepare(runs: Sequence[PlannedRun], workdir: Path) -> None:
     for run in runs:
         kind = configured_preparation(run.config.data).fingerprint()
         if run.config.data.cache and kind not in prepared:
-            prepare_table(run.config, run_folder(workdir, run.name), table)
+            prepare_index(run.config, run_folder(workdir, run.name), index)
         prepared.add(kind)
 
 

@@ -28,7 +28,7 @@ from asae_jax.experiments.statistics import (
     why_undecided,
 )
 from asae_jax.pages import NOTICE
-from asae_jax.training.run_folder import read_info
+from asae_jax.run import folder
 
 _MIN_RESAMPLES = 1000
 
@@ -233,7 +233,7 @@ def _data(results: Results, base: ConfigDict) -> dict[str, Any]:
 
 def _machine(grid: Grid, workdir: Path) -> dict[str, str]:
     done = next(run for run in grid.runs if is_finished(workdir, run.name))
-    versions = dict(read_info(run_folder(workdir, done.name)).versions)
+    versions = dict(folder.read_record(run_folder(workdir, done.name)).versions)
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return {"machine": f"{versions.pop('device', 'unknown')}; {system}"} | versions
 

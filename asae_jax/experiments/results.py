@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -24,9 +23,9 @@ from asae_jax.experiments.grid import (
     scores_file,
 )
 from asae_jax.files import open_text, read_json
-from asae_jax.input.configured import configured_table
-from asae_jax.training import build
-from asae_jax.training.writer import read_metrics
+from asae_jax.input.sources import configured_index
+from asae_jax.run import build
+from asae_jax.training.metrics_log import read_metrics
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 """The scores that rows are compared by, each 0 to 1."""
@@ -148,10 +147,10 @@ def _predictions(
 
 
 def _groups(data: ConfigDict, names: list[str]) -> np.ndarray | None:
-    table = configured_table(data)
-    if table.groups is None:
+    index = configured_index(data)
+    if index.groups is None:
         return None
-    group_of = dict(zip(table.names.tolist(), table.groups.tolist(), strict=True))
+    group_of = dict(zip(index.names.tolist(), index.groups.tolist(), strict=True))
     return np.array([group_of[name] for name in names])
 
 
@@ -161,10 +160,8 @@ def _scores(path: Path) -> dict[str, Any]:
 
 def count_parameters(config: ConfigDict, num_classes: int) -> int:
     """How many numbers are trained, from the shapes alone: nothing is computed."""
-    network = build.create_network(config, num_classes)
-    image = jnp.zeros((1, config.augment.size, config.augment.size, 3))
-    variables = jax.eval_shape(lambda: network.init(jax.random.key(0), image, train=False))
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+    shapes = build.variable_shapes(config, num_classes)["params"]
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 
 def row_costs(runs: Sequence[FinishedRun], config: ConfigDict, num_classes: int) -> dict[str, Any]:

@@ -32,8 +32,8 @@ from asae_jax.experiments.grid import (
 )
 from asae_jax.experiments.settings import command_of
 from asae_jax.input.workers import default_workers
+from asae_jax.run.folder import METRICS_FILE
 from asae_jax.training.interruption import Interruption
-from asae_jax.training.writer import FILE as METRICS_FILE
 
 _PROBE = "import jax; print(jax.default_backend(), jax.local_device_count())"
 _CUDA = "CUDA_VISIBLE_DEVICES"

@@ -1,18 +1,13 @@
 """From a configuration and a row to the configuration of its runs, and to the command that trains one."""
 
-import copy
-import importlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.errors import UserError
-from asae_jax.experiments.rows import PLAIN, Row, Settings
-from asae_jax.training import run_folder
+from asae_jax.config import base_config, copy_with, decides_weights, flatten, recipe
+from asae_jax.experiments.rows import PLAIN, Row
 
 PRESETS = {"": "", "small": "comparison", "paper": "resnet50_asae"}
 """`reproduce.preset` -> recipe; none: the configuration as it is given."""
@@ -30,23 +25,14 @@ _PATHS = ("data.path", "data.cache_dir")
 
 
 def with_preset(config: ConfigDict) -> ConfigDict:
-    """`config` with the preset's value in every field that it leaves at its default.
-
-    Raises:
-      UserError: an unknown preset.
-    """
+    """`config` with the preset's value in every field that it leaves at its default."""
     name = config.reproduce.preset
-    if name not in PRESETS:
-        choices = ", ".join(filter(None, PRESETS))
-        raise UserError(
-            f"config.reproduce.preset={name!r} cannot be used: choose one of {choices}, or leave it out."
-        )
     if not name:
         return config
-    given, default = flat(config), flat(file_config("default"))
-    changes = {field: value for field, value in flat(file_config(PRESETS[name])).items()
+    given, default = flatten(config), flatten(base_config())
+    changes = {field: value for field, value in flatten(recipe(PRESETS[name])).items()
                if field != "seed" and given[field] == default[field]}  # fmt: skip
-    return changed(config, changes)
+    return copy_with(config, changes)
 
 
 def row_config(base: ConfigDict, row: Row, *, seed: int) -> ConfigDict:
@@ -60,84 +46,42 @@ def row_config(base: ConfigDict, row: Row, *, seed: int) -> ConfigDict:
     Raises:
       UserError: a setting that does not exist.
     """
-    given = flat(base)
+    given = flatten(base)
     if row.file:
-        start = changed(file_config(row.file), {field: given[field] for field in _KEPT})
+        start = copy_with(recipe(row.file), {field: given[field] for field in _KEPT})
     else:
-        start = changed(base, PLAIN)
+        start = copy_with(base, PLAIN)
     main = base.model.name
     settings = {field: value.format(main=main) if isinstance(value, str) else value
                 for field, value in row.settings.items()}  # fmt: skip
-    config = changed(start, settings)
+    config = copy_with(start, settings)
     config.seed = seed
-    return config
-
-
-def changed(config: ConfigDict, settings: Settings) -> ConfigDict:
-    """A copy of `config` with `settings`.
-
-    Raises:
-      UserError: a setting that does not exist.
-    """
-    config = ConfigDict(copy.deepcopy(config.to_dict()))
-    for name, value in settings.items():
-        section, field = name.split(".")
-        if field not in config[section]:
-            raise UserError(f"config.{name} does not exist; this version cannot run a row that sets it.")
-        config[section][field] = value
     return config
 
 
 def training_settings(config: ConfigDict) -> str:
     """A text that is equal for two configurations exactly when their runs and scores are equal."""
-    fields = flat(config)
-    for name in list(fields):
-        section = name.partition(".")[0]
-        of_other_command = section in run_folder.OF_OTHER_COMMANDS and section != "eval"
-        if name in run_folder.NEUTRAL or of_other_command or name == "seed":
-            del fields[name]
+    fields = {
+        name: value
+        for name, value in flatten(config).items()
+        if name != "seed" and (decides_weights(name) or name.startswith("eval."))
+    }
     return json.dumps(fields, sort_keys=True)
 
 
 def command_of(config: ConfigDict, folder: Path) -> list[str]:
     """The command line that trains `config` in `folder`: what a user would type, with every setting."""
-    return [sys.executable, "-m", "asae_jax", "train", f"--config={default_file()}", f"--workdir={folder}",
+    return [sys.executable, "-m", "asae_jax", "train", "--config=default", f"--workdir={folder}",
             *options(config)]  # fmt: skip
 
 
 def options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
     """The command-line options that turn `beside`, or the default configuration, into `config`."""
-    before = flat(beside if beside is not None else file_config("default"))
-    return [f"--config.{name}={value}" for name, value in flat(config).items() if before[name] != value]
+    before = flatten(beside if beside is not None else base_config())
+    return [f"--config.{name}={value}" for name, value in flatten(config).items() if before[name] != value]
 
 
 def public_options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
     """`options` for readers elsewhere: without seed, paths of this machine and the grid's own settings."""
     hidden = (*(f"--config.{path}=" for path in _PATHS), "--config.reproduce.", "--config.seed=")
     return [option for option in options(config, beside=beside) if not option.startswith(hidden)]
-
-
-# The only functions that know where configurations are kept, and how they are flattened.
-
-
-def flat(config: ConfigDict) -> dict[str, Any]:
-    """`section.field` -> value of every setting."""
-    return dict(_flat(config.to_dict(), ""))
-
-
-def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
-
-
-def file_config(name: str) -> ConfigDict:
-    """The configuration of configs/NAME.py."""
-    return importlib.import_module(f"configs.{name}").get_config()
-
-
-def default_file() -> Path:
-    """The path of configs/default.py."""
-    return Path(str(importlib.import_module("configs.default").__file__))

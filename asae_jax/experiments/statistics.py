@@ -6,14 +6,15 @@ are judged by Student's t, images by the bootstrap and the sign test.
 
 import dataclasses
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import stats
 
+from asae_jax.evaluation.bootstrap import percentile_interval, resampled_weights
+from asae_jax.evaluation.metrics import confusion_matrix, per_class_scores, summarise, weighted_confusion
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
-from asae_jax.metrics import confusion_matrix, per_class_scores, summarise
 
 SHOWN_CONFUSIONS = 5
 """Pairs of classes listed as confused less, and as confused more."""
@@ -306,38 +307,3 @@ def why_undecided(outcome: Outcome) -> str:
     if seeds_open:
         return "other seeds could turn the sign"
     return "other test images could turn the sign" if images_open else "seeds and images disagree"
-
-
-# Stand-ins for the shared bootstrap.
-
-MAX_WEIGHTS = 2_000_000
-"""Weights held at a time: 16 MB, whatever the number of images and resamples."""
-
-
-def resampled_weights(
-    num_examples: int, *, groups: np.ndarray | None, resamples: int, seed: int
-) -> Iterator[np.ndarray]:
-    """How often each resample holds each example, in chunks of resamples: float64 `[rows, N]`."""
-    units = np.arange(num_examples) if groups is None else np.unique(groups, return_inverse=True)[1]
-    rng, num_units = np.random.default_rng(seed), units.max() + 1
-    rows = max(1, MAX_WEIGHTS // num_examples)
-    for start in range(0, resamples, rows):
-        draws = (rng.integers(num_units, size=num_units) for _ in range(min(rows, resamples - start)))
-        counts = np.stack([np.bincount(drawn, minlength=num_units) for drawn in draws])
-        yield counts.astype(np.float64)[:, units]
-
-
-def percentile_interval(values: np.ndarray) -> list[float]:
-    """`[low, high]`, between which the middle 95 % of `values` `[resamples]` lie."""
-    return [float(end) for end in np.percentile(values, (2.5, 97.5))]
-
-
-def weighted_confusion(
-    labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, num_classes: int
-) -> np.ndarray:
-    """Confusion matrices of weighted examples: `[resamples, classes, classes]`, rows true."""
-    entries, num_images = labels * num_classes + predictions, labels.size
-    one_hot = sparse.csr_array(
-        (np.ones(num_images), entries, np.arange(num_images + 1)), shape=(num_images, num_classes**2)
-    )
-    return (weights @ one_hot).reshape(-1, num_classes, num_classes)

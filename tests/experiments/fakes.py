@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 
+from asae_jax.config import recipe
+from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.experiments.grid import run_folder, scores_file
 from asae_jax.experiments.runner import Slot
-from asae_jax.metrics import evaluate_scores
-from configs import comparison
 
 CLASSES = ("BLA", "LYT", "MON", "PMO", "MYB", "EBO", "EOS", "BAS & <co>")
 NUM_IMAGES = 240
@@ -16,7 +16,7 @@ NUM_IMAGES = 240
 
 def base_config(**changes):
     """The small preset's settings; `changes` as `section__field=value`."""
-    config = comparison.get_config()
+    config = recipe("comparison")
     config.train.batch_size = 56
     config.eval.bootstrap = 50
     for name, value in changes.items():

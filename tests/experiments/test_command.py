@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asae_jax import commands
+from asae_jax import cli
 from asae_jax.experiments import command, runner
 from asae_jax.experiments.grid import is_finished
 from tests.experiments.fakes import FakeProcess, two_slots
@@ -51,7 +51,7 @@ def reproduce(cells, tmp_path, monkeypatch):
         monkeypatch.setattr(command, "TrainProcess", start)
         arguments = ["--tables=1", "--seeds=2", "--preset=small", "--config.data.source=folder", *options]
         places = [f"--workdir={run.workdir}", f"--config.data.path={cells}"]
-        return commands.main(["main.py", "reproduce", "--config=configs/default.py", *places, *arguments])
+        return cli.main(["reproduce", "--config=default", *places, *arguments])
 
     run.workdir = tmp_path / "grid"
     return run

@@ -2,10 +2,10 @@
 
 import pytest
 
+from asae_jax import config
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import plan
 from asae_jax.experiments.rows import chosen_tables
-from configs import default
 from tests.experiments.fakes import base_config
 
 
@@ -27,7 +27,7 @@ def test_rows_with_the_same_settings_share_their_runs():
     assert small.run_as["resnet18"] == "baseline"
     assert small.run_as["resnet18-asae"] == "asae"
     assert small.run_as["resnet50"] == "resnet50"
-    paper = _plan("3", base=default.get_config())
+    paper = _plan("3", base=config.base_config())
     assert paper.run_as["resnet50"] == "baseline"
     assert paper.run_as["resnet18"] == "resnet18"
     assert {run.row for run in small.runs} == set(small.run_as.values())

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from asae_jax.training.writer import FILE as METRICS_FILE
-from asae_jax.training.writer import read_metrics
+from asae_jax.run.folder import METRICS_FILE
+from asae_jax.training.metrics_log import read_metrics
 from tests.experiments.quick import quick_flags
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,11 +21,11 @@ PATIENCE = 200  # seconds, on a machine with other work
 PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from asae_jax import commands
+from asae_jax import cli
 from asae_jax.experiments.rows import TABLES, Comparison, Entry, Table
 rows = (Entry("plain", "Plain"), Entry("asae", "ASAE"))
 TABLES["tiny"] = Table("Two rows", rows, (Comparison("asae", "plain"),))
-sys.exit(commands.main(sys.argv))
+sys.exit(cli.main())
 """
 
 

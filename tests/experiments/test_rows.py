@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from asae_jax import keys
+from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, TABLES, Comparison, chosen_tables
 from asae_jax.experiments.settings import flat, row_config
-from asae_jax.training import build, parallel, step
+from asae_jax.run import build, devices, steps
+from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
-from asae_jax.training.state import create_state
 from tests.experiments.fakes import base_config
 from tests.experiments.quick import quick_options
 
@@ -33,7 +34,7 @@ def test_the_papers_tables_are_there_whole():
 def test_every_row_has_a_configuration_that_can_be_run():
     for row in ROWS.values():
         config = row_config(base_config(), row, seed=0)
-        build.check(config)
+        check(config)
         build.create_network(config, 8)
 
 
@@ -138,19 +139,19 @@ def _state(config, optimizer):
 def _update(config, optimizer):
     """The training step on batches `[1, images, ...]`."""
     update = functools.partial(
-        step.train_step,
-        network=_network(config, parallel.AXIS),
+        steps.train_step,
+        network=_network(config, devices.AXIS),
         optimizer=optimizer,
         loss=build.create_loss(config, NUM_CLASSES, class_counts=np.arange(1, NUM_CLASSES + 1)),
         augment=build.create_augment(config),
         seed=0,
-        axis_name=parallel.AXIS,
+        axis_name=devices.AXIS,
         ema_decay=config.optimizer.ema_decay,
         loss_per_branch=config.loss.branches == "mean_loss",
         agreement=config.loss.agreement,
         mix=build.create_mix(config),
     )
-    mapped = jax.vmap(update, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)
+    mapped = jax.vmap(update, axis_name=devices.AXIS, in_axes=(None, 0), out_axes=None)
     return jax.jit(mapped, compiler_options=quick_options())
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from asae_jax import cli
+from asae_jax import config as settings_of
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import PLAIN, ROWS, Row
 from asae_jax.experiments.settings import (
-    changed,
+    PRESETS,
     command_of,
-    flat,
     public_options,
     row_config,
     training_settings,
     with_preset,
 )
-from configs import comparison, default, own_cells, resnet50_asae
 from tests.experiments.fakes import base_config
 
 
@@ -26,33 +26,33 @@ def test_the_command_of_a_run_means_its_configuration():
         wanted = row_config(base, row, seed=3)
         python, option, module, *arguments = command_of(wanted, Path("runs/x"))
         assert (python, option, module) == (sys.executable, "-m", "asae_jax")
-        command, config, workdir = commands._parse([module, *arguments])
+        command, config, workdir = cli.parse(arguments)
         assert (command, workdir) == ("train", Path("runs/x"))
         assert config.to_dict() == wanted.to_dict(), name
 
 
 def test_a_row_undoes_what_the_given_configuration_says_of_the_things_compared():
-    given = own_cells.get_config()
+    given = settings_of.recipe("own_cells")
     given.loss.name, given.data.stain, given.eval.test_mode = "gce", "macenko", "mean"
-    settings = flat(row_config(given, ROWS["plain"], seed=0))
+    settings = settings_of.flatten(row_config(given, ROWS["plain"], seed=0))
     assert {field: settings[field] for field in PLAIN} == dict(PLAIN)
     assert settings["optimizer.ema_decay"] == given.optimizer.ema_decay
 
 
 def test_the_full_method_is_the_papers_configuration():
-    given = resnet50_asae.get_config()
+    given = settings_of.recipe("resnet50_asae")
     assert row_config(given, ROWS["asae-gmmce"], seed=0).to_dict() == given.to_dict()
 
 
 def test_main_stands_for_the_given_backbone():
     assert row_config(base_config(), ROWS["senet"], seed=0).model.name == "se_resnet18"
-    assert row_config(default.get_config(), ROWS["senet"], seed=0).model.name == "se_resnet50"
+    assert row_config(settings_of.base_config(), ROWS["senet"], seed=0).model.name == "se_resnet50"
 
 
 def test_a_row_with_a_file_takes_the_data_alone_from_the_given_configuration():
     given = base_config(data__source="folder", data__path="cells", data__test_fraction=0.3)
     config = row_config(given, ROWS["recommended"], seed=5)
-    wanted = own_cells.get_config()
+    wanted = settings_of.recipe("own_cells")
     assert (config.data.path, config.data.test_fraction, config.seed) == ("cells", 0.3, 5)
     assert config.train.batch_size == given.train.batch_size
     assert config.optimizer.to_dict() == wanted.optimizer.to_dict()
@@ -68,35 +68,34 @@ def test_a_setting_that_does_not_exist_is_named():
 
 
 def test_a_preset_fills_in_what_is_left_at_its_default():
-    given = default.get_config()
+    given = settings_of.base_config()
     given.reproduce.preset = "small"
     given.train.epochs = 3
     given.data.source = "folder"
-    wanted = comparison.get_config()
+    wanted = settings_of.recipe("comparison")
     wanted.reproduce.preset, wanted.train.epochs, wanted.data.source = "small", 3, "folder"
     assert with_preset(given).to_dict() == wanted.to_dict()
 
 
 def test_the_paper_preset_is_the_papers_configuration():
-    given = default.get_config()
+    given = settings_of.base_config()
     given.reproduce.preset = "paper"
-    settings = flat(with_preset(given)) | {"reproduce.preset": ""}
-    assert settings == flat(resnet50_asae.get_config())
+    settings = settings_of.flatten(with_preset(given)) | {"reproduce.preset": ""}
+    assert settings == settings_of.flatten(settings_of.recipe("resnet50_asae"))
 
 
-def test_an_unknown_preset_is_refused_with_those_that_are():
-    given = default.get_config()
-    given.reproduce.preset = "tiny"
-    with pytest.raises(UserError, match=r"'tiny' cannot be used: choose one of small, paper"):
-        with_preset(given)
+def test_every_preset_is_a_recipe():
+    assert set(PRESETS) == set(settings_of.BY_NAME["reproduce.preset"].choices)
+    for name in filter(None, PRESETS.values()):
+        settings_of.recipe(name)
 
 
 def test_what_identifies_a_run_is_what_changes_its_scores():
     base = base_config()
     neutral = {"data.path": "elsewhere", "train.log_every": 3, "predict.input": "x", "reproduce.seeds": 9}
-    assert training_settings(base) == training_settings(changed(base, neutral))
+    assert training_settings(base) == training_settings(settings_of.copy_with(base, neutral))
     for field, value in {"eval.test_mode": "mean", "loss.k_high": 4, "data.split_seed": 1}.items():
-        assert training_settings(base) != training_settings(changed(base, {field: value}))
+        assert training_settings(base) != training_settings(settings_of.copy_with(base, {field: value}))
 
 
 def test_options_for_readers_name_no_path():

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from asae_jax.evaluation.bootstrap import percentile_interval
+from asae_jax.evaluation.metrics import confusion_matrix
 from asae_jax.experiments.statistics import (
     Difference,
     Estimate,
@@ -16,14 +18,12 @@ from asae_jax.experiments.statistics import (
     falls_short,
     holm,
     paper_verdict,
-    percentile_interval,
     sign_test,
     t_estimate,
     t_test,
     verdict,
     why_undecided,
 )
-from asae_jax.metrics import confusion_matrix
 
 VALUES = np.array([0.71, 0.74, 0.69, 0.77, 0.72])
 OTHERS = np.array([0.70, 0.70, 0.70, 0.71, 0.73])
@@ -115,7 +115,7 @@ def test_all_runs_see_the_same_resamples(predicted):
 def test_resamples_do_not_depend_on_the_chunks(predicted, monkeypatch):
     labels, predictions = predicted
     whole = bootstrap_confusions(labels, predictions, 4, resamples=30)
-    monkeypatch.setattr("asae_jax.experiments.statistics.MAX_WEIGHTS", 7 * labels.size)
+    monkeypatch.setattr("asae_jax.evaluation.bootstrap.MAX_WEIGHTS", 7 * labels.size)
     np.testing.assert_array_equal(bootstrap_confusions(labels, predictions, 4, resamples=30), whole)
 
 
