@@ -412,8 +412,8 @@ FIELDS = (
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, separated by commas; all: those whose "
           "packages are installed."),
     Field("reproduce.tables", "1,2,3,4,5",
-          "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: ours; "
-          "or all."),
+          "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
+          "ours; or all."),
     Field("reproduce.seeds", 5, "Runs of every row, of the seeds seed, seed + 1, ...", least=1, unit="runs"),
     Field("reproduce.preset", "",
           "For every setting left at its default: small: 64 px, ResNet-18, for a CPU; paper: 224 px, "

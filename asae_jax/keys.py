@@ -9,7 +9,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import Key
+from asae_jax.types import ExampleKeys, Index, Key
 
 
 def stream_key(seed: int, stream: str) -> Key:
@@ -20,12 +20,12 @@ def stream_key(seed: int, stream: str) -> Key:
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(stream.encode()))
 
 
-def step_key(key: Key, step: jax.Array | int) -> Key:
+def step_key(key: Key, step: Index) -> Key:
     """Key of one training step within a stream."""
     return jax.random.fold_in(key, step)
 
 
-def example_keys(key: Key, count: int, first: jax.Array | int = 0) -> Key:
+def example_keys(key: Key, count: int, first: Index = 0) -> ExampleKeys:
     """One key per example: `[count]` keys for the examples `first .. first + count - 1` of a global batch.
 
     On device `d` of a data-parallel step `first` is `d * count`, so that example `i` of the global

@@ -1,4 +1,4 @@
-"""Strict JAX for all tests: eight virtual CPU devices, no silent rank promotion."""
+"""Strict JAX for all tests: shapes checked, eight virtual CPU devices, no silent rank promotion."""
 
 import os
 
@@ -9,8 +9,15 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Every call in these packages is checked against its annotations (see `asae_jax.types`); none is imported
+# yet. An int may stand for a float, as for type checkers.
+install_import_hook(
+    ["asae_jax.models", "asae_jax.losses", "asae_jax.augment"],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 
 @pytest.fixture(scope="session", autouse=True)

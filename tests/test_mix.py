@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from asae_jax.augment import cutmix, mixup
-from asae_jax.augment.beta import symmetric_beta
+from asae_jax.augment.mix import symmetric_beta
 
 KEYS = jax.random.split(jax.random.key(0), 2000)
 

@@ -5,8 +5,7 @@ flip, rotation and colour jitter. It gives no amounts; the defaults are those of
 is pure JAX with one key per example, so the result does not depend on the number of devices.
 """
 
-from asae_jax.augment.compose import augment
 from asae_jax.augment.mix import cutmix, mixup
-from asae_jax.augment.plain import MEAN, STD, center_crop, normalize, preprocess
+from asae_jax.augment.pipeline import MEAN, STD, augment, center_crop, normalize, preprocess
 
 __all__ = ["MEAN", "STD", "augment", "center_crop", "cutmix", "mixup", "normalize", "preprocess"]

@@ -12,12 +12,16 @@ eq. (9) prints.
 
 import jax
 import jax.numpy as jnp
+import jaxtyping as jt
 
 from asae_jax.losses.cross_entropy import label_margins
-from asae_jax.types import Labels, Scores
+from asae_jax.types import Array, Labels, Losses, Scores
+
+ClassMask = jt.Bool[Array, "*batch classes"]
+"""Which classes take part in each example's loss."""
 
 
-def gce(scores: Scores, labels: Labels, *, k_high: int = 3) -> jax.Array:
+def gce(scores: Scores, labels: Labels, *, k_high: int = 3) -> Losses:
     """Gradient-boosting cross entropy: cross entropy over the label and the confusing negatives, eq. (2).
 
     The confusing negatives J'_> are those that score at least as much as the `k_high`-th highest
@@ -39,7 +43,7 @@ def gce(scores: Scores, labels: Labels, *, k_high: int = 3) -> jax.Array:
     return _restricted_cross_entropy(margins, labels, _highest(margins, labels, k_high))
 
 
-def gmmce(scores: Scores, labels: Labels, *, k_high: int = 3, k_low: int = 3) -> jax.Array:
+def gmmce(scores: Scores, labels: Labels, *, k_high: int = 3, k_low: int = 3) -> Losses:
     """Gradient-boosting maximum-minimum cross entropy, eq. (8).
 
     Cross entropy over the label, the negatives J'_> that score at least as much as the `k_high`-th
@@ -68,12 +72,12 @@ def gmmce(scores: Scores, labels: Labels, *, k_high: int = 3, k_low: int = 3) ->
     return _restricted_cross_entropy(margins, labels, kept)
 
 
-def _restricted_cross_entropy(margins: jax.Array, labels: Labels, kept: jax.Array) -> jax.Array:
+def _restricted_cross_entropy(margins: Scores, labels: Labels, kept: ClassMask) -> Losses:
     """Cross entropy in which only the label and the classes of `kept` take part."""
     return jax.nn.logsumexp(margins, axis=-1, where=kept | _is_label(margins, labels))
 
 
-def _highest(values: jax.Array, labels: Labels, k: int) -> jax.Array:
+def _highest(values: Scores, labels: Labels, k: int) -> ClassMask:
     """Where a class is at or above the k-th highest negative: bool `[..., classes]`.
 
     The label's own entry means nothing. A NaN is never below the threshold and so is kept: a diverged
@@ -87,5 +91,5 @@ def _highest(values: jax.Array, labels: Labels, k: int) -> jax.Array:
     return ~(values < threshold)
 
 
-def _is_label(values: jax.Array, labels: Labels) -> jax.Array:
+def _is_label(values: Scores, labels: Labels) -> ClassMask:
     return jax.nn.one_hot(labels, values.shape[-1], dtype=bool)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import BranchScores, Labels, Scores
+from asae_jax.types import BranchScores, Labels, Losses, Scores
 
 
 def mean_branch_log_probs(logits: BranchScores) -> Scores:
@@ -34,8 +34,8 @@ def mean_branch_log_probs(logits: BranchScores) -> Scores:
 
 
 def mean_branch_loss(
-    loss: Callable[[Scores, Labels], jax.Array], logits: BranchScores, labels: Labels
-) -> jax.Array:
+    loss: Callable[[Scores, Labels], Losses], logits: BranchScores, labels: Labels
+) -> Losses:
     """Mean over the branches of each one's own loss.
 
     Not the paper's: the loss of the mean probability lets one branch rest on another; here each has to
@@ -52,7 +52,7 @@ def mean_branch_loss(
     return jnp.mean(jax.vmap(loss, in_axes=(0, None))(logits, labels), axis=0)
 
 
-def branch_disagreement(logits: BranchScores) -> jax.Array:
+def branch_disagreement(logits: BranchScores) -> Losses:
     """How far the branches' predictions lie apart: their generalised Jensen-Shannon divergence.
 
     The mean over the branches of KL(branch || mean of the branches): 0 where all agree, log(branches)

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import Labels, Scores
+from asae_jax.types import Labels, Losses, Scores
 
 
-def label_margins(scores: Scores, labels: Labels) -> jax.Array:
+def label_margins(scores: Scores, labels: Labels) -> Scores:
     """How far each class is above the label: `scores - scores[label]`, at least float32, 0 at the label.
 
     The losses depend on the scores only through these differences. Taken first, they keep their
@@ -29,7 +29,7 @@ def label_margins(scores: Scores, labels: Labels) -> jax.Array:
     return scores - jnp.take_along_axis(scores, labels[..., None], axis=-1)
 
 
-def cross_entropy(scores: Scores, labels: Labels, *, label_smoothing: float = 0.0) -> jax.Array:
+def cross_entropy(scores: Scores, labels: Labels, *, label_smoothing: float = 0.0) -> Losses:
     """Cross entropy of each example: `-log(exp(s_l) / sum_i exp(s_i))`, eq. (1).
 
     With `label_smoothing = e` the target is `1 - e + e / classes` at the label and `e / classes`

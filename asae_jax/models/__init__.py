@@ -5,25 +5,26 @@ from functools import partial
 from typing import Any
 
 from asae_jax.errors import UserError
-from asae_jax.models.adl import ADL
 from asae_jax.models.asae import ASAE
-from asae_jax.models.attention_resnets import adl_resnet, nl_resnet, se_resnet
-from asae_jax.models.backbone import Backbone
-from asae_jax.models.cell3net import Cell3Net
-from asae_jax.models.choices import check_choice
-from asae_jax.models.convnext import ConvNeXt
-from asae_jax.models.diversification import DiversificationBlock
-from asae_jax.models.dropblock import DropBlock
-from asae_jax.models.dropout import Dropout, SpatialDropout
-from asae_jax.models.efficientnet import EfficientNet
-from asae_jax.models.maxdrop import MaxDrop
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.backbones.cell_classifiers import Cell3Net, WBCNet
+from asae_jax.models.backbones.convnext import ConvNeXt
+from asae_jax.models.backbones.efficientnet import EfficientNet
+from asae_jax.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from asae_jax.models.backbones.vgg import VGG
+from asae_jax.models.backbones.vit import ViT
+from asae_jax.models.baselines.attention import adl_resnet, nl_resnet, se_resnet
+from asae_jax.models.baselines.drop_layers import (
+    ADL,
+    DiversificationBlock,
+    DropBlock,
+    Dropout,
+    MaxDrop,
+    SpatialDropout,
+    TrainingLayer,
+)
+from asae_jax.models.layers import Norm, check_choice, make_norm
 from asae_jax.models.network import Network
-from asae_jax.models.norm import Norm, make_norm
-from asae_jax.models.resnet import BasicBlock, Bottleneck, ResNet
-from asae_jax.models.training_layer import TrainingLayer
-from asae_jax.models.vgg import VGG
-from asae_jax.models.vit import ViT
-from asae_jax.models.wbcnet import WBCNet
 
 # Called with num_classes, norm (what `make_norm` gives, or None) and the backbone's own options.
 MODELS: dict[str, Callable[..., Backbone]] = {

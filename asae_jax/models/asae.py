@@ -4,9 +4,9 @@ Five pure functions follow the paper's three modules, `asae_maps` joins them, an
 `ASAE` applies the result to features. Nothing here has parameters. All maps are float32 whatever the
 dtype of the features.
 
-Where the paper is silent (docs/method.md): of a plateau only the first cell is a peak; with
-fewer peaks than candidates the choice is among those there are; an even side reaches one cell further
-up and left; the threshold never exceeds the peak, so that a negative peak is still hidden; gradients
+Where the paper is silent (docs/method.md): of a plateau only the first position is a peak; with
+fewer peaks than candidates the choice is among those there are; an even side reaches one position
+further up and left; the threshold never exceeds the peak, so that a negative peak is still hidden; gradients
 flow through the enhancement map and not through the mask.
 """
 
@@ -16,29 +16,43 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jaxtyping as jt
 from jax import lax
 
 from asae_jax import keys
 from asae_jax.errors import UserError
-from asae_jax.models.choices import check_choice
-from asae_jax.types import AttentionMap, Features, Key
+from asae_jax.models.layers import check_choice
+from asae_jax.types import (
+    Array,
+    AttentionMap,
+    BranchFeatures,
+    ImageFeatures,
+    Index,
+    Key,
+    Number,
+    PositionMask,
+    Positions,
+)
+
+FlatPositions = jt.Int[Array, "batch peaks"]
+"""Row-major positions of several peaks per image, int32."""
 
 BRANCHES = ("plain", "suppress", "enhance")
 ENHANCEMENTS = ("sigmoid", "sigmoid_mean1")
 
 
-def self_attention_map(features: Features) -> AttentionMap:
+def self_attention_map(features: ImageFeatures) -> AttentionMap:
     """Mean over the channels (PS module): features `[batch, height, width, channels]` -> float32 map."""
     return jnp.mean(features, axis=-1, dtype=jnp.float32)
 
 
-def find_peaks(attention: AttentionMap, *, window: int = 5) -> jax.Array:
+def find_peaks(attention: AttentionMap, *, window: int = 5) -> PositionMask:
     """Local maxima of a map (PS module, second pooling layer).
 
-    A cell is a peak if it is the maximum of the `window` x `window` cells around it; outside of the map
-    counts as -inf, so cells at the border can be peaks. Of equal cells within one window only the first in
-    row-major order is one, as in Peak Response Maps (ZhouYanzhao/PRM): a flat map has not a peak
-    everywhere.
+    A position is a peak if it is the maximum of the `window` x `window` positions around it; outside of the
+    map counts as -inf, so positions at the border can be peaks. Of equal positions within one window only the
+    first in row-major order is one, as in Peak Response Maps (ZhouYanzhao/PRM); otherwise every position of a
+    flat map would be a peak.
 
     Args:
       attention: `[batch, height, width]`.
@@ -51,7 +65,7 @@ def find_peaks(attention: AttentionMap, *, window: int = 5) -> jax.Array:
       UserError: `window` is even or less than one.
     """
     if window < 1 or window % 2 == 0:
-        raise UserError(f"the peak window is {window}: give an odd number of cells, at least 1")
+        raise UserError(f"the peak window is {window}: give an odd number of positions, at least 1")
     reach = window // 2
     if reach == 0:
         return jnp.ones(attention.shape, bool)
@@ -65,9 +79,9 @@ def find_peaks(attention: AttentionMap, *, window: int = 5) -> jax.Array:
 
 
 def _neighbour_max(attention: AttentionMap, *, rows: tuple[int, int], cols: tuple[int, int]) -> AttentionMap:
-    """Maximum over the cells at offsets `rows[0]..rows[1]`, `cols[0]..cols[1]` from each; -inf outside."""
+    """Maximum of the positions at offsets `rows[0]..rows[1]`, `cols[0]..cols[1]` from each, -inf outside."""
     outside = jnp.array(-jnp.inf, attention.dtype)
-    # An offset range that ends before the cell itself crops the far side: negative padding.
+    # An offset range that ends before the position itself crops the far side: negative padding.
     padding = [(0, 0, 0), (-rows[0], rows[1], 0), (-cols[0], cols[1], 0)]
     padded = lax.pad(attention, outside, padding)
     size = (1, rows[1] - rows[0] + 1, cols[1] - cols[0] + 1)
@@ -77,12 +91,12 @@ def _neighbour_max(attention: AttentionMap, *, rows: tuple[int, int], cols: tupl
 def select_peak(
     key: Key,
     attention: AttentionMap,
-    peaks: jax.Array,
+    peaks: PositionMask,
     *,
     num_candidates: int = 5,
-    p_top1: float = 0.7,
-    first_example: jax.Array | int = 0,
-) -> tuple[jax.Array, jax.Array]:
+    p_top1: Number = 0.7,
+    first_example: Index = 0,
+) -> tuple[Positions, Positions]:
     """Choose one peak per image at random (peak selection strategy of the AS module).
 
     The highest peak is taken with probability `p_top1`, else one of the second to the `num_candidates`-th,
@@ -99,52 +113,53 @@ def select_peak(
         on how a batch is spread over devices.
 
     Returns:
-      rows, cols: int32 `[batch]`.
+      Rows and columns, int32 `[batch]`.
     """
     batch = attention.shape[0]
-    cells = ranked_cells(attention, peaks, num_candidates)
-    counts = jnp.minimum(jnp.sum(peaks, axis=(1, 2), dtype=jnp.int32), cells.shape[1])
+    places = ranked_positions(attention, peaks, num_candidates)
+    counts = jnp.minimum(jnp.sum(peaks, axis=(1, 2), dtype=jnp.int32), places.shape[1])
     image_keys = keys.example_keys(key, batch, first_example)
     ranks = jax.vmap(lambda k, n: _draw_rank(k, n, p_top1))(image_keys, counts)
-    return _cell_at(cells, ranks, width=attention.shape[2])
+    return _row_and_column(places, ranks, width=attention.shape[2])
 
 
-def _top_peak(attention: AttentionMap, peaks: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _top_peak(attention: AttentionMap, peaks: PositionMask) -> tuple[Positions, Positions]:
     """Rows and columns of the highest peak of each image, int32 `[batch]`."""
-    cells = ranked_cells(attention, peaks, 1)
-    return _cell_at(cells, jnp.zeros(attention.shape[0], jnp.int32), width=attention.shape[2])
+    places = ranked_positions(attention, peaks, 1)
+    return _row_and_column(places, jnp.zeros(attention.shape[0], jnp.int32), width=attention.shape[2])
 
 
-def ranked_cells(attention: AttentionMap, peaks: jax.Array, count: int) -> jax.Array:
-    """Flat positions of the `count` highest peaks, best first: int32 `[batch, min(count, cells)]`."""
+def ranked_positions(attention: AttentionMap, peaks: PositionMask, count: int) -> FlatPositions:
+    """Flat positions of the `count` highest peaks, best first: int32 `[batch, min(count, positions)]`."""
     values = jnp.where(peaks, lax.stop_gradient(attention), -jnp.inf)
     values = values.reshape(values.shape[0], -1)
     return lax.top_k(values, min(count, values.shape[1]))[1]
 
 
-def _draw_rank(key: Key, count: jax.Array, p_top1: float) -> jax.Array:
+def _draw_rank(key: Key, count: Array, p_top1: Number) -> Array:
     """Rank 0 with probability `p_top1`, else uniform among ranks 1..count-1."""
     first, second = jax.random.uniform(key, (2,))
     rest = 1 + (second * (count - 1)).astype(jnp.int32)
     return jnp.where((first < p_top1) | (count < 2), 0, rest)
 
 
-def _cell_at(cells: jax.Array, ranks: jax.Array, *, width: int) -> tuple[jax.Array, jax.Array]:
-    chosen = jnp.take_along_axis(cells, ranks[:, None], axis=1)[:, 0]
+def _row_and_column(places: FlatPositions, ranks: Positions, *, width: int) -> tuple[Positions, Positions]:
+    """Rows and columns, `[batch]`, of the flat position at each image's rank."""
+    chosen = jnp.take_along_axis(places, ranks[:, None], axis=1)[:, 0]
     return chosen // width, chosen % width
 
 
 def suppression_mask(
     attention: AttentionMap,
-    rows: jax.Array,
-    cols: jax.Array,
+    rows: Positions,
+    cols: Positions,
     *,
-    ratio: float = 0.8,
+    ratio: Number = 0.8,
     area: float = 36,
 ) -> AttentionMap:
-    """Mask that hides the region around one cell of each map (region suppression, eq. 3 and 4).
+    """Mask that hides the region around one position of each map (region suppression, eq. 3 and 4).
 
-    A cell is hidden if it lies in the square around the chosen cell and its value is at least
+    A position is hidden if it lies in the square around the chosen one and its value is at least
     alpha = min(ratio * peak, peak). The square is cut at the border of the map.
 
     Args:
@@ -152,8 +167,8 @@ def suppression_mask(
       rows: int `[batch]`, centre of the square.
       cols: int `[batch]`.
       ratio: gamma of the paper.
-      area: beta of the paper, cells of the square, meant for a 14 x 14 map; below 1 it is a fraction of the
-        map's cells. An even side s covers c - s/2 .. c + s/2 - 1, as DropBlock in timm does.
+      area: beta of the paper, positions of the square, meant for a 14 x 14 map; below 1 it is a fraction of
+        the map's positions. An even side s covers c - s/2 .. c + s/2 - 1, as DropBlock in timm does.
 
     Returns:
       float32 `[batch, height, width]`: 0 where hidden, 1 elsewhere. No gradient flows through it.
@@ -168,15 +183,17 @@ def suppression_mask(
     return jnp.where(hidden, 0.0, 1.0).astype(jnp.float32)
 
 
-def _square_side(area: float, cells: int) -> int:
-    """Side of the square in cells: the root of the area, rounded, at least 1."""
+def _square_side(area: float, positions: int) -> int:
+    """Side of the square in positions: the root of the area, rounded, at least 1."""
     if area <= 0:
-        raise UserError(f"the suppression area is {area}: give cells, or a fraction of the map below 1")
-    return max(1, round(math.sqrt(area * cells if area < 1 else area)))
+        raise UserError(
+            f"the suppression area is {area}: give a number of positions, or a fraction of the map below 1"
+        )
+    return max(1, round(math.sqrt(area * positions if area < 1 else area)))
 
 
-def _within(centre: jax.Array, side: int, length: int) -> jax.Array:
-    """Boolean `[batch, length]`: which positions lie in the `side` cells around each centre."""
+def _within(centre: Positions, side: int, length: int) -> Array:
+    """Boolean `[batch, length]`: which of `length` places lie among the `side` ones around each centre."""
     offset = jnp.arange(length)[None, :] - (centre[:, None] - side // 2)
     return (offset >= 0) & (offset < side)
 
@@ -191,11 +208,11 @@ class ASAEMaps(NamedTuple):
 
     attention: AttentionMap
     """float32 `[batch, height, width]`"""
-    peaks: jax.Array
+    peaks: PositionMask
     """bool `[batch, height, width]`"""
-    rows: jax.Array
+    rows: Positions
     """Row of the chosen peak, int32 `[batch]`."""
-    cols: jax.Array
+    cols: Positions
     """Column of the chosen peak, int32 `[batch]`."""
     mask: AttentionMap
     """0 where hidden, 1 elsewhere, float32 `[batch, height, width]`."""
@@ -205,22 +222,30 @@ class ASAEMaps(NamedTuple):
 
 def asae_maps(
     key: Key | None,
-    features: Features,
+    features: ImageFeatures,
     *,
     window: int = 5,
     num_candidates: int = 5,
-    p_top1: float = 0.7,
-    ratio: float = 0.8,
+    p_top1: Number = 0.7,
+    ratio: Number = 0.8,
     area: float = 36,
     enhancement: str = "sigmoid",
-    first_example: jax.Array | int = 0,
+    first_example: Index = 0,
 ) -> ASAEMaps:
-    """All maps of one feature batch `[batch, height, width, channels]`.
+    """All maps of one batch of features.
 
-    Without a key the highest peak of each image is taken. `enhancement="sigmoid_mean1"` divides the sigmoid
-    by its mean over the map, so that the enhanced features keep the scale the plain ones have (the plain
-    sigmoid about halves them, and the layer is absent at test). The other arguments are those of
-    `find_peaks`, `select_peak` and `suppression_mask`.
+    Args:
+      key: see `select_peak`; None: the highest peak of each image is taken.
+      features: `[batch, height, width, channels]`.
+      window: see `find_peaks`.
+      num_candidates: see `select_peak`.
+      p_top1: see `select_peak`.
+      ratio: see `suppression_mask`.
+      area: see `suppression_mask`.
+      enhancement: "sigmoid", or "sigmoid_mean1": divided by its mean over the map, so that the enhanced
+        features keep the scale the plain ones have (the plain sigmoid about halves them, and the layer is
+        absent at test).
+      first_example: see `select_peak`.
     """
     check_choice("enhancement", enhancement, ENHANCEMENTS)
     attention = self_attention_map(features)
@@ -243,8 +268,8 @@ def asae_maps(
 
 def _mean_one_sigmoid(attention: AttentionMap) -> AttentionMap:
     """Sigmoid divided by its mean, by logarithms: where the whole map is far below zero 0 / 0 would arise."""
-    cells = attention.shape[1] * attention.shape[2]
-    return cells * jax.nn.softmax(jax.nn.log_sigmoid(attention), axis=(1, 2))
+    positions = attention.shape[1] * attention.shape[2]
+    return positions * jax.nn.softmax(jax.nn.log_sigmoid(attention), axis=(1, 2))
 
 
 class ASAE(nn.Module):
@@ -282,11 +307,11 @@ class ASAE(nn.Module):
         if not 0 <= self.p_top1 <= 1:
             raise UserError(f"p_top1 is {self.p_top1}: give a probability within 0..1")
 
-    def __call__(self, features: Features) -> Features:
+    def __call__(self, features: ImageFeatures) -> BranchFeatures:
         """All branches with a peak drawn at random: `[branches, batch, height, width, channels]`."""
         return self.all_branches(features, self.maps(features, train=True))
 
-    def maps(self, features: Features, *, train: bool) -> ASAEMaps:
+    def maps(self, features: ImageFeatures, *, train: bool) -> ASAEMaps:
         """The layer's maps. At test, without a key in the stream `"asae"`, the highest peak is taken."""
         draws = self.has_rng("asae") or (train and "suppress" in self.branches)
         spread = train and self.axis_name is not None
@@ -302,11 +327,11 @@ class ASAE(nn.Module):
             first_example=lax.axis_index(self.axis_name) * features.shape[0] if spread else 0,
         )
 
-    def all_branches(self, features: Features, maps: ASAEMaps) -> Features:
+    def all_branches(self, features: ImageFeatures, maps: ASAEMaps) -> BranchFeatures:
         """One copy of the features per branch: `[branches, batch, height, width, channels]`."""
         return jnp.stack([self.one_branch(features, maps, branch) for branch in self.branches])
 
-    def one_branch(self, features: Features, maps: ASAEMaps, branch: str) -> Features:
+    def one_branch(self, features: ImageFeatures, maps: ASAEMaps, branch: str) -> ImageFeatures:
         """The features times one branch's map (spatial-wise multiplication), same shape and dtype."""
         if branch == "plain":
             return features

@@ -1,7 +1,6 @@
-"""A backbone with ASAE, or one of its rivals, between two of its stages (paper, section 3.1)."""
+"""A backbone with ASAE, or a drop layer in its place, between two of its stages (paper, section 3.1)."""
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,10 +9,10 @@ from jax import lax
 
 from asae_jax.errors import UserError
 from asae_jax.models.asae import ASAE
-from asae_jax.models.backbone import Backbone
-from asae_jax.models.choices import check_choice
-from asae_jax.models.training_layer import TrainingLayer
-from asae_jax.types import BranchScores, Features, Images, Scores
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.baselines.drop_layers import TrainingLayer
+from asae_jax.models.layers import check_choice
+from asae_jax.types import Array, BranchScores, Features, Images, Logits, NextFeatures, Scores
 
 TEST_MODES = ("skip", "enhance", "mean")
 CLASS_MAPS = "class_maps"
@@ -28,8 +27,8 @@ class Network(nn.Module):
 
     Attributes:
       backbone: gives `stage_names`, `apply_stage` and `classify`.
-      branching: `ASAE`, or a rival that keeps one copy of the features and is absent at test, or None for
-        the plain backbone.
+      branching: `ASAE`, or a drop layer, which keeps one copy of the features and is absent at test, or None
+        for the plain backbone.
       insert_after: name of the stage whose output the layer takes; "class_maps" with a backbone whose head
         is linear.
       test_mode: what happens to ASAE outside of training: "skip" leaves the layer out (the paper's),
@@ -47,8 +46,8 @@ class Network(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        linear = (CLASS_MAPS,) if hasattr(self.backbone, CLASS_MAPS) else ()
-        check_choice("insert_after", self.insert_after, self.backbone.stage_names + linear)
+        class_maps = (CLASS_MAPS,) if self.backbone.has_class_maps else ()
+        check_choice("insert_after", self.insert_after, self.backbone.stage_names + class_maps)
         check_choice("test_mode", self.test_mode, TEST_MODES)
         if self.freeze_until is not None:
             check_choice("freeze_until", self.freeze_until, self.backbone.stage_names)
@@ -59,13 +58,15 @@ class Network(nn.Module):
         stages = self.backbone.stage_names
         return () if self.freeze_until is None else stages[: stages.index(self.freeze_until) + 1]
 
-    def __call__(self, images: Images, *, train: bool, return_endpoints: bool = False) -> Any:
+    def __call__(
+        self, images: Images, *, train: bool, return_endpoints: bool = False
+    ) -> Logits | tuple[Logits, dict[str, Array]]:
         """Logits of normalised images `[batch, height, width, 3]`.
 
         Args:
           images: float, normalised.
           train: use the layer and the batch's statistics. Needs the rng stream "asae" where a region is
-            suppressed, "drop" for the rivals, and `mutable=["batch_stats"]`.
+            suppressed, "drop" for the drop layers, and `mutable=["batch_stats"]`.
           return_endpoints: also return what was computed on the way.
 
         Returns:
@@ -78,7 +79,7 @@ class Network(nn.Module):
         Raises:
           UserError: the images are too small for the backbone.
         """
-        endpoints: dict[str, jax.Array] = {}
+        endpoints: dict[str, Array] = {}
         use_layer = self._uses_layer(train, return_endpoints)
         stages = self.backbone.stage_names
         if use_layer and self.insert_after == CLASS_MAPS:
@@ -104,23 +105,21 @@ class Network(nn.Module):
             return train or return_endpoints or self.test_mode != "skip"
         return self.branching is not None and train
 
-    def _apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
+    def _apply_stage(self, name: str, x: Features, *, train: bool) -> NextFeatures:
         if name == CLASS_MAPS:
-            return getattr(self.backbone, CLASS_MAPS)(x)
+            return self.backbone.class_maps(x)
         frozen = train and name in self.frozen_stages
         x = self.backbone.apply_stage(name, x, train=train and not frozen)
         return lax.stop_gradient(x) if frozen else x
 
-    def _apply_layer(self, features: Features, *, train: bool) -> tuple[Features, dict[str, jax.Array]]:
+    def _apply_layer(self, features: Features, *, train: bool) -> tuple[Array, dict[str, Array]]:
         """What the later stages get, and the layer's maps by their names."""
         if isinstance(self.branching, ASAE):
             return self._branch(self.branching, features, train=train)
         assert self.branching is not None
         return self.branching(features, train=train), {}
 
-    def _branch(
-        self, layer: ASAE, features: Features, *, train: bool
-    ) -> tuple[Features, dict[str, jax.Array]]:
+    def _branch(self, layer: ASAE, features: Features, *, train: bool) -> tuple[Array, dict[str, Array]]:
         """All branches in training, else what `test_mode` says, and the fields of `ASAEMaps`."""
         maps = layer.maps(features, train=train)
         if train or self.test_mode == "mean":

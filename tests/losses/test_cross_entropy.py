@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 
 from asae_jax.losses import cross_entropy
+from tests.unchecked import unchecked
 
 
 def test_hand_computed():
@@ -47,8 +49,15 @@ def test_refuses_a_smoothing_out_of_range(label_smoothing):
     ("scores", "labels"), [((2, 3), (3,)), ((2, 3), (2, 3)), ((2, 1), (2,)), ((), ())], ids=str
 )
 def test_refuses_shapes_that_do_not_fit(scores, labels):
-    with pytest.raises(ValueError, match="scores must be"):
+    with unchecked(), pytest.raises(ValueError, match="scores must be"):
         cross_entropy(jnp.zeros(scores), jnp.zeros(labels, int))
+
+
+def test_the_tests_check_every_call_against_its_annotations():
+    with pytest.raises(jaxtyping.TypeCheckError, match="parameter 'labels'"):
+        cross_entropy(jnp.zeros((2, 3)), jnp.zeros(3, int))
+    with pytest.raises(jaxtyping.TypeCheckError, match="parameter 'labels'"):
+        cross_entropy(jnp.zeros((2, 3)), jnp.zeros(2))
 
 
 def test_a_label_beyond_the_classes_shows():

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from asae_jax.models import create_model
-from asae_jax.models.adl import ADL
-from asae_jax.models.nonlocal_block import NonLocalBlock
-from asae_jax.models.squeeze_excitation import SqueezeExcitation
+from asae_jax.models.baselines.attention import NonLocalBlock, SqueezeExcitation
+from asae_jax.models.baselines.drop_layers import ADL
 
 CHANNELS = 32
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from asae_jax.models.conv import Conv
-from asae_jax.models.head import Head
+from asae_jax.models.layers import Conv, Head
 
 
 @pytest.mark.parametrize(

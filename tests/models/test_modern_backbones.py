@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from asae_jax.models import create_model
-from asae_jax.models.efficientnet import scaled
-from asae_jax.models.vit import positions
+from asae_jax.models.backbones.efficientnet import scaled
+from asae_jax.models.backbones.vit import positions
 from tests.models.branches import QUICKLY_COMPILED, run_in_branches
 from tests.reference import huggingface
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asae_jax.errors import UserError
-from asae_jax.models.norm import BatchNorm, GroupNorm, make_norm
+from asae_jax.models.layers import BatchNorm, GroupNorm, make_norm
 
 CHANNELS = 6
 

@@ -11,10 +11,9 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.models import BRANCHINGS, create_model
-from asae_jax.models.diversification import DiversificationBlock
-from asae_jax.models.head import Head
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.baselines.drop_layers import STREAM, DiversificationBlock, TrainingLayer
 from asae_jax.models.network import Network
-from asae_jax.models.training_layer import STREAM, TrainingLayer
 
 RIVALS = {name: layer for name, layer in BRANCHINGS.items() if name != "asae"}
 # So that something happens to nearly every image.
@@ -92,7 +91,7 @@ def test_equal_images_of_a_batch_are_disturbed_differently(name):
     [
         ("dropout", {"rate": 1.0}, "below 1"),
         ("spatial_dropout", {"rate": -0.1}, "at least 0"),
-        ("dropblock", {"block_size": 0}, "cells"),
+        ("dropblock", {"block_size": 0}, "positions"),
         ("adl", {"threshold": 1.1}, "threshold of ADL"),
         ("diversification", {"factor": 2.0}, "factor of the Diversification Block"),
         ("diversification", {"patch_size": 0}, "patch_size"),
@@ -139,27 +138,24 @@ def test_at_test_the_network_is_the_plain_backbone():
     assert programs[0] == programs[1]
 
 
-class _OnlyAHead(nn.Module):
+class _Identity(nn.Module):
+    def __call__(self, x, *, train):
+        return x
+
+
+class _OnlyAHead(Backbone):
     """A backbone whose features are the images."""
 
     stage_names = ("layer0",)
+    stems = ("imagenet",)
 
-    def setup(self):
-        self.head = Head(5)
-
-    def apply_stage(self, name, x, *, train):
-        return x
-
-    def classify(self, x):
-        return self.head(x)
-
-    def class_maps(self, x):
-        return self.head(x, pool=False)
+    def stages(self):
+        return (_Identity(),)
 
 
 def test_class_maps_average_to_the_logits():
     """A block that weakens by the factor 1 changes nothing, so pooling may as well come after the head."""
-    model = Network(_OnlyAHead(), DiversificationBlock(factor=1.0), insert_after="class_maps")
+    model = Network(_OnlyAHead(num_classes=5), DiversificationBlock(factor=1.0), insert_after="class_maps")
     images = np.random.default_rng(1).normal(size=(4, 6, 6, 3)).astype(np.float32)
 
     @jax.jit

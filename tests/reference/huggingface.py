@@ -15,7 +15,7 @@ from transformers import (
     ViTModel,
 )
 
-from asae_jax.models.vit import positions
+from asae_jax.models.backbones.vit import positions
 from tests.reference.torch_weights import nested_variables
 
 WIDTH = 16

@@ -1,17 +1,99 @@
-"""The network's variables as torch tensors, and back."""
+"""Weights of PyTorch models in, and ours out under PyTorch's names.
 
+    variables = model.init(key, images, train=False)
+    weights = from_torch(read_tensors(Path("resnet50.safetensors")), variables, "resnet50")
+    variables = weights.put_into(variables)
+
+Files are safetensors: numbers with names, which cannot carry code. What `torch.save` writes is a pickle,
+which may call any function of the machine that loads it, and is not read; `CONVERSION` makes safetensors of
+it.
+"""
+
+import shlex
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import safetensors
 
 from asae_jax.errors import UserError
-from asae_jax.models.weights import names
+from asae_jax.models import torch_names as names
 
 # By the number of axes: convolutions HWIO <-> OIHW, linear layers [in, out] <-> [out, in].
 _TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
 _FROM_TORCH = {4: (2, 3, 1, 0), 2: (1, 0)}
+
+_SAFETENSORS_DTYPES: dict[str, Any] = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+_TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
+_TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02")  # a zip archive, and a pickle of PyTorch before 1.6
+CONVERSION = (
+    'python -c "import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], weights_only=True); '
+    "w = w.get('state_dict', w.get('model', w)); "
+    's.save_file({k: v.contiguous().clone() for k, v in w.items()}, sys.argv[2])"'
+)
+"""Shell command that makes a safetensors file of what `torch.save` wrote, where PyTorch is installed.
+
+The names of the two files follow it."""
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """All tensors of a safetensors file.
+
+    Returns:
+      Arrays by name, in the file's layout and number type.
+
+    Raises:
+      UserError: no such file, a file of `torch.save`, not a weight file, or a damaged one.
+    """
+    try:
+        with path.open("rb") as file:
+            _refuse_other_formats(path, file.read(9))
+        return {name: _array(name, tensor) for name, tensor in safetensors.deserialize(path.read_bytes())}
+    except OSError as error:
+        raise UserError(f"cannot read the weights {path} ({error.strerror}).") from error
+    except safetensors.SafetensorError as error:
+        raise UserError(_unreadable(path, str(error))) from error
+
+
+def _refuse_other_formats(path: Path, start: bytes) -> None:
+    """Raises a UserError where the name or the first nine bytes of a file are not those of safetensors."""
+    if start == b"version h":
+        raise UserError(_unreadable(path, "only a Git LFS pointer to them"))
+    if start[8:] == b"{":  # after a safetensors file's eight bytes of length
+        return
+    if path.suffix.lower() in _TORCH_SUFFIXES or start.startswith(_TORCH_STARTS):
+        names_of_files = shlex.join([str(path), str(path.with_suffix(".safetensors"))])
+        raise UserError(
+            f"{path} is not a .safetensors file, and what torch.save writes is not read, because it can hold "
+            f"code; convert it once: {CONVERSION} {names_of_files}"
+        )
+    raise UserError(_unreadable(path, "not in the safetensors format"))
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    return f"{path} holds no weights that can be read ({reason}); give a .safetensors file."
+
+
+def _array(name: str, tensor: Mapping[str, Any]) -> np.ndarray:
+    dtype = _SAFETENSORS_DTYPES.get(tensor["dtype"])
+    if dtype is None:
+        raise safetensors.SafetensorError(f"{name} has the unknown number type {tensor['dtype']}")
+    return np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
 
 
 class Weights(NamedTuple):
@@ -20,9 +102,9 @@ class Weights(NamedTuple):
     arrays: dict[names.Path, np.ndarray]
     """float32, by their path in the variables."""
     missing: tuple[str, ...]
-    """Arrays of the network that the weights have nothing for: at most those of the head."""
+    """Arrays of the network that the weights do not contain: at most those of the head."""
     unused: tuple[str, ...]
-    """Tensors that the network has no place for, as they are called in the file."""
+    """Tensors that the network does not use, by their names in the file."""
 
     def put_into(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """`variables` with these arrays in place of its own; the missing ones stay as they are."""
@@ -41,7 +123,7 @@ def to_torch(params: Mapping[str, Any], batch_stats: Mapping[str, Any], model: s
 
     Returns:
       Arrays by name, from the first layer to the last: kernels `[out, in, height, width]`, linear layers
-      `[out, in]`. Each batch normalisation has torch's counter too (int64, 0: nothing is computed from it).
+      `[out, in]`. Each batch normalisation has torch's counter too (int64, 0; unused at a fixed momentum).
 
     Raises:
       UserError: torchvision has no such model.
@@ -64,13 +146,13 @@ def from_torch(
     from the weights alone it cannot be told.
 
     Args:
-      tensors: by the names of torchvision, timm or Hugging Face transformers.
+      tensors: arrays in torch's layouts, by the names of torchvision, timm or Hugging Face transformers.
       like: `params` and `batch_stats` of the network, arrays or `jax.ShapeDtypeStruct`s.
       model: a ResNet or VGG of `asae_jax.models.MODELS`.
-      origin: how to call the tensors in a message, such as the file's path.
+      origin: name of the tensors in messages, such as the file's path.
 
     Returns:
-      What fits. The head is missing where the number of classes differs.
+      The arrays that fit. The head is missing where the number of classes differs.
 
     Raises:
       UserError: another architecture; it names the first tensor that differs.
@@ -98,14 +180,14 @@ def from_variables(
     origin: str = "the weights",
     keep_head: bool = True,
 ) -> Weights:
-    """Variables of another network of ours, of any architecture, as this network's.
+    """The variables of another run's network, of any architecture, as this network's arrays.
 
     Args:
       variables: `params` and `batch_stats` of the other network.
-      like: of this one, arrays or `jax.ShapeDtypeStruct`s.
-      model: this one's name, for messages.
-      origin: how to call the other in a message.
-      keep_head: take its head where the shapes agree; False: the classes are others.
+      like: those of this one, arrays or `jax.ShapeDtypeStruct`s.
+      model: name of this network, for messages.
+      origin: name of the other network in messages.
+      keep_head: take its head where the shapes agree; False where the classes differ.
 
     Raises:
       UserError: another architecture; it names the first array that differs.
@@ -128,7 +210,7 @@ def _fit(
     model: str,
     torch_layout: bool = False,
 ) -> Weights:
-    """Takes an array of `found` for every one in `like`, in the network's order."""
+    """An array of `found` for each one in `like`, in the network's order."""
     arrays, missing = {}, []
     for path, wanted in _flatten(like).items():
         name, shape = name_of(path), _torch_shape(wanted.shape) if torch_layout else wanted.shape
@@ -145,7 +227,7 @@ def _fit(
 
 
 def _refuse_unknown_layers(unused: tuple[str, ...], origin: str, model: str) -> None:
-    """A deeper network has all tensors of this one, and more: half of a network is not pretrained."""
+    """Refuses the weights of a deeper network: it has all tensors of this one, and more."""
     for name in sorted(unused):
         if names.is_part_of_backbone(name):
             raise UserError(_misfit(origin, model, f"{name} has no place in this network"))

@@ -7,7 +7,7 @@ convolutional features, such as ASAE, can stand there. There is no dropout.
 """
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.models.choices import check_choice
-from asae_jax.models.conv import Conv
-from asae_jax.models.head import Head
-from asae_jax.types import Features
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.layers import Conv
+from asae_jax.types import Features, NextFeatures
 
 PATCH_SIZES = {"imagenet": 16, "no_pool": 8, "small": 4}
 """Pixels of a patch by the name of the stem."""
@@ -47,7 +46,7 @@ def positions(height: int, width: int, channels: int) -> np.ndarray:
 
 
 class Attention(nn.Module):
-    """Every cell of a map attends to every other, in `HEADS` heads."""
+    """Every position of a map attends to every other, in `HEADS` heads."""
 
     dtype: Any
 
@@ -89,7 +88,7 @@ class Stage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> Features:
         """Features of the same shape."""
         for i in range(self.num_blocks):
             x = Block(self.dtype, name=f"block{i}")(x)
@@ -104,7 +103,7 @@ class PatchEmbedding(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """Images `[..., height, width, 3]` -> `[..., height/patch_size, width/patch_size, features]`."""
         conv = partial(Conv, strides=self.patch_size, use_bias=True, dtype=self.dtype)
         init = nn.initializers.lecun_normal()
@@ -113,55 +112,29 @@ class PatchEmbedding(nn.Module):
         return x + grid.astype(self.dtype).reshape((1,) * (x.ndim - 3) + grid.shape)
 
 
-class ViT(nn.Module):
-    """Vision transformer whose stages can be run one by one, on tokens with or without a branch axis.
+class ViT(Backbone):
+    """Vision transformer; the default is ViT-S, its twelve blocks in four stages of one resolution.
 
     Attributes:
-      num_classes: logits out.
-      stage_sizes: blocks in layer1 .. layer4, all of one resolution.
       stem: patches of 16 ("imagenet"), 8 ("no_pool") or 4 pixels ("small"): the map's side is the image's
         divided by that. Attention costs the fourth power of the side.
       norm: None; a vision transformer has layer normalisation of its own.
-      dtype: of the computation; parameters and logits are float32.
-      width: channels of each of the six heads, even; 64 is ViT-S.
+      width: channels of each of the six heads, even.
+      stage_sizes: blocks in layer1 .. layer4.
     """
 
-    num_classes: int
-    stage_sizes: tuple[int, int, int, int] = (3, 3, 3, 3)
-    stem: str = "imagenet"
     norm: None = None
-    dtype: Any = jnp.float32
-    width: int = 64
+    stage_sizes: tuple[int, int, int, int] = (3, 3, 3, 3)
 
-    stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
+    stems = PATCH_SIZES
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("stem", self.stem, PATCH_SIZES)
         if self.width % 2:
             raise UserError(f"width is {self.width}: the positions of a vision transformer need an even one")
 
-    def setup(self) -> None:
-        """Build the stages."""
-        sizes = self.stage_sizes
-        self.layer0 = PatchEmbedding(HEADS * self.width, PATCH_SIZES[self.stem], self.dtype)
-        self.layer1 = Stage(sizes[0], False, self.dtype)
-        self.layer2 = Stage(sizes[1], False, self.dtype)
-        self.layer3 = Stage(sizes[2], False, self.dtype)
-        self.layer4 = Stage(sizes[3], True, self.dtype)
-        self.head = Head(self.num_classes)
-
-    def apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
-        """Run the stage `name` of `stage_names` on features `[..., batch, height, width, channels]`.
-
-        Training and test are the same.
-        """
-        return getattr(self, name)(x)
-
-    def classify(self, x: Features) -> jax.Array:
-        """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
-        return self.head(x)
-
-    def class_maps(self, x: Features) -> jax.Array:
-        """Features of the last stage -> float32 `[..., batch, height, width, num_classes]`; mean: logits."""
-        return self.head(x, pool=False)
+    def stages(self) -> tuple[nn.Module, ...]:
+        """Patches with their positions, and the blocks; a norm ends the last stage."""
+        patches = PatchEmbedding(HEADS * self.width, PATCH_SIZES[self.stem], self.dtype)
+        blocks = (Stage(count, i == 3, self.dtype) for i, count in enumerate(self.stage_sizes))
+        return patches, *blocks

@@ -1,7 +1,7 @@
-"""Cross entropies that answer to unequal numbers of training images: class-balanced and logit-adjusted.
+"""Losses that GMMCE is compared with: focal, class-balanced and logit-adjusted cross entropy.
 
-Both are for batches drawn as the data are (`data.sampler` "shuffled"). Together with balanced batches
-they correct the same imbalance twice.
+The last two correct unequal numbers of training images. They are for batches drawn as the data are
+(`data.sampler` "shuffled"); together with balanced batches they correct the same imbalance twice.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,43 @@ import jax.numpy as jnp
 import numpy as np
 
 from asae_jax.losses.cross_entropy import cross_entropy, label_margins
-from asae_jax.types import Labels, Scores
+from asae_jax.types import Labels, Losses, Scores
 
 ClassCounts = Sequence[int] | np.ndarray
 """Training images of each class `[classes]`, at least 1 each; on the host, a constant of the loss."""
 
 
+def focal(scores: Scores, labels: Labels, *, gamma: float = 2.0) -> Losses:
+    """Cross entropy that fades for examples already right: `-(1 - p)^gamma log p`, p of the label.
+
+    Lin et al. 2017, arXiv:1708.02002, eq. 4. The source writes it for two classes; here p is the softmax
+    probability of the label, as is usual for several. The source's class weight alpha is left out: weights of
+    classes are `class_balanced`'s.
+
+    Args:
+      scores: logits or log-probabilities `[..., classes]`.
+      labels: int `[...]`, 0..classes-1.
+      gamma: how fast it fades, at least 0; 0 is cross entropy.
+
+    Returns:
+      Losses `[...]`, float32 (not reduced), finite for scores of +-1e4, with finite gradients.
+
+    Raises:
+      ValueError: wrong shapes, or a gamma below 0.
+    """
+    if not gamma >= 0:
+        raise ValueError(f"gamma must be at least 0, got {gamma}")
+    margins = label_margins(scores, labels)
+    is_label = jax.nn.one_hot(labels, margins.shape[-1], dtype=bool)
+    # The log odds against the label: p = sigmoid(-against). Powers are taken in the logarithm, because
+    # (1 - p)^gamma has an infinite slope at p = 1 where gamma is below 1.
+    against = jax.nn.logsumexp(margins, axis=-1, where=~is_label)
+    return jnp.exp(gamma * jax.nn.log_sigmoid(against)) * jax.nn.softplus(against)
+
+
 def class_balanced(
     scores: Scores, labels: Labels, *, class_counts: ClassCounts, beta: float = 0.999
-) -> jax.Array:
+) -> Losses:
     """Cross entropy times the weight of the label's class (Cui et al. 2019, arXiv:1901.05555, eq. 11).
 
     Args:
@@ -39,9 +67,7 @@ def class_balanced(
     return jnp.asarray(weights, losses.dtype)[labels] * losses
 
 
-def logit_adjusted(
-    scores: Scores, labels: Labels, *, class_counts: ClassCounts, tau: float = 1.0
-) -> jax.Array:
+def logit_adjusted(scores: Scores, labels: Labels, *, class_counts: ClassCounts, tau: float = 1.0) -> Losses:
     """Cross entropy of `scores + tau log(prior)` (Menon et al. 2021, arXiv:2007.07314, eq. 10).
 
     The priors are the classes' shares of the training images. They are added in training only: what
@@ -62,7 +88,7 @@ def logit_adjusted(
     if not tau >= 0:
         raise ValueError(f"tau must be at least 0, got {tau}")
     margins = label_margins(scores, labels)
-    # Only differences matter, so counts do for priors; taken by themselves they keep their precision.
+    # Only differences matter, so counts can stand for priors; their own margins keep the precision.
     log_counts = np.log(_checked(class_counts, scores.shape[-1]))
     shifts = label_margins(jnp.broadcast_to(jnp.asarray(log_counts, margins.dtype), margins.shape), labels)
     return jax.nn.logsumexp(margins + tau * shifts, axis=-1)

@@ -1,25 +1,120 @@
-"""Normalisation for features `[..., batch, height, width, channels]`; leading axes count branches.
+"""What all backbones are built of: convolution, normalisation, the classifier's head.
 
-`make_norm` returns a constructor; what it makes is called as `norm(features, train=...)` and keeps the
-features' dtype. Statistics are always float32.
+All take features `[..., batch, height, width, channels]`; leading axes count branches. Paddings and
+initialisation are torch's. `make_norm` returns a constructor; what it makes is called as
+`norm(features, train=...)` and keeps the features' dtype. Statistics are always float32.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from asae_jax.models.choices import check_choice
-from asae_jax.types import Features
+from asae_jax.errors import UserError
+from asae_jax.types import Array, ClassMaps, Features, Key, Logits, NextFeatures
 
 NORMS = ("batch", "frozen_batch", "group")
 BRANCH_STATISTICS = ("separate", "joint")
 
 Norm = Callable[..., nn.Module]
+"""Constructor of a normalisation layer, as `make_norm` gives it."""
+
+
+def check_choice(option: str, value: object, choices: Iterable[str]) -> None:
+    """Raises a `UserError` that lists the choices unless `value` is one of them."""
+    names = list(choices)
+    if value not in names:
+        raise UserError(f"{option} is {value!r}: choose one of {', '.join(names)}")
+
+
+def kaiming_normal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """He et al. 2015 over the outgoing connections, as torchvision initialises ResNet and VGG.
+
+    Drawn as one vector: the same numbers as with the kernel's shape, but XLA compiles it four times faster,
+    which is most of the time that initialising a ResNet takes.
+    """
+    height, width, _, features = shape
+    spread = math.sqrt(2 / (height * width * features))
+    return spread * jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+class Conv(nn.Module):
+    """Square convolution `[..., height, width, channels]` -> `[..., height', width', features]`.
+
+    Attributes:
+      features: channels out.
+      size: side of the kernel.
+      strides: in both directions.
+      padding: zeros on every side, as in torch. "SAME" would pad one side only at stride 2.
+      use_bias: add a learnt bias, zero at the start.
+      groups: parts of the channels that are convolved apart; as many as channels is a depthwise convolution.
+      kernel_init: draws the kernel `[size, size, channels / groups, features]`.
+      dtype: of the computation and the result; parameters stay float32.
+    """
+
+    features: int
+    size: int
+    strides: int = 1
+    padding: int = 0
+    use_bias: bool = False
+    groups: int = 1
+    kernel_init: Callable[..., Array] = kaiming_normal
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Features) -> NextFeatures:
+        """Convolve the last three axes."""
+        shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if self.size == 1 and self.padding == 0 and self.groups == 1:
+            y = _pointwise(x, kernel, self.strides)
+        elif self.groups == x.shape[-1] == self.features and jax.default_backend() == "cpu":
+            y = _shifted(x, kernel, self.strides, self.padding)
+        else:
+            y = _spatial(x, kernel, self.strides, self.padding, self.groups)
+        if not self.use_bias:
+            return y
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+
+
+def _pointwise(x: Features, kernel: Array, strides: int) -> NextFeatures:
+    """A 1 x 1 convolution as a matrix product: on CPUs XLA needs 20 % less time for a ResNet-50 step."""
+    x = x[..., ::strides, ::strides, :]
+    return lax.dot_general(x, kernel[0, 0], (((x.ndim - 1,), (0,)), ((), ())))
+
+
+def _shifted(x: Features, kernel: Array, strides: int, padding: int) -> NextFeatures:
+    """A depthwise convolution as a sum of shifted maps: XLA's own takes CPUs 2 to 13 times as long."""
+    around = [(0, 0)] * (x.ndim - 3) + [(padding, padding)] * 2 + [(0, 0)]
+    padded = jnp.pad(x.astype(jnp.float32), around)
+    size = kernel.shape[0]
+    rows, cols = (length - size + 1 for length in padded.shape[-3:-1])
+    taps = kernel.astype(jnp.float32).reshape(size, size, *(1,) * (x.ndim - 1), -1)
+    terms = [
+        padded[..., i : i + rows : strides, j : j + cols : strides, :] * taps[i, j]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return sum(terms[1:], terms[0]).astype(x.dtype)
+
+
+def _spatial(x: Features, kernel: Array, strides: int, padding: int, groups: int) -> NextFeatures:
+    y = lax.conv_general_dilated(
+        x.reshape(-1, *x.shape[-3:]),
+        kernel,
+        window_strides=(strides, strides),
+        padding=[(padding, padding)] * 2,
+        feature_group_count=groups,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
 
 
 class BatchNorm(nn.Module):
@@ -64,7 +159,7 @@ class BatchNorm(nn.Module):
             running_var.value = self._updated(running_var.value, var * (count / max(count - 1, 1)))
         return _normalise(x, mean, var, scale, bias, self.epsilon)
 
-    def _batch_statistics(self, x: Features) -> tuple[jax.Array, jax.Array, int]:
+    def _batch_statistics(self, x: Features) -> tuple[Array, Array, int]:
         """Mean and biased variance, `[..., 1, 1, 1, channels]`, and from how many values each was made."""
         first_axis = 0 if self.branch_statistics == "joint" else x.ndim - 4
         axes = tuple(range(first_axis, x.ndim - 1))
@@ -77,7 +172,7 @@ class BatchNorm(nn.Module):
             count *= lax.psum(1, self.axis_name)
         return mean, jnp.maximum(square - jnp.square(mean), 0.0), count
 
-    def _updated(self, running: jax.Array, batch: jax.Array) -> jax.Array:
+    def _updated(self, running: Array, batch: Array) -> Array:
         branches = lax.stop_gradient(batch).reshape(-1, running.shape[0])
         if self.running_branch is not None and len(branches) > 1:
             branches = branches[self.running_branch][None]
@@ -145,17 +240,39 @@ def make_norm(
 
 def _scale_and_bias(
     module: nn.Module, shape: tuple[int], scale_init: nn.initializers.Initializer
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[Array, Array]:
     return module.param("scale", scale_init, shape), module.param("bias", nn.initializers.zeros, shape)
 
 
-def _aligned(vector: jax.Array, ndim: int) -> jax.Array:
+def _aligned(vector: Array, ndim: int) -> Array:
     """A vector over the channels with the rank of the features (implicit rank promotion is an error)."""
     return vector.reshape((1,) * (ndim - 1) + vector.shape[-1:]) if vector.ndim == 1 else vector
 
 
-def _normalise(
-    x: Features, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
-) -> Features:
+def _normalise(x: Features, mean: Array, var: Array, scale: Array, bias: Array, epsilon: float) -> Features:
     mean, var, scale, bias = (_aligned(v, x.ndim) for v in (mean, var, scale, bias))
     return ((x.astype(jnp.float32) - mean) * (lax.rsqrt(var + epsilon) * scale) + bias).astype(x.dtype)
+
+
+# Uniform within +-1/sqrt(channels), torch's default for a linear layer.
+_torch_linear = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+class Head(nn.Module):
+    """Global average pooling and a linear layer, in float32 whatever the dtype of the features."""
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x: Features, *, pool: bool = True) -> Logits | ClassMaps:
+        """`[..., height, width, channels]` -> float32 logits `[..., num_classes]`.
+
+        Without `pool`, class maps `[..., height, width, num_classes]`, whose mean over the
+        positions is the logits.
+        """
+        x = jnp.mean(x, axis=(-3, -2), dtype=jnp.float32) if pool else x.astype(jnp.float32)
+        kernel = self.param("kernel", _torch_linear, (x.shape[-1], self.num_classes))
+        bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
+        # Full precision: on TPUs and recent GPUs the default would round the features to fewer bits.
+        logits = jnp.matmul(x, kernel, precision="highest")
+        return logits + bias.reshape((1,) * (logits.ndim - 1) + (-1,))

@@ -1,4 +1,4 @@
-"""Torchvision's name of every array of a ResNet or VGG, and the other spellings it is found under.
+"""Torchvision's name of every array of a ResNet or VGG, and how timm and transformers spell it.
 
 The names are those of torchvision's `resnet18` .. `resnet101`, `vgg16` and `vgg16_bn`. The VGGs here have one
 linear layer after global average pooling, which is torchvision's model after
@@ -14,11 +14,11 @@ Path = tuple[str, ...]
 """Collection and keys of an array in the variables, such as `("params", "backbone", "head", "kernel")`."""
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "adl_resnet18", "adl_resnet50")
-"""What has torchvision's parameters, all of them and no others (attention-based dropout has none)."""
+"""Models with exactly torchvision's parameters (ADL has none)."""
 VGGS = ("vgg16", "vgg16_bn")
 
 COUNTER = "num_batches_tracked"
-"""What torch counts in every batch normalisation and uses for nothing at a fixed momentum."""
+"""Torch's counter in every batch normalisation; it is unused at a fixed momentum."""
 
 _LEAVES = {
     ("params", "kernel"): "weight",
@@ -96,8 +96,8 @@ _BACKBONE = re.compile(r"(conv1|bn1|layer\d+|features)\.")
 def torchvision_spelling(model: str, found: Iterable[str]) -> dict[str, str]:
     """Torchvision's spelling -> the name as found, for every name in `found`.
 
-    Understood are torchvision, timm and Hugging Face transformers, below any prefix that a wrapper added
-    (`module.`, `model.`, `backbone.`). What is not understood keeps its name.
+    The names of torchvision, timm and Hugging Face transformers are understood, below any prefix that a
+    wrapper added (`module.`, `model.`, `backbone.`). Other names are kept.
     """
     names = list(found)
     prefix = _prefix(names)
@@ -110,7 +110,7 @@ def is_part_of_backbone(name: str) -> bool:
 
 
 def _prefix(names: list[str]) -> str:
-    """What stands in front of the first layer's name; the shortest where there are several networks."""
+    """The prefix of the first layer's name; the shortest where there are several networks."""
     matches = [match[1] for name in names if (match := _FIRST_LAYER.fullmatch(name))]
     outside = [match for match in matches if not _INSIDE_A_BLOCK.search(match)]
     return min(outside, key=lambda prefix: (len(prefix), prefix), default="")

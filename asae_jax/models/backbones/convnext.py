@@ -3,21 +3,19 @@
 Layers and their order are those of facebookresearch/ConvNeXt. Stochastic depth is left out: it belongs to
 300 epochs of ImageNet.
 
-A LayerNorm stands in front of every later stage, and it takes a factor per cell out again. So the branch
+A LayerNorm stands in front of every later stage, and it takes a factor per position out again. So the branch
 that the ASAE layer enhances equals the plain one here, up to the norm's epsilon; suppression acts in full.
 """
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from asae_jax.models.choices import check_choice
-from asae_jax.models.conv import Conv
-from asae_jax.models.head import Head
-from asae_jax.types import Features
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.layers import Conv
+from asae_jax.types import Features, Logits, NextFeatures
 
 PATCH_SIZES = {"imagenet": 4, "no_pool": 2, "small": 1}
 """Pixels of the first convolution's patches by the name of the stem."""
@@ -56,7 +54,7 @@ class Stage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height/2, width/2, features]`, or the same shape."""
         if x.shape[-1] != self.features:
             conv = partial(Conv, strides=2, use_bias=True, kernel_init=_spread, dtype=self.dtype)
@@ -75,61 +73,44 @@ class Stem(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Features) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """Images `[..., height, width, 3]` -> `[..., height/patch_size, width/patch_size, features]`."""
         size = self.patch_size
         conv = partial(Conv, strides=size, use_bias=True, kernel_init=_spread, dtype=self.dtype)
         return _layer_norm(dtype=self.dtype, name="norm")(conv(self.features, size, name="conv")(x))
 
 
-class ConvNeXt(nn.Module):
-    """ConvNeXt whose stages can be run one by one, on features with or without a branch axis.
+class ConvNeXt(Backbone):
+    """ConvNeXt; the default is ConvNeXt-Tiny.
 
     Attributes:
-      num_classes: logits out.
-      stage_sizes: blocks in layer1 .. layer4.
-      stem: patches of 4 ("imagenet"), 2 ("no_pool") or 1 pixel ("small"). After layer3 the map is the
-        image's side divided by 16, 8 and 4.
+      stem: patches of 4 ("imagenet"), 2 ("no_pool") or 1 pixel ("small").
       norm: None; ConvNeXt has layer normalisation of its own.
-      dtype: of the computation; parameters and logits are float32.
       width: 64 has ConvNeXt-Tiny's channels (96 in layer0); others are in proportion.
+      stage_sizes: blocks in layer1 .. layer4.
       layer_scale: what the blocks' outputs are multiplied by at the start; learnt.
     """
 
-    num_classes: int
-    stage_sizes: tuple[int, int, int, int] = (3, 3, 9, 3)
-    stem: str = "imagenet"
     norm: None = None
-    dtype: Any = jnp.float32
-    width: int = 64
+    stage_sizes: tuple[int, int, int, int] = (3, 3, 9, 3)
     layer_scale: float = 1e-6
 
-    stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("stem", self.stem, PATCH_SIZES)
+    stems = PATCH_SIZES
+    has_class_maps = False
 
     def setup(self) -> None:
-        """Build the stages."""
-        stage = partial(Stage, layer_scale=self.layer_scale, dtype=self.dtype)
-        sizes, features = self.stage_sizes, 3 * self.width // 2
-        self.layer0 = Stem(features, PATCH_SIZES[self.stem], self.dtype)
-        self.layer1 = stage(sizes[0], features)
-        self.layer2 = stage(sizes[1], 2 * features)
-        self.layer3 = stage(sizes[2], 4 * features)
-        self.layer4 = stage(sizes[3], 8 * features)
+        """Build the stages, the head and the norm in front of it."""
+        super().setup()
         self.norm_head = _layer_norm()
-        self.head = Head(self.num_classes)
 
-    def apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
-        """Run the stage `name` of `stage_names` on features `[..., batch, height, width, channels]`.
+    def stages(self) -> tuple[nn.Module, ...]:
+        """Patches, and four stages whose channels double."""
+        stage = partial(Stage, layer_scale=self.layer_scale, dtype=self.dtype)
+        features = 3 * self.width // 2
+        stem = Stem(features, PATCH_SIZES[self.stem], self.dtype)
+        return stem, *(stage(blocks, features * 2**i) for i, blocks in enumerate(self.stage_sizes))
 
-        Training and test are the same.
-        """
-        return getattr(self, name)(x)
-
-    def classify(self, x: Features) -> jax.Array:
-        """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
+    def classify(self, x: Features) -> Logits:
+        """The last stage's features, pooled and normalised -> float32 logits `[..., batch, num_classes]`."""
         pooled = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
         return self.head(self.norm_head(pooled))

@@ -9,17 +9,15 @@ dropout in front of the classifier are left out.
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from asae_jax.models.choices import check_choice
-from asae_jax.models.conv import Conv
-from asae_jax.models.head import Head
-from asae_jax.models.norm import BatchNorm, Norm
-from asae_jax.types import Features, Key
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.layers import BatchNorm, Conv, Norm
+from asae_jax.types import Array, Features, Key, NextFeatures
 
 UNSTRIDED = {"imagenet": (), "no_pool": ("stem",), "small": ("stem", "layer1")}
 """What does without its stride of 2, by the name of the stem."""
@@ -58,7 +56,7 @@ def scaled(channels: int, width: int) -> int:
     return rounded if rounded >= 0.9 * exact else rounded + 8
 
 
-def _depthwise_normal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+def _depthwise_normal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
     """He et al. 2015 over the outgoing connections of one channel: a depthwise kernel has its size."""
     return math.sqrt(2 / (shape[0] * shape[1])) * jax.random.normal(key, shape, dtype)
 
@@ -75,7 +73,7 @@ class ConvNorm(nn.Module):
     linear: bool = False
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
         conv = partial(Conv, self.features, self.size, strides=self.strides, padding=self.size // 2)
         if self.depthwise:
@@ -110,7 +108,7 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
         conv = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
         inputs = x.shape[-1]
@@ -146,7 +144,7 @@ class Stage(nn.Module):
     last_features: int = 0
 
     @nn.compact
-    def __call__(self, x: Features, *, train: bool) -> Features:
+    def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height', width', channels']`."""
         conv = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
         if self.stem_strides:
@@ -160,53 +158,31 @@ class Stage(nn.Module):
         return x
 
 
-class EfficientNet(nn.Module):
-    """EfficientNet whose stages can be run one by one, on features with or without a branch axis.
+class EfficientNet(Backbone):
+    """EfficientNet; the default is EfficientNet-B0.
 
     Attributes:
-      num_classes: logits out.
-      repeats: blocks of each row of `B0`.
       stem: "imagenet", "no_pool" (the first convolution does not stride) or "small" (neither it nor layer1).
-        After layer3 the map is the image's side divided by 16, 8 and 4.
-      norm: what `asae_jax.models.norm.make_norm` gives.
-      dtype: of the computation; parameters, statistics and logits are float32.
       width: 64 has EfficientNet-B0's channels; others are in proportion, rounded to multiples of 8.
+      repeats: blocks of each row of `B0`.
     """
 
-    num_classes: int
-    repeats: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 1)
-    stem: str = "imagenet"
     norm: Norm = BatchNorm
-    dtype: Any = jnp.float32
-    width: int = 64
+    repeats: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 1)
 
-    stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
+    stems = UNSTRIDED
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("stem", self.stem, UNSTRIDED)
-
-    def setup(self) -> None:
-        """Build the stages."""
-        self.layer0 = self._stage("layer0", stem_strides=1 if "stem" in UNSTRIDED[self.stem] else 2)
-        self.layer1 = self._stage("layer1", strided="layer1" not in UNSTRIDED[self.stem])
-        self.layer2 = self._stage("layer2")
-        self.layer3 = self._stage("layer3")
-        self.layer4 = self._stage("layer4", last_features=scaled(1280, self.width))
-        self.head = Head(self.num_classes)
+    def stages(self) -> tuple[nn.Module, ...]:
+        """The groups of `B0` by their stage."""
+        unstrided = UNSTRIDED[self.stem]
+        return (
+            self._stage("layer0", stem_strides=1 if "stem" in unstrided else 2),
+            self._stage("layer1", strided="layer1" not in unstrided),
+            self._stage("layer2"),
+            self._stage("layer3"),
+            self._stage("layer4", last_features=scaled(1280, self.width)),
+        )
 
     def _stage(self, name: str, **options: Any) -> Stage:
         groups = [(g, count) for g, count in zip(B0, self.repeats, strict=True) if g.stage == name]
         return Stage(groups, self.width, self.norm, self.dtype, **options)
-
-    def apply_stage(self, name: str, x: Features, *, train: bool) -> Features:
-        """Run the stage `name` of `stage_names` on features `[..., batch, height, width, channels]`."""
-        return getattr(self, name)(x, train=train)
-
-    def classify(self, x: Features) -> jax.Array:
-        """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
-        return self.head(x)
-
-    def class_maps(self, x: Features) -> jax.Array:
-        """Features of the last stage -> float32 `[..., batch, height, width, num_classes]`; mean: logits."""
-        return self.head(x, pool=False)

@@ -1,13 +1,18 @@
-"""Names and layouts in both directions, against the tests' own converter; misfits are refused by name."""
+"""Files, names and layouts, checked by the tests' own converter; misfits are refused by name."""
+
+import subprocess
+import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from asae_jax.errors import UserError
 from asae_jax.models import create_model
-from asae_jax.models.weights import from_torch, from_variables, to_torch
+from asae_jax.models.weights import from_torch, from_variables, read_tensors, to_torch
 from tests.reference import torch_models
 from tests.reference.torch_weights import variables_from_torch
 from tests.reference.transformers_resnet import transformers_resnet
@@ -152,3 +157,103 @@ def test_variables_of_another_network_of_ours_are_refused(resnet18):
         from_variables(deeper, variables, "resnet18")
     with pytest.raises(UserError, match=r"params\.backbone\.layer1\.block2\.conv1\.kernel is missing there"):
         from_variables(variables, deeper, "resnet34")
+
+
+TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
+
+
+def _assert_equal(found, expected):
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].shape == tuple(tensor.shape)
+        assert jnp.dtype(found[name].dtype).name == str(tensor.dtype).removeprefix("torch.")
+        np.testing.assert_array_equal(found[name].astype(np.float64), tensor.detach().double().numpy())
+
+
+def test_every_number_type_is_read(tmp_path):
+    tensors = {str(kind): torch.tensor([[0, 1, 2], [3, 4, 5]]).to(kind) for kind in TYPES}
+    tensors |= {"scalar": torch.tensor(3.0), "empty": torch.zeros(0, 3)}
+    save_file(tensors, tmp_path / "w.safetensors")
+    _assert_equal(read_tensors(tmp_path / "w.safetensors"), tensors)
+
+
+def _refusal(path):
+    with pytest.raises(UserError) as caught:
+        read_tensors(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "as_zip", "wrapped"),
+    [
+        ("two words.pth", True, None),
+        ("w.pt", False, "state_dict"),
+        ("w.bin", True, "model"),
+        ("w", True, None),
+    ],
+)
+def test_a_file_of_torch_save_is_refused_with_a_command_that_converts_it(name, as_zip, wrapped, tmp_path):
+    path = tmp_path / name
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    base = torch.arange(12.0).reshape(3, 4)
+    weights = {
+        **model.state_dict(),
+        "base": base,
+        "transposed": base.t(),
+        "expanded": base[:1, :1].expand(2, 3),
+    }
+    torch.save(
+        {wrapped: weights, "epoch": 3} if wrapped else weights, path, _use_new_zipfile_serialization=as_zip
+    )
+
+    message = _refusal(path)
+    command = message.partition("convert it once: ")[2]
+    assert command.startswith("python -c ")
+    subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
+    _assert_equal(read_tensors(path.with_suffix(".safetensors")), weights)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".PT", ".bin", ".ckpt"])
+def test_nothing_in_a_file_of_torch_save_is_run(suffix, tmp_path):
+    """Unpickling this file would make a folder."""
+    trap = tmp_path / "trap"
+    path = tmp_path / f"attack{suffix}"
+    path.write_bytes(b"cos\nmkdir\n(V" + str(trap).encode() + b"\ntR.")
+    assert "convert it once" in _refusal(path)
+    assert not trap.exists()
+
+
+def test_safetensors_are_told_by_their_content(tmp_path):
+    """Hugging Face has files of this kind that are called `.bin`."""
+    save_file({"a": torch.ones(2)}, tmp_path / "w.bin")
+    _assert_equal(read_tensors(tmp_path / "w.bin"), {"a": torch.ones(2)})
+
+
+def test_every_way_to_cut_a_file_short_ends_in_one_line(tmp_path):
+    save_file({"a": torch.arange(6.0), "b": torch.arange(3)}, tmp_path / "w.safetensors")
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    for length in range(0, len(whole), 7):
+        (tmp_path / "cut.safetensors").write_bytes(whole[:length])
+        assert "holds no weights that can be read" in _refusal(tmp_path / "cut.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"", "not in the safetensors format"),
+        (b"Not found", "not in the safetensors format"),
+        (b"\xff\x00\x00\x00\x00\x00\x00\x00{not a header", "eader"),
+    ],
+)
+def test_what_is_not_a_weight_file_is_told_in_one_line(content, reason, tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(content)
+    message = _refusal(path)
+    assert message.startswith(f"{path} holds no weights that can be read (")
+    assert reason in message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "No such file" in _refusal(tmp_path / "none.pth")

@@ -1,0 +1,149 @@
+"""From uint8 batches to normalised images: `augment` for training, `preprocess` for testing."""
+
+import jax.numpy as jnp
+import jaxtyping as jt
+
+from asae_jax import keys
+from asae_jax.augment.transforms import SquareImages, crop_matrices, draw, jitter_colours, warp
+from asae_jax.types import Array, Index, Key, StoredImages
+
+MEAN = (0.485, 0.456, 0.406)
+"""ImageNet's mean of red, green and blue, in units of 0..1."""
+STD = (0.229, 0.224, 0.225)
+"""ImageNet's standard deviations, in units of 0..1."""
+
+CroppedImages = jt.UInt8[Array, "batch {size} {size} 3"]
+"""RGB, 0..255; `size` is the function's argument."""
+AnyImages = jt.UInt8[Array, "*leading 3"]
+"""RGB values 0..255."""
+AnyColours = jt.Float[Array, "*leading 3"]
+"""RGB values, 0..1 or normalised."""
+
+
+def augment(
+    key: Key,
+    images: StoredImages,
+    *,
+    size: int,
+    first_example: Index = 0,
+    scale: tuple[float, float] = (0.7, 1.0),
+    horizontal_flip: bool = True,
+    vertical_flip: bool = True,
+    rotation: float = 180.0,
+    brightness: float = 0.2,
+    contrast: float = 0.2,
+    saturation: float = 0.2,
+    hue: float = 0.02,
+    mean: tuple[float, float, float] = MEAN,
+    std: tuple[float, float, float] = STD,
+) -> SquareImages:
+    """Random resized crop, flips and rotation in one bilinear warp, then colour jitter and normalisation.
+
+    Args:
+      key: of the training step; each example's own key is folded from it.
+      images: uint8 RGB `[batch, height, width, 3]`.
+      size: side of the result in pixels, at most the height and the width.
+      first_example: number of the first image within the global batch.
+      scale: range of the square crop's share of the image's area, 0..1 (uniform).
+      horizontal_flip: flip left and right with probability 1/2.
+      vertical_flip: flip top and bottom with probability 1/2.
+      rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
+      brightness: the factor is uniform in 1 -+ this, 0..1.
+      contrast: likewise.
+      saturation: likewise.
+      hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
+      mean: subtracted from each channel, in units of 0..1.
+      std: each channel is divided by it, in units of 0..1.
+
+    Returns:
+      float32 `[batch, size, size, 3]`, normalised.
+
+    Raises:
+      ValueError: not a batch of uint8 RGB images, a size above theirs, or a range that makes no sense.
+    """
+    check_images(images, size)
+    _check_ranges(scale, brightness=brightness, contrast=contrast, saturation=saturation)
+    if not 0 <= hue <= 0.5:
+        raise ValueError(f"hue must lie in 0..0.5, got {hue}")
+    batch, height, width, _ = images.shape
+    draws = draw(
+        keys.example_keys(key, batch, first_example),
+        height=height,
+        width=width,
+        scale=scale,
+        flips=(horizontal_flip, vertical_flip),
+        rotation=rotation,
+        jitter=(brightness, contrast, saturation, hue),
+    )
+    warped = warp(images, crop_matrices(draws, size=size), size=size)
+    return standardise(jitter_colours(warped, draws), mean, std)
+
+
+def _check_ranges(scale: tuple[float, float], **amounts: float) -> None:
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise ValueError(f"scale must be (low, high) with 0 < low <= high <= 1, got {scale}")
+    for name, amount in amounts.items():
+        if not 0 <= amount <= 1:
+            raise ValueError(f"{name} must lie in 0..1, got {amount}")
+
+
+def preprocess(
+    images: StoredImages,
+    *,
+    size: int,
+    mean: tuple[float, float, float] = MEAN,
+    std: tuple[float, float, float] = STD,
+) -> SquareImages:
+    """What testing sees: the centre crop, normalised.
+
+    Args:
+      images: uint8 RGB `[batch, height, width, 3]`.
+      size: side of the result in pixels, at most the height and the width.
+      mean: subtracted from each channel, in units of 0..1.
+      std: each channel is divided by it, in units of 0..1.
+
+    Returns:
+      float32 `[batch, size, size, 3]`, normalised.
+
+    Raises:
+      ValueError: not a batch of uint8 RGB images, or a size above theirs.
+    """
+    return normalize(center_crop(images, size=size), mean=mean, std=std)
+
+
+def center_crop(images: StoredImages, *, size: int) -> CroppedImages:
+    """The middle `size` x `size` pixels of uint8 `[batch, height, width, 3]`.
+
+    Where the margin is odd, the smaller half is above and to the left.
+
+    Raises:
+      ValueError: not a batch of uint8 RGB images, or a size above theirs.
+    """
+    check_images(images, size)
+    top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
+    return images[:, top : top + size, left : left + size]
+
+
+def normalize(
+    images: AnyImages,
+    *,
+    mean: tuple[float, float, float] = MEAN,
+    std: tuple[float, float, float] = STD,
+) -> AnyColours:
+    """uint8 `[..., 3]` as float32 `(image / 255 - mean) / std`; mean and std in units of 0..1."""
+    return standardise(images.astype(jnp.float32) / 255, mean, std)
+
+
+def standardise(images: AnyColours, mean: tuple[float, ...], std: tuple[float, ...]) -> AnyColours:
+    """`(image - mean) / std` per channel of float `[..., 3]`."""
+    shape = (1,) * (images.ndim - 1) + (3,)
+    mean_row, std_row = (jnp.asarray(values, jnp.float32).reshape(shape) for values in (mean, std))
+    return (images - mean_row) / std_row
+
+
+def check_images(images: Array, size: int) -> None:
+    """Raises a ValueError unless these are uint8 RGB images of at least `size` x `size` pixels."""
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
+        raise ValueError(f"images must be uint8 [batch, height, width, 3], got {images.dtype} {images.shape}")
+    if not 1 <= size <= min(images.shape[1:3]):
+        raise ValueError(f"size must lie between 1 and the images' {images.shape[1:3]}, got {size}")
