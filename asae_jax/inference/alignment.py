@@ -13,10 +13,10 @@ import dataclasses
 import cv2
 import numpy as np
 
-from asae_jax.models.backbone import Backbone
-from asae_jax.models.efficientnet import EfficientNet
-from asae_jax.models.resnet import ResNet
-from asae_jax.models.wbcnet import WBCNet
+from asae_jax.models.backbones.base import Backbone
+from asae_jax.models.backbones.cell_classifiers import WBCNet
+from asae_jax.models.backbones.efficientnet import EfficientNet
+from asae_jax.models.backbones.resnet import ResNet
 
 _ODD_AND_PADDED = (ResNet, EfficientNet, WBCNet)
 """Backbones in which every strided operation has an odd size and equal padding. In VGG, ConvNeXt and the

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from asae_jax import augment, losses
 from asae_jax.config import branch_names
 from asae_jax.models import create_model
+from asae_jax.models.layers import BatchNorm
 from asae_jax.models.network import Network
-from asae_jax.models.norm import BatchNorm
 from asae_jax.run import devices, steps
 from asae_jax.types import Images
 

@@ -15,13 +15,13 @@ import optax
 
 from asae_jax import keys
 from asae_jax.losses import branch_disagreement, mean_branch_log_probs, mean_branch_loss
-from asae_jax.models import training_layer
+from asae_jax.models.baselines import drop_layers
 from asae_jax.models.network import Network
 from asae_jax.run.state import TrainState, average_weights
 from asae_jax.run.sums import Sums
 from asae_jax.types import Images, Key, Labels, Scores
 
-LAYER_STREAMS = ("asae", training_layer.STREAM)
+LAYER_STREAMS = ("asae", drop_layers.STREAM)
 """Random streams that layers of the network draw from in training."""
 
 Batch = Mapping[str, jax.Array]

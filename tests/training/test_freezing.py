@@ -12,7 +12,7 @@ import pytest
 from asae_jax import keys
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.models.norm import BatchNorm
+from asae_jax.models.layers import BatchNorm
 from asae_jax.run import build, devices, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer

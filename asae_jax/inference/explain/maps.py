@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from asae_jax.models.asae import asae_maps, ranked_cells, suppression_mask
+from asae_jax.models.asae import asae_maps, ranked_positions, suppression_mask
 from asae_jax.models.network import Network
 from asae_jax.types import AttentionMap, Features, Images, Labels, Scores
 
@@ -144,6 +144,6 @@ def ranked_peaks(
       `peaks` and `num_peaks` as in `LayerMaps`.
     """
     width = attention.shape[2]
-    places = ranked_cells(attention, peaks, num_candidates)
+    places = ranked_positions(attention, peaks, num_candidates)
     ranked = jnp.stack([places // width, places % width], -1).astype(jnp.int32)
     return ranked, jnp.minimum(jnp.sum(peaks, axis=(1, 2), dtype=jnp.int32), places.shape[1])

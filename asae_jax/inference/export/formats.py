@@ -17,7 +17,7 @@ from jax import export
 from ml_collections import ConfigDict
 from safetensors.numpy import save
 
-from asae_jax.augment.plain import MEAN, STD
+from asae_jax.augment import MEAN, STD
 from asae_jax.errors import UserError
 from asae_jax.inference.export import tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx

@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from asae_jax.augment.plain import MEAN, STD
+from asae_jax.augment import MEAN, STD
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation

@@ -11,7 +11,7 @@ import pytest
 
 from asae_jax import models
 from asae_jax.inference.export.program import Program
-from asae_jax.models.resnet import BasicBlock, ResNet
+from asae_jax.models.backbones.resnet import BasicBlock, ResNet
 from asae_jax.run import build
 from asae_jax.run.run import Run
 from tests.training.tiny import tiny_config
