@@ -15,6 +15,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.fixture
+def float64():
+    """JAX computes the test in float64, as its oracle does, so that both agree on any processor.
+
+    In float32 the order of a sum decides the last digits, and each instruction set has its own. What the test
+    makes is float64 too, unless it says otherwise; a network takes `dtype=jnp.float64`.
+    """
+    with jax.enable_x64():
+        yield
+
+
+@pytest.fixture
 def usual_signals():
     """Python's own handling of SIGINT and SIGTERM: a background job, for one, inherits SIGINT ignored."""
     usual = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}

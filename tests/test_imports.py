@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
-    "errors": 0, "types": 0, "keys": 1, "templates": 1,
+    "errors": 0, "types": 0, "precision": 0, "keys": 1, "templates": 1,
     "input": 2, "augment": 2, "models": 2, "losses": 2, "metrics": 2, "trust": 2,
     "audit": 3, "training": 3, "inference": 4, "experiments": 5, "commands": 6,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Labels, Scores
 
 
@@ -25,7 +26,7 @@ def label_margins(scores: Scores, labels: Labels) -> jax.Array:
             "scores must be [..., classes] with at least two classes and labels [...]; "
             f"got {scores.shape} and {labels.shape}"
         )
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = at_least_float32(scores)
     return scores - jnp.take_along_axis(scores, labels[..., None], axis=-1)
 
 

@@ -11,6 +11,7 @@ from jax import lax
 
 from asae_jax.errors import UserError
 from asae_jax.models.training_layer import TrainingLayer
+from asae_jax.precision import at_least_float32
 from asae_jax.types import AttentionMap, Features, Key
 
 
@@ -57,7 +58,7 @@ class ADL(TrainingLayer):
 
     def disturb(self, key: Key, features: Features) -> Features:
         """Draw once for the batch, the same on every device, and multiply."""
-        attention = jnp.mean(features, axis=-1, dtype=jnp.float32)
+        attention = jnp.mean(at_least_float32(features), axis=-1)
         drops = jax.random.bernoulli(key, self.rate)
         spatial = jnp.where(drops, drop_mask(attention, threshold=self.threshold), importance_map(attention))
-        return (features.astype(jnp.float32) * spatial[..., None]).astype(features.dtype)
+        return (at_least_float32(features) * spatial[..., None]).astype(features.dtype)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from asae_jax.models.choices import check_choice
 from asae_jax.models.conv import Conv
 from asae_jax.models.head import Head
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Features
 
 PATCH_SIZES = {"imagenet": 4, "no_pool": 2, "small": 1}
@@ -131,5 +132,5 @@ class ConvNeXt(nn.Module):
 
     def classify(self, x: Features) -> jax.Array:
         """Features of the last stage -> float32 logits `[..., batch, num_classes]`."""
-        pooled = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        pooled = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         return self.head(self.norm_head(pooled))

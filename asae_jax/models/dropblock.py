@@ -11,6 +11,7 @@ from jax import lax
 
 from asae_jax.errors import UserError
 from asae_jax.models.training_layer import RateLayer
+from asae_jax.precision import at_least_float32
 from asae_jax.types import AttentionMap, Features, Key
 
 
@@ -70,4 +71,4 @@ class DropBlock(RateLayer):
         if self.axis_name is not None:
             kept = lax.pmean(kept, self.axis_name)
         mask = mask / jnp.maximum(kept, 1e-6)
-        return (features.astype(jnp.float32) * mask[..., None]).astype(features.dtype)
+        return (at_least_float32(features) * mask[..., None]).astype(features.dtype)

@@ -19,6 +19,7 @@ from asae_jax.models.choices import check_choice
 from asae_jax.models.conv import Conv
 from asae_jax.models.head import Head
 from asae_jax.models.norm import BatchNorm, Norm
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Features, Key
 
 UNSTRIDED = {"imagenet": (), "no_pool": ("stem",), "small": ("stem", "layer1")}
@@ -94,7 +95,7 @@ class SqueezeExcite(nn.Module):
     def __call__(self, x: Features) -> Features:
         """Features of the same shape."""
         linear = partial(Conv, size=1, use_bias=True, dtype=self.dtype)
-        means = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        means = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         y = nn.silu(linear(self.squeezed, name="reduce")(means))
         return x * nn.sigmoid(linear(x.shape[-1], name="expand")(y))
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from asae_jax.models.conv import Conv
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Features
 
 
@@ -29,7 +30,7 @@ class FullyConnected(nn.Module):
     @nn.compact
     def __call__(self, x: Features) -> Features:
         """`[..., height, width, channels]` -> `[..., 1, 1, features[-1]]`."""
-        x = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        x = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         for i, features in enumerate(self.features):
             x = self.activation(Conv(features, 1, use_bias=True, dtype=self.dtype, name=f"fc{i}")(x))
         return x

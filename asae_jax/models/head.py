@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Features
 
 # Uniform within +-1/sqrt(channels), torch's default for a linear layer.
@@ -22,7 +23,8 @@ class Head(nn.Module):
         Without `pool` the class maps `[..., height, width, num_classes]`, whose mean over the cells is the
         logits.
         """
-        x = jnp.mean(x, axis=(-3, -2), dtype=jnp.float32) if pool else x.astype(jnp.float32)
+        x = at_least_float32(x)
+        x = jnp.mean(x, axis=(-3, -2)) if pool else x
         kernel = self.param("kernel", _torch_linear, (x.shape[-1], self.num_classes))
         bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
         # Full precision: on TPUs and recent GPUs the default would round the features to fewer bits.

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from asae_jax.models.choices import check_choice
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Features
 
 NORMS = ("batch", "frozen_batch", "group")
@@ -69,7 +70,7 @@ class BatchNorm(nn.Module):
         first_axis = 0 if self.branch_statistics == "joint" else x.ndim - 4
         axes = tuple(range(first_axis, x.ndim - 1))
         count = math.prod(x.shape[axis] for axis in axes)
-        x = x.astype(jnp.float32)
+        x = at_least_float32(x)
         mean = jnp.mean(x, axes, keepdims=True)
         square = jnp.mean(jnp.square(x), axes, keepdims=True)
         if self.axis_name is not None and not self.is_initializing():
@@ -105,7 +106,7 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         scale, bias = _scale_and_bias(self, (channels,), self.scale_init)
         groups = math.gcd(self.groups, channels)
-        grouped = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, channels // groups)
+        grouped = at_least_float32(x).reshape(*x.shape[:-1], groups, channels // groups)
         mean = jnp.mean(grouped, (-4, -3, -1), keepdims=True)
         var = jnp.var(grouped, (-4, -3, -1), keepdims=True)
         normal = ((grouped - mean) * lax.rsqrt(var + self.epsilon)).reshape(x.shape)
@@ -158,4 +159,4 @@ def _normalise(
     x: Features, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> Features:
     mean, var, scale, bias = (_aligned(v, x.ndim) for v in (mean, var, scale, bias))
-    return ((x.astype(jnp.float32) - mean) * (lax.rsqrt(var + epsilon) * scale) + bias).astype(x.dtype)
+    return ((at_least_float32(x) - mean) * (lax.rsqrt(var + epsilon) * scale) + bias).astype(x.dtype)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from asae_jax.precision import at_least_float32
 from asae_jax.types import Features
 
 
@@ -20,7 +21,7 @@ class SqueezeExcitation(nn.Module):
     def __call__(self, x: Features) -> Features:
         """`[..., height, width, channels]` -> the same, each channel times its weight within 0..1."""
         channels = x.shape[-1]
-        pooled = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        pooled = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         hidden = nn.relu(nn.Dense(max(1, channels // self.reduction), name="reduce")(pooled))
         weights = jax.nn.sigmoid(nn.Dense(channels, name="expand")(hidden))
         return x * weights.astype(x.dtype)

@@ -10,7 +10,7 @@ from asae_jax.models.training_layer import STREAM
 
 
 def _features(shape=(4, 7, 6, 5), seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=shape)
 
 
 def _reference(features, *, drop, threshold):
@@ -22,6 +22,7 @@ def _reference(features, *, drop, threshold):
     return features.masked_fill(hidden, 0.0)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("drop", [True, False])
 def test_values_and_gradients_agree_with_torch(drop):
     features, weights = _features(), _features(seed=1)
@@ -32,12 +33,13 @@ def test_values_and_gradients_agree_with_torch(drop):
     layer = ADL(rate=float(drop), threshold=0.7)
     apply = jax.jit(lambda x: layer.apply({}, x, train=True, rngs={STREAM: jax.random.key(0)}))
     out, pullback = jax.vjp(apply, features)
-    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-12)
     np.testing.assert_allclose(
-        pullback(weights)[0], tensor.grad.numpy().transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-6
+        pullback(weights)[0], tensor.grad.numpy().transpose(0, 2, 3, 1), rtol=1e-12, atol=1e-12
     )
 
 
+@pytest.mark.usefixtures("float64")
 def test_one_draw_decides_for_all_images_with_the_drop_rate():
     features = np.abs(_features((3, 4, 4, 2)))
     layer = ADL()
@@ -58,11 +60,13 @@ def _always_dropping(features):
     return ADL(rate=1.0).apply({}, features, train=True, rngs={STREAM: jax.random.key(0)})
 
 
+@pytest.mark.usefixtures("float64")
 def test_features_with_a_branch_axis_are_treated_map_by_map():
     features = _features((2, 3, 5, 5, 4))
-    np.testing.assert_allclose(_always_dropping(features)[1], _always_dropping(features[1]), rtol=1e-6)
+    np.testing.assert_allclose(_always_dropping(features)[1], _always_dropping(features[1]), rtol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_literal_at_the_edges():
     """A zero map is hidden everywhere, a negative one nowhere: what counts is `threshold * maximum`."""
     negative = -1 - np.abs(_features((3, 5, 5, 4)))
