@@ -8,6 +8,7 @@ and `*leading` for any number of axes. In ordinary runs nothing is checked; the 
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import jaxtyping as jt
 import numpy as np
 
@@ -71,3 +72,8 @@ Key = jt.Key[jax.Array, ""]
 """A typed PRNG key."""
 ExampleKeys = jt.Key[jax.Array, "batch"]
 """One key per example."""
+
+
+def at_least_float32(x: jax.Array) -> jax.Array:
+    """bfloat16 becomes float32; float32 stays as it is, and so does float64, by which tests compare."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

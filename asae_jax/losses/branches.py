@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import BranchScores, Labels, Losses, Scores
+from asae_jax.types import BranchScores, Labels, Losses, Scores, at_least_float32
 
 
 def mean_branch_log_probs(logits: BranchScores) -> Scores:
@@ -29,7 +29,7 @@ def mean_branch_log_probs(logits: BranchScores) -> Scores:
     """
     if logits.ndim != 3 or logits.shape[0] < 1:
         raise ValueError(f"logits must be [branches, batch, classes], got {logits.shape}")
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = at_least_float32(logits)
     return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(logits.shape[0])
 
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import Labels, Losses, Scores
+from asae_jax.types import Labels, Losses, Scores, at_least_float32
 
 
 def label_margins(scores: Scores, labels: Labels) -> Scores:
@@ -25,7 +25,7 @@ def label_margins(scores: Scores, labels: Labels) -> Scores:
             "scores must be [..., classes] with at least two classes and labels [...]; "
             f"got {scores.shape} and {labels.shape}"
         )
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = at_least_float32(scores)
     return scores - jnp.take_along_axis(scores, labels[..., None], axis=-1)
 
 

@@ -32,6 +32,7 @@ from asae_jax.types import (
     Number,
     PositionMask,
     Positions,
+    at_least_float32,
 )
 
 FlatPositions = jt.Int[Array, "batch peaks"]
@@ -43,7 +44,7 @@ ENHANCEMENTS = ("sigmoid", "sigmoid_mean1")
 
 def self_attention_map(features: ImageFeatures) -> AttentionMap:
     """Mean over the channels (PS module): features `[batch, height, width, channels]` -> float32 map."""
-    return jnp.mean(features, axis=-1, dtype=jnp.float32)
+    return jnp.mean(at_least_float32(features), axis=-1)
 
 
 def find_peaks(attention: AttentionMap, *, window: int = 5) -> PositionMask:
@@ -173,7 +174,7 @@ def suppression_mask(
     Returns:
       float32 `[batch, height, width]`: 0 where hidden, 1 elsewhere. No gradient flows through it.
     """
-    attention = lax.stop_gradient(attention.astype(jnp.float32))
+    attention = lax.stop_gradient(at_least_float32(attention))
     height, width = attention.shape[1:]
     side = _square_side(area, height * width)
     peak = attention[jnp.arange(attention.shape[0]), rows, cols]
@@ -200,7 +201,7 @@ def _within(centre: Positions, side: int, length: int) -> Array:
 
 def enhancement_map(attention: AttentionMap) -> AttentionMap:
     """Sigmoid of the map (AE module): float32, same shape, within 0..1; gradients flow through it."""
-    return jax.nn.sigmoid(attention.astype(jnp.float32))
+    return jax.nn.sigmoid(at_least_float32(attention))
 
 
 class ASAEMaps(NamedTuple):
@@ -336,4 +337,4 @@ class ASAE(nn.Module):
         if branch == "plain":
             return features
         spatial = maps.mask if branch == "suppress" else maps.enhancement
-        return (features.astype(jnp.float32) * spatial[..., None]).astype(features.dtype)
+        return (at_least_float32(features) * spatial[..., None]).astype(features.dtype)

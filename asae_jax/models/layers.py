@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from asae_jax.errors import UserError
-from asae_jax.types import Array, ClassMaps, Features, Key, Logits, NextFeatures
+from asae_jax.types import Array, ClassMaps, Features, Key, Logits, NextFeatures, at_least_float32
 
 NORMS = ("batch", "frozen_batch", "group")
 BRANCH_STATISTICS = ("separate", "joint")
@@ -93,10 +93,10 @@ def _pointwise(x: Features, kernel: Array, strides: int) -> NextFeatures:
 def _shifted(x: Features, kernel: Array, strides: int, padding: int) -> NextFeatures:
     """A depthwise convolution as a sum of shifted maps: XLA's own takes CPUs 2 to 13 times as long."""
     around = [(0, 0)] * (x.ndim - 3) + [(padding, padding)] * 2 + [(0, 0)]
-    padded = jnp.pad(x.astype(jnp.float32), around)
+    padded = jnp.pad(at_least_float32(x), around)
     size = kernel.shape[0]
     rows, cols = (length - size + 1 for length in padded.shape[-3:-1])
-    taps = kernel.astype(jnp.float32).reshape(size, size, *(1,) * (x.ndim - 1), -1)
+    taps = at_least_float32(kernel).reshape(size, size, *(1,) * (x.ndim - 1), -1)
     terms = [
         padded[..., i : i + rows : strides, j : j + cols : strides, :] * taps[i, j]
         for i in range(size)
@@ -164,7 +164,7 @@ class BatchNorm(nn.Module):
         first_axis = 0 if self.branch_statistics == "joint" else x.ndim - 4
         axes = tuple(range(first_axis, x.ndim - 1))
         count = math.prod(x.shape[axis] for axis in axes)
-        x = x.astype(jnp.float32)
+        x = at_least_float32(x)
         mean = jnp.mean(x, axes, keepdims=True)
         square = jnp.mean(jnp.square(x), axes, keepdims=True)
         if self.axis_name is not None and not self.is_initializing():
@@ -200,7 +200,7 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         scale, bias = _scale_and_bias(self, (channels,), self.scale_init)
         groups = math.gcd(self.groups, channels)
-        grouped = x.astype(jnp.float32).reshape(*x.shape[:-1], groups, channels // groups)
+        grouped = at_least_float32(x).reshape(*x.shape[:-1], groups, channels // groups)
         mean = jnp.mean(grouped, (-4, -3, -1), keepdims=True)
         var = jnp.var(grouped, (-4, -3, -1), keepdims=True)
         normal = ((grouped - mean) * lax.rsqrt(var + self.epsilon)).reshape(x.shape)
@@ -251,7 +251,7 @@ def _aligned(vector: Array, ndim: int) -> Array:
 
 def _normalise(x: Features, mean: Array, var: Array, scale: Array, bias: Array, epsilon: float) -> Features:
     mean, var, scale, bias = (_aligned(v, x.ndim) for v in (mean, var, scale, bias))
-    return ((x.astype(jnp.float32) - mean) * (lax.rsqrt(var + epsilon) * scale) + bias).astype(x.dtype)
+    return ((at_least_float32(x) - mean) * (lax.rsqrt(var + epsilon) * scale) + bias).astype(x.dtype)
 
 
 # Uniform within +-1/sqrt(channels), torch's default for a linear layer.
@@ -270,7 +270,8 @@ class Head(nn.Module):
         Without `pool`, class maps `[..., height, width, num_classes]`, whose mean over the
         positions is the logits.
         """
-        x = jnp.mean(x, axis=(-3, -2), dtype=jnp.float32) if pool else x.astype(jnp.float32)
+        x = at_least_float32(x)
+        x = jnp.mean(x, axis=(-3, -2)) if pool else x
         kernel = self.param("kernel", _torch_linear, (x.shape[-1], self.num_classes))
         bias = self.param("bias", nn.initializers.zeros, (self.num_classes,))
         # Full precision: on TPUs and recent GPUs the default would round the features to fewer bits.

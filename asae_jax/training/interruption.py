@@ -1,4 +1,9 @@
-"""Ending a run on request, at the end of a step: SIGTERM (a cluster takes the machine back) or Ctrl-C."""
+"""Ending a run on request, at the end of a step: SIGTERM (a cluster takes the machine back) or Ctrl-C.
+
+A signal that is ignored when the run starts stays ignored. So is SIGINT in a job that a script puts into the
+background (`nohup python main.py ... &`): a Ctrl-C is meant for what runs in front of it, and whoever puts a
+run there wants it to go on. `kill` (SIGTERM) still ends it with a checkpoint.
+"""
 
 import contextlib
 import signal
@@ -24,9 +29,13 @@ class Interruption:
 
 @contextlib.contextmanager
 def watch() -> Iterator[Interruption]:
-    """Within the block the first SIGTERM or SIGINT is noted, not obeyed; a second one acts as usual."""
+    """Within the block the first SIGTERM or SIGINT is noted, not obeyed; a second one acts as usual.
+
+    One that is ignored is left so.
+    """
     interruption = Interruption()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in previous.items():

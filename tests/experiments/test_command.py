@@ -103,6 +103,7 @@ def test_images_are_prepared_once_for_each_kind(reproduce):
     assert len(list((reproduce.workdir / "runs" / "cache").iterdir())) == 2  # with and without the hue
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_an_interrupted_grid_reports_what_is_done_and_goes_on(reproduce, monkeypatch):
     ended = runner.Progress.ended
 

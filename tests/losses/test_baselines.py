@@ -32,7 +32,7 @@ OURS = [pytest.param(case.values[0], id=case.id) for case in CASES]
 
 def examples(batch=24):
     rng = np.random.default_rng(0)
-    scores = rng.normal(scale=3.0, size=(batch, CLASSES)).astype(np.float32)
+    scores = rng.normal(scale=3.0, size=(batch, CLASSES))
     return scores, rng.integers(CLASSES, size=batch)
 
 
@@ -41,22 +41,22 @@ def value_and_gradient(loss, scores, labels):
     return loss(scores, labels), jax.grad(lambda s: loss(s, labels).sum())(scores)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("ours", "theirs"), CASES)
 def test_equals_the_reference_with_its_gradient(ours, theirs):
     scores, labels = examples()
     expected = [theirs(row, label) for row, label in zip(scores, labels, strict=True)]
     found, gradient = value_and_gradient(ours, scores, labels)
-    np.testing.assert_allclose(found, expected, rtol=5e-6, atol=1e-7)
-    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
     step = 1e-5 * np.eye(CLASSES)
-    rows = scores.astype(np.float64)
     slopes = [
         [(theirs(row + d, label) - theirs(row - d, label)) / 2e-5 for d in step]
-        for row, label in zip(rows, labels, strict=True)
+        for row, label in zip(scores, labels, strict=True)
     ]
-    np.testing.assert_allclose(gradient, slopes, atol=1e-5)
+    np.testing.assert_allclose(gradient, slopes, atol=1e-8)  # what the differences can tell
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     "loss",
     [
@@ -69,23 +69,24 @@ def test_equals_the_reference_with_its_gradient(ours, theirs):
 )
 def test_is_cross_entropy_where_nothing_is_asked_of_it(loss):
     found, expected = (value_and_gradient(each, *examples()) for each in (loss, cross_entropy))
-    np.testing.assert_allclose(found[0], expected[0], rtol=2e-6, atol=1e-7)
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_equal_torch():
     scores, labels = examples()
     theirs, targets = torch.tensor(scores), torch.tensor(labels)
     weights = effective_number_weights(COUNTS, beta=0.999)
     weighted = torch.nn.functional.cross_entropy(
-        theirs, targets, weight=torch.tensor(weights, dtype=torch.float32), reduction="none"
+        theirs, targets, weight=torch.tensor(weights), reduction="none"
     )
     found, _ = value_and_gradient(partial(class_balanced, class_counts=COUNTS), scores, labels)
-    np.testing.assert_allclose(found, weighted, rtol=1e-5)
-    priors = torch.tensor(COUNTS) / sum(COUNTS)
+    np.testing.assert_allclose(found, weighted, rtol=1e-11)
+    priors = torch.tensor(COUNTS, dtype=torch.float64) / sum(COUNTS)
     adjusted = torch.nn.functional.cross_entropy(theirs + priors.log(), targets, reduction="none")
     found, _ = value_and_gradient(partial(logit_adjusted, class_counts=COUNTS), scores, labels)
-    np.testing.assert_allclose(found, adjusted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, adjusted, rtol=1e-11, atol=1e-12)
 
 
 def test_weights_go_from_equal_to_inverse_frequency():
@@ -99,13 +100,15 @@ def test_weights_go_from_equal_to_inverse_frequency():
     assert some[-2] == pytest.approx(some[-1], rel=1e-3)  # beyond 1 / (1 - beta) images more add nothing
 
 
+@pytest.mark.usefixtures("float64")
 def test_focal_loss_by_hand():
     """p = 1/4 and 1/2."""
     scores = jnp.log(jnp.array([[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]))
     expected = [9 / 16 * np.log(4), 1 / 4 * np.log(2)]
-    np.testing.assert_allclose(focal(scores, jnp.array([0, 1])), expected, rtol=1e-6)
+    np.testing.assert_allclose(focal(scores, jnp.array([0, 1])), expected, rtol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_adjusted_optimum_is_the_balanced_classifier():
     """Scores whose adjusted softmax is the posterior are the posterior divided by the priors."""
     priors, likelihood = np.array([0.9, 0.1]), np.array([0.3, 0.6])  # p(class), p(x | class)
@@ -116,9 +119,9 @@ def test_the_adjusted_optimum_is_the_balanced_classifier():
     @jax.grad
     def slope_of_risk(scores):
         losses = logit_adjusted(jnp.stack([scores, scores]), jnp.arange(2), class_counts=[90, 10])
-        return jnp.sum(jnp.asarray(posterior, jnp.float32) * losses)
+        return jnp.sum(posterior * losses)
 
-    np.testing.assert_allclose(slope_of_risk(np.log(likelihood, dtype=np.float32)), 0, atol=1e-6)
+    np.testing.assert_allclose(slope_of_risk(np.log(likelihood)), 0, atol=1e-12)
 
 
 EXTREME = [
@@ -154,9 +157,10 @@ def test_a_nan_and_an_unknown_label_are_never_hidden(loss):
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(found)), [0, 1])
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 @pytest.mark.parametrize("loss", OURS)
-def test_more_axes_and_bfloat16_give_float32_losses(loss):
-    scores = jax.ShapeDtypeStruct((4, 6, CLASSES), jnp.bfloat16)
+def test_more_axes_and_bfloat16_give_float32_losses(loss, dtype):
+    scores = jax.ShapeDtypeStruct((4, 6, CLASSES), dtype)
     found = jax.eval_shape(loss, scores, jax.ShapeDtypeStruct((4, 6), jnp.int32))
     assert (found.shape, found.dtype) == ((4, 6), jnp.float32)
 

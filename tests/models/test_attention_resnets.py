@@ -18,28 +18,28 @@ CHANNELS = 32
 
 
 def _features(shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=shape)
 
 
 def _channels_first(x):
     return torch.from_numpy(np.moveaxis(x, -1, 1).copy())
 
 
-def _assert_close(actual, tensor, tolerance=1e-5):
+def _assert_close(actual, tensor):
     expected = np.moveaxis(tensor.detach().numpy(), 1, -1)
-    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11)
 
 
 def _random_parameters(module, features, **arguments):
     shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), features, **arguments))
     rng = np.random.default_rng(3)
-    return jax.tree.map(lambda leaf: rng.uniform(0.2, 1, leaf.shape).astype(np.float32) - 0.5, shapes)
+    return jax.tree.map(lambda leaf: rng.uniform(0.2, 1, leaf.shape) - 0.5, shapes)
 
 
 def _linear(parameters, *, convolution):
     """A torch layer with a Dense layer's kernel `[in, out]` and bias."""
     inputs, outputs = parameters["kernel"].shape
-    layer = nn.Conv2d(inputs, outputs, 1) if convolution else nn.Linear(inputs, outputs)
+    layer = (nn.Conv2d(inputs, outputs, 1) if convolution else nn.Linear(inputs, outputs)).double()
     weight = torch.from_numpy(parameters["kernel"].T.copy())
     with torch.no_grad():
         layer.weight.copy_(weight[..., None, None] if convolution else weight)
@@ -47,6 +47,7 @@ def _linear(parameters, *, convolution):
     return layer
 
 
+@pytest.mark.usefixtures("float64")
 def test_squeeze_and_excitation_agrees_with_torch():
     features, weights = _features((3, 5, 4, CHANNELS)), _features((3, 5, 4, CHANNELS), seed=1)
     module = SqueezeExcitation(reduction=16)
@@ -63,13 +64,13 @@ def test_squeeze_and_excitation_agrees_with_torch():
     expected.backward(_channels_first(weights))
     _assert_close(out, expected)
     _assert_close(pullback(weights)[0], tensor.grad)
-    np.testing.assert_allclose(apply(features[None])[0], out, rtol=1e-6)  # a branch axis
+    np.testing.assert_allclose(apply(features[None])[0], out, rtol=1e-12)  # a branch axis
 
 
 def _torch_nonlocal(parameters, x):
     """The published embedded-Gaussian block, batch statistics, channels first."""
     layers = {name: _linear(parameters[name], convolution=True) for name in ("theta", "phi", "g", "out")}
-    norm = nn.BatchNorm2d(x.shape[1]).train()
+    norm = nn.BatchNorm2d(x.shape[1]).double().train()
     with torch.no_grad():
         norm.weight.copy_(torch.from_numpy(parameters["bn"]["scale"]))
         norm.bias.copy_(torch.from_numpy(parameters["bn"]["bias"]))
@@ -84,9 +85,10 @@ def _torch_nonlocal(parameters, x):
     return x + norm(layers["out"](y))
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_nonlocal_block_agrees_with_torch():
     features, weights = _features((3, 5, 6, CHANNELS)), _features((3, 5, 6, CHANNELS), seed=1)
-    module = NonLocalBlock()
+    module = NonLocalBlock(dtype=jnp.float64)
     variables = _random_parameters(module, features, train=True)
     assert variables["params"]["theta"]["kernel"].shape == (CHANNELS, CHANNELS // 2)
     apply = jax.jit(lambda x: module.apply(variables, x, train=True, mutable=["batch_stats"])[0])
@@ -94,13 +96,13 @@ def test_the_nonlocal_block_agrees_with_torch():
     tensor = _channels_first(features).requires_grad_()
     expected = _torch_nonlocal(variables["params"], tensor)
     expected.backward(_channels_first(weights))
-    _assert_close(out, expected, 1e-4)
-    _assert_close(pullback(weights)[0], tensor.grad, 1e-4)
+    _assert_close(out, expected)
+    _assert_close(pullback(weights)[0], tensor.grad)
 
 
 def test_the_nonlocal_block_starts_as_the_identity_and_takes_any_map():
     for shape in ((2, 1, 3, 8), (2, 2, 4, 4, 8)):
-        features = _features(shape)
+        features = _features(shape).astype(np.float32)
         module = NonLocalBlock()
         variables = jax.jit(partial(module.init, train=False))(jax.random.key(0), features)
         np.testing.assert_array_equal(

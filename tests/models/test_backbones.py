@@ -58,15 +58,17 @@ def test_the_layer_fits_after_any_stage_in_bfloat16_too(name, insert_after):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", cell_classifiers.MODELS)
 def test_reconstructed_classifiers_agree_with_torch(name):
-    oracle = cell_classifiers.make(name, CLASSES)
-    images, model, variables = _images(2, side=64), _model(name), oracle.variables()
+    oracle = cell_classifiers.make(name, CLASSES).double()
+    images, variables = _images(2, side=64).astype(np.float64), oracle.variables()
+    model = _model(name, dtype=jnp.float64)
     assert jax.tree.map(np.shape, variables) == jax.tree.map(jnp.shape, _shapes(model, images))
     with torch.no_grad():
-        expected = oracle.double()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).double()).numpy()
+        expected = oracle(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
     _, logits = run_in_branches(model, variables, images)
-    np.testing.assert_allclose(logits, np.stack([expected, expected[::-1]]), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(logits, np.stack([expected, expected[::-1]]), atol=1e-11, rtol=0)
 
 
 def test_what_a_backbone_cannot_do_is_refused_in_one_line():

@@ -1,6 +1,7 @@
 """Convolution against torch; the matrix product for 1 x 1; initial values."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -8,6 +9,7 @@ import torch
 from asae_jax.models.layers import Conv, Head
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("size", "strides", "padding", "use_bias"),
     [
@@ -21,9 +23,9 @@ from asae_jax.models.layers import Conv, Head
 )
 def test_convolution_equals_torch(size, strides, padding, use_bias):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 9, 12, 3)).astype(np.float32)
-    kernel = rng.normal(size=(size, size, 3, 5)).astype(np.float32)
-    bias = rng.normal(size=5).astype(np.float32)
+    x = rng.normal(size=(2, 9, 12, 3))
+    kernel = rng.normal(size=(size, size, 3, 5))
+    bias = rng.normal(size=5)
     expected = torch.nn.functional.conv2d(
         torch.from_numpy(x.transpose(0, 3, 1, 2).copy()),
         torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
@@ -32,20 +34,21 @@ def test_convolution_equals_torch(size, strides, padding, use_bias):
         padding,
     )
     params = {"kernel": kernel, "bias": bias} if use_bias else {"kernel": kernel}
-    conv = Conv(5, size, strides=strides, padding=padding, use_bias=use_bias)
+    conv = Conv(5, size, strides=strides, padding=padding, use_bias=use_bias, dtype=jnp.float64)
     out = conv.apply({"params": params}, x)
-    np.testing.assert_allclose(out, expected.numpy().transpose(0, 2, 3, 1), atol=1e-4)
+    np.testing.assert_allclose(out, expected.numpy().transpose(0, 2, 3, 1), atol=1e-12)
     branched = conv.apply({"params": params}, np.stack([x, -x, x]))
-    np.testing.assert_allclose(branched[2], out, atol=1e-5)
+    np.testing.assert_allclose(branched[2], out, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("size", "strides", "groups"), [(3, 1, 2), (1, 1, 3), (3, 2, 6), (5, 2, 12), (7, 1, 12)]
 )
 def test_grouped_convolution_equals_torch(size, strides, groups):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 9, 14, 12)).astype(np.float32)
-    kernel = rng.normal(size=(size, size, 12 // groups, 12)).astype(np.float32)
+    x = rng.normal(size=(2, 9, 14, 12))
+    kernel = rng.normal(size=(size, size, 12 // groups, 12))
     expected = torch.nn.functional.conv2d(
         torch.from_numpy(x.transpose(0, 3, 1, 2).copy()),
         torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()),
@@ -53,10 +56,10 @@ def test_grouped_convolution_equals_torch(size, strides, groups):
         padding=size // 2,
         groups=groups,
     )
-    conv = Conv(12, size, strides=strides, padding=size // 2, groups=groups)
+    conv = Conv(12, size, strides=strides, padding=size // 2, groups=groups, dtype=jnp.float64)
     out = jax.jit(conv.apply)({"params": {"kernel": kernel}}, np.stack([x, -x]))
     expected = expected.numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(out, np.stack([expected, -expected]), atol=1e-4)
+    np.testing.assert_allclose(out, np.stack([expected, -expected]), atol=1e-12)
 
 
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():

@@ -167,7 +167,7 @@ def test_a_map_that_is_hidden_whole_stays_finite():
 
 
 def _normal_features(shape=(4, 7, 6, 5), seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=shape)
 
 
 def _adl_reference(features, *, drop, threshold):
@@ -179,6 +179,7 @@ def _adl_reference(features, *, drop, threshold):
     return features.masked_fill(hidden, 0.0)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("drop", [True, False])
 def test_adl_s_values_and_gradients_agree_with_torch(drop):
     features, weights = _normal_features(), _normal_features(seed=1)
@@ -189,12 +190,13 @@ def test_adl_s_values_and_gradients_agree_with_torch(drop):
     layer = ADL(rate=float(drop), threshold=0.7)
     apply = jax.jit(lambda x: layer.apply({}, x, train=True, rngs={STREAM: jax.random.key(0)}))
     out, pullback = jax.vjp(apply, features)
-    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(out, expected.detach().numpy().transpose(0, 2, 3, 1), rtol=1e-12)
     np.testing.assert_allclose(
-        pullback(weights)[0], tensor.grad.numpy().transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-6
+        pullback(weights)[0], tensor.grad.numpy().transpose(0, 2, 3, 1), rtol=1e-12, atol=1e-12
     )
 
 
+@pytest.mark.usefixtures("float64")
 def test_one_draw_of_adl_decides_for_all_images_with_the_drop_rate():
     features = np.abs(_normal_features((3, 4, 4, 2)))
     layer = ADL()
@@ -215,11 +217,13 @@ def _always_dropping(features):
     return ADL(rate=1.0).apply({}, features, train=True, rngs={STREAM: jax.random.key(0)})
 
 
+@pytest.mark.usefixtures("float64")
 def test_adl_treats_features_with_a_branch_axis_map_by_map():
     features = _normal_features((2, 3, 5, 5, 4))
-    np.testing.assert_allclose(_always_dropping(features)[1], _always_dropping(features[1]), rtol=1e-6)
+    np.testing.assert_allclose(_always_dropping(features)[1], _always_dropping(features[1]), rtol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_adl_is_literal_at_the_edges():
     """A zero map is hidden everywhere, a negative one nowhere: what counts is `threshold * maximum`."""
     negative = -1 - np.abs(_normal_features((3, 5, 5, 4)))

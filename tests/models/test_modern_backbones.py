@@ -28,22 +28,22 @@ def _model(name, **options):
 
 @functools.cache
 def _oracle(name):
-    """The oracle in double precision, and the variables it was in single precision."""
-    oracle = huggingface.make(name, CLASSES)
-    variables = oracle.variables(oracle.state_dict())
-    return oracle.double(), variables
+    """The oracle, and its variables."""
+    oracle = huggingface.make(name, CLASSES).double()
+    return oracle, oracle.variables(oracle.state_dict())
 
 
 def _images():
-    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    return images, torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).double()
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3))
+    return images, torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_stages_and_logits_agree_with_transformers(name):
     images, torch_images = _images()
     oracle, variables = _oracle(name)
-    model = _model(name)
+    model = _model(name, dtype=jnp.float64)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
     assert jax.tree.map(np.shape, variables) == jax.tree.map(jnp.shape, shapes)
 
@@ -59,14 +59,15 @@ def test_stages_and_logits_agree_with_transformers(name):
 
 
 def _assert_close(actual, expected):
-    np.testing.assert_allclose(actual, expected, atol=1e-5 * abs(expected).max(), rtol=0)
+    np.testing.assert_allclose(actual, expected, atol=1e-11 * abs(expected).max(), rtol=0)
 
 
+@pytest.mark.usefixtures("float64")
 def test_after_layer3_of_convnext_the_enhanced_branch_is_the_plain_one_and_the_suppressed_is_not():
     """The norm in front of layer4 takes out what the enhancement multiplied each cell by."""
     branches = {"branches": ("plain", "enhance", "suppress"), "area": 4}
     options = {"stage_sizes": (0, 0, 0, 1), "branching": "asae", "branching_options": branches}
-    model = create_model("convnext_tiny", CLASSES, width=huggingface.WIDTH, **options)
+    model = create_model("convnext_tiny", CLASSES, width=huggingface.WIDTH, dtype=jnp.float64, **options)
     apply = functools.partial(model.apply, train=True, rngs={"asae": jax.random.key(0)})
     run = jax.jit(apply, compiler_options=QUICKLY_COMPILED)
     plain, enhanced, suppressed = run(_oracle("convnext_tiny")[1], _images()[0])

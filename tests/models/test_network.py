@@ -11,6 +11,8 @@ from asae_jax.errors import UserError
 from asae_jax.models import create_model
 from tests.reference import asae as reference
 
+pytestmark = pytest.mark.usefixtures("float64")
+
 CLASSES = 5
 RNGS = {"asae": jax.random.key(3)}
 MAPS = {"attention", "peaks", "rows", "cols", "mask", "enhancement"}
@@ -18,35 +20,35 @@ STAGES = {"layer0", "layer1", "layer2", "layer3", "layer4"}
 
 
 def _model(**options):
-    settings = {"width": 8, "stem": "small", "branching": "asae", "insert_after": "layer2"} | options
+    settings = {"width": 8, "stem": "small", "branching": "asae", "insert_after": "layer2"}
+    settings |= {"dtype": jnp.float64, **options}
     return create_model("resnet18", CLASSES, stage_sizes=(1, 1, 1, 1), **settings)
 
 
 def _images():
-    return np.random.default_rng(0).normal(size=(3, 28, 28, 3)).astype(np.float32)
+    return np.random.default_rng(0).normal(size=(3, 28, 28, 3))
 
 
-def _variables(model):
+@functools.cache
+def _variables():
     """Random values that differ from those of the start, without compiling anything."""
     rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), _images(), train=False))
+    shapes = jax.eval_shape(lambda: _model().init(jax.random.key(0), _images(), train=False))
 
     def draw(path, leaf):
         if leaf.ndim > 1:
-            return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape).astype(np.float32)
+            return rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape)
         positive = path[-1].key in ("scale", "var")
-        return rng.uniform(0.5 if positive else -0.2, 1.5 if positive else 0.2, leaf.shape).astype(np.float32)
+        return rng.uniform(0.5 if positive else -0.2, 1.5 if positive else 0.2, leaf.shape)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
-VARIABLES = _variables(_model())
-
-
 @functools.cache
 def _train(**options):
-    """((logits, endpoints), updated collections) of a training pass."""
-    return jax.jit(lambda v: _apply_train(_model(**options), v))(VARIABLES)
+    """((logits, endpoints), updated collections) of a training pass; float32 variables with a `dtype`."""
+    variables = jax.tree.map(np.float32, _variables()) if "dtype" in options else _variables()
+    return jax.jit(lambda v: _apply_train(_model(**options), v))(variables)
 
 
 def _apply_train(model, variables):
@@ -59,7 +61,7 @@ def _apply_train(model, variables):
 def _test(**options):
     """(logits, endpoints) of a test pass."""
     apply = functools.partial(_model(**options).apply, train=False, return_endpoints=True)
-    return jax.jit(apply)(VARIABLES, _images())
+    return jax.jit(apply)(_variables(), _images())
 
 
 def _later_stages(model, x, *, train):
@@ -74,23 +76,22 @@ def _apply_later_stages(variables, x, *, train):
 
 
 def _assert_close(actual, expected):
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), actual, expected)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11), actual, expected)
 
 
 def test_training_equals_calling_the_later_stages_once_per_branch():
     (logits, endpoints), updated = _train()
     assert logits.shape == (2, 3, CLASSES)
-    assert logits.dtype == jnp.float32
     assert endpoints.keys() == STAGES | MAPS
     assert endpoints["layer2"].shape == (3, 14, 14, 16)
     assert endpoints["layer4"].shape == (2, 3, 4, 4, 64)
 
     updated = updated["batch_stats"]["backbone"]
     front = {k: updated[k] for k in ("layer0", "layer1", "layer2")}
-    stats = VARIABLES["batch_stats"]["backbone"] | front
+    stats = _variables()["batch_stats"]["backbone"] | front
     for branch, spatial in enumerate((endpoints["mask"], endpoints["enhancement"])):
         features = endpoints["layer2"] * spatial[..., None]
-        state = {"params": VARIABLES["params"], "batch_stats": {"backbone": stats}}
+        state = {"params": _variables()["params"], "batch_stats": {"backbone": stats}}
         expected, new = _apply_later_stages(state, features, train=True)
         _assert_close(logits[branch], expected)
         stats = new["batch_stats"]["backbone"]
@@ -119,7 +120,7 @@ def test_joint_statistics_are_not_the_separate_ones():
 def test_by_default_the_layer_is_skipped_at_test_and_not_even_computed():
     np.testing.assert_array_equal(_test()[0], _test(branching=None)[0])
     programs = [
-        jax.make_jaxpr(functools.partial(model.apply, train=False))(VARIABLES, _images())
+        jax.make_jaxpr(functools.partial(model.apply, train=False))(_variables(), _images())
         for model in (_model(axis_name="device"), _model(branching=None))
     ]
     assert str(programs[0]) == str(programs[1])
@@ -127,8 +128,8 @@ def test_by_default_the_layer_is_skipped_at_test_and_not_even_computed():
 
 def test_enhance_keeps_the_enhanced_branch_at_test():
     features = np.asarray(_test(branching=None)[1]["layer2"])
-    sigmoid = reference.enhancement_map(features.astype(np.float64).mean(-1)).astype(np.float32)
-    expected, _ = _apply_later_stages(VARIABLES, features * sigmoid[..., None], train=False)
+    sigmoid = reference.enhancement_map(features.mean(-1))
+    expected, _ = _apply_later_stages(_variables(), features * sigmoid[..., None], train=False)
     _assert_close(_test(test_mode="enhance")[0], expected)
 
 
@@ -138,8 +139,8 @@ def test_mean_averages_the_branches_with_the_highest_peak_hidden():
     peaks = [reference.ranked_peaks(a, reference.find_peaks(a, 5))[0] for a in attention]
     masks = [reference.suppression_mask(a, *p, 0.8, 36) for a, p in zip(attention, peaks, strict=True)]
     probabilities = []
-    for spatial in (np.stack(masks).astype(np.float32), reference.enhancement_map(attention)):
-        logits, _ = _apply_later_stages(VARIABLES, features * spatial[..., None], train=False)
+    for spatial in (np.stack(masks), reference.enhancement_map(attention)):
+        logits, _ = _apply_later_stages(_variables(), features * spatial[..., None], train=False)
         probabilities.append(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
     _assert_close(_test(test_mode="mean")[0], np.log(np.mean(probabilities, 0)))
 
@@ -148,7 +149,7 @@ def test_mean_averages_the_branches_with_the_highest_peak_hidden():
 def test_the_maps_are_endpoints_at_test_too(test_mode):
     endpoints = _test(test_mode=test_mode)[1]
     assert endpoints.keys() == STAGES | MAPS
-    np.testing.assert_allclose(endpoints["attention"], endpoints["layer2"].mean(-1), rtol=1e-5)
+    np.testing.assert_allclose(endpoints["attention"], endpoints["layer2"].mean(-1), rtol=1e-12)
     attention, peaks = np.asarray(endpoints["attention"]), np.asarray(endpoints["peaks"])
     chosen = [reference.ranked_peaks(a, p)[0] for a, p in zip(attention, peaks, strict=True)]
     np.testing.assert_array_equal(np.stack([endpoints["rows"], endpoints["cols"]], 1), chosen)
@@ -179,7 +180,8 @@ def test_bfloat16_computes_in_it_and_scores_in_float32():
     assert {endpoints[m].dtype for m in ("attention", "mask", "enhancement")} == {jnp.dtype(jnp.float32)}
     assert {leaf.dtype for leaf in jax.tree.leaves(updated)} == {jnp.dtype(jnp.float32)}
     # The choice of the peak may differ by rounding: compare where it cannot.
-    exact = _train(branching=None)[0][0]
+    exact = _train(branching=None, dtype=jnp.float32)[0][0]
+    assert exact.dtype == jnp.float32
     rounded = _train(branching=None, dtype=jnp.bfloat16)[0][0]
     assert 0 < jnp.abs(rounded - exact).max() < 0.05 * jnp.abs(exact).max()
 
@@ -189,4 +191,4 @@ def test_other_norms_make_training_and_test_agree(norm):
     """Neither depends on the batch, so the plain network gives the same logits in both."""
     (logits, _), updated = _train(branching=None, norm=norm)
     _assert_close(logits, _test(branching=None, norm=norm)[0])
-    _assert_close(updated.get("batch_stats", {}), VARIABLES["batch_stats"])
+    _assert_close(updated.get("batch_stats", {}), _variables()["batch_stats"])

@@ -71,20 +71,22 @@ def test_a_wrapper_s_prefix_does_not_matter(prefix, resnet18):
     _assert_same(weights.put_into(variables), variables)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(("name", "layer"), [("resnet18", "basic"), ("resnet50", "bottleneck")])
 def test_hugging_face_s_own_resnets_give_the_same_logits(name, layer):
-    oracle = transformers_resnet(layer, CLASSES)
+    oracle = transformers_resnet(layer, CLASSES).double()
     tensors = {key: value.numpy() for key, value in oracle.state_dict().items()}
-    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
-    model = create_model(name, CLASSES, width=8)
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+    model = create_model(name, CLASSES, width=8, dtype=jnp.float64)
     model = model.clone(backbone=model.backbone.clone(stage_sizes=(1, 2, 1, 1)))
     like = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
     weights = from_torch(tensors, like, name)
     assert weights.missing == weights.unused == ()
-    logits = jax.jit(lambda v: model.apply(v, images, train=False))(weights.put_into(like))
+    variables = jax.tree.map(np.float64, weights.put_into(like))
+    logits = jax.jit(lambda v: model.apply(v, images, train=False))(variables)
     with torch.no_grad():
         expected = oracle(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).logits
-    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-5, rtol=0)
+    np.testing.assert_allclose(logits, expected.numpy(), atol=1e-11, rtol=0)
 
 
 def test_torchvision_s_vgg_gives_its_convolutions_and_its_three_layers_are_reported():

@@ -28,7 +28,10 @@ class ConvNext(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
         config = ConvNextConfig(
-            hidden_sizes=[24, 48, 96, 192], depths=list(self.stage_sizes), num_labels=num_classes
+            hidden_sizes=[24, 48, 96, 192],
+            depths=list(self.stage_sizes),
+            num_labels=num_classes,
+            layer_norm_eps=1e-6,  # of the last norm: the authors' and torchvision's, not the default of 1e-12
         )
         self.model = ConvNextForImageClassification(config)
 

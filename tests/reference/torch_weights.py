@@ -82,5 +82,5 @@ def nested_variables(tensors, path):
             place, value = ("params", "kernel"), value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
         else:
             place = _NORM_LEAVES[leaf]
-        _put(variables, (place[0], "backbone", *path(module), place[1]), np.array(value, np.float32))
+        _put(variables, (place[0], "backbone", *path(module), place[1]), np.array(value))
     return variables

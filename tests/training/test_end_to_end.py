@@ -105,6 +105,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_
         assert whole.read_bytes() == parts.read_bytes()
 
 
+@pytest.mark.usefixtures("usual_signals")
 def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch):
     workdir, add = tmp_path / "signalled", Meter.add
 

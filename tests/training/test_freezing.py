@@ -91,9 +91,11 @@ def test_no_gradient_reaches_a_frozen_stage(before_and_after):
             np.testing.assert_allclose(moved, 0.5 * parameter, rtol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
 def test_frozen_stages_compute_in_training_as_at_test(config, before_and_after):
     state, _ = before_and_after
-    network, variables = _network(config), dict(state.variables())
+    network, variables = _network(config), jax.tree.map(np.float64, dict(state.variables()))
+    network = network.clone(backbone=network.backbone.clone(dtype=jnp.float64))
     images = jax.random.normal(jax.random.key(0), (4, 16, 16, 3))
 
     @functools.partial(jax.jit, static_argnames="train")
@@ -104,7 +106,7 @@ def test_frozen_stages_compute_in_training_as_at_test(config, before_and_after):
 
     train, test = endpoints(train=True), endpoints(train=False)
     for name in FROZEN:
-        np.testing.assert_allclose(train[name], test[name], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(train[name], test[name], rtol=1e-12, atol=1e-12)
     assert np.abs(train["layer3"] - test["layer3"]).max() > 0.1
 
 
@@ -118,9 +120,11 @@ class _TwoNorms(nn.Module):
         )
 
 
+@pytest.mark.usefixtures("float64")
 def test_statistics_taken_again_leave_out_frozen_ones():
-    network, images = _TwoNorms(), BATCH["image"].astype(np.float32)
+    network, images = _TwoNorms(), BATCH["image"].astype(np.float64)
     variables = network.init(jax.random.key(0), jnp.zeros((1, 4, 4, 3)), train=False)
+    variables = jax.tree.map(np.float64, variables)
     measure = jax.vmap(
         functools.partial(
             steps.statistics_step,
@@ -135,10 +139,10 @@ def test_statistics_taken_again_leave_out_frozen_ones():
     )
     statistics = jax.jit(measure)(variables, {"image": images[None]}, jnp.int32(0))
     statistics = jax.tree.map(lambda x: x[0], statistics)
-    np.testing.assert_allclose(statistics["frozen"]["mean"], np.zeros(3), atol=1e-6)
-    np.testing.assert_allclose(statistics["frozen"]["var"], np.ones(3), rtol=1e-6)
-    np.testing.assert_allclose(statistics["free"]["mean"], images.mean((0, 1, 2)), rtol=1e-4)
-    np.testing.assert_allclose(statistics["free"]["var"], images.var((0, 1, 2), ddof=1), rtol=1e-4)
+    np.testing.assert_allclose(statistics["frozen"]["mean"], np.zeros(3), atol=1e-12)
+    np.testing.assert_allclose(statistics["frozen"]["var"], np.ones(3), rtol=1e-12)
+    np.testing.assert_allclose(statistics["free"]["mean"], images.mean((0, 1, 2)), rtol=1e-11)
+    np.testing.assert_allclose(statistics["free"]["var"], images.var((0, 1, 2), ddof=1), rtol=1e-11)
 
 
 def test_head_rate_multiplies_the_head_s_step_alone():

@@ -40,6 +40,7 @@ def _adamw(weights):
     return torch.optim.AdamW(weights, lr=0.1, weight_decay=0.05)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("changes", "reference_of"),
     [({}, _sgd), ({"nesterov": True}, _nesterov), ({"name": "adamw"}, _adamw)],
@@ -47,7 +48,7 @@ def _adamw(weights):
 )
 def test_five_steps_equal_torch(changes, reference_of):
     rng = np.random.default_rng(0)
-    start, gradients = rng.normal(size=7).astype(np.float32), rng.normal(size=(5, 7)).astype(np.float32)
+    start, gradients = rng.normal(size=7), rng.normal(size=(5, 7))
     settings = _settings(learning_rate=0.1, weight_decay=0.05, **changes)
     optimizer = create_optimizer(settings, optax.constant_schedule(0.1))
     params = {"bias": jnp.array(start)}
@@ -59,7 +60,7 @@ def test_five_steps_equal_torch(changes, reference_of):
         params = optax.apply_updates(params, updates)
         weight.grad = torch.tensor(gradient)
         reference.step()
-    np.testing.assert_allclose(params["bias"], weight.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(params["bias"], weight.detach().numpy(), rtol=1e-11)
 
 
 def test_decay_can_be_kept_off_biases_and_norms():

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.models.asae import asae_maps, ranked_positions, suppression_mask
 from asae_jax.models.network import Network
-from asae_jax.types import AttentionMap, Features, Images, Labels, Scores
+from asae_jax.types import AttentionMap, Features, Images, Labels, Scores, at_least_float32
 
 Offsets = Mapping[str, jax.Array]
 """What is added to the output of each stage."""
@@ -62,8 +62,8 @@ def weighted_sum(features: Features, gradients: Features) -> AttentionMap:
       features: `[batch, height, width, channels]`; a leading axis counts branches, whose maps are added.
       gradients: of the class's score, same shape.
     """
-    weights = jnp.mean(gradients, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
-    maps = jnp.sum(weights * features.astype(jnp.float32), axis=-1)
+    weights = jnp.mean(at_least_float32(gradients), axis=(-3, -2), keepdims=True)
+    maps = jnp.sum(weights * at_least_float32(features), axis=-1)
     return maps.sum(0) if maps.ndim == 4 else maps
 
 

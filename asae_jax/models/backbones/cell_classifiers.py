@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.backbones.resnet import BasicBlock
 from asae_jax.models.layers import BatchNorm, Conv, Norm
-from asae_jax.types import Array, Features, NextFeatures
+from asae_jax.types import Array, Features, NextFeatures, at_least_float32
 
 
 class FullyConnected(nn.Module):
@@ -49,7 +49,7 @@ class FullyConnected(nn.Module):
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., 1, 1, features[-1]]`."""
-        x = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        x = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         for i, features in enumerate(self.features):
             x = self.activation(Conv(features, 1, use_bias=True, dtype=self.dtype, name=f"fc{i}")(x))
         return x

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv
-from asae_jax.types import Features, Logits, NextFeatures
+from asae_jax.types import Features, Logits, NextFeatures, at_least_float32
 
 PATCH_SIZES = {"imagenet": 4, "no_pool": 2, "small": 1}
 """Pixels of the first convolution's patches by the name of the stem."""
@@ -112,5 +112,5 @@ class ConvNeXt(Backbone):
 
     def classify(self, x: Features) -> Logits:
         """The last stage's features, pooled and normalised -> float32 logits `[..., batch, num_classes]`."""
-        pooled = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        pooled = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         return self.head(self.norm_head(pooled))

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import BatchNorm, Conv, Norm
-from asae_jax.types import Array, Features, Key, NextFeatures
+from asae_jax.types import Array, Features, Key, NextFeatures, at_least_float32
 
 UNSTRIDED = {"imagenet": (), "no_pool": ("stem",), "small": ("stem", "layer1")}
 """What does without its stride of 2, by the name of the stem."""
@@ -92,7 +92,7 @@ class SqueezeExcite(nn.Module):
     def __call__(self, x: Features) -> Features:
         """Features of the same shape."""
         linear = partial(Conv, size=1, use_bias=True, dtype=self.dtype)
-        means = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        means = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         y = nn.silu(linear(self.squeezed, name="reduce")(means))
         return x * nn.sigmoid(linear(x.shape[-1], name="expand")(y))
 

@@ -17,7 +17,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv
-from asae_jax.types import Features, NextFeatures
+from asae_jax.types import Features, NextFeatures, at_least_float32
 
 PATCH_SIZES = {"imagenet": 16, "no_pool": 8, "small": 4}
 """Pixels of a patch by the name of the stem."""
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         linear = partial(nn.Dense, channels, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype)
         query, key, value = (linear(name=name)(x).reshape(heads) for name in ("query", "key", "value"))
         scores = jnp.einsum("...qhc,...khc->...hqk", query * heads[-1] ** -0.5, key)
-        weights = jax.nn.softmax(scores.astype(jnp.float32)).astype(self.dtype)
+        weights = jax.nn.softmax(at_least_float32(scores)).astype(self.dtype)
         y = jnp.einsum("...hqk,...khc->...qhc", weights, value).reshape(x.shape)
         return linear(name="out")(y)
 

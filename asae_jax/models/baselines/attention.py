@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from asae_jax.models.backbones.resnet import ResNet, StageSizes
 from asae_jax.models.baselines.drop_layers import ADL
 from asae_jax.models.layers import BatchNorm, Norm
-from asae_jax.types import Array, Features, NextFeatures
+from asae_jax.types import Array, Features, NextFeatures, at_least_float32
 
 
 class SqueezeExcitation(nn.Module):
@@ -33,7 +33,7 @@ class SqueezeExcitation(nn.Module):
     def __call__(self, x: Features) -> Features:
         """`[..., height, width, channels]` -> the same, each channel times its weight within 0..1."""
         channels = x.shape[-1]
-        pooled = jnp.mean(x, axis=(-3, -2), keepdims=True, dtype=jnp.float32)
+        pooled = jnp.mean(at_least_float32(x), axis=(-3, -2), keepdims=True)
         hidden = nn.relu(nn.Dense(max(1, channels // self.reduction), name="reduce")(pooled))
         weights = jax.nn.sigmoid(nn.Dense(channels, name="expand")(hidden))
         return x * weights.astype(x.dtype)
@@ -59,7 +59,8 @@ class NonLocalBlock(nn.Module):
         queries = _flat(linear(inner, name="theta")(x))
         keys = _flat(linear(inner, name="phi")(halved))
         values = _flat(linear(inner, name="g")(halved))
-        similarity = jnp.einsum("...qc,...kc->...qk", queries, keys, preferred_element_type=jnp.float32)
+        precise = jnp.promote_types(queries.dtype, jnp.float32)
+        similarity = jnp.einsum("...qc,...kc->...qk", queries, keys, preferred_element_type=precise)
         weights = jax.nn.softmax(similarity * inner**-0.5).astype(values.dtype)
         y = jnp.einsum("...qk,...kc->...qc", weights, values).reshape(*x.shape[:-1], inner)
         y = linear(x.shape[-1], name="out")(y)

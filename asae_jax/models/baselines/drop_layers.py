@@ -32,7 +32,17 @@ from jax import lax
 
 from asae_jax import keys
 from asae_jax.errors import UserError
-from asae_jax.types import Array, AttentionMap, ExampleKeys, Features, ImageFeatures, Index, Key, Number
+from asae_jax.types import (
+    Array,
+    AttentionMap,
+    ExampleKeys,
+    Features,
+    ImageFeatures,
+    Index,
+    Key,
+    Number,
+    at_least_float32,
+)
 
 STREAM = "drop"
 """The rng stream these layers draw from."""
@@ -219,7 +229,7 @@ class DropBlock(RateLayer):
         if self.axis_name is not None:
             kept = lax.pmean(kept, self.axis_name)
         mask = mask / jnp.maximum(kept, 1e-6)
-        return (features.astype(jnp.float32) * mask[..., None]).astype(features.dtype)
+        return (at_least_float32(features) * mask[..., None]).astype(features.dtype)
 
 
 def drop_mask(attention: Maps, *, threshold: float) -> Maps:
@@ -265,10 +275,10 @@ class ADL(TrainingLayer):
 
     def disturb(self, key: Key, features: Features) -> Features:
         """Draw once for the batch, the same on every device, and multiply."""
-        attention = jnp.mean(features, axis=-1, dtype=jnp.float32)
+        attention = jnp.mean(at_least_float32(features), axis=-1)
         drops = jax.random.bernoulli(key, self.rate)
         spatial = jnp.where(drops, drop_mask(attention, threshold=self.threshold), importance_map(attention))
-        return (features.astype(jnp.float32) * spatial[..., None]).astype(features.dtype)
+        return (at_least_float32(features) * spatial[..., None]).astype(features.dtype)
 
 
 def diversification_mask(

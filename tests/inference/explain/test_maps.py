@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 
 from asae_jax.config import base_config
@@ -21,8 +22,9 @@ def _cams(network, variables, images):
     return jax.jit(lambda v, x: grad_cams(network, v, x, STAGES, jnp.asarray(LABELS)))(variables, images)
 
 
+@pytest.mark.usefixtures("float64")
 def test_of_a_linear_head_it_is_the_class_map_without_bias_over_the_positions():
-    network = create_model("vgg16", 4, stem="small", width=4)
+    network = create_model("vgg16", 4, stem="small", width=4, dtype=jnp.float64)
     images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     variables = random_variables(network, images.shape[1])
     logits, endpoints, cams = _cams(network, variables, images)
@@ -31,26 +33,27 @@ def test_of_a_linear_head_it_is_the_class_map_without_bias_over_the_positions():
     for number, classes in enumerate((predicted, np.where(LABELS < 0, predicted, LABELS))):
         expected = np.einsum("bhwc,cb->bhw", endpoints["layer4"], kernel[:, classes]) / 16
         assert cams["layer4"].shape == (2, 2, 4, 4)
-        np.testing.assert_allclose(cams["layer4"][:, number], expected, atol=1e-6)
+        np.testing.assert_allclose(cams["layer4"][:, number], expected, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_it_agrees_with_torch_at_both_stages():
-    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3))
     oracle = torch_models.make("resnet18", 5).eval().double()
     stages = {"layer3": oracle.layer3, "layer4": oracle.layer4}
     kept = {}
     for name, stage in stages.items():
         stage.register_forward_hook(lambda _, __, y, name=name: kept.update({name: y}))
-    scores = oracle(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).double())
+    scores = oracle(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
     chosen = torch.stack([scores[0, 2], scores[1].max()]).sum()
     gradients = dict(zip(kept, torch.autograd.grad(chosen, list(kept.values())), strict=True))
 
-    network = create_model("resnet18", 5)
-    variables = variables_from_torch("resnet18", oracle.float().state_dict())
+    network = create_model("resnet18", 5, dtype=jnp.float64)
+    variables = variables_from_torch("resnet18", oracle.state_dict())
     _, _, cams = _cams(network, variables, images)
     for name, features in kept.items():
         expected = (gradients[name].mean((2, 3), keepdim=True) * features).sum(1).detach().numpy()
-        np.testing.assert_allclose(cams[name][:, 1], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+        np.testing.assert_allclose(cams[name][:, 1], expected, rtol=0, atol=1e-11 * np.abs(expected).max())
 
 
 def test_gradients_pass_the_layer_where_it_is_there_at_test():
@@ -64,10 +67,11 @@ def test_gradients_pass_the_layer_where_it_is_there_at_test():
     assert np.abs(cams["layer3"]).max() > 0
 
 
+@pytest.mark.usefixtures("float64")
 def test_maps_of_branches_are_added():
     features, gradients = np.random.default_rng(0).normal(size=(2, 3, 2, 4, 4, 5))
     parts = [weighted_sum(f, g) for f, g in zip(features, gradients, strict=True)]
-    np.testing.assert_allclose(weighted_sum(features, gradients), sum(parts), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(weighted_sum(features, gradients), sum(parts), rtol=1e-12, atol=1e-13)
 
 
 def test_ranks_and_regions_are_the_layers():
