@@ -1,7 +1,15 @@
-"""Strict JAX for all tests: shapes checked, eight virtual CPU devices, no silent rank promotion."""
+"""Strict JAX for all tests: shapes checked, eight virtual CPU devices, no silent rank promotion.
 
+The tests run in as many processes as there are cores where pytest-xdist is installed. Files that need an oracle
+which is not installed (PyTorch, transformers, scikit-learn, ...) are left out, and named at the end.
+"""
+
+import ast
+import functools
+import importlib.util
 import os
 import signal
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -10,15 +18,27 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import jax
 import pytest
-from jaxtyping import install_import_hook
+
+TESTS = Path(__file__).parent
+ORACLES = ("hypothesis", "onnx", "onnxruntime", "sklearn", "torch", "transformers")
+"""Packages of requirements-dev.txt alone that tests compare with."""
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Every call in these packages is checked against its annotations (see `asae_jax.types`); none is imported
-# yet. An int may stand for a float, as for type checkers.
-install_import_hook(
-    ["asae_jax.models", "asae_jax.losses", "asae_jax.augment"],
-    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
-)
+
+
+def _is_installed(package):
+    return importlib.util.find_spec(package) is not None
+
+
+if _is_installed("jaxtyping") and _is_installed("beartype"):
+    from jaxtyping import install_import_hook
+
+    # Every call in these packages is checked against its annotations (see `asae_jax.types`); none is imported
+    # yet. An int may stand for a float, as for type checkers.
+    install_import_hook(
+        ["asae_jax.models", "asae_jax.losses", "asae_jax.augment"],
+        "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+    )
 
 
 @pytest.fixture
@@ -43,9 +63,55 @@ def usual_signals():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compile_once(tmp_path_factory, worker_id):
+def _compile_once(tmp_path_factory):
     """Runs of the same step in several tests, and in several processes, share one compilation."""
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     jax.config.update("jax_compilation_cache_dir", str(shared / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """As many processes as there are cores, a file's tests together in one, unless -n says otherwise."""
+    is_worker = hasattr(config, "workerinput") or "PYTEST_XDIST_WORKER" in os.environ
+    if getattr(config.option, "numprocesses", 0) is None and not is_worker and not config.option.usepdb:
+        config.option.numprocesses, config.option.dist = "auto", "loadfile"
+
+
+def pytest_ignore_collect(collection_path):
+    """Leaves out test files whose oracles are not installed; they are listed at the end."""
+    return True if collection_path in _left_out() else None
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says what was not run, and what it needs."""
+    for path, packages in sorted(_left_out().items()):
+        line = f"not run: {path.relative_to(TESTS)} needs {', '.join(sorted(packages))}"
+        terminalreporter.write_line(f"{line} (requirements-dev.txt)", yellow=True)
+
+
+@functools.cache
+def _left_out():
+    """Test file -> the oracles it imports, itself or by way of other files here, that are not installed."""
+    missing = {package for package in ORACLES if not _is_installed(package)}
+    needs = {path: _oracles(path) & missing for path in TESTS.rglob("test_*.py")} if missing else {}
+    return {path: packages for path, packages in needs.items() if packages}
+
+
+@functools.cache
+def _oracles(path):
+    """Top-level packages among `ORACLES` that a file imports, itself or by way of other files here."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for module in modules:
+            package, *rest = module.split(".")
+            other = TESTS.joinpath(*rest).with_suffix(".py") if rest else TESTS / "none"
+            if package in ORACLES:
+                found.add(package)
+            elif package == "tests" and other != path and other.is_file():
+                found |= _oracles(other)
+    return found

@@ -1,15 +1,23 @@
 """The field table, and the recipes: complete, checked, and in agreement with the code that reads them."""
 
+import ast
 import importlib
 import inspect
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asae_jax import augment, config, losses, models, shipped
 from asae_jax.errors import UserError
+from asae_jax.evaluation import conformal, outliers
+from asae_jax.inference.explain import faithfulness
 from asae_jax.run import build, data
+from asae_jax.training import optimizer
 
 RECIPES = sorted(shipped.recipes())
+PACKAGE = Path(config.__file__).parent
+SECTION_NAMES = {section.name for section in config.SECTIONS if section.name}
 
 
 def test_names_are_unique_sections_are_known_and_every_field_is_explained():
@@ -33,6 +41,10 @@ def test_choices_are_what_the_code_offers():
         "loss.name": losses.NAMES,
         "data.sampler": data.SAMPLERS,
         "eval.test_mode": build.TEST_BRANCHES,
+        "optimizer.name": optimizer.RULES,
+        "uncertainty.conformal": conformal.METHODS,
+        "uncertainty.outliers": outliers.METHODS,
+        "explain.fill": faithfulness.FILLS,
     }
     for name, known in offered.items():
         assert set(config.BY_NAME[name].choices) == set(known), name
@@ -140,3 +152,70 @@ def test_augmentation_reads_every_field_of_its_section():
     used = inspect.signature(augment.augment).parameters
     bound = build.create_augment(config.base_config()).keywords
     assert set(bound) <= set(used)
+
+
+# Which settings the package reads. A section reaches a function as `config.SECTION`, as a name bound to that,
+# or as a parameter; the last are listed here, as a signature does not tell them apart.
+PARAMETERS = {
+    ("input/sources.py", "settings"): "data",
+    ("input/run_split.py", "settings"): "data",
+    ("training/optimizer.py", "settings"): "optimizer",
+    ("evaluation/uncertainty.py", "settings"): "uncertainty",
+    ("inference/predict/command.py", "settings"): "predict",
+    ("inference/explain/maps.py", "settings"): "asae",
+}
+WHOLE = ("asae", "drop", "adl", "diversification", "loss")
+"""Sections that `run/build.py` hands on as a whole, as options of a layer or a loss."""
+
+
+def _sections_read(path):
+    """(section, field) of every attribute that a file of the package reads from a section of the settings."""
+    name = path.relative_to(PACKAGE).as_posix()
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    known = {variable: section for (file, variable), section in PARAMETERS.items() if file == name}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target, value in _bindings(node):
+                if isinstance(value, ast.Attribute) and value.attr in SECTION_NAMES:
+                    known[target.id] = value.attr
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner = node.value
+        if isinstance(owner, ast.Attribute) and owner.attr in SECTION_NAMES:
+            yield owner.attr, node.attr
+        elif isinstance(owner, ast.Name) and owner.id in known:
+            yield known[owner.id], node.attr
+
+
+def _bindings(node):
+    """(name, value) pairs of an assignment, also of `a, b = x, y`."""
+    (target, *_), value = node.targets, node.value
+    pairs = zip(target.elts, value.elts, strict=False) if _are_tuples(target, value) else [(target, value)]
+    return [(name, bound) for name, bound in pairs if isinstance(name, ast.Name)]
+
+
+def _are_tuples(*nodes):
+    return all(isinstance(node, ast.Tuple) for node in nodes)
+
+
+def test_every_setting_is_read_somewhere():
+    files = [path for path in PACKAGE.rglob("*.py") if path.name != "config.py"]
+    read = {f"{section}.{field}" for path in files for section, field in _sections_read(path)} | {"seed"}
+    unread = [f for f in config.BY_NAME if f not in read and f.partition(".")[0] not in WHOLE]
+    assert not unread
+
+
+def test_sections_handed_on_as_a_whole_are_taken_as_a_whole():
+    """A field that the layer or the loss does not know, or one of them too few, is an error here."""
+    settings = config.base_config()
+    for name in config.BY_NAME["model.branching"].choices:
+        settings.model.branching = name
+        build.create_network(settings, 9)
+    for name in losses.NAMES:
+        settings.loss.name, settings.data.sampler = name, "shuffled"
+        build.create_loss(settings, 9, class_counts=np.ones(9))
+    settings.asae.unlock()
+    settings.asae.colour, settings.model.branching = 1, "asae"
+    with pytest.raises(TypeError, match="colour"):
+        build.create_network(settings, 9)

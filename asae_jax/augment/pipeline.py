@@ -34,8 +34,6 @@ def augment(
     contrast: float = 0.2,
     saturation: float = 0.2,
     hue: float = 0.02,
-    mean: tuple[float, float, float] = MEAN,
-    std: tuple[float, float, float] = STD,
 ) -> SquareImages:
     """Random resized crop, flips and rotation in one bilinear warp, then colour jitter and normalisation.
 
@@ -49,11 +47,8 @@ def augment(
       vertical_flip: flip top and bottom with probability 1/2.
       rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
       brightness: the factor is uniform in 1 -+ this, 0..1.
-      contrast: likewise.
-      saturation: likewise.
+      contrast, saturation: likewise.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
-      mean: subtracted from each channel, in units of 0..1.
-      std: each channel is divided by it, in units of 0..1.
 
     Returns:
       float32 `[batch, size, size, 3]`, normalised.
@@ -62,9 +57,7 @@ def augment(
       ValueError: not a batch of uint8 RGB images, a size above theirs, or a range that makes no sense.
     """
     check_images(images, size)
-    _check_ranges(scale, brightness=brightness, contrast=contrast, saturation=saturation)
-    if not 0 <= hue <= 0.5:
-        raise ValueError(f"hue must lie in 0..0.5, got {hue}")
+    _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
     batch, height, width, _ = images.shape
     draws = draw(
         keys.example_keys(key, batch, first_example),
@@ -76,10 +69,12 @@ def augment(
         jitter=(brightness, contrast, saturation, hue),
     )
     warped = warp(images, crop_matrices(draws, size=size), size=size)
-    return standardise(jitter_colours(warped, draws), mean, std)
+    return standardise(jitter_colours(warped, draws), MEAN, STD)
 
 
-def _check_ranges(scale: tuple[float, float], **amounts: float) -> None:
+def _check_ranges(scale: tuple[float, float], hue: float, **amounts: float) -> None:
+    if not 0 <= hue <= 0.5:
+        raise ValueError(f"hue must lie in 0..0.5, got {hue}")
     if not 0 < scale[0] <= scale[1] <= 1:
         raise ValueError(f"scale must be (low, high) with 0 < low <= high <= 1, got {scale}")
     for name, amount in amounts.items():

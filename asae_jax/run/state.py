@@ -77,6 +77,32 @@ def abstract_state(
     return jax.eval_shape(create, jax.random.key(0))
 
 
+def next_state(
+    state: TrainState,
+    gradients: Any,
+    batch_stats: Any,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+) -> TrainState:
+    """The state after one update.
+
+    Args:
+      state: before it.
+      gradients: of the loss, in the tree of `params`.
+      batch_stats: running statistics after the step.
+      optimizer: the transformation `state.opt_state` belongs to.
+      ema_decay: decay of the moving average of the weights, 0..1; 0: it stays as it is.
+    """
+    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
+    return average_weights(state, ema_decay) if ema_decay else state
+
+
 def average_weights(state: TrainState, decay: float) -> TrainState:
     """Moves the average towards the newest weights: a <- decay' a + (1 - decay') w.
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import optax
 
 from asae_jax import keys
-from asae_jax.losses import branch_disagreement, mean_branch_log_probs, mean_branch_loss
+from asae_jax.losses import Loss, branch_disagreement, mean_branch_log_probs, mean_branch_loss
 from asae_jax.models.baselines import drop_layers
 from asae_jax.models.network import Network
-from asae_jax.run.state import TrainState, average_weights
+from asae_jax.run.state import TrainState, next_state
 from asae_jax.run.sums import Sums
 from asae_jax.types import Images, Key, Labels, Scores
 
@@ -47,7 +47,7 @@ def train_step(
     *,
     network: nn.Module,
     optimizer: optax.GradientTransformation,
-    loss: Callable[[Scores, Labels], jax.Array],
+    loss: Loss,
     augment: Augment,
     seed: int,
     axis_name: str,
@@ -56,7 +56,7 @@ def train_step(
     agreement: float = 0.0,
     mix: Mix | None = None,
 ) -> tuple[TrainState, StepMetrics]:
-    """One step of gradient descent on the mean loss of the global batch.
+    """One step of gradient descent on the mean loss of the global batch; equal on all devices.
 
     Args:
       state: equal on all devices.
@@ -71,14 +71,8 @@ def train_step(
       loss_per_branch: the mean of the branches' losses instead of the loss of their mean probability.
       agreement: weight of the branches' disagreement, which is added to the loss where there are branches.
       mix: mixes each image with a partner, for both labels; the accuracy measured counts its own.
-
-    Returns:
-      The next state and what the step measured, both equal on all devices.
     """
-    images = augment_share(batch["image"], augment, _key(seed, "augment", state.step), axis_name)
-    targets: Targets = [(1.0, batch["label"])]
-    if mix is not None:
-        images, targets = mix_share(images, batch["label"], mix, _key(seed, "mix", state.step), axis_name)
+    images, targets = _views(batch, state.step, augment, mix, seed, axis_name)
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         logits, updated = network.apply(
@@ -88,30 +82,42 @@ def train_step(
             mutable=["batch_stats"],
             rngs={stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS},
         )
-        scores = mean_branch_log_probs(logits) if logits.ndim == 3 else logits
-        if loss_per_branch and logits.ndim == 3:
-            losses_for = functools.partial(mean_branch_loss, loss, logits)
-        else:
-            losses_for = functools.partial(loss, scores)
-        losses = sum((weight * losses_for(labels) for weight, labels in targets), start=jnp.zeros(()))
-        if agreement and logits.ndim == 3:
-            losses += agreement * branch_disagreement(logits)
+        losses, scores = batch_losses(logits, targets, loss, loss_per_branch, agreement)
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
-    gradients = jax.lax.pmean(gradients, axis_name)
-    updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-    state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        # Synchronised statistics are equal already; with per-device ones this keeps a single copy.
-        batch_stats=jax.lax.pmean(batch_stats, axis_name),
-        opt_state=opt_state,
-    )
-    if ema_decay:
-        state = average_weights(state, ema_decay)
+    # Synchronised statistics are equal already; with per-device ones this keeps a single copy.
+    gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), axis_name)
+    state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
     return state, StepMetrics(sums, optax.tree.norm(gradients))
+
+
+def batch_losses(
+    logits: jax.Array, targets: Targets, loss: Loss, loss_per_branch: bool, agreement: float
+) -> tuple[jax.Array, Scores]:
+    """The loss of each example, and the scores it is predicted by.
+
+    Args:
+      logits: `[batch, classes]` or `[branches, batch, classes]`.
+      targets: labels with the weight of each one's loss.
+      loss: per-example loss.
+      loss_per_branch: see `train_step`.
+      agreement: see `train_step`.
+
+    Returns:
+      `[batch]`, and logits or the branches' mean log-probabilities `[batch, classes]`.
+    """
+    branched = logits.ndim == 3
+    scores = mean_branch_log_probs(logits) if branched else logits
+    if loss_per_branch and branched:
+        losses_for = functools.partial(mean_branch_loss, loss, logits)
+    else:
+        losses_for = functools.partial(loss, scores)
+    losses = sum((weight * losses_for(labels) for weight, labels in targets), start=jnp.zeros(()))
+    if agreement and branched:
+        losses += agreement * branch_disagreement(logits)
+    return losses, scores
 
 
 def score_step(
@@ -179,6 +185,16 @@ def statistics_step(
         variables["batch_stats"],
     )
     return jax.lax.pmean(statistics, axis_name)
+
+
+def _views(
+    batch: Batch, step: jax.Array, augment: Augment, mix: Mix | None, seed: int, axis_name: str
+) -> tuple[Images, Targets]:
+    """Random views of one device's share, mixed where `mix` is given, and their labels."""
+    images = augment_share(batch["image"], augment, _key(seed, "augment", step), axis_name)
+    if mix is None:
+        return images, [(1.0, batch["label"])]
+    return mix_share(images, batch["label"], mix, _key(seed, "mix", step), axis_name)
 
 
 def augment_share(images: jax.Array, augment: Augment, key: Key, axis_name: str) -> Images:

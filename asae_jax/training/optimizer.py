@@ -8,8 +8,6 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
-SCHEDULES = ("step", "cosine")
-
 
 def create_schedule(settings: ConfigDict, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
     """Learning rate as a function of the step.
@@ -56,7 +54,7 @@ def create_optimizer(
     decay = optax.add_decayed_weights(settings.weight_decay, mask=mask)
     parts = [
         optax.clip_by_global_norm(settings.clip_norm) if settings.clip_norm else optax.identity(),
-        *_RULES[settings.name](settings, decay),
+        *RULES[settings.name](settings, decay),
         optax.scale_by_learning_rate(schedule),
     ]
     if head_rate != 1:
@@ -74,8 +72,7 @@ def _adamw(settings: ConfigDict, decay: optax.GradientTransformation) -> list[op
     return [optax.scale_by_adam(b1=settings.momentum, nesterov=settings.nesterov), decay]
 
 
-_RULES = {"sgd": _sgd, "adamw": _adamw}
-OPTIMIZERS = tuple(_RULES)
+RULES = {"sgd": _sgd, "adamw": _adamw}
 
 
 def kernels_only(params: Any) -> Any:
