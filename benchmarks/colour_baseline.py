@@ -1,7 +1,7 @@
 """How far colour alone goes: a colour-histogram classifier, on the built-in set or on a folder.
 
-    python benchmarks/colour_baseline.py --num_examples=3000
-    python benchmarks/colour_baseline.py --folder=DIR        # class folders of images
+    python -m benchmarks.colour_baseline --num_examples=3000
+    python -m benchmarks.colour_baseline --folder=DIR        # class folders of images
 
 A model that does not beat this one has learnt the stain, not the cells. It sees a joint RGB histogram
 and the mean and spread of each channel; no position, no shape. "mean colour" sees three numbers.
@@ -9,7 +9,6 @@ The split is stratified 8:2. Needs scikit-learn (requirements-dev.txt).
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 from asae_jax.input.sources import synthetic_index
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}

@@ -83,9 +83,9 @@ def read_one_epoch(scratch: Path) -> None:
 
 def audit_all(scratch: Path) -> None:
     from asae_jax.audit.command import audit
-    from configs import own_cells
+    from asae_jax.config import recipe
 
-    config = own_cells.get_config()
+    config = recipe("own_cells")
     config.data.source, config.data.path = "folder", str(scratch / "cells")
     config.train.batch_size = BATCH_SIZE
     audit(config, scratch / "run")

@@ -1,28 +1,23 @@
 """Time and memory of the ASAE training step against the plain backbone's, interleaved in one run.
 
-    python benchmarks/step.py [--model=resnet50] [--size=224] [--batch_size=84] [--dtype=float32] [--steps=10]
+    python -m benchmarks.step [--model=resnet50] [--size=224] [--batch_size=84] [--dtype=float32] [--steps=10]
 
 The arithmetic limit is the ratio of the two steps' floating-point operations as XLA counts them: the
 stages behind the layer run once per branch. Times are medians over the interleaved steps; the machine's
 noise moves both, so read the ratio. Memory is what XLA reserves for one step beside its arguments.
 """
 
-import functools
-import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import jax
 import numpy as np
 from absl import app, flags
-from asae_jax.training.state import create_state
 
 from asae_jax import keys
-from asae_jax.training import build, parallel, step
+from asae_jax.config import base_config, copy_with
+from asae_jax.run import build, devices
+from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
-from configs import default
 
 _MODEL = flags.DEFINE_string("model", "resnet50", "Backbone.")
 _STEM = flags.DEFINE_string("stem", "imagenet", "Stem of the backbone.")
@@ -37,38 +32,32 @@ _CLASSES = 14
 
 def _compiled(branching: str):
     """The compiled update with a state of its own: (executable, state, batch)."""
-    config = default.get_config()
-    config.model.update(
-        {"name": _MODEL.value, "stem": _STEM.value, "width": _WIDTH.value, "dtype": _DTYPE.value}
+    config = copy_with(
+        base_config(),
+        {
+            "model.name": _MODEL.value,
+            "model.stem": _STEM.value,
+            "model.width": _WIDTH.value,
+            "model.dtype": _DTYPE.value,
+            "model.branching": branching,
+            "augment.size": _SIZE.value,
+            "asae.area": 0.18,
+        },
     )
-    config.model.branching = branching
-    config.augment.size = _SIZE.value
-    config.asae.area = 0.18
     schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
     optimizer = create_optimizer(config.optimizer, schedule)
-    state = create_state(
-        build.create_network(config, _CLASSES), optimizer, keys.stream_key(0, "init"), image_size=_SIZE.value
-    )
-    update = parallel.parallel_update(
-        functools.partial(
-            step.train_step,
-            network=build.create_network(config, _CLASSES, axis_name=parallel.AXIS),
-            optimizer=optimizer,
-            loss=build.create_loss(config, _CLASSES),
-            augment=build.create_augment(config),
-            seed=0,
-            axis_name=parallel.AXIS,
-        )
-    )
+    network = build.create_network(config, _CLASSES)
+    state = create_state(network, optimizer, keys.stream_key(0, "init"), image_size=_SIZE.value)
+    update = build.compiled_train_step(config, _CLASSES, optimizer)
     stored = _SIZE.value * 8 // 7
     rng = np.random.default_rng(0)
-    batch = parallel.split(
+    batch = devices.split(
         {
             "image": rng.integers(0, 256, (_BATCH_SIZE.value, stored, stored, 3), np.uint8),
             "label": np.arange(_BATCH_SIZE.value, dtype=np.int32) % _CLASSES,
         }
     )
-    state = parallel.place(state)
+    state = devices.place(state)
     return update.lower(state, batch).compile(), state, batch
 
 

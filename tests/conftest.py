@@ -1,7 +1,7 @@
 """Strict JAX for all tests: shapes checked, eight virtual CPU devices, no silent rank promotion.
 
-The tests run in as many processes as there are cores where pytest-xdist is installed. Files that need an oracle
-which is not installed (PyTorch, transformers, scikit-learn, ...) are left out, and named at the end.
+The tests run in as many processes as there are cores where pytest-xdist is installed. Files that need an
+oracle which is not installed (PyTorch, transformers, scikit-learn, ...) are left out, and named at the end.
 """
 
 import ast
