@@ -14,12 +14,13 @@ from ml_collections import ConfigDict
 
 from asae_jax import config as settings
 from asae_jax import shipped
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path
 
-_USAGE = "asae [COMMAND] --config=FILE|NAME [--workdir=DIR] [--config.section.field=value ...]"
+_USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.batch_size")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
 
@@ -30,16 +31,18 @@ class Command(NamedTuple):
       function: `module:function`, called with (configuration, run folder); imported only when it is run, so
         that a wrong command line is answered before JAX has loaded.
       summary: what it does, in a line.
+      example: its arguments, as one would first give them.
       section: section of the configuration whose fields may be given without it: `--input=DIR` for
         `--config.predict.input=DIR`.
-      sections: sections that its help shows.
+      shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given.
     """
 
     function: str
     summary: str
+    example: str
     section: str = ""
-    sections: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
     of_a_run: bool = False
 
 
@@ -47,11 +50,13 @@ COMMANDS = {
     "train": Command(
         "asae_jax.training.loop:train",
         "train a network, score it on the test part",
-        sections=(*_TRAINING, "eval", "uncertainty"),
+        "--config=quickstart",
+        shown=(*_TRAINING, "eval", "uncertainty"),
     ),
     "evaluate": Command(
         "asae_jax.evaluation.command:evaluate_run",
         "score a run again, on its own images or on another laboratory's",
+        "--workdir=runs/mine --source=folder --path=CELLS --name=theirs",
         "eval",
         ("eval", "uncertainty"),
         of_a_run=True,
@@ -59,32 +64,39 @@ COMMANDS = {
     "predict": Command(
         "asae_jax.inference.predict.command:predict",
         "label new images: CSV, differential count, page for review",
+        "--workdir=runs/mine --input=NEW_CELLS",
         "predict",
-        ("predict", "eval"),
+        ("predict", *_OF_A_TEST),
         of_a_run=True,
     ),
     "explain": Command(
         "asae_jax.inference.explain.command:explain",
         "show where a run looks, and test whether it needs what it looks at",
+        "--workdir=runs/mine",
         "explain",
-        ("explain", "eval"),
+        ("explain", "eval.split", *_OF_A_TEST),
         of_a_run=True,
     ),
     "export": Command(
         "asae_jax.inference.export.command:export",
         "write a run as ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
+        "--workdir=runs/mine --formats=onnx",
         "export",
-        ("export", "eval"),
+        ("export", *_OF_A_TEST),
         of_a_run=True,
     ),
     "reproduce": Command(
         "asae_jax.experiments.command:reproduce",
         "run the paper's tables and report them",
+        "--config=comparison --tables=1,2 --seeds=3",
         "reproduce",
         ("reproduce", *_TRAINING, "eval"),
     ),
     "audit": Command(
-        "asae_jax.audit.command:audit", "find faults of a data set before training", sections=("data",)
+        "asae_jax.audit.command:audit",
+        "find faults of a data set before training",
+        "--config=own_cells --workdir=runs/mine --config.data.source=folder --config.data.path=CELLS",
+        shown=("data",),
     ),
 }
 _LIST = "list"
@@ -138,9 +150,11 @@ def parse(arguments: Sequence[str]) -> tuple[str, ConfigDict, Path]:
 def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
     """The command, or None where none is named, and the other arguments."""
     if arguments and not arguments[0].startswith("-"):
+        if arguments[0] == "help":
+            return arguments[1] if arguments[1:] else None, ["--help"]
         if arguments[0] not in _NAMES:
             raise UserError(
-                f"unknown command {arguments[0]!r}.{shipped.did_you_mean(arguments[0], _NAMES)} "
+                f"unknown command {arguments[0]!r}.{did_you_mean(arguments[0], _NAMES)} "
                 f"The commands are {', '.join(_NAMES)}."
             )
         return arguments[0], arguments[1:]
@@ -160,8 +174,11 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     if file is None and workdir and COMMANDS[name].of_a_run:
         config = settings.read_run_config(user_path(workdir))
     elif file is None:
-        missing = "--config=FILE or --workdir=RUN" if COMMANDS[name].of_a_run else "--config=FILE"
-        raise UserError(f"{missing} is missing; for example --config=configs/quickstart.py. Usage: {_USAGE}")
+        missing = "--workdir=RUN" if COMMANDS[name].of_a_run else "--config=FILE"
+        hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
+        raise UserError(
+            f"{missing} is missing; for example `asae {name} {COMMANDS[name].example}`{hint}. Usage: {_USAGE}"
+        )
     else:
         config = settings.load_recipe(_recipe_file(file))
     for field, value in given.items():
@@ -193,23 +210,34 @@ def _parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = _Parser(
         prog=f"asae {name}",
-        usage=f"asae {name} [--config=FILE|NAME] [--workdir=DIR] [options]",
-        description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis.",
+        usage=f"asae {name} {'--workdir=RUN' if command.of_a_run else '--config=FILE|NAME'} [options]",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis. "
+        f"Example: asae {name} {command.example}",
         allow_abbrev=False,
         add_help=False,
         argument_default=argparse.SUPPRESS,
         formatter_class=_Formatter,
     )
-    parser.add_argument("--config", default=None, metavar="FILE|NAME",
-                        help="configuration file, or the name of a shipped recipe")  # fmt: skip
-    parser.add_argument("--workdir", default=None, metavar="DIR",
-                        help="run folder; default: runs/<name of the configuration>")  # fmt: skip
+    of_a_run = command.of_a_run
+    parser.add_argument(
+        "--config",
+        default=None,
+        metavar="FILE|NAME",
+        help="configuration file, or the name of a shipped recipe"
+        + ("; only where the settings of the run in --workdir are not to be taken" if of_a_run else ""),
+    )
+    parser.add_argument(
+        "--workdir",
+        default=None,
+        metavar="RUN" if of_a_run else "DIR",
+        help="folder of the run" if of_a_run else "run folder; default: runs/<name of the configuration>",
+    )
     own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
     for section in own_first:
-        shown = section.name in command.sections
         group = parser.add_argument_group(section.title)
         for field in settings.FIELDS:
             if field.section == section.name:
+                shown = section.name in command.shown or field.name in command.shown
                 _add_option(group, field, short=section.name == command.section != "", shown=shown)
     return parser
 
@@ -226,14 +254,18 @@ def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) 
         group.add_argument(*negated, dest=field.name, action="store_false",
                            default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # fmt: skip
     else:
-        group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=kind.__name__.upper())
+        group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=_METAVARS[kind])
+
+
+_METAVARS = {str: "TEXT", int: "N", float: "X"}
 
 
 def _described(field: settings.Field) -> str:
     allowed = f" Allowed: {field.allowed()}." if field.allowed() else ""
-    paper = f" Paper: {field.paper}." if field.paper else ""
-    default = "(empty)" if field.default == "" else field.default
-    return f"{field.meaning}{allowed}{paper} Default: {default}".replace("%", "%%")
+    where = "section " if field.paper[:1].isdigit() else ""
+    paper = f" Paper: {where}{field.paper}." if field.paper else ""
+    default = "empty" if field.default == "" else field.default
+    return f"{field.meaning}{allowed}{paper} Default: {default}.".replace("%", "%%")
 
 
 def _boolean(text: str) -> bool:
@@ -251,14 +283,14 @@ class _Formatter(argparse.HelpFormatter):
 def _unknown(name: str, argument: str, parser: argparse.ArgumentParser) -> str:
     """What is wrong with an argument that the parser of command `name` does not know."""
     if not argument.startswith("-"):
-        return f"unexpected argument {argument!r}; the command is {name}. Usage: {_USAGE}"
+        takes_input = f"{COMMANDS[name].section}.input" in settings.BY_NAME
+        near = f" Did you mean --input={argument}?" if takes_input else ""
+        return f"unexpected argument {argument!r} of {name}.{near} `asae {name} --help` lists its settings."
     option = argument.partition("=")[0]
     known = [text for action in parser._actions for text in action.option_strings]
     bare = option.rpartition(".")[2].lstrip("-")
     same_name = [f"--config.{field}" for field in settings.BY_NAME if field.rpartition(".")[2] == bare]
-    near = (
-        f" Did you mean {' or '.join(same_name[:3])}?" if same_name else shipped.did_you_mean(option, known)
-    )
+    near = f" Did you mean {' or '.join(same_name[:3])}?" if same_name else did_you_mean(option, known)
     return f"unknown option {option} of {name}.{near} `asae {name} --help` lists its settings."
 
 
@@ -266,33 +298,40 @@ def _overview() -> str:
     width = max(map(len, _NAMES))
     lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
     lines.append(f"  {_LIST:{width}}  show models, recipes, class maps and public data sets")
+    examples = [f"  asae {name} {COMMANDS[name].example}" for name in ("train", "predict")]
     return "\n".join(
         [
-            f"usage: {_USAGE}",
-            "",
             "ASAE-Net: fine-grained classification of bone-marrow and blood cells. For research, not a "
             "diagnosis.",
+            "",
+            f"usage: {_USAGE}",
+            "       (`asae` and `python main.py` are the same)",
             "",
             "commands (train when none is given):",
             *lines,
             "",
-            "`asae COMMAND --help` lists the settings of a command. `python main.py` is the same as `asae`.",
+            "for example:",
+            *examples,
+            "",
+            "`asae COMMAND --help` lists a command's settings. Those of its own section have short forms:",
+            "--input for --config.predict.input.",
         ]
     )
 
 
 def _listing() -> str:
     recipes = [f"{name:18}{_first_line(file)}" for name, file in shipped.recipes().items()]
+    prefixes = "se_: squeeze and excitation, nl_: non-local blocks, adl_: attention-based dropout"
+    guide = shipped.data_folder() / "README.md"
+    maps, sets = list(shipped.class_maps()), list(shipped.data_sets())
     parts = {
-        "models (--config.model.name=)": list(settings.MODELS),
+        f"models (--config.model.name=); {prefixes}": list(settings.MODELS),
         "recipes (--config=)": recipes,
-        "class maps (--config.data.class_map=)": list(shipped.class_maps()),
-        "public data sets (--config.data.source=tfds:NAME once prepared; card in data/NAME/README.md)": list(
-            shipped.data_sets()
-        ),
+        "class maps (--config.data.class_map=); stages: of maturity, types: of cells": maps,
+        f"public data sets (--config.data.source=tfds:NAME), prepared as {guide} says": sets,
     }
     return "\n\n".join(
-        "\n".join([f"{title}:", *(f"  {e}" for e in entries)]) for title, entries in parts.items()
+        "\n".join([f"{title}:", *(f"  {entry}" for entry in entries)]) for title, entries in parts.items()
     )
 
 

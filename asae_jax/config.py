@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from asae_jax import shipped
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import read_json
 
 
@@ -63,7 +63,7 @@ class Field(NamedTuple):
             )
             if math.isfinite(limit)
         ]
-        return ", ".join([self.unit] * bool(self.unit and limits) + limits)
+        return ", ".join(limits) + (f" ({self.unit})" if self.unit and limits else "")
 
     def accepts(self, value: Any) -> bool:
         """Whether `value` is among the choices and within the range."""
@@ -547,7 +547,7 @@ def find_field(name: str) -> Field:
       UserError: there is none; the nearest names are given.
     """
     if name not in BY_NAME:
-        raise UserError(f"config.{name} does not exist.{shipped.did_you_mean(name, BY_NAME, '--config.')}")
+        raise UserError(f"config.{name} does not exist.{did_you_mean(name, BY_NAME, '--config.')}")
     return BY_NAME[name]
 
 

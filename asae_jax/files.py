@@ -165,7 +165,10 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[FoundFil
         if entry.is_dir():
             yield from _walk(folder / entry.name, f"{name}/", above | {place})
         else:
-            status = entry.stat(follow_symlinks=entry.is_file())  # of a dangling link: its own
+            try:
+                status = entry.stat(follow_symlinks=entry.is_file())  # of a dangling link: its own
+            except FileNotFoundError:  # removed since the folder was listed
+                continue
             yield FoundFile(name, status.st_size, status.st_mtime_ns)
 
 

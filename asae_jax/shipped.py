@@ -4,11 +4,10 @@ In a checkout these are the folders `configs/` and `data/` beside the package; i
 lie inside of it, as `asae_jax/recipes` and `asae_jax/datasets`.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -55,9 +54,3 @@ def one_of(files: Mapping[str, Path], name: str, kind: str) -> Path:
     if name not in files:
         raise UserError(f"no {kind} {name!r}.{did_you_mean(name, files)} `asae list` shows all.")
     return files[name]
-
-
-def did_you_mean(name: str, names: Iterable[str], prefix: str = "") -> str:
-    """ " Did you mean X or Y?" for the names nearest to a misspelt one; empty where none is near."""
-    near = difflib.get_close_matches(name, list(names), n=2, cutoff=0.6)
-    return f" Did you mean {' or '.join(prefix + match for match in near)}?" if near else ""

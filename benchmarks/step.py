@@ -15,7 +15,7 @@ from absl import app, flags
 
 from asae_jax import keys
 from asae_jax.config import base_config, copy_with
-from asae_jax.run import build, devices
+from asae_jax.run import build, parallel
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 
@@ -51,13 +51,13 @@ def _compiled(branching: str):
     update = build.compiled_train_step(config, _CLASSES, optimizer)
     stored = _SIZE.value * 8 // 7
     rng = np.random.default_rng(0)
-    batch = devices.split(
+    batch = parallel.split(
         {
             "image": rng.integers(0, 256, (_BATCH_SIZE.value, stored, stored, 3), np.uint8),
             "label": np.arange(_BATCH_SIZE.value, dtype=np.int32) % _CLASSES,
         }
     )
-    state = devices.place(state)
+    state = parallel.place(state)
     return update.lower(state, batch).compile(), state, batch
 
 

@@ -87,7 +87,7 @@ def test_every_recipe_passes_its_own_check(name):
         ("data.source", "webcam", "synthetic, folder"),
         ("augment.size", 300, "data.stored_size=256"),
         ("asae.window", 4, "odd"),
-        ("asae.p_top1", 1.5, "probability, at least 0, at most 1"),
+        ("asae.p_top1", 1.5, "at least 0, at most 1 (probability)"),
         ("asae.branches", "suppress,erase", "plain, suppress, enhance"),
         ("asae.branches", "", "plain, suppress, enhance"),
         ("model.branching", "cutout", "dropblock, adl, diversification, none"),

@@ -84,7 +84,7 @@ def test_matplotlib_is_named_only_where_pictures_are_drawn():
 
 def test_one_file_names_pmap():
     users = {str(path.relative_to(ROOT)) for path in FILES if "jax.pmap(" in path.read_text(encoding="utf-8")}
-    assert users == {"asae_jax/run/devices.py"}
+    assert users == {"asae_jax/run/parallel.py"}
 
 
 def test_training_loads_without_tensorflow_and_commands_without_matplotlib():

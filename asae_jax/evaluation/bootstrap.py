@@ -1,5 +1,7 @@
 """The bootstrap: resamples as weights of the examples, and percentile intervals of weighted statistics.
 
+How many resamples an evaluation takes is the setting `eval.bootstrap`.
+
 With groups (patients, slides) whole groups are drawn: images of one patient are not independent, and
 intervals over single images would be too narrow.
 """

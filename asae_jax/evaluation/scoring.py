@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
-from asae_jax.run import build, devices
+from asae_jax.run import build, parallel
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -55,12 +55,12 @@ class Scorer:
         self, score: Callable, variables: Mapping[str, Any], indices: np.ndarray, title: str
     ) -> Iterator[Any]:
         """What `score` gives for the examples of each batch, without padding, on the host."""
-        size = devices.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
+        size = parallel.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
         with tqdm(total=len(indices), desc=title, unit="image", disable=not title) as bar:
             for batch in self._data.batches(self._config, indices, size):
                 mask = batch["mask"] > 0
-                stacked = score(variables, devices.split({"image": batch["image"]}))
-                yield jax.tree.map(lambda array, mask=mask: devices.join(array)[mask], stacked)
+                stacked = score(variables, parallel.split({"image": batch["image"]}))
+                yield jax.tree.map(lambda array, mask=mask: parallel.join(array)[mask], stacked)
                 bar.update(int(mask.sum()))
 
 
@@ -91,7 +91,7 @@ def reestimate_statistics(run: Run) -> dict[str, Any]:
     count = run.config.eval.reestimate_batches
     total = None
     for number, batch in enumerate(itertools.islice(run.data.training_batches(run.config), count)):
-        statistics = measure(run.variables, devices.split(batch), jnp.int32(number))
+        statistics = measure(run.variables, parallel.split(batch), jnp.int32(number))
         total = statistics if total is None else jax.tree.map(jnp.add, total, statistics)
         # One batch at a time: virtual CPU devices share the threads in which a collective waits.
         jax.block_until_ready(total)

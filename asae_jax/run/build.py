@@ -16,7 +16,7 @@ from asae_jax.config import branch_names
 from asae_jax.models import create_model
 from asae_jax.models.layers import BatchNorm
 from asae_jax.models.network import Network
-from asae_jax.run import devices, steps
+from asae_jax.run import parallel, steps
 from asae_jax.types import Images
 
 TEST_BRANCHES = {"skip": ("plain",), "enhance": ("enhance",), "mean": ("suppress", "enhance")}
@@ -195,16 +195,16 @@ def compiled_train_step(
       optimizer: the transformation the state's `opt_state` belongs to.
       class_counts: training images of each class `[classes]`; only some losses need them.
     """
-    return devices.parallel_update(
+    return parallel.parallel_update(
         functools.partial(
             steps.train_step,
-            network=create_network(config, num_classes, axis_name=devices.AXIS),
+            network=create_network(config, num_classes, axis_name=parallel.AXIS),
             optimizer=optimizer,
             loss=create_loss(config, num_classes, class_counts=class_counts),
             augment=create_augment(config),
             mix=create_mix(config),
             seed=config.seed,
-            axis_name=devices.AXIS,
+            axis_name=parallel.AXIS,
             ema_decay=config.optimizer.ema_decay,
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
@@ -221,7 +221,7 @@ def compiled_score_step(config: ConfigDict, num_classes: int, *, with_features: 
       with_features: `steps.score_and_pool_step` instead, whose result is a pair.
     """
     step = steps.score_and_pool_step if with_features else steps.score_step
-    return devices.parallel_score(
+    return parallel.parallel_score(
         functools.partial(
             step, network=create_network(config, num_classes), preprocess=create_preprocess(config)
         )
@@ -230,13 +230,13 @@ def compiled_score_step(config: ConfigDict, num_classes: int, *, with_features: 
 
 def compiled_statistics_step(config: ConfigDict, num_classes: int) -> Callable:
     """`(variables, batch split over devices, number) -> batch statistics`: `steps.statistics_step`."""
-    return devices.parallel_statistics(
+    return parallel.parallel_statistics(
         functools.partial(
             steps.statistics_step,
-            network=create_test_network(config, num_classes, axis_name=devices.AXIS),
+            network=create_test_network(config, num_classes, axis_name=parallel.AXIS),
             augment=create_augment(config),
             seed=config.seed,
-            axis_name=devices.AXIS,
+            axis_name=parallel.AXIS,
             momentum=BatchNorm.momentum,
         )
     )

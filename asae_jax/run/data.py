@@ -16,7 +16,7 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
-from asae_jax.run import devices
+from asae_jax.run import parallel
 
 SKIPPED_FILE = "skipped.csv"
 SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Sampler]] = {
@@ -86,7 +86,7 @@ def load_index(config: ConfigDict) -> DataIndex:
     """
     index = configured_index(config.data)
     balanced = config.data.sampler == "balanced"
-    devices.check_batch_size(config.train.batch_size, index.num_classes if balanced else 1)
+    parallel.check_batch_size(config.train.batch_size, index.num_classes if balanced else 1)
     return index
 
 

@@ -19,7 +19,7 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import Network
-from asae_jax.run import build, devices, folder
+from asae_jax.run import build, folder, parallel
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data, load_data, load_index, write_data_record
 from asae_jax.types import Images
@@ -150,7 +150,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     is_new = not folder.holds_run(workdir)
     if not is_new:
         folder.check_same_config(workdir, config)
-    devices.use_all_cores(config.train.batch_size)
+    parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
     index = load_index(config)
     _check_loss(config, index.num_classes)
@@ -174,7 +174,7 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, batch_size: int
         config = settings.read_run_config(workdir)
     folder.check_same_config(workdir, config)
     settings.check(config)
-    devices.use_all_cores(batch_size or config.eval.batch_size)
+    parallel.use_all_cores(batch_size or config.eval.batch_size)
     return Run(workdir, config, folder.read_record(workdir).class_names)
 
 

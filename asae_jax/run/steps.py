@@ -1,6 +1,6 @@
 """The training, scoring and statistics steps: pure functions of (state or variables, batch).
 
-Each runs on one device's share of a batch, inside an axis named `axis_name`; `asae_jax.run.devices`
+Each runs on one device's share of a batch, inside an axis named `axis_name`; `asae_jax.run.parallel`
 maps them over devices. They hold no state and load nothing, so they can be used in any JAX program.
 """
 

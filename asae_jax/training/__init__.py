@@ -1,1 +1,1 @@
-"""State, optimiser, pure steps, the one pmap, checkpoints, evaluation and the loop that joins them."""
+"""`train`: optimiser, initial weights, the loop, its progress and metrics, interruption."""

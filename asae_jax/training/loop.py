@@ -15,7 +15,7 @@ from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
 from asae_jax.pages import NOTICE
-from asae_jax.run import build, devices
+from asae_jax.run import build, parallel
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.run import NewRun, new_run, open_run
 from asae_jax.run.state import TrainState, abstract_state, create_state
@@ -45,7 +45,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
     run.start()
     checkpoints = Checkpoints(workdir)
     try:
-        state = devices.place(first_state(plan, checkpoints))
+        state = parallel.place(first_state(plan, checkpoints))
         print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
         status = train_steps(plan, state, checkpoints)
     finally:
@@ -111,7 +111,7 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
     try:
         with interruption.watch() as stop:
             for number in range(start + 1, end + 1):
-                state, metrics = update(state, devices.split(next(batches)))
+                state, metrics = update(state, parallel.split(next(batches)))
                 meter.add(metrics)
                 if line := forecast.after_step(state):
                     meter.say(line)

@@ -1,4 +1,7 @@
-"""Numbers of a run, written as they come: `metrics.jsonl` always, TensorBoard where it is installed."""
+"""Writes a run's metrics as they come: `metrics.jsonl` always, TensorBoard where it is installed.
+
+Which numbers a line holds is decided by `progress.Meter` (training) and `loop` (validation).
+"""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""What a training run says about itself: the greeting, the metrics as they come, the time still to go."""
+"""What a training run reports: its greeting, its metrics (`Meter`), the time still to go."""
 
 import math
 import time

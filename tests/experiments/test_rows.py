@@ -12,7 +12,7 @@ from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, TABLES, Comparison, chosen_tables
 from asae_jax.experiments.settings import flat, row_config
-from asae_jax.run import build, devices, steps
+from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from tests.experiments.fakes import base_config
@@ -140,18 +140,18 @@ def _update(config, optimizer):
     """The training step on batches `[1, images, ...]`."""
     update = functools.partial(
         steps.train_step,
-        network=_network(config, devices.AXIS),
+        network=_network(config, parallel.AXIS),
         optimizer=optimizer,
         loss=build.create_loss(config, NUM_CLASSES, class_counts=np.arange(1, NUM_CLASSES + 1)),
         augment=build.create_augment(config),
         seed=0,
-        axis_name=devices.AXIS,
+        axis_name=parallel.AXIS,
         ema_decay=config.optimizer.ema_decay,
         loss_per_branch=config.loss.branches == "mean_loss",
         agreement=config.loss.agreement,
         mix=build.create_mix(config),
     )
-    mapped = jax.vmap(update, axis_name=devices.AXIS, in_axes=(None, 0), out_axes=None)
+    mapped = jax.vmap(update, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)
     return jax.jit(mapped, compiler_options=quick_options())
 
 

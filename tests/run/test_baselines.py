@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asae_jax.models import BRANCHINGS
-from asae_jax.run import build, devices, steps
+from asae_jax.run import build, parallel, steps
 from tests.training.tiny import NUM_CLASSES, tiny_config
 
 RIVALS = [name for name in BRANCHINGS if name != "asae"]
@@ -27,14 +27,14 @@ def test_its_settings_reach_the_layer_and_it_takes_the_streams_of_the_step(branc
     config = tiny_config(model__branching=branching)
     options = {"drop": {"rate": 0.25, "block_size": 3.0}, "adl": {"threshold": 0.6}}
     config.update(options | {"diversification": {"peak_rate": 0.25}})
-    network = _small(build.create_network(config, NUM_CLASSES, axis_name=devices.AXIS))
+    network = _small(build.create_network(config, NUM_CLASSES, axis_name=parallel.AXIS))
     shown = str(network.branching)
     assert any(f"{setting}" in shown for setting in ("rate = 0.25", "threshold = 0.6"))
     assert "block_size = 3.0" in shown or branching != "dropblock"
 
     rngs = {stream: jax.random.key(0) for stream in steps.LAYER_STREAMS}
     apply = functools.partial(network.apply, train=True, mutable=["batch_stats"], rngs=rngs)
-    spread = jax.pmap(apply, axis_name=devices.AXIS, in_axes=(None, 0), devices=jax.devices()[:2])
+    spread = jax.pmap(apply, axis_name=parallel.AXIS, in_axes=(None, 0), devices=jax.devices()[:2])
     logits, _ = jax.eval_shape(spread, _variables(network), np.stack([IMAGES, IMAGES]))
     assert logits.shape == (2, 2, NUM_CLASSES)
 
@@ -44,9 +44,9 @@ def test_batch_statistics_are_taken_again_without_it(name, branching):
     """The network that measures them draws nothing, and has the variables of the trained one."""
     config = tiny_config(model__name=name, model__branching=branching)
     trained = _small(build.create_network(config, NUM_CLASSES))
-    measuring = _small(build.create_test_network(config, NUM_CLASSES, axis_name=devices.AXIS))
+    measuring = _small(build.create_test_network(config, NUM_CLASSES, axis_name=parallel.AXIS))
     apply = functools.partial(measuring.apply, train=True, mutable=["batch_stats"])
-    spread = jax.pmap(apply, axis_name=devices.AXIS, in_axes=(None, 0), devices=jax.devices()[:1])
+    spread = jax.pmap(apply, axis_name=parallel.AXIS, in_axes=(None, 0), devices=jax.devices()[:1])
     variables = _variables(trained)
     _, updated = jax.eval_shape(spread, variables, IMAGES[None])
     assert jax.tree.structure(updated["batch_stats"]) == jax.tree.structure(variables["batch_stats"])

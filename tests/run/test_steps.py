@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asae_jax import keys
-from asae_jax.run import build, devices, steps
+from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import TrainState, average_weights, create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
@@ -49,12 +49,12 @@ def _parts(config):
     )
     function = functools.partial(
         steps.train_step,
-        network=_network(config, devices.AXIS),
+        network=_network(config, parallel.AXIS),
         optimizer=transform,
         loss=build.create_loss(config, NUM_CLASSES),
         augment=build.create_augment(config),
         seed=0,
-        axis_name=devices.AXIS,
+        axis_name=parallel.AXIS,
         ema_decay=config.optimizer.ema_decay,
     )
     return state, function
@@ -64,7 +64,7 @@ def _on_devices(function, state, batch, count):
     """One step on the first `count` devices; (state, metrics) on the host."""
     update = jax.pmap(
         function,
-        axis_name=devices.AXIS,
+        axis_name=parallel.AXIS,
         in_axes=(None, 0),
         out_axes=(None, None),
         devices=jax.devices()[:count],
@@ -79,7 +79,7 @@ def test_one_and_eight_devices_train_alike(branching):
     config = tiny_config(model__branching=branching)
     state, function = _parts(config)
     function = functools.partial(
-        function, network=_in_float64(_network(config, devices.AXIS)), augment=_flipped
+        function, network=_in_float64(_network(config, parallel.AXIS)), augment=_flipped
     )
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
     one, metrics_one = _on_devices(function, state, _batch(0), 1)
@@ -95,8 +95,8 @@ def test_one_and_eight_devices_train_alike(branching):
 
 def test_the_step_compiles_once():
     state, function = _parts(tiny_config())
-    update = devices.parallel_update(function)
-    state, _ = update(devices.place(state), devices.split(_batch(0)))
+    update = parallel.parallel_update(function)
+    state, _ = update(parallel.place(state), parallel.split(_batch(0)))
     compiled = []
 
     def note(event, seconds, **_):
@@ -106,7 +106,7 @@ def test_the_step_compiles_once():
     jax.monitoring.register_event_duration_secs_listener(note)
     try:
         for seed in (1, 2):
-            state, _ = update(state, devices.split(_batch(seed)))
+            state, _ = update(state, parallel.split(_batch(seed)))
         assert compiled == []
         jax.jit(lambda x: x + 1)(1.0)  # the listener does hear
         assert compiled
@@ -173,17 +173,17 @@ def test_statistics_step_measures_the_batch_itself():
     state, _ = _parts(config)
     batch = _batch(4) | {"index": np.arange(BATCH_SIZE, dtype=np.int32)}
     augment = build.create_augment(config)
-    measure = devices.parallel_statistics(
+    measure = parallel.parallel_statistics(
         functools.partial(
             steps.statistics_step,
-            network=_network(config, devices.AXIS),
+            network=_network(config, parallel.AXIS),
             augment=augment,
             seed=0,
-            axis_name=devices.AXIS,
+            axis_name=parallel.AXIS,
             momentum=0.9,
         )
     )
-    measured = measure(state.variables(), devices.split(batch), jnp.int32(7))
+    measured = measure(state.variables(), parallel.split(batch), jnp.int32(7))
     key = keys.step_key(keys.stream_key(0, "statistics"), 7)
     images = augment(key, jnp.asarray(batch["image"]))
     apply = jax.jit(functools.partial(_network(config).apply, train=True, mutable=["batch_stats"]))

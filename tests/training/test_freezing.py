@@ -13,7 +13,7 @@ from asae_jax import keys
 from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.models.layers import BatchNorm
-from asae_jax.run import build, devices, steps
+from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
@@ -45,7 +45,7 @@ def config():
 @pytest.fixture(scope="module")
 def before_and_after(config):
     """A state and the next one, on one device, with a large weight decay."""
-    network = _network(config, devices.AXIS)
+    network = _network(config, parallel.AXIS)
     optimizer = create_optimizer(
         config.optimizer, optax.constant_schedule(0.1), frozen=network.frozen_stages, head_rate=2.0
     )
@@ -59,10 +59,10 @@ def before_and_after(config):
         loss=build.create_loss(config, NUM_CLASSES),
         augment=build.create_augment(config),
         seed=0,
-        axis_name=devices.AXIS,
+        axis_name=parallel.AXIS,
     )
     update = jax.pmap(
-        function, axis_name=devices.AXIS, in_axes=(None, 0), out_axes=None, devices=jax.devices()[:1]
+        function, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None, devices=jax.devices()[:1]
     )
     after, _ = update(state, jax.tree.map(lambda x: x[None], BATCH))
     return state, after

@@ -14,7 +14,7 @@ from asae_jax.inference.alignment import Alignment, alignment_of
 from asae_jax.inference.explain.faithfulness import mean_change, occlude
 from asae_jax.inference.explain.maps import LayerMaps, grad_cams, layer_maps
 from asae_jax.models.network import Network
-from asae_jax.run import devices
+from asae_jax.run import parallel
 from asae_jax.run.run import Run
 from asae_jax.types import Images, Scores
 
@@ -44,13 +44,13 @@ class Explainer:
         parts: dict[str, Any] = {"network": run.network, "preprocess": run.preprocess}
         self.stages = explained_stages(run.network)
         self.alignments = _alignments(run, self.stages)
-        self._explain = devices.parallel_score(
+        self._explain = parallel.parallel_score(
             functools.partial(explain_step, **parts, stages=self.stages, settings=run.config.asae)
         )
-        self._occlude = devices.parallel_score(
+        self._occlude = parallel.parallel_score(
             functools.partial(occlude_step, **parts, alignment=self.alignments[self.stages[0]], fill=fill)
         )
-        self._variables = devices.place(dict(run.variables))
+        self._variables = parallel.place(dict(run.variables))
 
     def explain(self, images: np.ndarray, labels: np.ndarray) -> Outputs:
         """Scores and maps of images, as NumPy arrays.
@@ -62,8 +62,8 @@ class Explainer:
         Raises:
           UserError: scores that are not finite.
         """
-        outputs = self._explain(self._variables, devices.split({"image": images, "label": labels}))
-        outputs = jax.tree.map(devices.join, outputs)
+        outputs = self._explain(self._variables, parallel.split({"image": images, "label": labels}))
+        outputs = jax.tree.map(parallel.join, outputs)
         if not np.isfinite(outputs.log_probs).all():
             raise UserError("the network's scores are not finite: the run has diverged, train another one.")
         return outputs
@@ -75,9 +75,9 @@ class Explainer:
           images: uint8 `[batch, stored, stored, 3]`.
           region: bool `[batch, height, width]`, positions of the layer's map.
         """
-        batch = devices.split({"image": images, "region": region})
+        batch = parallel.split({"image": images, "region": region})
         log_probs, change = self._occlude(self._variables, batch)
-        return devices.join(log_probs), devices.join(change)
+        return parallel.join(log_probs), parallel.join(change)
 
 
 def explained_stages(network: Network) -> tuple[str, ...]:

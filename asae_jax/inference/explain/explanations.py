@@ -12,7 +12,7 @@ from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.examples import UNKNOWN, Batch, Examples
 from asae_jax.inference.explain.explainer import Explainer, Outputs
 from asae_jax.inference.explain.faithfulness import Faithfulness
-from asae_jax.run import devices
+from asae_jax.run import parallel
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ class Collector:
           batch_size: at most; rounded up to a multiple of the devices.
         """
         others = np.setdiff1d(show, measure)
-        size = devices.round_up_to_devices(min(batch_size, max(len(measure), len(others))))
+        size = parallel.round_up_to_devices(min(batch_size, max(len(measure), len(others))))
         with tqdm(total=len(measure) + len(others), desc="explaining", unit="image") as bar:
             for batch, measured in self._batches(measure, others, size):
                 self._explain(batch, set(show.tolist()), measured)

@@ -22,7 +22,7 @@ from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
 from asae_jax.models.network import Network
-from asae_jax.run import devices
+from asae_jax.run import parallel
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.run.steps import pooled_features
 from asae_jax.types import AttentionMap, Images, Scores
@@ -116,7 +116,7 @@ class Predictor:
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
         """One record for each item, in order; the record of a bad image carries its error."""
-        size = devices.round_up_to_devices(min(self._options.batch_size, len(items)))
+        size = parallel.round_up_to_devices(min(self._options.batch_size, len(items)))
         batches = read_batches(
             items,
             self._preparations,
@@ -171,7 +171,7 @@ class Scorer:
         self._num_views = num_views
         self._steps = [_compiled_step(run) for run in runs]
         # Copied to the devices once instead of with every batch.
-        self._variables = [devices.place(dict(run.variables)) for run in runs]
+        self._variables = [parallel.place(dict(run.variables)) for run in runs]
 
     def __call__(self, batches: Iterable[ReadBatch]) -> Iterator[ScoredBatch]:
         """Scores batches in order; the devices work on one while the one before is handed out."""
@@ -187,7 +187,7 @@ class Scorer:
 
 
 def _compiled_step(run: Run) -> Callable[[Any, Mapping[str, np.ndarray]], ViewOutput]:
-    return devices.parallel_score(
+    return parallel.parallel_score(
         functools.partial(score_view, network=run.network, preprocess=run.preprocess)
     )
 
@@ -211,16 +211,16 @@ def score_view(
 
 
 def _view_of(images: np.ndarray, view: int) -> dict[str, np.ndarray]:
-    return devices.split({"image": images, "view": np.full(jax.local_device_count(), view, np.int32)})
+    return parallel.split({"image": images, "view": np.full(jax.local_device_count(), view, np.int32)})
 
 
 def _collect(read: ReadBatch, outputs: list[list[ViewOutput]]) -> ScoredBatch:
     count, first = len(read.items), outputs[0][0]
     return ScoredBatch(
         read,
-        [np.stack([devices.join(view.logits)[:count] for view in run]) for run in outputs],
-        devices.join(first.features)[:count],
-        devices.join(first.attention)[:count],
+        [np.stack([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
+        parallel.join(first.features)[:count],
+        parallel.join(first.attention)[:count],
     )
 
 

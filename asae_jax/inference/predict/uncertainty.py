@@ -75,16 +75,14 @@ class UncertaintyEstimator:
         """
         if self._first is None:
             return [None] * len(probabilities)
-        # Not by `Uncertainty.apply`, which would apply the temperature once more.
-        abstain = probabilities.max(1) < self._first.abstention.threshold
-        sets = self._first.conformal.sets(probabilities)
-        scores = self._first.outliers.score(first_logits, first_features)
+        judged = self._first.judge(probabilities, self._first.outliers.score(first_logits, first_features))
+        scores, outliers = judged.outlier_score, judged.is_outlier
         return [
             PredictionUncertainty(
-                abstain=bool(abstain[row]),
+                abstain=bool(judged.abstain[row]),
                 ood_score=None if scores is None else float(scores[row]),
-                ood=scores is not None and bool(scores[row] > self._first.outliers.threshold),
-                conformal_set=_most_probable_first(sets[row], probabilities[row]),
+                ood=outliers is not None and bool(outliers[row]),
+                conformal_set=_most_probable_first(judged.sets[row], probabilities[row]),
             )
             for row in range(len(probabilities))
         ]

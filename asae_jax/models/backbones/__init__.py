@@ -1,1 +1,1 @@
-"""The networks that ASAE is put into: ResNet, VGG, ConvNeXt, EfficientNet, ViT, and two cell classifiers."""
+"""Backbones: networks without the layer. They are registered by name in `asae_jax/models/__init__.py`."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.run import devices
+from asae_jax.run import parallel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_cpu_gets_one_device_per_core_that_divides_the_batch(batch_size):
     code = (
         "from asae_jax.run import devices; import jax, os\n"
-        f"devices.use_all_cores({batch_size})\n"
+        f"parallel.use_all_cores({batch_size})\n"
         "print(jax.device_count(), 'terminate_timeout' in os.environ['XLA_FLAGS'])"
     )
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
@@ -30,18 +30,18 @@ def test_a_cpu_gets_one_device_per_core_that_divides_the_batch(batch_size):
 
 def test_a_device_count_that_was_asked_for_is_kept(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
-    devices.use_all_cores(7)
+    parallel.use_all_cores(7)
     assert os.environ["XLA_FLAGS"] == "--xla_force_host_platform_device_count=8"
 
 
 def test_splitting_and_joining_keep_the_order():
     batch = {"image": np.arange(32).reshape(16, 2)}
-    np.testing.assert_array_equal(devices.join(devices.split(batch)["image"]), batch["image"])
+    np.testing.assert_array_equal(parallel.join(parallel.split(batch)["image"]), batch["image"])
 
 
 def test_a_batch_that_classes_or_devices_do_not_divide_names_the_nearest():
-    devices.check_batch_size(56, 14)
+    parallel.check_batch_size(56, 14)
     with pytest.raises(UserError, match=r"14 classes and 8 devices: choose 56 or 112"):
-        devices.check_batch_size(70, 14)
+        parallel.check_batch_size(70, 14)
     with pytest.raises(UserError, match=r"to 8 devices: choose 64 or 72\."):
-        devices.check_batch_size(70, 1)
+        parallel.check_batch_size(70, 1)
