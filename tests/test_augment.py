@@ -22,7 +22,7 @@ OFF = {
 }  # fmt: skip
 
 
-OPTIONS = ("size", "mean", "std", *OFF)
+OPTIONS = ("size", *OFF)
 jitted_augment = jax.jit(augment, static_argnames=OPTIONS)
 jitted_warp = jax.jit(warp, static_argnames="size")
 jitted_matrices = jax.jit(crop_matrices, static_argnames="size")
@@ -284,7 +284,6 @@ def test_every_option_changes_the_result():
     changed = {
         "scale": (0.5, 0.6), "horizontal_flip": True, "vertical_flip": True, "rotation": 90.0,
         "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
-        "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0),
     }  # fmt: skip
     for name, value in changed.items():
         found = augment(KEY, images, size=12, **(OFF | {name: value}))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -72,14 +73,19 @@ class Run:
     def _weights(self) -> tuple[Mapping[str, Any], int]:
         checkpoints = Checkpoints(self.workdir)
         try:
-            best = self.config.eval.checkpoint == "best"
-            chosen = checkpoints.best if best else checkpoints.newest
-            if chosen is None:
-                raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
-            like = build.variable_shapes(self.config, self.num_classes)
-            return checkpoints.restore_variables(chosen, like), chosen
+            # Whoever asks first may be a function that is being traced.
+            with jax.ensure_compile_time_eval():
+                return self._read_weights(checkpoints)
         finally:
             checkpoints.close()
+
+    def _read_weights(self, checkpoints: Checkpoints) -> tuple[Mapping[str, Any], int]:
+        best = self.config.eval.checkpoint == "best"
+        chosen = checkpoints.best if best else checkpoints.newest
+        if chosen is None:
+            raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
+        like = build.variable_shapes(self.config, self.num_classes)
+        return checkpoints.restore_variables(chosen, like), chosen
 
     @property
     def test_mode(self) -> str:

@@ -168,8 +168,8 @@ def test_a_second_grid_is_kept_out(reproduce, capsys):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--seeds=0", "config.reproduce.seeds=0 cannot be used: it must be at least 1"),
-        ("--jobs=-1", "config.reproduce.jobs=-1 cannot be used: it must be at least 0"),
+        ("--seeds=0", "config.reproduce.seeds=0 cannot be used: allowed: at least 1"),
+        ("--jobs=-1", "config.reproduce.jobs=-1 cannot be used: allowed: at least 0"),
         ("--tables=7", "config.reproduce.tables='7' cannot be used"),
         ("--config.data.test_fraction=0.0", "no test part"),
         ("--config.data.path=nowhere", "nowhere"),

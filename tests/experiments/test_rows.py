@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from asae_jax import keys
-from asae_jax.config import check
+from asae_jax.config import check, flatten
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, TABLES, Comparison, chosen_tables
-from asae_jax.experiments.settings import flat, row_config
+from asae_jax.experiments.settings import row_config
 from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
@@ -168,7 +168,7 @@ _steps_taken = {}
 def _two_steps(name):
     """States and metrics of the steps; rows that differ in their data alone share them."""
     config = _tiny(name)
-    same = tuple(f"{n}={v}" for n, v in flat(config).items() if not n.startswith(_OF_THE_DATA))
+    same = tuple(f"{n}={v}" for n, v in flatten(config).items() if not n.startswith(_OF_THE_DATA))
     if same not in _steps_taken:
         schedule = create_schedule(config.optimizer, steps_per_epoch=1, epochs=config.train.epochs)
         optimizer = create_optimizer(config.optimizer, schedule)
