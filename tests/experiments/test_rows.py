@@ -22,11 +22,16 @@ _COMPILE_QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expen
 # For two steps of tiny batches: nearly all the time goes into compiling, and this halves it.
 
 _SHALLOW = {
+    "resnet18": {"stage_sizes": (1, 1, 1, 1)},
+    "resnet50": {"stage_sizes": (2, 1, 1, 1)},
+    "se_resnet18": {"stage_sizes": (1, 1, 1, 1)},
+    "nl_resnet18": {"stage_sizes": (1, 2, 2, 1)},
+    "adl_resnet18": {"stage_sizes": (1, 1, 1, 2)},
     "convnext_tiny": {"stage_sizes": (1, 1, 1, 1)},
     "efficientnet_b0": {"repeats": (1,) * 7},
     "vit_small": {"stage_sizes": (1, 1, 1, 1)},
 }
-# One block of each kind: all of them took half of this file's time.
+# One block of each kind, and all places of extra modules: the whole networks took half of this file's time.
 
 
 def _tiny(name):

@@ -15,9 +15,15 @@ from asae_jax.errors import UserError
 from asae_jax.training import data, evaluation, loop, meter, run_folder
 from asae_jax.training.checkpoint import Checkpoints
 from asae_jax.training.writer import read_metrics
-from tests.training.tiny import tiny_config
+from tests.training.tiny import shallow, tiny_config
 
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow():
+    with shallow():
+        yield
 
 
 @pytest.fixture(scope="module")

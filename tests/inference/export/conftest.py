@@ -13,6 +13,7 @@ from asae_jax.training.checkpoint import Checkpoints
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from asae_jax.training.state import create_state
 from tests.inference.export import made
+from tests.training.tiny import shallow
 
 TEMPERATURE = 1.5
 
@@ -20,7 +21,7 @@ TEMPERATURE = 1.5
 @pytest.fixture(autouse=True)
 def _shallow():
     """Around each test by itself: a process may run other packages' tests in between."""
-    with made.shallow():
+    with shallow():
         yield
 
 
@@ -32,7 +33,7 @@ def run(tmp_path_factory):
     table = configured_table(config.data)
     run_folder.open_run(workdir, config, run_folder.describe(table.class_names, table.fingerprint()))
     write_splits(workdir / SPLITS_FILE, table, np.resize(["train", "train", "test"], len(table)))
-    with made.shallow():
+    with shallow():
         _write_checkpoint(config, table.num_classes, workdir)
     _write_scores(config, table, workdir)
     return workdir
@@ -41,7 +42,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="package")
 def exported(run):
     """The folder of an export in every form."""
-    with made.shallow():
+    with shallow():
         assert commands.main(["main.py", "export", f"--workdir={run}"]) == 0
     return run / "export"
 

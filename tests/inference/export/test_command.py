@@ -20,6 +20,7 @@ from asae_jax.input.configured import configured_preparation
 from asae_jax.training.run_folder import read_config
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
+from tests.training.tiny import shallow
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def record(exported):
 
 @pytest.fixture(scope="module")
 def program(run):
-    with made.shallow():
+    with shallow():
         return load_program(run, read_config(run))
 
 

@@ -9,11 +9,17 @@ from asae_jax.training import build, run_folder
 from asae_jax.training.checkpoint import Checkpoints
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from asae_jax.training.state import create_state
-from tests.training.tiny import tiny_config
+from tests.training.tiny import shallow, tiny_config
 
 CLASS_NAMES = ("BLA", "EBO", "NGS")
 SIZE = 20
 """Stored pixels; the network sees the middle 16."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow():
+    with shallow():
+        yield
 
 
 def _untrained(workdir, seed):
@@ -35,7 +41,8 @@ def _untrained(workdir, seed):
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    return [_untrained(folder / f"seed{seed}", seed) for seed in (0, 1)]
+    with shallow():
+        return [_untrained(folder / f"seed{seed}", seed) for seed in (0, 1)]
 
 
 @pytest.fixture(scope="session")
