@@ -36,7 +36,7 @@ def noise(batch=3, height=17, width=17, seed=0):
 def draws(batch=1, **given):
     """Draws that do nothing to a 17x17 image, but for the given ones."""
     neutral = {"side": 17.0, "centre_x": 8.0, "centre_y": 8.0, "angle": 0.0, "hue": 0.0}
-    values = {name: jnp.full(batch, given.get(name, neutral.get(name, 1.0))) for name in Draws._fields}
+    values = {name: jnp.full(batch, given.get(name, neutral.get(name, 1.0)), float) for name in Draws._fields}
     return Draws(**values)
 
 
@@ -67,6 +67,7 @@ def test_the_input_is_left_alone():
 # The warp.
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -87,38 +88,42 @@ def test_flips_and_quarter_turns_are_exact(given, expected, side):
     turned = [expected(image / 255) for image in images]
     if given == {"flip_x": -1.0, "flip_y": -1.0}:
         turned = [np.rot90(image) for image in turned]
-    np.testing.assert_allclose(found, turned, atol=1e-5)
+    np.testing.assert_allclose(found, turned, rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_crop_at_full_scale_is_the_part_itself():
     images = noise()
     found = warped(images, size=9, side=9.0, centre_x=10.0, centre_y=6.0)
-    np.testing.assert_allclose(found, images[:, 2:11, 6:15] / 255, atol=1e-6)
+    np.testing.assert_allclose(found, images[:, 2:11, 6:15] / 255, rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("seed", range(6))
 def test_any_warp_equals_the_reference(seed):
     rng = np.random.default_rng(seed)
     images = noise(batch=2, height=11, width=14, seed=seed)
     matrices = rng.uniform(-1.5, 1.5, size=(2, 2, 3))
     matrices[..., 2] += [7, 5]
-    found = jitted_warp(jnp.asarray(images), jnp.asarray(matrices, jnp.float32), size=9)
+    found = jitted_warp(jnp.asarray(images), jnp.asarray(matrices), size=9)
     expected = [reference.warp(image, m, 9) / 255 for image, m in zip(images, matrices, strict=True)]
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
 def test_far_outside_the_reflection_goes_on():
     images = noise(batch=1, height=5, width=5)
     found = warped(images, size=41, side=41.0, centre_x=2.0, centre_y=2.0)
     np.testing.assert_allclose(
-        found[0], np.pad(images[0], ((18, 18), (18, 18), (0, 0)), "reflect") / 255, atol=1e-5
+        found[0], np.pad(images[0], ((18, 18), (18, 18), (0, 0)), "reflect") / 255, rtol=0, atol=1e-12
     )
 
 
+@pytest.mark.usefixtures("float64")
 def test_an_image_of_one_pixel_fills_the_result():
     images = noise(batch=1, height=1, width=1)
     found = warped(images, size=3, side=3.0, centre_x=0.0, centre_y=0.0)
-    np.testing.assert_allclose(found, np.broadcast_to(images / 255, (1, 3, 3, 3)), atol=1e-6)
+    np.testing.assert_allclose(found, np.broadcast_to(images / 255, (1, 3, 3, 3)), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 137.0])
@@ -239,12 +244,13 @@ def test_hue_turns_by_about_its_share_of_the_circle_and_keeps_greys():
 # The whole.
 
 
+@pytest.mark.usefixtures("float64")
 def test_an_example_alone_equals_the_example_in_its_batch():
     images = jnp.asarray(noise(batch=4))
     whole = jitted_augment(KEY, images, size=12)
     for i in range(4):
         alone = jitted_augment(KEY, images[i : i + 1], size=12, first_example=i)
-        np.testing.assert_allclose(alone[0], whole[i], atol=1e-6)
+        np.testing.assert_allclose(alone[0], whole[i], rtol=0, atol=1e-12)
 
 
 def test_examples_and_keys_differ():
@@ -255,6 +261,7 @@ def test_examples_and_keys_differ():
     assert np.abs(other[0] - first).max() > 0.1
 
 
+@pytest.mark.usefixtures("float64")
 def test_devices_share_a_batch_without_changing_it():
     images = jnp.asarray(noise(batch=4))
 
@@ -262,7 +269,9 @@ def test_devices_share_a_batch_without_changing_it():
         return augment(KEY, part, size=12, first_example=jax.lax.axis_index("devices") * 2)
 
     found = jax.pmap(shard, axis_name="devices", devices=jax.devices()[:2])(images.reshape(2, 2, 17, 17, 3))
-    np.testing.assert_allclose(found.reshape(4, 12, 12, 3), jitted_augment(KEY, images, size=12), atol=1e-5)
+    np.testing.assert_allclose(
+        found.reshape(4, 12, 12, 3), jitted_augment(KEY, images, size=12), rtol=0, atol=1e-12
+    )
 
 
 def test_compiles_once_for_all_steps():

@@ -12,7 +12,7 @@ import pytest
 
 from asae_jax.run.folder import METRICS_FILE
 from asae_jax.training.metrics_log import read_metrics
-from tests.experiments.quick import quick_flags
+from tests.quick import quick_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "tests" / "training" / "tiny_config_file.py"

@@ -16,7 +16,7 @@ from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from tests.experiments.fakes import base_config
-from tests.experiments.quick import quick_options
+from tests.quick import quick_options
 
 PAPER = {
     "1": [72.61, 73.02, 73.53],

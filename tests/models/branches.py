@@ -5,13 +5,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-# Small programs that run once: less time to compile counts, not speed.
-QUICKLY_COMPILED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+from tests.quick import quick_options
 
 
 def run_in_branches(model, variables, images):
     """(endpoints, logits) at test; after layer2 the batch is branch 0 and the batch reversed branch 1."""
-    run = jax.jit(partial(model.apply, method=_run), compiler_options=QUICKLY_COMPILED)
+    run = jax.jit(partial(model.apply, method=_run), compiler_options=quick_options())
     return run(variables, images)
 
 

@@ -36,9 +36,9 @@ def test_convolution_equals_torch(size, strides, padding, use_bias):
     params = {"kernel": kernel, "bias": bias} if use_bias else {"kernel": kernel}
     conv = Conv(5, size, strides=strides, padding=padding, use_bias=use_bias, dtype=jnp.float64)
     out = conv.apply({"params": params}, x)
-    np.testing.assert_allclose(out, expected.numpy().transpose(0, 2, 3, 1), atol=1e-12)
+    np.testing.assert_allclose(out, expected.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
     branched = conv.apply({"params": params}, np.stack([x, -x, x]))
-    np.testing.assert_allclose(branched[2], out, atol=1e-12)
+    np.testing.assert_allclose(branched[2], out, rtol=0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("float64")
@@ -59,7 +59,7 @@ def test_grouped_convolution_equals_torch(size, strides, groups):
     conv = Conv(12, size, strides=strides, padding=size // 2, groups=groups, dtype=jnp.float64)
     out = jax.jit(conv.apply)({"params": {"kernel": kernel}}, np.stack([x, -x]))
     expected = expected.numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(out, np.stack([expected, -expected]), atol=1e-12)
+    np.testing.assert_allclose(out, np.stack([expected, -expected]), rtol=0, atol=1e-12)
 
 
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():

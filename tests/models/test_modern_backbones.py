@@ -11,7 +11,8 @@ import torch
 from asae_jax.models import create_model
 from asae_jax.models.backbones.efficientnet import scaled
 from asae_jax.models.backbones.vit import positions
-from tests.models.branches import QUICKLY_COMPILED, run_in_branches
+from tests.models.branches import run_in_branches
+from tests.quick import quick_options
 from tests.reference import huggingface
 
 CLASSES = 7
@@ -69,7 +70,7 @@ def test_after_layer3_of_convnext_the_enhanced_branch_is_the_plain_one_and_the_s
     options = {"stage_sizes": (0, 0, 0, 1), "branching": "asae", "branching_options": branches}
     model = create_model("convnext_tiny", CLASSES, width=huggingface.WIDTH, dtype=jnp.float64, **options)
     apply = functools.partial(model.apply, train=True, rngs={"asae": jax.random.key(0)})
-    run = jax.jit(apply, compiler_options=QUICKLY_COMPILED)
+    run = jax.jit(apply, compiler_options=quick_options())
     plain, enhanced, suppressed = run(_oracle("convnext_tiny")[1], _images()[0])
     np.testing.assert_allclose(enhanced, plain, atol=1e-4)
     assert abs(suppressed - plain).max() > 0.05
@@ -92,7 +93,7 @@ def test_a_vision_transformer_takes_any_image_size_and_the_positions_matter():
         jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)), train=False)),
     )
     images = np.random.default_rng(1).normal(size=(1, 8, 12, 3)).astype(np.float32)
-    apply = jax.jit(functools.partial(model.apply, train=False), compiler_options=QUICKLY_COMPILED)
+    apply = jax.jit(functools.partial(model.apply, train=False), compiler_options=quick_options())
     assert abs(apply(variables, images) - apply(variables, images[:, ::-1])).max() > 1e-3
 
 

@@ -55,13 +55,13 @@ def test_separate_branches_are_two_calls_of_a_shared_torch_norm():
     oracle = _torch_norm(variables)
     expected = np.stack([_call_torch(oracle, branch) for branch in x])
     out, updated = _train(BatchNorm(), variables, x)
-    np.testing.assert_allclose(out, expected, atol=1e-12)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
     np.testing.assert_allclose(updated["batch_stats"]["mean"], oracle.running_mean.numpy(), rtol=1e-12)
     np.testing.assert_allclose(updated["batch_stats"]["var"], oracle.running_var.numpy(), rtol=1e-12)
 
     variables["batch_stats"] = updated["batch_stats"]
     at_test = BatchNorm().apply(variables, x[0], train=False)
-    np.testing.assert_allclose(at_test, _call_torch(oracle.eval(), x[0]), atol=1e-12)
+    np.testing.assert_allclose(at_test, _call_torch(oracle.eval(), x[0]), rtol=0, atol=1e-12)
 
 
 @IN_FLOAT64
@@ -69,7 +69,7 @@ def test_joint_branches_are_one_call_on_one_large_batch():
     x, variables = _features(2, 3, 4, 5), _variables()
     expected = _train(BatchNorm(), variables, x.reshape(6, 4, 5, CHANNELS))
     out, updated = _train(BatchNorm(branch_statistics="joint"), variables, x)
-    np.testing.assert_allclose(out.reshape(expected[0].shape), expected[0], atol=1e-12)
+    np.testing.assert_allclose(out.reshape(expected[0].shape), expected[0], rtol=0, atol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), updated, expected[1])
 
 
@@ -93,8 +93,8 @@ def test_eight_devices_equal_one_large_batch(branch_statistics):
     shards = [a.reshape(2, 8, 2, 3, 3, CHANNELS).swapaxes(0, 1) for a in (x, weights)]
     gradient, out, updated = jax.pmap(lambda *a: pass_both_ways(synced, *a), axis_name="device")(*shards)
     whole = lambda a: a.swapaxes(0, 1).reshape(x.shape)  # noqa: E731
-    np.testing.assert_allclose(whole(out), expected[1], atol=1e-12)
-    np.testing.assert_allclose(whole(gradient), expected[0], atol=1e-11)
+    np.testing.assert_allclose(whole(out), expected[1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(whole(gradient), expected[0], rtol=0, atol=1e-11)
     for stats in jax.tree.map(lambda a: list(np.asarray(a)), updated)["batch_stats"]["var"]:
         np.testing.assert_allclose(stats, expected[2]["batch_stats"]["var"], rtol=1e-12)
     np.testing.assert_allclose(
@@ -123,9 +123,28 @@ def test_group_norm_equals_torch_also_where_the_groups_do_not_divide(groups, use
     oracle.weight.data = torch.from_numpy(variables["params"]["scale"])
     oracle.bias.data = torch.from_numpy(variables["params"]["bias"])
     out = GroupNorm(groups=groups).apply(variables, x, train=True)
-    np.testing.assert_allclose(out, _call_torch(oracle, x), atol=1e-12)
+    np.testing.assert_allclose(out, _call_torch(oracle, x), rtol=0, atol=1e-12)
     branched = GroupNorm(groups=groups).apply(variables, np.stack([x, 2 * x]), train=True)
     np.testing.assert_array_equal(branched[0], out)
+
+
+def test_float32_is_as_near_as_any_order_of_its_sums_allows():
+    """A sum of n terms in whatever order is off by at most n u sum |terms| (Higham 2002, section 4.2)."""
+    x, variables = _features(3, 4, 5).astype(np.float32), jax.tree.map(np.float32, _variables())
+    out, _ = _train(BatchNorm(), variables, x)
+    scale, bias = (variables["params"][name].astype(float) for name in ("scale", "bias"))
+    x, n, u = x.astype(float), 60, 2**-24
+    mean, square = x.mean((0, 1, 2)), np.square(x).mean((0, 1, 2))
+    deviation = np.sqrt(square - mean**2 + 1e-5)
+    exact = (x - mean) / deviation * scale + bias
+
+    of_mean = n * u * abs(x).mean((0, 1, 2))
+    of_variance = (n + 4) * u * square + 2 * abs(mean) * of_mean
+    slope = scale / deviation
+    bound = slope * of_mean + abs(x - mean) * slope * of_variance / (2 * deviation**2)
+    bound += 8 * u * (abs(x - mean) * slope + abs(bias))  # at most eight operations follow the sums
+    assert (abs(out - exact) <= bound).all()
+    assert bound.max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", ["batch", "frozen_batch", "group"])
@@ -164,7 +183,7 @@ def test_running_statistics_of_one_branch_are_a_plain_norm_s():
     every, _ = _train(BatchNorm(), variables, x)
     alone, kept = _train(BatchNorm(), variables, x[1])
     np.testing.assert_array_equal(out, every)
-    np.testing.assert_allclose(out[1], alone, atol=1e-12)
+    np.testing.assert_allclose(out[1], alone, rtol=0, atol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), updated, kept)
 
 

@@ -85,6 +85,7 @@ def test_an_image_chooses_the_same_wherever_its_batch_is_cut():
     assert (other[0] != part[0]).any()
 
 
+@pytest.mark.usefixtures("float64")
 def test_eight_devices_choose_what_one_device_chooses():
     features = jax.random.normal(jax.random.key(4), (24, 9, 9, 5))
     rngs = {"asae": jax.random.key(5)}
@@ -93,7 +94,7 @@ def test_eight_devices_choose_what_one_device_chooses():
     step = jax.pmap(lambda x, rngs: spread.apply({}, x, rngs=rngs), axis_name="device", in_axes=(0, None))
     branches = step(features.reshape(8, 3, 9, 9, 5), rngs).swapaxes(0, 1).reshape(single.shape)
     np.testing.assert_array_equal(branches[0], single[0])
-    np.testing.assert_allclose(branches[1], single[1], rtol=1e-6)
+    np.testing.assert_allclose(branches[1], single[1], rtol=1e-12)
 
 
 def test_the_network_hands_its_device_axis_to_the_layer():

@@ -68,16 +68,17 @@ def test_training_disturbs_and_keeps_shape_and_dtype(name):
     assert jax.eval_shape(functools.partial(_train, _layer(name)), rounded).dtype == jnp.bfloat16
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", RIVALS)
 def test_the_result_does_not_depend_on_how_the_batch_is_spread(name):
-    features = _features()
+    features = _features().astype(np.float64)
     spread = jax.pmap(
         functools.partial(_train, _layer(name, axis_name="device")),
         axis_name="device",
         devices=jax.devices()[:DEVICES],
     )(features.reshape(DEVICES, -1, *features.shape[1:]))
     whole = _compiled(name)(features)
-    np.testing.assert_allclose(np.asarray(spread).reshape(features.shape), whole, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(spread).reshape(features.shape), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in RIVALS if name != "adl"])

@@ -198,7 +198,10 @@ def block_mask(image_keys: ExampleKeys, height: int, width: int, *, rate: float,
     drawn = jax.vmap(lambda key: jax.random.bernoulli(key, gamma, seeds))(image_keys)
     # A seed stands for the block's upper left position: each looks back over the blocks that reach it.
     reach = ((0, 0), (side - 1, side - 1), (side - 1, side - 1))
-    hidden = lax.reduce_window(drawn.astype(jnp.float32), 0.0, lax.max, (1, side, side), (1, 1, 1), reach)
+    drawn = drawn.astype(jnp.float32)
+    hidden = lax.reduce_window(
+        drawn, jnp.zeros_like(drawn, shape=()), lax.max, (1, side, side), (1, 1, 1), reach
+    )
     return 1 - hidden
 
 
@@ -224,12 +227,14 @@ class DropBlock(RateLayer):
         """Hide the blocks and rescale the rest by the share kept of the batch over all devices."""
         height, width = features.shape[1:3]
         side = block_side(self.block_size, height, width)
+        wide = at_least_float32(features)
         mask = block_mask(self.image_keys(key, features), height, width, rate=self.rate, side=side)
+        mask = mask.astype(wide.dtype)
         kept = jnp.mean(mask)
         if self.axis_name is not None:
             kept = lax.pmean(kept, self.axis_name)
         mask = mask / jnp.maximum(kept, 1e-6)
-        return (at_least_float32(features) * mask[..., None]).astype(features.dtype)
+        return (wide * mask[..., None]).astype(features.dtype)
 
 
 def drop_mask(attention: Maps, *, threshold: float) -> Maps:

@@ -33,7 +33,7 @@ def test_of_a_linear_head_it_is_the_class_map_without_bias_over_the_positions():
     for number, classes in enumerate((predicted, np.where(LABELS < 0, predicted, LABELS))):
         expected = np.einsum("bhwc,cb->bhw", endpoints["layer4"], kernel[:, classes]) / 16
         assert cams["layer4"].shape == (2, 2, 4, 4)
-        np.testing.assert_allclose(cams["layer4"][:, number], expected, atol=1e-12)
+        np.testing.assert_allclose(cams["layer4"][:, number], expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("float64")

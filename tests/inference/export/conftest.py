@@ -15,6 +15,7 @@ from asae_jax.input.sources import configured_index
 from asae_jax.run import folder
 from tests.inference.export import made
 from tests.made_runs import untrained_run
+from tests.training.tiny import shallow
 
 TEMPERATURE = 1.5
 
@@ -22,7 +23,7 @@ TEMPERATURE = 1.5
 @pytest.fixture(autouse=True)
 def _shallow():
     """Around each test by itself: a process may run other packages' tests in between."""
-    with made.shallow():
+    with shallow():
         yield
 
 
@@ -32,7 +33,7 @@ def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "tiny"
     config = made.config(data__num_examples=70)
     table = configured_index(config.data)
-    with made.shallow():
+    with shallow():
         untrained_run(workdir, config, table.class_names, folder.record_of(table), score=0.5)
     write_splits(workdir / SPLITS_FILE, table, np.resize(["train", "train", "test"], len(table)))
     _write_scores(config, table, workdir)
@@ -42,7 +43,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="package")
 def exported(run):
     """The folder of an export in every format."""
-    with made.shallow():
+    with shallow():
         assert cli.main(["export", f"--workdir={run}"]) == 0
     return run / "export"
 

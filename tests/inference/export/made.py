@@ -1,17 +1,12 @@
 """Networks with made-up weights, without training: nothing is compiled to make them."""
 
-import contextlib
-from functools import partial
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from asae_jax import models
 from asae_jax.inference.export.program import Program
-from asae_jax.models.backbones.resnet import BasicBlock, ResNet
 from asae_jax.run import build
 from asae_jax.run.run import Run
 from tests.training.tiny import tiny_config
@@ -19,8 +14,6 @@ from tests.training.tiny import tiny_config
 CLASS_NAMES = ("BLA", "EBO", "NGS", "PMO")
 STORED, SIZE = 20, 16
 """Pixels of prepared images, and what the network sees of them."""
-STAGES = (1, 1, 1, 1)
-"""Blocks of each stage."""
 
 
 def config(**changes):
@@ -53,11 +46,3 @@ def _leaf(path, shape):
     if name in ("scale", "var"):
         return rng.uniform(0.5, 1.5, shape.shape).astype(np.float32)
     return rng.normal(0, 0.3, shape.shape).astype(np.float32)
-
-
-@contextlib.contextmanager
-def shallow():
-    """ResNet-18 with one block a stage: half of the time of these tests would be XLA's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, "resnet18", partial(ResNet, block=BasicBlock, stage_sizes=STAGES))
-        yield

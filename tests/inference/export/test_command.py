@@ -21,6 +21,7 @@ from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.sources import configured_preparation
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
+from tests.training.tiny import shallow
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def record(exported):
 
 @pytest.fixture(scope="module")
 def program(run):
-    with made.shallow():
+    with shallow():
         return load_program(run, read_run_config(run))
 
 

@@ -15,6 +15,7 @@ from asae_jax.errors import UserError
 from asae_jax.inference.export.formats import architecture, run_torch, write_torch
 from tests.inference.export import made
 from tests.reference import torch_models
+from tests.training.tiny import STAGES
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def torchvision(monkeypatch):
     """A stand-in: the reference model has torchvision's parameters by torchvision's names."""
     module = ModuleType("torchvision")
     module.models = SimpleNamespace(
-        resnet18=lambda num_classes: torch_models.ResNet(torch_models.BasicBlock, made.STAGES, num_classes)
+        resnet18=lambda num_classes: torch_models.ResNet(torch_models.BasicBlock, STAGES, num_classes)
     )
     monkeypatch.setitem(sys.modules, "torchvision", module)
 

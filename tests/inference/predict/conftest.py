@@ -5,11 +5,17 @@ import pytest
 from PIL import Image
 
 from tests.made_runs import untrained_run
-from tests.training.tiny import tiny_config
+from tests.training.tiny import shallow, tiny_config
 
 CLASS_NAMES = ("BLA", "EBO", "NGS")
 SIZE = 20
 """Stored pixels; the network sees the middle 16."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow():
+    with shallow():
+        yield
 
 
 def _untrained(workdir, seed):
@@ -23,7 +29,8 @@ def _untrained(workdir, seed):
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    return [_untrained(folder / f"seed{seed}", seed) for seed in (0, 1)]
+    with shallow():
+        return [_untrained(folder / f"seed{seed}", seed) for seed in (0, 1)]
 
 
 @pytest.fixture(scope="session")
