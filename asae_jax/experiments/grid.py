@@ -92,7 +92,7 @@ def _check_row(base: ConfigDict, name: str) -> None:
     try:
         config = row_config(base, ROWS[name], seed=base.seed)
         check(config)
-        build.variable_shapes(config, 2)  # refuses what does not go together
+        build.create_network(config, 2)  # refuses names that do not go together
     except UserError as error:
         raise UserError(f"row {name}: {error}") from error
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("batch_size", [6, 35])
 def test_a_cpu_gets_one_device_per_core_that_divides_the_batch(batch_size):
     code = (
-        "from asae_jax.run import devices; import jax, os\n"
+        "from asae_jax.run import parallel; import jax, os\n"
         f"parallel.use_all_cores({batch_size})\n"
         "print(jax.device_count(), 'terminate_timeout' in os.environ['XLA_FLAGS'])"
     )
