@@ -154,6 +154,9 @@ FIELDS = (
     Field("data.class_map", "",
           "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of a shipped "
           "one (`asae list`).", paper="4.1"),
+    Field("data.unseen", False,
+          "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
+          "whose labels are a network's guesses."),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
     Field("data.num_examples", 15252,
           "Synthetic cells to draw; the default is the size of the paper's data set.",
@@ -428,6 +431,7 @@ BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 NEUTRAL = frozenset(
     {
         "data.path",
+        "data.unseen",
         "data.cache",
         "data.cache_dir",
         "data.driver",
