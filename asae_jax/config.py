@@ -634,6 +634,34 @@ def _check_network(config: ConfigDict) -> None:
              "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
 
 
+def unused(config: ConfigDict) -> list[str]:
+    """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
+
+    Values of the shipped recipes do not count: a recipe without the layer takes those of one that has it.
+    """
+    branching = config.model.branching
+    shipped_values = [base_config(), *map(recipe, shipped.recipes())]
+    off = {
+        "asae": branching != "asae",
+        "drop": branching not in ("dropout", "spatial_dropout", "maxdrop", "dropblock"),
+        "adl": branching != "adl" and not config.model.name.startswith("adl_"),
+        "diversification": branching != "diversification",
+    }
+    why = {name: f"model.branching={branching}" for name, is_off in off.items() if is_off}
+    if config.data.hue == "none":
+        why |= dict.fromkeys(("data.hue_low", "data.hue_high"), "data.hue=none")
+    if config.augment.mix == "none":
+        why["augment.mix_alpha"] = "augment.mix=none"
+    if config.data.source != "csv":
+        why["data.unseen"] = f"data.source={config.data.source}"
+    return [
+        f"{field.name} ({reason})"
+        for field in FIELDS
+        if (reason := why.get(field.name) or why.get(field.section))
+        and all(_get(config, field.name) != _get(other, field.name) for other in shipped_values)
+    ]
+
+
 def _require(condition: bool, config: ConfigDict, name: str, remedy: str) -> None:
     if not condition:
         raise UserError(f"config.{name}={_get(config, name)!r} cannot be used: {remedy}.")
