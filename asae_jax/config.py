@@ -154,6 +154,9 @@ FIELDS = (
     Field("data.class_map", "",
           "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of a shipped "
           "one (`asae list`).", paper="4.1"),
+    Field("data.unseen", False,
+          "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
+          "whose labels are a network's guesses."),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
     Field("data.num_examples", 15252,
           "Synthetic cells to draw; the default is the size of the paper's data set.",
@@ -428,6 +431,7 @@ BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 NEUTRAL = frozenset(
     {
         "data.path",
+        "data.unseen",
         "data.cache",
         "data.cache_dir",
         "data.driver",
@@ -628,6 +632,34 @@ def _check_network(config: ConfigDict) -> None:
                  "config.model.running_statistics=plain needs plain among them")  # fmt: skip
     _require(bool(config.init.pretrained) or not config.init.freeze, config, "init.freeze",
              "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
+
+
+def unused(config: ConfigDict) -> list[str]:
+    """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
+
+    Values of the shipped recipes do not count: a recipe without the layer takes those of one that has it.
+    """
+    branching = config.model.branching
+    shipped_values = [base_config(), *map(recipe, shipped.recipes())]
+    off = {
+        "asae": branching != "asae",
+        "drop": branching not in ("dropout", "spatial_dropout", "maxdrop", "dropblock"),
+        "adl": branching != "adl" and not config.model.name.startswith("adl_"),
+        "diversification": branching != "diversification",
+    }
+    why = {name: f"model.branching={branching}" for name, is_off in off.items() if is_off}
+    if config.data.hue == "none":
+        why |= dict.fromkeys(("data.hue_low", "data.hue_high"), "data.hue=none")
+    if config.augment.mix == "none":
+        why["augment.mix_alpha"] = "augment.mix=none"
+    if config.data.source != "csv":
+        why["data.unseen"] = f"data.source={config.data.source}"
+    return [
+        f"{field.name} ({reason})"
+        for field in FIELDS
+        if (reason := why.get(field.name) or why.get(field.section))
+        and all(_get(config, field.name) != _get(other, field.name) for other in shipped_values)
+    ]
 
 
 def _require(condition: bool, config: ConfigDict, name: str, remedy: str) -> None:

@@ -219,3 +219,33 @@ def test_sections_handed_on_as_a_whole_are_taken_as_a_whole():
     settings.asae.colour, settings.model.branching = 1, "asae"
     with pytest.raises(TypeError, match="colour"):
         build.create_network(settings, 9)
+
+
+@pytest.mark.parametrize("name", sorted(shipped.recipes()))
+def test_shipped_recipes_give_nothing_that_is_not_used(name):
+    assert config.unused(config.recipe(name)) == []
+
+
+def test_settings_without_effect_are_named_with_the_reason():
+    changes = {
+        "drop.rate": 0.4,
+        "asae.ratio": 0.55,
+        "data.hue_low": 99,
+        "data.hue": "none",
+        "model.branching": "none",
+        "data.unseen": True,
+        "augment.mix_alpha": 0.7,
+    }
+    assert config.unused(config.copy_with(config.base_config(), changes)) == [
+        "data.unseen (data.source=synthetic)",
+        "data.hue_low (data.hue=none)",
+        "augment.mix_alpha (augment.mix=none)",
+        "asae.ratio (model.branching=none)",
+        "drop.rate (model.branching=none)",
+    ]
+    in_use = {"drop.rate": 0.4, "model.branching": "dropout", "data.hue_low": 99}
+    assert config.unused(config.copy_with(config.base_config(), in_use)) == []
+    assert (
+        config.unused(config.copy_with(config.base_config(), {"adl.rate": 0.4, "model.name": "adl_resnet18"}))
+        == []
+    )

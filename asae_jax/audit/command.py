@@ -12,6 +12,8 @@ from asae_jax.audit.page import write_page
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, write_json
+from asae_jax.input.class_map import check_classes
+from asae_jax.input.description import describe
 from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.pages import NOTICE
@@ -42,7 +44,9 @@ def audit(config: ConfigDict, workdir: Path) -> int:
 
     preparation = configured_preparation(config.data)
     table = configured_index(config.data)
+    check_classes(table)
     splits = chosen_split(config.data, workdir, table)
+    print(describe(table, splits))
     workers = config.data.workers or None
     scanned = scan(table, workers=workers)
     if not scanned.facts.readable.any():

@@ -27,11 +27,23 @@ class Temperature:
       value: scores are divided by it; above 1 the network was too sure, below 1 not sure enough.
       low: lower end of its 95 % interval.
       high: upper end.
+      fitted: what was fitted where `value` is 1 instead (see `if_needed`); else None.
     """
 
     value: float
     low: float
     high: float
+    fitted: float | None = None
+
+    def if_needed(self) -> "Temperature":
+        """This temperature, or 1 where its interval contains 1.
+
+        The examples do not tell then whether the network is too sure or not sure enough, and the fit follows
+        their chance: applied to other images it may as well make calibration worse.
+        """
+        if self.low <= 1 <= self.high:
+            return dataclasses.replace(self, value=1.0, fitted=self.value)
+        return self
 
 
 def soften(scores: np.ndarray, temperature: float) -> np.ndarray:

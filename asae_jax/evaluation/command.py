@@ -1,18 +1,22 @@
 """`evaluate`: scores a trained run again, from its folder alone, on its own data or on others."""
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
-from asae_jax.input.class_map import relabel
+from asae_jax.files import user_path
+from asae_jax.input.class_map import alike_names, relabel
+from asae_jax.input.description import describe
 from asae_jax.input.index import DataIndex
-from asae_jax.input.sources import configured_index, named_class_map
+from asae_jax.input.sources import configured_index, named_class_map, source_of
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data, prepare_index, write_skipped
 from asae_jax.run.run import Run, open_run
@@ -23,8 +27,9 @@ _OTHER = "other"
 def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     """Scores the run in `workdir` and prints the main scores and the uncertainty estimates.
 
-    With `eval.source` every readable image of that source is scored instead of a part of the run's own
-    (see `load_other`), and what was left out is listed in `evaluation/<name>_skipped.csv`.
+    With `eval.source`, or an `eval.path` that tells its source, every readable image of that source is scored
+    instead of a part of the run's own (see `load_other`), and what was left out is listed in
+    `evaluation/<name>_skipped.csv`.
 
     Args:
       config: settings of this evaluation (`eval`, and where the data lie now); everything else must be
@@ -35,8 +40,10 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
       The exit status, 0.
 
     Raises:
-      UserError: no run or no checkpoint there, other settings, or other data.
+      UserError: no run or no checkpoint there, other settings, other data, or an `eval.path` or
+        `eval.class_map` that would not be used.
     """
+    config = _with_source(config)
     run = open_run(workdir, config, batch_size=config.train.batch_size)
     folder = workdir / evaluate.FOLDER
     if config.eval.source:
@@ -50,6 +57,33 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
         measure_uncertainty(run)
     print(f"written to {folder}. {NOTICE}")
     return 0
+
+
+def _with_source(config: ConfigDict) -> ConfigDict:
+    """`config` with the source that `eval.path` is of, where it names a path and no source."""
+    given = config.eval
+    if given.source:
+        if given.split != "test":
+            print(
+                f"all images of the other source are scored: --split={given.split} is of the run's own data"
+            )
+        return config
+    if given.path:
+        source = source_of(given.path)
+        if not source:
+            missing = "" if user_path(given.path).exists() else ", which does not exist"
+            raise UserError(
+                f"--path={given.path}{missing}: name what it is by --source=folder, csv or npz, or "
+                "leave it out to score the run's own images"
+            )
+        print(f"scoring other images than the run's own: {given.path} (--source={source})")
+        return copy_with(config, {"eval.source": source})
+    if given.class_map:
+        raise UserError(
+            f"--class_map={given.class_map} is for other images than the run's own: add --source= and "
+            "--path=, or leave it out"
+        )
+    return config
 
 
 def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
@@ -84,8 +118,9 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
         "unknown_classes": unknown,
         "absent_classes": [name for name, count in zip(run.class_names, present, strict=True) if not count],
     }
+    print(describe(known))
+    _say(record, run.class_names)
     data = Data(known, prepare_index(config, run.workdir, known), np.full(len(known), "test"))
-    _say(record)
     return data, record
 
 
@@ -93,7 +128,7 @@ def _table(config: ConfigDict) -> DataIndex:
     settings = config.data.copy_and_resolve_references()
     settings.source, settings.path = config.eval.source, config.eval.path
     settings.class_map, settings.group_feature = config.eval.class_map, ""
-    return configured_index(settings)
+    return configured_index(settings, options="--")
 
 
 def _align(index: DataIndex, class_names: tuple[str, ...]) -> tuple[DataIndex, dict[str, int]]:
@@ -114,9 +149,11 @@ def _align(index: DataIndex, class_names: tuple[str, ...]) -> tuple[DataIndex, d
     return relabel(index, class_names, new, "the run does not know class {}"), unknown
 
 
-def _say(record: dict[str, Any]) -> None:
-    if record["unknown_classes"]:
-        counts = ", ".join(f"{name} ({count})" for name, count in record["unknown_classes"].items())
-        warnings.warn(f"left out, of classes that the run does not know: {counts} images", stacklevel=3)
+def _say(record: dict[str, Any], class_names: Collection[str]) -> None:
+    if unknown := record["unknown_classes"]:
+        counts = ", ".join(f"{name} ({count})" for name, count in unknown.items())
+        alike = "; ".join(" and ".join(map(repr, names)) for names in alike_names([*unknown, *class_names]))
+        hint = f"; the same but for case or spaces: {alike} (map them by --class_map=FILE)" if alike else ""
+        warnings.warn(f"left out, of classes that the run does not know: {counts} images{hint}", stacklevel=3)
     if record["absent_classes"]:
         print(f"classes of the run that these data lack: {', '.join(record['absent_classes'])}")

@@ -183,7 +183,7 @@ def fit_uncertainty(
       measured_under: what `conditions` says of the scores.
     """
     train, validation = parts["train"], parts["validation"]
-    temperature = fit_temperature(validation.logits, validation.labels)
+    temperature = fit_temperature(validation.logits, validation.labels).if_needed()
     probabilities = np.exp(soften(validation.logits, temperature.value))
     return Uncertainty(
         class_names=class_names,

@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import risk_coverage
-from asae_jax.evaluation.calibration import LIMITS, measure_reliability, soften
+from asae_jax.evaluation.calibration import LIMITS, Temperature, measure_reliability, soften
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import (
@@ -126,9 +126,11 @@ def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, gro
     if missing := [name for name, n in zip(estimates.class_names, counts, strict=True) if n == 0]:
         found.append(f"No validation image of {', '.join(missing)}: nothing is known of these classes.")
     if {estimates.temperature.low, estimates.temperature.high} & set(LIMITS):
-        found.append("The temperature ended at its limit: these images do not determine it.")
-    elif estimates.temperature.low < 1 < estimates.temperature.high:
-        found.append("A temperature of 1, no calibration, lies within the interval: it may not help.")
+        found.append(
+            "The temperature ended at its limit: these images do not determine it, and it is not applied."
+        )
+    elif estimates.temperature.low <= 1 <= estimates.temperature.high:
+        found.append("A temperature of 1, no calibration, lies within the interval: it is not applied.")
     if estimates.abstention.coverage == 0:
         found.append(
             f"No threshold keeps errors at {_percent(estimates.abstention.target_error)} with the asked "
@@ -156,7 +158,7 @@ def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
     lines = [
         "uncertainty estimates (calibration, abstention, conformal sets, outlier scores) from "
         f"{estimates.num_examples} validation images, on {shown['num_images']} {name} images:",
-        f"  temperature {temperature.value:.2f} [{temperature.low:.2f}, {temperature.high:.2f}]: "
+        f"  {_temperature_text(temperature)}: "
         f"ECE {before['ece']:.3f} -> {after['ece']:.3f}, NLL {before['nll']:.3f} -> {after['nll']:.3f}",
         f"  for at most {_percent(target)} errors: {_with_interval(shown['labelled'])} of the images "
         f"labelled, {_with_interval(shown['error_of_labelled'])} of them wrong "
@@ -166,6 +168,13 @@ def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
         f"  unlike the training images: {_with_interval(shown['outliers'])} flagged",
     ]
     return "\n".join([*lines, *(f"  {sentence}" for sentence in record["caveats"])])
+
+
+def _temperature_text(temperature: Temperature) -> str:
+    interval = f"[{temperature.low:.2f}, {temperature.high:.2f}]"
+    if temperature.fitted is None:
+        return f"temperature {temperature.value:.2f} {interval}"
+    return f"temperature 1, not applied, as the interval of {temperature.fitted:.2f} {interval} contains 1"
 
 
 def _draw(estimates: Uncertainty, parts: Mapping[str, Part], folder: Path) -> None:

@@ -21,9 +21,9 @@ from asae_jax.experiments.grid import (
 from asae_jax.experiments.pages import PAGE, write_pages
 from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import read_results
-from asae_jax.experiments.rows import Table, chosen_tables
+from asae_jax.experiments.rows import ROWS, Table, chosen_tables
 from asae_jax.experiments.runner import Progress, TrainProcess, choose_slots, run_all
-from asae_jax.experiments.settings import with_preset
+from asae_jax.experiments.settings import overruled, with_preset
 from asae_jax.files import disk_errors
 from asae_jax.run.folder import check_same_config
 from asae_jax.training import interruption
@@ -35,6 +35,7 @@ POLL_SECONDS = 0.2
 """Between two looks at the processes."""
 
 _LOCK = "reproduce.lock"
+_MOST_SHOWN = 6
 
 
 def reproduce(config: ConfigDict, workdir: Path) -> int:
@@ -59,12 +60,26 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
     tables = chosen_tables(config.reproduce.tables)
     base = with_batch_size(with_preset(config), tables.values())
     grid = plan(base, tables.values(), num_seeds=config.reproduce.seeds)
+    _say_overruled(base, grid)
     for run in grid.runs:
         _check_same_run(workdir, run)
     with only_one(workdir) as lock:
         status = _run(grid, config.reproduce.jobs, workdir, lock)
         _report(grid, tables, base, workdir)
     return status
+
+
+def _say_overruled(base: ConfigDict, grid: Grid) -> None:
+    """Says which of the given settings do not count, as a row has a recipe of its own."""
+    for name in sorted(set(grid.run_as)):
+        given = overruled(base, ROWS[name])
+        if given:
+            shown = [f"{field}={own} (not {value})" for field, (value, own) in given.items()]
+            more = f" and {len(shown) - _MOST_SHOWN} more" * (len(shown) > _MOST_SHOWN)
+            print(
+                f"row {name} is trained by its own recipe {ROWS[name].file}, whatever is given: "
+                f"{', '.join(shown[:_MOST_SHOWN])}{more}"
+            )
 
 
 def _run(grid: Grid, jobs: int, workdir: Path, lock: int) -> int:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -13,7 +14,7 @@ PRESETS = {"": "", "small": "comparison", "paper": "resnet50_asae"}
 """`reproduce.preset` -> recipe; none: the configuration as it is given."""
 
 _KEPT = (
-    "data.source", "data.path", "data.class_map", "data.group_feature", "data.num_examples",
+    "data.source", "data.path", "data.unseen", "data.class_map", "data.group_feature", "data.num_examples",
     "data.synthetic_seed", "data.test_fraction", "data.validation_fraction", "data.split_by", "data.folds",
     "data.fold", "data.split_seed", "data.cache", "data.cache_dir", "data.driver", "data.workers",
     "init.pretrained", "init.freeze", "init.head_rate",
@@ -21,6 +22,7 @@ _KEPT = (
     "eval.batch_size", "eval.bootstrap", "eval.checkpoint", "eval.select_by",
 )  # fmt: skip
 # What a row with a recipe of its own takes from the given configuration.
+_COSTLY = ("train.epochs", "train.max_steps", "model.name", "model.width", "augment.size", "data.stored_size")
 _PATHS = ("data.path", "data.cache_dir")
 
 
@@ -57,6 +59,23 @@ def row_config(base: ConfigDict, row: Row, *, seed: int) -> ConfigDict:
     config = copy_with(start, settings)
     config.seed = seed
     return config
+
+
+def overruled(base: ConfigDict, row: Row) -> dict[str, tuple[Any, Any]]:
+    """What of `base` does not count for a row with a recipe of its own: setting -> (given, of the recipe).
+
+    The settings that decide most about duration come first.
+    """
+    if not row.file:
+        return {}
+    given, own = flatten(base), flatten(recipe(row.file))
+    names = [
+        name
+        for name in given
+        if name not in (*_KEPT, *row.settings) and decides_weights(name) and given[name] != own[name]
+    ]
+    names.sort(key=lambda name: name not in _COSTLY)
+    return {name: (given[name], own[name]) for name in names if name != "seed"}
 
 
 def training_settings(config: ConfigDict) -> str:

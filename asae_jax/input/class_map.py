@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -57,6 +58,37 @@ def map_classes(index: DataIndex, mapping: Mapping[str, str]) -> DataIndex:
         raise UserError("the class map drops every class: keep some")
     numbers = np.array([class_names.index(target) if target else -1 for target in targets], np.int32)
     return relabel(index, class_names, numbers, "class {} is dropped by the class map")
+
+
+def check_classes(index: DataIndex) -> None:
+    """Refuses classes that nothing can be learned from, or that are one class in two spellings.
+
+    Raises:
+      UserError: a single class, or classes that differ in case, spaces or Unicode form only.
+    """
+    if index.num_classes < 2:
+        raise UserError(
+            f"the {index.source} data have one class only, {', '.join(index.class_names)}: give the folder "
+            "or file that holds all classes, two at least"
+        )
+    if alike := alike_names(index.class_names):
+        pairs = "; ".join(" and ".join(map(repr, names)) for names in alike)
+        raise UserError(
+            f"classes that differ in case, spaces or Unicode form only: {pairs}: give them one name in the "
+            "data, or by a CSV file from,to (--config.data.class_map=FILE)"
+        )
+
+
+def alike_names(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Names that differ in case, surrounding or repeated space or Unicode form only, those alike together."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(_plain(name), []).append(name)
+    return [tuple(group) for group in alike.values() if len(group) > 1]
+
+
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def relabel(

@@ -10,35 +10,41 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, user_path, visible_entries, walk
 from asae_jax.input.decode import read_image
+from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 
 
-def folder_index(path: str | os.PathLike) -> DataIndex:
+def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path") -> DataIndex:
     """The images below `path`: the class is the name of the first-level folder.
 
     Within a class folder images may lie at any depth.
 
-    If the first-level folders are `train` and `val`, `validation` or `test` (in any case) and hold
-    folders themselves, those are the class folders, and the index has the split. The classes are then
-    the class folders of `train`: the other parts may lack some, and images of classes that `train` lacks
-    are left out with a warning.
+    If the first-level folders are `train` and `val`, `validation` or `test` (in any case, or `training`,
+    `testing`, `valid`) and hold folders themselves, those are the class folders, and the index has the
+    split. The classes are then the class folders of `train`: the other parts may lack some, and images of
+    classes that `train` lacks are left out with a warning.
 
     Classes and names are sorted; hidden files and folders are ignored. Files without the extension of an
     image, and files outside of class folders, are listed in `DataIndex.skipped`. No file is opened.
 
+    Args:
+      path: the folder.
+      option: of the command line that names it, for messages.
+
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
-        `train`) holds no image, or parts of a split lie beside other folders.
+        `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
+        like classes (see `folder_shape`).
     """
     root = user_path(path)
     if not root.is_dir():
-        raise UserError(
-            f"data folder {root} does not exist: give a folder of class folders (--config.data.path=DIR)"
-        )
+        raise UserError(f"data folder {root} does not exist: give a folder of class folders ({option}=DIR)")
     parts = _parts(root)
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
+    levels = _levels(found, parts)
+    check_levels(_root_of_classes(root, parts), levels, option="" if parts else option)
     numbers = {name: number for number, name in enumerate(class_names)}
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
@@ -54,7 +60,20 @@ def folder_index(path: str | os.PathLike) -> DataIndex:
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
         skipped=tuple((file.name, fault) for file, fault in zip(found, faults, strict=True) if fault),
+        notes=notes_on_levels(levels),
     )
+
+
+def _levels(found: Iterable[FoundFile], parts: Mapping[str, str]) -> list[Folders]:
+    """The folders around each image, from the class folder inwards; with parts of those in `train`."""
+    around = [tuple(file.name.split("/")[:-1]) for file in found if file.is_image]
+    if parts:
+        around = [folders[1:] for folders in around if folders and parts.get(folders[0]) == "train"]
+    return [folders for folders in around if folders]
+
+
+def _root_of_classes(root: Path, parts: Mapping[str, str]) -> Path:
+    return next((root / name for name, part in parts.items() if part == "train"), root)
 
 
 def _folder(file: FoundFile, depth: int) -> str:

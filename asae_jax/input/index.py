@@ -30,6 +30,7 @@ class DataIndex:
       modified: int64 `[N]`, modification time of each file in ns, or None.
       settings: whatever else decides what `read` returns (a generator's settings), as text.
       skipped: files or records of the source that are not in the index, each with the reason.
+      notes: how the source was understood where that is not obvious, in a sentence each.
     """
 
     source: str
@@ -43,6 +44,7 @@ class DataIndex:
     modified: np.ndarray | None = None
     settings: str = ""
     skipped: Skipped = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in _COLUMNS:

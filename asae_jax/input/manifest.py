@@ -4,8 +4,9 @@ import csv
 import dataclasses
 import io
 import os
+import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,34 +20,51 @@ from asae_jax.input.split import SPLIT_NAMES
 Row = tuple[int, Mapping[str, str]]
 """(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
 
+GROUP_COLUMNS = (
+    "group", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "donor", "donor_id",
+    "person", "individual", "case", "case_id", "caseid", "slide", "slide_id", "slideid", "smear", "smear_id",
+)  # fmt: skip
+"""Columns that tell which images belong together, the widest first: of several the first is taken."""
 
-def manifest_index(path: str | os.PathLike) -> DataIndex:
+UNSEEN = "nobody looked at its label (seen=no)"
+"""Reason in `DataIndex.skipped`."""
+
+_SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataIndex:
     """The images that a CSV file `path,label[,group][,split]` lists, in its order.
 
-    Paths are relative to the folder of the CSV file. Classes are the labels, sorted. Missing files are
-    listed in `DataIndex.skipped` with their line; no image is opened. `split` is train, val, validation or
-    test, in any case.
+    Paths are relative to the folder of the CSV file; where there is no such file, a backslash is taken for
+    `/`. Classes are the labels, sorted. Missing files are listed in `DataIndex.skipped` with their line; no
+    image is opened. `split` is train, val, validation or test, in any case. The group may also be called
+    patient, slide, or another of `GROUP_COLUMNS`.
+
+    A review page of `predict` writes a column `seen` too: where it says no, the label is a network's guess
+    that nobody looked at.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
+      unseen: whether labels that nobody looked at are taken; else they are listed in `DataIndex.skipped`.
 
     Raises:
       UserError: naming file and line: not such a file (see `read_rows`), an empty path, label or
-        group, unprintable characters in a label or group, an unknown split, a path listed twice; or no
-        row, or no file that exists.
+        group, unprintable characters in a label or group, an unknown split, a file listed twice, a `seen`
+        that is neither yes nor no; or no row, or no file that exists.
     """
     file = user_path(path)
-    columns, rows = read_rows(file, required=("path", "label"), optional=("group", "split"))
-    entries = [_entry(file, line, row) for line, row in rows]
+    columns, rows = read_rows(
+        file, required=("path", "label"), optional=("group", "split"), also=(*GROUP_COLUMNS, "seen")
+    )
+    grouped = group_column(columns)
+    entries = [_entry(file, line, row, grouped) for line, row in rows]
     _refuse_duplicates(file, entries)
+    if not unseen:
+        entries = [entry if entry.seen else dataclasses.replace(entry, fault=UNSEEN) for entry in entries]
     present = [entry for entry in entries if not entry.fault]
     if not present:
-        first = f"; the first, in line {entries[0].line}: {entries[0].fault}" if entries else ""
-        raise UserError(
-            f"{file} lists {len(entries)} images and none can be found{first}: "
-            f"list images by their path relative to {file.parent.absolute()}"
-        )
-    class_names = tuple(sorted({entry.label for entry in entries}))
+        raise _nothing(file, entries)
+    class_names = tuple(sorted({entry.label for entry in entries if entry.fault != UNSEEN}))
     numbers = {name: number for number, name in enumerate(class_names)}
     names = np.array([entry.name for entry in present])
     return DataIndex(
@@ -55,12 +73,18 @@ def manifest_index(path: str | os.PathLike) -> DataIndex:
         names=names,
         labels=np.array([numbers[entry.label] for entry in present], np.int32),
         read=lambda row: read_image(file.parent / names[row]),
-        groups=np.array([entry.group for entry in present]) if "group" in columns else None,
+        groups=np.array([entry.group for entry in present]) if grouped else None,
         splits=np.array([entry.split for entry in present]) if "split" in columns else None,
         sizes=np.array([entry.size for entry in present], np.int64),
         modified=np.array([entry.modified for entry in present], np.int64),
         skipped=tuple((e.name, f"{e.fault} (line {e.line} of {file.name})") for e in entries if e.fault),
+        notes=tuple(_notes(file, grouped, entries)),
     )
+
+
+def group_column(columns: Container[str]) -> str:
+    """The one of `columns`, in lower case, that tells which images belong together; empty where none does."""
+    return next((name for name in GROUP_COLUMNS if name in columns), "")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,59 +94,125 @@ class _Entry:
     label: str
     group: str
     split: str
+    seen: bool  # whether a person gave the label, as far as the file tells
     size: int
     modified: int
+    identity: tuple[int, ...]  # equal for two names of one file; empty where it is not known
     fault: str  # why there is no such image; empty where there is
 
 
-def _entry(file: Path, line: int, row: Mapping[str, str]) -> _Entry:
-    for column in row.keys() - {"split"}:
+def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str) -> _Entry:
+    for column in filter(None, ("path", "label", grouped)):
         if not row[column]:
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
-    for column in row.keys() & {"label", "group"}:
+    for column in filter(None, ("label", grouped)):
         if not row[column].isprintable():
             raise fault(file, line, f"unprintable characters in {column} {row[column]!r}", "remove them")
     split = SPLIT_NAMES.get(row.get("split", "train").lower())
     if split is None:
         raise fault(file, line, f"unknown split {row['split']!r}", f"use one of {', '.join(SPLIT_NAMES)}")
-    name = os.path.normpath(row["path"])
-    size, modified, missing = _status(file.parent / name)
-    return _Entry(line, name, row["label"], row.get("group", ""), split, size, modified, missing)
+    seen = _SEEN.get(row.get("seen", "yes").lower())
+    if seen is None:
+        remedy = "write yes where a person gave the label, and no elsewhere"
+        raise fault(file, line, f"seen is {row['seen']!r}", remedy)
+    name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
+    return _Entry(
+        line=line,
+        name=name,
+        label=row["label"],
+        group=row[grouped] if grouped else "",
+        split=split,
+        seen=seen,
+        size=status.st_size if status else 0,
+        modified=status.st_mtime_ns if status else 0,
+        identity=(status.st_dev, status.st_ino) if status and status.st_ino else (),
+        fault=missing,
+    )
 
 
-def _status(path: Path) -> tuple[int, int, str]:
-    """Size and modification time of an image file, or the reason why it has none."""
+def _found(folder: Path, name: str) -> tuple[str, os.stat_result | None, str]:
+    """The name under which an image file is found, its status, and the reason why there is none."""
+    status, missing = _status(folder / name)
+    if missing and "\\" in name:  # written on Windows
+        other = os.path.normpath(name.replace("\\", "/"))
+        status, still_missing = _status(folder / other)
+        if not still_missing:
+            return other, status, ""
+        missing += ", nor is there one with / for \\"
+    return name, status, missing
+
+
+def _status(path: Path) -> tuple[os.stat_result | None, str]:
+    """Status of an image file, or the reason why it has none."""
     try:
         status = path.stat()
     except ValueError:  # a null character
-        return 0, 0, "not a path"
+        return None, "not a path"
     except OSError as error:
-        return 0, 0, f"missing ({error.strerror})"
-    if not stat.S_ISREG(status.st_mode):
-        return 0, 0, "not a file"
-    return status.st_size, status.st_mtime_ns, ""
+        return None, f"missing ({error.strerror})"
+    return (status, "") if stat.S_ISREG(status.st_mode) else (None, "not a file")
 
 
-def _refuse_duplicates(file: Path, entries: list[_Entry]) -> None:
-    lines: dict[str, int] = {}
+def _refuse_duplicates(file: Path, entries: Iterable[_Entry]) -> None:
+    """Refuses a file that is listed twice, also under another spelling of its path, or by a link to it."""
+    firsts: dict[object, _Entry] = {}
     for entry in entries:
-        first = lines.setdefault(entry.name, entry.line)
-        if first != entry.line:
-            raise fault(file, entry.line, f"{entry.name} is listed already in line {first}", "list it once")
+        for key in filter(None, (entry.name, entry.identity)):
+            first = firsts.setdefault(key, entry)
+            if first is entry:
+                continue
+            spelled = "" if first.name == entry.name else f" as {first.name}"
+            labels = "" if first.label == entry.label else f" (label {first.label}, here {entry.label})"
+            what = f"{entry.name} is listed already in line {first.line}{spelled}{labels}"
+            raise fault(file, entry.line, what, "list it once")
+
+
+def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
+    unseen = sum(entry.fault == UNSEEN for entry in entries)
+    if unseen:
+        return UserError(
+            f"{file} lists {len(entries)} images, and none can be used: nobody looked at the labels of "
+            f"{unseen} (seen=no), which are a network's guesses: label them, or take the guesses "
+            "(--config.data.unseen=True)"
+        )
+    first = f"; the first, in line {entries[0].line}: {entries[0].fault}" if entries else ""
+    return UserError(
+        f"{file} lists {len(entries)} images and none can be found{first}: "
+        f"list images by their path relative to {file.parent.absolute()}"
+    )
+
+
+_USED = ("path", "label", "split", "seen", "predicted")
+
+
+def _notes(file: Path, grouped: str, entries: Sequence[_Entry]) -> Iterator[str]:
+    """What of the file is used otherwise than one may think, in sentences."""
+    if grouped and grouped != "group":
+        yield f"the column {grouped} of {file.name} tells which images belong together"
+    if others := other_columns(file, (*_USED, grouped)):
+        yield f"columns of {file.name} that are not used: {', '.join(others)}"
+    if count := sum(entry.fault == UNSEEN for entry in entries):
+        yield (
+            f"{count} rows of {file.name} are left out: nobody looked at their labels (seen=no), which are a "
+            "network's guesses (--config.data.unseen=True takes them)"
+        )
+    if count := sum(not entry.fault and not entry.seen for entry in entries):
+        yield f"{count} labels of {file.name} are a network's guesses that nobody looked at (data.unseen)"
 
 
 def read_rows(
-    path: Path, *, required: Sequence[str], optional: Sequence[str] = ()
+    path: Path, *, required: Sequence[str], optional: Sequence[str] = (), also: Sequence[str] = ()
 ) -> tuple[frozenset[str], Iterator[Row]]:
     """Reads a comma-separated UTF-8 file with a header, with or without byte order mark.
 
-    Column names may be in any case and order; other columns and blank rows are ignored. Rows are parsed
-    while iterating.
+    Column names may be in any case and order, and have spaces or hyphens for `_`; other columns and blank
+    rows are ignored. Rows are parsed while iterating.
 
     Args:
       path: the file.
       required: columns that must be there, in lower case.
       optional: columns that may be there, in lower case.
+      also: further ones, which messages do not name.
 
     Returns:
       Which of the named columns the file has, and the rows.
@@ -132,16 +222,26 @@ def read_rows(
         another length, broken quotes. Errors in rows are raised while iterating.
     """
     records = _records(path, _text(path))
-    line, header = next(records, (1, []))
-    names = [name.strip().lower() for name in header]
+    line, names = _header(records)
     for name in required:
         if name not in names:
             raise fault(path, line, f"column {name!r} is missing", _header_remedy(required, optional))
-    known = frozenset(names).intersection([*required, *optional])
+    known = frozenset(names).intersection([*required, *optional, *also])
     for name in sorted(known):
         if names.count(name) > 1:
             raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
     return known, _rows(path, records, names, known)
+
+
+def other_columns(path: Path, used: Container[str]) -> list[str]:
+    """The columns of a CSV file that are not in `used`, in lower case; unnamed ones are left out."""
+    _, names = _header(_records(path, _text(path)))
+    return [name for name in names if name and name not in used]
+
+
+def _header(records: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
+    line, header = next(records, (1, []))
+    return line, [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
 
 
 def fault(path: Path, line: int, what: str, remedy: str) -> UserError:

@@ -38,6 +38,7 @@ def chosen_split(settings: ConfigDict, workdir: Path | None, index: DataIndex) -
         split by groups that are not known.
     """
     if workdir is not None and (workdir / SPLITS_FILE).exists():
+        print(f"split: as recorded in {workdir / SPLITS_FILE}")
         return read_splits(workdir / SPLITS_FILE, index)
     if settings.split_by == "group" and index.groups is None:
         raise UserError(
@@ -110,6 +111,7 @@ def _draw(settings: ConfigDict, index: DataIndex, groups: np.ndarray | None) -> 
         folds=settings.folds,
         fold=settings.fold,
         seed=settings.split_seed,
+        class_names=index.class_names,
     )
 
 

@@ -1,7 +1,6 @@
 """Data sources: from the section `data` of a configuration to the data-set index."""
 
 import functools
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +9,7 @@ from ml_collections import ConfigDict
 from asae_jax import shipped, synthetic
 from asae_jax.config import SOURCES, is_source
 from asae_jax.errors import UserError
+from asae_jax.files import user_path
 from asae_jax.input.class_map import map_classes, read_class_map
 from asae_jax.input.folder import folder_index
 from asae_jax.input.index import DataIndex
@@ -19,21 +19,44 @@ from asae_jax.input.preparation import Preparation
 from asae_jax.input.tfds_source import tfds_index
 
 _TFDS = "tfds:"
-_FILES: dict[str, tuple[str, Callable[[str | os.PathLike], DataIndex]]] = {
-    "folder": ("a folder of class folders: add --config.data.path=DIR", folder_index),
-    "csv": ("a CSV file path,label[,group][,split]: add --config.data.path=FILE", manifest_index),
-    "npz": ("an .npz file: add --config.data.path=FILE", npz_index),
+_FILES: dict[str, tuple[str, str, Callable[[ConfigDict, str], DataIndex]]] = {
+    "folder": (
+        "a folder of class folders",
+        "DIR",
+        lambda settings, option: folder_index(settings.path, option=option),
+    ),
+    "csv": (
+        "a CSV file path,label[,group][,split]",
+        "FILE",
+        lambda settings, _: manifest_index(settings.path, unseen=settings.unseen),
+    ),
+    "npz": ("an .npz file", "FILE", lambda settings, _: npz_index(settings.path)),
 }
 
 
-def configured_index(settings: ConfigDict) -> DataIndex:
+def configured_index(settings: ConfigDict, *, options: str = "--config.data.") -> DataIndex:
     """The index of the data source that `settings`, the section `data`, describe; its class map applied.
 
+    Args:
+      settings: the section `data`.
+      options: how the command line spells its settings, for messages: "--config.data.", or "--" for
+        `evaluate --source`.
+
     Raises:
-      UserError: unknown source, no path where one is needed, or what the source or the class map refuse.
+      UserError: unknown source, no path where one is needed, a path that the source does not use, or what
+        the source or the class map refuse.
     """
-    index = _source_index(settings)
+    index = _source_index(settings, options)
     return map_classes(index, named_class_map(settings.class_map)) if settings.class_map else index
+
+
+def source_of(path: str) -> str:
+    """The source that reads what `path` is: "folder", "csv" or "npz"; empty where none does."""
+    place = user_path(path)
+    if place.is_dir():
+        return "folder"
+    suffix = place.suffix.lower().removeprefix(".")
+    return suffix if suffix in ("csv", "npz") else ""
 
 
 def named_class_map(name: str) -> dict[str, str]:
@@ -79,20 +102,34 @@ def synthetic_index(*, num_examples: int, seed: int, size: int) -> DataIndex:
     )
 
 
-def _source_index(settings: ConfigDict) -> DataIndex:
+def _source_index(settings: ConfigDict, options: str) -> DataIndex:
     source = settings.source
     if not is_source(source):
         raise UserError(
             f"unknown data source {source!r}: choose one of {', '.join(SOURCES)} (--config.data.source=)"
         )
     if source == "synthetic":
+        _refuse_path(settings.path, options)
         return synthetic_index(
             num_examples=settings.num_examples, seed=settings.synthetic_seed, size=settings.stored_size
         )
     if source.startswith(_TFDS):
         name = source.removeprefix(_TFDS)
         return tfds_index(name, data_dir=settings.path, group_feature=settings.group_feature)
-    needed, read = _FILES[source]
+    needed, what, read = _FILES[source]
     if not settings.path:
-        raise UserError(f"data source {source} needs {needed}")
-    return read(settings.path)
+        raise UserError(f"data source {source} needs {needed}: add {options}path={what}")
+    return read(settings, f"{options}path")
+
+
+def _refuse_path(path: str, options: str) -> None:
+    """Drawn cells come from no path: whoever gave one means to use what lies there."""
+    if not path:
+        return
+    source = source_of(path)
+    remedy = f"add {options}source={source}" if source else f"name what it is by {options}source="
+    missing = "" if user_path(path).exists() else f" ({path} does not exist)"
+    raise UserError(
+        f"{options}path={path} is given{missing}, but the data source is synthetic, the built-in drawn "
+        f"cells: {remedy}, or take the path out ({options}path=)"
+    )

@@ -22,7 +22,15 @@ from asae_jax.input.sampler import permutation
 
 SPLITS = ("train", "validation", "test")
 
-SPLIT_NAMES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
 """Name of a part in a data source, in lower case -> its name here."""
 
 _ROUNDS = 8  # of reassigning groups; it converges after two to four
@@ -37,6 +45,7 @@ def draw_split(
     folds: int,
     fold: int,
     seed: int,
+    class_names: Sequence[str] = (),
 ) -> np.ndarray:
     """Draws the test images, then the validation images from what is left for training.
 
@@ -59,6 +68,7 @@ def draw_split(
       folds: number of parts of a cross-validation, at least 2; 0 for none.
       fold: which part is the test set, 0..folds-1.
       seed: any integer.
+      class_names: for messages; empty: classes are named by their numbers.
 
     Returns:
       str `[N]`: "train", "validation" or "test".
@@ -76,7 +86,7 @@ def draw_split(
         test = _take_groups(labels, groups, test_fraction, every_class=True, seed=seed, stream="test")
     splits = np.where(test, "test", "train").astype("<U10")
     if folds or test_fraction:
-        _warn_of_single(labels, groups)
+        _warn_of_single(labels, groups, class_names)
     return add_validation(splits, labels, groups=groups, fraction=validation_fraction, seed=seed)
 
 
@@ -156,14 +166,15 @@ def _shares(counts: np.ndarray, fraction: float, *, least: int) -> np.ndarray:
     return np.clip(shares, min(least, 1 if fraction else 0), None).clip(max=counts - 1)
 
 
-def _warn_of_single(labels: np.ndarray, groups: np.ndarray | None) -> None:
+def _warn_of_single(labels: np.ndarray, groups: np.ndarray | None, class_names: Sequence[str]) -> None:
     members = np.arange(len(labels)) if groups is None else groups
     pairs = {(int(label), member) for label, member in zip(labels, members.tolist(), strict=True)}
     classes, counts = np.unique([label for label, _ in pairs], return_counts=True)
     if (counts == 1).any():
         what = "image" if groups is None else "group"
         single = classes[counts == 1].tolist()
-        warnings.warn(f"classes number {single} have one {what} each: none to test", stacklevel=3)
+        named = ", ".join(class_names[c] for c in single) if class_names else f"number {single}"
+        warnings.warn(f"classes {named} have one {what} each: none to test", stacklevel=3)
 
 
 def _check_fraction(name: str, value: float) -> None:

@@ -10,7 +10,9 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, open_text, user_path
+from asae_jax.input import class_map
 from asae_jax.input.cache import Prepared, prepare_examples
+from asae_jax.input.description import describe
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.index import DataIndex
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
@@ -82,9 +84,11 @@ def load_index(config: ConfigDict) -> DataIndex:
     """The data-set index that `config.data` describes, once the batch size is known to fit it.
 
     Raises:
-      UserError: data that cannot be found or used, or batches that cannot be dealt out evenly.
+      UserError: data that cannot be found or used, one class only or two of nearly the same name, or batches
+        that cannot be dealt out evenly.
     """
     index = configured_index(config.data)
+    class_map.check_classes(index)
     balanced = config.data.sampler == "balanced"
     parallel.check_batch_size(config.train.batch_size, index.num_classes if balanced else 1)
     return index
@@ -95,8 +99,8 @@ def load_data(
 ) -> Data:
     """Index, split and prepared images as `config.data` says.
 
-    The split is read from the run folder where it has one, so that no command after the first can move
-    an image from one side to the other.
+    What they are is printed before any image is prepared. The split is read from the run folder where it has
+    one, so that no command after the first can move an image from one side to the other.
 
     Args:
       config: settings.
@@ -109,6 +113,7 @@ def load_data(
     """
     index = configured_index(config.data) if index is None else index
     splits = chosen_split(config.data, None if draw_anew else workdir, index)
+    print(describe(index, splits))
     data = Data(index, prepare_index(config, workdir, index), splits)
     _check_classes(data)
     return data

@@ -104,7 +104,9 @@ def check_same_data(workdir: Path, index: DataIndex) -> None:
             f"{len(index.class_names)} (missing: {missing}, new: {new}); "
             "use the same data or another --workdir=DIR."
         )
-    if then.data_fingerprint != now:
+    # Before groups were taken from columns such as `patient`, runs recorded the same images without groups.
+    before = dataclasses.replace(index, groups=None).fingerprint(modified=False)
+    if then.data_fingerprint not in (now, before):
         raise UserError(
             f"the images are not those that {workdir} was started with "
             f"(fingerprint {now[:8]}, there {then.data_fingerprint[:8]}): "

@@ -4,7 +4,6 @@ State goes in and out unstacked (`None` axes): JAX keeps one copy per device and
 sees plain arrays. Batches are split along their first axis.
 """
 
-import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -24,8 +23,8 @@ def use_all_cores(batch_size: int) -> None:
     """On a CPU, one device per core (as many as divide `batch_size`), unless XLA_FLAGS says otherwise.
 
     XLA's convolutions use several threads poorly: on two cores, two devices of one thread each took
-    0.58 of the time that one device took for the same step of a ResNet-18. Must be called before JAX
-    is first used; accelerators are not affected.
+    0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
+    fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if "host_platform_device_count" in given:
@@ -34,8 +33,18 @@ def use_all_cores(batch_size: int) -> None:
         # XLA ends the process when one device waits 40 s for another, as happens on a busy machine.
         os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_collective_call_terminate_timeout_seconds=3600"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices stay as they are
-        jax.config.update("jax_num_cpu_devices", max(n for n in range(1, cores + 1) if batch_size % n == 0))
+    shared_by = max(n for n in range(1, cores + 1) if batch_size % n == 0)
+    try:
+        jax.config.update("jax_num_cpu_devices", shared_by)
+    except RuntimeError:  # JAX is in use already: its devices stay as they are
+        return
+    if 2 * shared_by <= cores and jax.default_backend() == "cpu":
+        lower = batch_size // cores * cores
+        near = " or ".join(str(n) for n in (lower, lower + cores) if n)
+        one = "only one core" if shared_by == 1 else f"only {shared_by} cores"
+        print(
+            f"a batch of {batch_size} images can be shared by {one} of {cores}, which is slow: {near} use all"
+        )
 
 
 def parallel_update(step: Callable) -> Callable:

@@ -9,7 +9,9 @@ import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from asae_jax.config import unused
 from asae_jax.errors import UserError
+from asae_jax.input.split import SPLITS
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
@@ -24,7 +26,7 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     """What will be trained, on what, from where, in a few lines."""
     layer = {"none": "no layer", "asae": "ASAE"}.get(config.model.branching, config.model.branching)
     parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
-    counts = ", ".join(f"{len(data.indices(split))} {split}" for split in ("train", "validation", "test"))
+    counts = ", ".join(f"{len(data.indices(split))} {split}" for split in SPLITS)
     start = f"from step {int(state.step)}" if int(state.step) else "from the start"
     lines = [
         f"{config.model.name} with {layer}, loss {config.loss.name}, {parameters:.1f} million parameters, "
@@ -36,6 +38,8 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
             "data: the built-in synthetic cells; for your own add "
             "--config.data.source=folder --config.data.path=DIR"
         )
+    if not_used := unused(config):
+        lines.append(f"given, but not used: {', '.join(not_used)}")
     left_out = len(data.prepared.bad) + len(data.index.skipped)
     if left_out:
         lines.append(f"{left_out} files left out, listed in {workdir / SKIPPED_FILE}")

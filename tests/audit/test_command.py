@@ -214,10 +214,11 @@ def test_names_that_are_not_utf8_are_found_again_in_the_record(clean, tmp_path):
 
 
 def test_data_that_cannot_be_used_are_the_users_error(tmp_path):
-    (tmp_path / "cells" / "a").mkdir(parents=True)
-    for name in ("x.png", "y.png"):
-        (tmp_path / "cells" / "a" / name).write_text("no image")
-    with pytest.raises(UserError, match=r"none of the 2 images.*not a JPEG"):
+    for name in ("a", "b"):
+        (tmp_path / "cells" / name).mkdir(parents=True)
+        for file in ("x.png", "y.png"):
+            (tmp_path / "cells" / name / file).write_text("no image")
+    with pytest.raises(UserError, match=r"none of the 4 images.*not a JPEG"):
         audit(config_for(tmp_path / "cells"), tmp_path / "run")
 
 

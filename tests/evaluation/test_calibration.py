@@ -7,6 +7,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from asae_jax.evaluation.calibration import (
     LIMITS,
+    Temperature,
     fit_temperature,
     measure_reliability,
     reliability_bins,
@@ -112,3 +113,17 @@ def test_bins_include_their_upper_edge_and_empty_ones_are_zero():
     np.testing.assert_array_equal(bins.examples, [1, 1, 0, 1])
     np.testing.assert_array_equal(bins.accuracy, [1, 0, 0, 1])
     np.testing.assert_array_equal(bins.confidence, [0, 0.5, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "value"),
+    [(0.9, 1.3, 1.0), (1.0, 1.3, 1.0), (0.8, 1.0, 1.0), (1.01, 1.3, 1.2), (0.7, 0.99, 1.2), (*LIMITS, 1.0)],
+)
+def test_a_temperature_is_applied_only_where_its_interval_excludes_1(low, high, value):
+    given = Temperature(1.2, low, high).if_needed()
+    assert given.value == value
+    assert given.fitted == (1.2 if value == 1 else None)
+
+
+def test_records_of_earlier_runs_keep_their_temperature():
+    assert Temperature(value=1.1, low=0.9, high=1.3).value == 1.1

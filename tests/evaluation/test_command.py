@@ -134,3 +134,49 @@ def test_the_own_data_need_not_be_there_to_score_others(run, own, own_map, other
     )
     with pytest.warns(UserWarning, match="ERB"):
         assert command.evaluate_run(config, run[0]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+def test_a_path_without_a_source_is_another_laboratory(run, own, own_map, other, other_map, capsys):
+    workdir, _ = run
+    config = folder_config(own, data__class_map=own_map, eval__path=other, eval__class_map=other_map)
+    assert command.evaluate_run(config, workdir) == 0
+    assert not (workdir / "evaluation" / "test.json").exists()
+    shown = capsys.readouterr().out
+    assert f"scoring other images than the run's own: {other} (--source=folder)" in shown
+    assert "data: 12 images of 4 classes (folder): BLA 3, LYT 4, MON 0, NEU 5" in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"eval__path": "gone"}, "--path=gone, which does not exist: .*--source="),
+        ({"eval__class_map": "mll23"}, "--class_map=mll23 is for other images"),
+        ({"eval__source": "folder"}, r"needs .*: add --path=DIR"),
+        ({"eval__source": "csv"}, r"needs .*: add --path=FILE"),
+        ({"eval__source": "synthetic", "eval__path": "gone"}, r"--path=gone is given"),
+        ({"eval__source": "folder", "eval__path": "gone"}, r"does not exist.*\(--path=DIR\)"),
+    ],
+)
+def test_what_would_not_be_used_is_refused(run, own, own_map, changes, message):
+    workdir, _ = run
+    with pytest.raises(UserError, match=message):
+        command.evaluate_run(folder_config(own, data__class_map=own_map, **changes), workdir)
+    assert not (workdir / "evaluation").exists()
+
+
+def test_a_class_that_is_spelled_otherwise_is_pointed_out(tmp_path):
+    path = put_images(tmp_path / "lab", {"bla": 3, "LYT": 2})
+    config = folder_config("gone", eval__source="folder", eval__path=path)
+    with pytest.warns(UserWarning, match=r"bla \(3\).*same but for case or spaces: 'bla' and 'BLA'"):
+        command.load_other(Run(tmp_path, config, RUN_CLASSES))
+
+
+def test_what_is_scored_is_said_before(run, capsys):
+    workdir, config = run
+    command.evaluate_run(config, workdir)
+    shown = capsys.readouterr().out
+    assert f"split: as recorded in {workdir}" in shown
+    assert "data: 60 images of 4 classes (folder): BLA 10, LYT 20, MON 10, NEU 20" in shown
+    assert "left out: class ART is dropped by the class map (5 files)" in shown
+    assert shown.index("data: 60") < shown.index("accuracy")

@@ -136,9 +136,39 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
     fitted = uncertainty.read_uncertainty(tmp_path)
     said = caveats(fitted, PARTS["validation"], chosen_on_it=False, grouped=False)
     assert said == ["Everything holds for images of the same laboratory, stain and camera only."]
-    undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3))
+    undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3).if_needed())
     said = caveats(undecided, PARTS["validation"], chosen_on_it=False, grouped=False)
-    assert "no calibration, lies within the interval" in said[0]
+    assert "no calibration, lies within the interval: it is not applied" in said[0]
+
+
+def _calibrated(n, seed):
+    """Images whose labels are drawn from their own probabilities: no temperature is needed."""
+    part = _part(n, seed)
+    return part._replace(logits=part.logits / 2)
+
+
+def test_a_temperature_that_may_as_well_be_1_is_not_applied(measure, tmp_path, capsys):
+    parts = {"train": PARTS["train"], "validation": _calibrated(300, 1), "test": _calibrated(500, 2)}
+    written = measure(tiny_config(), parts)
+    temperature = written["temperature"]
+    assert temperature["low"] < 1 < temperature["high"]
+    assert temperature["value"] == 1
+    assert temperature["fitted"] != 1
+    reliability = written["measured"]["test"]["reliability"]
+    assert reliability["calibrated"] == reliability["uncalibrated"]
+    assert (
+        f"temperature 1, not applied, as the interval of {temperature['fitted']:.2f}"
+        in capsys.readouterr().out
+    )
+    assert uncertainty.read_uncertainty(tmp_path).temperature.fitted == temperature["fitted"]
+
+
+def test_a_temperature_that_the_images_do_not_determine_is_not_applied(measure):
+    part = _part(40, 1)
+    sure = part._replace(logits=np.eye(3, dtype=np.float32)[part.labels] * 3)
+    written = measure(tiny_config(), PARTS | {"validation": sure})
+    assert written["temperature"]["value"] == 1
+    assert any("do not determine it, and it is not applied" in text for text in written["caveats"])
 
 
 def test_the_sample_has_every_class_and_is_spread_over_the_table():

@@ -57,6 +57,16 @@ def reproduce(cells, tmp_path, monkeypatch):
     return run
 
 
+def test_settings_that_do_not_count_for_a_recipe_of_its_own_are_said_before(reproduce, capsys):
+    options = ("--tables=recommended", "--seeds=1", "--config.train.epochs=1", "--config.model.width=8")
+    assert reproduce(*options, "--config.train.batch_size=6") == 0
+    shown = capsys.readouterr().out
+    assert "row recommended is trained by its own recipe own_cells, whatever is given: " in shown
+    assert "(not 1)" in shown
+    assert "model.width=" in shown
+    assert shown.index("own recipe") < shown.index("rows x")
+
+
 def test_a_grid_from_its_start_to_its_report_and_again(reproduce, capsys):
     assert reproduce() == 0
     assert reproduce.started == [f"{row}-s{seed}" for seed in (0, 1) for row in ROWS_OF_1]

@@ -12,6 +12,7 @@ from asae_jax.experiments.rows import PLAIN, ROWS, Row
 from asae_jax.experiments.settings import (
     PRESETS,
     command_of,
+    overruled,
     public_options,
     row_config,
     training_settings,
@@ -42,6 +43,18 @@ def test_a_row_undoes_what_the_given_configuration_says_of_the_things_compared()
 def test_the_full_method_is_the_papers_configuration():
     given = settings_of.recipe("resnet50_asae")
     assert row_config(given, ROWS["asae-gmmce"], seed=0).to_dict() == given.to_dict()
+
+
+def test_what_does_not_count_for_a_row_with_a_file_is_named_what_costs_most_first():
+    given = settings_of.recipe("own_cells")
+    assert overruled(given, ROWS["recommended"]) == {}
+    given.model.width, given.train.epochs, given.data.path, given.seed = 16, 2, "cells", 3
+    given.optimizer.clip_norm = 0.5
+    named = overruled(given, ROWS["recommended"])
+    assert list(named) == ["model.width", "train.epochs", "optimizer.clip_norm"]
+    assert named["train.epochs"] == (2, settings_of.recipe("own_cells").train.epochs)
+    assert overruled(given, ROWS["plain"]) == {}
+    assert row_config(given, ROWS["recommended"], seed=0).train.epochs == named["train.epochs"][1]
 
 
 def test_main_stands_for_the_given_backbone():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.class_map import map_classes, read_class_map
+from asae_jax.input.class_map import alike_names, check_classes, map_classes, read_class_map
 from asae_jax.input.index import DataIndex
 
 CLASSES = ("BLA", "LYT", "NGB", "NGS", "ART")
@@ -105,3 +105,29 @@ def test_every_example_has_the_class_that_the_map_says(mapping, labels):
     assert got == {name: to for name, to in expected.items() if to}
     assert {name for name, _ in index.skipped} == {"x"} | {name for name, to in expected.items() if not to}
     assert len(set(index.class_names)) == len(index.class_names)
+
+
+def _index(*class_names):
+    count = len(class_names)
+    names = np.array([str(row) for row in range(count)])
+    return DataIndex("folder", class_names, names, np.arange(count, dtype=np.int32), lambda row: None)
+
+
+@pytest.mark.parametrize("other", ["bla", "BLA ", " Bla", "\uff22\uff2c\uff21"])
+def test_classes_that_differ_in_spelling_only_are_named(other):
+    with pytest.raises(UserError, match=r"'BLA' and .*class_map") as error:
+        check_classes(_index("BLA", "EBO", other))
+    assert repr(other) in str(error.value)
+
+
+def test_unicode_forms_of_one_name_are_alike():
+    assert alike_names(["Großzellig", "grosszellig", "caf\u00e9", "cafe\u0301", "x"]) == [
+        ("Großzellig", "grosszellig"),
+        ("caf\u00e9", "cafe\u0301"),
+    ]
+    check_classes(_index("BLA", "BLA-1", "BLA_1"))
+
+
+def test_one_class_is_refused():
+    with pytest.raises(UserError, match="one class only, BLA"):
+        check_classes(_index("BLA"))

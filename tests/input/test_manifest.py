@@ -167,3 +167,77 @@ def test_bytes_are_refused_in_one_line(root, data):
     with pytest.raises(UserError) as error:
         manifest_index(write(root, data))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["patient", "Patient ID", "slide", "subject", "case", "Case-ID", "donor", "smear_id", "PatientID"],
+)
+def test_columns_for_what_belongs_together_are_groups(root, column):
+    index = manifest_index(write(root, f"path,label,{column}\na/1.png,A,p1\na/2.png,B,p2\n"))
+    assert index.groups.tolist() == ["p1", "p2"]
+    assert "tells which images belong together" in index.notes[0]
+
+
+def test_of_several_the_widest_is_the_group_and_the_others_are_named(root):
+    text = "path,label,slide,patient,stain\na/1.png,A,s1,p1,x\na/2.png,B,s2,p1,x\n"
+    index = manifest_index(write(root, text))
+    assert index.groups.tolist() == ["p1", "p1"]
+    assert index.notes[-1] == "columns of list.csv that are not used: slide, stain"
+    named = manifest_index(write(root, "path,label,patient,group\na/1.png,A,p1,g1\n"))
+    assert named.groups.tolist() == ["g1"]
+    assert named.notes == ("columns of list.csv that are not used: patient",)
+
+
+def test_a_patient_that_is_not_given_is_refused(root):
+    with pytest.raises(UserError, match="line 3: empty patient"):
+        manifest_index(write(root, "path,label,patient\na/1.png,A,p1\na/2.png,B,\n"))
+
+
+REVIEWED = "path,label,predicted,seen\na/1.png,A,B,yes\na/2.png,B,B,no\né.png,C,C,No\n"
+
+
+def test_labels_that_nobody_looked_at_are_left_out(root):
+    index = manifest_index(write(root, REVIEWED))
+    assert index.names.tolist() == ["a/1.png"]
+    assert index.class_names == ("A",), "a class that no one gave is none"
+    assert [reason for _, reason in index.skipped] == [
+        f"nobody looked at its label (seen=no) (line {line} of list.csv)" for line in (3, 4)
+    ]
+    assert "2 rows of list.csv are left out" in index.notes[0]
+
+
+def test_guesses_are_taken_when_asked_for_and_counted(root):
+    index = manifest_index(write(root, REVIEWED), unseen=True)
+    assert index.class_names == ("A", "B", "C")
+    assert "2 labels of list.csv are a network's guesses" in index.notes[0]
+
+
+def test_a_list_of_guesses_alone_is_refused(root):
+    with pytest.raises(UserError, match=r"nobody looked at the labels of 1 .*data\.unseen=True"):
+        manifest_index(write(root, "path,label,seen\na/1.png,A,no\n"))
+
+
+@pytest.mark.parametrize("value", ["", "maybe", "2024-01-01"])
+def test_seen_is_yes_or_no(root, value):
+    with pytest.raises(UserError, match=f"line 2: seen is {value!r}"):
+        manifest_index(write(root, f"path,label,seen\na/1.png,A,{value}\n"))
+
+
+def test_one_file_under_two_spellings_or_labels_is_named(root, tmp_path):
+    (tmp_path / "link.png").symlink_to(root / "a" / "2.png")
+    for other in (f"{root}/a/2.png", f"{tmp_path}/link.png", "a\\2.png"):
+        text = f"path,label\na/1.png,A\na/2.png,A\n{other},B\n"
+        with pytest.raises(UserError, match=r"line 4: .* listed already in line 3.*label A, here B"):
+            manifest_index(write(root, text))
+
+
+def test_paths_from_windows_are_found(root):
+    index = manifest_index(write(root, "path,label\na\\1.png,A\n.\\a\\2.png,B\n"))
+    assert index.names.tolist() == ["a/1.png", "a/2.png"]
+    assert index.read(1).max() == 1
+
+
+def test_paths_from_windows_that_are_not_found_say_what_was_tried(root):
+    with pytest.raises(UserError, match=r"missing \(No such file.*nor is there one with / for"):
+        manifest_index(write(root, "path,label\nC:\\cells\\1.png,A\n"))

@@ -125,7 +125,7 @@ def test_folds_hold_every_image_once(tmp_path, capsys, groups):
     assert "fold 3 of 4 as test part" in capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore:classes number")
+@pytest.mark.filterwarnings("ignore:classes ")
 def test_folds_never_change_to_images(tmp_path):
     cells = one_patient_for_class_b()
     for fold in range(3):

@@ -5,7 +5,13 @@ from PIL import Image
 from asae_jax.errors import UserError
 from asae_jax.input import sources
 from asae_jax.input.preparation import Preparation
-from asae_jax.input.sources import configured_index, configured_preparation, is_source, synthetic_index
+from asae_jax.input.sources import (
+    configured_index,
+    configured_preparation,
+    is_source,
+    source_of,
+    synthetic_index,
+)
 from asae_jax.synthetic import CLASS_NAMES, describe, render
 from configs import default
 
@@ -65,6 +71,26 @@ def test_a_class_map_is_applied(root):
 def test_files_need_a_path(source, what):
     with pytest.raises(UserError, match=rf"data source {source} needs .*--config\.data\.path={what}"):
         configured_index(settings(source))
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("", "folder"), ("list.csv", "csv"), ("set.npz", "npz"), ("gone.csv", "csv"), ("x", "")],
+)
+def test_a_path_is_not_given_in_vain(root, name, source):
+    path = str(root / name)
+    assert source_of(path) == source
+    with pytest.raises(
+        UserError, match=rf"path={path} is given.*drawn cells.*--config\.data\.source={source}"
+    ):
+        configured_index(settings("synthetic", path=path))
+
+
+def test_messages_name_the_option_that_was_given(root):
+    with pytest.raises(UserError, match=r"add --path=DIR"):
+        configured_index(settings("folder"), options="--")
+    with pytest.raises(UserError, match=r"\(--path=DIR\)"):
+        configured_index(settings("folder", path=str(root / "gone")), options="--")
 
 
 @pytest.mark.parametrize("source", ["webcam", "", "tfds:", "tfds:NAMES"])

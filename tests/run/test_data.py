@@ -1,6 +1,7 @@
 """Data of a run: class map, split, sampler, class counts."""
 
 import csv
+import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +10,8 @@ from PIL import Image
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.run import build
-from asae_jax.run.data import load_data, write_data_record
+from asae_jax.run import build, folder
+from asae_jax.run.data import load_data, load_index, write_data_record
 from tests.training.tiny import tiny_config
 
 RUN_CLASSES = ("BLA", "LYT", "MON", "NEU")
@@ -128,3 +129,29 @@ def test_settings_that_cannot_work_are_named(change, what):
 def test_sources_and_folds_that_can_work():
     check(tiny_config(data__source="tfds:cells", data__group_feature="slide", eval__source="npz"))
     check(tiny_config(data__folds=5, data__fold=4))
+
+
+def test_one_class_and_classes_of_one_name_are_refused(tmp_path):
+    with pytest.raises(UserError, match="one class only, BLA"):
+        load_index(folder_config(put_images(tmp_path / "one", {"BLA": 4})))
+    with pytest.raises(UserError, match="'BLA' and 'bla'"):
+        load_index(folder_config(put_images(tmp_path / "two", {"BLA": 4, "bla": 4})))
+
+
+def test_a_class_of_one_image_is_named(tmp_path):
+    config = folder_config(put_images(tmp_path / "cells", {"BLA": 9, "MON": 1}))
+    with pytest.warns(UserWarning, match="classes MON have one image each: none to test"):
+        load_data(config, tmp_path / "run")
+
+
+def test_runs_on_a_list_whose_patients_were_not_used_can_still_be_opened(own, tmp_path):
+    rows = [f"own/{name}/{i}.png,{name},p{i}" for name in ("BLA", "LYT") for i in range(6)]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["path,label,patient", *rows]))
+    index = load_index(folder_config(str(path), data__source="csv"))
+    assert index.groups.tolist()[:2] == ["p0", "p1"]
+    former = dataclasses.replace(index, groups=None)
+    folder.write(tmp_path / "run", folder_config(str(path)), folder.record_of(former))
+    folder.check_same_data(tmp_path / "run", index)
+    with pytest.raises(UserError, match="the images are not those"):
+        folder.check_same_data(tmp_path / "run", index.select(np.arange(5)))

@@ -1,5 +1,6 @@
 """`predict`: classes, a differential count and a page, for images that nobody has labelled."""
 
+import collections
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
 
 FOLDER = "predictions"
+
+_GROUPS_SHOWN = 5
 
 
 def predict(config: ConfigDict, workdir: Path) -> int:
@@ -44,6 +47,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     output = _output(settings, workdir)
     runs = load_runs(config, workdir)
     class_names = runs[0].class_names
+    print(_greeting(items, workdir, class_names))
     own_lineages = user_path(settings.lineages) if settings.lineages else None
     counter = Counter(class_names, class_lineages(class_names, own_lineages))
     gallery = Gallery(settings.page_cells)
@@ -61,7 +65,21 @@ def _output(settings: ConfigDict, workdir: Path) -> Path:
     source = user_path(settings.input)
     if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: name a file in it, --output={output / 'cells.csv'}.")
     return output
+
+
+def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]) -> str:
+    """What will be predicted, and by what."""
+    counts = collections.Counter(item.group for item in items if item.group)
+    listed = ", ".join(f"{group} {count:,}" for group, count in counts.most_common(_GROUPS_SHOWN))
+    more = ", ..." * (len(counts) > _GROUPS_SHOWN)
+    groups = (
+        f"{len(counts):,} group{'s' * (len(counts) > 1)}: {listed}{more}" if counts else "groups not known"
+    )
+    classes = f"{len(class_names)} classes: {', '.join(class_names)}"
+    return f"input: {len(items):,} images, {groups}; run {workdir}, {classes}"
 
 
 def _predictor(config: ConfigDict, runs: Sequence[Run]) -> Predictor:

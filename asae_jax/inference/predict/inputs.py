@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asae_jax.errors import UserError
 from asae_jax.files import IMAGE_EXTENSIONS, is_image_name, user_path, walk
-from asae_jax.input.manifest import read_rows
+from asae_jax.input.manifest import GROUP_COLUMNS, group_column, read_rows
 
 STANDARD_INPUT = "-"
 
@@ -35,7 +35,8 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     Args:
       text: a folder (its images at any depth, sorted by path; an image's group is the folder directly below
         `text`), a glob pattern with `**` for any depth (sorted), a CSV file with a column `path` relative to
-        the file's folder and perhaps a column `group`, one image file, or "-".
+        the file's folder and perhaps a column `group`, `patient` or another of `GROUP_COLUMNS`, one image
+        file, or "-".
       lines: paths, one per line, for "-"; standard input where None. Blank lines are passed over.
 
     Raises:
@@ -93,11 +94,12 @@ def _from_lines(lines: Iterable[str]) -> Iterator[Item]:
 
 
 def _from_csv(path: Path) -> Iterator[Item]:
-    _, rows = read_rows(path, required=("path",), optional=("group",))
+    columns, rows = read_rows(path, required=("path",), optional=("group",), also=GROUP_COLUMNS)
+    group = group_column(columns)
     for _, row in rows:
         # An empty path makes one bad image; the others are still predicted.
         file = os.path.abspath(path.parent / row["path"]) if row["path"] else ""
-        yield Item(row["path"], file, row.get("group", ""))
+        yield Item(row["path"], file, row.get(group, ""))
 
 
 def _in_folder(folder: Path, name: str) -> Item:

@@ -3,7 +3,9 @@
 Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
 then `group` where the input has groups, and `abstain`, `ood_score`, `ood` and `conformal_set` (classes
-separated by `|`) where the run has uncertainty estimates.
+separated by `|`) where the run has uncertainty estimates; last `for_person`: whether the cell is left to a
+person, be it uncertain, unlike the training images or unreadable. Without estimates that is known of
+unreadable images only, and else empty.
 """
 
 import contextlib
@@ -57,6 +59,7 @@ def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool) -
         "error",
         *(["group"] if groups else []),
         *(["abstain", "ood_score", "ood", "conformal_set"] if uncertainty else []),
+        "for_person",
     ]
 
 
@@ -64,11 +67,11 @@ def _row(record: Record, class_names: tuple[str, ...]) -> dict[str, Any]:
     """Column -> value, None where there is none."""
     row: dict[str, Any] = {"path": record.path, "error": record.error or None, "group": record.group}
     if record.label is None or record.probabilities is None:
-        return row
+        return row | {"for_person": True}
     row |= {"label": class_names[record.label], "probability": _rounded(record.probabilities.max())}
     row |= {f"p_{name}": _rounded(p) for name, p in zip(class_names, record.probabilities, strict=True)}
     if (estimate := record.uncertainty) is not None:
-        row |= {"abstain": estimate.abstain, "ood": estimate.ood}
+        row |= {"abstain": estimate.abstain, "ood": estimate.ood, "for_person": record.left_to_person}
         row["ood_score"] = None if estimate.ood_score is None else _rounded(estimate.ood_score)
         if estimate.conformal_set is not None:
             row["conformal_set"] = [class_names[number] for number in estimate.conformal_set]

@@ -80,7 +80,9 @@ def test_a_list_gives_json_lines_named_after_it(runs, folder, tmp_path, capsys):
     assert good["error"] is None
     assert bad["path"] == "missing.png"
     assert bad["error"] == "unreadable (No such file or directory)"
-    assert "2 images" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "2 images" in shown
+    assert shown.startswith("input: 2 images, 1 group: p7 2; run ")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,7 @@ def test_a_list_gives_json_lines_named_after_it(runs, folder, tmp_path, capsys):
         (["--input=nowhere"], "does not exist"),
         (["--input={folder}", "--ensemble={tmp}/none"], "no run in"),
         (["--input={tmp}/list.csv", "--output={tmp}/list.csv"], "is the input and would be lost"),
+        (["--input={tmp}/list.csv", "--output={tmp}"], "is a folder: name a file in it, --output="),
         (["--input={folder}", "--page_cells=-1"], "predict.page_cells=-1"),
     ],
 )

@@ -47,6 +47,12 @@ def test_pattern_gives_images_in_order(tree):
     assert [os.path.basename(item.path) for item in items] == ["0.bmp", "3.tiff", "1.png", "2.JPG"]
 
 
+@pytest.mark.parametrize("column", ["patient", "Slide ID", "subject"])
+def test_csv_columns_for_what_belongs_together_are_groups(tree, column):
+    (tree / "list.csv").write_text(f"{column},path\np2,b/1.png\np1,a/1.png\n")
+    assert [item.group for item in read_input(str(tree / "list.csv"))] == ["p2", "p1"]
+
+
 def test_csv_keeps_order_paths_and_groups_whatever_they_hold(tree):
     (tree / "list.csv").write_text("group,path\np2,b/1.png\n,missing.png\np1,\np2,b/1.png\n")
     items = read_input(str(tree / "list.csv"))

@@ -1,6 +1,7 @@
 """Predictions as files: the contract other programs rely on."""
 
 import csv
+import dataclasses
 import json
 
 import pytest
@@ -27,21 +28,53 @@ def _read(path):
 def test_columns_begin_with_the_contract(tmp_path):
     _write(tmp_path / "new" / "p.csv", [record(1, path="x, y.png"), record(None, path="bad.png")])
     first, second = _read(tmp_path / "new" / "p.csv")
-    assert list(first) == ["path", "label", "probability", "p_a", "p_b", "p_c, with comma", "error"]
+    assert list(first) == [
+        "path",
+        "label",
+        "probability",
+        "p_a",
+        "p_b",
+        "p_c, with comma",
+        "error",
+        "for_person",
+    ]
     assert (first["path"], first["label"], first["probability"]) == ("x, y.png", "b", "0.900000")
     assert float(first["p_a"]) == pytest.approx(0.05)
     assert first["error"] == ""
-    assert second == {**dict.fromkeys(first, ""), "path": "bad.png", "error": "empty file"}
+    assert second == {
+        **dict.fromkeys(first, ""), "path": "bad.png", "error": "empty file", "for_person": "yes"
+    }  # fmt: skip
 
 
 def test_group_and_uncertainty_come_last(tmp_path):
     records = [record(2, group="p1", ood=True, sets=(2, 0)), record(0, group="p2", sets=()), record(None)]
     _write(tmp_path / "p.csv", records, groups=True, uncertainty=True)
     rows = _read(tmp_path / "p.csv")
-    assert list(rows[0])[-5:] == ["group", "abstain", "ood_score", "ood", "conformal_set"]
+    assert list(rows[0])[-6:] == ["group", "abstain", "ood_score", "ood", "conformal_set", "for_person"]
     assert [row["ood"] for row in rows] == ["yes", "no", ""]
     assert rows[0]["ood_score"] == "1.250000"
     assert [row["conformal_set"] for row in rows] == ["c, with comma|a", "", ""]
+
+
+def test_one_column_says_what_is_left_to_a_person_as_the_page_does(tmp_path):
+    records = [
+        record(0, probability=0.99999, ood=True),
+        record(0, abstain=True),
+        record(0, abstain=True, ood=True),
+        record(0),
+        record(None),
+    ]
+    _write(tmp_path / "p.csv", records, uncertainty=True)
+    rows = _read(tmp_path / "p.csv")
+    assert [row["abstain"] for row in rows] == ["no", "yes", "yes", "no", ""]
+    assert [row["for_person"] for row in rows] == ["yes", "yes", "yes", "no", "yes"]
+    assert [row["for_person"] == "yes" for row in rows[:4]] == [one.left_to_person for one in records[:4]]
+
+
+def test_without_estimates_only_an_unreadable_image_is_known_to_be_for_a_person(tmp_path):
+    one = dataclasses.replace(record(1), uncertainty=None)
+    _write(tmp_path / "p.csv", [one, record(None)])
+    assert [row["for_person"] for row in _read(tmp_path / "p.csv")] == ["", "yes"]
 
 
 def test_json_lines_have_the_same_fields_with_types(tmp_path):
@@ -51,9 +84,11 @@ def test_json_lines_have_the_same_fields_with_types(tmp_path):
     assert first["label"] == "b"
     assert first["p_b"] == pytest.approx(0.9)
     assert first["abstain"] is False
+    assert first["for_person"] is False
     assert first["conformal_set"] == ["b"]
     assert second["label"] is None
     assert second["error"] == "empty file"
+    assert second["for_person"] is True
 
 
 def test_a_file_name_that_is_not_utf8_survives(tmp_path):

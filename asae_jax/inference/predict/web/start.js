@@ -58,6 +58,11 @@ function undoKey(event) {
 function download() {
   const which = byId("which").value;
   const cells = { every: CELLS, shown: order, seen: CELLS.filter(STATES.seen) }[which];
+  if (!cells.length) {
+    byId("warning").textContent = "No such cell: there is nothing to download yet. Look at some, or choose other rows.";
+    byId("warning").hidden = false;
+    return;
+  }
   const rows = cells.map((cell) => ({
     file: cell.file,
     label: labelOf(cell),

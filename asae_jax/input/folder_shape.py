@@ -1,0 +1,102 @@
+"""Whether a folder of images is one level too high, or its folders are not what they are taken for.
+
+Only names are looked at. Class folders and patient folders differ in nothing else, so the shape decides:
+where the same sub-folder names stand under each first-level folder, those are the classes.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from asae_jax.errors import UserError
+from asae_jax.input.split import SPLIT_NAMES
+
+Folders = tuple[str, ...]
+"""The folders around an image, from the outermost; never empty."""
+
+_LOOSE = 0.05
+"""Share of images beside the sub-folders that does not change what a folder is (an overview, a scan)."""
+_GROUP = re.compile(
+    r"(patients?|pat|pt|slides?|subjects?|subj|cases?|donors?|samples?|folds?|batch|set|part|p|s)?[\s_-]*\d[\d\s_-]*",
+    re.IGNORECASE,
+)
+"""Names that people give to patients, slides and parts, and not to classes."""
+
+
+def check_levels(root: Path, images: Sequence[Folders], *, option: str) -> None:
+    """Refuses a folder whose first level does not look like classes, with the path that does.
+
+    Args:
+      root: the folder that was given.
+      images: the folders around each image, relative to `root`.
+      option: of the command line that takes another path in the place of `root`, such as
+        "--config.data.path"; empty where none can, as `root` is a part of a split.
+
+    Raises:
+      UserError: a single folder around the class folders; parts, folds or patients over class folders; or
+        parts of a split inside of class folders.
+    """
+    outer, inner = _unwrapped(images)
+    _refuse_same_names(root.joinpath(*outer), inner, option)
+    several = {folders[0] for folders in inner}
+    # One class whose images lie by patient is no folder around classes.
+    if outer and len(several) > 1 and not all(map(_is_group, several)):
+        right = root.joinpath(*outer)
+        remedy = f"give that one ({option}={right})" if option else f"move them up into {root}"
+        raise UserError(
+            f"{root} holds nothing but the folder {'/'.join(outer)}, in which {_some(several)} look like the "
+            f"classes: {remedy}"
+        )
+
+
+def notes_on_levels(images: Iterable[Folders]) -> tuple[str, ...]:
+    """What folders inside of class folders are not used for, in a sentence; nothing where there are none."""
+    below = {folders[1] for folders in images if len(folders) > 1}
+    if len(below) < 2:
+        return ()
+    return (
+        f"the {len(below)} sub-folders of the class folders ({_some(below)}) are not taken as patients or "
+        "slides; for that list the images in a CSV file path,label,group",
+    )
+
+
+def _unwrapped(images: Sequence[Folders]) -> tuple[Folders, Sequence[Folders]]:
+    """The folders that all images are in and that hold none themselves, and what is left of `images`."""
+    outer: Folders = ()
+    while len({folders[0] for folders in images}) == 1 and all(len(folders) > 1 for folders in images):
+        outer, images = (*outer, images[0][0]), [folders[1:] for folders in images]
+    return outer, images
+
+
+def _refuse_same_names(root: Path, images: Sequence[Folders], option: str) -> None:
+    holders: dict[str, set[str]] = {}
+    for folders in images:
+        if len(folders) > 1:
+            holders.setdefault(folders[1], set()).add(folders[0])
+    loose = sum(len(folders) == 1 for folders in images)
+    shared = [name for name, above in holders.items() if len(above) > 1]
+    if loose > _LOOSE * len(images) or len(shared) < 2 or 2 * len(shared) <= len(holders):
+        return
+    first = sorted({folders[0] for folders in images})
+    if all(name.lower() in SPLIT_NAMES for name in shared):
+        raise UserError(
+            f"the folders of {root} ({_some(first)}) hold {_some(shared)} each, which class folders cannot: "
+            "put class folders into train, val and test, or list the images in a CSV file path,label,split"
+        )
+    if all(map(_is_group, shared)) and not all(map(_is_group, first)):
+        return
+    given = f"give one of the former ({option}={root / first[0]}), call them train, val and test, or "
+    raise UserError(
+        f"the folders of {root} ({_some(first)}) hold folders of the same names ({_some(shared)}), so the "
+        f"classes seem to be one level down: {given if option else ''}list the images in a CSV file "
+        "path,label,group"
+    )
+
+
+def _is_group(name: str) -> bool:
+    return _GROUP.fullmatch(name) is not None
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:4]) + ", ..." * (len(names) > 4)

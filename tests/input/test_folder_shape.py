@@ -1,0 +1,100 @@
+"""Folders one level too high: told by their shape, with the path that would do."""
+
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.input.folder import folder_index
+from tests.input.test_folder import put_split
+
+CLASSES = ("BLA", "EBO", "LYT")
+
+
+def put(root, *outer):
+    """Two images of every class below each of the folders `outer`."""
+    put_split(root, [f"{folder}{name}/{i}.png" for folder in outer for name in CLASSES for i in range(2)])
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        ("p1/", "p2/", "p3/"),
+        ("fold_0/", "fold_1/"),
+        ("Training_images/", "Testing_images/"),
+        ("A/", "B/"),
+        ("Validation/", "Test/"),
+        ("2019-03-01/", "2019-03-02/"),
+    ],
+)
+def test_parts_and_patients_over_class_folders_are_refused_with_the_right_path(tmp_path, outer):
+    put(tmp_path, *outer)
+    first = tmp_path / sorted(outer)[0].rstrip("/")
+    with pytest.raises(UserError, match=r"hold folders of the same names \(BLA, EBO, LYT\)") as error:
+        folder_index(tmp_path, option="--path")
+    assert f"(--path={first})" in str(error.value)
+    assert folder_index(first).class_names == CLASSES
+
+
+def test_patients_need_not_have_every_class(tmp_path):
+    put_split(tmp_path, ["p1/BLA/1.png", "p1/EBO/1.png", "p2/BLA/1.png", "p3/EBO/1.png", "p3/LYT/1.png"])
+    with pytest.raises(UserError, match="one level down"):
+        folder_index(tmp_path)
+
+
+@pytest.mark.parametrize("outer", ["cells/", "archive/cells/", "data/Acevedo 2020/images/"])
+def test_a_folder_around_the_class_folders_is_named(tmp_path, outer):
+    put(tmp_path, outer)
+    put_split(tmp_path, ["overview.png"])
+    with pytest.raises(UserError, match="holds nothing but the folder") as error:
+        folder_index(tmp_path)
+    assert f"--config.data.path={tmp_path / outer})" in str(error.value)
+    assert folder_index(tmp_path / outer).class_names == CLASSES
+
+
+def test_a_folder_around_patients_is_not_taken_for_one_around_classes(tmp_path):
+    put(tmp_path, "cells/p1/", "cells/p2/")
+    with pytest.raises(UserError, match="one level down") as error:
+        folder_index(tmp_path)
+    assert f"{tmp_path}/cells/p1)" in str(error.value)
+
+
+def test_training_and_testing_are_parts_of_a_split(tmp_path):
+    put(tmp_path, "Training/", "Testing/", "Valid/")
+    index = folder_index(tmp_path)
+    assert index.class_names == CLASSES
+    assert sorted(set(index.splits.tolist())) == ["test", "train", "validation"]
+
+
+@pytest.mark.parametrize("inside", ["images/", "p1/"])
+def test_class_folders_one_level_too_deep_in_train_are_refused(tmp_path, inside):
+    put(tmp_path, f"train/{inside}", f"test/{inside}", *(["train/p2/"] if inside == "p1/" else []))
+    with pytest.raises(UserError, match=r"train.*(move them up|one level down)") as error:
+        folder_index(tmp_path)
+    assert "--config.data.path" not in str(error.value)
+
+
+def test_parts_inside_of_class_folders_are_refused(tmp_path):
+    put_split(tmp_path, [f"{name}/{part}/1.png" for name in CLASSES for part in ("train", "test")])
+    with pytest.raises(UserError, match="hold test, train each, which class folders cannot"):
+        folder_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["BLA/p1/1.png", "BLA/p2/2.png", "EBO/p1/1.png", "EBO/p2/2.png"],
+        ["BLA/0001-1000/1.png", "BLA/1001-2000/1.png", "EBO/0001-1000/1.png", "EBO/1001-2000/2.png"],
+        ["BLA/Meyer/1.png", "BLA/Huber/1.png", "EBO/Kaya/1.png"],
+    ],
+)
+def test_patients_inside_of_class_folders_stay_what_they_are_and_are_noted(tmp_path, files):
+    put_split(tmp_path, files)
+    index = folder_index(tmp_path)
+    assert index.class_names == ("BLA", "EBO")
+    assert len(index) == len(files)
+    assert "not taken as patients" in index.notes[0]
+
+
+def test_plain_class_folders_need_no_note(tmp_path):
+    put(tmp_path, "")
+    put_split(tmp_path, ["BLA/images/9.png", "EBO/images/9.png"])
+    assert folder_index(tmp_path).notes == ()
