@@ -9,6 +9,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, user_path, visible_entries, walk
+from asae_jax.input.content import sampled_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
@@ -54,6 +55,7 @@ def folder_index(path: str | os.PathLike) -> DataIndex:
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
         skipped=tuple((file.name, fault) for file, fault in zip(found, faults, strict=True) if fault),
+        content=lambda: sampled_content(root / name for name in names),
     )
 
 

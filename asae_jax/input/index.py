@@ -30,6 +30,7 @@ class DataIndex:
       modified: int64 `[N]`, modification time of each file in ns, or None.
       settings: whatever else decides what `read` returns (a generator's settings), as text.
       skipped: files or records of the source that are not in the index, each with the reason.
+      content: a digest of what the source's files hold, for the cache's key; None where `settings` tell it.
     """
 
     source: str
@@ -43,6 +44,7 @@ class DataIndex:
     modified: np.ndarray | None = None
     settings: str = ""
     skipped: Skipped = ()
+    content: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         for field in _COLUMNS:
@@ -71,7 +73,7 @@ class DataIndex:
         )
 
     def fingerprint(self, *, modified: bool = True) -> str:
-        """32 hexadecimal digits that change when the examples do.
+        """32 hexadecimal digits that change when the examples do; what the files hold is in `cache_key`.
 
         Args:
           modified: whether the files' modification times count. The cache's key includes them; a run's
@@ -84,6 +86,15 @@ class DataIndex:
         for text in (self.source, *self.class_names, self.settings):
             digest.update(_digest(np.array([text])))
         return digest.hexdigest()[:32]
+
+    def cache_key(self) -> str:
+        """32 hexadecimal digits that change when the examples do or the files of the source hold others.
+
+        Names, sizes and times of two folders may all be equal, as archives and object stores have fixed times.
+        Reads a little of every file (see `content.sampled_content`).
+        """
+        content = self.content() if self.content else ""
+        return hashlib.sha256(f"{self.fingerprint()} {content}".encode()).hexdigest()[:32]
 
 
 _COLUMNS = ("names", "labels", "groups", "splits", "sizes", "modified")
