@@ -155,8 +155,8 @@ def prepare_examples(
     """Decodes every example once, to find those that cannot be used and, with a cache, to fill it.
 
     The cache is a folder below `cache_dir`, named after the index, what its files hold, and the preparation:
-    a cache of other data or settings is never used. A fill that was interrupted continues where it stopped, and
-    bad images are tried again. Several processes may fill the cache at once. Memory does not grow with
+    a cache of other data or settings is never used. A fill that was interrupted continues where it stopped,
+    and bad images are tried again. Several processes may fill the cache at once. Memory does not grow with
     the number of examples.
 
     Args:

@@ -90,7 +90,7 @@ class DataIndex:
     def cache_key(self) -> str:
         """32 hexadecimal digits that change when the examples do or the files of the source hold others.
 
-        Names, sizes and times of two folders may all be equal, as archives and object stores have fixed times.
+        Names, sizes and times of two folders may all be equal: archives and object stores have fixed times.
         Reads a little of every file (see `content.sampled_content`).
         """
         content = self.content() if self.content else ""
