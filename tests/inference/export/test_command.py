@@ -16,6 +16,7 @@ from asae_jax import cli
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.inference.export import command, formats
+from asae_jax.inference.export.card import model_card
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.sources import configured_preparation
@@ -109,6 +110,39 @@ def test_the_card_has_the_scores_the_split_and_the_notice(run, exported):
     assert f"temperature of {TEMPERATURE:.2f}" in card
     assert str(run) not in card
     assert "`model.onnx`" in card
+
+
+def _theirs(scores):
+    return scores | {"accuracy": 0.123, "split": "all", "class_map": {}, "unknown_classes": {}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _theirs,
+        lambda scores: scores | {"accuracy": 0.123, "split": "validation"},
+        lambda scores: scores | {"accuracy": 0.123, "data_fingerprint": "another laboratory"},
+        lambda scores: scores | {"accuracy": 0.123, "step": 7},
+        lambda scores: scores | {"accuracy": 0.123, "class_names": scores["class_names"][::-1]},
+        lambda scores: {name: value for name, value in scores.items() if name != "split"},
+    ],
+)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_card_takes_no_scores_of_something_else(run, program, record, tmp_path, change, elsewhere):
+    """`test.json` is whatever was written there; the scores may stand in another file."""
+    scores = json.loads((run / "evaluation" / "test.json").read_text())
+    copied = copy.copy(program.run)
+    copied.workdir = tmp_path / "run"
+    (tmp_path / "run" / "evaluation").mkdir(parents=True)
+    for name in ("run.json", "splits.csv"):
+        shutil.copy(run / name, tmp_path / "run")
+    files = {"test": change(scores)} | ({"own": scores} if elsewhere else {})
+    for name, content in files.items():
+        (tmp_path / "run" / "evaluation" / f"{name}.json").write_text(json.dumps(content))
+    card = model_card(dataclasses.replace(program, run=copied), record)
+    assert "0.123" not in card
+    assert ("Not measured for this checkpoint" not in card) == elsewhere
+    assert (f"| accuracy | {scores['accuracy']:.3f} |" in card) == elsewhere
 
 
 def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to, tmp_path, capsys):
