@@ -54,7 +54,7 @@ def choose_place(text: str, items: Sequence[Item], *, given: str, workdir: Path)
     Raises:
       UserError: `given` is the input, a folder, or made from something else.
     """
-    source, name = input_source(text, items), input_name(text)
+    source, name = input_source(text, [item.file for item in items]), input_name(text)
     if given:
         output = user_path(given)
         _refuse_input_or_folder(output, user_path(text))
@@ -70,14 +70,14 @@ def choose_place(text: str, items: Sequence[Item], *, given: str, workdir: Path)
     return Place(output, title, source)
 
 
-def input_source(text: str, items: Sequence[Item]) -> str:
+def input_source(text: str, files: Sequence[str]) -> str:
     """The input's absolute path or pattern, links resolved; of standard input a digest of its lines."""
     if text != STANDARD_INPUT:
         return os.path.realpath(user_path(text))
     digest = hashlib.sha256()
-    for item in items:
-        digest.update(os.fsencode(item.file) + b"\0")
-    return f"standard input, {len(items)} lines, {digest.hexdigest()[:16]}"
+    for file in files:
+        digest.update(os.fsencode(os.path.abspath(file)) + b"\0")
+    return f"standard input, {len(files)} lines, {digest.hexdigest()[:16]}"
 
 
 def _stem(output: Path) -> Path:

@@ -160,6 +160,35 @@ def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to
     assert "cannot be read, drawn cells take their place" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("files", "holds"),
+    [
+        ({"model.onnx": "mine"}, "holds other files"),
+        ({"orbax/weights": "mine"}, "holds other files"),
+        ({"export.json": "{}"}, "holds the export of another run"),
+        ({"export.json": '{"run": "another"}'}, "holds the export of another run"),
+        ({"export.json": "["}, "give an empty folder"),
+    ],
+)
+def test_a_given_folder_with_anything_else_is_refused(export_to, tmp_path, files, holds):
+    """A folder `orbax` in it would have been removed."""
+    for name, content in files.items():
+        path = tmp_path / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with pytest.raises(UserError, match=holds):
+        export_to("orbax")
+    for name, content in files.items():
+        assert (tmp_path / "export" / name).read_text() == content
+
+
+def test_the_same_run_is_exported_to_a_given_folder_again(export_to, tmp_path):
+    (tmp_path / "export").mkdir()
+    for _ in range(2):
+        export_to("orbax")
+    assert (tmp_path / "export" / "export.json").exists()
+
+
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
     form = formats.FORMATS["orbax"]
