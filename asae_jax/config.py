@@ -118,6 +118,7 @@ CONFIG_FILE = "config.json"
 
 _TFDS = "tfds:"
 _SPLITS = ("test", "validation", "train", "all")
+_LONGEST_NAME = 50  # characters of `eval.name`, four bytes each at most
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 MODELS = (
     "resnet18",
@@ -347,7 +348,8 @@ FIELDS = (
           "Stop after so many steps, to be resumed later; 0: never.", least=0, unit="steps"),
     # Evaluation
     Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
-    Field("eval.name", "", "Name of the files written; empty: the name of the split, or `other`."),
+    Field("eval.name", "",
+          "Name of the files written; empty: that of the split, or of another source `other`, `other-2` ..."),
     Field("eval.source", "",
           "Another source whose images are all scored, as data.source; empty: the run's own."),
     Field("eval.path", "", "Path of the other source."),
@@ -388,7 +390,7 @@ FIELDS = (
           "Folder, glob pattern in quotes, CSV file with a column `path`, or -: paths on standard input."),
     Field("predict.output", "",
           "CSV file or (ending .jsonl) JSON lines; empty: RUN/predictions/NAME.csv, NAME being that of the "
-          "input."),
+          "input, with a number where files of that name were made from another."),
     Field("predict.tta", False,
           "Average over the 8 flips and quarter turns of every image; 8 times the work."),
     Field("predict.ensemble", "", "Further run folders, separated by commas; probabilities are averaged."),
@@ -595,6 +597,7 @@ def check(config: ConfigDict) -> None:
     for field in FIELDS:
         _require(field.accepts(_get(config, field.name)), config, field.name, f"allowed: {field.allowed()}")
     _check_data(config)
+    _check_eval_name(config)
     _check_network(config)
     _require(config.augment.size <= config.data.stored_size, config, "augment.size",
              f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
@@ -620,6 +623,18 @@ def _check_data(config: ConfigDict) -> None:
              f"it must not exceed config.data.hue_high={data.hue_high}")  # fmt: skip
     _require(data.stain == "none" or data.hue == "none", config, "data.stain",
              f"config.data.hue={data.hue} changes the colours too, set one of them to none")  # fmt: skip
+
+
+def _check_eval_name(config: ConfigDict) -> None:
+    name, given = config.eval.name, config.eval
+    fits = name.isprintable() and name == name.strip() and len(name) <= _LONGEST_NAME
+    _require(fits and not name.startswith(".") and not set(name) & set('/\\:*?"<>|'), config, "eval.name",
+             f"it names files, give letters, digits, - and _, at most {_LONGEST_NAME}")  # fmt: skip
+    reserved = name.lower() in _SPLITS and (bool(given.source) or name != given.split)
+    what = f"config.eval.source={given.source}" if given.source else f"the part {given.split}"
+    _require(not reserved, config, "eval.name",
+             f"it is reserved for a part of the run's own data, and this scores {what}; "
+             "give another, or none")  # fmt: skip
 
 
 def _check_network(config: ConfigDict) -> None:

@@ -111,6 +111,38 @@ def test_a_setting_that_cannot_work_is_named_with_a_remedy(field, value, remedy)
     assert remedy in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "a\\b", "a\0b", " a", "a\n", "x" * 51, "C:x", "*"])
+def test_a_name_of_files_holds_no_separator(name):
+    settings = config.base_config()
+    settings.eval.name = name
+    with pytest.raises(UserError, match=r"config\.eval\.name=.* cannot be used: it names files") as error:
+        config.check(settings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "name", "reserved"),
+    [
+        ("folder", "test", "test", True),
+        ("folder", "test", "Validation", True),
+        ("csv", "all", "all", True),
+        ("", "validation", "test", True),
+        ("", "test", "TEST", True),
+        ("", "train", "train", False),
+        ("folder", "test", "their test", False),
+        ("", "test", "zweites Labor, ü", False),
+    ],
+)
+def test_names_of_parts_are_reserved_for_these_parts(source, split, name, reserved):
+    settings = config.base_config()
+    settings.eval.update({"source": source, "split": split, "name": name, "path": "lab"})
+    if reserved:
+        with pytest.raises(UserError, match=rf"config\.eval\.name='{name}' cannot be used: it is reserved"):
+            config.check(settings)
+    else:
+        config.check(settings)
+
+
 def test_every_limit_of_the_table_is_refused_beyond():
     beyond = {"least": -1e-6, "above": 0.0, "most": 1e-6, "below": 0.0}
     tried = 0

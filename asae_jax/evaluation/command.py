@@ -1,7 +1,7 @@
 """`evaluate`: scores a trained run again, from its folder alone, on its own data or on others."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
+from asae_jax.evaluation.provenance import FOLDER, check_name, free_name, provenance, source_record
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
 from asae_jax.files import user_path
 from asae_jax.input.class_map import alike_names, relabel
@@ -29,7 +30,8 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
 
     With `eval.source`, or an `eval.path` that tells its source, every readable image of that source is scored
     instead of a part of the run's own (see `load_other`), and what was left out is listed in
-    `evaluation/<name>_skipped.csv`.
+    `evaluation/<name>_skipped.csv`. Without a name such files are called `other`, and where those are of
+    another source, `other-2` and so on.
 
     Args:
       config: settings of this evaluation (`eval`, and where the data lie now); everything else must be
@@ -40,22 +42,23 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
       The exit status, 0.
 
     Raises:
-      UserError: no run or no checkpoint there, other settings, other data, or an `eval.path` or
-        `eval.class_map` that would not be used.
+      UserError: no run or no checkpoint there, other settings, other data, an `eval.path` or
+        `eval.class_map` that would not be used, or a name whose file holds scores of something else.
     """
     config = _with_source(config)
     run = open_run(workdir, config, batch_size=config.train.batch_size)
-    folder = workdir / evaluate.FOLDER
+    folder = workdir / FOLDER
     if config.eval.source:
         data, record = load_other(run)
-        name = config.eval.name or _OTHER
-        print(evaluate.summary(evaluate.evaluate(run, data, split="all", name=name, provenance=record)))
+        name = _name(run, data, "all", record)
+        print(evaluate.summary(evaluate.evaluate(run, data, split="all", name=name, other=record)))
         write_skipped(data, folder / f"{name}_skipped.csv")
     else:
         split = config.eval.split
-        print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=config.eval.name or split)))
+        name = _name(run, run.data, split)
+        print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=name)))
         measure_uncertainty(run)
-    print(f"written to {folder}. {NOTICE}")
+    print(f"written to {folder / name}.json and beside it. {NOTICE}")
     return 0
 
 
@@ -86,6 +89,16 @@ def _with_source(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def _name(run: Run, data: Data, split: str, other: Mapping[str, Any] | None = None) -> str:
+    """The name of the files, by which none is lost that holds scores of something else."""
+    folder, now = run.workdir / FOLDER, provenance(run, data, split, other)
+    if other is not None and not run.config.eval.name:
+        return free_name(folder, _OTHER, now)
+    name = run.config.eval.name or split
+    check_name(folder, name, now)
+    return name
+
+
 def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
     """All images of the source that `config.eval` names, under the classes of a run.
 
@@ -96,7 +109,7 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
       run: with `eval.source`, `eval.path` and `eval.class_map` in its settings.
 
     Returns:
-      The images, none of them for training, and what to record with their scores: `class_map`;
+      The images, none of them for training, and what to record with their scores: `path`; `class_map`;
       `unknown_classes`, class -> number of images left out because the run does not know it;
       `absent_classes`, those of the run that these data lack.
 
@@ -114,7 +127,7 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
     known, unknown = _align(index, run.class_names)
     present = np.bincount(known.labels, minlength=known.num_classes)
     record = {
-        "class_map": named_class_map(config.eval.class_map) if config.eval.class_map else {},
+        **source_record(run, named_class_map(config.eval.class_map) if config.eval.class_map else {}),
         "unknown_classes": unknown,
         "absent_classes": [name for name, count in zip(run.class_names, present, strict=True) if not count],
     }

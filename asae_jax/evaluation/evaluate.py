@@ -10,17 +10,16 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.files import disk_errors, open_text, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
-FOLDER = "evaluation"
-
 
 def evaluate(
-    run: Run, data: Data, *, split: str, name: str, provenance: Mapping[str, Any] | None = None
+    run: Run, data: Data, *, split: str, name: str, other: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Scores `split` and writes `evaluation/<name>.json`, its predictions as CSV and two figures.
 
@@ -28,8 +27,8 @@ def evaluate(
       run: whose weights are used.
       data: every readable image of its part `split` is scored once.
       split: "test", "validation", "train" or "all".
-      name: of the files.
-      provenance: what to record beside the scores.
+      name: of the files, which are replaced (see `provenance.check_name`).
+      other: what to record of another source, see `provenance`; None: the data are the run's own.
 
     Returns:
       The content of the JSON file (see `asae_jax.evaluation.metrics.evaluate_scores`).
@@ -52,8 +51,11 @@ def evaluate(
         bootstrap=run.config.eval.bootstrap,
         seed=run.config.seed,
     )
-    scores |= {"split": split, "step": run.step, **(provenance or {}), **_conditions(run, data)}
-    scores["notice"] = NOTICE
+    scores |= provenance(run, data, split, other) | {
+        "intervals_over": "images" if data.index.groups is None else "groups",
+        "num_unreadable": len(data.prepared.bad),
+        "notice": NOTICE,
+    }
     folder = run.workdir / FOLDER
     with disk_errors(f"write the evaluation to {folder}", remedy="free some space or mend its permissions"):
         write_json(folder / f"{name}.json", scores)
@@ -72,16 +74,6 @@ def summary(scores: Mapping[str, Any]) -> str:
         interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
         parts.append(f"{field} {scores[field]:.3f}{interval}")
     return f"{scores['split']} ({scores['num_examples']} images): " + ", ".join(parts)
-
-
-def _conditions(run: Run, data: Data) -> dict[str, Any]:
-    return {
-        "source": data.index.source,
-        "test_mode": run.test_mode,
-        "batch_statistics": run.config.eval.batch_statistics,
-        "intervals_over": "images" if data.index.groups is None else "groups",
-        "num_unreadable": len(data.prepared.bad),
-    }
 
 
 def _write_predictions(path: Path, data: Data, indices: np.ndarray, log_probs: np.ndarray) -> None:

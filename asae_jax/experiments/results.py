@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.provenance import foreign
 from asae_jax.experiments.grid import (
     FAILED,
     Grid,
@@ -24,7 +25,7 @@ from asae_jax.experiments.grid import (
 )
 from asae_jax.files import open_text, read_json
 from asae_jax.input.sources import configured_index
-from asae_jax.run import build
+from asae_jax.run import build, folder
 from asae_jax.training.metrics_log import read_metrics
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
@@ -88,18 +89,21 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
       data: the section `data` of the configuration, to look up groups.
 
     Raises:
-      UserError: runs that were scored on different images, or whose scores cannot be read.
+      UserError: runs that were scored on different images, or whose scores cannot be read or are of
+        something else.
     """
     done = [run for run in grid.runs if is_finished(workdir, run.name)]
     if not done:
         return None
-    first = _scores(scores_file(workdir, done[0].name))
+    first = _scores(workdir, done[0], "test")
+    first_images = folder.read_record(run_folder(workdir, done[0].name)).data_fingerprint
     class_names = tuple(first["class_names"])
     names, labels, _ = _predictions(workdir, done[0], class_names)
     finished: dict[str, list[FinishedRun]] = {row: [] for row in grid.run_as.values()}
     for run in done:
         other_names, other_labels, predictions = _predictions(workdir, run, class_names)
-        if other_names != names or not np.array_equal(other_labels, labels):
+        images = folder.read_record(run_folder(workdir, run.name)).data_fingerprint
+        if other_names != names or not np.array_equal(other_labels, labels) or images != first_images:
             raise UserError(
                 f"{run.name} and {done[0].name} were scored on different images: differences between them "
                 "would mean nothing. Remove the run folder of the one that is wrong and start again."
@@ -122,8 +126,8 @@ def _finished_run(workdir: Path, run: PlannedRun, predictions: np.ndarray) -> Fi
     assert record is not None  # it is finished
     return FinishedRun(
         run.seed,
-        _scores(scores),
-        _scores(validation) if validation.exists() else {},
+        _scores(workdir, run, "test"),
+        _scores(workdir, run, "validation") if validation.exists() else {},
         predictions,
         _speed(run_folder(workdir, run.name)),
         record,
@@ -154,8 +158,28 @@ def _groups(data: ConfigDict, names: list[str]) -> np.ndarray | None:
     return np.array([group_of[name] for name in names])
 
 
-def _scores(path: Path) -> dict[str, Any]:
-    return read_json(path, remedy="remove that run folder and give the same command again")
+def _scores(workdir: Path, run: PlannedRun, split: str) -> dict[str, Any]:
+    """Scores of the run's own part `split`, measured as the grid tests all its runs."""
+    place, path = run_folder(workdir, run.name), scores_file(workdir, run.name).with_name(f"{split}.json")
+    scores = read_json(path, remedy="remove that run folder and give the same command again")
+    reason = foreign(scores, folder.read_record(place), split=split)
+    for name, value in _testing(run.config).items():
+        if not reason and scores.get(name, value) != value:
+            reason = f"they were measured with {name} {scores[name]!r}, not {value!r}"
+    if reason:
+        raise UserError(
+            f"{path} does not hold the scores of {run.name} ({reason}): move it away, then "
+            f"asae evaluate --workdir={place}{'' if split == 'test' else f' --split={split}'}"
+        )
+    return scores
+
+
+def _testing(config: ConfigDict) -> dict[str, Any]:
+    layer = config.model.branching == "asae"
+    return {
+        "test_mode": config.eval.test_mode if layer else "skip",
+        "batch_statistics": config.eval.batch_statistics,
+    }
 
 
 def count_parameters(config: ConfigDict, num_classes: int) -> int:

@@ -154,9 +154,9 @@ def prepare_examples(
 ) -> Prepared:
     """Decodes every example once, to find those that cannot be used and, with a cache, to fill it.
 
-    The cache is a folder below `cache_dir`, named after the fingerprints of index and preparation: a cache
-    of other data or settings is never used. A fill that was interrupted continues where it stopped, and
-    bad images are tried again. Several processes may fill the cache at once. Memory does not grow with
+    The cache is a folder below `cache_dir`, named after the index, what its files hold, and the preparation:
+    a cache of other data or settings is never used. A fill that was interrupted continues where it stopped,
+    and bad images are tried again. Several processes may fill the cache at once. Memory does not grow with
     the number of examples.
 
     Args:
@@ -172,7 +172,7 @@ def prepare_examples(
     if cache_dir is None:
         bad = _examine(range(len(index)), index.read, _forget, workers, progress)
         return _prepared(index, preparation, bad, None)
-    directory = user_path(cache_dir) / f"{index.fingerprint()[:16]}-{preparation.fingerprint()[:16]}"
+    directory = user_path(cache_dir) / f"{index.cache_key()[:16]}-{preparation.fingerprint()[:16]}"
     with disk_errors(f"write the cache {directory}", remedy=_REMEDY):
         store = ImageStore(directory, len(index), preparation.stored_size)
         missing = np.flatnonzero(~store.filled())

@@ -31,6 +31,7 @@ class DataIndex:
       settings: whatever else decides what `read` returns (a generator's settings), as text.
       skipped: files or records of the source that are not in the index, each with the reason.
       notes: how the source was understood where that is not obvious, in a sentence each.
+      content: a digest of what the source's files hold, for the cache's key; None where `settings` tell it.
     """
 
     source: str
@@ -45,6 +46,7 @@ class DataIndex:
     settings: str = ""
     skipped: Skipped = ()
     notes: tuple[str, ...] = ()
+    content: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         for field in _COLUMNS:
@@ -73,7 +75,7 @@ class DataIndex:
         )
 
     def fingerprint(self, *, modified: bool = True) -> str:
-        """32 hexadecimal digits that change when the examples do.
+        """32 hexadecimal digits that change when the examples do; what the files hold is in `cache_key`.
 
         Args:
           modified: whether the files' modification times count. The cache's key includes them; a run's
@@ -86,6 +88,15 @@ class DataIndex:
         for text in (self.source, *self.class_names, self.settings):
             digest.update(_digest(np.array([text])))
         return digest.hexdigest()[:32]
+
+    def cache_key(self) -> str:
+        """32 hexadecimal digits that change when the examples do or the files of the source hold others.
+
+        Names, sizes and times of two folders may all be equal: archives and object stores have fixed times.
+        Reads a little of every file (see `content.sampled_content`).
+        """
+        content = self.content() if self.content else ""
+        return hashlib.sha256(f"{self.fingerprint()} {content}".encode()).hexdigest()[:32]
 
 
 _COLUMNS = ("names", "labels", "groups", "splits", "sizes", "modified")

@@ -13,6 +13,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, user_path
+from asae_jax.input.content import sampled_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
@@ -79,6 +80,7 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         modified=np.array([entry.modified for entry in present], np.int64),
         skipped=tuple((e.name, f"{e.fault} (line {e.line} of {file.name})") for e in entries if e.fault),
         notes=tuple(_notes(file, grouped, entries)),
+        content=lambda: sampled_content(file.parent / name for name in names),
     )
 
 

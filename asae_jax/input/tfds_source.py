@@ -6,12 +6,14 @@ single records from files in the formats array_record and parquet. Nothing is ev
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
+from asae_jax.input.content import sampled_content
 from asae_jax.input.decode import decode_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
@@ -59,6 +61,7 @@ def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "
         splits=splits if len(parts) > 1 else None,
         settings=f"{builder.info.full_name} {_sizes(builder)}",
         skipped=(*_other_splits(builder), *(entry for part in parts for entry in part.skipped)),
+        content=lambda: sampled_content(_files(builder)),
     )
 
 
@@ -164,6 +167,11 @@ def _features(name: str, features: Any, group: str) -> tuple[str, str]:
 def _sizes(builder: Any) -> str:
     """Numbers of records and bytes of each split, as TFDS recorded them: they change when records do."""
     return " ".join(f"{s.name}={s.shard_lengths}/{s.num_bytes}" for s in builder.info.splits.values())
+
+
+def _files(builder: Any) -> list[Path]:
+    """The files that the records lie in, by name."""
+    return sorted(path for path in Path(builder.data_dir).rglob("*") if path.is_file())
 
 
 def _other_splits(builder: Any) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import command, evaluate
+from asae_jax.evaluation.provenance import foreign
 from asae_jax.run import folder
 from asae_jax.run.data import load_data, write_data_record
 from asae_jax.run.run import Run
@@ -42,6 +43,7 @@ def test_other_images_come_under_the_classes_of_the_run(other, other_map, tmp_pa
     assert [int(image[0, 0, 0]) for image in data.prepared.read_batch(rows)] == [levels[n] for n in names]
     assert len(data.indices("train")) == 0
     assert record == {
+        "path": other,
         "class_map": {"lymphocyte": "LYT", "neutrophil": "NEU"},
         "unknown_classes": {"ERB": 3},
         "absent_classes": ["MON"],
@@ -180,3 +182,109 @@ def test_what_is_scored_is_said_before(run, capsys):
     assert "data: 60 images of 4 classes (folder): BLA 10, LYT 20, MON 10, NEU 20" in shown
     assert "left out: class ART is dropped by the class map (5 files)" in shown
     assert shown.index("data: 60") < shown.index("accuracy")
+
+
+def _theirs(own, own_map, path, **changes):
+    return folder_config(own, data__class_map=own_map, eval__source="folder", eval__path=path, **changes)
+
+
+def _files(workdir):
+    return {
+        path.name: json.loads(path.read_text()).get("path", "")
+        for path in (workdir / "evaluation").glob("*.json")
+    }
+
+
+@pytest.fixture
+def laboratories(tmp_path):
+    """Two folders of one name, equal in names, labels and sizes."""
+    return [put_images(tmp_path / place / "cells", {"BLA": 3, "MON": 2}) for place in ("a", "b")]
+
+
+def test_laboratories_without_a_name_get_files_of_their_own(run, own, own_map, laboratories):
+    workdir, _ = run
+    for path in (*laboratories, *laboratories[::-1]):
+        assert command.evaluate_run(_theirs(own, own_map, path), workdir) == 0
+    assert _files(workdir) == {"other.json": laboratories[0], "other-2.json": laboratories[1]}
+
+
+@pytest.mark.parametrize("changes", [{"eval__test_mode": "enhance"}, {"eval__checkpoint": "last"}])
+def test_another_way_of_testing_replaces_nothing_unasked(run, own, own_map, laboratories, changes):
+    workdir, _ = run
+    for more in ({}, changes):
+        config = _theirs(own, own_map, laboratories[0], **more)
+        assert command.evaluate_run(config, workdir) == 0
+    assert set(_files(workdir)) == {"other.json", "other-2.json"}
+
+
+def test_a_name_keeps_what_it_was_given_to(run, own, own_map, laboratories):
+    workdir, config = run
+    one, other = (_theirs(own, own_map, path, eval__name="theirs") for path in laboratories)
+    for _ in range(2):
+        assert command.evaluate_run(one, workdir) == 0
+    before = (workdir / "evaluation" / "theirs.json").read_bytes()
+    with pytest.raises(UserError, match=r"theirs.json holds scores of something else \(path .*--name=NAME"):
+        command.evaluate_run(other, workdir)
+    config.eval.name = "theirs"
+    with pytest.raises(UserError, match=r"\(of the source .*/a/cells\)"):
+        command.evaluate_run(config, workdir)
+    put_images(tmp := workdir.parent / "a" / "cells", {"NEU": 1})
+    with pytest.raises(UserError, match=r"\(data_fingerprint '"):
+        command.evaluate_run(one, workdir)
+    assert tmp.exists()
+    assert (workdir / "evaluation" / "theirs.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"split": "all", "class_map": {}, "source": "folder"}'])
+def test_a_file_that_does_not_say_what_it_holds_stays(run, own, own_map, laboratories, content):
+    """As those of earlier versions."""
+    workdir, _ = run
+    (workdir / "evaluation").mkdir()
+    (workdir / "evaluation" / "other.json").write_text(content)
+    assert command.evaluate_run(_theirs(own, own_map, laboratories[0]), workdir) == 0
+    assert (workdir / "evaluation" / "other.json").read_text() == content
+    assert (workdir / "evaluation" / "other-2.json").exists()
+    with pytest.raises(UserError, match="holds scores of something else"):
+        command.evaluate_run(_theirs(own, own_map, laboratories[0], eval__name="other"), workdir)
+
+
+def test_scores_of_the_own_test_part_are_replaced_by_such_only(run):
+    workdir, config = run
+    assert command.evaluate_run(config, workdir) == 0
+    path = workdir / "evaluation" / "test.json"
+    scores = json.loads(path.read_text())
+    old = {name: value for name, value in scores.items()
+           if name not in ("data_fingerprint", "checkpoint", "path")}  # fmt: skip
+    path.write_text(json.dumps(old))
+    assert command.evaluate_run(config, workdir) == 0
+    assert json.loads(path.read_text()) == scores
+    for changes, difference in [
+        ({"batch_statistics": "reestimate"}, "batch_statistics 'running'"),
+        ({"split": "all"}, "of the source"),
+        ({"data_fingerprint": "x"}, "data_fingerprint 'x'"),
+    ]:
+        if changes.get("split"):
+            path.write_text(json.dumps(scores | {"class_map": {}, "path": "lab"}))
+        elif "data_fingerprint" in changes:
+            path.write_text(json.dumps(scores | changes))
+        else:
+            config.eval.update(changes)
+        with pytest.raises(UserError, match=difference):
+            command.evaluate_run(config, workdir)
+        path.write_text(json.dumps(scores))
+        config.eval.batch_statistics = "running"
+
+
+def test_scores_say_what_they_were_computed_from(run, own):
+    workdir, config = run
+    assert command.evaluate_run(config, workdir) == 0
+    scores = json.loads((workdir / "evaluation" / "test.json").read_text())
+    record = folder.read_record(workdir)
+    assert scores["data_fingerprint"] == record.data_fingerprint
+    said = {name: scores[name] for name in ("split", "step", "source", "path", "checkpoint", "test_mode")}
+    assert said == {"split": "test", "step": 7, "source": "folder", "path": own, "checkpoint": "best",
+                    "test_mode": "skip"}  # fmt: skip
+    assert foreign(scores, record, split="test") == ""
+    assert foreign(scores, record, split="validation") == "they are of the part test"
+    assert foreign(scores | {"class_map": {}}, record, split="test") == "they are of another source"
+    assert foreign([], record, split="test") == "they do not say of which part they are"

@@ -46,7 +46,8 @@ def write_run(workdir, run, *, accuracy, seed=0, images=None):
     scores_file(workdir, run.name).parent.mkdir(parents=True, exist_ok=True)
     scores = evaluate_scores(log_probs, true, CLASSES, bootstrap=0) | {"intervals_over": "images"}
     for name in ("test", "validation"):
-        scores_file(workdir, run.name).with_name(f"{name}.json").write_text(json.dumps(scores))
+        text = json.dumps(scores | {"split": name})
+        scores_file(workdir, run.name).with_name(f"{name}.json").write_text(text)
     _write_predictions(workdir, run, true, predicted, images or [f"{i:03d}.png" for i in range(NUM_IMAGES)])
     (folder / "config.json").write_text(json.dumps(run.config.to_dict()))
     info = {"class_names": CLASSES, "data_fingerprint": "f", "versions": {"jax": "0", "device": "2 x cpu"}}

@@ -1,13 +1,14 @@
 """From the files of finished runs to what the report says: grids whose answer is known."""
 
 import csv
+import json
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, write_record
+from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, run_folder, scores_file, write_record
 from asae_jax.experiments.pages import write_pages
 from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import METRICS, read_results
@@ -217,6 +218,39 @@ def test_runs_scored_on_different_images_are_refused(tmp_path):
         write_run(tmp_path, run, accuracy=0.6, images=images)
         write_record(tmp_path, run.name, Record(FINISHED, 1.0))
     with pytest.raises(UserError, match=r"hue-s0 and plain-s0 were scored on different images"):
+        read_results(grid, tmp_path, base_config().data)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"split": "all", "class_map": {}}, "they are of another source"),
+        ({"split": "validation"}, "they are of the part validation"),
+        ({"data_fingerprint": "x"}, "they are of other images"),
+        ({"test_mode": "mean"}, "they were measured with test_mode 'mean', not 'skip'"),
+        ({"batch_statistics": "reestimate"}, "batch_statistics 'reestimate', not 'running'"),
+    ],
+)
+def test_scores_of_something_else_are_not_those_of_a_row(tmp_path, said, reason):
+    grid = plan(base_config(), chosen_tables("1").values(), num_seeds=1)
+    run = grid.runs[0]
+    write_run(tmp_path, run, accuracy=0.6)
+    write_record(tmp_path, run.name, Record(FINISHED, 1.0))
+    assert read_results(grid, tmp_path, base_config().data) is not None
+    path = scores_file(tmp_path, run.name)
+    path.write_text(json.dumps(json.loads(path.read_text()) | said))
+    with pytest.raises(UserError, match=rf"test.json does not hold the scores of .*{reason}.*asae evaluate"):
+        read_results(grid, tmp_path, base_config().data)
+
+
+def test_runs_on_other_pictures_of_the_same_names_are_refused(tmp_path):
+    grid = plan(base_config(), chosen_tables("1").values(), num_seeds=1)
+    for number, run in enumerate(grid.runs[:2]):
+        write_run(tmp_path, run, accuracy=0.6)
+        write_record(tmp_path, run.name, Record(FINISHED, 1.0))
+        path = run_folder(tmp_path, run.name) / "run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"data_fingerprint": str(number)}))
+    with pytest.raises(UserError, match="were scored on different images"):
         read_results(grid, tmp_path, base_config().data)
 
 

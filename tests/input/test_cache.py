@@ -11,9 +11,13 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.input import cache
 from asae_jax.input.cache import ImageStore, prepare_examples
+from asae_jax.input.class_map import map_classes
 from asae_jax.input.decode import BadImage
+from asae_jax.input.folder import folder_index
 from asae_jax.input.index import DataIndex
+from asae_jax.input.manifest import manifest_index
 from asae_jax.input.preparation import Preparation
+from tests.input.same_looks import put_cells, uncompressed
 
 PREPARATION = Preparation(8, hue="none")
 
@@ -208,3 +212,55 @@ def test_the_folder_says_what_it_is(tmp_path):
     about = json.loads((store_files(tmp_path)[0].parent / "about.json").read_text())
     assert about["examples"] == 20
     assert about["preparation"]["stored_size"] == 8
+
+
+def _prepared_level(index, cache_dir):
+    return prepare(index, cache_dir).read(0)
+
+
+@pytest.mark.parametrize("write", [uncompressed, None])
+def test_two_folders_alike_in_names_sizes_and_times_have_caches_of_their_own(tmp_path, write):
+    here, there = (put_cells(tmp_path / name, seed, write) for seed, name in enumerate(["a", "b"]))
+    one, other = folder_index(here), folder_index(there)
+    assert one.fingerprint() == other.fingerprint()
+    images = [prepare(index, tmp_path / "cache") for index in (one, other)]
+    for index, prepared in zip((one, other), images, strict=True):
+        for row in range(len(index)):
+            np.testing.assert_array_equal(prepared.read(row), PREPARATION(index.read(row)))
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_folder_filled_again_with_fixed_times_has_another_cache(tmp_path):
+    root = put_cells(tmp_path / "cells", 0)
+    before = prepare(folder_index(root), tmp_path / "cache").read(0)
+    put_cells(root, 1)
+    after = prepare(folder_index(root), tmp_path / "cache").read(0)
+    assert not np.array_equal(before, after)
+
+
+def test_one_file_exchanged_is_noticed(tmp_path):
+    root, donor = put_cells(tmp_path / "cells", 0), put_cells(tmp_path / "donor", 1)
+    prepare(folder_index(root), tmp_path / "cache")
+    shutil.copy2(donor / "EBO" / "2.bmp", root / "EBO" / "2.bmp")
+    index = folder_index(root)
+    row = index.names.tolist().index("EBO/2.bmp")
+    np.testing.assert_array_equal(prepare(index, tmp_path / "cache").read(row), PREPARATION(index.read(row)))
+
+
+def test_two_lists_of_one_text_have_caches_of_their_own(tmp_path):
+    rows = "".join(f"{name}/{n}.bmp,{name}\n" for name in ("BLA", "EBO") for n in range(3))
+    levels = []
+    for seed, name in enumerate(["a", "b"]):
+        root = put_cells(tmp_path / name, seed)
+        (root / "list.csv").write_text(f"path,label\n{rows}")
+        levels.append(prepare(manifest_index(root / "list.csv"), tmp_path / "cache").read(0))
+    assert not np.array_equal(*levels)
+
+
+def test_a_copy_of_the_folder_shares_the_cache_also_under_a_class_map(tmp_path):
+    root = put_cells(tmp_path / "cells", 0)
+    shutil.copytree(root, tmp_path / "copy")
+    for place in (root, tmp_path / "copy"):
+        index = map_classes(folder_index(place), {"EBO": ""})
+        prepare(index, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 1

@@ -49,6 +49,16 @@ def test_every_difference_changes_the_fingerprint(changes):
     assert small_index(**changes).fingerprint() != small_index().fingerprint()
 
 
+def test_what_files_hold_is_in_the_key_of_the_cache_alone():
+    """Run folders hold fingerprints of earlier versions, which must go on matching."""
+    one, other = (small_index(content=lambda text=text: text) for text in "xy")
+    keys = {index.cache_key() for index in (one, other, small_index(), small_index(settings="x"))}
+    assert len(keys) == 4
+    assert one.fingerprint() == other.fingerprint() == small_index().fingerprint()
+    assert small_index().fingerprint(modified=False) == "0e1b475df55a5ada44adb3fc0ad01640"
+    assert one.select(np.array([0])).cache_key() != other.select(np.array([0])).cache_key()
+
+
 def test_names_do_not_run_together_in_the_fingerprint():
     one = small_index(names=np.array(["ab", "c", "d", "e"]))
     other = small_index(names=np.array(["a", "bc", "d", "e"]))

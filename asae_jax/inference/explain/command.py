@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, user_path
+from asae_jax.evaluation.uncertainty import conditions
+from asae_jax.files import disk_errors
 from asae_jax.inference.explain import figures, report
 from asae_jax.inference.explain.examples import (
     UNKNOWN,
@@ -22,11 +23,9 @@ from asae_jax.inference.explain.examples import (
 )
 from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import Collector
-from asae_jax.inference.predict.inputs import input_name
+from asae_jax.inference.explain.places import choose_folder, explained, write_record
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, open_for_inference
-
-FOLDER = "explain"
 
 
 def explain(config: ConfigDict, workdir: Path) -> int:
@@ -44,14 +43,16 @@ def explain(config: ConfigDict, workdir: Path) -> int:
 
     Raises:
       UserError: no run or no checkpoint in `workdir`, other settings or data, no images, or a folder that
-        cannot be written to.
+        cannot be written to or holds something else (see `choose_folder`).
     """
     run = open_for_inference(workdir, config)
     examples = given_examples(run) if config.explain.input else own_examples(run)
+    source = explained(config.explain.input, examples.names, config.eval.split)
+    folder = choose_folder(source, config.explain.input, given=config.explain.output, workdir=workdir)
     explainer = Explainer(run, fill=config.explain.fill)
     collector = _collect(config, explainer, examples)
-    folder = _folder(config, workdir)
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+        write_record(folder, source, conditions(run))
         _write(config, run, examples, explainer, collector, folder)
     print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
     return 0
@@ -73,13 +74,6 @@ def _collect(config: ConfigDict, explainer: Explainer, examples: Examples) -> Co
         name, reason = collector.bad[0]
         raise UserError(f"not one image can be read, the first, {name}, because: {reason} (--input=)")
     return collector
-
-
-def _folder(config: ConfigDict, workdir: Path) -> Path:
-    if config.explain.output:
-        return user_path(config.explain.output)
-    folder = workdir / FOLDER
-    return folder / input_name(config.explain.input) if config.explain.input else folder
 
 
 def _write(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from asae_jax.evaluation.evaluate import FOLDER as EVALUATION
+from asae_jax.evaluation.provenance import FOLDER as EVALUATION
+from asae_jax.evaluation.provenance import foreign
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.files import open_text, read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
@@ -31,7 +32,7 @@ _FEW = 30
 Counts = Mapping[tuple[str, str], int]
 """(class, part) -> images; empty where the run has no record of its split."""
 Scores = Mapping[str, Any]
-"""The content of `evaluation/test.json`."""
+"""The content of a file of `evaluation/`, such as `test.json`."""
 
 
 def model_card(program: Program, record: Mapping[str, Any]) -> str:
@@ -59,12 +60,18 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
 
 
 def _read_scores(run: Run) -> Scores | None:
-    """Scores of the test part by this checkpoint and way of testing; None where they were not measured."""
-    path = run.workdir / EVALUATION / "test.json"
-    if not path.exists():
-        return None
-    scores = read_json(path, remedy="evaluate the run again")
-    return scores if conditions(run).items() <= scores.items() else None
+    """Scores of the test part by this checkpoint and way of testing; None where they were not measured.
+
+    Any file of the evaluations may hold them, and `test.json` something else: what it says of itself counts.
+    """
+    record, wanted = read_record(run.workdir), conditions(run)
+    folder = run.workdir / EVALUATION
+    for path in (folder / "test.json", *sorted(folder.glob("*.json"))):
+        if path.exists():
+            scores = read_json(path, remedy="evaluate the run again")
+            if not foreign(scores, record, split="test") and wanted.items() <= scores.items():
+                return scores
+    return None
 
 
 def _read_counts(workdir: Path) -> Counts:

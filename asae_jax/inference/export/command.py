@@ -1,6 +1,7 @@
 """`export`: writes a run's network for other programs and compares each file with the network."""
 
 import contextlib
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
 from asae_jax.evaluation.uncertainty import uncertainty_file
-from asae_jax.files import disk_errors, user_path, write_json, write_text
+from asae_jax.files import disk_errors, read_json, user_path, write_json, write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
 from asae_jax.inference.export.program import (
@@ -31,7 +33,7 @@ from asae_jax.inference.export.verify import (
     sample_images,
 )
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import versions_now
+from asae_jax.run.folder import RUN_FILE, versions_now
 
 FOLDER = "export"
 RECORD = "export.json"
@@ -51,23 +53,50 @@ def export(config: ConfigDict, workdir: Path) -> int:
       The exit status 0.
 
     Raises:
-      UserError: no such run; a format that was asked for by name and cannot be written here; or one whose
-        scores differ from the network's, which is then removed.
+      UserError: no such run; a folder with other files; a format that was asked for by name and cannot be
+        written here; or one whose scores differ from the network's, which is then removed.
     """
     names = wanted_formats(config.export.formats)
     optional = config.export.formats.strip() == ALL
     if not optional:
         for name in names:
             check_installed(name)
+    folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
+    if config.export.output:
+        _check_folder(folder, workdir)
     program = load_program(workdir, config)
     sample = sample_images(program.run)
-    folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
     with disk_errors(f"write the export to {folder}", remedy="choose another --output=DIR"), _on_cpu():
         folder.mkdir(parents=True, exist_ok=True)
         written, skipped = _write_all(program, names, sample, folder, optional=optional)
         _write_companions(program, folder, _record(program, sample, written, skipped))
     print(f"written to {folder}; what it is and is not: {card.FILE}. {NOTICE}")
     return 0
+
+
+def _check_folder(folder: Path, workdir: Path) -> None:
+    """Raises a UserError where a given folder holds anything but an export of the same run.
+
+    Files of the formats' names are replaced, and folders of their names removed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: give a folder (--output=DIR).")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    record = folder / RECORD
+    there = read_json(record, remedy="give an empty folder (--output=DIR)") if record.exists() else {}
+    if not isinstance(there, dict) or there.get("run") != _identity(workdir):
+        holds = "the export of another run" if record.exists() else "other files"
+        raise UserError(f"{folder} holds {holds}, which would be lost: give an empty folder (--output=DIR).")
+
+
+def _identity(workdir: Path) -> str:
+    """32 hexadecimal digits of a run's data, classes and settings, wherever it lies."""
+    digest = hashlib.sha256()
+    for name in (RUN_FILE, CONFIG_FILE):
+        path = workdir / name
+        digest.update(path.read_bytes() if path.exists() else b"")
+    return digest.hexdigest()[:32]
 
 
 def _write_all(
@@ -141,6 +170,7 @@ def _record(
     versions = versions_now()
     return {
         "notice": NOTICE,
+        "run": _identity(run.workdir),
         "class_names": list(run.class_names),
         "temperature": program.temperature,
         "calibrated": program.uncertainty is not None,

@@ -3,24 +3,23 @@
 import collections
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
-from asae_jax.inference.predict.inputs import Item, input_name, read_input
+from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.lineages import class_lineages
-from asae_jax.inference.predict.output import JSON_LINES, open_output, summary, write_differential
+from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
-from asae_jax.inference.predict.predictor import Options, Predictor, load_runs
+from asae_jax.inference.predict.places import MADE_FROM, Place, choose_place
+from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
-
-FOLDER = "predictions"
 
 _GROUPS_SHOWN = 5
 
@@ -28,8 +27,8 @@ _GROUPS_SHOWN = 5
 def predict(config: ConfigDict, workdir: Path) -> int:
     """Predicts the images of `predict.input` by the run in `workdir`.
 
-    Beside each other are written `predict.output` (see `output`) with one row per image in the order of the
-    input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
+    Beside each other are written `predict.output` (see `output` and `places`) with one row per image in the
+    order of the input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
 
     Args:
       config: settings of the run, `predict` and `eval`.
@@ -40,11 +39,11 @@ def predict(config: ConfigDict, workdir: Path) -> int:
 
     Raises:
       UserError: no run or no checkpoint in `workdir`, settings that differ from the run's, no images, or an
-        output that cannot be written.
+        output that cannot be written or that was made from another input.
     """
     settings = config.predict
     items = read_input(settings.input)
-    output = _output(settings, workdir)
+    place = choose_place(settings.input, items, given=settings.output, workdir=workdir)
     runs = load_runs(config, workdir)
     class_names = runs[0].class_names
     print(_greeting(items, workdir, class_names))
@@ -52,22 +51,12 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     counter = Counter(class_names, class_lineages(class_names, own_lineages))
     gallery = Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
-    _predict_all(predictor, items, class_names, output, (counter, gallery))
+    _predict_all(predictor, items, class_names, place.output, (counter, gallery))
     differential = counter.differential(predictor.uncertainty.notes())
-    _write_beside(output, config, class_names, differential, gallery)
+    _write_beside(place, runs, differential, gallery)
     print(summary(differential))
-    print(f"written to {output} and beside it. {NOTICE}")
+    print(f"written to {place.output} and beside it. {NOTICE}")
     return 0
-
-
-def _output(settings: ConfigDict, workdir: Path) -> Path:
-    output = user_path(settings.output or workdir / FOLDER / f"{input_name(settings.input)}.csv")
-    source = user_path(settings.input)
-    if output.exists() and source.exists() and output.samefile(source):
-        raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
-    if output.is_dir():
-        raise UserError(f"{output} is a folder: name a file in it, --output={output / 'cells.csv'}.")
-    return output
 
 
 def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]) -> str:
@@ -117,22 +106,27 @@ def _predict_all(
             bar.update()
 
 
-def _write_beside(
-    output: Path,
-    config: ConfigDict,
-    class_names: tuple[str, ...],
-    differential: Differential,
-    gallery: Gallery,
-) -> None:
-    stem = output.with_suffix("") if output.suffix.lower() in (".csv", JSON_LINES) else output
-    with disk_errors(f"write beside {output}", remedy="choose another --output=FILE"):
-        write_differential(differential, stem)
+def _write_beside(place: Place, runs: Sequence[Run], differential: Differential, gallery: Gallery) -> None:
+    config, stem, network = runs[0].config, place.stem, network_identity(runs)
+    with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
+        write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
         if config.predict.page:
             write_page(
                 stem.with_name(f"{stem.name}.html"),
                 gallery.records(),
-                class_names,
+                runs[0].class_names,
                 differential,
-                title=input_name(config.predict.input),
+                title=place.title,
+                network=network,
                 attention_extent=config.augment.size / config.data.stored_size,
             )
+
+
+def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:
+    """What the files were computed from."""
+    return {
+        "input": place.source,
+        "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)} for run in runs],
+        "network": network,
+        "tta": runs[0].config.predict.tta,
+    }

@@ -57,8 +57,8 @@ def input_name(text: str) -> str:
     if text == STANDARD_INPUT:
         return "stdin"
     path = user_path(text)
-    pieces = [piece for piece in path.absolute().parts if not glob.has_magic(piece)]
-    name = Path(pieces[-1])
+    parts = Path(os.path.abspath(path)).parts  # of what exists, brackets are no pattern
+    name = Path(parts[-1] if path.exists() else [part for part in parts if not glob.has_magic(part)][-1])
     return (name.stem if path.is_file() else name.name) or "images"
 
 

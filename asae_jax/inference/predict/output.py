@@ -12,7 +12,7 @@ import contextlib
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,16 +106,26 @@ def _json_lines(file: IO[str], columns: list[str]) -> Callable[[dict[str, Any]],
     return write
 
 
-def write_differential(differential: Differential, stem: Path) -> None:
+def differential_json(stem: Path) -> Path:
+    """The JSON file of the differential count beside other files that begin with `stem`."""
+    return stem.with_name(f"{stem.name}_differential.json")
+
+
+def write_differential(differential: Differential, stem: Path, record: Mapping[str, Any]) -> None:
     """Writes `<stem>_differential.json` and `<stem>_differential.csv`.
 
     In the CSV file `value`, `low` and `high` are percent, in the row "M:E" a ratio; they are empty where
     there is no such number. Columns `..._with_unsure` count all cells, the others those that are not left to
     a person.
+
+    Args:
+      differential: the counts.
+      stem: folder and beginning of the names.
+      record: what else the JSON file says.
     """
-    content = dataclasses.asdict(differential) | {"notice": NOTICE}
-    write_json(stem.with_name(f"{stem.name}_differential.json"), content, indent=1)
-    with atomic_text(stem.with_name(f"{stem.name}_differential.csv")) as file:
+    content = dataclasses.asdict(differential) | {"notice": NOTICE, **record}
+    write_json(differential_json(stem), content, indent=1)
+    with atomic_text(differential_json(stem).with_suffix(".csv")) as file:
         writer = csv.writer(file)
         writer.writerow(_DIFFERENTIAL_COLUMNS)
         for count in (differential.overall, *differential.groups):

@@ -38,6 +38,7 @@ def write_page(
     differential: Differential,
     *,
     title: str,
+    network: str,
     attention_extent: float,
 ) -> None:
     """Writes one self-contained HTML file.
@@ -49,10 +50,11 @@ def write_page(
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
       title: name of the input.
+      network: identifier of what predicted, see `predictor.network_identity`.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
     """
     bad = [record for record in records if record.error]
-    data = page_data(path, records, class_names, differential)
+    data = page_data(path, records, class_names, differential, network=network)
     script = page_script()
     text = _environment().get_template("page.html").render(
         title=title,
@@ -90,19 +92,26 @@ def _environment() -> jinja2.Environment:
 
 
 def page_data(
-    path: Path, records: Sequence[Record], class_names: Sequence[str], differential: Differential
+    path: Path,
+    records: Sequence[Record],
+    class_names: Sequence[str],
+    differential: Differential,
+    *,
+    network: str,
 ) -> dict[str, Any]:
     """Everything but the pictures, ready for JSON.
 
     Args:
-      path: of the page. The browser stores a person's labels under a hash of it, so that they are found again
-        when the page is written anew.
+      path: of the page. The browser stores a person's labels under a hash of it, each with the picture's
+        content and `network`, so that they are found again when the page is written anew, and no other
+        picture gets them.
       records: to show, in order; those without a prediction are left out.
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
+      network: identifier of what predicted.
 
     Returns:
-      `page`: an identifier; `classes`; `lineages` `[lineage, blast]` of each class; `counts`, see
+      `page` and `network`: identifiers; `classes`; `lineages` `[lineage, blast]` of each class; `counts`, see
       `count_data`, of all images and then of each group; `cells`, see `_cell`, whose `group` is a
       position in `counts`, 0 where the input names no group.
     """
@@ -110,6 +119,7 @@ def page_data(
     places = {count.group: place for place, count in enumerate(counts)}
     return {
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
+        "network": network,
         "classes": list(class_names),
         "lineages": [[line.lineage, line.blast] for line in differential.overall.everything.classes],
         "counts": [count_data(count) for count in counts],
@@ -184,11 +194,12 @@ def _bar(cells: Share) -> list[float] | None:
 
 
 def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
-    """`path`, `file`, `group`, `p` of each class, `label`; and uncertainty estimates where there are any."""
+    """`path`, `file`, `content`, `group`, `p` of each class, `label`; uncertainty estimates where known."""
     assert record.probabilities is not None  # `predicted` has dropped the others
     cell: dict[str, Any] = {
         "path": record.path,
         "file": record.file,
+        "content": record.content,
         "group": places.get(record.group, 0),
         "p": [round(float(p), 4) for p in record.probabilities],
         "label": record.label,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,17 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
                 f"{differing}; give runs of the same classes (--ensemble=DIR,DIR)."
             )
     return [first, *others]
+
+
+def network_identity(runs: Sequence[Run]) -> str:
+    """32 hexadecimal digits of what predicts together: classes and all weights, wherever the runs lie."""
+    digest = hashlib.blake2b(repr(runs[0].class_names).encode("utf-8", "surrogateescape"), digest_size=16)
+    for run in runs:
+        for path, leaf in jax.tree_util.tree_leaves_with_path(dict(run.variables)):
+            array = np.asarray(leaf)
+            digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +152,7 @@ class Predictor:
                 item.path,
                 item.file,
                 item.group,
+                content=read.contents[row],
                 probabilities=probabilities[row].astype(np.float32),
                 uncertainty=estimates[row],
                 attention=self._picture(scored.attention[row]) if self._options.pictures else None,

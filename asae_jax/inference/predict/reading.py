@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from asae_jax.inference.predict.inputs import Item
+from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
@@ -26,6 +27,7 @@ class ReadBatch:
     Attributes:
       items: the images asked for, `n` of them.
       errors: for each item why it cannot be used; empty where it can.
+      contents: what tells the pixels of each item from all others; empty where it is bad.
       images: for every preparation uint8 `[batch size, stored, stored, 3]`; black where an image is bad
         and from `n` on.
       thumbnails: JPEG of each item; None where it is bad or none was asked for.
@@ -33,6 +35,7 @@ class ReadBatch:
 
     items: Sequence[Item]
     errors: Sequence[str]
+    contents: Sequence[str]
     images: Sequence[np.ndarray]
     thumbnails: Sequence[bytes | None]
 
@@ -67,20 +70,21 @@ def read_batches(
 
         for chunk, images, tasks in bounded(start, chunks, _AHEAD):
             results = [task.result() for task in tasks]
-            errors, pictures = zip(*results, strict=True)
-            yield ReadBatch(chunk, errors, images, pictures)
+            errors, contents, pictures = zip(*results, strict=True)
+            yield ReadBatch(chunk, errors, contents, images, pictures)
 
 
 def _read(
     item: Item, preparations: Sequence[Preparation], places: Sequence[np.ndarray], thumbnail: bool
-) -> tuple[str, bytes | None]:
-    """Fills `places` with the image under each preparation; (error, thumbnail)."""
+) -> tuple[str, str, bytes | None]:
+    """Fills `places` with the image under each preparation; (error, content, thumbnail)."""
     if not item.file:
-        return "the path is empty", None
+        return "the path is empty", "", None
     try:
         raw = read_image(item.file)
     except BadImage as error:
-        return error.reason, None
+        return error.reason, "", None
     for place, prepare in zip(places, preparations, strict=True):
         place[...] = prepare(raw)
-    return "", encode_jpeg(_THUMBNAIL(raw), quality=_JPEG_QUALITY) if thumbnail else None
+    picture = encode_jpeg(_THUMBNAIL(raw), quality=_JPEG_QUALITY) if thumbnail else None
+    return "", image_content(raw), picture

@@ -37,6 +37,8 @@ class Record:
       group: slide, patient or folder it belongs to; empty where the input tells none.
       error: why there is no prediction, in a few words; empty where there is one. With an error none of
         the following is set.
+      content: tells the picture's pixels from all others (see `input.content.image_content`): what a person
+        says on the page is kept under it, as another picture may come under the same name.
       probabilities: float32 `[classes]`, in the order of the run's class names; they sum to 1. Calibrated
         where the run has a temperature.
       uncertainty: of the prediction; None where the run has no uncertainty estimates.
@@ -50,6 +52,7 @@ class Record:
     file: str
     group: str = ""
     error: str = ""
+    content: str = ""
     probabilities: np.ndarray | None = None
     uncertainty: PredictionUncertainty | None = None
     attention: np.ndarray | None = None

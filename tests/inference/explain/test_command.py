@@ -60,6 +60,7 @@ def test_the_runs_own_images(run, capsys):
     assert len(list((folder / "images").glob("*.png"))) == 3
     assert {path.name for path in folder.iterdir()} == {
         "images", "index.html", "fig3.png", "class_maps.png", "faithfulness.json", "faithfulness.csv",
+        "made_from.json",
     }  # fmt: skip
     found = json.loads((folder / "faithfulness.json").read_text())
     assert found["overall"]["num_images"] == 10

@@ -54,8 +54,9 @@ def _write_scores(config, table, workdir):
     log_probs = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
     scores = evaluate_scores(log_probs, table.labels, table.class_names, bootstrap=20)
     conditions = {"step": 0, "test_mode": "skip", "batch_statistics": "running"}
+    said = conditions | {"split": "test", "intervals_over": "groups"}
     (workdir / "evaluation").mkdir()
-    files.write_json(workdir / "evaluation" / "test.json", scores | conditions | {"intervals_over": "groups"})
+    files.write_json(workdir / "evaluation" / "test.json", scores | said)
     probabilities = np.exp(log_probs)
     fitted = Uncertainty(
         table.class_names,

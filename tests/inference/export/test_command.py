@@ -16,6 +16,7 @@ from asae_jax import cli
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.inference.export import command, formats
+from asae_jax.inference.export.card import model_card
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.sources import configured_preparation
@@ -111,6 +112,39 @@ def test_the_card_has_the_scores_the_split_and_the_notice(run, exported):
     assert "`model.onnx`" in card
 
 
+def _theirs(scores):
+    return scores | {"accuracy": 0.123, "split": "all", "class_map": {}, "unknown_classes": {}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _theirs,
+        lambda scores: scores | {"accuracy": 0.123, "split": "validation"},
+        lambda scores: scores | {"accuracy": 0.123, "data_fingerprint": "another laboratory"},
+        lambda scores: scores | {"accuracy": 0.123, "step": 7},
+        lambda scores: scores | {"accuracy": 0.123, "class_names": scores["class_names"][::-1]},
+        lambda scores: {name: value for name, value in scores.items() if name != "split"},
+    ],
+)
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_card_takes_no_scores_of_something_else(run, program, record, tmp_path, change, elsewhere):
+    """`test.json` is whatever was written there; the scores may stand in another file."""
+    scores = json.loads((run / "evaluation" / "test.json").read_text())
+    copied = copy.copy(program.run)
+    copied.workdir = tmp_path / "run"
+    (tmp_path / "run" / "evaluation").mkdir(parents=True)
+    for name in ("run.json", "splits.csv"):
+        shutil.copy(run / name, tmp_path / "run")
+    files = {"test": change(scores)} | ({"own": scores} if elsewhere else {})
+    for name, content in files.items():
+        (tmp_path / "run" / "evaluation" / f"{name}.json").write_text(json.dumps(content))
+    card = model_card(dataclasses.replace(program, run=copied), record)
+    assert "0.123" not in card
+    assert ("Not measured for this checkpoint" not in card) == elsewhere
+    assert (f"| accuracy | {scores['accuracy']:.3f} |" in card) == elsewhere
+
+
 def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to, tmp_path, capsys):
     shutil.copy(run / "run.json", tmp_path)
     bare = copy.copy(program.run)
@@ -124,6 +158,35 @@ def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to
     assert (record["calibrated"], record["temperature"]) == (False, 1.0)
     assert record["compared_on"] == f"{NUM_IMAGES} drawn cells"
     assert "cannot be read, drawn cells take their place" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "holds"),
+    [
+        ({"model.onnx": "mine"}, "holds other files"),
+        ({"orbax/weights": "mine"}, "holds other files"),
+        ({"export.json": "{}"}, "holds the export of another run"),
+        ({"export.json": '{"run": "another"}'}, "holds the export of another run"),
+        ({"export.json": "["}, "give an empty folder"),
+    ],
+)
+def test_a_given_folder_with_anything_else_is_refused(export_to, tmp_path, files, holds):
+    """A folder `orbax` in it would have been removed."""
+    for name, content in files.items():
+        path = tmp_path / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    with pytest.raises(UserError, match=holds):
+        export_to("orbax")
+    for name, content in files.items():
+        assert (tmp_path / "export" / name).read_text() == content
+
+
+def test_the_same_run_is_exported_to_a_given_folder_again(export_to, tmp_path):
+    (tmp_path / "export").mkdir()
+    for _ in range(2):
+        export_to("orbax")
+    assert (tmp_path / "export" / "export.json").exists()
 
 
 @pytest.mark.parametrize("change", [0.01, np.nan])

@@ -12,4 +12,5 @@ def record(label, *, of=3, probability=0.9, path="x.png", group="", abstain=Fals
     probabilities = np.full(of, (1 - probability) / (of - 1), np.float32)
     probabilities[label] = probability
     uncertainty = PredictionUncertainty(abstain, 1.25, ood, sets)
-    return Record(path, path, group, probabilities=probabilities, uncertainty=uncertainty)
+    content = f"pixels of {path}"
+    return Record(path, path, group, content=content, probabilities=probabilities, uncertainty=uncertainty)

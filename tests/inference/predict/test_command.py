@@ -112,3 +112,58 @@ def test_a_run_of_other_classes_is_refused(runs, folder, tmp_path, capsys):
     (copy / "run.json").write_text(json.dumps(info))
     assert _predict(runs[0], f"--input={folder}", f"--ensemble={copy}") == 2
     assert "their classes differ in BLA, BLAST" in capsys.readouterr().err
+
+
+def _page(path):
+    text = path.read_text(encoding="utf-8").split('<script type="application/json" id="data">')[1]
+    return json.loads(text.split("</script>")[0])
+
+
+def test_another_patient_under_the_same_names_is_known_by_its_pixels(runs, folder, tmp_path):
+    """One folder is predicted, filled again, predicted again: names and page stay, contents do not."""
+    cells = tmp_path / "cells"
+    pages = []
+    for names in ("123", "456"):
+        shutil.rmtree(cells, ignore_errors=True)
+        cells.mkdir()
+        for new, old in zip("123", names, strict=True):
+            shutil.copy(next(folder.glob(f"*/0{old}.png")), cells / f"{new}.png")
+        assert _predict(runs[0], f"--input={cells}", f"--output={tmp_path / 'out.csv'}") == 0
+        pages.append(_page(tmp_path / "out.html"))
+    first, second = ({cell["path"]: cell["content"] for cell in page["cells"]} for page in pages)
+    assert first.keys() == second.keys()
+    assert not set(first.values()) & set(second.values())
+    assert pages[0]["page"] == pages[1]["page"]
+    assert pages[0]["network"] == pages[1]["network"]
+
+
+def test_the_same_pictures_are_found_again_and_another_network_is_told(alone, runs, folder, tmp_path):
+    again = tmp_path / "again.csv"
+    (tmp_path / "moved").symlink_to(runs[0])
+    assert _predict(tmp_path / "moved", f"--input={folder}", f"--output={again}", "--page_cells=4") == 0
+    page, same, other = map(_page, (alone / "0.html", again.with_suffix(".html"), alone / "1.html"))
+    assert [cell["content"] for cell in page["cells"]] == [cell["content"] for cell in same["cells"]]
+    assert page["network"] == same["network"] != other["network"]
+
+
+def test_two_folders_of_one_name_keep_their_files(runs, folder, tmp_path, capsys):
+    shutil.copytree(runs[0], tmp_path / "run")
+    for patient, part in (("p1", "slide_a"), ("p2", "slide_b")):
+        shutil.copytree(folder / part, tmp_path / patient / "cells")
+        assert _predict(tmp_path / "run", f"--input={tmp_path / patient / 'cells'}") == 0
+    out = tmp_path / "run" / "predictions"
+    assert "these are called cells-2" in capsys.readouterr().out
+    for name, patient in (("cells", "p1"), ("cells-2", "p2")):
+        assert all(f"/{patient}/cells/" in row["path"] for row in _read(out / f"{name}.csv"))
+        made_from = json.loads((out / f"{name}_differential.json").read_text())["made_from"]
+        assert made_from["input"] == str(tmp_path / patient / "cells")
+        assert made_from["runs"][0]["step"] == 0
+        assert _page(out / f"{name}.html")["title"] == name
+
+
+def test_predictions_of_another_input_are_not_replaced(runs, folder, tmp_path, capsys):
+    output = tmp_path / "mine.csv"
+    output.write_text("path,label\nx.png,BLA\n")
+    assert _predict(runs[0], f"--input={folder}", f"--output={output}") == 2
+    assert "mine.csv was not made from this input and would be lost" in capsys.readouterr().err
+    assert output.read_text() == "path,label\nx.png,BLA\n"

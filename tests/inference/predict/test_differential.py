@@ -79,7 +79,7 @@ def test_what_the_classes_do_not_tell_is_not_there():
 
 
 def test_files_for_programs_and_for_a_spreadsheet(tmp_path):
-    write_differential(_differential(_records()), tmp_path / "cells")
+    write_differential(_differential(_records()), tmp_path / "cells", {"made_from": "here"})
     content = json.loads((tmp_path / "cells_differential.json").read_text())
     assert content["overall"]["sure"]["counted"] == 11
     assert content["notes"][0] == "first note"
@@ -95,7 +95,7 @@ def test_files_for_programs_and_for_a_spreadsheet(tmp_path):
 
 
 def test_no_images_at_all_can_be_written(tmp_path):
-    write_differential(_differential([]), tmp_path / "none")
+    write_differential(_differential([]), tmp_path / "none", {})
     assert "0 images" in summary(_differential([]))
 
 

@@ -79,7 +79,9 @@ def _write(path, records, **changes):
     for one in records:
         counter.add(one)
     differential = dataclasses.replace(counter.differential([f"note {NASTY}"]), **changes)
-    write_page(path, records, NAMES, differential, title=f"title {NASTY}", attention_extent=0.875)
+    write_page(
+        path, records, NAMES, differential, title=f"title {NASTY}", network="n", attention_extent=0.875
+    )
     return path.read_text(encoding="utf-8")
 
 
@@ -101,14 +103,15 @@ def data(page):
 def test_cells_come_back_as_they_went_in(data):
     first, second, third = data["cells"]
     assert first == {
-        "path": "a.png", "file": "a.png", "group": 1, "p": [0.9, 0.05, 0.05], "label": 0,
-        "unsure": False, "unlike": False, "outlier_score": 1.25,
+        "path": "a.png", "file": "a.png", "content": "pixels of a.png", "group": 1,
+        "p": [0.9, 0.05, 0.05], "label": 0, "unsure": False, "unlike": False, "outlier_score": 1.25,
     }  # fmt: skip
     assert (second["path"], second["unsure"], second["set"], second["group"]) == (NASTY, True, [2, 0], 2)
     assert (third["path"], third["unlike"], third["group"]) == (NOT_UTF8, True, 0)
     assert data["classes"] == list(NAMES)
     assert data["lineages"] == [["myeloid", True], ["erythroid", False], ["none", False]]
     assert data["extent"] == 0.875
+    assert data["network"] == "n"
 
 
 def test_counts_are_those_of_the_differential(data):
@@ -208,7 +211,9 @@ def test_a_page_that_holds_a_part_says_so(tmp_path):
     for one in records:
         counter.add(one)
     path = tmp_path / "part.html"
-    write_page(path, records[:2], NAMES, counter.differential(), title="part", attention_extent=1.0)
+    write_page(
+        path, records[:2], NAMES, counter.differential(), title="part", network="n", attention_extent=1.0
+    )
     assert "The page holds 2 of 3 images" in " ".join(_Page(path.read_text()).texts)
 
 

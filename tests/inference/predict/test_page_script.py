@@ -92,3 +92,101 @@ def test_the_whole_script_is_one_that_can_be_read(tmp_path):
     file = tmp_path / "page.js"
     file.write_text(page_script(), encoding="utf-8")
     subprocess.run([NODE, "--check", file], check=True)
+
+
+_BROWSER = """
+const elements = {};
+const byId = (id) => (elements[id] ??= { hidden: true, textContent: "" });
+const kept = STORED;
+const localStorage = {
+  getItem: (key) => kept[key] ?? null,
+  setItem: (key, text) => (kept[key] = text),
+  removeItem: (key) => delete kept[key],
+};
+const classes = [];
+const addClass = (name) => name && !classes.includes(name) && classes.push(name);
+const CELLS = DATA.cells;
+"""
+"""What `labels.js` needs of a browser and of the other parts."""
+
+
+def _open(stored, cells, *, network="net", act=""):
+    """What a page shows that is opened with `stored` in the browser, after `act`.
+
+    Args:
+      stored: content of the browser's store.
+      cells: file -> content of its picture.
+      network: that predicted.
+      act: JavaScript, a label by hand.
+    """
+    data = {"page": "p", "network": network, "cells": [
+        {"file": file, "content": content, "predicted": "BLA"} for file, content in cells.items()
+    ]}  # fmt: skip
+    browser = _BROWSER.replace("STORED", json.dumps(stored))
+    setting = f"const DATA = {json.dumps(data)};{browser}"
+    result = """(() => { recall(); ACT; store(); return {
+        shown: Object.fromEntries(CELLS.map((cell) => [cell.file, labels.get(cell.content) ?? null])),
+        states: CELLS.map(stateOf), kept,
+        aside: elements.aside.hidden ? "" : elements.aside.textContent }; })()""".replace("ACT", act)
+    source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "labels"))
+    program = f'"use strict";{setting}\n{source}\nconsole.log(JSON.stringify({result}))'
+    done = subprocess.run(
+        [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    return json.loads(done.stdout)
+
+
+FIRST, SECOND = {"1.png": "aa", "2.png": "bb"}, {"1.png": "cc", "2.png": "dd"}
+BY_HAND = 'say([CELLS[0]], () => "EBO"); say([CELLS[1]], () => "")'
+
+
+def test_labels_do_not_pass_to_other_pictures_of_the_same_names():
+    first = _open({}, FIRST, act=BY_HAND)
+    assert first["shown"] == {"1.png": "EBO", "2.png": ""}
+    second = _open(first["kept"], SECOND)
+    assert second["shown"] == {"1.png": None, "2.png": None}
+    assert second["states"] == ["open", "open"]
+    assert second["aside"].startswith("2 labels were given on this page to other pictures")
+    assert "left aside: not shown, not counted, not in the file" in second["aside"]
+
+
+def test_labels_come_back_with_their_pictures():
+    """Also under other names, and after another patient's pictures were labelled in between."""
+    first = _open({}, FIRST, act=BY_HAND)
+    second = _open(first["kept"], SECOND, act='say([CELLS[0]], () => "MYB")')
+    assert second["shown"] == {"1.png": "MYB", "2.png": None}
+    again = _open(second["kept"], {"new name.png": "aa", "2.png": "bb", "3.png": "ee"})
+    assert again["shown"] == {"new name.png": "EBO", "2.png": "", "3.png": None}
+    assert again["aside"].startswith("1 label was given")
+    both = _open(again["kept"], FIRST | {"3.png": "cc"})
+    assert both["shown"] == {"1.png": "EBO", "2.png": "", "3.png": "MYB"}
+    assert both["aside"] == ""
+
+
+def test_labels_of_another_network_are_left_aside():
+    first = _open({}, FIRST, act=BY_HAND)
+    retrained = _open(first["kept"], FIRST, network="another", act='say([CELLS[0]], () => "PMO")')
+    assert retrained["shown"] == {"1.png": "PMO", "2.png": None}
+    assert retrained["aside"].startswith("2 labels were")
+    assert _open(retrained["kept"], FIRST)["shown"] == {"1.png": "EBO", "2.png": ""}
+
+
+def test_labels_of_pages_made_before_are_left_aside():
+    """They were kept under the file's name."""
+    stored = {"asae-predict p": json.dumps([["1.png", "EBO"], ["2.png", "BLA"]])}
+    page = _open(stored, FIRST)
+    assert page["shown"] == {"1.png": None, "2.png": None}
+    assert page["aside"].startswith("2 labels were")
+    assert json.loads(page["kept"]["asae-predict p"]) == [["1.png", "EBO"], ["2.png", "BLA"]]
+
+
+def test_labels_taken_back_leave_nothing_behind():
+    page = _open({}, FIRST, act=f"{BY_HAND}; undo(); undo()")
+    assert page["shown"] == {"1.png": None, "2.png": None}
+    assert page["kept"] == {}
+    assert page["aside"] == ""
+
+
+def test_one_picture_under_two_names_has_one_label():
+    page = _open({}, {"a.png": "aa", "copy.png": "aa", "b.png": "bb"}, act='say([CELLS[1]], () => "EBO")')
+    assert page["states"] == ["changed", "changed", "open"]

@@ -35,7 +35,7 @@ function showCount() {
 function yourCells() {
   const cells = new Map(DATA.classes.map((name, number) => [name, DATA.counts[place()].cells[number]]));
   for (const cell of CELLS) {
-    const label = labels.get(cell.file);
+    const label = labels.get(cell.content);
     if (label === undefined || (place() && cell.group !== place())) continue;
     cells.set(cell.predicted, cells.get(cell.predicted) - 1);
     if (label !== "") cells.set(label, (cells.get(label) ?? 0) + 1);

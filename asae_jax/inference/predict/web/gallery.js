@@ -156,7 +156,7 @@ function refreshCell(element, place) {
   if (state === "open") now.textContent = cell.predicted;
   const likely = cell.ranked.slice(0, 3).map((label) => `${DATA.classes[label]} ${rounded(cell.p[label])}`);
   const warning = cell.unlike ? "unlike the training images. " : cell.unsure ? "not certain. " : "";
-  const said = SAID[state] ? `${SAID[state]} ${labels.get(cell.file)}. ` : "";
+  const said = SAID[state] ? `${SAID[state]} ${labels.get(cell.content)}. ` : "";
   element.setAttribute("aria-label", `${said}${likely.join(", ")}. ${warning}${cell.path}`);
 }
 

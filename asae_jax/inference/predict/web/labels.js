@@ -1,5 +1,8 @@
-// What a person said: file -> class, or "" for a cell to leave out; no entry where nobody has looked.
+// What a person said: content of a picture -> class, or "" for a cell to leave out; no entry where nobody has looked.
+// A picture that comes twice has one label.
 const labels = new Map();
+// What was said on this page of other pictures, or of another network's predictions: kept, not applied.
+let aside = [];
 const done = [];
 const undone = [];
 const listeners = [];
@@ -7,10 +10,10 @@ const STORE = `asae-predict ${DATA.page}`;
 let stored = true;
 let downloaded = true;
 
-const labelOf = (cell) => labels.get(cell.file) ?? cell.predicted;
+const labelOf = (cell) => labels.get(cell.content) ?? cell.predicted;
 
 function stateOf(cell) {
-  const label = labels.get(cell.file);
+  const label = labels.get(cell.content);
   if (label === undefined) return "open";
   if (label === "") return "out";
   return label === cell.predicted ? "kept" : "changed";
@@ -19,7 +22,7 @@ function stateOf(cell) {
 // One step, to be taken back as one: `choose` gives a cell's new label, undefined to forget it.
 function say(cells, choose) {
   const changes = cells
-    .map((cell) => ({ cell, before: labels.get(cell.file), after: choose(cell) }))
+    .map((cell) => ({ cell, before: labels.get(cell.content), after: choose(cell) }))
     .filter(({ before, after }) => before !== after);
   if (!changes.length) return;
   done.push(changes);
@@ -45,8 +48,8 @@ function redo() {
 
 function apply(changes, when) {
   for (const { cell, [when]: label } of changes) {
-    if (label === undefined) labels.delete(cell.file);
-    else labels.set(cell.file, label);
+    if (label === undefined) labels.delete(cell.content);
+    else labels.set(cell.content, label);
     addClass(label);
   }
   downloaded = false;
@@ -65,7 +68,8 @@ function keep() {
 function store() {
   clearTimeout(waiting);
   try {
-    if (labels.size) localStorage.setItem(STORE, JSON.stringify([...labels]));
+    const kept = [...[...labels].map(([content, label]) => [content, label, DATA.network]), ...aside];
+    if (kept.length) localStorage.setItem(STORE, JSON.stringify(kept));
     else localStorage.removeItem(STORE);
     stored = true;
   } catch {
@@ -75,14 +79,27 @@ function store() {
   byId("warning").textContent = "This browser does not keep your labels: download them before you close the page.";
 }
 
+// Entries are [content, label, network]; of pages made before they are [file, label], which tells no picture.
 function recall() {
   labels.clear();
+  aside = [];
+  const here = new Set(CELLS.map((cell) => cell.content));
   try {
-    for (const [file, label] of JSON.parse(localStorage.getItem(STORE) ?? "[]")) {
-      labels.set(file, label);
-      addClass(label);
+    for (const entry of JSON.parse(localStorage.getItem(STORE) ?? "[]")) {
+      const [content, label, network] = entry;
+      if (network === DATA.network && here.has(content)) {
+        labels.set(content, label);
+        addClass(label);
+      } else aside.push(entry);
     }
   } catch {
     stored = false;
   }
+  showAside();
+}
+
+function showAside() {
+  byId("aside").hidden = !aside.length;
+  const what = aside.length === 1 ? "1 label was" : `${whole(aside.length)} labels were`;
+  byId("aside").textContent = `${what} given on this page to other pictures, or when another network had predicted. They are left aside: not shown, not counted, not in the file.`;
 }

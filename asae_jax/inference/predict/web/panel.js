@@ -56,7 +56,7 @@ function option(name, place) {
   element.id = `class-${place}`;
   element.dataset.label = name;
   element.classList.toggle("now", labelOf(cell) === name);
-  element.classList.toggle("seen", labels.get(cell.file) === name);
+  element.classList.toggle("seen", labels.get(cell.content) === name);
   key.textContent = KEYS[number] ?? "";
   text.textContent = number < 0 ? `new class “${name}”` : name;
   share.textContent = p === undefined ? "" : rounded(p);

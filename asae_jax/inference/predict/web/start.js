@@ -8,7 +8,7 @@ function label(name, { place = current, onward = false } = {}) {
   moveTo(place + (onward ? 1 : 0));
 }
 
-const accept = (cell) => labels.get(cell.file) || cell.predicted;
+const accept = (cell) => labels.get(cell.content) || cell.predicted;
 
 // Takes a step back or does it again, and goes to where it happened.
 function step(changes) {
@@ -120,7 +120,7 @@ byId("close").addEventListener("click", () => {
 });
 byId("undo").addEventListener("click", () => step(undo()));
 byId("redo").addEventListener("click", () => step(redo()));
-byId("accept").addEventListener("click", () => say(order, (cell) => labels.get(cell.file) ?? cell.predicted));
+byId("accept").addEventListener("click", () => say(order, (cell) => labels.get(cell.content) ?? cell.predicted));
 byId("download").addEventListener("click", download);
 byId("attention").addEventListener("change", refreshAttention);
 byId("again").addEventListener("click", show);

@@ -1,0 +1,129 @@
+"""What scores were computed from: written with them, compared before they are replaced or read.
+
+A file is known by what it says of itself, not by its name: `test.json` is whatever somebody wrote there.
+"""
+
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asae_jax.errors import UserError
+from asae_jax.files import read_json, user_path
+from asae_jax.run.data import Data
+from asae_jax.run.folder import Record
+from asae_jax.run.run import Run
+
+FOLDER = "evaluation"
+"""Of a run, where the scores are."""
+
+_ANOTHER_SOURCE = "class_map"  # stands in the files of other sources, of all versions
+_COMPARED = ("split", "source", "data_fingerprint", "checkpoint", "test_mode", "batch_statistics")
+_COMPARED_ELSEWHERE = ("path", "class_map")
+_UNREADABLE = "evaluate the run again"
+
+
+def provenance(run: Run, data: Data, split: str, other: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the scores of a split are computed from, as the file of scores says it.
+
+    Args:
+      run: whose weights are used.
+      data: of which the part `split` is scored.
+      split: "test", "validation", "train" or "all".
+      other: what there is to say of another source, see `source_record`; None: the data are the run's own.
+    """
+    return {
+        "split": split,
+        "step": run.step,
+        "source": data.index.source,
+        "path": _absolute(run.config.data.path),
+        "data_fingerprint": data.index.fingerprint(modified=False),
+        "checkpoint": run.config.eval.checkpoint,
+        "test_mode": run.test_mode,
+        "batch_statistics": run.config.eval.batch_statistics,
+        **(other or {}),
+    }
+
+
+def source_record(run: Run, class_map: Mapping[str, str]) -> dict[str, Any]:
+    """What tells the source that `eval` names from the run's own: its path and its class map."""
+    return {"path": _absolute(run.config.eval.path), _ANOTHER_SOURCE: dict(class_map)}
+
+
+def free_name(folder: Path, name: str, now: Mapping[str, Any]) -> str:
+    """`name`, or `name-2` and so on where a file of that name was computed from something else.
+
+    Args:
+      folder: of the files.
+      name: wanted.
+      now: what the scores will be computed from.
+    """
+    names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+    return next(name for name in names if _may_be_written(folder / f"{name}.json", now))
+
+
+def check_name(folder: Path, name: str, now: Mapping[str, Any]) -> None:
+    """Raises a UserError where the file `name` holds scores that were computed from something else."""
+    path = folder / f"{name}.json"
+    if not _may_be_written(path, now):
+        raise UserError(
+            f"{path} holds scores of something else ({_difference(_content(path), now)}) and would be lost: "
+            "choose another name (--name=NAME), or move it away."
+        )
+
+
+def foreign(scores: Any, record: Record, *, split: str) -> str:
+    """Why scores are not those of a run on its own part `split`, in a few words; empty where they are.
+
+    Args:
+      scores: content of a file of scores, of any version.
+      record: of the run.
+      split: "test", "validation" or "train".
+    """
+    if not isinstance(scores, Mapping) or "split" not in scores:
+        return "they do not say of which part they are"
+    if _ANOTHER_SOURCE in scores:
+        return "they are of another source"
+    if scores["split"] != split:
+        return f"they are of the part {scores['split']}"
+    if list(scores.get("class_names", ())) != list(record.class_names):
+        return "they are of other classes"
+    if scores.get("data_fingerprint", record.data_fingerprint) != record.data_fingerprint:
+        return "they are of other images"
+    return ""
+
+
+def _may_be_written(path: Path, now: Mapping[str, Any]) -> bool:
+    return not path.exists() or not _difference(_content(path), now)
+
+
+def _content(path: Path) -> Any:
+    try:
+        return read_json(path, remedy=_UNREADABLE)
+    except UserError:
+        return None
+
+
+def _difference(then: Any, now: Mapping[str, Any]) -> str:
+    """What scores were computed from that differs, in a few words; empty where nothing does.
+
+    Files of earlier versions lack some of it: of the run's own data that is not taken for a difference.
+    """
+    if not isinstance(then, Mapping) or "split" not in then:
+        return "it does not say of what"
+    elsewhere = _ANOTHER_SOURCE in now
+    if elsewhere and "path" not in then:
+        return f"of the source {then.get('source')}, without a path"
+    if elsewhere != (_ANOTHER_SOURCE in then):
+        return (
+            f"of the {'run itself' if elsewhere else 'source ' + then.get('path', 'of another laboratory')}"
+        )
+    for name in (*_COMPARED, *(_COMPARED_ELSEWHERE if elsewhere else ())):
+        if then.get(name, now[name]) != now[name]:
+            return f"{name} {then[name]!r}, not {now[name]!r}"
+    return ""
+
+
+def _absolute(path: str) -> str:
+    return os.path.realpath(user_path(path)) if path else ""

@@ -1,0 +1,119 @@
+"""Names of what `predict` writes: of each input its own, and nothing made from another is replaced."""
+
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.files import write_json, write_text
+from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.predict.places import choose_place, input_source
+from tests.inference.predict.test_inputs import tree
+
+__all__ = ["tree"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Chooses a place as the command does, and leaves files there as it does; gives the name."""
+
+    def choose(text, given="", *, lines=None):
+        items = read_input(str(text), lines=lines)
+        chosen = choose_place(str(text), items, given=given and str(given), workdir=tmp_path / "run")
+        write_text(chosen.output, chosen.source)
+        record = {"made_from": {"input": chosen.source}}
+        write_json(chosen.stem.with_name(f"{chosen.stem.name}_differential.json"), record)
+        return chosen.output.name
+
+    return choose
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def make(*names):
+        path = tmp_path.joinpath(*names)
+        path.mkdir(parents=True)
+        (path / "1.png").touch()
+        return path
+
+    return make
+
+
+def test_folders_of_one_name_get_files_of_their_own_and_keep_them(place, folder, capsys):
+    folders = [folder(patient, "cells") for patient in ("p1", "p2", "p3")]
+    assert [place(path) for path in folders] == ["cells.csv", "cells-2.csv", "cells-3.csv"]
+    assert "made from another input: these are called cells-3" in capsys.readouterr().out
+    assert [place(path) for path in folders[::-1]] == ["cells-3.csv", "cells-2.csv", "cells.csv"]
+
+
+def test_brackets_in_a_folder_name_are_no_pattern(place, folder):
+    assert [place(folder(f"batch [{number}]")) for number in (1, 2)] == ["batch [1].csv", "batch [2].csv"]
+
+
+def test_what_differs_in_kind_only_is_another_input(place, folder, tmp_path):
+    path = folder("cells")
+    (tmp_path / "cells.csv").write_text("path\ncells/1.png\n")
+    assert place(path) == "cells.csv"
+    assert place(f"{path}/*.png") == "cells-2.csv"
+    assert place(tmp_path / "cells.csv") == "cells-3.csv"
+    assert place(f"{path}/") == place(path / ".." / "cells") == "cells.csv"
+
+
+def test_a_link_that_leads_elsewhere_is_another_input(place, folder, tmp_path):
+    link = tmp_path / "current"
+    names = []
+    for patient in ("p1", "p2"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder(patient))
+        names.append(place(link))
+    assert names == ["current.csv", "current-2.csv"]
+
+
+def test_other_lines_of_standard_input_are_another_input(place):
+    assert place("-", lines=["a.png", "b.png"]) == "stdin.csv"
+    assert place("-", lines=["a.png", "c.png"]) == "stdin-2.csv"
+    assert place("-", lines=["a.png", "b.png"]) == "stdin.csv"
+
+
+@pytest.mark.parametrize(
+    "name", ["cells.csv", "cells.html", "cells_differential.csv", "cells_differential.json"]
+)
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"made_from": 1}'])
+def test_files_that_do_not_say_what_they_were_made_from_stay(place, folder, tmp_path, name, content):
+    (tmp_path / "run" / "predictions").mkdir(parents=True)
+    kept = tmp_path / "run" / "predictions" / name
+    kept.write_text(content)
+    assert place(folder("cells")) == "cells-2.csv"
+    assert kept.read_text() == content
+
+
+def test_an_input_named_like_the_file_of_another_one(place, folder):
+    assert place(folder("cells")) == "cells.csv"
+    assert place(folder("cells_differential")) == "cells_differential.csv"
+
+
+def test_a_given_file_is_replaced_by_the_same_input_only(place, folder, tmp_path):
+    one, other = folder("p1", "cells"), folder("p2", "cells")
+    output = tmp_path / "out.csv"
+    assert place(one, output) == place(one, output) == "out.csv"
+    for taken in (output, output.with_suffix(".jsonl")):
+        with pytest.raises(UserError, match=rf"was made from {one} and would be lost: .*--output=FILE"):
+            place(other, taken)
+    assert output.read_text() == str(one)
+
+
+@pytest.mark.parametrize("beside", ["labels.csv", "labels.html"])
+def test_a_given_file_that_is_someone_elses_is_refused(place, folder, tmp_path, beside):
+    (tmp_path / beside).write_text("path,label\n")
+    with pytest.raises(UserError, match=rf"{beside} was not made from this input and would be lost"):
+        place(folder("cells"), tmp_path / "labels.csv")
+    assert (tmp_path / beside).read_text() == "path,label\n"
+
+
+def test_a_given_folder_is_refused_at_once(place, folder, tmp_path):
+    with pytest.raises(UserError, match=r"is a folder: give a file, such as --output="):
+        place(folder("cells"), tmp_path)
+
+
+def test_a_name_that_is_not_utf8_tells_inputs_apart(place, folder):
+    paths = [folder(patient, "caf\udce9") for patient in ("p1", "p\udcff")]
+    assert [place(path) for path in paths * 2] == ["caf\udce9.csv", "caf\udce9-2.csv"] * 2
+    assert input_source(str(paths[0]), []) == str(paths[0])
