@@ -2,7 +2,8 @@
 
 Pillow decodes, although OpenCV is 1.4 times as fast on two threads: OpenCV returns a truncated JPEG as
 an image whose lower part is grey, and says nothing. Of 1,680 files of eight kinds cut at random places
-Pillow accepted only those that had lost no pixel (a PNG without its last 21 bytes).
+Pillow accepted only those that had lost no pixel (a PNG without its last 21 bytes). What it hands over
+wrongly and says nothing about is found here, in `asae_jax.input.tiff` and in `asae_jax.input.jpeg`.
 """
 
 import io
@@ -17,9 +18,11 @@ from typing import IO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from asae_jax.errors import UserError
+from asae_jax.input.jpeg import frame, load_jpeg
 from asae_jax.input.kinds import START_BYTES, Kind, kind_of
 from asae_jax.input.tiff import first_page, unread_layout
 from asae_jax.types import HostImage
@@ -88,7 +91,7 @@ def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostIm
             if fault := page.fault if page else _animation(image):
                 raise BadImage(path, fault)
             bits = page.bits if page else _bits(image, file)
-            pixels = _rgb(image, bits)
+            pixels = _rgb(image, file, bits)
     except BadImage:
         raise
     except Image.DecompressionBombError:
@@ -144,13 +147,16 @@ def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
         raise BadImage(path, f"{width}x{height} pixels; more than {MAX_PIXELS:,}")
 
 
-def _rgb(image: Image.Image, bits: int) -> HostImage:
+def _rgb(image: Image.Image, file: IO[bytes], bits: int) -> HostImage:
     if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255
         grey = (np.asarray(image, np.uint16) >> bits - 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ValueError(f"{_BITS_32}, which have no fixed range")
-    image.load()
+    if isinstance(image, JpegImageFile) and image.format == "JPEG":
+        load_jpeg(image, file)
+    else:
+        image.load()
     image.info.pop("transparency", None)  # else the conversion of a palette warns
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
@@ -185,22 +191,10 @@ def _known_fault(file: IO[bytes], kind: Kind) -> str:
     if kind.name == "a TIFF image":
         return unread_layout(file)
     if kind.name == "a JPEG image":
-        bits = _jpeg_bits(file)
+        file.seek(0)
+        _, bits = frame(file.read())
         return f"a JPEG of {bits} bits, which is not read: save it as PNG" if bits > 8 else ""
     return ""
-
-
-def _jpeg_bits(file: IO[bytes]) -> int:
-    """The precision in the frame header of a JPEG file; 0 where there is none."""
-    file.seek(2)
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF:
-        if 0xC0 <= head[1] <= 0xCF and head[1] not in _NO_FRAME:
-            return (file.read(1) or b"\0")[0]
-        file.seek(int.from_bytes(head[2:]) - 2, os.SEEK_CUR)
-    return 0
-
-
-_NO_FRAME = (0xC4, 0xC8, 0xCC)  # Huffman tables, an extension, arithmetic coding
 
 
 def _unidentified(start: bytes, kind: Kind | None) -> str:

@@ -185,9 +185,7 @@ def test_no_truncated_file_passes_for_an_image(tmp_path, kind, options):
 
 
 BLACK = np.zeros((20, 20), np.uint8)
-JPEG_OF_12_BITS = encoded(BLACK, "JPEG").replace(
-    b"\xff\xc0\0\x0b\x08", b"\xff\xc1\0\x0b\x0c"
-)
+JPEG_OF_12_BITS = encoded(BLACK, "JPEG").replace(b"\xff\xc0\0\x0b\x08", b"\xff\xc1\0\x0b\x0c")
 
 
 def write(path, data):
