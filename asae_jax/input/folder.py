@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, user_path, visible_entries, walk
+from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, is_folder, user_path, visible_entries, walk
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
+from asae_jax.input.kinds import file_kind, unread_reason
 from asae_jax.input.split import SPLIT_NAMES
 
 
@@ -24,18 +25,16 @@ def folder_index(path: str | os.PathLike) -> DataIndex:
     the class folders of `train`: the other parts may lack some, and images of classes that `train` lacks
     are left out with a warning.
 
-    Classes and names are sorted; hidden files and folders are ignored. Files without the extension of an
-    image, and files outside of class folders, are listed in `DataIndex.skipped`. No file is opened.
+    Classes and names are sorted; hidden files and folders are ignored (`asae_jax.files.is_hidden`). Files
+    without the extension of an image that is read, pipes, and files outside of class folders are listed in
+    `DataIndex.skipped`. No file is opened.
 
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
         `train`) holds no image, or parts of a split lie beside other folders.
     """
     root = user_path(path)
-    if not root.is_dir():
-        raise UserError(
-            f"data folder {root} does not exist: give a folder of class folders (--config.data.path=DIR)"
-        )
+    _check_folder(root)
     parts = _parts(root)
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
@@ -57,6 +56,19 @@ def folder_index(path: str | os.PathLike) -> DataIndex:
     )
 
 
+def _check_folder(root: Path) -> None:
+    if root.is_dir():
+        return
+    give = "give a folder of class folders (--config.data.path=DIR)"
+    if not root.exists():
+        raise UserError(f"data folder {root} does not exist: {give}")
+    kind = file_kind(root)
+    if kind and not kind.image:
+        raise UserError(f"data folder {root} is {kind.name}: {kind.remedy} (--config.data.path=)")
+    remedy = f"{give}, or a CSV file with --config.data.source=csv"
+    raise UserError(f"data folder {root} is not a folder but {kind.name if kind else 'a file'}: {remedy}")
+
+
 def _folder(file: FoundFile, depth: int) -> str:
     """Name of the folder around the file `depth` levels below the root; empty where there is none."""
     pieces = file.name.split("/")
@@ -71,8 +83,10 @@ _UNKNOWN_CLASS = "its class has no folder in train"
 
 
 def _fault(file: FoundFile, parts: Mapping[str, str], known: Container[str]) -> str:
+    if file.special:
+        return "not a file but a pipe, socket or device"
     if not file.is_image:
-        return "no image by its extension"
+        return unread_reason(file.name)
     if not _class_name(file, parts):
         return "not in a class folder"
     return "" if _class_name(file, parts) in known else _UNKNOWN_CLASS
@@ -104,7 +118,7 @@ def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[FoundFile
     with_images = {
         _class_name(file, parts)
         for file in found
-        if file.is_image and (not parts or parts.get(_folder(file, 0)) == "train")
+        if file.is_image and not file.special and (not parts or parts.get(_folder(file, 0)) == "train")
     }
     for folder in folders:
         if folder.name not in with_images:
@@ -126,4 +140,4 @@ def _warn_of_unknown_classes(root: Path, found: Iterable[FoundFile], faults: Ite
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in visible_entries(folder) if entry.is_dir())
+    return sorted(entry.name for entry in visible_entries(folder) if is_folder(entry))

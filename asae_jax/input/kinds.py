@@ -1,5 +1,6 @@
 """What a file is by its first bytes: an image that is read, another kind with its remedy, or unknown."""
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +40,7 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Kind], ...] = tuple(
         (rb"II\xbc\x01", Kind("a JPEG XR image", _CONVERT, True)),
         (rb".{128}DICM", Kind("a DICOM file", _CONVERT, True)),
         (rb"8BPS", Kind("a Photoshop file", _CONVERT, True)),
-        (rb"P[1-7]\s", Kind("a PNM image", _CONVERT, True)),
+        (rb"P[1-7]\s+(?:#|\d+\s|WIDTH)", Kind("a PNM image", _CONVERT, True)),
         (rb"ZISRAWFILE", Kind("a Zeiss CZI file", _CONVERT, True)),
         (rb"\xda\xce\xbe\x0a", Kind("a Nikon ND2 file", _CONVERT, True)),
         (rb"\x70\0\0\0.{4}\x2a", Kind("a Leica LIF file", _CONVERT, True)),
@@ -101,3 +102,18 @@ def file_kind(path: Path) -> Kind | None:
             return kind_of(file.read(START_BYTES), path.name)
     except (OSError, ValueError):
         return None
+
+
+def is_unread_image(name: str) -> bool:
+    """Whether a file of this name is an image by its extension, but not of a kind that is read."""
+    return os.path.splitext(name)[1].lower() in UNREAD_EXTENSIONS
+
+
+def unread_reason(name: str) -> str:
+    """Why a file of this name is no image that is read, by its extension alone."""
+    extension = os.path.splitext(name)[1]
+    if not extension:
+        return "no extension: an image needs the one of its kind (.jpg, .png, .tif)"
+    if is_unread_image(name):
+        return f"{extension} images are not read: {_CONVERT}"
+    return "no image by its extension"
