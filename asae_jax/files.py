@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,23 @@ from typing import IO, Any, NamedTuple
 
 from asae_jax.errors import UserError
 
-IMAGE_EXTENSIONS = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+IMAGE_EXTENSIONS = frozenset(
+    ".bmp .gif .j2k .jfif .jif .jp2 .jpe .jpeg .jpf .jpg .jpx .png .tif .tiff .webp".split()  # noqa: SIM905
+)
 """Extensions of the image files that can be read, in lower case."""
+
+_LEFTOVERS = frozenset(
+    {
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"),  # network drives
+        *("__macosx", "thumbs", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"),  # archives, thumbnails
+        *("lost+found", "$recycle.bin", "recycler", "system volume information"),
+        *("network trash folder", "temporary items"),
+    }
+)
+"""Files and folders that systems leave beside a user's own, in lower case; many hold thumbnails."""
+
+LEFTOVER = "a thumbnail or note that a system left, not the image itself"
+"""Why a list's entry with a name of `is_leftover` is not taken."""
 
 
 def user_path(text: str | os.PathLike) -> Path:
@@ -133,6 +149,8 @@ class FoundFile(NamedTuple):
     """Bytes."""
     modified: int
     """Modification time in nanoseconds."""
+    special: bool = False
+    """Whether it is a pipe, socket or device, which has no content to read."""
 
     @property
     def is_image(self) -> bool:
@@ -146,9 +164,9 @@ def is_image_name(name: str) -> bool:
 
 
 def walk(folder: Path) -> Iterator[FoundFile]:
-    """All files below `folder` at any depth, hidden ones left out, in no particular order.
+    """All files below `folder` at any depth, hidden ones left out (`is_hidden`), in no particular order.
 
-    Links are followed, but not into a folder that the walk is inside of.
+    Links are followed, but not into a folder that the walk is inside of. A link that leads nowhere is a file.
 
     Raises:
       UserError: a folder that cannot be listed.
@@ -162,14 +180,27 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[FoundFil
         return
     for entry in visible_entries(folder):
         name = f"{prefix}{entry.name}"
-        if entry.is_dir():
+        if is_folder(entry):
             yield from _walk(folder / entry.name, f"{name}/", above | {place})
-        else:
-            try:
-                status = entry.stat(follow_symlinks=entry.is_file())  # of a dangling link: its own
-            except FileNotFoundError:  # removed since the folder was listed
-                continue
-            yield FoundFile(name, status.st_size, status.st_mtime_ns)
+        elif status := _status(entry):
+            special = not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode)
+            yield FoundFile(name, status.st_size, status.st_mtime_ns, special)
+
+
+def is_folder(entry: os.DirEntry) -> bool:
+    """Whether the entry is a folder or a link to one; a link in a circle or to a forbidden place is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _status(entry: os.DirEntry) -> os.stat_result | None:
+    """Of a file; of a link that leads nowhere its own; None where it was removed since it was listed."""
+    for follow in (True, False):
+        with contextlib.suppress(OSError):
+            return entry.stat(follow_symlinks=follow)
+    return None
 
 
 def visible_entries(folder: Path) -> list[os.DirEntry]:
@@ -187,4 +218,14 @@ def visible_entries(folder: Path) -> list[os.DirEntry]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is passed over wherever folders are read."""
-    return name.startswith(".")
+    return name.startswith(".") or is_leftover(name)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a system leaves files or folders of this name: thumbnails, recycle bins, notes about files."""
+    return name.lower() in _LEFTOVERS or name.startswith(("._", "SYNOFILE_THUMB_"))
+
+
+def leftover_in(path: str) -> str:
+    """The first piece of a path that `is_leftover`; empty where there is none."""
+    return next((piece for piece in re.split(r"[/\\]", path) if is_leftover(piece)), "")

@@ -159,7 +159,7 @@ def test_walk_finds_files_at_any_depth_with_size_and_time(tmp_path):
     put(tmp_path, "b.txt", "a/c.PNG", "a/deep/er/d.jpeg", f"a/{ODD_NAME}")
     found = {file.name: file for file in files.walk(tmp_path)}
     assert set(found) == {"b.txt", "a/c.PNG", "a/deep/er/d.jpeg", f"a/{ODD_NAME}"}
-    assert found["a/c.PNG"] == ("a/c.PNG", 4, 7_000_000_001)
+    assert found["a/c.PNG"] == ("a/c.PNG", 4, 7_000_000_001, False)
     assert {name for name, file in found.items() if not file.is_image} == {"b.txt"}
 
 
@@ -169,6 +169,38 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
     assert [entry.name for entry in files.visible_entries(tmp_path)] == ["a"]
     assert files.is_hidden(".x")
     assert not files.is_hidden("x.")
+
+
+def test_what_systems_leave_is_passed_over(tmp_path):
+    left = (
+        *(
+            "@eaDir/1.png",
+            "__MACOSX/a/1.png",
+            "a/Thumbs.db",
+            "a/thumbs/1.png",
+            "lost+found/1.png",
+            "a/._1.png",
+        ),
+        *("#recycle/1.png", "$RECYCLE.BIN/1.png", "System Volume Information/1.png", "a/desktop.ini"),
+        "a/SYNOFILE_THUMB_1.jpg",
+    )
+    put(tmp_path, "a/1.png", "a/my@eaDir.png", "a/thumb.png", *left)
+    assert sorted(file.name for file in files.walk(tmp_path)) == ["a/1.png", "a/my@eaDir.png", "a/thumb.png"]
+    assert [entry.name for entry in files.visible_entries(tmp_path)] == ["a"]
+    assert all(files.leftover_in(name) for name in left)
+    assert files.leftover_in("a/@eaDir/x") == "@eaDir"
+    assert not files.leftover_in(".cache/a/1.png")
+
+
+def test_pipes_and_links_in_a_circle_are_found_as_what_they_are(tmp_path):
+    put(tmp_path, "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    os.symlink(tmp_path / "3.png", tmp_path / "3.png")
+    os.symlink("/dev/zero", tmp_path / "4.png")
+    os.symlink(tmp_path / "6", tmp_path / "5")
+    os.symlink(tmp_path / "5", tmp_path / "6")
+    found = {file.name: file.special for file in files.walk(tmp_path)}
+    assert found == {"1.png": False, "2.png": True, "3.png": False, "4.png": True, "5": False, "6": False}
 
 
 def test_links_are_followed_but_not_round_in_circles(tmp_path):
@@ -203,7 +235,7 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
 
 def test_names_of_images():
     assert all(files.is_image_name(f"cell{extension.upper()}") for extension in files.IMAGE_EXTENSIONS)
-    assert not any(files.is_image_name(name) for name in ("cell", "cell.png.txt", ".png", "cell.gif"))
+    assert not any(files.is_image_name(name) for name in ("cell", "cell.png.txt", ".png", "cell.heic"))
 
 
 def test_templates_are_strict_and_escape_where_they_should():

@@ -2,11 +2,14 @@
 
 Pillow decodes, although OpenCV is 1.4 times as fast on two threads: OpenCV returns a truncated JPEG as
 an image whose lower part is grey, and says nothing. Of 1,680 files of eight kinds cut at random places
-Pillow accepted only those that had lost no pixel (a PNG without its last 21 bytes).
+Pillow accepted only those that had lost no pixel (a PNG without its last 21 bytes). What it hands over
+wrongly and says nothing about is found here, in `asae_jax.input.tiff` and in `asae_jax.input.jpeg`.
 """
 
 import io
 import os
+import re
+import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +17,14 @@ from typing import IO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from asae_jax.errors import UserError
+from asae_jax.input.jpeg import frame, load_jpeg
+from asae_jax.input.kinds import START_BYTES, Kind, kind_of
+from asae_jax.input.tiff import first_page, unread_layout
 from asae_jax.types import HostImage
 
 MIN_SIDE = 8
@@ -23,8 +32,11 @@ MIN_SIDE = 8
 MAX_PIXELS = 40_000_000
 """Larger images are whole fields of view, not cells, and decoding eight of them at once takes gigabytes."""
 
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\x00", b"MM\x00*")
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
+_ANIMATED = ("PNG", "WEBP", "GIF")
+
+_DIM = 64
+"""Of 256. An image of 16 bits that stays below has 14 or fewer: of 12 bits, 16 grey levels would be left."""
 
 # Pillow's warnings (odd metadata, many pixels) either do not concern the pixels or are errors below.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -45,17 +57,18 @@ class BadImage(UserError):
 
 
 def read_image(path: str | os.PathLike) -> HostImage:
-    """The pixels of a JPEG, PNG, BMP or TIFF file as uint8 RGB `[height, width, 3]`.
+    """The pixels of a JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000 file as uint8 RGB `[height, width, 3]`.
 
     Grey becomes three equal channels, palette indices their colours. Alpha is dropped, not composited: in
-    the public sets that have it, it is opaque or arbitrary. Of 16 bits the upper eight are kept. EXIF
-    orientation is ignored: a cell has no upper side. Of several frames the first is read.
+    the public sets that have it, it is opaque or arbitrary. Of 12 and 16 bits the upper eight are kept. EXIF
+    orientation is ignored: a cell has no upper side. Smaller pages of a TIFF file (previews) are ignored.
 
     Raises:
       BadImage: unreadable, not such an image, truncated or damaged, a side below `MIN_SIDE`, or more
-        than `MAX_PIXELS` pixels (checked in the header, before anything is decoded).
+        than `MAX_PIXELS` pixels (checked in the header, before anything is decoded); or pixels that would
+        come out wrong: see `asae_jax.input.tiff`, several pages or frames, fewer bits than the file declares.
     """
-    return _read(path, lambda: Path(path).open("rb"))
+    return _read(path, lambda: _open(path))
 
 
 def decode_image(data: bytes, name: str) -> HostImage:
@@ -63,17 +76,67 @@ def decode_image(data: bytes, name: str) -> HostImage:
     return _read(name, lambda: io.BytesIO(data))
 
 
+def _open(path: str | os.PathLike) -> IO[bytes]:
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for ever
+        raise BadImage(path, "not a file but a pipe, socket or device")
+    return Path(path).open("rb")
+
+
 def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostImage:
     try:
         with open_file() as file, Image.open(file, formats=_FORMATS) as image:
             _check_size(path, image.size)
-            return _rgb(image)
+            page = first_page(file, image.tag_v2) if isinstance(image, TiffImageFile) else None
+            if fault := page.fault if page else _animation(image):
+                raise BadImage(path, fault)
+            bits = page.bits if page else _bits(image, file)
+            pixels = _rgb(image, file, bits)
     except BadImage:
         raise
     except Image.DecompressionBombError:
         raise BadImage(path, f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, MemoryError ...
         raise BadImage(path, _reason(open_file, error)) from error
+    if bits > 8 and pixels.max() < _DIM:
+        raise BadImage(path, _too_dim(int(pixels.max())))
+    if page and page.white_is_zero and bits > 8:  # Pillow inverts 8 bits, not 16
+        return 255 - pixels
+    return pixels
+
+
+def _animation(image: Image.Image) -> str:
+    frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+    return f"an animation of {frames} frames: save each frame alone" if frames > 1 else ""
+
+
+def _bits(image: ImageFile, file: IO[bytes]) -> int:
+    """Bits per sample of what is no TIFF."""
+    if image.format == "PNG":
+        return 16 if image.mode.startswith("I") or ";16" in str(image.tile[0].args) else 8
+    if image.format == "JPEG2000":  # Pillow scales to 8 or 16 bits
+        return 16 if _jpeg2000_bits(file) > 8 else 8
+    return 8
+
+
+def _jpeg2000_bits(file: IO[bytes]) -> int:
+    """The depth of the first component, in the marker SIZ of the code stream."""
+    place = file.tell()
+    file.seek(0)
+    data = file.read()
+    file.seek(place)
+    stream = data[data.find(b"\xff\x4f\xff\x51") :]
+    if b"\xff\xd9" not in stream:  # OpenJPEG takes a stream cut before its first tile as a black image
+        raise OSError("no end of its code stream")
+    return (stream[42] & 0x7F) + 1
+
+
+def _too_dim(level: int) -> str:
+    highest = (level + 1) << 8
+    return (
+        f"more than 8 bits per sample, but no value reaches {highest:,} of 65,536, as when 12 bits are "
+        f"stored in 16: no more than {level + 1} grey levels would be left; scale its values to 8 bits"
+    )
 
 
 def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
@@ -84,13 +147,16 @@ def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
         raise BadImage(path, f"{width}x{height} pixels; more than {MAX_PIXELS:,}")
 
 
-def _rgb(image: Image.Image) -> HostImage:
+def _rgb(image: Image.Image, file: IO[bytes], bits: int) -> HostImage:
     if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255
-        grey = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
+        grey = (np.asarray(image, np.uint16) >> bits - 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ValueError(f"{_BITS_32}, which have no fixed range")
-    image.load()
+    if isinstance(image, JpegImageFile) and image.format == "JPEG":
+        load_jpeg(image, file)
+    else:
+        image.load()
     image.info.pop("transparency", None)  # else the conversion of a palette warns
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
@@ -101,18 +167,44 @@ _BITS_32 = "32-bit pixels"
 def _reason(open_file: Callable[[], IO[bytes]], error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"unreadable ({error.strerror})"
-    if isinstance(error, UnidentifiedImageError):
-        return _unidentified(open_file)
     if isinstance(error, ValueError) and str(error).startswith(_BITS_32):
         return str(error)
-    return f"truncated or damaged ({' '.join(str(error).split()) or type(error).__name__})"
-
-
-def _unidentified(open_file: Callable[[], IO[bytes]]) -> str:
     with open_file() as file:
-        start = file.read(4)
+        start = file.read(START_BYTES)
+        kind = kind_of(start)
+        known = _known_fault(file, kind) if kind and isinstance(error, _NOT_OPENED) else ""
+    if known:
+        return known
+    if isinstance(error, UnidentifiedImageError):
+        return _unidentified(start, kind)
+    message = " ".join(str(error).split()) or type(error).__name__
+    if re.search("unsupported|not supported|cannot handle|unknown", message, re.IGNORECASE):
+        return f"of a kind that is not read ({message}): save it as PNG or 8-bit RGB TIFF"
+    return f"truncated or damaged ({message})"
+
+
+_NOT_OPENED = (UnidentifiedImageError, KeyError, ValueError)  # the header was not understood
+
+
+def _known_fault(file: IO[bytes], kind: Kind) -> str:
+    """Why the decoder cannot read an undamaged file, by its header; empty where that tells nothing."""
+    if kind.name == "a TIFF image":
+        return unread_layout(file)
+    if kind.name == "a JPEG image":
+        file.seek(0)
+        _, bits = frame(file.read())
+        return f"a JPEG of {bits} bits, which is not read: save it as PNG" if bits > 8 else ""
+    return ""
+
+
+def _unidentified(start: bytes, kind: Kind | None) -> str:
     if not start:
         return "empty file"
-    if start.startswith(_MAGIC):
-        return "truncated or damaged (no complete header)"
-    return "not a JPEG, PNG, BMP or TIFF image"
+    if kind is None:
+        return f"not a {_NAMES} image"
+    if kind.remedy:
+        return f"{kind.name}, which is not read: {kind.remedy}"
+    return "truncated or damaged (no complete header)"
+
+
+_NAMES = "JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000"

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, user_path, visible_entries, walk
+from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, is_folder, user_path, visible_entries, walk
 from asae_jax.input.content import sampled_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DataIndex
+from asae_jax.input.kinds import file_kind, unread_reason
 from asae_jax.input.split import SPLIT_NAMES
 
 
@@ -26,8 +27,9 @@ def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path")
     split. The classes are then the class folders of `train`: the other parts may lack some, and images of
     classes that `train` lacks are left out with a warning.
 
-    Classes and names are sorted; hidden files and folders are ignored. Files without the extension of an
-    image, and files outside of class folders, are listed in `DataIndex.skipped`. No file is opened.
+    Classes and names are sorted; hidden files and folders are ignored (`asae_jax.files.is_hidden`). Files
+    without the extension of an image that is read, pipes, and files outside of class folders are listed in
+    `DataIndex.skipped`. No file is opened.
 
     Args:
       path: the folder.
@@ -39,8 +41,7 @@ def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path")
         like classes (see `folder_shape`).
     """
     root = user_path(path)
-    if not root.is_dir():
-        raise UserError(f"data folder {root} does not exist: give a folder of class folders ({option}=DIR)")
+    _check_folder(root, option)
     parts = _parts(root)
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
@@ -78,6 +79,19 @@ def _root_of_classes(root: Path, parts: Mapping[str, str]) -> Path:
     return next((root / name for name, part in parts.items() if part == "train"), root)
 
 
+def _check_folder(root: Path, option: str) -> None:
+    if root.is_dir():
+        return
+    give = f"give a folder of class folders ({option}=DIR)"
+    if not root.exists():
+        raise UserError(f"data folder {root} does not exist: {give}")
+    kind = file_kind(root)
+    if kind and not kind.image:
+        raise UserError(f"data folder {root} is {kind.name}: {kind.remedy} ({option}=)")
+    remedy = f"{give}, or a CSV file with source=csv"
+    raise UserError(f"data folder {root} is not a folder but {kind.name if kind else 'a file'}: {remedy}")
+
+
 def _folder(file: FoundFile, depth: int) -> str:
     """Name of the folder around the file `depth` levels below the root; empty where there is none."""
     pieces = file.name.split("/")
@@ -92,8 +106,10 @@ _UNKNOWN_CLASS = "its class has no folder in train"
 
 
 def _fault(file: FoundFile, parts: Mapping[str, str], known: Container[str]) -> str:
+    if file.special:
+        return "not a file but a pipe, socket or device"
     if not file.is_image:
-        return "no image by its extension"
+        return unread_reason(file.name)
     if not _class_name(file, parts):
         return "not in a class folder"
     return "" if _class_name(file, parts) in known else _UNKNOWN_CLASS
@@ -125,7 +141,7 @@ def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[FoundFile
     with_images = {
         _class_name(file, parts)
         for file in found
-        if file.is_image and (not parts or parts.get(_folder(file, 0)) == "train")
+        if file.is_image and not file.special and (not parts or parts.get(_folder(file, 0)) == "train")
     }
     for folder in folders:
         if folder.name not in with_images:
@@ -147,4 +163,4 @@ def _warn_of_unknown_classes(root: Path, found: Iterable[FoundFile], faults: Ite
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in visible_entries(folder) if entry.is_dir())
+    return sorted(entry.name for entry in visible_entries(folder) if is_folder(entry))

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, user_path
+from asae_jax.files import LEFTOVER, disk_errors, leftover_in, user_path
 from asae_jax.input.content import sampled_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
+from asae_jax.input.kinds import START_BYTES, kind_of
 from asae_jax.input.split import SPLIT_NAMES
 
 Row = tuple[int, Mapping[str, str]]
@@ -118,6 +119,8 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str) -> _Entr
         remedy = "write yes where a person gave the label, and no elsewhere"
         raise fault(file, line, f"seen is {row['seen']!r}", remedy)
     name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
+    if piece := leftover_in(name):
+        missing = f"{LEFTOVER} ({piece})"
     return _Entry(
         line=line,
         name=name,
@@ -288,8 +291,13 @@ def _text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if kind := kind_of(data[:START_BYTES], path.name):
+            raise UserError(f"{path} is {kind.name}, not a CSV file: {kind.remedy or _GIVE_CSV}") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise fault(path, line, "not UTF-8", "save the file as CSV in UTF-8") from error
+
+
+_GIVE_CSV = "list images in a CSV file"
 
 
 def _header_remedy(required: Sequence[str], optional: Sequence[str]) -> str:

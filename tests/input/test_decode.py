@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -8,6 +9,8 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.input.decode import BadImage, read_image
+
+NAMES = "JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000"
 
 
 @pytest.fixture
@@ -93,6 +96,20 @@ def test_sixteen_bit_colour_keeps_the_upper_eight_bits(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), values >> 8)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("kind", ["grey.png", "grey.tif", "colour.png", "grey.jp2"])
+def test_fewer_bits_in_files_of_sixteen_are_refused(tmp_path, bits, kind):
+    values = np.random.default_rng(0).integers(0, 1 << bits, (9, 11, 3)).astype(np.uint16)
+    path = tmp_path / kind
+    if kind == "colour.png":
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+        path.write_bytes(png_of_size(11, 9, depth=16, rows=rows))
+    else:
+        save(values[..., 0], path)
+    with pytest.raises(BadImage, match=r"no value reaches .* of 65,536, as when 12 bits.*scale its values"):
+        read_image(path)
+
+
 def test_orientation_in_exif_is_ignored(tmp_path, picture):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
@@ -102,10 +119,31 @@ def test_orientation_in_exif_is_ignored(tmp_path, picture):
     )
 
 
-def test_the_first_of_several_frames_counts(tmp_path, picture):
-    second = Image.fromarray(255 - picture)
+def test_a_smaller_page_is_a_preview_and_is_ignored(tmp_path, picture):
+    second = Image.fromarray(255 - picture[::2, ::2])
     path = save(picture, tmp_path / "x.tif", save_all=True, append_images=[second])
     np.testing.assert_array_equal(read_image(path), picture)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+def test_several_pages_or_frames_are_refused(tmp_path, picture, suffix):
+    second = Image.fromarray(255 - picture)
+    path = save(picture, tmp_path / f"x.{suffix}", save_all=True, append_images=[second])
+    with pytest.raises(BadImage, match=r"a stack: page 2|an animation of 2 frames"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jp2", "j2k", "webp", "gif", "png"])
+def test_other_formats_are_read(tmp_path, picture, suffix):
+    image = Image.fromarray(picture)
+    options = {"lossless": True} if suffix == "webp" else {}
+    image.save(tmp_path / f"x.{suffix}", **options)
+    result = read_image(tmp_path / f"x.{suffix}")
+    assert result.dtype == np.uint8
+    assert np.abs(result.astype(int) - picture).max() <= {"gif": 255, "jfif": 40}.get(suffix, 0)
+    if suffix == "gif":
+        with Image.open(tmp_path / "x.gif") as gif:
+            np.testing.assert_array_equal(result, np.asarray(gif.convert("RGB")))
 
 
 def test_the_extension_does_not_matter(tmp_path, picture):
@@ -123,6 +161,10 @@ def test_the_extension_does_not_matter(tmp_path, picture):
         ("BMP", {}),
         ("TIFF", {}),
         ("TIFF", {"compression": "tiff_lzw"}),
+        ("WEBP", {}),
+        ("GIF", {}),
+        ("JPEG2000", {}),
+        ("JPEG2000", {"no_jp2": True}),
     ],
 )
 @pytest.mark.filterwarnings("ignore:::PIL")  # as outside of tests
@@ -139,7 +181,11 @@ def test_no_truncated_file_passes_for_an_image(tmp_path, kind, options):
             np.testing.assert_array_equal(read_image(path), pixels)
         except BadImage as error:
             refused.add(error.reason.split(" (")[0])
-    assert refused - {"not a JPEG, PNG, BMP or TIFF image"} == {"truncated or damaged"}
+    assert refused - {f"not a {NAMES} image"} == {"truncated or damaged"}
+
+
+BLACK = np.zeros((20, 20), np.uint8)
+JPEG_OF_12_BITS = encoded(BLACK, "JPEG").replace(b"\xff\xc0\0\x0b\x08", b"\xff\xc1\0\x0b\x0c")
 
 
 def write(path, data):
@@ -148,9 +194,20 @@ def write(path, data):
 
 
 BAD_FILES = {
-    "an image": (b"these are my notes\n", "not a JPEG, PNG, BMP or TIFF image"),
+    "an image": (b"these are my notes\n", f"not a {NAMES} image"),
     "empty": (b"", "empty file"),
-    "gif": (encoded(np.zeros((20, 20), np.uint8), "GIF"), "not a JPEG, PNG, BMP or TIFF image"),
+    "heic": (b"\0\0\0\x18ftypheic" + bytes(99), "a HEIC image, which is not read: save it as PNG"),
+    "avif": (
+        encoded(BLACK, "AVIF"),
+        "an AVIF image, which is not read: save it as PNG",
+    ),
+    "dicom": (bytes(128) + b"DICM" + bytes(9), "a DICOM file, which is not read: save it as PNG"),
+    "pnm": (encoded(BLACK, "PPM"), "a PNM image, which is not read"),
+    "zip": (b"PK\x03\x04" + bytes(30), "a ZIP archive, which is not read: unpack it"),
+    "git lfs": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS.*git lfs pull"),
+    "a failed download": (b"<!DOCTYPE html><html>", "a web page, which is not read: download the file again"),
+    "a Mac's leftover": (b"\0\x05\x16\x07" + bytes(99), "a Mac's notes about a file"),
+    "12-bit jpeg": (JPEG_OF_12_BITS, "a JPEG of 12 bits, which is not read"),
     "one pixel": (encoded(np.zeros((1, 1, 3), np.uint8), "PNG"), "1x1 pixels"),
     "narrow": (encoded(np.zeros((100, 7, 3), np.uint8), "JPEG"), "7x100 pixels"),
     "50 megapixels": (png_of_size(10_000, 5_000), "10000x5000 pixels; more than 40,000,000"),
@@ -172,6 +229,21 @@ def test_bad_files_are_refused_with_a_reason_of_one_line(tmp_path, kind):
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, UserError)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "x.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    for name in ("x.png", "link.png", "zero.png"):
+        with pytest.raises(BadImage, match="not a file but a pipe, socket or device"):
+            read_image(tmp_path / name)
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "x.png").symlink_to(tmp_path / "x.png")
+    with pytest.raises(BadImage, match="unreadable"):
+        read_image(tmp_path / "x.png")
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):

@@ -34,7 +34,7 @@ def test_classes_are_first_level_folders_and_everything_is_sorted(root):
 
 
 def test_what_is_no_image_is_listed_and_what_is_hidden_is_not(root):
-    for name in ("MYB/notes.txt", "Thumbs.db", ".hidden", "MYB/._1.png"):
+    for name in ("MYB/notes.txt", "list.csv", "Thumbs.db", ".hidden", "MYB/._1.png"):
         (root / name).write_bytes(b"x")
     put_image(root / "loose.png")
     put_image(root / ".cache" / "1.png")
@@ -42,9 +42,51 @@ def test_what_is_no_image_is_listed_and_what_is_hidden_is_not(root):
     assert len(index) == 4
     assert index.skipped == (
         ("MYB/notes.txt", "no image by its extension"),
-        ("Thumbs.db", "no image by its extension"),
+        ("list.csv", "no image by its extension"),
         ("loose.png", "not in a class folder"),
     )
+
+
+def test_thumbnails_of_systems_are_neither_images_nor_classes(root):
+    for name in (
+        "@eaDir/1.png",
+        "__MACOSX/MYB/1.png",
+        "lost+found/1.png",
+        "MYB/@eaDir/1.png/M.jpg",
+        "BLA/Thumbs/1.png",
+    ):
+        put_image(root / name)
+    index = folder_index(root)
+    assert index.class_names == ("BLA", "MYB")
+    assert len(index) == 4
+    assert index.skipped == ()
+
+
+def test_other_formats_are_read_or_listed_with_the_reason(root):
+    for name in ("5.webp", "6.gif", "7.jfif", "8.jp2"):
+        image = Image.fromarray(np.full((10, 12, 3), 128, np.uint8))
+        image.save(root / "MYB" / name, "JPEG" if name.endswith("jfif") else None)
+    for name in ("9.heic", "9.svs", "no_extension"):
+        (root / "MYB" / name).write_bytes(b"x")
+    os.mkfifo(root / "MYB" / "pipe.png")
+    index = folder_index(root)
+    assert index.names.tolist()[-4:] == ["MYB/5.webp", "MYB/6.gif", "MYB/7.jfif", "MYB/8.jp2"]
+    assert all(abs(int(index.read(row).mean()) - 128) < 2 for row in range(4, 8))
+    assert index.skipped == (
+        ("MYB/9.heic", ".heic images are not read: save it as PNG or 8-bit RGB TIFF"),
+        ("MYB/9.svs", ".svs images are not read: save it as PNG or 8-bit RGB TIFF"),
+        ("MYB/no_extension", "no extension: an image needs the one of its kind (.jpg, .png, .tif)"),
+        ("MYB/pipe.png", "not a file but a pipe, socket or device"),
+    )
+
+
+def test_links_in_a_circle_are_unreadable_images(root):
+    os.symlink(root / "MYB" / "9.png", root / "MYB" / "9.png")
+    os.symlink(root / "loop", root / "loop")
+    index = folder_index(root)
+    assert index.class_names == ("BLA", "MYB")
+    with pytest.raises(BadImage, match="unreadable"):
+        index.read(index.names.tolist().index("MYB/9.png"))
 
 
 def test_unreadable_images_are_in_the_index_and_raise_when_read(root):
@@ -85,7 +127,21 @@ def test_missing_folder(tmp_path):
 
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"is not a folder but a file: give a folder"):
+        folder_index(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PK\x03\x04" + bytes(30), r"is a ZIP archive: unpack it and give the folder \(--config"),
+        (b"\x1f\x8b\x08" + bytes(30), "is a gzip archive: unpack it"),
+        (b"\xff\xd8\xff\xe0" + bytes(30), "is not a folder but a JPEG image: give a folder of class folders"),
+    ],
+)
+def test_an_archive_is_called_one(tmp_path, content, reason):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(UserError, match=reason):
         folder_index(tmp_path / "file")
 
 

@@ -74,6 +74,29 @@ def test_missing_files_are_skipped_and_named_with_their_line(root):
         index.read(1)
 
 
+def test_what_systems_leave_is_skipped_and_named(root):
+    (root / "a" / "@eaDir").mkdir()
+    (root / "a" / "@eaDir" / "1.png").write_bytes((root / "a" / "1.png").read_bytes())
+    index = manifest_index(write(root, "path,label\na/1.png,A\na/@eaDir/1.png,A\n"))
+    assert index.names.tolist() == ["a/1.png"]
+    reason = "a thumbnail or note that a system left, not the image itself (@eaDir) (line 3 of list.csv)"
+    assert index.skipped == (("a/@eaDir/1.png", reason),)
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"PK\x03\x04\xff" + bytes(30), "is a ZIP archive, not a CSV file: unpack it"),
+        (b"RIFF\xff\0\0\0WEBPVP8 ", "is a WebP image, not a CSV file: list images in a CSV file"),
+        (b"\xd0\xcf\x11\xe0" + bytes(30), "is an Excel, Word .*: save it as CSV in UTF-8"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is(root, data, what):
+    (root / "list.csv").write_bytes(data)
+    with pytest.raises(UserError, match=what):
+        manifest_index(root / "list.csv")
+
+
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [

@@ -2,13 +2,24 @@
 
 import dataclasses
 import glob
+import itertools
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.files import IMAGE_EXTENSIONS, is_image_name, user_path, walk
+from asae_jax.files import (
+    IMAGE_EXTENSIONS,
+    LEFTOVER,
+    is_image_name,
+    is_leftover,
+    leftover_in,
+    user_path,
+    walk,
+)
+from asae_jax.input.kinds import file_kind, is_unread_image
 from asae_jax.input.manifest import GROUP_COLUMNS, group_column, read_rows
 
 STANDARD_INPUT = "-"
@@ -22,21 +33,23 @@ class Item:
       path: as the input names it.
       file: where it is, absolute; empty where the input has an empty path.
       group: slide, patient or first-level folder; empty where there is none.
+      fault: why it is not to be read, as a list may name what a folder would pass over; empty where it is.
     """
 
     path: str
     file: str
     group: str = ""
+    fault: str = ""
 
 
 def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     """The images that `predict.input` names, in its order; none is opened.
 
     Args:
-      text: a folder (its images at any depth, sorted by path; an image's group is the folder directly below
-        `text`), a glob pattern with `**` for any depth (sorted), a CSV file with a column `path` relative to
-        the file's folder and perhaps a column `group`, `patient` or another of `GROUP_COLUMNS`, one image
-        file, or "-".
+      text: a folder (its images at any depth, sorted by path, those of kinds that are not read as well, so
+        that each has a row; an image's group is the folder directly below `text`), a glob pattern with `**`
+        for any depth (sorted), a CSV file with a column `path` relative to the file's folder and perhaps a
+        column `group`, `patient` or another of `GROUP_COLUMNS`, one image file, or "-".
       lines: paths, one per line, for "-"; standard input where None. Blank lines are passed over.
 
     Raises:
@@ -70,27 +83,72 @@ def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
         return list(_from_lines(sys.stdin if lines is None else lines))
     path = user_path(text)
     if path.is_dir():
-        return [
-            _in_folder(path, name) for name in sorted(found.name for found in walk(path) if found.is_image)
-        ]
+        names = sorted(found.name for found in walk(path))
+        return [_in_folder(path, name) for name in _images(names, path, text)]
     if path.is_file():
-        if is_image_name(path.name):
-            return [_item(text)]
-        return list(_from_csv(path))
-    if glob.has_magic(text):
-        found = sorted(glob.glob(str(path), recursive=True))
-        return [_item(name) for name in found if is_image_name(name) and os.path.isfile(name)]
+        return _from_file(text, path)
+    if glob.has_magic(text) and not path.exists():
+        return [_item(name) for name in _images(_matches(path), Path(), text)]
+    if path.exists():
+        raise UserError(f"{text} is a pipe, socket or device: give the paths on standard input (--input=-)")
     raise UserError(f"{text} does not exist: give a folder, a pattern in quotes, a CSV file or - (--input=)")
+
+
+def _from_file(text: str, path: Path) -> list[Item]:
+    kind = file_kind(path)
+    if _by_name(path.name) or (kind and kind.image):
+        return [_item(text)]
+    if kind:
+        raise UserError(f"{text} is {kind.name}, neither an image nor a CSV file: {kind.remedy} (--input=)")
+    return list(_from_csv(path))
+
+
+def _matches(pattern: Path) -> list[str]:
+    """Files that a pattern names, sorted; none below a hidden folder that the pattern does not name."""
+    fixed = len(list(itertools.takewhile(lambda piece: not glob.has_magic(piece), pattern.parts)))
+    return [
+        name
+        for name in sorted(glob.glob(str(pattern), recursive=True))
+        if not os.path.isdir(name) and not any(map(is_leftover, Path(name).parts[fixed:]))
+    ]
+
+
+def _images(names: Iterable[str], folder: Path, text: str) -> Iterator[str]:
+    """Those that are images by extension or content, of kinds that are not read too; warns of the others."""
+    others = []
+    for name in names:
+        kind = None if _by_name(name) else file_kind(folder / name)
+        if _by_name(name) or (kind and kind.image):
+            yield name
+        else:
+            others.append(name)
+    if others:
+        first = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
+        warnings.warn(f"{len(others)} files of {text} are no images and are left out: {first}", stacklevel=2)
+
+
+_NAMED = 5
+
+
+def _by_name(name: str) -> bool:
+    return is_image_name(name) or is_unread_image(name)
 
 
 def _item(path: str, group: str = "") -> Item:
     return Item(path, os.path.abspath(os.path.expanduser(path)), group)
 
 
+def _list_fault(path: str) -> str:
+    if not path:
+        return "the path is empty"
+    piece = leftover_in(path)
+    return f"{LEFTOVER} ({piece})" if piece else ""
+
+
 def _from_lines(lines: Iterable[str]) -> Iterator[Item]:
     for line in lines:
         if path := line.rstrip("\r\n"):
-            yield _item(path)
+            yield dataclasses.replace(_item(path), fault=_list_fault(path))
 
 
 def _from_csv(path: Path) -> Iterator[Item]:
@@ -99,7 +157,7 @@ def _from_csv(path: Path) -> Iterator[Item]:
     for _, row in rows:
         # An empty path makes one bad image; the others are still predicted.
         file = os.path.abspath(path.parent / row["path"]) if row["path"] else ""
-        yield Item(row["path"], file, row.get(group, ""))
+        yield Item(row["path"], file, row.get(group, ""), _list_fault(row["path"]))
 
 
 def _in_folder(folder: Path, name: str) -> Item:

@@ -78,8 +78,8 @@ def _read(
     item: Item, preparations: Sequence[Preparation], places: Sequence[np.ndarray], thumbnail: bool
 ) -> tuple[str, str, bytes | None]:
     """Fills `places` with the image under each preparation; (error, content, thumbnail)."""
-    if not item.file:
-        return "the path is empty", "", None
+    if item.fault:
+        return item.fault, "", None
     try:
         raw = read_image(item.file)
     except BadImage as error:

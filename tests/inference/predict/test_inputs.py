@@ -6,15 +6,24 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import input_name, read_input
+from asae_jax.inference.predict.reading import read_batches
 
 
 @pytest.fixture
 def tree(tmp_path):
-    for name in ("b/2.JPG", "b/1.png", "a/deep/3.tiff", "0.bmp", ".hidden/4.jpg", "b/.5.jpg", "b/notes.txt"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    put(tmp_path, "b/2.JPG", "b/1.png", "a/deep/3.tiff", "0.bmp", ".hidden/4.jpg", "b/.5.jpg")
     return tmp_path
+
+
+def put(folder, *names, content=b""):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def found(folder, items):
+    return [os.path.relpath(item.path, folder) for item in items]
 
 
 def test_folder_gives_its_images_by_path_grouped_by_first_folder(tree):
@@ -51,6 +60,98 @@ def test_pattern_gives_images_in_order(tree):
 def test_csv_columns_for_what_belongs_together_are_groups(tree, column):
     (tree / "list.csv").write_text(f"{column},path\np2,b/1.png\np1,a/1.png\n")
     assert [item.group for item in read_input(str(tree / "list.csv"))] == ["p2", "p1"]
+
+
+def test_other_files_are_named_and_left_out(tree):
+    put(tree, "b/notes.txt", "b/cells.zip", *(f"x{i}.csv" for i in range(5)), content=b"PK\x03\x04")
+    for text in (str(tree), str(tree / "**" / "*")):
+        with pytest.warns(UserWarning, match=r"7 files of .* are no images.*cells\.zip.*, \.\.\."):
+            items = read_input(text)
+        assert found(tree, items) == ["0.bmp", "a/deep/3.tiff", "b/1.png", "b/2.JPG"]
+
+
+def test_images_of_any_kind_and_name_have_a_row(tree):
+    names = ["c/1.webp", "c/2.gif", "c/3.jfif", "c/4.jp2", "c/5.heic", "c/6.svs", "c/7.dcm", "c/8.avif"]
+    put(tree, *names)
+    put(tree, "c/a", "c/b.dat", "c/c.png.bak", content=b"\xff\xd8\xff\xe0" + bytes(20))
+    items = read_input(str(tree))
+    assert found(tree, items)[4:] == [*names, "c/a", "c/b.dat", "c/c.png.bak"]
+    assert [item.path for item in read_input(str(tree / "c" / "*"))] == [item.path for item in items[4:]]
+    for name in ("c/a", "c/1.webp", "c/5.heic"):
+        assert found(tree, read_input(str(tree / name))) == [name]
+
+
+LEFT = (
+    "@eaDir/0.bmp/SYNOPHOTO_THUMB_M.jpg",
+    "__MACOSX/b/1.png",
+    "b/Thumbs/1.png",
+    "lost+found/9.jpg",
+    "._0.bmp",
+)
+
+
+def test_what_systems_leave_is_passed_over_in_folders_and_patterns(tree):
+    put(tree, *LEFT, "b/Thumbs.db", "b/desktop.ini", "b/@eaDir/1.png@SynoEAStream", "#recycle/8.png")
+    expected = ["0.bmp", "a/deep/3.tiff", "b/1.png", "b/2.JPG"]
+    assert found(tree, read_input(str(tree))) == expected
+    assert found(tree, read_input(str(tree / "**" / "*"))) == expected
+    assert len(read_input(str(tree / "@eaDir" / "*" / "*"))) == 1  # asked for by its name
+
+
+def test_what_systems_leave_has_a_row_with_the_reason_in_lists(tree):
+    paths = ["0.bmp", *LEFT, ""]
+    (tree / "list.csv").write_text("path,group\n" + "".join(f'"{path}",p\n' for path in paths))
+    for items in (read_input(str(tree / "list.csv")), read_input("-", lines=[f"{path}\n" for path in paths])):
+        assert items[0].fault == ""
+        assert [item.path for item in items[1:6]] == list(LEFT)
+        assert all("a thumbnail or note that a system left" in item.fault for item in items[1:6])
+    assert read_input(str(tree / "list.csv"))[-1].fault == "the path is empty"
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (
+            b"PK\x03\x04" + bytes(30),
+            "cells.zip",
+            "is a ZIP archive, neither an image.*: unpack it",
+        ),
+        (b"PK\x03\x04" + bytes(30), "cells.xlsx", "is a spreadsheet, .*: save it as CSV in UTF-8"),
+        (b"PK\x03\x04" + bytes(30), "cells.npz", "is a NumPy archive"),
+        (b"\x1f\x8b\x08" + bytes(30), "cells.tar.gz", "is a gzip archive"),
+        (bytes(257) + b"ustar" + bytes(30), "cells.tar", "is a tar archive"),
+        (b"%PDF-1.7\xff", "report.pdf", "is a PDF file, neither an image nor a CSV file"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_what_it_is(tree, content, name, reason):
+    put(tree, name, content=content)
+    with pytest.raises(UserError, match=reason):
+        read_input(str(tree / name))
+
+
+def test_pipes_do_not_hang(tree):
+    os.mkfifo(tree / "a" / "x.png")
+    assert "a/x.png" in found(tree, read_input(str(tree / "a"))[-1:])[0]
+    os.mkfifo(tree / "list.csv")
+    with pytest.raises(UserError, match="is a pipe, socket or device: give the paths on standard input"):
+        read_input(str(tree / "list.csv"))
+    batches = read_batches(read_input(str(tree / "a" / "x*")), [], 2, thumbnails=True, workers=1)
+    assert [list(batch.errors) for batch in batches] == [["not a file but a pipe, socket or device"]]
+
+
+def test_links_in_a_circle_have_a_row(tree):
+    (tree / "z.png").symlink_to(tree / "z.png")
+    (tree / "y.png").symlink_to(tree / "gone.png")
+    items = read_input(str(tree))
+    assert found(tree, items)[-2:] == ["y.png", "z.png"]
+    (batch,) = read_batches(items[-2:], [], 2, thumbnails=False, workers=1)
+    assert all(error.startswith("unreadable (") for error in batch.errors)
+
+
+def test_faults_of_a_list_are_the_errors(tree):
+    items = read_input("-", lines=["@eaDir/1.png"])
+    (batch,) = read_batches(items, [], 2, thumbnails=False, workers=1)
+    assert batch.errors == (items[0].fault,)
 
 
 def test_csv_keeps_order_paths_and_groups_whatever_they_hold(tree):
