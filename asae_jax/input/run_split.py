@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, open_text
 from asae_jax.input.index import DataIndex
@@ -58,6 +59,10 @@ def _own(settings: ConfigDict, index: DataIndex, splits: np.ndarray) -> np.ndarr
         )
     groups = None if settings.split_by == "image" else index.groups
     said = f"split: given by the {index.source} data"
+    own = ["test_fraction"] + ["validation_fraction"] * ("validation" in splits)
+    for name in own:
+        if settings[name] != BY_NAME[f"data.{name}"].default:
+            said += f"; config.data.{name}={settings[name]:g} is not used"
     if "validation" not in splits and settings.validation_fraction:
         splits = add_validation(
             splits,

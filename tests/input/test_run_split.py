@@ -179,3 +179,14 @@ def test_other_files_are_refused(tmp_path, index, text):
 def test_a_missing_file_is_refused(tmp_path, index):
     with pytest.raises(UserError, match="cannot read"):
         read_splits(tmp_path / "splits.csv", index)
+
+
+def test_shares_that_a_given_split_leaves_no_use_for_are_named(tmp_path, capsys):
+    splits = ["train", "test", "validation"] * 40
+    chosen_split(
+        settings(test_fraction=0.3, validation_fraction=0.4), tmp_path, index_of(LABELS, splits=splits)
+    )
+    assert capsys.readouterr().out == (
+        "split: given by the csv data; config.data.test_fraction=0.3 is not used; "
+        "config.data.validation_fraction=0.4 is not used\n"
+    )
