@@ -203,7 +203,7 @@ def _unidentified(start: bytes, kind: Kind | None) -> str:
     if kind is None:
         return f"not a {_NAMES} image"
     if kind.remedy:
-        return f"{kind.name}, which is not read: {kind.remedy}"
+        return f"not a {_NAMES} image but {kind.name}: {kind.remedy}"
     return "truncated or damaged (no complete header)"
 
 

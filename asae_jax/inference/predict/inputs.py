@@ -124,7 +124,7 @@ def _images(names: Iterable[str], folder: Path, text: str) -> Iterator[str]:
             others.append(name)
     if others:
         first = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
-        warnings.warn(f"{len(others)} files of {text} are no images and are left out: {first}", stacklevel=2)
+        warnings.warn(f"left out as no images: {len(others)} files of {text} ({first})", stacklevel=2)
 
 
 _NAMED = 5

@@ -9,7 +9,9 @@ import pytest
 
 from asae_jax import cli
 
-pytestmark = pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:probabilities are not calibrated", "ignore:left out as no images"
+)
 
 
 def _predict(workdir, *options):

@@ -11,6 +11,8 @@ from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, turn
 from asae_jax.run.run import open_run
 
+pytestmark = pytest.mark.filterwarnings("ignore:left out as no images")
+
 
 def _changed(run, **attributes):
     """A copy of `run` with other attributes."""
@@ -66,7 +68,9 @@ def test_images_come_in_order_with_the_network_s_probabilities(plain, expected):
 def test_a_bad_image_is_a_row_with_its_error(plain):
     records = plain[0]
     assert len(records) == 12
-    assert [record.error for record in records if record.error] == ["not a JPEG, PNG, BMP or TIFF image"]
+    assert [record.error for record in records if record.error] == [
+        "not a JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000 image"
+    ]
     assert records[3].label is None
 
 
@@ -98,7 +102,7 @@ def test_a_network_that_has_diverged_gives_errors_not_numbers(trained, folder):
         [_changed(trained, variables=broken)], [None], Options(8, tta=False, pictures=False)
     )
     assert {record.error for record in predictor(read_input(str(folder)))} == {
-        "the network's scores are not finite", "not a JPEG, PNG, BMP or TIFF image",
+        "the network's scores are not finite", "not a JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000 image",
     }  # fmt: skip
 
 
