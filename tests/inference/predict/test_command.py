@@ -94,7 +94,7 @@ def test_a_list_gives_json_lines_named_after_it(runs, folder, tmp_path, capsys):
         (["--input=nowhere"], "does not exist"),
         (["--input={folder}", "--ensemble={tmp}/none"], "no run in"),
         (["--input={tmp}/list.csv", "--output={tmp}/list.csv"], "is the input and would be lost"),
-        (["--input={tmp}/list.csv", "--output={tmp}"], "is a folder: name a file in it, --output="),
+        (["--input={tmp}/list.csv", "--output={tmp}"], "is a folder: give a file, such as --output="),
         (["--input={folder}", "--page_cells=-1"], "predict.page_cells=-1"),
     ],
 )
