@@ -42,7 +42,8 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     if config.eval.source:
         data, record = load_other(run)
         name = config.eval.name or _OTHER
-        print(evaluate.summary(evaluate.evaluate(run, data, split="all", name=name, provenance=record)))
+        scores = evaluate.evaluate(run, data, split="all", name=name, provenance=record, is_own=False)
+        print(evaluate.summary(scores))
         write_skipped(data, folder / f"{name}_skipped.csv")
     else:
         split = config.eval.split
