@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import io
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from ml_collections import ConfigDict
 from asae_jax import config as settings
 from asae_jax import shipped
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import user_path
+from asae_jax.files import disk_fault, user_path
 
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
@@ -106,11 +107,13 @@ _NAMES = (*COMMANDS, _LIST)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit status.
 
-    Mistakes of the user end with one line on standard error and status 2.
+    Mistakes of the user, a full or read-only disk and a device that is not there end with one line on
+    standard error and status 2. What the console cannot show is written as escapes.
 
     Args:
       arguments: without the program's name; None: those of this process.
     """
+    _escape_what_consoles_lack()
     try:
         with _quiet():
             return _run(list(sys.argv[1:] if arguments is None else arguments))
@@ -123,6 +126,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)
         return _EXIT_INTERRUPTED
+    except Exception as error:
+        fault = _fault_of_the_machine(error)
+        if fault is None:
+            raise
+        print(f"error: {fault}.", file=sys.stderr)
+        return _EXIT_USER_ERROR
+
+
+def _fault_of_the_machine(error: Exception) -> str | None:
+    """What disk or device refused, with the remedy, where `error` comes from that."""
+    if (fault := disk_fault(error)) is not None:
+        return f"{fault}: free some space or mend the permissions, then start the same command again"
+    if "jax" not in sys.modules or not isinstance(error, RuntimeError | AssertionError):
+        return None
+    return importlib.import_module("asae_jax.run.parallel").device_fault()
+
+
+def _escape_what_consoles_lack() -> None:
+    """Letters that the console's encoding lacks, and bytes of names that are not UTF-8, end no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(arguments: list[str]) -> int:
@@ -341,15 +366,26 @@ def _first_line(file: Path) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Warnings in one line each; of absl's log the errors only (Orbax notes checkpoints without a score)."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    """Warnings in one line each, and nothing of absl's log.
+
+    Orbax notes there checkpoints without a score, and a full disk with a traceback from each of its threads
+    besides the error that it raises.
+    """
+    verbosity, hook = logging.get_verbosity(), sys.unraisablehook
+    logging.set_verbosity(logging.FATAL)
+    sys.unraisablehook = lambda said: None if _of_a_closed_loop(said) else hook(said)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             yield
     finally:
         logging.set_verbosity(verbosity)
+        sys.unraisablehook = hook
+
+
+def _of_a_closed_loop(said: Any) -> bool:
+    """Whether a thread of TensorStore found its loop closed: after an error that Orbax has raised already."""
+    return isinstance(said.exc_value, RuntimeError) and "loop is closed" in str(said.exc_value)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -54,7 +54,7 @@ class Field(NamedTuple):
         if self.choices:
             return f"one of {', '.join(choice or '(empty)' for choice in self.choices)}"
         limits = [
-            f"{word} {limit:g}"
+            f"{word} {limit if isinstance(limit, int) else f'{limit:g}'}"
             for word, limit in (
                 ("at least", self.least),
                 ("above", self.above),
@@ -144,7 +144,8 @@ BRANCHES = ("plain", "suppress", "enhance")
 """What a branch of the ASAE layer does with the features, the names of `asae.branches`."""
 
 FIELDS = (
-    Field("seed", 0, "Root of the random initial weights, sampling order, augmentation and peak choice."),
+    Field("seed", 0, "Root of the random initial weights, sampling order, augmentation and peak choice.",
+          least=0, most=2**32 - 1),
     # Data
     Field("data.source", "synthetic",
           "synthetic: built-in drawn cells; folder: one folder per class, also inside of train, val, test; "
@@ -162,7 +163,7 @@ FIELDS = (
     Field("data.num_examples", 15252,
           "Synthetic cells to draw; the default is the size of the paper's data set.",
           least=1, unit="images", paper="4.1"),
-    Field("data.synthetic_seed", 0, "Which synthetic data set is drawn."),
+    Field("data.synthetic_seed", 0, "Which synthetic data set is drawn.", least=0, most=2**63 - 1),
     Field("data.stored_size", 256,
           "Side of the prepared images, from which augmentation crops.", least=8, unit="pixels"),
     Field("data.hue", "paper",
@@ -188,7 +189,8 @@ FIELDS = (
     Field("data.folds", 0, "Parts of a cross-validation, one of which is the test part; 0: none.", least=0),
     Field("data.fold", 0, "Which part is the test part, from 0 to folds - 1.", least=0),
     Field("data.split_seed", 0,
-          "Seed of the split, apart from `seed`, so that repeated runs share one test part."),
+          "Seed of the split, apart from `seed`, so that repeated runs share one test part.",
+          least=-(2**63), most=2**63 - 1),
     Field("data.sampler", "balanced",
           "balanced: equally many images per class in a batch; shuffled: all images in a new order each "
           "pass; weighted: drawn with replacement, classes equally likely.",
@@ -349,7 +351,8 @@ FIELDS = (
     # Evaluation
     Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
     Field("eval.name", "",
-          "Name of the files written; empty: that of the split, or of another source `other`, `other-2` ..."),
+          "Name of the files written, without folder or extension; empty: that of the split, or of another "
+          "source `other`, `other-2` ..."),
     Field("eval.source", "",
           "Another source whose images are all scored, as data.source; empty: the run's own."),
     Field("eval.path", "", "Path of the other source."),
@@ -592,10 +595,17 @@ def branch_names(config: ConfigDict) -> tuple[str, ...]:
     return tuple(name.strip() for name in config.asae.branches.split(","))
 
 
+_LARGEST = 2**31 - 1
+"""Of whole numbers without another limit: JAX counts in 32 bits."""
+
+
 def check(config: ConfigDict) -> None:
     """Raises a UserError that names the first setting which cannot work, its value, and what is allowed."""
     for field in FIELDS:
-        _require(field.accepts(_get(config, field.name)), config, field.name, f"allowed: {field.allowed()}")
+        value = _get(config, field.name)
+        _require(field.accepts(value), config, field.name, f"allowed: {field.allowed()}")
+        too_large = type(field.default) is int and math.isinf(field.most) and abs(value) > _LARGEST
+        _require(not too_large, config, field.name, f"allowed: at most {_LARGEST}")
     _check_data(config)
     _check_eval_name(config)
     _check_network(config)

@@ -128,14 +128,44 @@ def disk_errors(doing: str, *, remedy: str) -> Iterator[None]:
         raise UserError(f"cannot {doing} ({reason}): {remedy}.") from error
 
 
+_FAULTS = frozenset(
+    number
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG", "ENAMETOOLONG", "EMFILE",
+                 "ENFILE", "ESTALE")
+    if (number := getattr(errno, name, None)) is not None
+)  # fmt: skip
+"""Errors of a disk or of its permissions: never a fault of the program."""
+
+
+def disk_fault(error: BaseException | None) -> str | None:
+    """What a disk refused and which file, where `error` comes from that; None where it is something else.
+
+    For errors that no `disk_errors` has turned into a line, such as those of a library's own threads.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FAULTS:
+            names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+            return " ".join([error.strerror or str(error), *(f"({name})" for name in names[-1:])])
+        if (reason := _named_fault(error)) is not None:
+            return reason
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _named_fault(error: BaseException) -> str | None:
+    """The disk error whose text is in that of `error`, as libraries have it."""
+    said = str(error).lower()
+    faults = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+    return next((fault for fault in faults if fault.lower() in said), None)
+
+
 def _disk_reason(error: BaseException | None) -> str | None:
     """The disk error that `error` was raised from or speaks of; None where there is none."""
     while error is not None:
         if isinstance(error, OSError):
             return error.strerror or str(error)
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            if os.strerror(number).lower() in str(error).lower():
-                return os.strerror(number)
+        if (reason := _named_fault(error)) is not None:
+            return reason
         error = error.__cause__ or error.__context__
     return None
 

@@ -1,6 +1,8 @@
 """The command line as a user meets it: mistakes end with one line on standard error and status 2."""
 
+import errno
 import importlib
+import os
 import subprocess
 import sys
 import types
@@ -189,3 +191,107 @@ def test_help_and_the_package_itself_load_neither_jax_nor_tensorflow_nor_matplot
         "sys.exit(f'loaded: {loaded}' if loaded else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
+def test_what_the_console_cannot_show_is_written_as_escapes(monkeypatch, tmp_path, encoding):
+    """Chinese, and the byte of a Latin-1 file name, which not even UTF-8 can show."""
+    (tmp_path / "config.json").write_text("{}")
+    shown = tmp_path / "shown"
+    with shown.open("w", encoding=encoding) as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        _command(monkeypatch, lambda config, workdir: print("淋巴 caf\udce9") or 0)
+        assert cli.main(["predict", f"--workdir={tmp_path}"]) == 0
+    text = shown.read_text(encoding=encoding)
+    assert text == ("淋巴" if encoding == "utf-8" else r"\u6dcb\u5df4") + " caf\\udce9\n"
+
+
+def _raises(error):
+    def run(config, workdir):
+        raise error
+
+    return run
+
+
+def _command(monkeypatch, run):
+    """`predict` calls `run(config, workdir)`."""
+    command = cli.COMMANDS["predict"]._replace(function=f"{__name__}:run")
+    monkeypatch.setitem(cli.COMMANDS, "predict", command)
+    monkeypatch.setitem(sys.modules, __name__, types.SimpleNamespace(run=run))
+
+
+_FAULTS = {
+    "full": OSError(errno.ENOSPC, "No space left on device", "scores.json"),
+    "over quota": OSError(errno.EDQUOT, "Disk quota exceeded"),
+    "read-only": OSError(errno.EROFS, "Read-only file system", "run/x"),
+    "not allowed": PermissionError(errno.EACCES, "Permission denied", "run/x"),
+    "name too long": OSError(errno.ENAMETOOLONG, "File name too long", "x" * 300),
+    "a library's": ValueError("RESOURCE_EXHAUSTED: Failed to write 4 bytes: No space left on device [28]"),
+}
+
+
+@pytest.mark.parametrize("error", _FAULTS.values(), ids=_FAULTS)
+def test_a_fault_of_the_disk_is_one_line_wherever_it_comes_from(monkeypatch, tmp_path, capsys, error):
+    (tmp_path / "config.json").write_text("{}")
+    _command(monkeypatch, _raises(error))
+    line = _fails(capsys, "predict", f"--workdir={tmp_path}")
+    assert "mend the permissions" in line
+    if getattr(error, "filename", None):
+        assert f"({error.filename})" in line
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "none"), KeyError("x"), RuntimeError("y")])
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch, tmp_path, error):
+    (tmp_path / "config.json").write_text("{}")
+    _command(monkeypatch, _raises(error))
+    with pytest.raises(type(error)):
+        cli.main(["predict", f"--workdir={tmp_path}"])
+
+
+@pytest.mark.parametrize("platform", ["cuda", "nonsense"])
+def test_a_device_that_is_not_there_is_one_line(tmp_path, platform):
+    """In a process of its own, as JAX runs here already."""
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), "train", CONFIG, f"--workdir={tmp_path / 'run'}"],
+        env={**os.environ, "JAX_PLATFORMS": platform}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 2, shown.stderr
+    assert (
+        shown.stderr.strip()
+        .splitlines()[-1]
+        .startswith(f"error: JAX cannot start with JAX_PLATFORMS={platform}")
+    )
+    assert "Traceback" not in shown.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--config.seed=-1",
+        "--config.seed=4294967296",
+        "--config.seed=12345678901234567890",
+        "--config.data.split_seed=12345678901234567890",
+        "--config.data.synthetic_seed=-3",
+        "--config.train.batch_size=12345678901234567890",
+        "--config.eval.bootstrap=99999999999999999999999",
+        "--config.eval.name=a/b",
+        "--config.eval.name=..",
+        "--config.eval.name=a\\b",
+        "--config.eval.name=C:name",
+        "--config.eval.name=two\nlines",
+        f"--config.eval.name={'x' * 101}",
+    ],
+)
+def test_values_that_end_badly_later_are_refused_first(capsys, tmp_path, option):
+    line = _fails(capsys, "train", CONFIG, f"--workdir={tmp_path / 'run'}", option)
+    assert line.startswith(f"error: {option[2:].partition('=')[0]}=")
+    assert "cannot be used" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["Aachen 2024", "labor_b-2.final", "Großhadern", "实验室"])
+def test_names_that_files_can_have_are_accepted(name):
+    config = settings.base_config()
+    config.eval.name, config.seed = name, 2**32 - 1
+    settings.check(config)

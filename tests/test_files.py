@@ -257,3 +257,13 @@ def test_a_picture_travels_inside_the_page():
     assert decoded.shape == image.shape
     assert np.abs(decoded.astype(int) - image).max() <= 6
     assert pages.image_uri("png", b"x") == "data:image/png;base64,eA=="
+
+
+def test_a_fault_of_the_disk_is_found_behind_other_errors():
+    full = OSError(errno.ENOSPC, "No space left on device", "a.json")
+    behind = RuntimeError("a thread failed")
+    behind.__cause__ = ValueError("x")
+    behind.__cause__.__context__ = full
+    assert files.disk_fault(behind) == "No space left on device (a.json)"
+    assert files.disk_fault(FileNotFoundError(errno.ENOENT, "No such file", "a")) is None
+    assert files.disk_fault(None) is None

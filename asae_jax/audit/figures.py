@@ -11,6 +11,7 @@ from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sampler import permutation
+from asae_jax.lettering import picture_texts, text_width
 from asae_jax.pages import NOTICE
 from asae_jax.types import HostImage
 
@@ -86,7 +87,8 @@ def _grid(table: DataIndex, chosen: Sequence[np.ndarray]) -> Figure:
     columns = [[_read(table, int(row), as_is, white) for row in rows] for rows in chosen]
     rows = [[column[y] if y < len(column) else white for column in columns] for y in range(_PER_CLASS)]
     centres = np.arange(len(columns)) * (TILE + _GAP) + TILE / 2
-    return _picture(montage(rows), list(zip(centres.tolist(), table.class_names, strict=True)), [])
+    names = picture_texts(table.class_names)
+    return _picture(montage(rows), list(zip(centres.tolist(), names, strict=True)), [])
 
 
 def _before_and_after(
@@ -124,7 +126,7 @@ def _read(table: DataIndex, row: int, preparation: Preparation, otherwise: HostI
 
 def _picture(sheet: np.ndarray, columns: list[tuple[float, str]], rows: list[tuple[float, str]]) -> Figure:
     """A montage at its own size; labels `(position in pixels, name)` above its columns, beside its rows."""
-    longest = max((len(name) for _, name in columns), default=0)
+    longest = max((text_width(name) for _, name in columns), default=0)
     left, top, bottom = (
         (60 if rows else 8),
         (8 if not columns else 32 if longest <= 8 else 10 + 8 * longest),
@@ -151,8 +153,9 @@ def _bars(counts: Mapping[str, int]) -> Figure:
     axes = figure.add_subplot()
     bars = axes.bar(range(len(counts)), list(counts.values()), color=_PURPLE)
     axes.bar_label(bars, fmt="{:,.0f}", fontsize=8)
-    longest = max(map(len, counts))
-    axes.set_xticks(range(len(counts)), list(counts), rotation=0 if longest <= 4 else 90)
+    names = picture_texts([*counts])
+    longest = max(map(text_width, names))
+    axes.set_xticks(range(len(counts)), names, rotation=0 if longest <= 4 else 90)
     axes.set_ylabel("images")
     axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(NOTICE, fontsize=7, color="grey")

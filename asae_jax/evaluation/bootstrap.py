@@ -6,12 +6,15 @@ With groups (patients, slides) whole groups are drawn: images of one patient are
 intervals over single images would be too narrow.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
 MAX_WEIGHTS = 2_000_000
 """Weights held at a time: 16 MB, whatever the number of examples and resamples."""
+
+MIN_GROUPS = 3
+"""Fewer groups give no interval: resamples of two patients have three values in all."""
 
 _PERCENTILES = (2.5, 97.5)
 
@@ -23,8 +26,15 @@ def bootstrap_intervals(
     groups: np.ndarray | None,
     resamples: int,
     seed: int,
+    biased: Collection[str] = (),
 ) -> dict[str, list[float]]:
     """95 % percentile intervals of several statistics, all from the same resamples.
+
+    A resample differs from the examples about as these differ from all there could be. Where a statistic,
+    such as a sum of absolute values, rises with that difference, resamples lie above the examples' own value,
+    and so would their percentiles. For `biased` statistics they are moved by the mean of the resamples less
+    the examples' value: the interval then holds the value itself, and is one of what test sets of this size
+    give on average.
 
     Args:
       statistics: weights, float64 `[R, N]` (how often each resample holds each example), ->
@@ -33,16 +43,21 @@ def bootstrap_intervals(
       groups: any values `[N]`, equal values belong together; None: each example is a group of its own.
       resamples: how many; 0 for no intervals.
       seed: the same seed and examples give the same intervals.
+      biased: names of statistics, at least 0, whose intervals are moved.
 
     Returns:
-      name -> `[low, high]`; empty without resamples, and where `groups` has one group only: it says nothing
-      about another.
+      name -> `[low, high]`; empty without resamples, and for fewer than `MIN_GROUPS` groups: they say next to
+      nothing about others.
     """
-    if not resamples or (groups is not None and len(np.unique(groups)) == 1):
+    if not resamples or (groups is not None and len(np.unique(groups)) < MIN_GROUPS):
         return {}
     drawn = resampled_weights(num_examples, groups=groups, resamples=resamples, seed=seed)
     parts = [statistics(weights) for weights in drawn]
-    return {name: percentile_interval(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if biased:
+        own = statistics(np.ones((1, num_examples)))
+        values |= {name: np.maximum(values[name] - values[name].mean() + own[name], 0) for name in biased}
+    return {name: percentile_interval(value) for name, value in values.items()}
 
 
 def resampled_weights(

@@ -12,10 +12,16 @@ from asae_jax.evaluation import figures
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
-from asae_jax.files import disk_errors, open_text, write_json
+from asae_jax.files import atomic_text, disk_errors, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
+
+_ECE_INTERVAL = "of the ECE that test sets of this size give on average; above 0 for a calibrated network too"
+_OVER_LABELS = "macro_f1 and balanced_accuracy: classes with images here"
+_OVER_ALL = "macro_f1: classes among labels or predictions; balanced_accuracy: classes among labels"
+_FEW_GROUPS = 10
+"""With fewer the percentiles of the bootstrap are too close together."""
 
 
 def evaluate(
@@ -28,7 +34,8 @@ def evaluate(
       data: every readable image of its part `split` is scored once.
       split: "test", "validation", "train" or "all".
       name: of the files, which are replaced (see `provenance.check_name`).
-      other: what to record of another source, see `provenance`; None: the data are the run's own.
+      other: what to record of another source, see `provenance`; None: the data are the run's own. Others may
+        lack classes, and all means over classes are then over those with images (`summarise`).
 
     Returns:
       The content of the JSON file (see `asae_jax.evaluation.metrics.evaluate_scores`).
@@ -43,15 +50,9 @@ def evaluate(
             "or train with a share for it."
         )
     log_probs = Scorer(run, data)(tested_variables(run), indices, title=f"evaluating {split}")
-    scores = evaluate_scores(
-        log_probs,
-        data.labels(indices),
-        data.index.class_names,
-        groups=None if data.index.groups is None else data.index.groups[indices],
-        bootstrap=run.config.eval.bootstrap,
-        seed=run.config.seed,
-    )
-    scores |= provenance(run, data, split, other) | {
+    scores = _measured(run, data, indices, log_probs, is_own=other is None)
+    scores |= provenance(run, data, split, other)
+    scores |= {
         "intervals_over": "images" if data.index.groups is None else "groups",
         "num_unreadable": len(data.prepared.bad),
         "notice": NOTICE,
@@ -66,6 +67,27 @@ def evaluate(
     return scores
 
 
+def _measured(
+    run: Run, data: Data, indices: np.ndarray, log_probs: np.ndarray, *, is_own: bool
+) -> dict[str, Any]:
+    """The scores, and what their means and intervals are of."""
+    groups = None if data.index.groups is None else data.index.groups[indices]
+    scores = evaluate_scores(
+        log_probs,
+        data.labels(indices),
+        data.index.class_names,
+        groups=groups,
+        bootstrap=run.config.eval.bootstrap,
+        seed=run.config.seed,
+        means_over_labels=not is_own,
+    )
+    scores["class_means_over"] = _OVER_ALL if is_own else _OVER_LABELS
+    scores["ece_interval"] = _ECE_INTERVAL
+    if groups is not None:
+        scores["num_groups"] = len(np.unique(groups))
+    return scores
+
+
 def summary(scores: Mapping[str, Any]) -> str:
     """One line of an evaluation's main scores with their 95 % intervals."""
     parts = []
@@ -73,13 +95,15 @@ def summary(scores: Mapping[str, Any]) -> str:
         low, high = scores["intervals"].get(field, (None, None))
         interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
         parts.append(f"{field} {scores[field]:.3f}{interval}")
-    return f"{scores['split']} ({scores['num_examples']} images): " + ", ".join(parts)
+    few = scores.get("num_groups")
+    note = "" if few is None or few >= _FEW_GROUPS else f"; only {few} groups: no interval is sure"
+    return f"{scores['split']} ({scores['num_examples']} images): {', '.join(parts)}{note}"
 
 
 def _write_predictions(path: Path, data: Data, indices: np.ndarray, log_probs: np.ndarray) -> None:
     names = data.index.class_names
     probabilities = np.exp(log_probs)
-    with open_text(path) as file:
+    with atomic_text(path) as file:
         writer = csv.writer(file)
         writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in names)])
         for row, p in zip(indices, probabilities, strict=True):

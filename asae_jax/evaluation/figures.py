@@ -12,9 +12,12 @@ import numpy as np
 from asae_jax.evaluation.abstention import Abstention, risk_coverage
 from asae_jax.evaluation.calibration import measure_reliability, reliability_bins, soften
 from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.lettering import picture_text, picture_texts, text_width
 from asae_jax.pages import NOTICE
 
 _COLOURS = ("#7b4fa3", "#d1495b", "#2a9d8f")
+_TITLE = 100  # letters
+_LETTER = 0.085  # inches
 _RELIABILITY_BINS = 10  # fewer than the score's 15: a bin must hold enough images to be looked at
 
 
@@ -31,9 +34,9 @@ def pyplot() -> Any:
 def plot_confusion(scores: Mapping[str, Any], path: Path, *, title: str) -> None:
     """Row-normalised confusion matrix (rows true) with counts, from the dict of an evaluation."""
     counts = np.asarray(scores["confusion_matrix"])
-    names = scores["class_names"]
+    names = picture_texts(scores["class_names"])
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = max(4.5, 0.55 * len(names) + 2)
+    side = max(4.5, 0.55 * len(names) + max(2.0, 1.0 + _LETTER * max(map(text_width, names))))
     figure, axes = pyplot().subplots(figsize=(side, side), layout="constrained")
     axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
     for row, column in np.argwhere(counts):
@@ -42,21 +45,24 @@ def plot_confusion(scores: Mapping[str, Any], path: Path, *, title: str) -> None
                   color="white" if dark else "black")  # fmt: skip
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.suptitle(picture_text(title, most=_TITLE), fontsize=10)
     save(figure, path)
 
 
 def plot_per_class(scores: Mapping[str, Any], path: Path, *, title: str) -> None:
     """Precision, recall and F1 of every class as bars, its number of examples beside the name."""
     per_class = scores["per_class"]
-    rows = np.arange(len(per_class))
-    figure, axes = pyplot().subplots(figsize=(7, max(3, 0.42 * len(rows) + 1.2)), layout="constrained")
+    rows, names = np.arange(len(per_class)), picture_texts([*per_class])
+    across = 6.2 + _LETTER * max(10, *map(text_width, names))
+    figure, axes = pyplot().subplots(figsize=(across, max(3, 0.42 * len(rows) + 1.2)), layout="constrained")
     for offset, (field, colour) in enumerate(zip(("precision", "recall", "f1"), _COLOURS, strict=True)):
         values = [entry[field] for entry in per_class.values()]
         axes.barh(rows + 0.26 * (offset - 1), values, height=0.24, label=field, color=colour)
-    axes.set_yticks(rows, [f"{name} ({entry['support']})" for name, entry in per_class.items()])
+    supports = [entry["support"] for entry in per_class.values()]
+    axes.set_yticks(rows, [f"{n} ({s})" for n, s in zip(names, supports, strict=True)])
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), title=title)
+    axes.set(xlim=(0, 1), title=picture_text(title, most=_TITLE))
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, frameon=False)
     save(figure, path)
@@ -105,7 +111,7 @@ def plot_reliability(
             pad=16,
         )
     axes[0].set_ylabel("accuracy")
-    figure.suptitle(f"{title}; bars: 95 % intervals, above: images", fontsize=10)
+    figure.suptitle(f"{picture_text(title, most=_TITLE)}; bars: 95 % intervals, above: images", fontsize=10)
     save(figure, path)
 
 

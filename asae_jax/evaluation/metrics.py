@@ -4,6 +4,7 @@ A score whose denominator is zero is 0 (precision of a class that was never pred
 class that does not occur), as in scikit-learn with `zero_division=0`.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ def evaluate_scores(
     groups: np.ndarray | None = None,
     bootstrap: int,
     seed: int = 0,
+    means_over_labels: bool = False,
 ) -> dict[str, Any]:
     """All metrics of scored examples.
 
@@ -37,13 +39,17 @@ def evaluate_scores(
         single images are.
       bootstrap: number of resamples behind the intervals; 0 for no intervals.
       seed: of the resampling, at least 0.
+      means_over_labels: macro-F1 over the classes that occur among the labels, as balanced accuracy is (see
+        `summarise`).
 
     Returns:
       `num_examples`; `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1` (0..1, defined in
       `summarise`); `per_class`: name -> `precision`, `recall`, `f1` (0 where undefined) and
       `support`; `confusion_matrix`: rows true; `class_names`; `ece`: expected calibration error of the
       most probable class, 15 equal-width bins; `nll`: mean negative log-likelihood in nats;
-      `intervals`: metric -> `[low, high]`, 95 % percentile bootstrap, empty where there is one group only.
+      `intervals`: metric -> `[low, high]`, 95 % percentile bootstrap, empty for fewer than three groups; that
+      of `ece` is of the value that test sets of this size give on average (see `bootstrap_intervals`), which
+      is above 0 for a perfectly calibrated network too.
       Plain Python, ready for JSON.
 
     Raises:
@@ -56,7 +62,8 @@ def evaluate_scores(
     if groups is not None and len(groups) != scored.labels.size:
         raise ValueError(f"need a group for each of {scored.labels.size} examples, got {len(groups)}")
     confusion = confusion_matrix(scored.labels, scored.predictions, scored.num_classes)
-    overall = scored.overall(np.ones((1, scored.labels.size)))
+    statistics = functools.partial(scored.overall, means_over_labels=means_over_labels)
+    overall = statistics(np.ones((1, scored.labels.size)))
     return {
         "num_examples": int(scored.labels.size),
         **{name: float(value[0]) for name, value in overall.items()},
@@ -64,7 +71,7 @@ def evaluate_scores(
         "confusion_matrix": confusion.tolist(),
         "class_names": names,
         "intervals": bootstrap_intervals(
-            scored.overall, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed
+            statistics, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed, biased=("ece",)
         ),
     }
 
@@ -121,17 +128,23 @@ def per_class_scores(confusion: np.ndarray) -> PerClass:
     )
 
 
-def summarise(confusion: np.ndarray) -> dict[str, np.ndarray]:
+def summarise(confusion: np.ndarray, *, means_over_labels: bool = False) -> dict[str, np.ndarray]:
     """The four overall scores, 0..1, of confusion matrices `[..., classes, classes]`.
+
+    Args:
+      confusion: rows true.
+      means_over_labels: also macro-F1 is the mean over the classes that occur among the labels. So it is for
+        images of another source, which may have no image of most classes: each class that is predicted once
+        by mistake would add an F1 of 0 to the mean, and nothing to that of balanced accuracy.
 
     Returns:
       `accuracy`; `balanced_accuracy`: mean recall over the classes that occur among the labels;
-      `macro_f1`: mean F1 over the classes that occur among labels or predictions; `weighted_f1`: mean
-      F1 weighted by support; each `[...]`. The same choices as scikit-learn's defaults.
+      `macro_f1`: mean F1 over the classes that occur among labels or predictions (or labels alone, see
+      above); `weighted_f1`: mean F1 weighted by support; each `[...]`. By default scikit-learn's choices.
     """
     scores = per_class_scores(confusion)
     occurs = scores.support > 0
-    seen = occurs | (confusion.sum(-2) > 0)
+    seen = occurs if means_over_labels else occurs | (confusion.sum(-2) > 0)
     total = scores.support.sum(-1)
     return {
         "accuracy": _ratio(np.trace(confusion, axis1=-2, axis2=-1), total),
@@ -185,22 +198,25 @@ class Scored:
             num_classes=log_probs.shape[1],
         )
 
-    def overall(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+    def overall(self, weights: np.ndarray, *, means_over_labels: bool = False) -> dict[str, np.ndarray]:
         """The six overall metrics when example i counts `weights[..., i]` times.
 
         A class that a resample misses is left out of its class means. The calibration error of a resample is
-        a little higher than that of its source, so the interval of `ece` of a well calibrated model may lie
-        above the value itself.
+        a little higher than that of its source: see `bootstrap_intervals`.
 
         Args:
           weights: float64 `[resamples, N]`, at least 0, with a positive sum in each row.
+          means_over_labels: see `summarise`.
 
         Returns:
           `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1`, `nll`, `ece`, each `[resamples]`.
         """
         total = weights.sum(axis=1)
         return {
-            **summarise(weighted_confusion(self.labels, self.predictions, weights, self.num_classes)),
+            **summarise(
+                weighted_confusion(self.labels, self.predictions, weights, self.num_classes),
+                means_over_labels=means_over_labels,
+            ),
             "nll": weights @ self.nll / total,
             "ece": self._calibration_gap(weights) / total,
         }

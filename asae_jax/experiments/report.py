@@ -2,19 +2,21 @@
 
 import dataclasses
 import datetime
+import functools
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import copy_with
 from asae_jax.experiments.grid import Grid, is_finished, read_record, run_folder
 from asae_jax.experiments.results import METRICS, FinishedRun, Results, row_costs
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, Comparison, Table
-from asae_jax.experiments.settings import public_options, row_config
+from asae_jax.experiments.settings import public_options, row_config, training_settings
 from asae_jax.experiments.statistics import (
     Outcome,
     Verdict,
@@ -31,6 +33,7 @@ from asae_jax.pages import NOTICE
 from asae_jax.run import folder
 
 _MIN_RESAMPLES = 1000
+_SAME = "both rows are the same method here: their difference is chance"
 
 
 def build_report(
@@ -46,7 +49,8 @@ def build_report(
       workdir: folder of the grid.
     """
     resampled = _resampled(results, grid, base)
-    sections = [_table(name, table, results, grid, resampled) for name, table in tables.items()]
+    same = functools.partial(_same_method, base, len(results.class_names))
+    sections = [_table(name, table, results, grid, resampled, same) for name, table in tables.items()]
     return {
         "notice": NOTICE,
         "written": datetime.date.today().isoformat(),
@@ -95,7 +99,12 @@ def _resampled(results: Results, grid: Grid, base: ConfigDict) -> dict[str, dict
 
 
 def _table(
-    name: str, table: Table, results: Results, grid: Grid, resampled: Mapping[str, Mapping[int, np.ndarray]]
+    name: str,
+    table: Table,
+    results: Results,
+    grid: Grid,
+    resampled: Mapping[str, Mapping[int, np.ndarray]],
+    same: Callable[[str, str], bool],
 ) -> dict[str, Any]:
     entries = [
         {
@@ -111,7 +120,8 @@ def _table(
     labels = {entry.row: entry.label for entry in table.entries}
     comparisons = [
         _comparison(table, comparison, labels,
-                    compare(results, comparison.row, comparison.other, resampled=resampled))
+                    compare(results, comparison.row, comparison.other, resampled=resampled),
+                    same=same(comparison.row, comparison.other))
         for comparison in table.comparisons
     ]  # fmt: skip
     _add_holm(comparisons)
@@ -136,7 +146,7 @@ def _scores(runs: Sequence[FinishedRun]) -> dict[str, Any]:
 
 
 def _comparison(
-    table: Table, comparison: Comparison, labels: Mapping[str, str], outcome: Outcome | None
+    table: Table, comparison: Comparison, labels: Mapping[str, str], outcome: Outcome | None, *, same: bool
 ) -> dict[str, Any]:
     gain = table.paper_gain(comparison)
     said: dict[str, Any] = {
@@ -156,11 +166,30 @@ def _comparison(
     plain["differences"] = {m: _difference(outcome, m) for m in METRICS}
     plain["images"] = outcome.images._asdict()
     plain["recall_changes"] = {c: e._asdict() for c, e in outcome.recall_changes.items()}
+    if same:
+        return said | {"outcome": plain, "verdict": Verdict.UNDECIDED.value, "because": _SAME}
     return said | {
         "outcome": plain,
         "verdict": verdict(accuracy).value if gain is None else paper_verdict(accuracy, gain),
         "because": _because(outcome, gain),
     }
+
+
+def _same_method(base: ConfigDict, num_classes: int, row: str, other: str) -> bool:
+    """Whether two rows differ at most in the name of a loss that is cross entropy for so few classes."""
+    return _method(base, num_classes, row) == _method(base, num_classes, other)
+
+
+def _method(base: ConfigDict, num_classes: int, row: str) -> str:
+    config = row_config(base, ROWS[row], seed=base.seed)
+    if _kept_negatives(config.loss) >= num_classes - 1:
+        config = copy_with(config, {"loss.name": "ce"})
+    return training_settings(config)
+
+
+def _kept_negatives(loss: ConfigDict) -> int:
+    """How many negative classes GCE or GMMCE keeps; 0 for other losses."""
+    return {"gce": loss.k_high, "gmmce": loss.k_high + loss.k_low}.get(loss.name, 0)
 
 
 def _because(outcome: Outcome, gain: float | None) -> str:
@@ -246,7 +275,8 @@ def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
     if negatives <= kept and "asae-gmmce" in grid.run_as:
         remarks.append(
             f"With {negatives + 1} classes GMMCE with k+ + k- = {kept} keeps every class: it is cross "
-            "entropy under another name here, and rows that differ in it alone differ by nothing."
+            "entropy under another name here. Rows that differ in it alone are one method, and what lies "
+            "between them is chance: the same computation, rounded in another order."
         )
     if len(grid.seeds) < 5:
         remarks.append(

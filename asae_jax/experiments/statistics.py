@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from asae_jax.evaluation.bootstrap import percentile_interval, resampled_weights
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, percentile_interval, resampled_weights
 from asae_jax.evaluation.metrics import confusion_matrix, per_class_scores, summarise, weighted_confusion
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
 
@@ -20,7 +20,7 @@ SHOWN_CONFUSIONS = 5
 """Pairs of classes listed as confused less, and as confused more."""
 
 MIN_SEEDS = 3
-"""Fewer give no interval: the differences of two seeds may agree by chance, and leave one without width."""
+"""Fewer give no interval: that of two seeds is 6 times their distance on either side, or has no width."""
 
 _LEVEL = 0.95
 
@@ -48,7 +48,8 @@ class Difference:
     Attributes:
       over_seeds: mean and Student's t interval of the differences between runs of the same seed.
       p: of Student's paired t test; None for fewer than `MIN_SEEDS`.
-      over_images: 95 % bootstrap interval of the mean difference under other test images (or groups).
+      over_images: 95 % bootstrap interval of the mean difference under other test images (or groups); -1 to 1
+        where there are too few groups to tell.
     """
 
     over_seeds: Estimate
@@ -103,22 +104,22 @@ class Verdict(enum.Enum):
 
 
 def t_estimate(values: np.ndarray) -> Estimate:
-    """Mean and Student's t interval of `values` `[n]`, which are independent; no interval for n = 1."""
+    """Mean and Student's t interval of independent `values` `[n]`; none for n below `MIN_SEEDS`."""
     values = np.asarray(values, np.float64)
     mean = float(values.mean())
-    if values.size < 2:
+    if values.size < MIN_SEEDS:
         return Estimate(mean, None, None)
     half = float(stats.t.ppf((1 + _LEVEL) / 2, values.size - 1)) * float(stats.sem(values))
     return Estimate(mean, mean - half, mean + half)
 
 
 def t_test(differences: np.ndarray) -> float | None:
-    """Two-sided p of Student's paired t test, from the differences `[n]`; None for n = 1.
+    """Two-sided p of Student's paired t test, from the differences `[n]`; None for n below `MIN_SEEDS`.
 
     Where all differences are equal there is no error to estimate: p is 1 if they are 0, else 0.
     """
     differences = np.asarray(differences, np.float64)
-    if differences.size < 2:
+    if differences.size < MIN_SEEDS:
         return None
     error = float(stats.sem(differences))
     if error == 0:
@@ -201,7 +202,7 @@ def compare(
     for metric in METRICS:
         gaps = np.array([a.scores[metric] - b.scores[metric] for a, b in pairs])
         under = np.mean([a[metric] - b[metric] for a, b in resampled_gaps], axis=0)
-        low, high = percentile_interval(under)
+        low, high = percentile_interval(under) if _can_resample(results) else (-1.0, 1.0)
         differences[metric] = _difference(gaps, (low, high))
     right = np.array([[run.predictions == results.labels for run in pair] for pair in pairs])
     removed, added = _confusions(results, pairs)
@@ -215,9 +216,12 @@ def compare(
     )
 
 
+def _can_resample(results: Results) -> bool:
+    """Whether there are groups enough for a bootstrap to say anything about others."""
+    return results.groups is None or len(np.unique(results.groups)) >= MIN_GROUPS
+
+
 def _difference(gaps: np.ndarray, over_images: tuple[float, float]) -> Difference:
-    if len(gaps) < MIN_SEEDS:
-        return Difference(Estimate(float(gaps.mean()), None, None), None, over_images)
     return Difference(t_estimate(gaps), t_test(gaps), over_images)
 
 

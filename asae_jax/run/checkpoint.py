@@ -3,6 +3,8 @@
 This is the one place that knows Orbax's (v0) interface.
 """
 
+import errno
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,11 +60,13 @@ class Checkpoints:
         step = int(state.step)
         if step in self._manager.all_steps():
             return
+        # A copy on the host: the next step donates these buffers while Orbax still writes.
+        state = jax.tree.map(np.array, state)
         with disk_errors(f"write a checkpoint to {self._manager.directory}", remedy=_REMEDY):
+            _check_room(Path(self._manager.directory), sum(x.nbytes for x in jax.tree.leaves(state)))
             self._manager.save(
                 step,
-                # A copy on the host: the next step donates these buffers while Orbax still writes.
-                args=ocp.args.StandardSave(jax.tree.map(np.array, state)),
+                args=ocp.args.StandardSave(state),
                 metrics=None if score is None else {"score": score},
             )
 
@@ -148,6 +152,13 @@ class Checkpoints:
                     f"{name} is {_said(there.get(name))} there and {_said(here.get(name))} here; "
                     "use the settings it was trained with or another --workdir=DIR."
                 )
+
+
+def _check_room(directory: Path, needed: int) -> None:
+    """Before Orbax starts to write: its threads tell of a full disk each with a traceback of their own."""
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise OSError(errno.ENOSPC, f"{needed:,} bytes needed, {free:,} free")
 
 
 _ITEM = "default"

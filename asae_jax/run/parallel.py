@@ -47,6 +47,20 @@ def use_all_cores(batch_size: int) -> None:
         )
 
 
+def device_fault() -> str | None:
+    """Why JAX has no device, in a line; None where it has one. Starts JAX."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # jaxlib without CUDA fails an assertion
+        asked = os.environ.get("JAX_PLATFORMS")
+        reason = (str(error).strip().splitlines() or ["no such device"])[0]
+        return (
+            f"JAX cannot start{f' with JAX_PLATFORMS={asked}' if asked else ''} ({reason}): unset "
+            "JAX_PLATFORMS to use what is here, or install the driver and the jaxlib of that device"
+        )
+    return None
+
+
 def parallel_update(step: Callable) -> Callable:
     """pmaps `step(state, batch) -> (state, metrics)`; the old state's memory is reused for the new one."""
     return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,3 +64,15 @@ def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):
     assert len(draw_figures(table, np.ones(4, bool), counts, Preparation(32), tmp_path)) == 3
     assert thumbnail_uri(table, 0) == ""
     assert thumbnail_uri(table, 1).startswith("data:image/jpeg;base64,")
+
+
+@pytest.mark.filterwarnings("ignore:no installed font")
+def test_class_names_of_every_kind_are_drawn(tmp_path):
+    names = [r"$\frac{$", b"bl\xe4tt".decode("utf-8", "surrogateescape"), "淋巴细胞", "sehr lang " * 30]
+    table = dataclasses.replace(
+        table_of(cells(8), [0, 1] * 4), class_names=tuple(names), labels=np.arange(8) % 4
+    )
+    draw_figures(table, np.ones(8, bool), dict.fromkeys(names, 2), Preparation(32), tmp_path)
+    for name in ("fig1_classes.png", "fig4_distribution.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert max(picture.size) < 1000

@@ -96,6 +96,8 @@ def test_a_run_is_scored_again_on_its_own_test_part(run):
     scores = json.loads((workdir / "evaluation" / "test.json").read_text())
     assert scores["num_examples"] == 12
     assert scores["accuracy"] == pytest.approx(4 / 12)
+    assert scores["class_means_over"].startswith("macro_f1: classes among labels or predictions")
+    assert scores["ece_interval"].startswith("of the ECE that test sets of this size give on average")
     assert "unknown_classes" not in scores
 
 
@@ -119,6 +121,8 @@ def test_a_run_is_scored_on_another_laboratory(run, own, own_map, other, other_m
     assert scores["class_names"] == [*RUN_CLASSES]
     assert scores["unknown_classes"] == {"ERB": 3}
     assert scores["absent_classes"] == ["MON"]
+    assert scores["class_means_over"] == "macro_f1 and balanced_accuracy: classes with images here"
+    assert scores["macro_f1"] == pytest.approx(2 * 4 / (4 + 11) / 3)  # three classes have images
     assert scores["step"] == 7
     assert scores["num_unreadable"] == 1
     rows = read_csv(workdir / "evaluation" / f"{name}_predictions.csv")

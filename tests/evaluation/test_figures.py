@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import log_softmax
 
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import NEVER, Abstention
@@ -45,3 +48,16 @@ def test_every_figure_is_a_png_that_says_what_it_is_not_for(tmp_path, monkeypatc
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
     assert notices == ["For research, not a diagnosis."] * 6
     assert not figures.pyplot().get_fignums()  # each is freed
+
+
+@pytest.mark.filterwarnings("ignore:no installed font")
+def test_class_names_of_every_kind_are_drawn(tmp_path):
+    """Half a formula, Latin-1 bytes, Chinese, 300 letters: as they are, a fault, boxes or no room."""
+    names = [r"$\frac{$", b"bl\xe4tt".decode("utf-8", "surrogateescape"), "淋巴细胞", "sehr lang " * 30]
+    rng = np.random.default_rng(0)
+    log_probs = log_softmax(rng.normal(size=(40, 4)), axis=1)
+    scores = evaluate_scores(log_probs, np.arange(40) % 4, names, bootstrap=0)
+    for number, plot in enumerate((figures.plot_confusion, figures.plot_per_class)):
+        plot(scores, tmp_path / f"{number}.png", title=f"{names[0]} of {names[1]}")
+        with Image.open(tmp_path / f"{number}.png") as picture:
+            assert max(picture.size) < 1500

@@ -71,6 +71,26 @@ def test_equals_scikit_learn(used):
     assert list(found["per_class"]["class 0"]) == ["precision", "recall", "f1", "support"]
 
 
+def test_means_over_labels_take_the_same_classes_for_f1_and_recall():
+    """As scikit-learn's with `labels=` those that occur; nothing else changes."""
+    log_probs, labels = scored(used=9)
+    predictions, present = log_probs.argmax(1), np.unique(labels)
+    usual = evaluate_scores(log_probs, labels, names(14), bootstrap=20)
+    found = evaluate_scores(log_probs, labels, names(14), bootstrap=20, means_over_labels=True)
+    expected = sklearn.f1_score(labels, predictions, labels=present, average="macro", zero_division=0)
+    assert found["macro_f1"] == pytest.approx(expected, rel=1e-12)
+    assert found["macro_f1"] == pytest.approx(usual["macro_f1"] * 14 / 9, rel=1e-9)
+    low, high = found["intervals"]["macro_f1"]
+    assert low < found["macro_f1"] < high
+    assert {name for name in usual if found[name] != usual[name]} == {"macro_f1", "intervals"}
+
+
+def test_where_all_classes_occur_both_means_are_the_same():
+    log_probs, labels = scored()
+    found = evaluate_scores(log_probs, labels, names(14), bootstrap=5, means_over_labels=True)
+    assert found == evaluate_scores(log_probs, labels, names(14), bootstrap=5)
+
+
 def test_a_class_that_is_neither_true_nor_predicted_changes_nothing():
     confusion = confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
     padded = np.pad(confusion, (0, 1))

@@ -1,6 +1,7 @@
 """From the files of finished runs to what the report says: grids whose answer is known."""
 
 import csv
+import dataclasses
 import json
 from html.parser import HTMLParser
 
@@ -14,6 +15,8 @@ from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import METRICS, read_results
 from asae_jax.experiments.rows import chosen_tables
 from tests.experiments.fakes import CLASSES, NUM_IMAGES, base_config, labels, write_run
+
+base_config_of_all = base_config
 
 ACCURACY = {"plain": 0.5, "hue": 0.51, "baseline": 0.7, "asae": 0.7, "asae-gce": 0.4, "asae-gmmce": 0.85}
 """So that of Table 1 the first claim cannot be decided and the second holds, and of Table 4 that of GCE over
@@ -134,6 +137,51 @@ def test_what_was_not_run_or_failed_is_said(partial):
     page = (partial.workdir / "report.html").read_text()
     assert "loss &lt;not&gt; finite" in page
     assert "asae-gce-s0" in page
+
+
+@pytest.fixture(scope="module")
+def few_classes(tmp_path_factory):
+    """Two seeds, and losses that keep all negative classes: GMMCE is cross entropy, GCE is not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.experiments.test_report.base_config", few_negatives)
+        return Grid(tmp_path_factory.mktemp("few"), "4", seeds=3)
+
+
+def few_negatives(**changes):
+    return base_config_of_all(**changes, loss__k_high=1, loss__k_low=len(CLASSES) - 2)
+
+
+def test_two_names_of_one_method_are_not_better_than_each_other(few_classes):
+    """-0.9 points once stood beside `differ by nothing`; here it is 15, and a verdict would be false."""
+    comparison = few_classes.comparison("asae-gmmce", "asae")
+    assert comparison["outcome"]["differences"]["accuracy"]["over_seeds"]["low"] > 0
+    assert comparison["verdict"] == "cannot be decided"
+    assert comparison["because"] == "both rows are the same method here: their difference is chance"
+    (remark,) = [r for r in few_classes.report["remarks"] if "another name" in r]
+    assert "what lies between them is chance" in remark
+    assert "nothing" not in remark
+    assert few_classes.comparison("asae-gmmce", "asae-gce")["verdict"] == "holds"
+
+
+def test_two_seeds_give_means_without_intervals(tmp_path):
+    found = Grid(tmp_path, "1", seeds=2)
+    for table in found.report["tables"]:
+        for entry in table["entries"]:
+            assert all(e["low"] is None and e["mean"] > 0 for e in entry["test"].values())
+        for comparison in table["comparisons"]:
+            changes = comparison["outcome"]["recall_changes"].values()
+            assert all(change["low"] is None for change in changes)
+            assert comparison["outcome"]["differences"]["macro_f1"]["over_seeds"]["low"] is None
+    text = (tmp_path / "report.md").read_text()
+    assert "±" not in text.partition("## How to read")[0]
+
+
+def test_two_groups_of_test_images_decide_nothing(done):
+    results = dataclasses.replace(done.results, groups=np.arange(NUM_IMAGES) % 2)
+    report = build_report(done.grid, done.tables, results, done.base, done.workdir)
+    assert not report["summary"]["claims"]["holds"]
+    first = report["tables"][0]["comparisons"][0]["outcome"]["differences"]["accuracy"]
+    assert first["over_images"] == [-1.0, 1.0]
 
 
 def test_a_few_seeds_decide_nothing(partial):

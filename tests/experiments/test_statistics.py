@@ -41,9 +41,11 @@ def test_three_values_by_hand():
     assert (mean, low, high) == pytest.approx((2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
 
 
-def test_one_value_has_no_interval_and_no_p():
-    assert t_estimate(np.array([0.5])) == (0.5, None, None)
-    assert t_test(np.array([0.5])) is None
+@pytest.mark.parametrize("values", [[0.5], [0.166, 0.296]])
+def test_one_or_two_values_have_no_interval_and_no_p(values):
+    """Of two seeds 23.1 +- 82.4 was reported once."""
+    assert t_estimate(np.array(values)) == (pytest.approx(np.mean(values)), None, None)
+    assert t_test(np.array(values)) is None
 
 
 def test_the_paired_test_is_scipys():
@@ -56,7 +58,7 @@ def test_equal_differences():
     assert t_estimate(np.full(3, 0.25)) == (0.25, 0.25, 0.25)
 
 
-@given(st.lists(st.integers(-1000, 1000), min_size=2, max_size=8, unique=True))
+@given(st.lists(st.integers(-1000, 1000), min_size=3, max_size=8, unique=True))
 def test_the_interval_holds_zero_exactly_when_p_is_above_a_twentieth(numbers):
     values = np.array(numbers, np.float64)
     _, low, high = t_estimate(values)

@@ -1,3 +1,6 @@
+import shutil
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -84,3 +87,11 @@ def test_a_full_disk_is_one_clear_line(checkpoints, monkeypatch):
     monkeypatch.setattr(ocp.CheckpointManager, "save", full)
     with pytest.raises(UserError, match=r"No space left on device.*free some space"):
         checkpoints.save(_state(1))
+
+
+def test_a_disk_without_room_is_one_line_before_anything_is_written(checkpoints, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10))
+    with pytest.raises(UserError, match=r"cannot write a checkpoint to .* \(\d+ bytes needed, 10 free\)"):
+        checkpoints.save(_state(1), score=0.5)
+    checkpoints.wait()
+    assert checkpoints.newest is None

@@ -13,6 +13,7 @@ import numpy as np
 from asae_jax.evaluation.figures import save
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.explanations import ClassMaps, Explanation, positive_share
+from asae_jax.lettering import picture_text
 from asae_jax.types import HostImage
 
 SIDE = 192
@@ -21,6 +22,7 @@ SIDE = 192
 _COLOURS = ((255, 255, 255), (255, 190, 11), (58, 214, 255), (148, 255, 120), (255, 128, 214))
 """Of peaks by rank."""
 
+_TITLE, _CAPTION, _COLUMN = 100, 80, 20  # letters
 _PER_BLOCK = 11  # classes side by side in the figure of averages
 _HEAT = "inferno"
 
@@ -136,7 +138,7 @@ def plot_panels(shown: Sequence[Panel], path: Path, *, title: str) -> None:
         axes.imshow(panel.picture)
         axes.set_title(_wrapped(panel.caption), fontsize=7)
         axes.axis("off")
-    figure.suptitle(_plain(title), fontsize=9)
+    figure.suptitle(picture_text(title, most=_TITLE), fontsize=9)
     save(figure, path)
 
 
@@ -165,7 +167,7 @@ def plot_layer(explanation: Explanation, path: Path, *, title: str) -> None:
     for start, end in ways:
         _arrow(figure, start, end)
     _arrow(figure, middle, enhancement, bent=True)
-    figure.suptitle(_plain(title), fontsize=10)
+    figure.suptitle(picture_text(title, most=_TITLE), fontsize=10)
     save(figure, path)
 
 
@@ -218,7 +220,7 @@ def _class_column(
     low, high = scale
     image, attention, peak, cam = column
     image.imshow(average.image.round().astype(np.uint8))
-    image.set_title(f"{_plain(name)}\n{average.count}", fontsize=7)
+    image.set_title(f"{picture_text(name, most=_COLUMN)}\n{average.count}", fontsize=7)
     attention.imshow(layer.on_image(average.attention, SIDE), cmap=_HEAT, vmin=low, vmax=high)
     peak.imshow(layer.on_image(average.top_peak, SIDE), cmap="Purples", vmin=0)
     cam.imshow(last.on_image(average.grad_cam, SIDE, smooth=True), cmap=_HEAT, vmin=0, vmax=1)
@@ -256,14 +258,9 @@ def _arrow(figure: Any, start: Any, end: Any, *, bent: bool = False) -> None:
 def _wrapped(caption: str, width: int = 24) -> str:
     """A caption in lines of about `width` characters."""
     lines = [""]
-    for word in _plain(caption).split():
+    for word in picture_text(caption, most=_CAPTION).split():
         if lines[-1] and len(lines[-1]) + len(word) >= width:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
     return "\n".join(lines)
-
-
-def _plain(text: str) -> str:
-    """Text for Matplotlib: dollars would start a formula, and a file name need not be Unicode."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")

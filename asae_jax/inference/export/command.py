@@ -145,6 +145,7 @@ def _entry(name: str, difference: Difference, folder: Path) -> dict[str, Any]:
     return {
         "file": kind.file,
         "bytes": _size(folder / kind.file),
+        "images_at_a_time": 1 if kind.one_image else "any",
         "compared_by": kind.read_by,
         "largest_difference": {"logits": difference.logits, "probabilities": difference.probabilities},
         "allowed_difference": {"logits": difference.allowed, "probabilities": TOLERANCE},
@@ -158,6 +159,7 @@ def _line(name: str, entry: dict[str, Any], sample: Sample) -> str:
         f"{name:11} {entry['file']:18} {entry['bytes'] / 2**20:7.1f} MiB  largest difference by "
         f"{entry['compared_by']} on {sample.origin}: logits {difference['logits']:.1e}, "
         f"probabilities {difference['probabilities']:.1e}"
+        + ("; takes one image at a time" if FORMATS[name].one_image else "")
     )
 
 

@@ -151,6 +151,8 @@ class Format(NamedTuple):
     """The runtime that `run` uses, in words."""
     packages: tuple[str, ...] = ()
     """Packages needed beyond this package's own requirements."""
+    one_image: bool = False
+    """Takes one image at a time, and refuses more; the others take any number."""
     weights_only: bool = False
     """Without the branching layer, whatever `eval.test_mode` says."""
 
@@ -172,6 +174,7 @@ FORMATS = {
         tensorflow_formats.run_tflite,
         "the TFLite interpreter",
         packages=("tensorflow",),
+        one_image=True,
     ),
     "torch": Format("model.safetensors", write_torch, run_torch, "Flax", weights_only=True),
 }

@@ -120,6 +120,7 @@ def preprocessing(program: Program) -> dict[str, Any]:
             "name": "images",
             "dtype": "uint8",
             "shape": ["batch", *program.image_shape],
+            "batch": "any number of images; one at a time for model.tflite, which refuses more",
             "channels": "RGB",
         },
         "before_the_graph": _host_steps(run.preparation),

@@ -33,10 +33,20 @@ def run_saved_model(_: Program, path: Path, images: np.ndarray) -> dict[str, np.
 
 
 def write_tflite(program: Program, path: Path) -> None:
-    """Writes a file for one image at a time: the converter has no indexing of batches of unknown size."""
+    """Writes a file for one image at a time: the converter has no indexing of batches of unknown size.
+
+    Given more, the interpreter stops with an error. A fixed input `[1, ...]` would not do that: interpreters
+    resize it to what they are given, and answer for the first image alone.
+    """
     tf = load_tensorflow()
     with _quiet():
-        function = _function(tf, program, batch=1)
+        one = _function(tf, program, batch=1)
+        size, _, channels = program.image_shape
+        function = tf.function(
+            lambda images: one(tf.reshape(images, (1, size, size, channels))),
+            autograph=False,
+            input_signature=[tf.TensorSpec((None, size, size, channels), tf.uint8, name="images")],
+        ).get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
         path.write_bytes(converter.convert())
 

@@ -79,6 +79,40 @@ def test_the_files_alone_compute_what_the_network_does(program, exported, record
     assert record["temperature"] == TEMPERATURE
 
 
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's, of changes to come
+def test_tflite_takes_one_image_and_refuses_more(program, exported, record):
+    """Five images gave one row, without an error: interpreters resize their input to what they are given."""
+    tf = pytest.importorskip("tensorflow")
+    path, images = str(exported / "model.tflite"), made.images(5)
+    runner = tf.lite.Interpreter(model_path=path).get_signature_runner("serving_default")
+    expected = program.scores(images)["logits"]
+    for image, row in zip(images, expected, strict=True):
+        found = runner(images=image[None])["logits"]
+        assert found.shape == (1, len(row))
+        np.testing.assert_allclose(found[0], row, rtol=1e-4, atol=1e-5)
+    for count in (0, 2, 5):
+        runner = tf.lite.Interpreter(model_path=path).get_signature_runner("serving_default")
+        with pytest.raises((RuntimeError, ValueError)):
+            runner(images=images[:count])
+    low = tf.lite.Interpreter(model_path=path)
+    low.resize_tensor_input(low.get_input_details()[0]["index"], images.shape)
+    with pytest.raises(RuntimeError, match="num_input_elements"):
+        low.allocate_tensors()
+    said = {name: entry["images_at_a_time"] for name, entry in record["formats"].items()}
+    assert said == {name: 1 if name == "tflite" else "any" for name in said}
+    assert "one image at a time" in (exported / "MODEL_CARD.md").read_text()
+    assert "one at a time" in json.loads((exported / "preprocessing.json").read_text())["input"]["batch"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_every_other_graph_gives_a_row_for_each_image(program, exported, count):
+    images = made.images(count)
+    for name in ("stablehlo", "onnx", "savedmodel"):
+        form = formats.FORMATS[name]
+        scores = form.run(program, exported / form.file, images)
+        assert {array.shape for array in scores.values()} == {(count, program.run.num_classes)}
+
+
 def test_classes_and_temperature_travel_along(run, program, exported, record):
     classes = list(program.run.class_names)
     metadata = onnxruntime.InferenceSession(exported / "model.onnx").get_modelmeta().custom_metadata_map
