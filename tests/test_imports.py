@@ -83,6 +83,16 @@ def test_matplotlib_is_named_only_where_pictures_are_drawn():
     }
 
 
+def test_no_function_is_longer_than_fifty_lines():
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50
+    ]
+    assert not long
+
+
 def test_one_file_names_pmap():
     users = {str(path.relative_to(ROOT)) for path in FILES if "jax.pmap(" in path.read_text(encoding="utf-8")}
     assert users == {"asae_jax/run/parallel.py"}

@@ -35,8 +35,7 @@ def evaluate_scores(
       log_probs: log-probabilities `[N, classes]`, nats, finite.
       labels: int `[N]`, 0..classes-1.
       class_names: a different name for each class, in the order of the columns.
-      groups: any values `[N]`, equal for images of one patient or slide; whole groups are resampled. None:
-        single images are.
+      groups: any values `[N]`, equal for images of one patient or slide; None: every image is its own.
       bootstrap: number of resamples behind the intervals; 0 for no intervals.
       seed: of the resampling, at least 0.
       means_over_labels: macro-F1 over the classes that occur among the labels, as balanced accuracy is (see
@@ -49,18 +48,14 @@ def evaluate_scores(
       most probable class, 15 equal-width bins; `nll`: mean negative log-likelihood in nats;
       `intervals`: metric -> `[low, high]`, 95 % percentile bootstrap, empty for fewer than three groups; that
       of `ece` is of the value that test sets of this size give on average (see `bootstrap_intervals`), which
-      is above 0 for a perfectly calibrated network too.
-      Plain Python, ready for JSON.
+      is above 0 for a perfectly calibrated network too. Plain Python, ready for JSON.
 
     Raises:
       ValueError: no examples, shapes or names that do not fit, scores that are not finite.
     """
     scored = Scored.of(log_probs, labels)
     names = [str(name) for name in class_names]
-    if len(set(names)) != scored.num_classes or len(names) != scored.num_classes:
-        raise ValueError(f"need {scored.num_classes} different class names, got {names}")
-    if groups is not None and len(groups) != scored.labels.size:
-        raise ValueError(f"need a group for each of {scored.labels.size} examples, got {len(groups)}")
+    _check_names_and_groups(scored, names, groups)
     confusion = confusion_matrix(scored.labels, scored.predictions, scored.num_classes)
     statistics = functools.partial(scored.overall, means_over_labels=means_over_labels)
     overall = statistics(np.ones((1, scored.labels.size)))
@@ -74,6 +69,13 @@ def evaluate_scores(
             statistics, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed, biased=("ece",)
         ),
     }
+
+
+def _check_names_and_groups(scored: "Scored", names: Sequence[str], groups: np.ndarray | None) -> None:
+    if len(set(names)) != scored.num_classes or len(names) != scored.num_classes:
+        raise ValueError(f"need {scored.num_classes} different class names, got {names}")
+    if groups is not None and len(groups) != scored.labels.size:
+        raise ValueError(f"need a group for each of {scored.labels.size} examples, got {len(groups)}")
 
 
 class PerClass(NamedTuple):

@@ -49,24 +49,23 @@ def draw_split(
 ) -> np.ndarray:
     """Draws the test images, then the validation images from what is left for training.
 
-    Without groups each part's count of each class is within one image of the exact share, and so is the
-    whole part's where two rules allow it: each class keeps a training image, and each class of two or more
-    images gets a test image. A class of one image is trained on and not tested, with a warning.
+    Without groups each part's count of each class is within one image of the exact share, and so is the whole
+    part's where two rules allow it: each class keeps a training image, and each of two or more images gets a
+    test image. A class of one image is trained on and not tested, with a warning.
 
     With groups every group is on one side, and the shares are as near as the greedy search gets. The two
     rules then hold for groups instead of images, as far as no other class loses its last training group.
 
-    With folds the test images are one of `folds` disjoint parts, nearly equal in each class, which together
-    hold every image once; a class of one image (or group) is trained on in every fold and never tested.
+    With folds the test images are one of `folds` disjoint parts, nearly equal in each class, which hold every
+    image once; a class of one image (or group) is trained on in every fold. The validation images are for
+    choosing a checkpoint, which must not be done on the test images.
 
     Args:
       labels: int `[N]`.
       groups: `[N]`, slide or patient of each image, or None to split by image.
       test_fraction: of all images, 0 <= fraction < 1; ignored with folds.
-      validation_fraction: of the images not used for testing, 0 <= fraction < 1. The validation images are
-        for choosing a checkpoint, which must not be done on the test images.
-      folds: number of parts of a cross-validation, at least 2; 0 for none.
-      fold: which part is the test set, 0..folds-1.
+      validation_fraction: of those not used for testing, 0 <= fraction < 1.
+      folds: number of parts of a cross-validation, at least 2; 0 for none. `fold`: which one is the test set.
       seed: any integer.
       class_names: for messages; empty: classes are named by their numbers.
 
@@ -78,15 +77,14 @@ def draw_split(
     """
     _check_fraction("test_fraction", test_fraction)
     if folds:
-        _check_folds(folds, fold)
         test = _fold(labels, groups, folds, fold, seed)
     elif groups is None:
         test = _take_images(labels, test_fraction, least=1, seed=seed)
     else:
         test = _take_groups(labels, groups, test_fraction, every_class=True, seed=seed, stream="test")
-    splits = np.where(test, "test", "train").astype("<U10")
     if folds or test_fraction:
         _warn_of_single(labels, groups, class_names)
+    splits = np.where(test, "test", "train").astype("<U10")
     return add_validation(splits, labels, groups=groups, fraction=validation_fraction, seed=seed)
 
 
@@ -139,6 +137,7 @@ def _take_images(
 
 def _fold(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold: int, seed: int) -> np.ndarray:
     """The test images of a fold: bool `[N]`."""
+    _check_folds(folds, fold)
     if groups is not None:
         return _fold_of_groups(labels, groups, folds, fold, seed=seed)
     test, placed = np.zeros(len(labels), bool), 0
