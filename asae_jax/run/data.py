@@ -136,14 +136,17 @@ def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepar
     )
 
 
-def write_data_record(data: Data, workdir: Path) -> None:
+def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:
     """Writes the split, and what was left out, to the run folder.
+
+    A split that is there already stays as it is, unless `replace` is set.
 
     Raises:
       UserError: the folder cannot be written.
     """
     with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
-        write_splits(workdir / SPLITS_FILE, data.index, data.splits)
+        if replace or not (workdir / SPLITS_FILE).exists():
+            write_splits(workdir / SPLITS_FILE, data.index, data.splits)
         write_skipped(data, workdir / SKIPPED_FILE)
 
 

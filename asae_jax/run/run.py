@@ -135,7 +135,7 @@ class NewRun(Run):
         """
         if self.is_new:
             folder.write(self.workdir, self.config, folder.record_of(self._index))
-        write_data_record(self.data, self.workdir)
+        write_data_record(self.data, self.workdir, replace=self.is_new)
 
 
 def new_run(config: ConfigDict, workdir: Path) -> NewRun:

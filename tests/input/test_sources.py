@@ -2,22 +2,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asae_jax import shipped
+from asae_jax.config import base_config
 from asae_jax.errors import UserError
 from asae_jax.input import sources
+from asae_jax.input.class_map import read_class_map
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import (
     configured_index,
     configured_preparation,
     is_source,
+    named_class_map,
     source_of,
     synthetic_index,
 )
 from asae_jax.synthetic import CLASS_NAMES, describe, render
-from configs import default
 
 
 def settings(source, **changes):
-    data = default.get_config().data
+    data = base_config().data
     data.update({"source": source} | changes)
     return data
 
@@ -141,3 +144,13 @@ def test_impossible_settings_are_named(options, message):
     with pytest.raises(UserError, match=message.replace(".", r"\.")) as error:
         synthetic(**options)
     assert "\n" not in str(error.value)
+
+
+def test_a_class_map_may_be_a_shipped_one_by_its_name(tmp_path):
+    shipped_map = named_class_map("stages/mll23")
+    assert shipped_map == read_class_map(shipped.class_maps()["stages/mll23"])
+    own = tmp_path / "own.csv"
+    own.write_text("from,to\nBLA,blast\n")
+    assert named_class_map(str(own)) == {"BLA": "blast"}
+    with pytest.raises(UserError, match=r"stages/mll32"):
+        named_class_map("stages/mll32")
