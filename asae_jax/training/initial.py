@@ -1,4 +1,4 @@
-"""The weights that training starts from: random, from a file of PyTorch's, or from another run."""
+"""The weights that training starts from: random, from a file of PyTorch's, from a run or a model."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,20 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from asae_jax.config import read_run_config
-from asae_jax.errors import UserError
+from asae_jax.config import flatten, read_run_config
+from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path, write_json
 from asae_jax.models import weights
-from asae_jax.run import build, folder
+from asae_jax.run import build, folder, weights_file
 from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.model_folder import holds_model
 from asae_jax.run.state import TrainState
+from asae_jax.shipped import models
 
 RECORD_FILE = "pretrained.json"
+
+_NETWORK = ("model.name", "model.stem", "model.width", "model.norm")
+"""Settings that decide the shapes of weights."""
 
 _NAMED = 6
 """Arrays that the summary names one by one; all of them are in the record."""
@@ -68,12 +73,39 @@ def _load(
     config: ConfigDict, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     """The weights that fit `like`, and where they come from."""
-    path = user_path(config.init.pretrained)
-    load = _from_run if path.is_dir() else _from_file
+    try:
+        path = _place(config.init.pretrained)
+        load = _from_run if path.is_dir() else _from_file
+    except UserError as error:
+        raise UserError(f"config.init.pretrained: {error}") from error
     try:
         return load(path, config.model.name, like, class_names)
     except UserError as error:
-        raise UserError(f"config.init.pretrained: {error}") from error
+        raise UserError(f"config.init.pretrained: {error}{_needed(path, config)}") from error
+
+
+def _place(given: str) -> Path:
+    """The file or folder that `init.pretrained` means: a shipped model's for its name."""
+    path = models().get(given, user_path(given))
+    if not path.exists() and not path.suffix and len(path.parts) == 1:
+        near = did_you_mean(given, models())
+        raise UserError(
+            f"no file, folder or model {given!r}.{near} `asae list` shows the models that are included."
+        )
+    return path
+
+
+def _needed(place: Path, config: ConfigDict) -> str:
+    """The settings by which the network of a run or model is had, where this one's differ, in a sentence."""
+    if not place.is_dir():
+        return ""
+    try:
+        there, here = flatten(read_run_config(place)), flatten(config)
+    except UserError:
+        return ""
+    names = [*_NETWORK, *(["augment.size"] if there["model.name"].startswith("vit") else [])]
+    options = " ".join(f"--config.{name}={there[name]}" for name in names if there[name] != here[name])
+    return f" These weights need {options}." if options else ""
 
 
 def _from_file(
@@ -88,17 +120,22 @@ def _from_run(
     workdir: Path, model: str, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     read_run_config(workdir)  # refuses what is not a run
+    variables, step = weights_file.read(workdir) if holds_model(workdir) else _best_checkpoint(workdir)
+    record = folder.read_record(workdir)
+    same_classes = record.class_names == tuple(class_names or ())
+    loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
+    digest = {"sha256": record.weights_sha256} if record.weights_sha256 else {}
+    return loaded, {"run": str(workdir), "step": step, **digest}
+
+
+def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.best is None:
             raise UserError(f"{workdir} has no checkpoint yet; let it train for an epoch.")
-        step = checkpoints.best
-        variables = checkpoints.restore_variables(step)
+        return checkpoints.restore_variables(checkpoints.best), checkpoints.best
     finally:
         checkpoints.close()
-    same_classes = folder.read_record(workdir).class_names == tuple(class_names or ())
-    loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
-    return loaded, {"run": str(workdir), "step": step}
 
 
 def _summary(loaded: weights.Weights, origin: Mapping[str, Any]) -> str:
