@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from asae_jax.config import unused
 from asae_jax.errors import UserError
+from asae_jax.input.sources import BUILT_IN
 from asae_jax.input.split import SPLITS
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
@@ -33,11 +34,8 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
         f"{config.augment.size} px, {data.index.num_classes} classes, {counts} images",
         f"{steps_per_epoch} steps an epoch, {config.train.epochs} epochs, {start}; run folder {workdir}",
     ]
-    if data.index.source == "synthetic":
-        lines.append(
-            "data: the built-in synthetic cells; for your own add "
-            "--config.data.source=folder --config.data.path=DIR"
-        )
+    if built_in := BUILT_IN.get(data.index.source):
+        lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
     if not_used := unused(config):
         lines.append(f"given, but not used: {', '.join(not_used)}")
     left_out = len(data.prepared.bad) + len(data.index.skipped)
