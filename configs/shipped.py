@@ -1,11 +1,11 @@
 """How the networks in `data/models/` were trained: half-width ResNet-18 on the middle 96 of 128 pixels.
 
-    python -m data.models.images manifest FOLDER ... --output=cells.csv
-    python main.py --config=configs/shipped.py --workdir=runs/cells --config.data.path=cells.csv
+    python -m data.models.images manifest FOLDER ... --output=blood.csv --classes=blood
+    python main.py --config=configs/shipped.py --workdir=runs/blood11 --config.data.path=blood.csv
 
-The cells lie in the middle of their images and fill a third to two thirds of the side: cutting the border
-away shows them larger at the same cost. `blood11` and `marrow8` go on from `cells`; their commands are in
-their cards.
+`cells` goes on from `blood11`, and `marrow8` from `cells`; their commands are in their cards. The cells lie in
+the middle of their images and fill a third to two thirds of the side: cutting the border away shows them
+larger at the same cost.
 """
 
 from ml_collections import ConfigDict
