@@ -3,8 +3,8 @@
     python -m data.models.images manifest FOLDER ... --output=blood.csv --classes=blood
     python main.py --config=configs/shipped.py --workdir=runs/blood11 --config.data.path=blood.csv
 
-`cells` goes on from `blood11`, and `marrow8` from `cells`; their commands are in their cards. The cells lie in
-the middle of their images and fill a third to two thirds of the side: cutting the border away shows them
+`cells` goes on from `blood11`, and `marrow8` from `cells`; their commands are in their cards. The cells lie
+in the middle of their images and fill a third to two thirds of the side: cutting the border away shows them
 larger at the same cost.
 """
 

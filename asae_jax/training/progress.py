@@ -25,13 +25,14 @@ _SECONDS_PER_HOUR = 3600
 
 def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch: int, workdir: Path) -> str:
     """What will be trained, on what, from where, in a few lines."""
-    layer = {"none": "no layer", "asae": "ASAE"}.get(config.model.branching, config.model.branching)
+    branching = config.model.branching
+    layer = {"none": "plain", "asae": "with the ASAE layer"}.get(branching, f"with {branching}")
     parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
     counts = ", ".join(f"{len(data.indices(split))} {split}" for split in SPLITS)
     start = f"from step {int(state.step)}" if int(state.step) else "from the start"
     lines = [
-        f"{config.model.name} with {layer}, loss {config.loss.name}, {parameters:.1f} million parameters, "
-        f"{config.augment.size} px, {data.index.num_classes} classes, {counts} images",
+        f"{config.model.name}, {layer}, trained with the loss {config.loss.name}, {parameters:.1f} million "
+        f"parameters, {config.augment.size} px, {data.index.num_classes} classes, {counts} images",
         f"{steps_per_epoch} steps an epoch, {config.train.epochs} epochs, {start}; run folder {workdir}",
     ]
     if built_in := BUILT_IN.get(data.index.source):
