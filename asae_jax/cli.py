@@ -362,7 +362,7 @@ def _unknown(name: str, argument: str, parser: argparse.ArgumentParser) -> str:
 def _overview() -> str:
     width = max(map(len, _NAMES))
     lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
-    lines.append(f"  {_LIST:{width}}  show models, recipes, class maps and public data sets")
+    lines.append(f"  {_LIST:{width}}  show models, networks, recipes, class maps and public data sets")
     examples = [f"  asae {name} {COMMANDS[name].example}" for name in ("train", "predict")]
     return "\n".join(
         [

@@ -22,7 +22,10 @@ from asae_jax.shipped import models
 RECORD_FILE = "pretrained.json"
 
 _NETWORK = ("model.name", "model.stem", "model.width", "model.norm")
-"""Settings that decide the shapes of weights."""
+"""Settings that decide the network, and most of them the shapes of its weights."""
+
+_IMAGES = ("augment.size", "data.hue", "data.stain")
+"""Settings that decide what images a network is used to."""
 
 _NAMED = 6
 """Arrays that the summary names one by one; all of them are in the record."""
@@ -66,7 +69,7 @@ def start(
     average = None if state.average is None else jax.tree.map(jnp.copy, variables)
     record = origin | {"taken": len(loaded.arrays), "missing": loaded.missing, "unused": loaded.unused}
     write_json(workdir / RECORD_FILE, record)
-    return state.replace(average=average, **variables), _summary(loaded, origin)
+    return state.replace(average=average, **variables), _summary(loaded, origin, config)
 
 
 def _load(
@@ -96,16 +99,20 @@ def _place(given: str) -> Path:
 
 
 def _needed(place: Path, config: ConfigDict) -> str:
-    """The settings by which the network of a run or model is had, where this one's differ, in a sentence."""
-    if not place.is_dir():
-        return ""
+    """The settings that give the network of a run or model, where this one's differ, in a sentence."""
     try:
-        there, here = flatten(read_run_config(place)), flatten(config)
-    except UserError:
+        of_a_vit = place.is_dir() and read_run_config(place).model.name.startswith("vit")
+        names = (*_NETWORK, "augment.size") if of_a_vit else _NETWORK
+        options = _other_settings(place, config, names) if place.is_dir() else ""
+    except UserError:  # which is the error that is being raised
         return ""
-    names = [*_NETWORK, *(["augment.size"] if there["model.name"].startswith("vit") else [])]
-    options = " ".join(f"--config.{name}={there[name]}" for name in names if there[name] != here[name])
     return f" These weights need {options}." if options else ""
+
+
+def _other_settings(workdir: Path, config: ConfigDict, names: Sequence[str]) -> str:
+    """Those of the settings `names` in which the run in `workdir` differs from `config`, as options."""
+    there, here = flatten(read_run_config(workdir)), flatten(config)
+    return " ".join(f"--config.{name}={there[name]}" for name in names if there[name] != here[name])
 
 
 def _from_file(
@@ -138,7 +145,7 @@ def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
         checkpoints.close()
 
 
-def _summary(loaded: weights.Weights, origin: Mapping[str, Any]) -> str:
+def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigDict) -> str:
     source = origin["file"] if "file" in origin else f"step {origin['step']} of {origin['run']}"
     parts = [f"{len(loaded.arrays)} arrays from {source}"]
     if loaded.missing:
@@ -146,4 +153,6 @@ def _summary(loaded: weights.Weights, origin: Mapping[str, Any]) -> str:
     if loaded.unused:
         more = f" and {len(loaded.unused) - _NAMED} more" if len(loaded.unused) > _NAMED else ""
         parts.append(f"not used: {', '.join(loaded.unused[:_NAMED])}{more}")
+    if "run" in origin and (differing := _other_settings(Path(origin["run"]), config, (*_NETWORK, *_IMAGES))):
+        parts.append(f"trained with {differing}")
     return f"pretrained: {'; '.join(parts)} ({RECORD_FILE})"
