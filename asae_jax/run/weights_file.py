@@ -70,7 +70,7 @@ def checkpoint_of(folder: Path) -> str:
 def _stored(array: np.ndarray) -> np.ndarray:
     """As float16; as float32 where all of the array would be lost by that, too large or too small for it."""
     largest = float(np.abs(array).max(initial=0))
-    keeps = largest == 0 or _HALF.smallest_normal <= largest <= _HALF.max
+    keeps = largest == 0 or float(_HALF.smallest_normal) <= largest <= float(_HALF.max)
     return array.astype(np.float16 if keeps else np.float32)
 
 
