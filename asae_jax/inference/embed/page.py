@@ -17,7 +17,7 @@ from markupsafe import Markup
 from asae_jax.files import write_text
 from asae_jax.inference.embed.classifiers import nearest_rows
 from asae_jax.inference.embed.embedding import Embedding
-from asae_jax.inference.embed.projection import Projection
+from asae_jax.inference.embed.projection import Projection, percent
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
@@ -140,8 +140,8 @@ def _alike(features: np.ndarray, shown: np.ndarray) -> list[list[int]]:
 def _axes(projection: Projection) -> tuple[str, str]:
     if projection.explained is None:
         return "", ""
-    first, second = projection.explained
-    return f"component 1: {first:.1%} of the variance", f"component 2: {second:.1%} of the variance"
+    first, second = (percent(share) for share in projection.explained)
+    return f"component 1: {first} of the variance", f"component 2: {second} of the variance"
 
 
 def _numbers(values: np.ndarray, digits: int = 5) -> list[float | None]:

@@ -36,10 +36,10 @@ class Projection:
     def sentence(self) -> str:
         """What the map shows and what it does not."""
         if self.explained is not None:
-            first, second = self.explained
+            first, second = (percent(share) for share in self.explained)
             return (
-                f"Principal components of the features: the first explains {first:.1%} of the variance, the "
-                f"second {second:.1%}, together {first + second:.1%}. What lies in the other dimensions is "
+                f"Principal components of the features: the first explains {first} of the variance, the "
+                f"second {second}, together {percent(sum(self.explained))}. What lies in the other dimensions is "
                 "not seen: cells that lie together here may be far apart."
             )
         name = {"tsne": "t-SNE", "umap": "UMAP"}[self.method]
@@ -47,6 +47,11 @@ class Projection:
             f"{name} of the features: near neighbours are kept together. Distances between clusters, their "
             "sizes and the axes mean nothing, and no share of variance is explained."
         )
+
+
+def percent(share: float) -> str:
+    """ "34.7 %"."""
+    return f"{100 * share:.1f} %"
 
 
 def require_library(method: str) -> None:
