@@ -39,8 +39,8 @@ class Projection:
             first, second = (percent(share) for share in self.explained)
             return (
                 f"Principal components of the features: the first explains {first} of the variance, the "
-                f"second {second}, together {percent(sum(self.explained))}. What lies in the other dimensions is "
-                "not seen: cells that lie together here may be far apart."
+                f"second {second}, together {percent(sum(self.explained))}. What lies in the other "
+                "dimensions is not seen: cells that lie together here may be far apart."
             )
         name = {"tsne": "t-SNE", "umap": "UMAP"}[self.method]
         return (
