@@ -80,6 +80,14 @@ COMMANDS = {
         ("explain", "eval.split", *_OF_A_TEST),
         of_a_run=True,
     ),
+    "embed": Command(
+        "asae_jax.inference.embed.command:embed",
+        "features of images for other programs, a map of them, a probe of what they tell",
+        "--workdir=runs/mine --input=CELLS --probe",
+        "embed",
+        ("embed", "eval.bootstrap", *_OF_A_TEST),
+        of_a_run=True,
+    ),
     "export": Command(
         "asae_jax.inference.export.command:export",
         "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",

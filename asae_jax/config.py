@@ -106,6 +106,7 @@ SECTIONS = (
     Section("uncertainty", "Uncertainty estimates, fitted on validation images", trains=False),
     Section("predict", "Command predict", trains=False),
     Section("explain", "Command explain", trains=False),
+    Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
     Section("reproduce", "Command reproduce", trains=False),
 )
@@ -421,6 +422,24 @@ FIELDS = (
     Field("explain.fill", "border",
           "What occluded pixels are replaced by: the image's mean colour along its border, its mean colour,"
           " or the blurred image.", choices=("border", "mean", "blur")),
+    Field("embed.input", "", "As predict.input; labels from a column `label` or class folders."),
+    Field("embed.output", "",
+          "File ending .npz, the others go beside it; empty: RUN/embeddings/NAME.npz, NAME being that of the "
+          "input, with a number where files of that name were made from another."),
+    Field("embed.folders", "auto",
+          "What the folders directly below the input are. auto: classes where a name is one of the run's; "
+          "classes: classes, whatever they are called; groups: slides or patients.",
+          choices=("auto", "classes", "groups")),
+    Field("embed.projection", "pca",
+          "The two dimensions of the map. tsne needs scikit-learn, umap needs umap-learn.",
+          choices=("pca", "tsne", "umap")),
+    Field("embed.page", True, "Also write a page with the map."),
+    Field("embed.page_cells", 5000,
+          "Most cells whose pictures the page holds, evenly spaced over the input; all are on the map.",
+          least=0, unit="cells"),
+    Field("embed.probe", False,
+          "Also score classifiers of the features by cross-validation over the labelled images."),
+    Field("embed.folds", 5, "Parts of that cross-validation.", least=2, most=100),
     Field("export.output", "", "Folder; empty: RUN/export."),
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "

@@ -76,12 +76,14 @@ class Options:
       tta: whether to average over the eight flips and quarter turns of each image.
       pictures: whether to keep thumbnail and attention map of each image, for a page.
       workers: decoding threads; None: one per processor.
+      features: whether to keep the pooled features of each image, those of the first run and view.
     """
 
     batch_size: int
     tta: bool
     pictures: bool
     workers: int | None = None
+    features: bool = False
 
 
 class ViewOutput(NamedTuple):
@@ -161,6 +163,7 @@ class Predictor:
                 uncertainty=estimates[row],
                 attention=self._picture(scored.attention[row]) if self._options.pictures else None,
                 thumbnail=read.thumbnails[row],
+                features=scored.features[row] if self._options.features else None,
             )
 
     def _picture(self, attention: np.ndarray) -> np.ndarray:
