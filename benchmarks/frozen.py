@@ -1,9 +1,10 @@
-"""The training step from kept features (`init.views`) against the one that runs the frozen stages.
+"""The training step from kept features (`init.views`) against those that run the frozen stages or train all.
 
     python -m benchmarks.frozen [--model=resnet18] [--width=32] [--size=112] [--freeze=layer3] [--steps=20]
 
-The two steps take turns in one process; the machine's noise moves both, so read the ratio. Features are read
-from the cache as in training, and images too. Weights are random: they do not matter for the time.
+The steps take turns in one process; the machine's noise moves all, so read the ratios, and the arithmetic,
+floating-point operations as XLA counts them. Features are read from the cache as in training, and images too.
+Weights are random: they do not matter for the time.
 """
 
 import pathlib
@@ -32,7 +33,7 @@ _VIEWS = flags.DEFINE_integer("views", 2, "Views of each image.")
 _STEPS = flags.DEFINE_integer("steps", 20, "Timed steps of each kind.")
 
 
-def _config(folder: str, views: int):
+def _config(folder: str, freeze: str, views: int):
     return copy_with(
         base_config(),
         {
@@ -46,7 +47,7 @@ def _config(folder: str, views: int):
             "model.insert_after": _FREEZE.value,
             "asae.area": 0.18,
             "init.pretrained": "random",
-            "init.freeze": _FREEZE.value,
+            "init.freeze": freeze,
             "init.views": views,
             "train.batch_size": _BATCH_SIZE.value,
         },
@@ -56,8 +57,8 @@ def _config(folder: str, views: int):
 class _Training:
     """The step of some settings with a state and batches of its own."""
 
-    def __init__(self, folder: str, views: int):
-        config = _config(folder, views)
+    def __init__(self, folder: str, freeze: str, views: int = 0):
+        config = _config(folder, freeze, views)
         data = load_data(config, pathlib.Path(folder) / "run")
         classes = data.index.num_classes
         network = build.create_network(config, classes)
@@ -65,7 +66,7 @@ class _Training:
         optimizer = create_optimizer(config.optimizer, schedule, frozen=network.frozen_stages)
         key = keys.stream_key(0, "init")
         self.state = parallel.place(create_state(network, optimizer, key, image_size=_SIZE.value))
-        self.update = build.compiled_train_step(config, classes, optimizer)
+        update = build.compiled_train_step(config, classes, optimizer)
         self.seconds: list[float] = []
         if views:
             start = time.perf_counter()
@@ -76,6 +77,8 @@ class _Training:
             self.batches = features.training_batches(data, config)
         else:
             self.batches = data.training_batches(config)
+        self.update = update.lower(self.state, parallel.split(next(self.batches))).compile()
+        self.flops = self.update.cost_analysis()["flops"]
         self.run()
         self.seconds.clear()
 
@@ -90,7 +93,11 @@ class _Training:
 def main(_) -> None:
     parallel.use_all_cores(_BATCH_SIZE.value)
     with tempfile.TemporaryDirectory() as folder:
-        trainings = {"frozen stages": _Training(folder, 0), "kept features": _Training(folder, _VIEWS.value)}
+        trainings = {
+            "all stages trained": _Training(folder, ""),
+            "frozen stages": _Training(folder, _FREEZE.value),
+            "kept features": _Training(folder, _FREEZE.value, _VIEWS.value),
+        }
         for _ in range(_STEPS.value):
             for training in trainings.values():
                 training.run()
@@ -99,12 +106,13 @@ def main(_) -> None:
     print(f"{_MODEL.value}, width {_WIDTH.value}, {_SIZE.value} px, freeze {_FREEZE.value}, "
           f"{_BRANCHING.value}, batch {_BATCH_SIZE.value}, "
           f"{jax.device_count()} x {jax.devices()[0].device_kind}")  # fmt: skip
+    last = trainings["kept features"]
     for name, training in trainings.items():
         median = float(np.median(training.seconds))
-        print(f"{name:14}{median:8.3f} s a step{_BATCH_SIZE.value / median:10.1f} images/s")
-    slow, fast = (np.array(training.seconds) for training in trainings.values())
-    low, middle, high = np.percentile(slow / fast, [10, 50, 90])
-    print(f"ratio {middle:.2f} (10 to 90 %: {low:.2f} to {high:.2f})")
+        low, middle, high = np.percentile(np.array(training.seconds) / last.seconds, [10, 50, 90])
+        print(f"{name:20}{median:8.3f} s a step{_BATCH_SIZE.value / median:10.1f} images/s   "
+              f"{middle:.2f} times the last (10 to 90 %: {low:.2f} to {high:.2f}), "
+              f"arithmetic {training.flops / last.flops:.2f} times")  # fmt: skip
 
 
 if __name__ == "__main__":

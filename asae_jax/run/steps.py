@@ -60,8 +60,7 @@ def train_step(
 
     Args:
       state: equal on all devices.
-      batch: this device's share: `image` uint8 `[batch, size, size, 3]` (or `features`, what `front_step`
-        gave, for a network with `start_after`), `label` int32 `[batch]`.
+      batch: this device's share: uint8 `image` `[batch, size, size, 3]` or `front_step`'s `features`; `label`.
       network: maps normalised images to logits `[batch, classes]` or `[branches, batch, classes]`.
       optimizer: the transformation `state.opt_state` belongs to.
       loss: per-example loss `(scores, labels) -> [batch]`.
