@@ -261,6 +261,12 @@ FIELDS = (
     Field("init.freeze", "",
           "Last stage, counted from the first, whose parameters and statistics stay as loaded.",
           choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),
+    Field("init.views", 0,
+          "With init.freeze: random views of each training image whose features behind the frozen stages are "
+          "computed once and kept in the cache, so that a step computes the other stages alone; 0: every step"
+          " draws new views and computes all stages.", least=0, most=100, unit="views"),
+    Field("init.views_dtype", "float16",
+          "Type that the features of init.views are kept in.", choices=("float16", "float32")),
     Field("init.head_rate", 1.0,
           "Learning rate of the last linear layer, as a multiple of the others'.", least=0),
     # ASAE
@@ -682,6 +688,23 @@ def _check_network(config: ConfigDict) -> None:
                  "config.model.running_statistics=plain needs plain among them")  # fmt: skip
     _require(bool(config.init.pretrained) or not config.init.freeze, config, "init.freeze",
              "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
+    if config.init.views:
+        _check_views(config)
+
+
+def _check_views(config: ConfigDict) -> None:
+    """What lies behind the frozen stages can be kept if nothing random but the views acts in front of it."""
+    frozen, after = config.init.freeze, config.model.insert_after
+    _require(bool(frozen), config, "init.views",
+             "there are no frozen stages to keep the features of, set config.init.freeze too")  # fmt: skip
+    behind = config.model.branching == "none" or after == "class_maps" or after >= frozen
+    _require(behind, config, "init.views",
+             f"the layer after {after} lies before the end of config.init.freeze={frozen}, freeze less or "
+             f"set config.model.insert_after={frozen}")  # fmt: skip
+    _require(config.augment.mix == "none", config, "init.views",
+             f"config.augment.mix={config.augment.mix} mixes images, set it to none")  # fmt: skip
+    _require(config.data.cache, config, "init.views",
+             "the features are kept in the cache, set config.data.cache=True")  # fmt: skip
 
 
 def unused(config: ConfigDict) -> list[str]:
@@ -702,6 +725,10 @@ def unused(config: ConfigDict) -> list[str]:
         why |= dict.fromkeys(("data.hue_low", "data.hue_high"), "data.hue=none")
     if config.augment.mix == "none":
         why["augment.mix_alpha"] = "augment.mix=none"
+    if config.init.views:
+        why["data.driver"] = "with init.views threads read the features"
+    else:
+        why["init.views_dtype"] = "init.views=0"
     if config.data.source != "csv":
         why["data.unseen"] = f"data.source={config.data.source}"
     return [

@@ -5,7 +5,7 @@ import jaxtyping as jt
 
 from asae_jax import keys
 from asae_jax.augment.transforms import SquareImages, crop_matrices, draw, jitter_colours, warp
-from asae_jax.types import Array, Index, Key, StoredImages
+from asae_jax.types import Array, ExampleKeys, Index, Key, StoredImages
 
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's mean of red, green and blue, in units of 0..1."""
@@ -21,7 +21,7 @@ AnyColours = jt.Float[Array, "*leading 3"]
 
 
 def augment(
-    key: Key,
+    key: Key | ExampleKeys,
     images: StoredImages,
     *,
     size: int,
@@ -38,7 +38,7 @@ def augment(
     """Random resized crop, flips and rotation in one bilinear warp, then colour jitter and normalisation.
 
     Args:
-      key: of the training step; each example's own key is folded from it.
+      key: of the training step, from which each example's own key is folded; or `[batch]` keys, one each.
       images: uint8 RGB `[batch, height, width, 3]`.
       size: side of the result in pixels, at most the height and the width.
       first_example: number of the first image within the global batch.
@@ -60,7 +60,7 @@ def augment(
     _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
     batch, height, width, _ = images.shape
     draws = draw(
-        keys.example_keys(key, batch, first_example),
+        key if key.ndim else keys.example_keys(key, batch, first_example),
         height=height,
         width=width,
         scale=scale,

@@ -150,7 +150,7 @@ def create_loss(
     return losses.create_loss(**options, num_classes=num_classes, class_counts=class_counts)
 
 
-def create_augment(config: ConfigDict) -> Callable[..., Images]:
+def create_augment(config: ConfigDict) -> functools.partial[Images]:
     """The random views of `config.augment`: `(key, uint8 images, first_example=...) -> images`."""
     settings = config.augment
     return functools.partial(
@@ -194,11 +194,16 @@ def compiled_train_step(
       num_classes: number of classes.
       optimizer: the transformation the state's `opt_state` belongs to.
       class_counts: training images of each class `[classes]`; only some losses need them.
+
+    With `init.views` the batch holds `features` (see `asae_jax.run.frozen`) in the place of `image`.
     """
+    network = create_network(config, num_classes, axis_name=parallel.AXIS)
+    if config.init.views:
+        network = network.clone(start_after=config.init.freeze)
     return parallel.parallel_update(
         functools.partial(
             steps.train_step,
-            network=create_network(config, num_classes, axis_name=parallel.AXIS),
+            network=network,
             optimizer=optimizer,
             loss=create_loss(config, num_classes, class_counts=class_counts),
             augment=create_augment(config),
@@ -224,6 +229,19 @@ def compiled_score_step(config: ConfigDict, num_classes: int, *, with_features: 
     return parallel.parallel_score(
         functools.partial(
             step, network=create_network(config, num_classes), preprocess=create_preprocess(config)
+        )
+    )
+
+
+def compiled_front_step(config: ConfigDict, num_classes: int) -> Callable:
+    """`(variables, batch split over devices) -> features stacked by device`: `steps.front_step`."""
+    return parallel.parallel_score(
+        functools.partial(
+            steps.front_step,
+            network=create_network(config, num_classes),
+            augment=create_augment(config),
+            seed=config.seed,
+            dtype=jnp.dtype(config.init.views_dtype),
         )
     )
 
