@@ -137,6 +137,10 @@ MODELS = (
     "cell3net",
     "convnext_tiny",
     "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
     "vit_small",
 )
 """Names of `model.name`."""

@@ -9,7 +9,7 @@ from asae_jax.models.asae import ASAE
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.backbones.cell_classifiers import Cell3Net, WBCNet
 from asae_jax.models.backbones.convnext import ConvNeXt
-from asae_jax.models.backbones.efficientnet import EfficientNet
+from asae_jax.models.backbones.efficientnet import LITE, TENSORFLOW, EfficientNet
 from asae_jax.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
 from asae_jax.models.backbones.vgg import VGG
 from asae_jax.models.backbones.vit import ViT
@@ -25,6 +25,9 @@ from asae_jax.models.baselines.drop_layers import (
 )
 from asae_jax.models.layers import Norm, check_choice, make_norm
 from asae_jax.models.network import Network
+
+# Rows of blocks of EfficientNet-Lite1 and -Lite2: the first and the last one keep their single block.
+_DEEPER = (1, 3, 3, 4, 4, 5, 1)
 
 # Called with num_classes, norm (what `make_norm` gives, or None) and the backbone's own options.
 MODELS: dict[str, Callable[..., Backbone]] = {
@@ -44,6 +47,10 @@ MODELS: dict[str, Callable[..., Backbone]] = {
     "cell3net": Cell3Net,
     "convnext_tiny": ConvNeXt,
     "efficientnet_b0": EfficientNet,
+    "tf_efficientnet_b0": partial(EfficientNet, kind=TENSORFLOW),
+    "efficientnet_lite0": partial(EfficientNet, kind=LITE),
+    "efficientnet_lite1": partial(EfficientNet, kind=LITE, repeats=_DEEPER),
+    "efficientnet_lite2": partial(EfficientNet, kind=LITE, repeats=_DEEPER, widening=1.1),
     "vit_small": ViT,
 }
 # Models without a choice of normalisation, and what to do about it.

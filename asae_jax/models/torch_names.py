@@ -46,12 +46,11 @@ def torch_name(model: str, path: Path) -> str:
     return f"{name}.{_LEAVES[collection, leaf]}"
 
 
-def check_has_names(model: str) -> None:
-    """Raises a UserError unless weights of `model` can be read and written under torchvision's names."""
-    if model not in RESNETS + VGGS:
+def check_has_names(model: str, *, also: Iterable[str] = ()) -> None:
+    """Raises a UserError unless `model` has torchvision's names, or is one of `also`."""
+    if model not in (known := (*RESNETS, *VGGS, *also)):
         raise UserError(
-            f"weights of {model} cannot be exchanged with PyTorch: torchvision's names are known for "
-            f"{', '.join(RESNETS + VGGS)}."
+            f"weights of {model} cannot be exchanged with PyTorch: names are known for {', '.join(known)}."
         )
 
 
