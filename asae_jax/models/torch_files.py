@@ -13,7 +13,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -70,8 +70,8 @@ class _Tensor(NamedTuple):
 _Bytes = Callable[[_Storage], bytes]
 
 
-def read_state_dict(file: BinaryIO) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, also of one within a checkpoint, under `state_dict` or `model`.
+def read_state_dict(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, also of one within a checkpoint (`state_dict`, `model`, `teacher`).
 
     Args:
       file: open for reading, at its start.
@@ -85,20 +85,20 @@ def read_state_dict(file: BinaryIO) -> dict[str, np.ndarray]:
     """
     try:
         content, data = (_read_zip if zipfile.is_zipfile(file) else _read_stream)(file)
-        for key in ("state_dict", "model"):
+        for key in ("state_dict", "model", "teacher"):  # the last in checkpoints of DINO and DinoBloom
             content = content.get(key, content)
         tensors = {str(name): value for name, value in content.items() if isinstance(value, _Tensor)}
         arrays = {name: _array(tensor, data) for name, tensor in tensors.items()}
     except UnreadableFile:
         raise
     except Exception as error:  # a damaged pickle can fail in any way
-        raise UnreadableFile(f"{type(error).__name__}: {error}") from error
+        raise UnreadableFile(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
     if not arrays:
         raise UnreadableFile("no tensors by name")
     return arrays
 
 
-def _read_zip(file: BinaryIO) -> tuple[Any, _Bytes]:
+def _read_zip(file: io.BufferedIOBase) -> tuple[Any, _Bytes]:
     archive = zipfile.ZipFile(file)
     names = archive.namelist()
     folder = next((name[:-8] for name in names if name.split("/")[-1] == "data.pkl"), None)
@@ -114,7 +114,7 @@ def _read_zip(file: BinaryIO) -> tuple[Any, _Bytes]:
     return content, lambda storage: data[storage.key]
 
 
-def _read_stream(file: BinaryIO) -> tuple[Any, _Bytes]:
+def _read_stream(file: io.BufferedIOBase) -> tuple[Any, _Bytes]:
     """Magic number, protocol, machine, the object, the storages' keys, then their bytes in that order."""
     file.seek(0)
     magic, protocol, machine = (_Unpickler(file).load() for _ in range(3))
@@ -132,7 +132,7 @@ def _read_stream(file: BinaryIO) -> tuple[Any, _Bytes]:
 class _Unpickler(pickle.Unpickler):
     """Builds plain containers and `_Tensor`s, and refuses every name but a few of torch's."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__(file, encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
 
@@ -179,4 +179,6 @@ def _array(tensor: _Tensor, data: _Bytes) -> np.ndarray:
     if min((offset, *shape, *strides)) < 0 or end * size > len(raw):
         raise UnreadableFile(f"a tensor {list(shape)} reaches beyond the end of its numbers: cut short?")
     numbers = np.frombuffer(raw, storage.dtype, end - offset, offset * size)
-    return np.lib.stride_tricks.as_strided(numbers, shape, [stride * size for stride in strides], writeable=False)
+    return np.lib.stride_tricks.as_strided(
+        numbers, shape, [stride * size for stride in strides], writeable=False
+    )

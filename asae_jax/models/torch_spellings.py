@@ -1,4 +1,4 @@
-"""How PyTorch libraries name the arrays of EfficientNet and ConvNeXt.
+"""How PyTorch libraries name the arrays of EfficientNet, ConvNeXt and vision transformers.
 
 ResNet and VGG have one set of names (`torch_names`); here every library has its own, and a file is told by the
 name of its first layer. Weights are only read: `to_torch` writes torchvision's names of ResNet and VGG.
@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from asae_jax.models import torch_vit
 from asae_jax.models.torch_names import COUNTER, Path
 
 Shapes = Mapping[Path, tuple[int, ...]]
@@ -38,6 +41,8 @@ class Spelling(NamedTuple):
     """Name of the first layer, which tells the library."""
     module: Callable[[tuple[str, ...], Place | None], str]
     """`(keys within the backbone without the block's own two, place of the block) -> name of the module`."""
+    prepare: Callable[[dict[str, np.ndarray], Shapes], dict[str, np.ndarray]] = lambda tensors, _: tensors
+    """What has to be made of the tensors first: `(tensors by name, shapes of the network) -> tensors`."""
 
     def name(self, path: Path, places: Mapping[tuple[str, str], Place]) -> str:
         """The library's name of the array at `path`.
@@ -48,9 +53,10 @@ class Spelling(NamedTuple):
         """
         collection, _, *keys, leaf = path
         place = places.get((keys[0], keys[1])) if len(keys) > 1 else None
-        if leaf == "gamma":  # an array of its own, not of a module
-            return self.module((leaf,), place)
-        return f"{self.module(tuple(keys[2:] if place else keys), place)}.{_LEAVES[collection, leaf]}"
+        inside = tuple(keys[2:] if place else keys)
+        if (collection, leaf) not in _LEAVES:  # an array of its own, not of a module
+            return self.module((*inside, leaf), place)
+        return f"{self.module(inside, place)}.{_LEAVES[collection, leaf]}"
 
 
 _LEAVES = {
@@ -163,6 +169,11 @@ def _convnext(
     return module
 
 
+def _flat_scales(tensors: dict[str, np.ndarray], _: Shapes) -> dict[str, np.ndarray]:
+    """Torchvision's ConvNeXt has the scales of a block as `[channels, 1, 1]`."""
+    return {n: t.reshape(-1) if n.endswith("layer_scale") else t for n, t in tensors.items()}
+
+
 def _parts(dwconv: str, norm: str, pwconv1: str, pwconv2: str, gamma: str) -> dict[str, str]:
     return {"dwconv": dwconv, "norm": norm, "pwconv1": pwconv1, "pwconv2": pwconv2, "gamma": gamma}
 
@@ -196,6 +207,7 @@ SPELLINGS: dict[str, tuple[Spelling, ...]] = {
                 "features.{behind}.{i}",
                 _parts("block.0", "block.2", "block.3", "block.5", "layer_scale"),
             ),
+            _flat_scales,
         ),
         Spelling(
             "timm",
@@ -228,6 +240,10 @@ SPELLINGS: dict[str, tuple[Spelling, ...]] = {
             ),
         ),
     ),
+    **dict.fromkeys(
+        ("vit_small16", "vit_base16", "vit_small14", "vit_base14", "vit_large14"),
+        tuple(Spelling(s, first, torch_vit.name, torch_vit.prepare) for s, first in torch_vit.FIRST.items()),
+    ),
 }
 """Libraries whose files each model can start from. An EfficientNet of TensorFlow pads another way than one of
 torchvision, and its weights do not say so: timm's files `tf_efficientnet_*` belong to the former."""
@@ -243,9 +259,16 @@ def recognised(model: str, names: Mapping[str, Any]) -> tuple[Spelling, dict[str
         # The shortest where there are several networks, as a student and its teacher.
         ends = sorted((name for name in names if f".{name}".endswith(f".{suffix}")), key=len)
         if ends:
-            prefix = ends[0].removesuffix(suffix)
-            return spelling, {name.removeprefix(prefix): name for name in names}
+            inner = ends[0].removesuffix(suffix)  # such as "module.convnext."; the head has "module." alone
+            outer = inner.rpartition(".")[0].rpartition(".")[0]
+            prefixes = (inner, f"{outer}." if outer else "")
+            return spelling, {_without(prefixes, name): name for name in names}
     return SPELLINGS[model][0], {name: name for name in names}
+
+
+def _without(prefixes: tuple[str, ...], name: str) -> str:
+    """`name` without the first of the prefixes that it has."""
+    return next((name.removeprefix(prefix) for prefix in prefixes if name.startswith(prefix)), name)
 
 
 _BLOCKS = re.compile(r"(encoder\.)?(_?blocks|features|stages|downsample_layers|layers?)\.")

@@ -160,36 +160,36 @@ def from_torch(
     Raises:
       UserError: another architecture; it names the first tensor that differs.
     """
-    name_of, is_part, found = _spelling(model, tensors, like)
-    weights = _fit(
-        {name: _squeezed(name, tensors[original]) for name, original in found.items()},
-        like,
-        name_of=name_of,
-        origin=origin,
-        model=model,
-        torch_layout=True,
-    )
-    _refuse_unknown_layers(weights.unused, is_part, origin, model)
-    unused = [found[name] for name in weights.unused if not name.endswith(names.COUNTER)]
+    named = _named(model, tensors, like)
+    weights = _fit(named.tensors, like, name_of=named.of, origin=origin, model=model, torch_layout=True)
+    _refuse_unknown_layers(weights.unused, named.is_part_of_backbone, origin, model)
+    unused = [named.found.get(name, name) for name in weights.unused if not name.endswith(names.COUNTER)]
     return weights._replace(unused=tuple(sorted(unused)))
 
 
-def _spelling(
-    model: str, tensors: Mapping[str, np.ndarray], like: Mapping[str, Any]
-) -> tuple[Callable[[names.Path], str], Callable[[str], bool], dict[str, str]]:
-    """How the file names an array, which names belong to the backbone, and its names without prefix."""
+class _Named(NamedTuple):
+    """A file's tensors under the names of one library."""
+
+    tensors: dict[str, np.ndarray]
+    of: Callable[[names.Path], str]
+    """The name that an array of the network has there."""
+    is_part_of_backbone: Callable[[str], bool]
+    found: dict[str, str]
+    """Name -> the name in the file, with a wrapper's prefix."""
+
+
+def _named(model: str, tensors: Mapping[str, np.ndarray], like: Mapping[str, Any]) -> _Named:
     if model not in spellings.SPELLINGS:
         names.check_has_names(model, also=spellings.SPELLINGS)
         found = names.torchvision_spelling(model, tensors)
-        return functools.partial(names.torch_name, model), names.is_part_of_backbone, found
+        torchvision = {name: tensors[original] for name, original in found.items()}
+        name_of = functools.partial(names.torch_name, model)
+        return _Named(torchvision, name_of, names.is_part_of_backbone, found)
     spelling, found = spellings.recognised(model, tensors)
-    places = spellings.places_of({path: array.shape for path, array in _flatten(like).items()})
-    return functools.partial(spelling.name, places=places), spellings.is_part_of_backbone, found
-
-
-def _squeezed(name: str, tensor: np.ndarray) -> np.ndarray:
-    """Torchvision's ConvNeXt has the scales of a block as `[channels, 1, 1]`."""
-    return tensor.reshape(-1) if name.endswith("layer_scale") else tensor
+    shapes = {path: array.shape for path, array in _flatten(like).items()}
+    prepared = spelling.prepare({name: tensors[original] for name, original in found.items()}, shapes)
+    name_of = functools.partial(spelling.name, places=spellings.places_of(shapes))
+    return _Named(prepared, name_of, spellings.is_part_of_backbone, found)
 
 
 def from_variables(

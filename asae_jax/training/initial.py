@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.files import user_path, write_json
-from asae_jax.models import weights
+from asae_jax.models import pretrained, weights
 from asae_jax.run import build, folder
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.state import TrainState
@@ -68,12 +68,26 @@ def _load(
     config: ConfigDict, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     """The weights that fit `like`, and where they come from."""
-    path = user_path(config.init.pretrained)
-    load = _from_run if path.is_dir() else _from_file
+    given = config.init.pretrained
     try:
+        path = pretrained.installed_file(given) if given in pretrained.PACKAGES else user_path(given)
+        load = _from_run if path.is_dir() else _from_file
+        if path.is_dir():
+            _check_normalisation(path, config)
         return load(path, config.model.name, like, class_names)
     except UserError as error:
         raise UserError(f"config.init.pretrained: {error}") from error
+
+
+def _check_normalisation(workdir: Path, config: ConfigDict) -> None:
+    """Raises a UserError when a run's network saw images normalised in another way than this one will."""
+    there = build.normalisation(source := read_run_config(workdir))
+    if there != build.normalisation(config):
+        raise UserError(
+            f"{workdir} was trained with other means and deviations of the colours "
+            f"(augment.normalisation={source.augment.normalisation} with {source.model.name}); set "
+            f"config.augment.normalisation={build.normalisation_name(source)}."
+        )
 
 
 def _from_file(

@@ -9,7 +9,9 @@ from asae_jax.models import create_model
 from tests.inference.explain.made import random_variables
 
 
-@pytest.mark.parametrize(("name", "expected"), [("resnet18", -1.5), ("vgg16", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("resnet18", -1.5), ("vgg16", 0.0), ("efficientnet_lite0", 1.5)]
+)
 def test_positions_lie_at_the_centre_of_their_receptive_field(name, expected):
     """The middle positions of layer2, where the stride is 4, by their gradients.
 

@@ -63,6 +63,10 @@ PARAMETERS = {
     "cell3net": _cell3net_parameters(),
     "convnext_tiny": 28_589_128,
     "efficientnet_b0": 5_288_548,
+    "tf_efficientnet_b0": 5_288_548,
+    "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite1": 5_416_680,
+    "efficientnet_lite2": 6_092_072,
     "vit_small": 22_050_664 - 384 - 197 * 384,
 }
 
@@ -83,7 +87,7 @@ def test_parameter_counts_are_exact_with_and_without_the_layer(name, branching):
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
 
 
-OTHERS = ["wbcnet", "cell3net", "convnext_tiny", "efficientnet_b0", "vit_small"]
+OTHERS = ["wbcnet", "cell3net", "convnext_tiny", "efficientnet_b0", "efficientnet_lite2", "vit_small"]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "vgg16_bn", *OTHERS])
