@@ -235,9 +235,9 @@ FIELDS = (
           "Mixing shares are drawn from Beta(alpha, alpha); 0: the authors' value, 0.2 for mixup and 1 for "
           "cutmix.", least=0),
     Field("augment.normalisation", "auto",
-          "What is subtracted from and divides the colours, as the weights were trained: imagenet its mean and "
-          "deviation; half 0.5 and 0.5; lite 127 and 128 of 255; auto: lite for efficientnet_lite*, else "
-          "imagenet.", choices=("auto", "imagenet", "half", "lite")),
+          "Mean and deviation that colours are normalised with, those that the initial weights were trained "
+          "with: imagenet its own; half 0.5 and 0.5; lite 127 and 128 of 255; auto: lite for "
+          "efficientnet_lite*, else imagenet.", choices=("auto", "imagenet", "half", "lite")),
     # Network
     Field("model.name", "resnet50",
           "Backbone. wbcnet and cell3net are reconstructed from descriptions, as no layer table of them is "
@@ -264,9 +264,9 @@ FIELDS = (
           "Stage in front of the layer; class_maps: in front of the pooling.", paper="Table 2"),
     # Initial weights
     Field("init.pretrained", "",
-          "Weights to start from: efficientnet_lite0, _lite1 or _lite2 (of an installed package); a .safetensors "
-          "or .pth file of a PyTorch ResNet, VGG, EfficientNet or ConvNeXt (torchvision, timm, Hugging Face); or "
-          "a run folder; empty: random."),
+          "Weights to start from: efficientnet_lite0, _lite1 or _lite2, from an installed package; a "
+          ".safetensors or .pth file of a PyTorch ResNet, VGG, EfficientNet, ConvNeXt or vision transformer "
+          "(torchvision, timm, Hugging Face, DINOv2, DinoBloom); or a run folder; empty: random."),
     Field("init.freeze", "",
           "Last stage, counted from the first, whose parameters and statistics stay as loaded.",
           choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),

@@ -4,8 +4,8 @@ Taking positions as tiles of the image is right for stages that pool or cut patc
 convolution or max-pool of odd size, stride 2 and equal padding centres position i on pixel 2i, half a pixel
 up and left of its tile (with TensorFlow's padding below and right of it); at stride 16 that has grown to 7.5
 pixels, half a position. A picture displaced by that shows the wrong part of a nucleus, and a test that
-occludes the wrong pixels is unfair to the map: on 100 blood cells with maps of 8 x 8 (ResNet-18) occluding the
-top peak cost the true class 0.23 of its probability with tiles and 0.29 with these places.
+occludes the wrong pixels is unfair to the map: on 100 blood cells with maps of 8 x 8 (ResNet-18) occluding
+the top peak cost the true class 0.23 of its probability with tiles and 0.29 with these places.
 """
 
 import dataclasses

@@ -46,7 +46,10 @@ class NotTensors(UnreadableFile):
 
 
 class _NumberType(NamedTuple):
-    """What a storage's class says: the type of its numbers. (Of a bare dtype a pickle could set the state.)"""
+    """What a storage's class says: the type of its numbers.
+
+    No bare dtype, because a pickle can set the state of what it is given.
+    """
 
     dtype: np.dtype
 

@@ -1,7 +1,7 @@
 """How PyTorch libraries name the arrays of EfficientNet, ConvNeXt and vision transformers.
 
-ResNet and VGG have one set of names (`torch_names`); here every library has its own, and a file is told by the
-name of its first layer. Weights are only read: `to_torch` writes torchvision's names of ResNet and VGG.
+ResNet and VGG have one set of names (`torch_names`); here every library has its own, and a file is told by
+the name of its first layer. Weights are only read: `to_torch` writes torchvision's names of ResNet and VGG.
 """
 
 import re
@@ -155,7 +155,7 @@ def _efficientnet_transformers(keys: tuple[str, ...], place: Place | None) -> st
 def _convnext(
     ends: Mapping[str, str], downsample: str, block: str, parts: Mapping[str, str]
 ) -> Callable[[tuple[str, ...], Place | None], str]:
-    """A spelling by patterns, in which `s` is the stage from 0, `twice` 2 s, `behind` 2 s + 1, `i` the block."""
+    """A spelling by patterns: `s` is the stage from 0, `twice` 2 s, `behind` 2 s + 1, `i` the block."""
 
     def module(keys: tuple[str, ...], place: Place | None) -> str:
         if place is not None:

@@ -65,7 +65,7 @@ def name(keys: tuple[str, ...], place: Any) -> str:
 
 
 def prepare(tensors: dict[str, np.ndarray], shapes: Mapping[tuple, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """A file's tensors in the network's form, by timm's names and, for its own arrays, `token` and `positions`.
+    """A file's tensors in the network's form, by timm's names; class token and positions by ours.
 
     Args:
       tensors: by the names of any of `FIRST`, without a wrapper's prefix.

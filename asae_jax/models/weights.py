@@ -47,9 +47,9 @@ CONVERSION = (
     "w = w.get('state_dict', w.get('model', w)); "
     's.save_file({k: v.contiguous().clone() for k, v in w.items()}, sys.argv[2])"'
 )
-"""Shell command that makes a safetensors file of a checkpoint with more than tensors, where PyTorch is installed.
+"""Shell command by which PyTorch, where it is installed, makes a safetensors file of another checkpoint.
 
-The names of the two files follow it. PyTorch itself refuses code in it too (`weights_only`)."""
+The names of the two files follow it. PyTorch refuses code in it too (`weights_only`)."""
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:

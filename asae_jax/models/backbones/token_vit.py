@@ -7,8 +7,9 @@ DINOv2 trained on blood and marrow cells. There is no dropout.
 Between stages the features are a map, as a layer made for convolutional features needs it: the class token
 stands at every position of it, in front of the position's own channels. A stage takes the mean of the copies.
 So what a layer does to the positions it does to the token on average; suppressing a fifth of the map shrinks
-the token by a fifth, which the norm in front of every block takes out again. Pooled, the last map is the token
-and the mean of the patches, what DINOv2's authors classify by; heads of the token alone have zeros for the rest.
+the token by a fifth, which the norm in front of every block takes out again. Pooled, the last map is the
+token and the mean of the patches, what DINOv2's authors classify by; a head of the token alone has zeros for
+the rest.
 """
 
 from functools import partial
