@@ -68,6 +68,13 @@ PARAMETERS = {
     "efficientnet_lite1": 5_416_680,
     "efficientnet_lite2": 6_092_072,
     "vit_small": 22_050_664 - 384 - 197 * 384,
+    # timm's, for the map of 64 px, the token with its position in one, the head of token and patches.
+    "vit_small16": 22_050_664 - 197 * 384 + 16 * 384 + 384 * 1000,
+    "vit_base16": 86_567_656 - 197 * 768 + 16 * 768 + 768 * 1000,
+    # DINOv2's (the authors' without mask token), with such a head.
+    "vit_small14": 22_056_576 - 384 - 1370 * 384 + 16 * 384 + (2 * 384 + 1) * 1000,
+    "vit_base14": 86_580_480 - 768 - 1370 * 768 + 16 * 768 + (2 * 768 + 1) * 1000,
+    "vit_large14": 304_368_640 - 1024 - 1370 * 1024 + 16 * 1024 + (2 * 1024 + 1) * 1000,
 }
 
 
