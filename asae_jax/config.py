@@ -141,7 +141,16 @@ MODELS = (
     "cell3net",
     "convnext_tiny",
     "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
     "vit_small",
+    "vit_small16",
+    "vit_base16",
+    "vit_small14",
+    "vit_base14",
+    "vit_large14",
 )
 """Names of `model.name`."""
 BRANCHES = ("plain", "suppress", "enhance")
@@ -229,6 +238,10 @@ FIELDS = (
     Field("augment.mix_alpha", 0.0,
           "Mixing shares are drawn from Beta(alpha, alpha); 0: the authors' value, 0.2 for mixup and 1 for "
           "cutmix.", least=0),
+    Field("augment.normalisation", "auto",
+          "Mean and deviation that colours are normalised with, those that the initial weights were trained "
+          "with: imagenet its own; half 0.5 and 0.5; lite 127 and 128 of 255; auto: lite for "
+          "efficientnet_lite*, else imagenet.", choices=("auto", "imagenet", "half", "lite")),
     # Network
     Field("model.name", "resnet50",
           "Backbone. wbcnet and cell3net are reconstructed from descriptions, as no layer table of them is "
@@ -255,9 +268,10 @@ FIELDS = (
           "Stage in front of the layer; class_maps: in front of the pooling.", paper="Table 2"),
     # Initial weights
     Field("init.pretrained", "",
-          "Weights to start from: a .safetensors file of a PyTorch ResNet or VGG (torchvision, timm, "
-          "Hugging Face), a run folder, a model folder, or the name of an included model (`asae list`); "
-          "empty: random."),
+          "Weights to start from: the name of an included model (`asae list`); efficientnet_lite0, _lite1 or "
+          "_lite2, from an installed package; a .safetensors or .pth file of a PyTorch ResNet, VGG, "
+          "EfficientNet, ConvNeXt or vision transformer (torchvision, timm, Hugging Face, DINOv2, "
+          "DinoBloom); a run folder or a model folder; empty: random."),
     Field("init.freeze", "",
           "Last stage, counted from the first, whose parameters and statistics stay as loaded.",
           choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),
