@@ -58,11 +58,9 @@ def augment(
       horizontal_flip: flip left and right with probability 1/2.
       vertical_flip: flip top and bottom with probability 1/2.
       rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
-      brightness: the factor is uniform in 1 -+ this, 0..1.
-      contrast, saturation: likewise.
+      brightness, contrast, saturation: the factor is uniform in 1 -+ this, 0..1.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
-      mean: subtracted from each channel at the end, in units of 0..1.
-      std: each channel is divided by it, in units of 0..1.
+      mean, std: subtracted from each channel at the end, and divided by, in units of 0..1.
 
     Returns:
       float32 `[batch, size, size, 3]`, normalised.
