@@ -11,7 +11,7 @@ import os
 import struct
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +19,8 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
-from asae_jax.input.decode import MAX_PIXELS, MIN_SIDE
+from asae_jax.input.content import CONTENT_TYPE, bytes_content
+from asae_jax.input.decode import MAX_PIXELS, MIN_SIDE, check_range
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
@@ -106,7 +107,23 @@ def npz_index(path: str | os.PathLike) -> DataIndex:
         read=_reader(images),
         splits=np.repeat([SPLIT_NAMES[part] for part in parts], counts),
         settings=" ".join(sorted(checksums)),
+        notes=tuple(_notes(file, archive, parts)),
+        content=lambda: np.array(
+            [bytes_content(row) for part in parts for row in _rows(images[part])], CONTENT_TYPE
+        ),
     )
+
+
+def _rows(images: _ImageArray) -> Iterator[memoryview]:
+    """The bytes of one image after another."""
+    return (np.ascontiguousarray(images[number]).data.cast("B") for number in range(len(images)))
+
+
+def _notes(file: Path, archive: zipfile.ZipFile, parts: Sequence[str]) -> Iterator[str]:
+    """Arrays that are not used: they may be a part of another name, or tell the patient."""
+    used = {f"{part}_{what}" for part in parts for what in ("images", "labels")}
+    if others := sorted({name.removesuffix(".npy") for name in archive.namelist()} - used):
+        yield f"arrays of {file.name} that are not used: {', '.join(others)}"
 
 
 def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
@@ -161,12 +178,14 @@ def _images(file: Path, archive: zipfile.ZipFile, name: str) -> _ImageArray:
 
 
 def _reader(images: Mapping[str, _ImageArray]) -> Callable[[int], HostImage]:
-    parts = [*images.values()]
+    parts, kinds = [*images.values()], [*images]
     starts = np.cumsum([0, *map(len, parts)])
 
     def read(row: int) -> HostImage:
         part = int(np.searchsorted(starts, row, side="right")) - 1
-        image = np.array(parts[part][row - int(starts[part])])
+        number = row - int(starts[part])
+        image = np.array(parts[part][number])
+        check_range(f"{kinds[part]}/{number:06d}", image)
         grey = image.ndim == 2 or image.shape[2] == 1
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2) if grey else image
 

@@ -1,14 +1,16 @@
 """Where `predict` writes: each input has names of its own, and nothing made from another is replaced."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from asae_jax.errors import UserError
-from asae_jax.files import read_json, user_path
+from asae_jax.files import disk_errors, read_json, user_path
 from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
 from asae_jax.inference.predict.output import JSON_LINES, differential_json
 from asae_jax.pages import printable
@@ -38,12 +40,13 @@ class Place:
         return _stem(self.output)
 
 
-def choose_place(text: str, items: Sequence[Item], *, given: str, workdir: Path) -> Place:
-    """Where to write the predictions of an input.
+@contextlib.contextmanager
+def chosen_place(text: str, items: Sequence[Item], *, given: str, workdir: Path) -> Iterator[Place]:
+    """Where to write the predictions of an input; within the block no other `predict` writes there.
 
     Without `given` that is RUN/predictions/NAME.csv, NAME being that of the input. Where files of this name
-    exist that were not made from the same input, a number is put behind it: NAME-2. Files made from the
-    same input are replaced.
+    exist that were not made from the same input, or are being written at this moment, a number is put
+    behind it: NAME-2. Files made from the same input are replaced.
 
     Args:
       text: `predict.input`.
@@ -52,22 +55,78 @@ def choose_place(text: str, items: Sequence[Item], *, given: str, workdir: Path)
       workdir: the run folder.
 
     Raises:
-      UserError: `given` is the input, a folder, or made from something else.
+      UserError: `given` is the input, a folder, or made from something else; another `predict` writes to it,
+        or predicts the same input.
     """
     source, name = input_source(text, [item.file for item in items]), input_name(text)
     if given:
         output = user_path(given)
         _refuse_input_or_folder(output, user_path(text))
         _refuse_others(output, source)
-        return Place(output, name, source)
+        with _claimed(output, source) as other:
+            if other is not None:
+                raise _busy(output)
+            yield Place(output, name, source)
+        return
     for number in itertools.count(1):
         title = name if number == 1 else f"{name}-{number}"
         output = workdir / FOLDER / f"{title}.csv"
-        if not _others(output, source):
-            break
-    if number > 1:
-        print(printable(f"files of the name {name} were made from another input: these are called {title}"))
-    return Place(output, title, source)
+        if _others(output, source):
+            continue
+        with _claimed(output, source) as other:
+            if other == source:
+                raise _busy(output)
+            # What another process wrote meanwhile is looked at again.
+            if other is not None or _others(output, source):
+                continue
+            if number > 1:
+                print(printable(f"files of the name {name} are of another input: these are called {title}"))
+            yield Place(output, title, source)
+            return
+
+
+def _busy(output: Path) -> UserError:
+    return UserError(
+        f"another `predict` is writing {output}: wait until it has ended, or choose another --output=FILE."
+    )
+
+
+@contextlib.contextmanager
+def _claimed(output: Path, source: str) -> Iterator[str | None]:
+    """Keeps others from choosing `output` within the block; gives the source of whoever was there before.
+
+    The claim is a lock on a hidden file beside it, which ends with this process however that ends. Where the
+    system or the disk has no such locks nothing is kept.
+    """
+    path = output.with_name(f".{output.name}.lock")
+    with disk_errors(f"write {output}", remedy="choose another --output=FILE"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8", errors="surrogateescape")
+    with file:
+        if not _locked(file):
+            file.seek(0)
+            yield file.read()
+            return
+        file.truncate(0)
+        file.write(source)
+        file.flush()
+        try:
+            yield None
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked(file: IO[str]) -> bool:
+    """Locks `file`; False where another process has it, or has just removed it."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # no such locks here
+        return True
+    return os.path.exists(file.name) and os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
 
 
 def input_source(text: str, files: Sequence[str]) -> str:
