@@ -110,7 +110,7 @@ SECTIONS = (
     Section("reproduce", "Command reproduce", trains=False),
 )
 
-SOURCES = ("synthetic", "folder", "csv", "npz", "tfds:NAME")
+SOURCES = ("synthetic", "demo", "folder", "csv", "npz", "tfds:NAME")
 """Data sources; in the last, NAME stands for the name of a data set of TensorFlow Datasets."""
 
 CONFIG_FILE = "config.json"
@@ -148,9 +148,9 @@ FIELDS = (
           least=0, most=2**32 - 1),
     # Data
     Field("data.source", "synthetic",
-          "synthetic: built-in drawn cells; folder: one folder per class, also inside of train, val, test; "
-          "csv: a file path,label[,group][,split]; npz: a file like MedMNIST's; tfds:NAME: prepared by "
-          "TensorFlow Datasets."),
+          "synthetic: built-in drawn cells; demo: built-in real cells; folder: one folder per class, also "
+          "inside of train, val, test; csv: a file path,label[,group][,split]; npz: a file like MedMNIST's; "
+          "tfds:NAME: prepared by TensorFlow Datasets."),
     Field("data.path", "",
           "The folder or file; for tfds:NAME the folder it was prepared in (empty: its default)."),
     Field("data.class_map", "",

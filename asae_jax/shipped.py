@@ -30,6 +30,11 @@ def data_sets() -> Mapping[str, Path]:
     return {card.parent.name: card.parent for card in cards if (card.parent / "CITATIONS.bib").exists()}
 
 
+def demo_cells() -> Path:
+    """The CSV file `path,label,split` of the built-in real cells."""
+    return data_folder() / "demo" / "cells.csv"
+
+
 def data_folder() -> Path:
     """The folder `data/`."""
     return _folder("data", "datasets")
