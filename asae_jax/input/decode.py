@@ -102,18 +102,9 @@ def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostIm
         raise BadImage(path, _too_dim(int(pixels.max())))
     if page and page.white_is_zero and bits > 8:  # Pillow inverts 8 bits, not 16
         pixels = 255 - pixels
-    check_range(path, pixels)
+    if pixels.min() < pixels.max() <= 1:
+        raise BadImage(path, "no value above 1 of 255: a mask, or values 0..1 that were meant as 0..255")
     return pixels
-
-
-def check_range(path: str | os.PathLike, pixels: HostImage) -> None:
-    """Refuses uint8 pixels that are black, or 0..1 or a mask of 0 and 1 taken for 0..255.
-
-    Raises:
-      BadImage: no value above 1.
-    """
-    if pixels.max() <= 1:
-        raise BadImage(path, "no value above 1 of 255: it is black, or its values are 0..1 and not 0..255")
 
 
 def _animation(image: Image.Image) -> str:

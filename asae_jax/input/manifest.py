@@ -65,13 +65,13 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         that is neither yes nor no; or no row, or no file that exists.
     """
     file = user_path(path)
-    columns, rows = read_rows(
+    columns, found = read_rows(
         file,
         required=("path", "label"),
         optional=("group", "split"),
         also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content"),
     )
-    rows = list(rows)
+    rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
     entries = [_entry(file, line, row, grouped, split) for line, row in rows]
     _refuse_duplicates(file, entries)

@@ -80,7 +80,11 @@ def chosen_place(text: str, items: Sequence[Item], *, given: str, workdir: Path)
             if other is not None or _others(output, source):
                 continue
             if number > 1:
-                print(printable(f"files of the name {name} are of another input: these are called {title}"))
+                print(
+                    printable(
+                        f"files of the name {name} were made from another input: these are called {title}"
+                    )
+                )
             yield Place(output, title, source)
             return
 

@@ -172,6 +172,16 @@ def test_labels_of_another_network_are_left_aside():
     assert _open(retrained["kept"], FIRST)["shown"] == {"1.png": "EBO", "2.png": ""}
 
 
+def test_labels_set_aside_can_be_deleted():
+    first = _open({}, FIRST, act=BY_HAND)
+    second = _open(first["kept"], SECOND, act='say([CELLS[0]], () => "MYB"); forgetAside()')
+    assert second["aside"] == ""
+    assert second["shown"] == {"1.png": "MYB", "2.png": None}
+    assert json.loads(second["kept"]["asae-predict p"]) == [["cc", "MYB", "net"]]
+    assert _open(second["kept"], FIRST)["shown"] == {"1.png": None, "2.png": None}
+    assert _open(first["kept"], SECOND, act="forgetAside()")["kept"] == {}
+
+
 def test_labels_of_pages_made_before_are_left_aside():
     """They were kept under the file's name."""
     stored = {"asae-predict p": json.dumps([["1.png", "EBO"], ["2.png", "BLA"]])}
