@@ -77,4 +77,4 @@ def _pair(index: DataIndex, rows: np.ndarray, twins: np.ndarray, which: np.ndarr
     shown = [
         f"{index.names[row]} ({index.class_names[index.labels[row]]})" for row in (twins[place], rows[place])
     ]
-    return f"{shown[0]} and {shown[1]}" + ", ..." * (which.sum() > 1)
+    return f"{shown[0]} and {shown[1]}" + (", ..." if which.sum() > 1 else "")

@@ -52,7 +52,7 @@ def test_seeds_beyond_the_last_one_are_refused_before_anything_is_run():
     base = base_config()
     base.seed = 2**32 - 2
     assert _plan("4", base=base, seeds=2).seeds == (2**32 - 2, 2**32 - 1)
-    with pytest.raises(UserError, match="seed.*4294967296"):
+    with pytest.raises(UserError, match=r"seed.*4294967296"):
         _plan("4", base=base, seeds=3)
 
 
