@@ -175,8 +175,8 @@ def _images(file: Path, archive: zipfile.ZipFile, name: str) -> _ImageArray:
             file,
             f"{name} are {shape[2]}x{shape[1]} pixels, not {MIN_SIDE} a side or more, in all {MAX_PIXELS:,}",
         )
-    sample = np.linspace(0, len(images) - 1, _SAMPLE).round().astype(int) if len(images) else []
-    if len(sample) and max(np.max(images[int(number)]) for number in sample) <= 1:
+    sample = np.linspace(0, max(len(images) - 1, 0), _SAMPLE).round().astype(int)
+    if len(images) and max(np.max(images[int(number)]) for number in sample) <= 1:
         raise _odd(file, f"{name} hold no value above 1: values 0..1 must be multiplied by 255")
     return images
 
