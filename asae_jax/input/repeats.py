@@ -59,7 +59,7 @@ def _found(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:
         test, others = rows[splits[rows] == "test"], rows[splits[rows] != "test"]
         shared = is_among(index.contents[test], index.contents[others])
         if shared.any():
-            where = dict(zip(index.contents[others], others, strict=True))
+            where = dict(zip(index.contents[others][::-1], others[::-1], strict=True))
             twins = np.array([where.get(content, -1) for content in index.contents[test]])
             yield (
                 f"{shared.sum():,} of the {len(test):,} test images are in the training or validation part "
