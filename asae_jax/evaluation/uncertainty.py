@@ -237,7 +237,12 @@ def _tested_under(run: Run) -> tuple[str, str, str]:
 
 
 def write_uncertainty(
-    estimates: Uncertainty, workdir: Path, record: Mapping[str, Any], *, name: str = FOLDER
+    estimates: Uncertainty,
+    workdir: Path,
+    record: Mapping[str, Any],
+    *,
+    compact: bool = False,
+    name: str = FOLDER,
 ) -> None:
     """Writes `uncertainty.json`, and what is kept of the training images to `uncertainty/features.npz`.
 
@@ -245,13 +250,19 @@ def write_uncertainty(
       estimates: what was fitted.
       workdir: the run folder.
       record: further content of the file for its readers: measured scores, warnings.
+      compact: compress the arrays, directions of features to half precision: an error of 1e-5 in a cosine.
       name: of file and folder, see `uncertainty_name`.
     """
     arrays = workdir / name / _ARRAYS
     arrays.parent.mkdir(parents=True, exist_ok=True)
     arrays.unlink(missing_ok=True)
     if estimates.outliers.reference is not None:
-        np.savez(arrays, **estimates.outliers.reference._asdict())
+        kept = estimates.outliers.reference._asdict()
+        if compact:
+            halves = {key: array.astype(np.float16) for key, array in kept.items() if key == "directions"}
+            np.savez_compressed(arrays, **kept | halves)
+        else:
+            np.savez(arrays, **kept)
     write_json(workdir / f"{name}.json", estimates.to_json() | dict(record))
 
 
@@ -284,7 +295,8 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
             (path.with_suffix("") / _ARRAYS).open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,
         ):
-            return Uncertainty.from_json(content, kind(**arrays))
+            kept = {name: array.astype(np.float32) for name, array in arrays.items()}
+            return Uncertainty.from_json(content, kind(**kept))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
 

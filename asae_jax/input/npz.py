@@ -52,7 +52,7 @@ _HEADER_READERS = {
 class _StoredArray:
     """An array that stays in its file: `array[i]` reads element `i` of the first axis. Thread-safe.
 
-    By position (`pread`), not through a memory map, for the reasons given in `cache.ImageStore`.
+    By position (`pread`), not through a memory map, for the reasons given in `store.RecordStore`.
     """
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):

@@ -187,6 +187,15 @@ class _Recorded(NamedTuple):
     content: str = ""  # empty where it was not known
 
 
+def split_names(path: str | os.PathLike, part: str) -> set[str]:
+    """The names that `write_splits` recorded as `part`: "train", "validation" or "test".
+
+    Raises:
+      UserError: no such file, or not such a file.
+    """
+    return {name for name, row in _read_records(path).items() if row.split == part}
+
+
 def _read_records(path: str | os.PathLike) -> dict[str, _Recorded]:
     """What is recorded of each name."""
     try:

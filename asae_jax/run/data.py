@@ -128,14 +128,19 @@ def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepar
       UserError: not one image can be used, or the cache cannot be written.
     """
     given = config.data
-    place = user_path(given.cache_dir) if given.cache_dir else workdir.parent / "cache"
     return prepare_examples(
         index,
         configured_preparation(given),
-        cache_dir=place if given.cache else None,
+        cache_dir=cache_folder(config, workdir) if given.cache else None,
         workers=given.workers,
         progress=True,
     )
+
+
+def cache_folder(config: ConfigDict, workdir: Path) -> Path:
+    """The folder of all caches: `data.cache_dir`, or `cache` beside the run folder."""
+    given = config.data.cache_dir
+    return user_path(given) if given else workdir.parent / "cache"
 
 
 def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:

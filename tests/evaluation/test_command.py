@@ -187,7 +187,7 @@ def test_what_is_scored_is_said_before(run, capsys):
     assert f"split: as recorded in {workdir}" in shown
     assert "data: 60 images of 4 classes (folder): BLA 10, LYT 20, MON 10, NEU 20" in shown
     assert "left out: class ART is dropped by the class map (5 files)" in shown
-    assert shown.index("data: 60") < shown.index("accuracy")
+    assert shown.index("data: 60") < shown.index("images right")
 
 
 def _theirs(own, own_map, path, **changes):

@@ -170,7 +170,7 @@ def test_two_at_once_do_not_write_to_one_file(place, folder, at_work, tmp_path):
     one, two, three = (folder(patient, "cells") for patient in ("p1", "p2", "p3"))
     with at_work(one):
         assert place(two) == "cells-2.csv"
-        with pytest.raises(UserError, match=r"another `predict` is writing .*cells\.csv"):
+        with pytest.raises(UserError, match=r"another command is writing .*cells\.csv"):
             place(one)
     # It was killed and has left nothing: its name is free.
     assert place(three) == "cells.csv"
@@ -182,7 +182,7 @@ def test_an_output_that_is_being_written_is_refused(place, folder, at_work, tmp_
     given = tmp_path / "mine.csv"
     with at_work(folder("p1", "cells"), given):
         for path in (folder("p2", "cells"), tmp_path / "p1" / "cells"):
-            with pytest.raises(UserError, match=r"another `predict` is writing .*mine\.csv"):
+            with pytest.raises(UserError, match=r"another command is writing .*mine\.csv"):
                 place(path, given)
     assert place(tmp_path / "p2" / "cells", given) == "mine.csv"
     assert os.listdir(tmp_path).count(".mine.csv.lock") == 0
