@@ -141,7 +141,16 @@ MODELS = (
     "cell3net",
     "convnext_tiny",
     "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
     "vit_small",
+    "vit_small16",
+    "vit_base16",
+    "vit_small14",
+    "vit_base14",
+    "vit_large14",
 )
 """Names of `model.name`."""
 BRANCHES = ("plain", "suppress", "enhance")
@@ -224,11 +233,18 @@ FIELDS = (
           "Saturation factor is drawn from 1 +- this.", least=0, most=1, unit="share"),
     Field("augment.hue", 0.02,
           "Hue shift is drawn from +- this share of the colour circle.", least=0, most=0.5, unit="share"),
+    Field("augment.blur", 0.0,
+          "Standard deviation of a Gaussian blur is drawn from 0 to this: images are not equally sharp.",
+          least=0.0, most=8.0, unit="pixels"),
     Field("augment.mix", "none",
           "Mix pairs of images and their labels.", choices=("none", "mixup", "cutmix")),
     Field("augment.mix_alpha", 0.0,
           "Mixing shares are drawn from Beta(alpha, alpha); 0: the authors' value, 0.2 for mixup and 1 for "
           "cutmix.", least=0),
+    Field("augment.normalisation", "auto",
+          "Mean and deviation that colours are normalised with, those that the initial weights were trained "
+          "with: imagenet its own; half 0.5 and 0.5; lite 127 and 128 of 255; auto: lite for "
+          "efficientnet_lite*, else imagenet.", choices=("auto", "imagenet", "half", "lite")),
     # Network
     Field("model.name", "resnet50",
           "Backbone. wbcnet and cell3net are reconstructed from descriptions, as no layer table of them is "
@@ -255,12 +271,19 @@ FIELDS = (
           "Stage in front of the layer; class_maps: in front of the pooling.", paper="Table 2"),
     # Initial weights
     Field("init.pretrained", "",
-          "Weights to start from: a .safetensors file of a PyTorch ResNet or VGG (torchvision, timm, "
-          "Hugging Face), a run folder, a model folder, or the name of an included model (`asae list`); "
-          "empty: random."),
+          "Weights to start from: the name of an included model (`asae list`); efficientnet_lite0, _lite1 or "
+          "_lite2, from an installed package; a .safetensors or .pth file of a PyTorch ResNet, VGG, "
+          "EfficientNet, ConvNeXt or vision transformer (torchvision, timm, Hugging Face, DINOv2, "
+          "DinoBloom); a run folder or a model folder; empty: random."),
     Field("init.freeze", "",
           "Last stage, counted from the first, whose parameters and statistics stay as loaded.",
           choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),
+    Field("init.views", 0,
+          "With init.freeze: random views of each training image whose features behind the frozen stages are "
+          "computed once and kept in the cache, so that a step computes the other stages alone; 0: every step"
+          " draws new views and computes all stages.", least=0, most=100, unit="views"),
+    Field("init.views_dtype", "float16",
+          "Type that the features of init.views are kept in.", choices=("float16", "float32")),
     Field("init.head_rate", 1.0,
           "Learning rate of the last linear layer, as a multiple of the others'.", least=0),
     # ASAE
@@ -682,6 +705,23 @@ def _check_network(config: ConfigDict) -> None:
                  "config.model.running_statistics=plain needs plain among them")  # fmt: skip
     _require(bool(config.init.pretrained) or not config.init.freeze, config, "init.freeze",
              "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
+    if config.init.views:
+        _check_views(config)
+
+
+def _check_views(config: ConfigDict) -> None:
+    """What lies behind the frozen stages can be kept if nothing random but the views acts in front of it."""
+    frozen, after = config.init.freeze, config.model.insert_after
+    _require(bool(frozen), config, "init.views",
+             "there are no frozen stages to keep the features of, set config.init.freeze too")  # fmt: skip
+    behind = config.model.branching == "none" or after == "class_maps" or after >= frozen
+    _require(behind, config, "init.views",
+             f"the layer after {after} lies before the end of config.init.freeze={frozen}, freeze less or "
+             f"set config.model.insert_after={frozen}")  # fmt: skip
+    _require(config.augment.mix == "none", config, "init.views",
+             f"config.augment.mix={config.augment.mix} mixes images, set it to none")  # fmt: skip
+    _require(config.data.cache, config, "init.views",
+             "the features are kept in the cache, set config.data.cache=True")  # fmt: skip
 
 
 def unused(config: ConfigDict) -> list[str]:
@@ -702,6 +742,10 @@ def unused(config: ConfigDict) -> list[str]:
         why |= dict.fromkeys(("data.hue_low", "data.hue_high"), "data.hue=none")
     if config.augment.mix == "none":
         why["augment.mix_alpha"] = "augment.mix=none"
+    if config.init.views:
+        why["data.driver"] = "with init.views threads read the features"
+    else:
+        why["init.views_dtype"] = "init.views=0"
     if config.data.source != "csv":
         why["data.unseen"] = f"data.source={config.data.source}"
     return [

@@ -32,3 +32,11 @@ def example_keys(key: Key, count: int, first: Index = 0) -> ExampleKeys:
     batch has the same key on any number of devices.
     """
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
+
+
+def view_keys(key: Key, views: jax.Array, examples: jax.Array) -> ExampleKeys:
+    """The keys of view `views[i]` of example `examples[i]`, both int `[batch]`: `[batch]` keys of a stream.
+
+    An example is a row of the data-set index, so that its views are the same in whatever batch it comes.
+    """
+    return jax.vmap(lambda view, example: jax.random.fold_in(step_key(key, view), example))(views, examples)

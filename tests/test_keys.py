@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from asae_jax import keys
@@ -33,3 +34,12 @@ def test_example_keys_do_not_depend_on_how_the_batch_is_divided():
     parts = [data(keys.example_keys(key, 2, first)) for first in (0, 2, 4)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
     assert len(np.unique(whole, axis=0)) == 6
+
+
+def test_view_keys_belong_to_view_and_example():
+    key = keys.stream_key(3, "views")
+    views, examples = jnp.array([0, 0, 1, 1]), jnp.array([7, 9, 7, 0])
+    found = data(keys.view_keys(key, views, examples))
+    assert len({tuple(row) for row in found}) == 4
+    for one, view, example in zip(found, views, examples, strict=True):
+        np.testing.assert_array_equal(one, data(jax.random.fold_in(jax.random.fold_in(key, view), example)))

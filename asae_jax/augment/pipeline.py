@@ -4,13 +4,31 @@ import jax.numpy as jnp
 import jaxtyping as jt
 
 from asae_jax import keys
-from asae_jax.augment.transforms import SquareImages, crop_matrices, draw, jitter_colours, warp
-from asae_jax.types import Array, Index, Key, StoredImages
+from asae_jax.augment.transforms import (
+    SquareImages,
+    crop_matrices,
+    draw,
+    draw_blur,
+    gaussian_blur,
+    jitter_colours,
+    warp,
+)
+from asae_jax.types import Array, ExampleKeys, Index, Key, StoredImages
+
+Colour = tuple[float, float, float]
+"""Red, green and blue."""
 
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's mean of red, green and blue, in units of 0..1."""
 STD = (0.229, 0.224, 0.225)
 """ImageNet's standard deviations, in units of 0..1."""
+NORMALISATIONS: dict[str, tuple[Colour, Colour]] = {
+    "imagenet": (MEAN, STD),
+    "half": ((0.5,) * 3, (0.5,) * 3),
+    "lite": ((127 / 255,) * 3, (128 / 255,) * 3),
+}
+"""Mean and standard deviation by name, in units of 0..1: what published weights were trained with. "half" is
+Inception's and that of Google's vision transformers, "lite" EfficientNet-Lite's, (value - 127) / 128."""
 
 CroppedImages = jt.UInt8[Array, "batch {size} {size} 3"]
 """RGB, 0..255; `size` is the function's argument."""
@@ -21,7 +39,7 @@ AnyColours = jt.Float[Array, "*leading 3"]
 
 
 def augment(
-    key: Key,
+    key: Key | ExampleKeys,
     images: StoredImages,
     *,
     size: int,
@@ -34,11 +52,14 @@ def augment(
     contrast: float = 0.2,
     saturation: float = 0.2,
     hue: float = 0.02,
+    blur: float = 0.0,
+    mean: Colour = MEAN,
+    std: Colour = STD,
 ) -> SquareImages:
-    """Random resized crop, flips and rotation in one bilinear warp, then colour jitter and normalisation.
+    """Random resized crop, flips and rotation in one bilinear warp, blur, colour jitter, normalisation.
 
     Args:
-      key: of the training step; each example's own key is folded from it.
+      key: of the training step, from which each example's own key is folded; or `[batch]` keys, one each.
       images: uint8 RGB `[batch, height, width, 3]`.
       size: side of the result in pixels, at most the height and the width.
       first_example: number of the first image within the global batch.
@@ -46,9 +67,10 @@ def augment(
       horizontal_flip: flip left and right with probability 1/2.
       vertical_flip: flip top and bottom with probability 1/2.
       rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
-      brightness: the factor is uniform in 1 -+ this, 0..1.
-      contrast, saturation: likewise.
+      brightness, contrast, saturation: the factor is uniform in 1 -+ this, 0..1.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
+      blur: largest standard deviation of a Gaussian blur in pixels of the result (uniform from 0).
+      mean, std: subtracted from each channel at the end, and divided by, in units of 0..1.
 
     Returns:
       float32 `[batch, size, size, 3]`, normalised.
@@ -58,9 +80,12 @@ def augment(
     """
     check_images(images, size)
     _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
+    if blur < 0:
+        raise ValueError(f"blur must be at least 0 pixels, got {blur}")
     batch, height, width, _ = images.shape
+    example_keys = key if key.ndim else keys.example_keys(key, batch, first_example)
     draws = draw(
-        keys.example_keys(key, batch, first_example),
+        example_keys,
         height=height,
         width=width,
         scale=scale,
@@ -69,7 +94,9 @@ def augment(
         jitter=(brightness, contrast, saturation, hue),
     )
     warped = warp(images, crop_matrices(draws, size=size), size=size)
-    return standardise(jitter_colours(warped, draws), MEAN, STD)
+    if blur:
+        warped = gaussian_blur(warped, draw_blur(example_keys, blur), largest=blur)
+    return standardise(jitter_colours(warped, draws), mean, std)
 
 
 def _check_ranges(scale: tuple[float, float], hue: float, **amounts: float) -> None:
@@ -86,8 +113,8 @@ def preprocess(
     images: StoredImages,
     *,
     size: int,
-    mean: tuple[float, float, float] = MEAN,
-    std: tuple[float, float, float] = STD,
+    mean: Colour = MEAN,
+    std: Colour = STD,
 ) -> SquareImages:
     """What testing sees: the centre crop, normalised.
 
@@ -122,8 +149,8 @@ def center_crop(images: StoredImages, *, size: int) -> CroppedImages:
 def normalize(
     images: AnyImages,
     *,
-    mean: tuple[float, float, float] = MEAN,
-    std: tuple[float, float, float] = STD,
+    mean: Colour = MEAN,
+    std: Colour = STD,
 ) -> AnyColours:
     """uint8 `[..., 3]` as float32 `(image / 255 - mean) / std`; mean and std in units of 0..1."""
     return standardise(images.astype(jnp.float32) / 255, mean, std)

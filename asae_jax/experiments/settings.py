@@ -17,7 +17,7 @@ _KEPT = (
     "data.source", "data.path", "data.unseen", "data.class_map", "data.group_feature", "data.num_examples",
     "data.synthetic_seed", "data.test_fraction", "data.validation_fraction", "data.split_by", "data.folds",
     "data.fold", "data.split_seed", "data.cache", "data.cache_dir", "data.driver", "data.workers",
-    "init.pretrained", "init.freeze", "init.head_rate",
+    "init.pretrained", "init.freeze", "init.views", "init.views_dtype", "init.head_rate",
     "train.batch_size", "train.log_every", "train.checkpoint_every",
     "eval.batch_size", "eval.bootstrap", "eval.checkpoint", "eval.select_by",
 )  # fmt: skip

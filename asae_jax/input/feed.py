@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import itertools
 from collections.abc import Callable, Generator, Iterable
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +22,16 @@ DRIVERS = ("auto", "tf.data", "threads")
 
 HostBatches = Generator[HostBatch, None, None]
 _Stream = Generator[tf_data.PositionsAndImages, None, None]
+
+
+class Records(Protocol):
+    """What batches are read from: prepared images, or features of them."""
+
+    def empty(self, count: int) -> np.ndarray:
+        """An array for `count` records, not filled."""
+
+    def read_batch(self, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Records `rows` (int `[n]`) into `out`. Thread-safe."""
 
 
 def train_batches(
@@ -72,11 +83,54 @@ def train_batches(
     return _labelled(stream, indices, labels)
 
 
-def _labelled(stream: _Stream, indices: np.ndarray, labels: np.ndarray) -> HostBatches:
+def view_batches(
+    features: Records,
+    indices: np.ndarray,
+    labels: np.ndarray,
+    *,
+    sampler: Sampler,
+    views: int,
+    start_step: int = 0,
+    prefetch: int = 2,
+    workers: int | None = None,
+) -> HostBatches:
+    """Endless batches of kept features from step `start_step` on: `features`, `label` and `index`.
+
+    The examples are those of `train_batches`, read by the pool of threads. Each visit of an example brings
+    its next view, in turns.
+
+    Args:
+      features: record `row * views + view` holds the features of view `view` of row `row` of the index.
+      indices: int `[n]`, the rows of the index to train on.
+      labels: int `[n]`, the label of each.
+      sampler: made from these `labels`.
+      views: number of views of each example.
+      start_step: the first step, 0 or above; no earlier batch is read.
+      prefetch: number of batches to read ahead.
+      workers: number of threads; by default one per processor.
+    """
+    indices, labels = _aligned(indices, labels)
+
+    def positions_and_records(step: int) -> tuple[np.ndarray, np.ndarray]:
+        positions = sampler.batch(step)
+        return positions, indices[positions] * views + sampler.visits(step) % views
+
+    stream = _read_batches(
+        features,
+        map(positions_and_records, itertools.count(start_step)),
+        prefetch=prefetch,
+        workers=workers or default_workers(),
+    )
+    return _labelled(stream, indices, labels, name="features")
+
+
+def _labelled(
+    stream: _Stream, indices: np.ndarray, labels: np.ndarray, *, name: str = "image"
+) -> HostBatches:
     with contextlib.closing(stream):
-        for positions, images in stream:
+        for positions, records in stream:
             yield {
-                "image": images,
+                name: records,
                 "label": labels[positions].astype(np.int32),
                 "index": indices[positions].astype(np.int32),
             }
@@ -117,9 +171,8 @@ def eval_batches(
     places = np.arange(batch_size)[part]
     batches = (first + places for first in range(0, len(indices), batch_size))
     present = (positions[positions < len(indices)] for positions in batches)
-    stream = _read_batches(
-        prepared, indices, present, prefetch=prefetch, workers=workers or default_workers()
-    )
+    rows = ((positions, indices[positions]) for positions in present)
+    stream = _read_batches(prepared, rows, prefetch=prefetch, workers=workers or default_workers())
     return _padded_batches(_labelled(stream, indices, labels), len(places))
 
 
@@ -191,29 +244,31 @@ def images_in_order(
       (positions int64 `[b]`, images uint8 `[b, size, size, 3]`).
     """
     batches = (sampler.batch(step)[part] for step in itertools.count(start_step))
-    return _read_batches(prepared, indices, batches, prefetch=prefetch, workers=workers)
+    rows = ((positions, indices[positions]) for positions in batches)
+    return _read_batches(prepared, rows, prefetch=prefetch, workers=workers)
 
 
 def _read_batches(
-    prepared: Prepared,
-    indices: np.ndarray,
-    batches: Iterable[np.ndarray],
+    source: Records,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
     *,
     prefetch: int,
     workers: int,
 ) -> _Stream:
-    """Reads batches of positions in `indices`, in order; closing the generator ends the threads.
+    """Reads batches of (positions, rows of `source`), in order; closing the generator ends the threads.
 
-    Each batch is divided among the workers; `prefetch` batches are read ahead.
+    It yields the positions with what the rows hold. Each batch is divided among the workers; `prefetch`
+    batches are read ahead.
     """
     with thread_pool(workers) as pool:
 
-        def start(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, list]:
-            images = prepared.empty(len(positions))
-            rows, parts = np.array_split(indices[positions], workers), np.array_split(images, workers)
-            return positions, images, [*map(pool.submit, itertools.repeat(prepared.read_batch), rows, parts)]
+        def start(batch: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, list]:
+            positions, rows = batch
+            records = source.empty(len(rows))
+            parts = np.array_split(rows, workers), np.array_split(records, workers)
+            return positions, records, [*map(pool.submit, itertools.repeat(source.read_batch), *parts)]
 
-        for positions, images, tasks in bounded(start, batches, prefetch):
+        for positions, records, tasks in bounded(start, batches, prefetch):
             for task in tasks:
                 task.result()
-            yield positions, images
+            yield positions, records

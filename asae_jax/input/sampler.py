@@ -59,6 +59,14 @@ class Sampler:
         columns = [self._section(stream, step * count, count) for stream in range(len(self.streams))]
         return np.stack(columns, axis=1).reshape(-1)
 
+    def visits(self, step: int) -> np.ndarray:
+        """For each element of `batch(step)` how often its example was drawn before, int64 `[batch_size]`.
+
+        That is the number of its stream's pass.
+        """
+        draws = step * self.per_stream + np.arange(self.per_stream)
+        return np.stack([draws // len(members) for members in self.streams], axis=1).reshape(-1)
+
     def _section(self, stream: int, start: int, count: int) -> np.ndarray:
         """Positions `start .. start + count - 1` of a stream's endless sequence."""
         length = len(self.streams[stream])
@@ -144,6 +152,10 @@ class WeightedSampler(Sampler):
         members = np.floor(where * self._sizes[classes]).astype(np.int64)
         first = np.cumsum(self._sizes) - self._sizes
         return self._by_class[first[classes] + members]
+
+    def visits(self, step: int) -> np.ndarray:
+        """The number of the draw, int64 `[batch_size]`: it differs between two draws of one example."""
+        return step * self.batch_size + np.arange(self.batch_size)
 
 
 def _check_count(labels: np.ndarray, batch_size: int) -> None:

@@ -12,7 +12,7 @@ from asae_jax.models.asae import ASAE
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.baselines.drop_layers import TrainingLayer
 from asae_jax.models.layers import check_choice
-from asae_jax.types import Array, BranchScores, Features, Images, Logits, NextFeatures, Scores
+from asae_jax.types import Array, BranchScores, Features, ImageFeatures, Images, Logits, NextFeatures, Scores
 
 TEST_MODES = ("skip", "enhance", "mean")
 CLASS_MAPS = "class_maps"
@@ -36,6 +36,8 @@ class Network(nn.Module):
         with the highest peak suppressed.
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
+      start_after: stage whose features are what the network is given in the place of images; the stages up
+        to it are not computed. Their variables are the same. None: it is given images.
     """
 
     backbone: Backbone
@@ -43,6 +45,7 @@ class Network(nn.Module):
     insert_after: str = "layer3"
     test_mode: str = "skip"
     freeze_until: str | None = None
+    start_after: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +54,11 @@ class Network(nn.Module):
         check_choice("test_mode", self.test_mode, TEST_MODES)
         if self.freeze_until is not None:
             check_choice("freeze_until", self.freeze_until, self.backbone.stage_names)
+        if self.start_after is not None:
+            check_choice("start_after", self.start_after, self.backbone.stage_names)
+            if self.branching is not None:
+                behind = self._stages_from(self.start_after)
+                check_choice("insert_after", self.insert_after, behind + class_maps)
 
     @property
     def frozen_stages(self) -> tuple[str, ...]:
@@ -58,13 +66,24 @@ class Network(nn.Module):
         stages = self.backbone.stage_names
         return () if self.freeze_until is None else stages[: stages.index(self.freeze_until) + 1]
 
+    def _stages_from(self, name: str) -> tuple[str, ...]:
+        stages = self.backbone.stage_names
+        return stages[stages.index(name) :]
+
+    def front(self, images: Images) -> NextFeatures:
+        """Features of the last frozen stage, as at test: what the network takes with `start_after`."""
+        x = images
+        for name in self.frozen_stages:
+            x = self._apply_stage(name, x, train=False)
+        return x
+
     def __call__(
-        self, images: Images, *, train: bool, return_endpoints: bool = False
+        self, images: Images | ImageFeatures, *, train: bool, return_endpoints: bool = False
     ) -> Logits | tuple[Logits, dict[str, Array]]:
         """Logits of normalised images `[batch, height, width, 3]`.
 
         Args:
-          images: float, normalised.
+          images: float, normalised; with `start_after` that stage's features of the images.
           train: use the layer and the batch's statistics. Needs the rng stream "asae" where a region is
             suppressed, "drop" for the drop layers, and `mutable=["batch_stats"]`.
           return_endpoints: also return what was computed on the way.
@@ -81,7 +100,7 @@ class Network(nn.Module):
         """
         endpoints: dict[str, Array] = {}
         use_layer = self._uses_layer(train, return_endpoints)
-        stages = self.backbone.stage_names
+        stages = self._stages_from(self.start_after or self.backbone.stage_names[0])
         if use_layer and self.insert_after == CLASS_MAPS:
             stages = (*stages, CLASS_MAPS)
         x = images
@@ -108,6 +127,8 @@ class Network(nn.Module):
     def _apply_stage(self, name: str, x: Features, *, train: bool) -> NextFeatures:
         if name == CLASS_MAPS:
             return self.backbone.class_maps(x)
+        if name == self.start_after:
+            return x.astype(self.backbone.dtype)
         frozen = train and name in self.frozen_stages
         x = self.backbone.apply_stage(name, x, train=train and not frozen)
         return lax.stop_gradient(x) if frozen else x

@@ -150,9 +150,10 @@ def create_loss(
     return losses.create_loss(**options, num_classes=num_classes, class_counts=class_counts)
 
 
-def create_augment(config: ConfigDict) -> Callable[..., Images]:
+def create_augment(config: ConfigDict) -> functools.partial[Images]:
     """The random views of `config.augment`: `(key, uint8 images, first_example=...) -> images`."""
     settings = config.augment
+    mean, std = normalisation(config)
     return functools.partial(
         augment.augment,
         size=settings.size,
@@ -164,6 +165,9 @@ def create_augment(config: ConfigDict) -> Callable[..., Images]:
         contrast=settings.contrast,
         saturation=settings.saturation,
         hue=settings.hue,
+        blur=settings.blur,
+        mean=mean,
+        std=std,
     )
 
 
@@ -177,7 +181,20 @@ def create_mix(config: ConfigDict) -> steps.Mix | None:
 
 def create_preprocess(config: ConfigDict) -> Callable[..., Images]:
     """What happens to an image at test: centre crop and normalisation."""
-    return functools.partial(augment.preprocess, size=config.augment.size)
+    mean, std = normalisation(config)
+    return functools.partial(augment.preprocess, size=config.augment.size, mean=mean, std=std)
+
+
+def normalisation(config: ConfigDict) -> tuple[augment.Colour, augment.Colour]:
+    """Mean and standard deviation that images are normalised with, in units of 0..1."""
+    return augment.NORMALISATIONS[normalisation_name(config)]
+
+
+def normalisation_name(config: ConfigDict) -> str:
+    """`augment.normalisation`, where that is "auto" the one that the model's published weights want."""
+    if config.augment.normalisation != "auto":
+        return config.augment.normalisation
+    return "lite" if config.model.name.startswith("efficientnet_lite") else "imagenet"
 
 
 def compiled_train_step(
@@ -194,11 +211,16 @@ def compiled_train_step(
       num_classes: number of classes.
       optimizer: the transformation the state's `opt_state` belongs to.
       class_counts: training images of each class `[classes]`; only some losses need them.
+
+    With `init.views` the batch holds `features` (see `asae_jax.run.frozen`) in the place of `image`.
     """
+    network = create_network(config, num_classes, axis_name=parallel.AXIS)
+    if config.init.views:
+        network = network.clone(start_after=config.init.freeze)
     return parallel.parallel_update(
         functools.partial(
             steps.train_step,
-            network=create_network(config, num_classes, axis_name=parallel.AXIS),
+            network=network,
             optimizer=optimizer,
             loss=create_loss(config, num_classes, class_counts=class_counts),
             augment=create_augment(config),
@@ -224,6 +246,19 @@ def compiled_score_step(config: ConfigDict, num_classes: int, *, with_features: 
     return parallel.parallel_score(
         functools.partial(
             step, network=create_network(config, num_classes), preprocess=create_preprocess(config)
+        )
+    )
+
+
+def compiled_front_step(config: ConfigDict, num_classes: int) -> Callable:
+    """`(variables, batch split over devices) -> features stacked by device`: `steps.front_step`."""
+    return parallel.parallel_score(
+        functools.partial(
+            steps.front_step,
+            network=create_network(config, num_classes),
+            augment=create_augment(config),
+            seed=config.seed,
+            dtype=jnp.dtype(config.init.views_dtype),
         )
     )
 

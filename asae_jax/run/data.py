@@ -15,6 +15,7 @@ from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.index import DataIndex
+from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
@@ -114,6 +115,7 @@ def load_data(
     index = configured_index(config.data) if index is None else index
     splits = chosen_split(config.data, None if draw_anew else workdir, index)
     print(describe(index, splits))
+    warn_of_repeats(index, splits)
     data = Data(index, prepare_index(config, workdir, index), splits)
     _check_classes(data)
     return data
@@ -126,14 +128,19 @@ def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepar
       UserError: not one image can be used, or the cache cannot be written.
     """
     given = config.data
-    place = user_path(given.cache_dir) if given.cache_dir else workdir.parent / "cache"
     return prepare_examples(
         index,
         configured_preparation(given),
-        cache_dir=place if given.cache else None,
+        cache_dir=cache_folder(config, workdir) if given.cache else None,
         workers=given.workers,
         progress=True,
     )
+
+
+def cache_folder(config: ConfigDict, workdir: Path) -> Path:
+    """The folder of all caches: `data.cache_dir`, or `cache` beside the run folder."""
+    given = config.data.cache_dir
+    return user_path(given) if given else workdir.parent / "cache"
 
 
 def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:

@@ -26,7 +26,7 @@ LAYER_STREAMS = ("asae", drop_layers.STREAM)
 
 Batch = Mapping[str, jax.Array]
 Augment = Callable[..., Images]
-"""`(key, uint8 images, first_example=...) -> normalised images`."""
+"""`(key, uint8 images, first_example=...) -> normalised images`; or with one key for each image."""
 Mix = Callable[[Key, Images, Images], tuple[Images, jax.Array]]
 """`(key, images, their partners) -> (mixed images, share of the first, 0..1)`."""
 Targets = list[tuple[jax.Array | float, Labels]]
@@ -60,7 +60,8 @@ def train_step(
 
     Args:
       state: equal on all devices.
-      batch: this device's share: `image` uint8 `[batch, size, size, 3]`, `label` int32 `[batch]`.
+      batch: this device's share: `label`, and uint8 `image` `[batch, size, size, 3]` or the `features` of
+        `front_step`.
       network: maps normalised images to logits `[batch, classes]` or `[branches, batch, classes]`.
       optimizer: the transformation `state.opt_state` belongs to.
       loss: per-example loss `(scores, labels) -> [batch]`.
@@ -148,6 +149,32 @@ def score_and_pool_step(
     return logits, pooled_features(network, endpoints)
 
 
+def front_step(
+    variables: Mapping[str, Any],
+    batch: Batch,
+    *,
+    network: Network,
+    augment: Augment,
+    seed: int,
+    dtype: Any,
+) -> jax.Array:
+    """Features of the frozen stages for one random view of each image, `[batch, height, width, channels]`.
+
+    Args:
+      variables: of the network.
+      batch: this device's share: `image` uint8 `[batch, size, size, 3]`, and int32 `[batch]` `index`, the row
+        of the data-set index, and `view`, the number of the view. The two decide what is drawn.
+      network: with frozen stages.
+      augment: draws the views.
+      seed: root of the random stream "views".
+      dtype: of the result.
+    """
+    view_keys = keys.view_keys(keys.stream_key(seed, "views"), batch["view"], batch["index"])
+    images = augment(view_keys, batch["image"])
+    features: Any = network.apply(variables, images, method="front")
+    return features.astype(dtype)
+
+
 def pooled_features(network: Network, endpoints: Any) -> jax.Array:
     """Features of the last stage averaged over the map and over branches: float32 `[batch, channels]`."""
     features = endpoints[network.backbone.stage_names[-1]].mean((-3, -2), dtype=jnp.float32)
@@ -190,7 +217,12 @@ def statistics_step(
 def _views(
     batch: Batch, step: jax.Array, augment: Augment, mix: Mix | None, seed: int, axis_name: str
 ) -> tuple[Images, Targets]:
-    """Random views of one device's share, mixed where `mix` is given, and their labels."""
+    """Random views of one device's share, mixed where `mix` is given, and their labels.
+
+    Features come as they are: they are of views already.
+    """
+    if "features" in batch:
+        return batch["features"], [(1.0, batch["label"])]
     images = augment_share(batch["image"], augment, _key(seed, "augment", step), axis_name)
     if mix is None:
         return images, [(1.0, batch["label"])]

@@ -4,6 +4,7 @@ Half precision: the file is half as large, and predictions stay the same to thre
 paths of the variables, such as `params.backbone.head.kernel`; the metadata say which checkpoint it was.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import asae_jax
 from asae_jax.errors import UserError
 from asae_jax.run.model_folder import WEIGHTS_FILE, checked_digest
 
+_FACTS = "model"
 _HALF = np.finfo(np.float16)
 
 
@@ -29,9 +31,11 @@ def write(folder: Path, variables: Mapping[str, Any], *, step: int, checkpoint: 
       step: of the checkpoint they come from.
       checkpoint: which one it was: "best" or "last".
     """
-    metadata = {"step": str(step), "checkpoint": checkpoint, "asae_jax": asae_jax.__version__}
+    facts = {"step": step, "checkpoint": checkpoint, "asae_jax": asae_jax.__version__}
     tensors = {name: _stored(np.asarray(array)) for name, array in _flat(variables).items()}
-    (folder / WEIGHTS_FILE).write_bytes(save(tensors, metadata))  # `save_file` lets no other user read it
+    # One entry: safetensors writes several in any order, and the same weights would be another model.
+    # `save_file` would let no other user read the file.
+    (folder / WEIGHTS_FILE).write_bytes(save(tensors, {_FACTS: json.dumps(facts)}))
 
 
 def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], int]:
@@ -49,8 +53,7 @@ def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str,
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             arrays = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
-            metadata = file.metadata() or {}
-        step = int(metadata["step"])
+            step = int(_facts(file)["step"])
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise UserError(
             f"{path} is no weight file of a model ({error}): get the model folder again."
@@ -64,7 +67,11 @@ def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str,
 def checkpoint_of(folder: Path) -> str:
     """Which checkpoint of its run the weights in `folder` are: "best" or "last"."""
     with safetensors.safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
-        return (file.metadata() or {}).get("checkpoint", "")
+        return _facts(file)["checkpoint"]
+
+
+def _facts(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {})[_FACTS])
 
 
 def _stored(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from asae_jax.config import flatten, read_run_config
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path, write_json
-from asae_jax.models import weights
+from asae_jax.models import pretrained, weights
 from asae_jax.run import build, folder, weights_file
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.model_folder import holds_model
@@ -82,16 +82,21 @@ def _load(
     except UserError as error:
         raise UserError(f"config.init.pretrained: {error}") from error
     try:
-        return load(path, config.model.name, like, class_names)
+        loaded, origin = load(path, config.model.name, like, class_names)
+        if path.is_dir():
+            _check_normalisation(path, config)
+        return loaded, origin
     except UserError as error:
         raise UserError(f"config.init.pretrained: {error}{_needed(path, config)}") from error
 
 
 def _place(given: str) -> Path:
-    """The file or folder that `init.pretrained` means: a shipped model's for its name."""
+    """The file or folder that `init.pretrained` means, also by the name of a package's weights or a model."""
+    if given in pretrained.PACKAGES:
+        return pretrained.installed_file(given)
     path = models().get(given, user_path(given))
     if not path.exists() and not path.suffix and len(path.parts) == 1:
-        near = did_you_mean(given, models())
+        near = did_you_mean(given, [*models(), *pretrained.PACKAGES])
         raise UserError(
             f"no file, folder or model {given!r}.{near} `asae list` shows the models that are included."
         )
@@ -113,6 +118,17 @@ def _other_settings(workdir: Path, config: ConfigDict, names: Sequence[str]) -> 
     """Those of the settings `names` in which the run in `workdir` differs from `config`, as options."""
     there, here = flatten(read_run_config(workdir)), flatten(config)
     return " ".join(f"--config.{name}={there[name]}" for name in names if there[name] != here[name])
+
+
+def _check_normalisation(workdir: Path, config: ConfigDict) -> None:
+    """Raises a UserError when a run's network saw images normalised in another way than this one will."""
+    there = build.normalisation(source := read_run_config(workdir))
+    if there != build.normalisation(config):
+        raise UserError(
+            f"{workdir} was trained with other means and deviations of the colours "
+            f"(augment.normalisation={source.augment.normalisation} with {source.model.name}); set "
+            f"config.augment.normalisation={build.normalisation_name(source)}."
+        )
 
 
 def _from_file(

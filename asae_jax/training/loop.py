@@ -12,11 +12,14 @@ from ml_collections import ConfigDict
 from asae_jax import keys
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.provenance import FOLDER, free_name, provenance
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
+from asae_jax.input.feed import HostBatches
 from asae_jax.pages import NOTICE
 from asae_jax.run import build, parallel
 from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.frozen import front_features
 from asae_jax.run.run import NewRun, new_run, open_run
 from asae_jax.run.state import TrainState, abstract_state, create_state
 from asae_jax.training import initial, interruption
@@ -97,6 +100,7 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
         run.config, run.num_classes, plan.optimizer, class_counts=run.data.class_counts
     )
     score = Scorer(run)
+    batches = _batches(run, state)
     log = MetricsLog(run.workdir, start_step=start)
     meter = Meter(
         log,
@@ -106,7 +110,6 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
         steps_per_epoch=plan.steps_per_epoch,
         log_every=run.config.train.log_every,
     )
-    batches = run.data.training_batches(run.config, start_step=start)
     forecast = Forecast(end - start)
     try:
         with interruption.watch() as stop:
@@ -134,6 +137,16 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
         log.close()
 
 
+def _batches(run: NewRun, state: TrainState) -> HostBatches:
+    """Endless training batches from the state's step on: images, or with `init.views` kept features."""
+    config, start = run.config, int(state.step)
+    if not config.init.views:
+        return run.data.training_batches(config, start_step=start)
+    weights = {"params": state.params, "batch_stats": state.batch_stats}
+    features = front_features(config, run.data, weights, run.workdir)
+    return features.training_batches(run.data, config, start_step=start)
+
+
 def _validate(
     run: NewRun, score: Scorer, state: TrainState, log: MetricsLog, meter: Meter, epoch: int
 ) -> float | None:
@@ -158,7 +171,11 @@ def _final_scores(trained: NewRun) -> None:
     run.data = trained.data
     for split in ("validation", "test"):
         if len(run.data.indices(split)):
-            scores = evaluate.evaluate(run, run.data, split=split, name=split)
+            # Scores of other settings, such as another way of testing, are not replaced.
+            name = free_name(run.workdir / FOLDER, split, provenance(run, run.data, split))
+            if name != split:
+                print(f"{split}.json holds scores of other settings; these are written to {name}.json")
+            scores = evaluate.evaluate(run, run.data, split=split, name=name)
             print(evaluate.summary(scores))
     measure_uncertainty(run)
     figures.plot_curves(

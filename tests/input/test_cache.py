@@ -10,13 +10,14 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.input import cache
-from asae_jax.input.cache import ImageStore, prepare_examples
+from asae_jax.input.cache import prepare_examples
 from asae_jax.input.class_map import map_classes
 from asae_jax.input.decode import BadImage
 from asae_jax.input.folder import folder_index
 from asae_jax.input.index import DataIndex
 from asae_jax.input.manifest import manifest_index
 from asae_jax.input.preparation import Preparation
+from asae_jax.input.store import RecordStore
 from tests.input.same_looks import put_cells, uncompressed
 
 PREPARATION = Preparation(8, hue="none")
@@ -103,7 +104,7 @@ def test_bad_images_are_refused_when_read(tmp_path, cached):
 
 
 def test_an_interrupted_fill_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_MARK_EVERY", 4)
+    monkeypatch.setattr(cache, "MARK_EVERY", 4)
 
     class Interrupted(Images):
         def __call__(self, row):
@@ -191,7 +192,7 @@ def test_a_disk_that_fills_up_meanwhile_is_an_error(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(ImageStore, "write", full)
+    monkeypatch.setattr(RecordStore, "write", full)
     with pytest.raises(UserError, match=r"No space left.*cache_dir=DIR"):
         prepare(index_of(Images()), tmp_path)
 

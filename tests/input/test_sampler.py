@@ -165,3 +165,22 @@ def test_nothing_to_train_on_is_an_error(kind):
         kind(np.array([], int), 4, 0)
     with pytest.raises(UserError, match="batch size is 0"):
         kind(np.array([1]), 0, 0)
+
+
+@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler])
+def test_visits_count_how_often_each_example_was_drawn_before(kind):
+    labels = np.array([0] * 3 + [1] * 7 + [2] * 5)
+    sampler, seen = kind(labels, 6, 1), np.zeros(15, int)
+    for step in range(20):
+        for position, visit in zip(sampler.batch(step), sampler.visits(step), strict=True):
+            assert visit == seen[position]
+            seen[position] += 1
+    assert seen.max() > seen.min() > 1 or kind is ShuffledSampler
+
+
+def test_visits_of_an_example_drawn_with_replacement_all_differ():
+    sampler = WeightedSampler(np.array([0, 0, 0, 1]), 8, 1)
+    drawn = [
+        pair for step in range(9) for pair in zip(sampler.batch(step), sampler.visits(step), strict=True)
+    ]
+    assert len({(int(position), int(visit)) for position, visit in drawn}) == len(drawn) == 72

@@ -40,6 +40,13 @@ def test_the_file_has_dotted_paths_and_says_which_checkpoint(model):
     assert weights_file.checkpoint_of(place) == "best"
 
 
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    """Otherwise a run packed twice would be refused as another model."""
+    for number in range(4):
+        random_model(tmp_path / str(number), CONFIG, CLASSES)
+    assert len({model_folder.weights_digest(tmp_path / str(number)) for number in range(4)}) == 1
+
+
 @pytest.mark.parametrize("factor", [1e6, 1e-7])
 def test_an_array_beyond_half_precision_is_kept_as_it_is(tmp_path, factor):
     """Variances of a few million would be infinite, layer scales of a millionth lose nearly all digits."""

