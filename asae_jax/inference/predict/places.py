@@ -156,6 +156,7 @@ def _claimed(place: Place) -> Iterator[str | None]:
     """
     path = place.output.with_name(f".{place.output.name}.lock")
     with disk_errors(f"write {place.output}", remedy="choose another --output=FILE"):
+        is_new = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8", errors="surrogateescape")
     with file:
@@ -170,6 +171,9 @@ def _claimed(place: Place) -> Iterator[str | None]:
             yield None
         finally:
             path.unlink(missing_ok=True)
+            if is_new:
+                with contextlib.suppress(OSError):  # it holds what was written
+                    path.parent.rmdir()
 
 
 def _locked(file: IO[str]) -> bool:
