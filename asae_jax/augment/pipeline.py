@@ -55,8 +55,7 @@ def augment(
       size: side of the result in pixels, at most the height and the width.
       first_example: number of the first image within the global batch.
       scale: range of the square crop's share of the image's area, 0..1 (uniform).
-      horizontal_flip: flip left and right with probability 1/2.
-      vertical_flip: flip top and bottom with probability 1/2.
+      horizontal_flip, vertical_flip: mirror left to right, top to bottom, each with probability 1/2.
       rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
       brightness, contrast, saturation: the factor is uniform in 1 -+ this, 0..1.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
@@ -70,11 +69,10 @@ def augment(
     """
     check_images(images, size)
     _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
-    batch, height, width, _ = images.shape
     draws = draw(
-        keys.example_keys(key, batch, first_example),
-        height=height,
-        width=width,
+        keys.example_keys(key, len(images), first_example),
+        height=images.shape[1],
+        width=images.shape[2],
         scale=scale,
         flips=(horizontal_flip, vertical_flip),
         rotation=rotation,
