@@ -64,8 +64,7 @@ def augment(
       size: side of the result in pixels, at most the height and the width.
       first_example: number of the first image within the global batch.
       scale: range of the square crop's share of the image's area, 0..1 (uniform).
-      horizontal_flip: flip left and right with probability 1/2.
-      vertical_flip: flip top and bottom with probability 1/2.
+      horizontal_flip, vertical_flip: mirror left to right, top to bottom, each with probability 1/2.
       rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
       brightness, contrast, saturation: the factor is uniform in 1 -+ this, 0..1.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
@@ -79,15 +78,12 @@ def augment(
       ValueError: not a batch of uint8 RGB images, a size above theirs, or a range that makes no sense.
     """
     check_images(images, size)
-    _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
-    if blur < 0:
-        raise ValueError(f"blur must be at least 0 pixels, got {blur}")
-    batch, height, width, _ = images.shape
-    example_keys = key if key.ndim else keys.example_keys(key, batch, first_example)
+    _check_ranges(scale, hue, blur, brightness=brightness, contrast=contrast, saturation=saturation)
+    example_keys = key if key.ndim else keys.example_keys(key, len(images), first_example)
     draws = draw(
         example_keys,
-        height=height,
-        width=width,
+        height=images.shape[1],
+        width=images.shape[2],
         scale=scale,
         flips=(horizontal_flip, vertical_flip),
         rotation=rotation,
@@ -99,7 +95,9 @@ def augment(
     return standardise(jitter_colours(warped, draws), mean, std)
 
 
-def _check_ranges(scale: tuple[float, float], hue: float, **amounts: float) -> None:
+def _check_ranges(scale: tuple[float, float], hue: float, blur: float, **amounts: float) -> None:
+    if blur < 0:
+        raise ValueError(f"blur must be at least 0 pixels, got {blur}")
     if not 0 <= hue <= 0.5:
         raise ValueError(f"hue must lie in 0..0.5, got {hue}")
     if not 0 < scale[0] <= scale[1] <= 1:
