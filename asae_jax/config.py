@@ -106,6 +106,7 @@ SECTIONS = (
     Section("uncertainty", "Uncertainty estimates, fitted on validation images", trains=False),
     Section("predict", "Command predict", trains=False),
     Section("explain", "Command explain", trains=False),
+    Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
     Section("reproduce", "Command reproduce", trains=False),
 )
@@ -115,6 +116,9 @@ SOURCES = ("synthetic", "demo", "folder", "csv", "npz", "tfds:NAME")
 
 CONFIG_FILE = "config.json"
 """The file of a run folder that holds every setting."""
+
+RUN_FILE = "run.json"
+"""The file of a run folder that holds its classes, the fingerprint of its data and the versions."""
 
 _TFDS = "tfds:"
 _SPLITS = ("test", "validation", "train", "all")
@@ -137,7 +141,16 @@ MODELS = (
     "cell3net",
     "convnext_tiny",
     "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
     "vit_small",
+    "vit_small16",
+    "vit_base16",
+    "vit_small14",
+    "vit_base14",
+    "vit_large14",
 )
 """Names of `model.name`."""
 BRANCHES = ("plain", "suppress", "enhance")
@@ -225,6 +238,10 @@ FIELDS = (
     Field("augment.mix_alpha", 0.0,
           "Mixing shares are drawn from Beta(alpha, alpha); 0: the authors' value, 0.2 for mixup and 1 for "
           "cutmix.", least=0),
+    Field("augment.normalisation", "auto",
+          "Mean and deviation that colours are normalised with, those that the initial weights were trained "
+          "with: imagenet its own; half 0.5 and 0.5; lite 127 and 128 of 255; auto: lite for "
+          "efficientnet_lite*, else imagenet.", choices=("auto", "imagenet", "half", "lite")),
     # Network
     Field("model.name", "resnet50",
           "Backbone. wbcnet and cell3net are reconstructed from descriptions, as no layer table of them is "
@@ -251,8 +268,10 @@ FIELDS = (
           "Stage in front of the layer; class_maps: in front of the pooling.", paper="Table 2"),
     # Initial weights
     Field("init.pretrained", "",
-          "Weights to start from: a .safetensors file of a PyTorch ResNet or VGG (torchvision, timm, "
-          "Hugging Face), or a run folder; empty: random."),
+          "Weights to start from: the name of an included model (`asae list`); efficientnet_lite0, _lite1 or "
+          "_lite2, from an installed package; a .safetensors or .pth file of a PyTorch ResNet, VGG, "
+          "EfficientNet, ConvNeXt or vision transformer (torchvision, timm, Hugging Face, DINOv2, "
+          "DinoBloom); a run folder or a model folder; empty: random."),
     Field("init.freeze", "",
           "Last stage, counted from the first, whose parameters and statistics stay as loaded.",
           choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),
@@ -402,7 +421,9 @@ FIELDS = (
           "input, with a number where files of that name were made from another."),
     Field("predict.tta", False,
           "Average over the 8 flips and quarter turns of every image; 8 times the work."),
-    Field("predict.ensemble", "", "Further run folders, separated by commas; probabilities are averaged."),
+    Field("predict.ensemble", "",
+          "Further run folders, model folders or names of models, separated by commas; probabilities are "
+          "averaged."),
     Field("predict.lineages", "",
           "CSV file `class,lineage[,blast]` for the M:E ratio and blasts; empty: built in."),
     Field("predict.page", True, "Also write a page that shows the cells."),
@@ -421,10 +442,28 @@ FIELDS = (
     Field("explain.fill", "border",
           "What occluded pixels are replaced by: the image's mean colour along its border, its mean colour,"
           " or the blurred image.", choices=("border", "mean", "blur")),
+    Field("embed.input", "", "As predict.input; labels from a column `label` or class folders."),
+    Field("embed.output", "",
+          "File ending .npz, the others go beside it; empty: RUN/embeddings/NAME.npz, NAME being that of the "
+          "input, with a number where files of that name were made from another."),
+    Field("embed.folders", "auto",
+          "What the folders directly below the input are. auto: classes where a name is one of the run's; "
+          "classes: classes, whatever they are called; groups: slides or patients.",
+          choices=("auto", "classes", "groups")),
+    Field("embed.projection", "pca",
+          "The two dimensions of the map. tsne needs scikit-learn, umap needs umap-learn.",
+          choices=("pca", "tsne", "umap")),
+    Field("embed.page", True, "Also write a page with the map."),
+    Field("embed.page_cells", 5000,
+          "Most cells whose pictures the page holds, evenly spaced over the input; all are on the map.",
+          least=0, unit="cells"),
+    Field("embed.probe", False,
+          "Also score classifiers of the features by cross-validation over the labelled images."),
+    Field("embed.folds", 5, "Parts of that cross-validation.", least=2, most=100),
     Field("export.output", "", "Folder; empty: RUN/export."),
     Field("export.formats", "all",
-          "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, separated by commas; all: those whose "
-          "packages are installed."),
+          "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
+          "separated by commas; all: those whose packages are installed."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
           "ours; or all."),

@@ -58,11 +58,24 @@ def atomic_text(path: Path) -> Iterator[IO[str]]:
     The folder is made if missing. A file of that name is always complete: an older one stays until then, and
     after an error. Several processes and threads may write it at once; the last to end wins.
     """
+    with _taking_name(path) as part, open_text(part) as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_binary(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file to write to, as `atomic_text`."""
+    with _taking_name(path) as part, part.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _taking_name(path: Path) -> Iterator[Path]:
+    """Another name for a file, which is called `path` when the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with open_text(part) as file:
-            yield file
+        yield part
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """Self-contained HTML pages: templates that lie in a package, pictures that travel inside the page."""
 
 import base64
+import hashlib
 import importlib.resources
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -50,6 +52,17 @@ def printable(value: object) -> object:
     if isinstance(value, str) and not isinstance(value, Markup):
         return re.sub("[\ud800-\udfff]", "\ufffd", value)
     return value
+
+
+def script_json(data: Any) -> str:
+    """JSON for a script element: ASCII, as file names need not be Unicode, and without "<", its end."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def script_hash(script: str) -> str:
+    """What a content security policy calls a script element of this text: `sha256-<script_hash>`."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
 
 
 def encode_jpeg(image: np.ndarray, *, quality: int) -> bytes:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from asae_jax import keys
-from asae_jax.augment import MEAN, STD, augment, center_crop, normalize, preprocess
+from asae_jax import config, keys
+from asae_jax.augment import MEAN, NORMALISATIONS, STD, augment, center_crop, normalize, preprocess
 from asae_jax.augment.transforms import Draws, crop_matrices, draw, jitter_colours, warp
+from asae_jax.run import build
 from tests.reference import augment as reference
 from tests.unchecked import unchecked
 
@@ -347,6 +348,39 @@ def test_preprocess_is_the_normalised_centre():
     images = noise()
     found = preprocess(jnp.asarray(images), size=13)
     np.testing.assert_allclose(found, (images[:, 2:15, 2:15] / 255 - MEAN) / STD, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("imagenet", lambda x: (x / 255 - MEAN) / STD),
+        ("half", lambda x: x / 127.5 - 1),
+        ("lite", lambda x: (x - 127) / 128),
+    ],
+)
+@pytest.mark.parametrize("chosen", [True, False])
+def test_settings_normalise_as_the_published_weights_do(name, formula, chosen):
+    """By the setting, and by the model's name; in training and at test."""
+    settings = config.base_config()
+    settings.augment.size = 14
+    if chosen:
+        settings.augment.normalisation = name
+    else:
+        settings.model.name = {"imagenet": "resnet18", "half": "vit_small", "lite": "efficientnet_lite1"}[
+            name
+        ]
+        formula = {"half": lambda x: (x / 255 - MEAN) / STD}.get(name, formula)
+    plain = {"scale_min": 1.0, "rotation": 0.0, "horizontal_flip": False, "vertical_flip": False}
+    plain |= dict.fromkeys(("brightness", "contrast", "saturation", "hue"), 0.0)
+    settings.augment.update(plain)
+    images = noise(height=14, width=14)
+    expected = formula(images.astype(np.float64))
+    np.testing.assert_allclose(build.create_preprocess(settings)(jnp.asarray(images)), expected, atol=2e-6)
+    np.testing.assert_allclose(build.create_augment(settings)(KEY, jnp.asarray(images)), expected, atol=1e-4)
+
+
+def test_the_settings_know_every_normalisation():
+    assert config.BY_NAME["augment.normalisation"].choices == ("auto", *NORMALISATIONS)
 
 
 def test_normalize_with_other_constants():

@@ -11,6 +11,8 @@ import pytest
 from asae_jax import augment, config, losses, models, shipped
 from asae_jax.errors import UserError
 from asae_jax.evaluation import conformal, outliers
+from asae_jax.inference import labels
+from asae_jax.inference.embed import projection
 from asae_jax.inference.explain import faithfulness
 from asae_jax.run import build, data
 from asae_jax.training import optimizer
@@ -45,6 +47,8 @@ def test_choices_are_what_the_code_offers():
         "uncertainty.conformal": conformal.METHODS,
         "uncertainty.outliers": outliers.METHODS,
         "explain.fill": faithfulness.FILLS,
+        "embed.folders": labels.FOLDERS,
+        "embed.projection": projection.PROJECTIONS,
     }
     for name, known in offered.items():
         assert set(config.BY_NAME[name].choices) == set(known), name

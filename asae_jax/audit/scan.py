@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.decode import BadImage
 from asae_jax.input.hue import MIN_SATURATION
 from asae_jax.input.index import DataIndex, Skipped
@@ -18,8 +19,6 @@ from asae_jax.types import HostImage
 
 THUMBNAIL = 16
 """Side of the grey thumbnails, pixels."""
-BORDER_FEATURES = 12
-"""Mean, deviation, 10th and 90th percentile of L, a and b along the border."""
 GREY_TOLERANCE = 4
 """Levels of 255 by which the channels of a greyscale image may differ (JPEG rounds)."""
 FLAT = 3.0
@@ -29,8 +28,7 @@ SIZE_FACTOR = 3
 TINY = 24
 """Pixels. Below, a nucleus has no texture left."""
 
-_SIDE = 64  # pixels; all but digest and size are measured at this size
-_BORDER = 2  # pixels at that size: about 3 % of the side
+_SIDE = BORDER_SIDE  # pixels; all but digest and size are measured at this size
 _GREEN = 60  # where the circle of hues is cut open, as no stain of blood cells is green
 
 
@@ -67,7 +65,7 @@ class Facts:
         self.size[row] = image.shape[:2]
         self.colour[row] = _colour(small)
         self.grey[row] = _colourfulness(small) <= GREY_TOLERANCE
-        self.border[row] = _border(small)
+        self.border[row] = border_colours(small)
         self.thumbnail[row] = grey_square(small, THUMBNAIL)
         self.contrast[row] = self.thumbnail[row].std()
         self.readable[row] = True
@@ -171,11 +169,3 @@ def _colour(small: HostImage) -> tuple[float, float, float]:
         angle = np.angle(np.exp(2j * np.pi * hue[stained] / 180).sum()) * 180 / (2 * np.pi)
         mean_hue = (angle - _GREEN) % 180 + _GREEN
     return mean_hue, saturation.mean(), value.mean()
-
-
-def _border(small: HostImage) -> np.ndarray:
-    inside = slice(_BORDER, -_BORDER)
-    band = np.ones(small.shape[:2], bool)
-    band[inside, inside] = False
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)[band].astype(np.float64)
-    return np.concatenate([lab.mean(axis=0), lab.std(axis=0), *np.percentile(lab, [10, 90], axis=0)])

@@ -6,6 +6,26 @@ is pure JAX with one key per example, so the result does not depend on the numbe
 """
 
 from asae_jax.augment.mix import cutmix, mixup
-from asae_jax.augment.pipeline import MEAN, STD, augment, center_crop, normalize, preprocess
+from asae_jax.augment.pipeline import (
+    MEAN,
+    NORMALISATIONS,
+    STD,
+    Colour,
+    augment,
+    center_crop,
+    normalize,
+    preprocess,
+)
 
-__all__ = ["MEAN", "STD", "augment", "center_crop", "cutmix", "mixup", "normalize", "preprocess"]
+__all__ = [
+    "MEAN",
+    "NORMALISATIONS",
+    "STD",
+    "Colour",
+    "augment",
+    "center_crop",
+    "cutmix",
+    "mixup",
+    "normalize",
+    "preprocess",
+]

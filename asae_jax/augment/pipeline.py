@@ -7,10 +7,20 @@ from asae_jax import keys
 from asae_jax.augment.transforms import SquareImages, crop_matrices, draw, jitter_colours, warp
 from asae_jax.types import Array, ExampleKeys, Index, Key, StoredImages
 
+Colour = tuple[float, float, float]
+"""Red, green and blue."""
+
 MEAN = (0.485, 0.456, 0.406)
 """ImageNet's mean of red, green and blue, in units of 0..1."""
 STD = (0.229, 0.224, 0.225)
 """ImageNet's standard deviations, in units of 0..1."""
+NORMALISATIONS: dict[str, tuple[Colour, Colour]] = {
+    "imagenet": (MEAN, STD),
+    "half": ((0.5,) * 3, (0.5,) * 3),
+    "lite": ((127 / 255,) * 3, (128 / 255,) * 3),
+}
+"""Mean and standard deviation by name, in units of 0..1: what published weights were trained with. "half" is
+Inception's and that of Google's vision transformers, "lite" EfficientNet-Lite's, (value - 127) / 128."""
 
 CroppedImages = jt.UInt8[Array, "batch {size} {size} 3"]
 """RGB, 0..255; `size` is the function's argument."""
@@ -34,6 +44,8 @@ def augment(
     contrast: float = 0.2,
     saturation: float = 0.2,
     hue: float = 0.02,
+    mean: Colour = MEAN,
+    std: Colour = STD,
 ) -> SquareImages:
     """Random resized crop, flips and rotation in one bilinear warp, then colour jitter and normalisation.
 
@@ -49,6 +61,8 @@ def augment(
       brightness: the factor is uniform in 1 -+ this, 0..1.
       contrast, saturation: likewise.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
+      mean: subtracted from each channel at the end, in units of 0..1.
+      std: each channel is divided by it, in units of 0..1.
 
     Returns:
       float32 `[batch, size, size, 3]`, normalised.
@@ -69,7 +83,7 @@ def augment(
         jitter=(brightness, contrast, saturation, hue),
     )
     warped = warp(images, crop_matrices(draws, size=size), size=size)
-    return standardise(jitter_colours(warped, draws), MEAN, STD)
+    return standardise(jitter_colours(warped, draws), mean, std)
 
 
 def _check_ranges(scale: tuple[float, float], hue: float, **amounts: float) -> None:
@@ -86,8 +100,8 @@ def preprocess(
     images: StoredImages,
     *,
     size: int,
-    mean: tuple[float, float, float] = MEAN,
-    std: tuple[float, float, float] = STD,
+    mean: Colour = MEAN,
+    std: Colour = STD,
 ) -> SquareImages:
     """What testing sees: the centre crop, normalised.
 
@@ -122,8 +136,8 @@ def center_crop(images: StoredImages, *, size: int) -> CroppedImages:
 def normalize(
     images: AnyImages,
     *,
-    mean: tuple[float, float, float] = MEAN,
-    std: tuple[float, float, float] = STD,
+    mean: Colour = MEAN,
+    std: Colour = STD,
 ) -> AnyColours:
     """uint8 `[..., 3]` as float32 `(image / 255 - mean) / std`; mean and std in units of 0..1."""
     return standardise(images.astype(jnp.float32) / 255, mean, std)

@@ -173,6 +173,15 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
     return np.array([recorded[name][1] for name in index.names], dtype="<U10")
 
 
+def split_names(path: str | os.PathLike, part: str) -> set[str]:
+    """The names that `write_splits` recorded as `part`: "train", "validation" or "test".
+
+    Raises:
+      UserError: no such file, or not such a file.
+    """
+    return {name for name, (_, split) in _read_records(path).items() if split == part}
+
+
 def _read_records(path: str | os.PathLike) -> dict[str, tuple[str, str]]:
     """name -> (label, split)."""
     try:

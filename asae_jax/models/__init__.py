@@ -9,8 +9,9 @@ from asae_jax.models.asae import ASAE
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.backbones.cell_classifiers import Cell3Net, WBCNet
 from asae_jax.models.backbones.convnext import ConvNeXt
-from asae_jax.models.backbones.efficientnet import EfficientNet
+from asae_jax.models.backbones.efficientnet import LITE, TENSORFLOW, EfficientNet
 from asae_jax.models.backbones.resnet import BasicBlock, Bottleneck, ResNet
+from asae_jax.models.backbones.token_vit import TokenViT
 from asae_jax.models.backbones.vgg import VGG
 from asae_jax.models.backbones.vit import ViT
 from asae_jax.models.baselines.attention import adl_resnet, nl_resnet, se_resnet
@@ -25,6 +26,11 @@ from asae_jax.models.baselines.drop_layers import (
 )
 from asae_jax.models.layers import Norm, check_choice, make_norm
 from asae_jax.models.network import Network
+
+# Rows of blocks of EfficientNet-Lite1 and -Lite2: the first and the last one keep their single block.
+_DEEPER = (1, 3, 3, 4, 4, 5, 1)
+
+_DINOV2: dict[str, Any] = {"patch_size": 14, "layer_scale": 1e-5}
 
 # Called with num_classes, norm (what `make_norm` gives, or None) and the backbone's own options.
 MODELS: dict[str, Callable[..., Backbone]] = {
@@ -44,13 +50,25 @@ MODELS: dict[str, Callable[..., Backbone]] = {
     "cell3net": Cell3Net,
     "convnext_tiny": ConvNeXt,
     "efficientnet_b0": EfficientNet,
+    "tf_efficientnet_b0": partial(EfficientNet, kind=TENSORFLOW),
+    "efficientnet_lite0": partial(EfficientNet, kind=LITE),
+    "efficientnet_lite1": partial(EfficientNet, kind=LITE, repeats=_DEEPER),
+    "efficientnet_lite2": partial(EfficientNet, kind=LITE, repeats=_DEEPER, widening=1.1),
     "vit_small": ViT,
+    "vit_small16": TokenViT,
+    "vit_base16": partial(TokenViT, heads=12),
+    "vit_small14": partial(TokenViT, **_DINOV2),
+    "vit_base14": partial(TokenViT, heads=12, **_DINOV2),
+    "vit_large14": partial(TokenViT, heads=16, stage_sizes=(6, 6, 6, 6), **_DINOV2),
 }
 # Models without a choice of normalisation, and what to do about it.
 WITHOUT_NORM = {
     "vgg16": "has no normalisation layers: use vgg16_bn",
     "convnext_tiny": "has layer normalisation of its own: leave it at 'batch'",
-    "vit_small": "has layer normalisation of its own: leave it at 'batch'",
+    **dict.fromkeys(
+        ("vit_small", "vit_small16", "vit_base16", "vit_small14", "vit_base14", "vit_large14"),
+        "has layer normalisation of its own: leave it at 'batch'",
+    ),
 }
 BRANCHINGS: dict[str, Callable[..., ASAE | TrainingLayer]] = {
     "asae": ASAE,

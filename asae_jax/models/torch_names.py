@@ -46,12 +46,11 @@ def torch_name(model: str, path: Path) -> str:
     return f"{name}.{_LEAVES[collection, leaf]}"
 
 
-def check_has_names(model: str) -> None:
-    """Raises a UserError unless weights of `model` can be read and written under torchvision's names."""
-    if model not in RESNETS + VGGS:
+def check_has_names(model: str, *, also: Iterable[str] = ()) -> None:
+    """Raises a UserError unless `model` has torchvision's names, or is one of `also`."""
+    if model not in (known := (*RESNETS, *VGGS, *also)):
         raise UserError(
-            f"weights of {model} cannot be exchanged with PyTorch: torchvision's names are known for "
-            f"{', '.join(RESNETS + VGGS)}."
+            f"weights of {model} cannot be exchanged with PyTorch: names are known for {', '.join(known)}."
         )
 
 
@@ -60,10 +59,17 @@ def is_head(path: Path) -> bool:
     return path[2] == "head"
 
 
+_RANK = {
+    **dict.fromkeys(("stem", "widen", "downsample_norm", "downsample_conv"), -1),
+    **dict.fromkeys(("narrow", "last", "norm_head"), 1),
+}
+"""What stands in front of and behind its neighbours, whatever their numbers."""
+
+
 def place_in_network(path: Path) -> tuple:
     """Sorts paths by stage, block and layer, convolutions before their norms, the head last."""
     pieces = [(re.sub(r"\d", "", name), int("0" + re.sub(r"\D", "", name))) for name in path[2:-1]]
-    order = [(number, kind in ("bn", "downsample"), kind) for kind, number in pieces]
+    order = [(_RANK.get(kind, 0), number, kind in ("bn", "downsample"), kind) for kind, number in pieces]
     return is_head(path), order, path[0] != "params", path[-1] != "kernel", path[-1]
 
 

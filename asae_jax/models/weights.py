@@ -4,11 +4,11 @@
     weights = from_torch(read_tensors(Path("resnet50.safetensors")), variables, "resnet50")
     variables = weights.put_into(variables)
 
-Files are safetensors: numbers with names, which cannot carry code. What `torch.save` writes is a pickle,
-which may call any function of the machine that loads it, and is not read; `CONVERSION` makes safetensors of
-it.
+Files are safetensors, or state dicts written by `torch.save`, read by `torch_files` as data: no code in them
+is run, and a file that holds more than tensors is refused.
 """
 
+import functools
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +20,9 @@ import numpy as np
 import safetensors
 
 from asae_jax.errors import UserError
+from asae_jax.models import torch_files
 from asae_jax.models import torch_names as names
+from asae_jax.models import torch_spellings as spellings
 
 # By the number of axes: convolutions HWIO <-> OIHW, linear layers [in, out] <-> [out, in].
 _TO_TORCH = {4: (3, 2, 0, 1), 2: (1, 0)}
@@ -39,54 +41,54 @@ _SAFETENSORS_DTYPES: dict[str, Any] = {
     "BOOL": np.bool_,
 }
 
-_TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02")  # a zip archive, and a pickle of PyTorch before 1.6
 CONVERSION = (
     'python -c "import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], weights_only=True); '
     "w = w.get('state_dict', w.get('model', w)); "
     's.save_file({k: v.contiguous().clone() for k, v in w.items()}, sys.argv[2])"'
 )
-"""Shell command that makes a safetensors file of what `torch.save` wrote, where PyTorch is installed.
+"""Shell command by which PyTorch, where it is installed, makes a safetensors file of another checkpoint.
 
-The names of the two files follow it."""
+The names of the two files follow it. PyTorch refuses code in it too (`weights_only`)."""
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a safetensors file.
+    """All tensors of a safetensors file, or of a state dict that `torch.save` wrote.
 
     Returns:
       Arrays by name, in the file's layout and number type.
 
     Raises:
-      UserError: no such file, a file of `torch.save`, not a weight file, or a damaged one.
+      UserError: no such file, not a weight file, a damaged one, or one that holds more than tensors.
     """
     try:
         with path.open("rb") as file:
-            _refuse_other_formats(path, file.read(9))
+            start = file.read(9)
+            if start.startswith(_TORCH_STARTS) and start[8:] != b"{":
+                return torch_files.read_state_dict(file)
+        _refuse_other_formats(path, start)
         return {name: _array(name, tensor) for name, tensor in safetensors.deserialize(path.read_bytes())}
     except OSError as error:
         raise UserError(f"cannot read the weights {path} ({error.strerror}).") from error
-    except safetensors.SafetensorError as error:
+    except torch_files.NotTensors as error:
+        files = shlex.join([str(path), str(path.with_suffix(".safetensors"))])
+        raise UserError(
+            f"{path} is not read: {error}; if you trust it, convert it once: {CONVERSION} {files}"
+        ) from error
+    except (safetensors.SafetensorError, torch_files.UnreadableFile) as error:
         raise UserError(_unreadable(path, str(error))) from error
 
 
 def _refuse_other_formats(path: Path, start: bytes) -> None:
-    """Raises a UserError where the name or the first nine bytes of a file are not those of safetensors."""
+    """Raises a UserError where the first nine bytes of a file are not those of safetensors."""
     if start == b"version h":
         raise UserError(_unreadable(path, "only a Git LFS pointer to them"))
-    if start[8:] == b"{":  # after a safetensors file's eight bytes of length
-        return
-    if path.suffix.lower() in _TORCH_SUFFIXES or start.startswith(_TORCH_STARTS):
-        names_of_files = shlex.join([str(path), str(path.with_suffix(".safetensors"))])
-        raise UserError(
-            f"{path} is not a .safetensors file, and what torch.save writes is not read, because it can hold "
-            f"code; convert it once: {CONVERSION} {names_of_files}"
-        )
-    raise UserError(_unreadable(path, "not in the safetensors format"))
+    if start[8:] != b"{":  # after a safetensors file's eight bytes of length
+        raise UserError(_unreadable(path, "neither safetensors nor a state dict of torch.save"))
 
 
 def _unreadable(path: Path, reason: str) -> str:
-    return f"{path} holds no weights that can be read ({reason}); give a .safetensors file."
+    return f"{path} holds no weights that can be read ({reason}); give a .safetensors or .pth file."
 
 
 def _array(name: str, tensor: Mapping[str, Any]) -> np.ndarray:
@@ -140,15 +142,16 @@ def to_torch(params: Mapping[str, Any], batch_stats: Mapping[str, Any], model: s
 def from_torch(
     tensors: Mapping[str, np.ndarray], like: Mapping[str, Any], model: str, *, origin: str = "the weights"
 ) -> Weights:
-    """Tensors of a PyTorch ResNet or VGG as the network's arrays.
+    """Tensors of a PyTorch network as the network's arrays.
 
     ResNets must have the stride on the 3 x 3 convolution (v1.5), as torchvision, timm and most others have;
     from the weights alone it cannot be told.
 
     Args:
-      tensors: arrays in torch's layouts, by the names of torchvision, timm or Hugging Face transformers.
+      tensors: arrays in torch's layouts, by the names of torchvision, timm, Hugging Face transformers or
+        another library of `torch_spellings`.
       like: `params` and `batch_stats` of the network, arrays or `jax.ShapeDtypeStruct`s.
-      model: a ResNet or VGG of `asae_jax.models.MODELS`.
+      model: a ResNet or VGG of `asae_jax.models.MODELS`, or a model of `torch_spellings.SPELLINGS`.
       origin: name of the tensors in messages, such as the file's path.
 
     Returns:
@@ -157,19 +160,36 @@ def from_torch(
     Raises:
       UserError: another architecture; it names the first tensor that differs.
     """
-    names.check_has_names(model)
-    found = names.torchvision_spelling(model, tensors)
-    weights = _fit(
-        {name: tensors[original] for name, original in found.items()},
-        like,
-        name_of=lambda path: names.torch_name(model, path),
-        origin=origin,
-        model=model,
-        torch_layout=True,
-    )
-    _refuse_unknown_layers(weights.unused, origin, model)
-    unused = [found[name] for name in weights.unused if not name.endswith(names.COUNTER)]
+    named = _named(model, tensors, like)
+    weights = _fit(named.tensors, like, name_of=named.of, origin=origin, model=model, torch_layout=True)
+    _refuse_unknown_layers(weights.unused, named.is_part_of_backbone, origin, model)
+    unused = [named.found.get(name, name) for name in weights.unused if not name.endswith(names.COUNTER)]
     return weights._replace(unused=tuple(sorted(unused)))
+
+
+class _Named(NamedTuple):
+    """A file's tensors under the names of one library."""
+
+    tensors: dict[str, np.ndarray]
+    of: Callable[[names.Path], str]
+    """The name that an array of the network has there."""
+    is_part_of_backbone: Callable[[str], bool]
+    found: dict[str, str]
+    """Name -> the name in the file, with a wrapper's prefix."""
+
+
+def _named(model: str, tensors: Mapping[str, np.ndarray], like: Mapping[str, Any]) -> _Named:
+    if model not in spellings.SPELLINGS:
+        names.check_has_names(model, also=spellings.SPELLINGS)
+        found = names.torchvision_spelling(model, tensors)
+        torchvision = {name: tensors[original] for name, original in found.items()}
+        name_of = functools.partial(names.torch_name, model)
+        return _Named(torchvision, name_of, names.is_part_of_backbone, found)
+    spelling, found = spellings.recognised(model, tensors)
+    shapes = {path: array.shape for path, array in _flatten(like).items()}
+    prepared = spelling.prepare({name: tensors[original] for name, original in found.items()}, shapes)
+    name_of = functools.partial(spelling.name, places=spellings.places_of(shapes))
+    return _Named(prepared, name_of, spellings.is_part_of_backbone, found)
 
 
 def from_variables(
@@ -226,10 +246,12 @@ def _fit(
     return Weights(arrays, tuple(missing), tuple(name for name in found if name not in used))
 
 
-def _refuse_unknown_layers(unused: tuple[str, ...], origin: str, model: str) -> None:
+def _refuse_unknown_layers(
+    unused: tuple[str, ...], is_part_of_backbone: Callable[[str], bool], origin: str, model: str
+) -> None:
     """Refuses the weights of a deeper network: it has all tensors of this one, and more."""
     for name in sorted(unused):
-        if names.is_part_of_backbone(name):
+        if is_part_of_backbone(name):
             raise UserError(_misfit(origin, model, f"{name} has no place in this network"))
 
 

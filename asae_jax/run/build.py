@@ -153,6 +153,7 @@ def create_loss(
 def create_augment(config: ConfigDict) -> functools.partial[Images]:
     """The random views of `config.augment`: `(key, uint8 images, first_example=...) -> images`."""
     settings = config.augment
+    mean, std = normalisation(config)
     return functools.partial(
         augment.augment,
         size=settings.size,
@@ -164,6 +165,8 @@ def create_augment(config: ConfigDict) -> functools.partial[Images]:
         contrast=settings.contrast,
         saturation=settings.saturation,
         hue=settings.hue,
+        mean=mean,
+        std=std,
     )
 
 
@@ -177,7 +180,20 @@ def create_mix(config: ConfigDict) -> steps.Mix | None:
 
 def create_preprocess(config: ConfigDict) -> Callable[..., Images]:
     """What happens to an image at test: centre crop and normalisation."""
-    return functools.partial(augment.preprocess, size=config.augment.size)
+    mean, std = normalisation(config)
+    return functools.partial(augment.preprocess, size=config.augment.size, mean=mean, std=std)
+
+
+def normalisation(config: ConfigDict) -> tuple[augment.Colour, augment.Colour]:
+    """Mean and standard deviation that images are normalised with, in units of 0..1."""
+    return augment.NORMALISATIONS[normalisation_name(config)]
+
+
+def normalisation_name(config: ConfigDict) -> str:
+    """`augment.normalisation`, where that is "auto" the one that the model's published weights want."""
+    if config.augment.normalisation != "auto":
+        return config.augment.normalisation
+    return "lite" if config.model.name.startswith("efficientnet_lite") else "imagenet"
 
 
 def compiled_train_step(

@@ -3,8 +3,9 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_predict
 
-from asae_jax.audit.scan import BORDER_FEATURES, scan
+from asae_jax.audit.scan import scan
 from asae_jax.audit.shortcut import MARGIN, border_shortcut
+from asae_jax.input.border import BORDER_FEATURES
 from tests.audit.tables import cells, table_of
 
 

@@ -6,16 +6,25 @@ import pytest
 
 from asae_jax.inference.alignment import Alignment, alignment_of
 from asae_jax.models import create_model
+from asae_jax.models.backbones.efficientnet import LITE
 from tests.inference.explain.made import random_variables
 
 
-@pytest.mark.parametrize(("name", "expected"), [("resnet18", -1.5), ("vgg16", 0.0)])
-def test_positions_lie_at_the_centre_of_their_receptive_field(name, expected):
+@pytest.mark.parametrize(
+    ("name", "expected", "options"),
+    [
+        ("resnet18", -1.5, {}),
+        ("vgg16", 0.0, {}),
+        # Positive weights would leave ReLU6 at six.
+        ("efficientnet_lite0", 1.5, {"kind": LITE._replace(activation=jax.nn.relu)}),
+    ],
+)
+def test_positions_lie_at_the_centre_of_their_receptive_field(name, expected, options):
     """The middle positions of layer2, where the stride is 4, by their gradients.
 
     All weights are positive, so that the whole field counts and chance moves its centre little.
     """
-    network = create_model(name, 3, stem="no_pool", width=8)
+    network = create_model(name, 3, stem="no_pool", width=8, **options)
     images = jax.random.uniform(jax.random.key(0), (8, 32, 32, 3))
     variables = jax.tree.map(np.abs, random_variables(network, 32))
 

@@ -19,6 +19,7 @@ OPTIONS = {
     "cell3net": {},
     "convnext_tiny": {"stage_sizes": (1, 1, 1, 1)},
     "efficientnet_b0": {"repeats": (1,) * 7},
+    "efficientnet_lite2": {"repeats": (1,) * 7},
     "vit_small": {"stage_sizes": (1, 1, 1, 1)},
 }
 STAGES = ("layer0", "layer1", "layer2", "layer3", "layer4")

@@ -62,6 +62,27 @@ def test_grouped_convolution_equals_torch(size, strides, groups):
     np.testing.assert_allclose(out, np.stack([expected, -expected]), rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("strides", [1, 2, 3])
+@pytest.mark.parametrize(("size", "groups"), [(1, 1), (3, 1), (5, 2), (2, 1), (3, 6), (5, 6)])
+def test_padding_same_is_xla_s(size, groups, strides):
+    """An even height, an odd width; `groups` of 6 is a depthwise convolution."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 8, 11, 6))
+    kernel = rng.normal(size=(size, size, 6 // groups, 6))
+    conv = Conv(6, size, strides=strides, padding="same", groups=groups, dtype=jnp.float64)
+    out = jax.jit(conv.apply)({"params": {"kernel": kernel}}, np.stack([x, -x]))
+    expected = jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (strides, strides),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+    np.testing.assert_allclose(out, np.stack([expected, -expected]), rtol=0, atol=1e-12)
+
+
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():
     x, kernel = np.ones((1, 1, 2, 1), np.float32), np.arange(49, dtype=np.float32).reshape(7, 7, 1, 1)
     out = Conv(1, 7, padding=3, groups=1).apply({"params": {"kernel": kernel}}, x)

@@ -63,7 +63,18 @@ PARAMETERS = {
     "cell3net": _cell3net_parameters(),
     "convnext_tiny": 28_589_128,
     "efficientnet_b0": 5_288_548,
+    "tf_efficientnet_b0": 5_288_548,
+    "efficientnet_lite0": 4_652_008,
+    "efficientnet_lite1": 5_416_680,
+    "efficientnet_lite2": 6_092_072,
     "vit_small": 22_050_664 - 384 - 197 * 384,
+    # timm's, for the map of 64 px, the token with its position in one, the head of token and patches.
+    "vit_small16": 22_050_664 - 197 * 384 + 16 * 384 + 384 * 1000,
+    "vit_base16": 86_567_656 - 197 * 768 + 16 * 768 + 768 * 1000,
+    # DINOv2's (the authors' without mask token), with such a head.
+    "vit_small14": 22_056_576 - 384 - 1370 * 384 + 16 * 384 + (2 * 384 + 1) * 1000,
+    "vit_base14": 86_580_480 - 768 - 1370 * 768 + 16 * 768 + (2 * 768 + 1) * 1000,
+    "vit_large14": 304_368_640 - 1024 - 1370 * 1024 + 16 * 1024 + (2 * 1024 + 1) * 1000,
 }
 
 
@@ -83,7 +94,7 @@ def test_parameter_counts_are_exact_with_and_without_the_layer(name, branching):
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
 
 
-OTHERS = ["wbcnet", "cell3net", "convnext_tiny", "efficientnet_b0", "vit_small"]
+OTHERS = ["wbcnet", "cell3net", "convnext_tiny", "efficientnet_b0", "efficientnet_lite2", "vit_small"]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "vgg16", "vgg16_bn", *OTHERS])

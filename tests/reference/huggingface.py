@@ -4,6 +4,8 @@ An oracle has `endpoints(images)`, the stages as ours are named, and `variables(
 named as in its `state_dict()` into our variables.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from transformers import (
@@ -70,18 +72,22 @@ class EfficientNet(nn.Module):
         (f"layer{stage}", i) for stage, count in enumerate((1, 1, 1, 1 + 2, 1 + 1)) for i in range(count)
     )
 
-    def __init__(self, num_classes):
+    def __init__(self, num_classes, *, tensorflow=False):
         super().__init__()
+        torchvision = {
+            "batch_norm_eps": 1e-5,
+            "depthwise_padding": list(range(len(self.blocks))),  # on both sides
+        }
         config = EfficientNetConfig(
             width_coefficient=WIDTH / 64,
             depth_coefficient=1.0,
             num_block_repeats=list(self.repeats),
             hidden_dim=1280 * WIDTH // 64,
-            batch_norm_eps=1e-5,
-            depthwise_padding=list(range(len(self.blocks))),  # torchvision's, on both sides
+            **({} if tensorflow else torchvision),
         )
         self.model = EfficientNetModel(config)
-        self.model.embeddings.padding = nn.ZeroPad2d(1)
+        if not tensorflow:
+            self.model.embeddings.padding = nn.ZeroPad2d(1)
         self.fc = nn.Linear(config.hidden_dim, num_classes)
 
     def endpoints(self, x):
@@ -173,7 +179,12 @@ class ViT(nn.Module):
         return *blocks[int(layer)], *parts[part]
 
 
-ORACLES = {"convnext_tiny": ConvNext, "efficientnet_b0": EfficientNet, "vit_small": ViT}
+ORACLES = {
+    "convnext_tiny": ConvNext,
+    "efficientnet_b0": EfficientNet,
+    "tf_efficientnet_b0": partial(EfficientNet, tensorflow=True),
+    "vit_small": ViT,
+}
 
 
 def make(name, num_classes):

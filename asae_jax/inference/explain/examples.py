@@ -7,10 +7,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import user_path
-from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.labels import input_groups, input_labels
+from asae_jax.inference.predict.inputs import read_input
 from asae_jax.inference.predict.reading import read_batches
-from asae_jax.input.manifest import read_rows
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -79,9 +78,9 @@ def given_examples(run: Run) -> Examples:
     """
     config, source = run.config, run.config.explain.input
     items = read_input(source)
-    labels = _labels(source, items, run.class_names)
-    groups = np.array([item.group for item in items])
-    known_folders = user_path(source).is_dir() and (labels != UNKNOWN).any()
+    named = input_labels(source, items, run.class_names)
+    labels = _numbers(source, named, run.class_names)
+    groups = np.array(input_groups(source, items, named))
 
     def batches(rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         chosen = [items[row] for row in rows]
@@ -91,9 +90,9 @@ def given_examples(run: Run) -> Examples:
             yield Batch(rows[first : first + len(read.items)], read.images[0], read.errors)
             first += len(read.items)
 
-    # Folders that are classes say nothing about slides.
-    no_groups = known_folders or not groups.astype(bool).all()
-    return Examples([item.path for item in items], labels, None if no_groups else groups, batches)
+    return Examples(
+        [item.path for item in items], labels, groups if groups.astype(bool).all() else None, batches
+    )
 
 
 def spread_over_classes(rows: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
@@ -132,18 +131,12 @@ def _own_batches(
     return batches
 
 
-def _labels(text: str, items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
-    numbers = {name: number for number, name in enumerate(class_names)}
-    path = user_path(text)
-    if path.is_dir():
-        return np.array([numbers.get(item.group, UNKNOWN) for item in items], np.int32)
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return np.full(len(items), UNKNOWN, np.int32)
-    labels = [row.get("label", "") for _, row in read_rows(path, required=("path",), optional=("label",))[1]]
+def _numbers(text: str, labels: Sequence[str], class_names: Sequence[str]) -> np.ndarray:
     unknown = sorted(set(labels) - {*class_names, ""})
     if unknown:
         raise UserError(
             f"{text}: the run does not know class {', '.join(unknown)}; its classes are "
             f"{', '.join(class_names)}; leave the label empty where the true class is none of them."
         )
+    numbers = {name: number for number, name in enumerate(class_names)}
     return np.array([numbers.get(label, UNKNOWN) for label in labels], np.int32)

@@ -17,13 +17,14 @@ from jax import export
 from ml_collections import ConfigDict
 from safetensors.numpy import save
 
-from asae_jax.augment import MEAN, STD
 from asae_jax.errors import UserError
-from asae_jax.inference.export import tensorflow_formats
+from asae_jax.inference.export import packing, tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
 from asae_jax.inference.export.program import PLATFORMS, Program
+from asae_jax.inference.export.verify import ROUNDING, TOLERANCE
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
+from asae_jax.run import build
 
 ALL = "all"
 """Instead of names: every format that can be written here."""
@@ -92,13 +93,14 @@ def write_torch(program: Program, path: Path) -> None:
     tensors = to_torch(variables["params"], variables.get("batch_stats", {}), config.model.name)
     if config.model.norm == "group":
         raise UserError(f"torchvision's {config.model.name} has batch normalisation, this one has groups.")
+    mean, std = build.normalisation(config)
     facts = {
         "architecture": architecture(config.model, program.run.num_classes),
         "class_names": program.run.class_names,
         "temperature": program.temperature,
         "image_size": config.augment.size,
-        "mean": MEAN,
-        "std": STD,
+        "mean": mean,
+        "std": std,
         "notice": NOTICE,
     }
     metadata = {"format": "pt", **{name: json.dumps(fact) for name, fact in facts.items()}}
@@ -155,6 +157,8 @@ class Format(NamedTuple):
     """Takes one image at a time, and refuses more; the others take any number."""
     weights_only: bool = False
     """Without the branching layer, whatever `eval.test_mode` says."""
+    tolerance: float = TOLERANCE
+    """See `verify.compare`."""
 
 
 FORMATS = {
@@ -177,6 +181,7 @@ FORMATS = {
         one_image=True,
     ),
     "torch": Format("model.safetensors", write_torch, run_torch, "Flax", weights_only=True),
+    "model": Format(packing.FILE, packing.write_model, packing.run_model, "Flax", tolerance=ROUNDING),
 }
 
 

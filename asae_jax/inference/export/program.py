@@ -14,7 +14,6 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from asae_jax.augment import MEAN, STD
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation
@@ -114,6 +113,7 @@ def load_program(workdir: Path, config: ConfigDict) -> Program:
 def preprocessing(program: Program) -> dict[str, Any]:
     """The content of `preprocessing.json`."""
     run = program.run
+    mean, std = build.normalisation(run.config)
     return {
         "notice": NOTICE,
         "input": {
@@ -126,7 +126,7 @@ def preprocessing(program: Program) -> dict[str, Any]:
         "before_the_graph": _host_steps(run.preparation),
         "inside_the_graph": [
             {"step": "centre_crop", "size": run.config.augment.size, "how": _CENTRE_CROP},
-            {"step": "normalise", "mean": MEAN, "std": STD, "how": "(value / 255 - mean) / std, per channel"},
+            {"step": "normalise", "mean": mean, "std": std, "how": _NORMALISE},
             {"step": "network", "output": "logits"},
             {"step": "softmax", "temperature": program.temperature, "output": "probabilities"},
         ],
@@ -213,5 +213,6 @@ _ROBUST = (
     "value whose cumulated count reaches the share) over pixels with S >= {least}; values beyond are clipped "
     "to them. Without such a pixel all get the middle."
 )
+_NORMALISE = "(value / 255 - mean) / std, per channel"
 _CENTRE_CROP = "rows and columns (stored - size) // 2 .. (stored - size) // 2 + size - 1."
 _TOLERANCE = "the steps before the graph make the second from the first, to one level of 255."

@@ -57,7 +57,7 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     """
     if not text:
         raise UserError(
-            "nothing to predict: give --input=DIR, a pattern in quotes, a CSV file with a column path, or -"
+            "no images are named: give --input=DIR, a pattern in quotes, a CSV file with a column path, or -"
         )
     items = _items(text, lines)
     if not items:

@@ -22,6 +22,8 @@ from asae_jax.inference.predict.records import Record
 from asae_jax.pages import NOTICE
 
 JSON_LINES = ".jsonl"
+DIFFERENTIAL = "_differential.json"
+"""How the name of the differential count's JSON file ends."""
 
 _NUMBERS = ("count", "of", "value", "low", "high")
 _DIFFERENTIAL_COLUMNS = ("group", "what", "lineage", *_NUMBERS, *(f"{name}_with_unsure" for name in _NUMBERS))
@@ -108,7 +110,7 @@ def _json_lines(file: IO[str], columns: list[str]) -> Callable[[dict[str, Any]],
 
 def differential_json(stem: Path) -> Path:
     """The JSON file of the differential count beside other files that begin with `stem`."""
-    return stem.with_name(f"{stem.name}_differential.json")
+    return stem.with_name(f"{stem.name}{DIFFERENTIAL}")
 
 
 def write_differential(differential: Differential, stem: Path, record: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ The template and the parts of its style and script are in `web`.
 import base64
 import hashlib
 import importlib.resources
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from asae_jax.files import write_text
 from asae_jax.inference.predict.differential import Count, Differential, Share, Shares
 from asae_jax.inference.predict.output import percent, ratio_text
 from asae_jax.inference.predict.records import Record
-from asae_jax.pages import NOTICE, environment, printable
+from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
 """Unreadable images listed; the file of predictions has all."""
@@ -70,7 +69,7 @@ def write_page(
         bad=bad[:SHOWN_BAD],
         style=Markup(_source("page.css")),
         script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+        script_hash=script_hash(script),
         data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
         pictures=[Markup(block) for block in picture_blocks(records)],
     )  # fmt: skip
@@ -130,12 +129,6 @@ def page_data(
 def predicted(records: Sequence[Record]) -> list[Record]:
     """The records that the page shows as cells: those with a prediction."""
     return [record for record in records if record.probabilities is not None]
-
-
-def script_json(data: Any) -> str:
-    """JSON for a script element: ASCII, as file names need not be Unicode, and without "<", its end."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
 
 
 def picture_blocks(records: Sequence[Record]) -> Iterator[str]:

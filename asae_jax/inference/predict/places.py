@@ -1,21 +1,50 @@
-"""Where `predict` writes: each input has names of its own, and nothing made from another is replaced."""
+"""Where `predict` and `embed` write: every input has its own names, nothing of another is replaced."""
 
 import dataclasses
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
 from asae_jax.files import read_json, user_path
 from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
-from asae_jax.inference.predict.output import JSON_LINES, differential_json
+from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
 from asae_jax.pages import printable
 
-FOLDER = "predictions"
 MADE_FROM = "made_from"
-"""Field of the differential count's JSON file that tells what the files were made from."""
+"""Field of a JSON file of each command that tells what the files were made from."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+    """The files that a command writes for one input: NAME and an ending each.
+
+    Attributes:
+      folder: in the run folder.
+      endings: of all files that may be written; the first is that of the main one.
+      record: the ending of the JSON file with the field `MADE_FROM`.
+      given: the endings that the name of the main file may have where it is given; where it has none of
+        them, the others are put behind the whole of it.
+      example: of such a name.
+    """
+
+    folder: str
+    endings: tuple[str, ...]
+    record: str
+    given: tuple[str, ...]
+    example: str
+
+
+PREDICTIONS = Files(
+    "predictions",
+    (".csv", DIFFERENTIAL, "_differential.csv", ".html"),
+    DIFFERENTIAL,
+    (".csv", JSON_LINES),
+    "cells.csv",
+)
+"""What `predict` writes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,51 +52,74 @@ class Place:
     """Where the files of one input go.
 
     Attributes:
-      output: the file of predictions.
+      output: the main file, that of predictions.
       title: of the page.
       source: what tells this input from others, see `input_source`.
+      files: what the command writes.
     """
 
     output: Path
     title: str
     source: str
+    files: Files = PREDICTIONS
 
     @property
     def stem(self) -> Path:
         """What the names of the other files begin with."""
-        return _stem(self.output)
+        given = self.output.suffix.lower() in self.files.given
+        return self.output.with_suffix("") if given else self.output
+
+    def beside(self, ending: str) -> Path:
+        """The file of this ending."""
+        return self.stem.with_name(self.stem.name + ending)
+
+    def others(self) -> list[Path]:
+        """The files in the way that were not made from `source`, as far as one can tell."""
+        every = [self.output, *map(self.beside, self.files.endings[1:])]
+        there = [path for path in every if os.path.lexists(path)]
+        return [] if not there or self.made_from() == self.source else there
+
+    def made_from(self) -> str | None:
+        """What the files that are there were made from; None where they do not say."""
+        try:
+            return read_json(self.beside(self.files.record), remedy="")[MADE_FROM]["input"]
+        except (UserError, LookupError, TypeError):
+            return None
 
 
-def choose_place(text: str, items: Sequence[Item], *, given: str, workdir: Path) -> Place:
-    """Where to write the predictions of an input.
+def choose_place(
+    text: str, items: Sequence[Item], *, given: str, workdir: Path, files: Files = PREDICTIONS
+) -> Place:
+    """Where to write the files of an input.
 
-    Without `given` that is RUN/predictions/NAME.csv, NAME being that of the input. Where files of this name
-    exist that were not made from the same input, a number is put behind it: NAME-2. Files made from the
-    same input are replaced.
+    Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `files` and NAME that of the input.
+    Where files of this name exist that were not made from the same input, a number is put behind it: NAME-2.
+    Files made from the same input are replaced.
 
     Args:
       text: `predict.input`.
       items: the images that it names.
       given: `predict.output`, or empty.
       workdir: the run folder.
+      files: what the command writes.
 
     Raises:
       UserError: `given` is the input, a folder, or made from something else.
     """
     source, name = input_source(text, [item.file for item in items]), input_name(text)
     if given:
-        output = user_path(given)
-        _refuse_input_or_folder(output, user_path(text))
-        _refuse_others(output, source)
-        return Place(output, name, source)
+        place = Place(user_path(given), name, source, files)
+        _refuse_input_or_folder(place, user_path(text))
+        _refuse_others(place)
+        return place
     for number in itertools.count(1):
         title = name if number == 1 else f"{name}-{number}"
-        output = workdir / FOLDER / f"{title}.csv"
-        if not _others(output, source):
+        place = Place(workdir / files.folder / f"{title}{files.endings[0]}", title, source, files)
+        if not place.others():
             break
     if number > 1:
         print(printable(f"files of the name {name} were made from another input: these are called {title}"))
-    return Place(output, title, source)
+    return place
 
 
 def input_source(text: str, files: Sequence[str]) -> str:
@@ -80,43 +132,19 @@ def input_source(text: str, files: Sequence[str]) -> str:
     return f"standard input, {len(files)} lines, {digest.hexdigest()[:16]}"
 
 
-def _stem(output: Path) -> Path:
-    return output.with_suffix("") if output.suffix.lower() in (".csv", JSON_LINES) else output
-
-
-def _files(output: Path) -> Iterator[Path]:
-    """Every file that may be written for `output`."""
-    stem = _stem(output)
-    yield output
-    yield differential_json(stem)
-    yield differential_json(stem).with_suffix(".csv")
-    yield stem.with_name(f"{stem.name}.html")
-
-
-def _others(output: Path, source: str) -> list[Path]:
-    """The files in the way that were not made from `source`, as far as one can tell."""
-    there = [path for path in _files(output) if os.path.lexists(path)]
-    return [] if not there or _made_from(output) == source else there
-
-
-def _made_from(output: Path) -> str | None:
-    """What the files of `output` were made from; None where they do not say."""
-    try:
-        return read_json(differential_json(_stem(output)), remedy="")[MADE_FROM]["input"]
-    except (UserError, LookupError, TypeError):
-        return None
-
-
-def _refuse_input_or_folder(output: Path, source: Path) -> None:
+def _refuse_input_or_folder(place: Place, source: Path) -> None:
+    output = place.output
     if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
     if output.is_dir():
-        raise UserError(f"{output} is a folder: give a file, such as --output={output / 'cells.csv'}.")
+        raise UserError(
+            f"{output} is a folder: give a file, such as --output={output / place.files.example}."
+        )
 
 
-def _refuse_others(output: Path, source: str) -> None:
-    if others := _others(output, source):
-        made_from = _made_from(output)
+def _refuse_others(place: Place) -> None:
+    if others := place.others():
+        made_from = place.made_from()
         origin = f"was made from {made_from}" if made_from else "was not made from this input"
         raise UserError(
             f"{others[0]} {origin} and would be lost: choose another --output=FILE, or move it away."

@@ -46,6 +46,7 @@ class Record:
         lowest and 255 at its highest position. It covers the middle of the thumbnail, what the network saw:
         `attention_extent` of its side (an argument of the page). None where no page is made.
       thumbnail: JPEG of the image's centre square in its own colours; None where no page is made.
+      features: float32 `[channels]`, the pooled features of the last stage; None unless they are asked for.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Record:
     uncertainty: PredictionUncertainty | None = None
     attention: np.ndarray | None = None
     thumbnail: bytes | None = None
+    features: np.ndarray | None = None
 
     @property
     def label(self) -> int | None:

@@ -1,15 +1,19 @@
 """EfficientNet (Tan and Le 2019) as five named stages.
 
 The seven groups of blocks of EfficientNet-B0, put together by resolution: layer3 is the two at 1/16 of the
-image's side, layer4 the two at 1/32 and the last 1 x 1 convolution. Paddings and the norm's epsilon are
-torchvision's (the TensorFlow original pads one side only at stride 2, with 1e-3). Stochastic depth and the
-dropout in front of the classifier are left out.
+image's side, layer4 the two at 1/32 and the last 1 x 1 convolution. Stochastic depth and the dropout in front
+of the classifier are left out.
+
+Three kinds are in use, and weights of one do not serve another: `TORCH`, torchvision's and timm's own;
+`TENSORFLOW`, the authors' (timm's `tf_efficientnet_b0`, Hugging Face's), which pads one side only at stride 2
+and has 1e-3 in its norms; and `LITE` (tensorflow/tpu, "EfficientNet-Lite", 2020), which is that one without
+squeeze-excitation and with ReLU6 for SiLU, so that it can be computed in eight bits.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -49,7 +53,23 @@ B0 = (
 )
 
 
-def scaled(channels: int, width: int) -> int:
+class Kind(NamedTuple):
+    """What the kinds of EfficientNet do differently."""
+
+    activation: Callable[[Array], Array]
+    epsilon: float
+    """Added to the variance in batch normalisation."""
+    same_padding: bool
+    """TensorFlow's padding, see `Conv`; False: equal on all sides."""
+    squeeze_excite: bool
+
+
+TORCH = Kind(nn.silu, 1e-5, same_padding=False, squeeze_excite=True)
+TENSORFLOW = Kind(nn.silu, 1e-3, same_padding=True, squeeze_excite=True)
+LITE = Kind(nn.relu6, 1e-3, same_padding=True, squeeze_excite=False)
+
+
+def scaled(channels: int, width: float) -> int:
     """`channels * width / 64`, rounded to a multiple of 8 that is not more than 10 % smaller."""
     exact = channels * width / 64
     rounded = max(8, int(exact + 4) // 8 * 8)
@@ -62,10 +82,11 @@ def _depthwise_normal(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32
 
 
 class ConvNorm(nn.Module):
-    """Convolution that keeps the map's size unless it strides, normalisation, and SiLU unless `linear`."""
+    """Convolution that keeps the map's size unless it strides, norm, and activation unless `linear`."""
 
     features: int
     size: int
+    kind: Kind
     norm: Norm
     dtype: Any
     strides: int = 1
@@ -75,11 +96,12 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
-        conv = partial(Conv, self.features, self.size, strides=self.strides, padding=self.size // 2)
+        padding: int | Literal["same"] = "same" if self.kind.same_padding else self.size // 2
+        conv = partial(Conv, self.features, self.size, strides=self.strides, padding=padding)
         if self.depthwise:
             conv = partial(conv, groups=self.features, kernel_init=_depthwise_normal)
         y = self.norm(name="bn")(conv(dtype=self.dtype, name="conv")(x), train=train)
-        return y if self.linear else nn.silu(y)
+        return y if self.linear else self.kind.activation(y)
 
 
 class SqueezeExcite(nn.Module):
@@ -104,20 +126,22 @@ class Block(nn.Module):
     features: int
     strides: int
     residual: bool
+    kind: Kind
     norm: Norm
     dtype: Any
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
-        conv = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
+        conv = partial(ConvNorm, kind=self.kind, norm=self.norm, dtype=self.dtype)
         inputs = x.shape[-1]
         inside = inputs * self.group.expansion
         y = conv(inside, 1, name="widen")(x, train=train) if inside != inputs else x
         y = conv(inside, self.group.size, strides=self.strides, depthwise=True, name="depthwise")(
             y, train=train
         )
-        y = SqueezeExcite(max(1, inputs // 4), self.dtype, name="se")(y)
+        if self.kind.squeeze_excite:
+            y = SqueezeExcite(max(1, inputs // 4), self.dtype, name="se")(y)
         y = conv(self.features, 1, linear=True, name="narrow")(y, train=train)
         return x + y if self.residual else y
 
@@ -127,48 +151,55 @@ class Stage(nn.Module):
 
     Attributes:
       groups: rows of table 1 and how many blocks each has.
-      width: see `EfficientNet`.
+      width: of the blocks; 64 gives the channels of table 1.
+      kind: of EfficientNet.
       norm: constructor of the normalisation layers.
       dtype: of the computation.
       strided: False: no group strides.
-      stem_strides: of the first 3 x 3 convolution; 0 for all stages but the first.
+      first: channels and strides of the first 3 x 3 convolution; None for all stages but the first.
       last_features: channels of the last 1 x 1 convolution; 0 for all stages but the last.
     """
 
     groups: Sequence[tuple[Group, int]]
-    width: int
+    width: float
+    kind: Kind
     norm: Norm
     dtype: Any
     strided: bool = True
-    stem_strides: int = 0
+    first: tuple[int, int] | None = None
     last_features: int = 0
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height', width', channels']`."""
-        conv = partial(ConvNorm, norm=self.norm, dtype=self.dtype)
-        if self.stem_strides:
-            x = conv(scaled(32, self.width), 3, strides=self.stem_strides, name="stem")(x, train=train)
+        conv = partial(ConvNorm, kind=self.kind, norm=self.norm, dtype=self.dtype)
+        if self.first is not None:
+            features, strides = self.first
+            x = conv(features, 3, strides=strides, name="stem")(x, train=train)
         for i, (group, i_in_group) in enumerate((g, j) for g, count in self.groups for j in range(count)):
             strides = group.strides if self.strided and i_in_group == 0 else 1
             block = partial(Block, group, scaled(group.features, self.width), strides, i_in_group > 0)
-            x = block(self.norm, self.dtype, name=f"block{i}")(x, train=train)
+            x = block(self.kind, self.norm, self.dtype, name=f"block{i}")(x, train=train)
         if self.last_features:
             x = conv(self.last_features, 1, name="last")(x, train=train)
         return x
 
 
 class EfficientNet(Backbone):
-    """EfficientNet; the default is EfficientNet-B0.
+    """EfficientNet; the default is torchvision's EfficientNet-B0.
 
     Attributes:
       stem: "imagenet", "no_pool" (the first convolution does not stride) or "small" (neither it nor layer1).
       width: 64 has EfficientNet-B0's channels; others are in proportion, rounded to multiples of 8.
+      kind: one of `TORCH`, `TENSORFLOW` and `LITE`.
       repeats: blocks of each row of `B0`.
+      widening: multiple of the blocks' channels alone; the first and the last convolution keep theirs.
     """
 
     norm: Norm = BatchNorm
+    kind: Kind = TORCH
     repeats: tuple[int, ...] = (1, 2, 2, 3, 3, 4, 1)
+    widening: float = 1.0
 
     stems = UNSTRIDED
 
@@ -176,7 +207,7 @@ class EfficientNet(Backbone):
         """The groups of `B0` by their stage."""
         unstrided = UNSTRIDED[self.stem]
         return (
-            self._stage("layer0", stem_strides=1 if "stem" in unstrided else 2),
+            self._stage("layer0", first=(scaled(32, self.width), 1 if "stem" in unstrided else 2)),
             self._stage("layer1", strided="layer1" not in unstrided),
             self._stage("layer2"),
             self._stage("layer3"),
@@ -185,4 +216,5 @@ class EfficientNet(Backbone):
 
     def _stage(self, name: str, **options: Any) -> Stage:
         groups = [(g, count) for g, count in zip(B0, self.repeats, strict=True) if g.stage == name]
-        return Stage(groups, self.width, self.norm, self.dtype, **options)
+        norm = partial(self.norm, epsilon=self.kind.epsilon)
+        return Stage(groups, self.width * self.widening, self.kind, norm, self.dtype, **options)

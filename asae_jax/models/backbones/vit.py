@@ -25,7 +25,7 @@ PATCH_SIZES = {"imagenet": 16, "no_pool": 8, "small": 4}
 HEADS = 6
 
 # The variance as a mean of squared differences: E[x^2] - E[x]^2 would lose digits of large features.
-_layer_norm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
+layer_norm = partial(nn.LayerNorm, epsilon=1e-6, use_fast_variance=False)
 
 
 def positions(height: int, width: int, channels: int) -> np.ndarray:
@@ -46,15 +46,16 @@ def positions(height: int, width: int, channels: int) -> np.ndarray:
 
 
 class Attention(nn.Module):
-    """Every position of a map attends to every other, in `HEADS` heads."""
+    """Every position of a map attends to every other, in several heads."""
 
     dtype: Any
+    heads: int = HEADS
 
     @nn.compact
     def __call__(self, x: Features) -> Features:
         """Features of the same shape."""
         *leading, height, width, channels = x.shape
-        heads = (*leading, height * width, HEADS, channels // HEADS)
+        heads = (*leading, height * width, self.heads, channels // self.heads)
         linear = partial(nn.Dense, channels, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype)
         query, key, value = (linear(name=name)(x).reshape(heads) for name in ("query", "key", "value"))
         scores = jnp.einsum("...qhc,...khc->...hqk", query * heads[-1] ** -0.5, key)
@@ -64,20 +65,31 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and two linear layers, each normalised in front and added to its input."""
+    """Attention and two linear layers, each normalised in front and added to its input.
+
+    With a `layer_scale` what is added is multiplied by learnt numbers, one per channel, that start there.
+    """
 
     dtype: Any
+    heads: int = HEADS
+    layer_scale: float = 0.0
 
     @nn.compact
     def __call__(self, x: Features) -> Features:
         """Features of the same shape."""
         channels = x.shape[-1]
         linear = partial(nn.Dense, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype)
-        y = _layer_norm(dtype=self.dtype, name="norm1")(x)
-        x = x + Attention(self.dtype, name="attention")(y)
-        y = _layer_norm(dtype=self.dtype, name="norm2")(x)
+        y = layer_norm(dtype=self.dtype, name="norm1")(x)
+        x = x + self._scaled("gamma1", Attention(self.dtype, self.heads, name="attention")(y))
+        y = layer_norm(dtype=self.dtype, name="norm2")(x)
         y = nn.gelu(linear(4 * channels, name="fc1")(y), approximate=False)
-        return x + linear(channels, name="fc2")(y)
+        return x + self._scaled("gamma2", linear(channels, name="fc2")(y))
+
+    def _scaled(self, name: str, y: Features) -> Features:
+        if not self.layer_scale:
+            return y
+        scale = self.param(name, nn.initializers.constant(self.layer_scale), y.shape[-1:])
+        return y * scale.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
 
 
 class Stage(nn.Module):
@@ -92,7 +104,7 @@ class Stage(nn.Module):
         """Features of the same shape."""
         for i in range(self.num_blocks):
             x = Block(self.dtype, name=f"block{i}")(x)
-        return _layer_norm(dtype=self.dtype, name="norm")(x) if self.norm else x
+        return layer_norm(dtype=self.dtype, name="norm")(x) if self.norm else x
 
 
 class PatchEmbedding(nn.Module):

@@ -1,0 +1,182 @@
+"""The classifiers of a probe: logistic regression, and k nearest neighbours. Both see features only."""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import optimize, special
+
+from asae_jax.input.split import draw_split
+
+PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+"""Strengths of the L2 penalty, the strongest first, among which an inner cross-validation chooses.
+
+It stops at the first that is no better than the one before."""
+NEIGHBOURS = 5
+"""k of the nearest neighbours."""
+
+_INNER_FOLDS = 3
+_TOLERANCE = 1e-4  # largest component of the gradient at which a fit ends, as in scikit-learn
+_STEPS = 500
+_CHUNK = 1024  # images compared with all others at once
+
+
+class LogisticRegression:
+    """Softmax regression on standardised features.
+
+    It minimises the mean cross entropy plus half of `penalty` times the sum of squared weights (the biases
+    are free). In scikit-learn's terms that is C = 1 / (N penalty).
+    """
+
+    def __init__(self, penalty: float):
+        """Takes the strength of the penalty, above 0."""
+        self.penalty = penalty
+        self._weights = np.zeros((0, 0))
+
+    def fit(self, features: np.ndarray, labels: np.ndarray, num_classes: int) -> "LogisticRegression":
+        """Fits and returns itself; a second fit starts from the weights of the first.
+
+        Args:
+          features: float `[N, channels]`.
+          labels: int `[N]`, 0..num_classes-1.
+          num_classes: number of classes.
+        """
+        self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
+        self._scale = np.where(self._scale > 0, self._scale, 1)
+        inputs = self._with_ones(features)
+        wanted = np.eye(num_classes)[labels]
+        shape = (inputs.shape[1], num_classes)
+        start = self._weights if self._weights.shape == shape else np.zeros(shape)
+
+        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            weights = flat.reshape(shape)
+            log_probs = special.log_softmax(inputs @ weights, axis=1)
+            free = np.vstack([weights[:-1], np.zeros((1, num_classes))])
+            value = -(wanted * log_probs).sum() / len(inputs) + 0.5 * self.penalty * (free**2).sum()
+            slope = inputs.T @ (np.exp(log_probs) - wanted) / len(inputs) + self.penalty * free
+            return value, slope.ravel()
+
+        found = optimize.minimize(
+            loss,
+            start.ravel(),
+            jac=True,
+            method="L-BFGS-B",
+            options={"gtol": _TOLERANCE, "ftol": 1e-10, "maxiter": _STEPS},
+        )
+        self._weights = found.x.reshape(shape)
+        return self
+
+    def log_probs(self, features: np.ndarray) -> np.ndarray:
+        """Log-probabilities `[N, classes]` of features `[N, channels]`."""
+        return special.log_softmax(self._with_ones(features) @ self._weights, axis=1)
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """The most probable class of features `[N, channels]`: int `[N]`."""
+        return self.log_probs(features).argmax(axis=1)
+
+    def _with_ones(self, features: np.ndarray) -> np.ndarray:
+        standardised = (features - self._mean) / self._scale
+        return np.hstack([standardised, np.ones((len(features), 1))])
+
+
+def choose_penalty(
+    features: np.ndarray, labels: np.ndarray, num_classes: int, *, groups: np.ndarray | None, seed: int
+) -> float:
+    """The penalty of the lowest cross entropy in a cross-validation within these images.
+
+    Args:
+      features: float `[N, channels]`.
+      labels: int `[N]`, 0..num_classes-1.
+      num_classes: number of classes.
+      groups: `[N]`, which are not divided; None: images are.
+      seed: of the folds.
+    """
+    masks = fold_masks(labels, groups=groups, folds=_INNER_FOLDS, seed=seed)
+    models = [LogisticRegression(PENALTIES[0]) for _ in masks]
+    best, chosen = np.inf, PENALTIES[0]
+    # From the strongest on: each fit starts where the one before ended, and the slow fits, those of
+    # penalties so weak that they overfit, are not made.
+    for penalty in PENALTIES:
+        total = 0.0
+        for model, test in zip(models, masks, strict=True):
+            model.penalty = penalty
+            model.fit(features[~test], labels[~test], num_classes)
+            total -= model.log_probs(features[test])[np.arange(test.sum()), labels[test]].sum()
+        if total >= best:
+            break
+        best, chosen = total, penalty
+    return chosen
+
+
+def nearest_labels(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """The class that most of the `NEIGHBOURS` nearest have, by the angle between features: int `[n]`.
+
+    Among equally many that with the larger sum of cosines.
+
+    Args:
+      features: float `[N, channels]`.
+      labels: int `[N]`, 0 or more.
+      queries: float `[n, channels]`.
+    """
+    nearest, cosines = nearest_rows(features, queries, NEIGHBOURS)
+    votes = np.zeros((len(nearest), int(labels.max()) + 1))
+    rows = np.arange(len(nearest))[:, None]
+    # A vote weighs more than all cosines together, which lie in -1..1.
+    np.add.at(votes, (rows, labels[nearest]), 2 * NEIGHBOURS + 1 + cosines)
+    return votes.argmax(axis=1)
+
+
+def nearest_rows(features: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the `count` features nearest by angle to each query, nearest first, and the cosines.
+
+    Args:
+      features: float `[N, channels]`.
+      queries: float `[n, channels]`.
+      count: N at most are found.
+
+    Returns:
+      int and float `[n, min(count, N)]`.
+    """
+    known, asked = _directions(features), _directions(queries)
+    count = min(count, len(known))
+    rows, found = np.empty((len(asked), count), np.int64), np.empty((len(asked), count), known.dtype)
+    for first in range(0, len(asked), _CHUNK):
+        cosines = asked[first : first + _CHUNK] @ known.T
+        near = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(cosines, near, axis=1), axis=1, kind="stable")
+        part = slice(first, first + len(cosines))
+        rows[part] = np.take_along_axis(near, order, axis=1)
+        found[part] = np.take_along_axis(cosines, rows[part], axis=1)
+    return rows, found
+
+
+def fold_masks(
+    labels: np.ndarray, *, groups: np.ndarray | None, folds: int, seed: int
+) -> Sequence[np.ndarray]:
+    """The test images of each fold, bool `[N]`, stratified; whole groups where they are given.
+
+    See `input.split.draw_split`. There are fewer folds where there are fewer groups, and a single group is
+    divided.
+    """
+    if groups is not None:
+        folds = min(folds, len(np.unique(groups)))
+        groups = None if folds < 2 else groups
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with one group, which are trained on only
+        return [
+            draw_split(
+                labels,
+                groups=groups,
+                test_fraction=0,
+                validation_fraction=0,
+                folds=max(folds, 2),
+                fold=fold,
+                seed=seed,
+            )
+            == "test"
+            for fold in range(max(folds, 2))
+        ]
+
+
+def _directions(features: np.ndarray) -> np.ndarray:
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,206 @@
+"""`embed`: a run's features of images, for other programs to use and for a person to look at."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
+from asae_jax.files import disk_errors, user_path, write_json
+from asae_jax.inference.embed.embedding import Embedding, gather, spread_places, write_csv, write_npz
+from asae_jax.inference.embed.page import write_page
+from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
+from asae_jax.inference.embed.projection import Projection, project, require_library
+from asae_jax.inference.labels import input_groups, input_labels
+from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.places import MADE_FROM, Files, Place, choose_place
+from asae_jax.inference.predict.predictor import Options, Predictor, network_identity
+from asae_jax.inference.predict.records import Record
+from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
+from asae_jax.input.run_split import SPLITS_FILE, split_names
+from asae_jax.pages import NOTICE
+from asae_jax.run.run import Run, open_for_inference
+
+EMBEDDINGS = Files(
+    "embeddings", (".npz", ".csv", ".json", ".html", ".probe.json"), ".json", (".npz",), "cells.npz"
+)
+"""What `embed` writes."""
+
+
+def embed(config: ConfigDict, workdir: Path) -> int:
+    """Features of the images of `embed.input` by the run in `workdir`.
+
+    Beside each other are written NAME.npz and NAME.csv (see `embedding`), NAME.json with what they were made
+    from, the page NAME.html and, with `embed.probe`, NAME.probe.json.
+
+    Args:
+      config: settings of the run, `embed` and `eval`.
+      workdir: the folder of a run.
+
+    Returns:
+      The exit status, 0; also with unreadable images, whose rows carry the error.
+
+    Raises:
+      UserError: no run or no checkpoint in `workdir`, settings that differ from the run's, no image that can
+        be read, a missing library, labels that cannot be probed with, or an output that cannot be written or
+        that was made from another input.
+    """
+    settings = config.embed
+    require_library(settings.projection)
+    if settings.output and not settings.output.lower().endswith(EMBEDDINGS.endings[0]):
+        raise UserError(f"--output={settings.output} cannot be used: give a name that ends with .npz.")
+    items = read_input(settings.input)
+    place = choose_place(settings.input, items, given=settings.output, workdir=workdir, files=EMBEDDINGS)
+    run = open_for_inference(workdir, config)
+    labels = input_labels(settings.input, items, run.class_names, folders=settings.folders)
+    groups = input_groups(settings.input, items, labels)
+    if settings.probe:
+        compared_classes(labels, _all_or_none(labels, groups), folds=settings.folds)
+    print(_greeting(items, labels, groups, run))
+    records, border = _records(run, items)
+    embedding = gather(records, labels, groups, run.class_names)
+    projection = project(embedding.features[embedding.usable], settings.projection, seed=config.seed)
+    with disk_errors(f"write to {place.output.parent}", remedy="choose another --output=FILE"):
+        _write(place, run, embedding, projection, records)
+    print(projection.sentence())
+    if settings.probe:
+        _probe(place, run, items, embedding, border)
+    print(f"written to {place.output} and beside it. {NOTICE}")
+    return 0
+
+
+def _greeting(items: Sequence[Item], labels: Sequence[str], groups: Sequence[str], run: Run) -> str:
+    """What is embedded, and by what."""
+    known = [label for label in labels if label]
+    classes = f"{len(known):,} of them labelled, {len(set(known))} classes" if known else "none labelled"
+    names = {group for group in groups if group}
+    grouped = f"{len(names):,} group{'s' * (len(names) > 1)}" if names else "groups not known"
+    return f"input: {len(items):,} images, {classes}, {grouped}; run {run.workdir}"
+
+
+def _records(run: Run, items: Sequence[Item]) -> tuple[list[Record], np.ndarray]:
+    """A record of each item, with features; and float32 `[N, 12]`, the colours of borders for the probe.
+
+    Thumbnails are kept of `embed.page_cells` at most.
+    """
+    settings = run.config.embed
+    options = Options(
+        batch_size=run.config.eval.batch_size,
+        tta=False,
+        pictures=settings.page or settings.probe,
+        workers=run.config.data.workers or None,
+        features=True,
+    )
+    predictor = Predictor([run], [read_matching_uncertainty(run)], options)
+    shown = min(settings.page_cells, len(items)) if settings.page else 0
+    pictured = set(np.linspace(0, len(items) - 1, shown).astype(int).tolist())
+    records, border = [], np.zeros((len(items), BORDER_FEATURES), np.float32)
+    for row, record in enumerate(tqdm(predictor(items), total=len(items), desc="embedding", unit="image")):
+        if record.thumbnail is not None and settings.probe:
+            border[row] = _border(record.thumbnail)
+        thumbnail = record.thumbnail if row in pictured else None
+        records.append(dataclasses.replace(record, attention=None, thumbnail=thumbnail))
+    if all(record.error for record in records):
+        first = records[0]
+        raise UserError(
+            f"not one image can be read, the first, {first.path}, because: {first.error} (--input=)"
+        )
+    return records, border
+
+
+def _border(thumbnail: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(thumbnail, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None  # we have made it
+    small = cv2.resize(image[..., ::-1], (BORDER_SIDE, BORDER_SIDE), interpolation=cv2.INTER_AREA)
+    return border_colours(small)
+
+
+def _write(
+    place: Place, run: Run, embedding: Embedding, projection: Projection, records: Sequence[Record]
+) -> None:
+    places = spread_places(embedding, projection.places)
+    # First, as it tells a later call what the others were made from.
+    write_json(place.beside(".json"), _record(place, run, embedding, projection))
+    write_npz(place.output, embedding, places, run.class_names)
+    write_csv(place.beside(".csv"), embedding, places)
+    if run.config.embed.page:
+        write_page(
+            place.beside(".html"),
+            embedding,
+            projection,
+            [record.thumbnail for record in records],
+            title=place.title,
+        )
+
+
+def _record(place: Place, run: Run, embedding: Embedding, projection: Projection) -> dict[str, Any]:
+    return {
+        MADE_FROM: _made_from(place, run),
+        "images": len(embedding.paths),
+        "unreadable": int((~embedding.usable).sum()),
+        "labelled": int((embedding.labels != "").sum()),
+        "channels": embedding.features.shape[1],
+        "stage": run.network.backbone.stage_names[-1],
+        "class_names": list(run.class_names),
+        "projection": projection.method,
+        "explained_variance": projection.explained,
+        "notice": NOTICE,
+    }
+
+
+def _made_from(place: Place, run: Run) -> dict[str, Any]:
+    return {
+        "input": place.source,
+        "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)}],
+        "network": network_identity([run]),
+    }
+
+
+def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, border: np.ndarray) -> None:
+    """Probes with the labelled images that could be read, prints and writes the result."""
+    rows = embedding.usable & (embedding.labels != "")
+    groups = embedding.groups[rows]
+    trained = _trained_on(run)
+    given = Labelled(
+        embedding.features[rows],
+        embedding.labels[rows],
+        groups if (groups != "").all() else None,
+        border[rows],
+        embedding.predicted[rows],
+        sum(os.path.realpath(items[row].file) in trained for row in np.flatnonzero(rows).tolist()),
+    )
+    config = run.config
+    found = probe(
+        given,
+        run.class_names,
+        folds=config.embed.folds,
+        resamples=config.eval.bootstrap,
+        seed=config.seed,
+    )
+    path = place.beside(".probe.json")
+    with disk_errors(f"write {path}", remedy="choose another --output=FILE"):
+        write_json(path, found | {MADE_FROM: _made_from(place, run), "notice": NOTICE})
+    print(probe_table(found))
+
+
+def _all_or_none(labels: Sequence[str], groups: Sequence[str]) -> list[str] | None:
+    """The groups, where those of all labelled images are known."""
+    known = all(group for label, group in zip(labels, groups, strict=True) if label)
+    return list(groups) if known else None
+
+
+def _trained_on(run: Run) -> set[str]:
+    """Real paths of the files that the run was trained on, as far as its folder tells them."""
+    given, splits = run.config.data, run.workdir / SPLITS_FILE
+    if given.source not in ("folder", "csv") or not splits.is_file():
+        return set()
+    path = user_path(given.path)
+    base = path if given.source == "folder" else path.parent
+    return {os.path.realpath(base / name) for name in split_names(splits, "train")}

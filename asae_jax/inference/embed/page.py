@@ -1,0 +1,161 @@
+"""The page of `embed`: a map of the features on which every point is a cell to look at.
+
+It is one self-contained file; its content security policy forbids the browser any request.
+The template and the parts of its style and script are in `web`.
+"""
+
+import base64
+import importlib.resources
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from asae_jax.files import write_text
+from asae_jax.inference.embed.classifiers import nearest_rows
+from asae_jax.inference.embed.embedding import Embedding
+from asae_jax.inference.embed.projection import Projection, percent
+from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
+
+SHOWN_BAD = 500
+"""Unreadable images listed; the CSV file has all."""
+ALIKE = 5
+"""Cells shown beside a chosen one: those of the most similar features."""
+
+_WEB = importlib.resources.files("asae_jax.inference.embed") / "web"
+_SCRIPTS = ("data", "colours", "map", "panel", "start")
+
+
+def write_page(
+    path: Path,
+    embedding: Embedding,
+    projection: Projection,
+    thumbnails: Sequence[bytes | None],
+    *,
+    title: str,
+) -> None:
+    """Writes one self-contained HTML file.
+
+    Args:
+      path: of the page.
+      embedding: N images, at least one of them usable.
+      projection: places of the usable ones.
+      thumbnails: JPEG of each of the N images; None where there is none to show.
+      title: name of the input.
+    """
+    usable = np.flatnonzero(embedding.usable)
+    bad = np.flatnonzero(~embedding.usable)
+    pictures = [thumbnails[row] for row in usable.tolist()]
+    shown = np.array([picture is not None for picture in pictures])
+    data = page_data(embedding, projection, shown)
+    script = page_script()
+    text = _environment().get_template("page.html").render(
+        title=title,
+        notice=NOTICE,
+        sentence=projection.sentence(),
+        axes=_axes(projection),
+        images=len(embedding.paths),
+        points=len(usable),
+        shown=int(shown.sum()),
+        labelled=int((embedding.labels != "").sum()),
+        ways=data["ways"],
+        bad=[(str(embedding.paths[row]), str(embedding.errors[row])) for row in bad[:SHOWN_BAD]],
+        unreadable=len(bad),
+        style=Markup(_source("page.css")),
+        script=Markup(script),
+        script_hash=script_hash(script),
+        data=Markup(script_json(data)),
+        pictures=Markup("\n".join(map(_base64, pictures))),
+    )  # fmt: skip
+    write_text(path, text)
+
+
+def page_script() -> str:
+    """The page's script: its parts one after another, each after those that it uses."""
+    return "\n".join(['"use strict";', *(_source(f"{name}.js") for name in _SCRIPTS)])
+
+
+def page_data(embedding: Embedding, projection: Projection, shown: np.ndarray) -> dict[str, Any]:
+    """Everything but the pictures, ready for JSON.
+
+    Args:
+      embedding: n of its rows are usable; only these are on the page.
+      projection: places of these n.
+      shown: bool `[n]`, of which there are pictures.
+
+    Returns:
+      `x`, `y`, `paths`, `probability` of each point; `ways`: how points can be coloured, each with `title`,
+      and either `names`, `of` (a number in `names` for each point, -1 where it is not known) and `counts`, or
+      `values` (None where it is not known); `alike`: of points with a picture the most similar others.
+    """
+    rows = np.flatnonzero(embedding.usable)
+    return {
+        "method": projection.method,
+        "x": _numbers(projection.places[:, 0]),
+        "y": _numbers(projection.places[:, 1]),
+        "paths": [str(path) for path in embedding.paths[rows]],
+        "probability": _numbers(embedding.probability[rows], 3),
+        "ways": _ways(embedding, rows),
+        "alike": _alike(embedding.features[rows], shown),
+    }
+
+
+def _ways(embedding: Embedding, rows: np.ndarray) -> dict[str, dict[str, Any]]:
+    columns = {
+        "label": ("label", embedding.labels),
+        "predicted": ("predicted class", embedding.predicted),
+        "group": ("folder or group", embedding.groups),
+    }
+    # A class has the same colour as label and as prediction.
+    classes = sorted({*embedding.labels[rows].tolist(), *embedding.predicted[rows].tolist()} - {""})
+    ways = {}
+    for name, (title, column) in columns.items():
+        texts = column[rows].tolist()
+        if any(texts):
+            names = sorted(set(texts) - {""}) if name == "group" else classes
+            numbers = {text: number for number, text in enumerate(names)}
+            of = [numbers.get(text, -1) for text in texts]
+            counts = [of.count(number) for number in range(len(names))]
+            ways[name] = {"title": title, "names": names, "of": of, "counts": counts}
+    scores = embedding.outlier_score[rows]
+    if np.isfinite(scores).any():
+        ways["outlier"] = {"title": "outlier score", "values": _numbers(scores)}
+    return ways
+
+
+def _alike(features: np.ndarray, shown: np.ndarray) -> list[list[int]]:
+    """Of each point with a picture the `ALIKE` nearest others with one, nearest first; else nothing."""
+    places = np.flatnonzero(shown)
+    alike: list[list[int]] = [[] for _ in shown]
+    if len(places):
+        near, _ = nearest_rows(features[places], features[places], ALIKE + 1)
+        for own, found in zip(places.tolist(), places[near].tolist(), strict=True):
+            alike[own] = [place for place in found if place != own][:ALIKE]
+    return alike
+
+
+def _axes(projection: Projection) -> tuple[str, str]:
+    if projection.explained is None:
+        return "", ""
+    first, second = (percent(share) for share in projection.explained)
+    return f"component 1: {first} of the variance", f"component 2: {second} of the variance"
+
+
+def _numbers(values: np.ndarray, digits: int = 5) -> list[float | None]:
+    """With so many significant digits; None where not finite."""
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values.tolist()]
+
+
+def _source(name: str) -> str:
+    return (_WEB / name).read_text(encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    return environment("asae_jax.inference.embed", {"count": "{:,}".format}, folder="web", finalize=printable)
+
+
+def _base64(picture: bytes | None) -> str:
+    return base64.b64encode(picture or b"").decode("ascii") or "-"

@@ -1,0 +1,115 @@
+"""A map of features in two dimensions: principal components, or t-SNE and UMAP of kept libraries."""
+
+import dataclasses
+import importlib.util
+from typing import Any
+
+import numpy as np
+from scipy import linalg
+
+from asae_jax.errors import UserError
+
+PROJECTIONS = ("pca", "tsne", "umap")
+
+_NEEDS = {"tsne": ("sklearn", "scikit-learn"), "umap": ("umap", "umap-learn")}
+"""Module and package of the projections that are not ours."""
+_LEAST = 5  # points below which neighbours mean nothing, and both libraries stop with an error
+_PERPLEXITY = 30  # scikit-learn's default, lowered where there are fewer points
+_NEIGHBOURS = 15  # umap-learn's default, likewise
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Projection:
+    """Places of features in a plane.
+
+    Attributes:
+      method: one of `PROJECTIONS`.
+      places: float32 `[N, 2]`.
+      explained: share of the features' variance along each of the two axes, 0..1; None where axes have no
+        meaning.
+    """
+
+    method: str
+    places: np.ndarray
+    explained: tuple[float, float] | None = None
+
+    def sentence(self) -> str:
+        """What the map shows and what it does not."""
+        if self.explained is not None:
+            first, second = (percent(share) for share in self.explained)
+            return (
+                f"Principal components of the features: the first explains {first} of the variance, the "
+                f"second {second}, together {percent(sum(self.explained))}. What lies in the other "
+                "dimensions is not seen: cells that lie together here may be far apart."
+            )
+        name = {"tsne": "t-SNE", "umap": "UMAP"}[self.method]
+        return (
+            f"{name} of the features: near neighbours are kept together. Distances between clusters, their "
+            "sizes and the axes mean nothing, and no share of variance is explained."
+        )
+
+
+def percent(share: float) -> str:
+    """ "34.7 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def require_library(method: str) -> None:
+    """Raises a UserError, with the command that installs it, where the library of `method` is missing."""
+    module, package = _NEEDS.get(method, ("", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise UserError(
+            f"--projection={method} needs {package}: `pip install {package}`, or --projection=pca, which "
+            "needs nothing."
+        )
+
+
+def project(features: np.ndarray, method: str, *, seed: int) -> Projection:
+    """Places features in a plane.
+
+    Args:
+      features: float `[N, channels]`, finite, N at least 1.
+      method: one of `PROJECTIONS`; fewer than five images get "pca" whatever it is.
+      seed: of t-SNE and UMAP.
+    """
+    if method == "pca" or len(features) < _LEAST:
+        return pca(features)
+    places = (_tsne if method == "tsne" else _umap)(features, seed)
+    return Projection(method, np.asarray(places, np.float32))
+
+
+def pca(features: np.ndarray) -> Projection:
+    """The first two principal components of features `[N, channels]`, centred and not scaled.
+
+    The sign of a component is arbitrary: here its largest loading by absolute value is positive, so that
+    the same images give the same map. Where the features vary in less than two dimensions the others are 0.
+    """
+    centred = np.asarray(features, np.float64)
+    centred = centred - centred.mean(axis=0)
+    # The covariance has channels x channels numbers however many images there are.
+    covariance = centred.T @ centred
+    channels = len(covariance)
+    values, vectors = linalg.eigh(covariance, subset_by_index=[max(0, channels - 2), channels - 1])
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1, 1)
+    total = np.trace(covariance)
+    explained = values / total if total > 0 else np.zeros_like(values)
+    missing = 2 - len(values)
+    places = np.pad((centred @ vectors).astype(np.float32), ((0, 0), (0, missing)))
+    first, second = np.pad(explained, (0, missing)).tolist()
+    return Projection("pca", places, (first, second))
+
+
+def _tsne(features: np.ndarray, seed: int) -> Any:
+    from sklearn.manifold import TSNE
+
+    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features)
+
+
+def _umap(features: np.ndarray, seed: int) -> Any:
+    from umap import UMAP
+
+    neighbours = min(_NEIGHBOURS, len(features) - 1)
+    return UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(features)

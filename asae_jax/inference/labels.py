@@ -1,0 +1,46 @@
+"""True classes that an input tells: in a column `label` of a CSV file, or by folders that are classes."""
+
+from collections.abc import Sequence
+
+from asae_jax.files import user_path
+from asae_jax.inference.predict.inputs import Item
+from asae_jax.input.manifest import read_rows
+
+FOLDERS = ("auto", "classes", "groups")
+"""What the folders directly below a given folder are."""
+
+
+def input_labels(
+    text: str, items: Sequence[Item], class_names: Sequence[str], *, folders: str = "auto"
+) -> list[str]:
+    """The label of each item; empty where it is not known.
+
+    Args:
+      text: the input, see `predict.inputs.read_input`.
+      items: the images that it names.
+      class_names: of the run.
+      folders: "auto": a folder's images are labelled where its name is one of `class_names`; "classes": by
+        whatever its name is; "groups": folders are slides or patients, and nothing is labelled.
+
+    Raises:
+      UserError: a CSV file that cannot be read.
+    """
+    path = user_path(text)
+    if path.is_dir():
+        known = {item.group for item in items if folders != "groups"}
+        known &= set(class_names) if folders == "auto" else known
+        return [item.group if item.group in known else "" for item in items]
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return [
+            row.get("label", "") for _, row in read_rows(path, required=("path",), optional=("label",))[1]
+        ]
+    return [""] * len(items)
+
+
+def input_groups(text: str, items: Sequence[Item], labels: Sequence[str]) -> list[str]:
+    """Slide or patient of each item; empty where it is not known.
+
+    Folders that are classes say nothing about slides.
+    """
+    are_classes = user_path(text).is_dir() and any(labels)
+    return ["" if are_classes else item.group for item in items]

@@ -1,0 +1,146 @@
+"""The probe: its classifiers equal scikit-learn's; where there is nothing to learn, it scores chance."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression as Oracle
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from asae_jax.errors import UserError
+from asae_jax.inference.embed.classifiers import (
+    NEIGHBOURS,
+    PENALTIES,
+    LogisticRegression,
+    choose_penalty,
+    fold_masks,
+    nearest_labels,
+    nearest_rows,
+)
+from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
+
+NAMES = np.array(["BLA", "EBO", "NGS"])
+
+
+def _drawn(count=90, spread=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    centres = 3 * np.eye(3, 6) + 1
+    return centres[labels] + spread * rng.normal(size=(count, 6)), labels
+
+
+def _labelled(features, labels, **changes):
+    given = {
+        "groups": None,
+        "border": np.random.default_rng(9).normal(size=(len(labels), 12)),
+        "predicted": NAMES[labels],
+    } | changes
+    return Labelled(features, NAMES[labels], **given)
+
+
+@pytest.mark.parametrize("penalty", [0.3, 0.01])
+def test_logistic_regression_equals_scikit_learn(penalty):
+    features, labels = _drawn(spread=2.0)
+    found = LogisticRegression(penalty).fit(features, labels, 3)
+    scaler = StandardScaler().fit(features)
+    oracle = Oracle(C=1 / (len(labels) * penalty), tol=1e-8, max_iter=10_000)
+    oracle.fit(scaler.transform(features), labels)
+    asked, _ = _drawn(seed=1, spread=2.0)
+    wanted = oracle.predict_log_proba(scaler.transform(asked))
+    np.testing.assert_allclose(found.log_probs(asked), wanted, atol=0.01)
+    np.testing.assert_array_equal(found.predict(asked), wanted.argmax(1))
+
+
+def test_nearest_neighbours_equal_scikit_learn():
+    features, labels = _drawn(spread=2.0)
+    asked, _ = _drawn(seed=1, spread=2.0)
+    oracle = KNeighborsClassifier(NEIGHBOURS, metric="cosine").fit(features, labels)
+    rows, cosines = nearest_rows(features, asked, NEIGHBOURS)
+    distances, wanted = oracle.kneighbors(asked)
+    np.testing.assert_array_equal(rows, wanted)
+    np.testing.assert_allclose(1 - cosines, distances, atol=1e-12)
+    votes = np.sort(oracle.predict_proba(asked), axis=1)
+    clear = votes[:, -1] > votes[:, -2]  # ties are broken in another way
+    assert clear.sum() > 60
+    np.testing.assert_array_equal(
+        nearest_labels(features, labels, asked)[clear], oracle.predict(asked)[clear]
+    )
+
+
+def test_a_tie_goes_to_the_nearer_class():
+    known = np.array([[1, 0.01], [1, 0.02], [1, 0.5], [1, 0.6], [0, 1.0]])
+    assert nearest_labels(known, np.array([1, 1, 0, 0, 2]), np.array([[1.0, 0.0]])) == [1]
+
+
+def test_noise_is_given_a_strong_penalty_and_signal_a_weak_one():
+    rng = np.random.default_rng(0)
+    noise, labels = rng.normal(size=(90, 30)), np.arange(90) % 3
+    assert choose_penalty(noise, labels, 3, groups=None, seed=0) == PENALTIES[0]
+    clear, labels = _drawn(spread=0.1)
+    assert choose_penalty(clear, labels, 3, groups=None, seed=0) < 0.01
+
+
+def test_classes_that_lie_apart_are_told_apart():
+    found = probe(_labelled(*_drawn(spread=0.1)), NAMES, folds=5, resamples=50, seed=0)
+    for name in ("logistic regression", "5 nearest neighbours", "the run itself"):
+        scores = found["classifiers"][name]
+        assert (scores["accuracy"], scores["macro_f1"]) == (1, 1), name
+        assert scores["intervals"]["accuracy"] == [1, 1]
+    assert found["classifiers"]["largest class"]["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert found["classifiers"]["border colours alone"]["accuracy"] < 0.6
+
+
+def test_permuted_labels_give_chance():
+    features, labels = _drawn(count=240, spread=0.1)
+    labels = np.random.default_rng(2).permutation(labels)
+    found = probe(_labelled(features, labels), NAMES, folds=4, resamples=0, seed=0)
+    for name in ("logistic regression", "5 nearest neighbours"):
+        # Four standard errors of a share of a third of 240.
+        assert abs(found["classifiers"][name]["accuracy"] - 1 / 3) < 4 * np.sqrt(2 / 9 / 240), name
+
+
+def test_features_that_tell_the_patient_only_are_no_use_between_patients():
+    """Each patient has one class: by image the probe finds the patient, by group it cannot."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(12), 10)
+    features = rng.normal(size=(12, 20))[patients] + 0.01 * rng.normal(size=(120, 20))
+    labels = np.repeat(np.arange(12) % 3, 10)
+    by_image = probe(_labelled(features, labels), NAMES, folds=5, resamples=0, seed=0)
+    groups = patients.astype(str)
+    by_group = probe(_labelled(features, labels, groups=groups), NAMES, folds=4, resamples=20, seed=0)
+    score = {name: found["classifiers"]["logistic regression"]["accuracy"]
+             for name, found in (("image", by_image), ("group", by_group))}  # fmt: skip
+    assert score["image"] == 1
+    assert score["group"] < 0.8
+    assert by_group["split"] == "by group (12 groups)"
+    assert "patient may be on both sides" in by_image["caveats"][0]
+    assert not by_group["caveats"]
+
+
+def test_every_image_is_tested_once_and_no_group_is_divided():
+    labels, groups = np.arange(60) % 3, np.arange(60) // 6
+    masks = fold_masks(labels, groups=groups, folds=5, seed=0)
+    np.testing.assert_array_equal(np.sum(masks, axis=0), 1)
+    for mask in masks:
+        assert not set(groups[mask]) & set(groups[~mask])
+
+
+def test_what_is_not_compared_is_named():
+    features, labels = _drawn(count=30)
+    rows = np.flatnonzero((labels != 2) | (np.arange(30) < 9))  # three of the third class
+    given = _labelled(features[rows], labels[rows], trained_on=7)
+    found = probe(given, NAMES, folds=5, resamples=0, seed=0)
+    assert found["left_out"] == {"NGS": 3}
+    assert found["classes"] == {"BLA": 10, "EBO": 10}
+    table = probe_table(found)
+    assert "too few images to compare: NGS 3" in table
+    assert "7 of these images are among those the run was trained on" in table
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups"),
+    [(["a"] * 9, None), (["", ""], None), (["a"] * 5 + ["b"] * 2, None), (["a"] * 5 + ["b"] * 5, ["p"] * 10)],
+)
+def test_too_little_to_compare_is_refused(labels, groups):
+    with pytest.raises(UserError, match="--probe needs two classes of at least 3 labelled images"):
+        compared_classes(labels, groups, folds=3)
+    assert compared_classes(["a", "b"] * 3, list("ppqqrr"), folds=3) == ["a", "b"]
