@@ -73,15 +73,10 @@ def augment(
     check_images(images, size)
     _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
     batch, height, width, _ = images.shape
-    draws = draw(
-        key if key.ndim else keys.example_keys(key, batch, first_example),
-        height=height,
-        width=width,
-        scale=scale,
-        flips=(horizontal_flip, vertical_flip),
-        rotation=rotation,
-        jitter=(brightness, contrast, saturation, hue),
-    )
+    example_keys = key if key.ndim else keys.example_keys(key, batch, first_example)
+    flips, jitter = (horizontal_flip, vertical_flip), (brightness, contrast, saturation, hue)
+    draws = draw(example_keys, height=height, width=width, scale=scale, flips=flips, rotation=rotation,
+                 jitter=jitter)  # fmt: skip
     warped = warp(images, crop_matrices(draws, size=size), size=size)
     return standardise(jitter_colours(warped, draws), mean, std)
 
