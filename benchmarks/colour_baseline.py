@@ -1,15 +1,16 @@
-"""How far colour alone goes: a colour-histogram classifier, on the built-in set or on a folder.
+"""How far colour alone goes: a colour-histogram classifier on any data source.
 
-    python -m benchmarks.colour_baseline --num_examples=3000
-    python -m benchmarks.colour_baseline --folder=DIR        # class folders of images
+    python -m benchmarks.colour_baseline --source=demo
+    python -m benchmarks.colour_baseline --source=synthetic --num_examples=3000
+    python -m benchmarks.colour_baseline --source=folder --path=DIR
 
 A model that does not beat this one has learnt the stain, not the cells. It sees a joint RGB histogram
 and the mean and spread of each channel; no position, no shape. "mean colour" sees three numbers.
-The split is stratified 8:2. Needs scikit-learn (requirements-dev.txt).
+The split is the source's own, its validation images trained on too; else stratified 8:2. Needs scikit-learn
+(requirements-dev.txt).
 """
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,54 +23,51 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from asae_jax.input.sources import synthetic_index
+from asae_jax.config import base_config
+from asae_jax.input.index import DataIndex
+from asae_jax.input.sources import configured_index
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 _BINS = 6  # per channel of the joint histogram
 
 
 def main() -> None:
     flags = _flags()
-    if flags.folder:
-        features, labels = _folder(Path(flags.folder), flags.size)
-    else:
-        features, labels = _synthetic(flags.num_examples, flags.seed, flags.size)
-    train, test, train_labels, test_labels = train_test_split(
-        features, labels, test_size=0.2, stratify=labels, random_state=flags.seed
-    )
-    print(f"{len(labels)} images, {len(set(labels))} classes; {len(test_labels)} to test")
+    config = base_config()
+    config.data.source, config.data.path = flags.source, flags.path
+    config.data.num_examples, config.data.stored_size = flags.num_examples, flags.size
+    index = configured_index(config.data)
+    features = np.array([colour_features(_small(index, row, flags.size)) for row in range(len(index))])
+    tested = _tested(index, flags.seed)
+    train_labels, test_labels = index.labels[~tested], index.labels[tested]
+    print(f"{len(index)} images, {index.num_classes} classes; {len(test_labels)} to test")
     _report("largest class", np.full_like(test_labels, np.bincount(train_labels).argmax()), test_labels)
     for name, model, columns in _classifiers(flags.seed):
-        model.fit(train[:, columns], train_labels)
-        _report(name, model.predict(test[:, columns]), test_labels)
+        model.fit(features[~tested][:, columns], train_labels)
+        _report(name, model.predict(features[tested][:, columns]), test_labels)
 
 
 def _flags() -> argparse.Namespace:
     verbatim = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=verbatim)
-    parser.add_argument("--num_examples", type=int, default=3000, help="images of the built-in set")
-    parser.add_argument("--folder", help="a folder of class folders, instead of the built-in set")
+    parser.add_argument("--source", default="demo", help="as config.data.source")
+    parser.add_argument("--path", default="", help="as config.data.path")
+    parser.add_argument("--num_examples", type=int, default=3000, help="images of the synthetic source")
     parser.add_argument("--size", type=int, default=64, help="side in pixels that images are brought to")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
 
-def _synthetic(num_examples: int, seed: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    table = synthetic_index(num_examples=num_examples, seed=seed, size=size)
-    return np.array([colour_features(table.read(row)) for row in range(num_examples)]), table.labels
+def _small(index: DataIndex, row: int, size: int) -> np.ndarray:
+    return cv2.resize(index.read(row), (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _folder(root: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
-    features, labels = [], []
-    classes = sorted(path for path in root.iterdir() if path.is_dir())
-    for label, folder in enumerate(classes):
-        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES):
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-            if image is not None:
-                small = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-                features.append(colour_features(small))
-                labels.append(label)
-    return np.array(features), np.array(labels)
+def _tested(index: DataIndex, seed: int) -> np.ndarray:
+    """bool `[N]`: the source's test part, or a fifth of each class."""
+    if index.splits is not None:
+        return index.splits == "test"
+    rows = np.arange(len(index))
+    _, test = train_test_split(rows, test_size=0.2, stratify=index.labels, random_state=seed)
+    return np.isin(rows, test)
 
 
 def colour_features(image: np.ndarray) -> np.ndarray:
