@@ -60,8 +60,7 @@ def train_step(
 
     Args:
       state: equal on all devices.
-      batch: this device's share: `label`, and uint8 `image` `[batch, size, size, 3]` or the `features` of
-        `front_step`.
+      batch: this device's share: `label`, and uint8 `image` `[batch, size, size, 3]` or kept `features`.
       network: maps normalised images to logits `[batch, classes]` or `[branches, batch, classes]`.
       optimizer: the transformation `state.opt_state` belongs to.
       loss: per-example loss `(scores, labels) -> [batch]`.
