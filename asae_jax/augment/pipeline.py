@@ -80,15 +80,10 @@ def augment(
     check_images(images, size)
     _check_ranges(scale, hue, blur, brightness=brightness, contrast=contrast, saturation=saturation)
     example_keys = key if key.ndim else keys.example_keys(key, len(images), first_example)
-    draws = draw(
-        example_keys,
-        height=images.shape[1],
-        width=images.shape[2],
-        scale=scale,
-        flips=(horizontal_flip, vertical_flip),
-        rotation=rotation,
-        jitter=(brightness, contrast, saturation, hue),
-    )
+    _, height, width, _ = images.shape
+    flips, jitter = (horizontal_flip, vertical_flip), (brightness, contrast, saturation, hue)
+    draws = draw(example_keys, height=height, width=width, scale=scale, flips=flips, rotation=rotation,
+                 jitter=jitter)  # fmt: skip
     warped = warp(images, crop_matrices(draws, size=size), size=size)
     if blur:
         warped = gaussian_blur(warped, draw_blur(example_keys, blur), largest=blur)
