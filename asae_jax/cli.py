@@ -21,7 +21,7 @@ from asae_jax.files import disk_fault, user_path
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
-_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.batch_size")
+_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
 
