@@ -290,8 +290,8 @@ FIELDS = (
           paper="DropBlock, Ghiasi et al. 2018"),
     Field("asae.place", "peak",
           "Where the suppressed region lies. random: the region around the chosen peak, moved to a random "
-          "place inside the map (a control: same shape, same number of positions).", choices=("peak", "random"),
-          paper="3.2"),
+          "place inside the map (a control: same shape, same number of positions).",
+          choices=("peak", "random"), paper="3.2"),
     # Baselines
     Field("drop.rate", 0.1,
           "Probability that a value, a channel or a channel's maximum is dropped; of dropblock the share of"

@@ -11,16 +11,18 @@ import jax
 import jax.numpy as jnp
 import jaxtyping as jt
 
-from asae_jax.types import Array, AttentionMap, Images
+from asae_jax.types import Array, Images
 
 MARGIN = 0.1
 """Added on each side of the region, as a share of the image's side."""
 
+Attention = jt.Float[Array, "batch rows columns"]
+"""One value per position of a feature map, which need not be as large as the image."""
 Squares = jt.Float[Array, "batch 3"]
 """Top, left and side of one square per image, in pixels; edges of pixels are whole numbers."""
 
 
-def attended_crop(images: Images, attention: AttentionMap, *, threshold: float) -> Images:
+def attended_crop(images: Images, attention: Attention, *, threshold: float) -> Images:
     """The attended square of each image, resized to the image's size by bilinear interpolation.
 
     Args:
@@ -43,7 +45,7 @@ def attended_crop(images: Images, attention: AttentionMap, *, threshold: float) 
     return jax.vmap(crop)(images, squares).astype(images.dtype)
 
 
-def attended_squares(attention: AttentionMap, height: int, width: int, *, threshold: float) -> Squares:
+def attended_squares(attention: Attention, height: int, width: int, *, threshold: float) -> Squares:
     """The smallest square inside the image around all attended positions and the margin.
 
     Args:
