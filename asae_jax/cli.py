@@ -17,6 +17,7 @@ from asae_jax import config as settings
 from asae_jax import shipped
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import disk_fault, user_path
+from asae_jax.run import model_folder
 
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
@@ -36,7 +37,8 @@ class Command(NamedTuple):
       section: section of the configuration whose fields may be given without it: `--input=DIR` for
         `--config.predict.input=DIR`.
       shown: sections and single fields that its help shows.
-      of_a_run: takes the configuration from the run folder where no --config is given.
+      of_a_run: takes the configuration from the run folder where no --config is given, or works with a
+        trained model (--model).
     """
 
     function: str
@@ -80,7 +82,7 @@ COMMANDS = {
     ),
     "export": Command(
         "asae_jax.inference.export.command:export",
-        "write a run as ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
+        "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
         "--workdir=runs/mine --formats=onnx",
         "export",
         ("export", *_OF_A_TEST),
@@ -156,20 +158,38 @@ def _run(arguments: list[str]) -> int:
     if name == _LIST or wants_help:
         print(_listing() if name == _LIST else _parser(name).format_help() if name else _overview())
         return 0
-    name, config, workdir = parse(arguments)
-    module, function = COMMANDS[name].function.split(":")
-    return getattr(importlib.import_module(module), function)(config, workdir)
+    call = parse(arguments)
+    module, function = COMMANDS[call.name].function.split(":")
+    if call.model is not None:
+        model_folder.unpack(call.model, call.workdir)
+    return getattr(importlib.import_module(module), function)(call.config, call.workdir)
 
 
-def parse(arguments: Sequence[str]) -> tuple[str, ConfigDict, Path]:
-    """Command, configuration and run folder of a command line without the program's name.
+class Call(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+      name: of the command.
+      config: every setting.
+      workdir: the run folder.
+      model: the model folder that the run folder is to be made from; None without --model.
+    """
+
+    name: str
+    config: ConfigDict
+    workdir: Path
+    model: Path | None = None
+
+
+def parse(arguments: Sequence[str]) -> Call:
+    """What a command line without the program's name asks for; nothing is written.
 
     Raises:
       UserError: anything that is not understood; the nearest names are given.
     """
     name, options = _split_command(list(arguments))
     name = name or "train"
-    return name, *_understood(name, _parser(name), options)
+    return _understood(name, _parser(name), options)
 
 
 def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -189,17 +209,18 @@ def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
     return None, arguments
 
 
-def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) -> tuple[ConfigDict, Path]:
-    """Configuration and run folder of the options of command `name`."""
+def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) -> Call:
+    """What the options of command `name` ask for."""
     known, rest = parser.parse_known_args(options)
     if rest:
         raise UserError(_unknown(name, rest[0], parser))
     given = vars(known)
-    file, workdir = given.pop("config"), given.pop("workdir")
-    if file is None and workdir and COMMANDS[name].of_a_run:
-        config = settings.read_run_config(user_path(workdir))
+    file, workdir, model = given.pop("config"), given.pop("workdir"), given.pop("model", None)
+    folder = None if model is None else model_folder.find(model)
+    if file is None and (folder or workdir) and COMMANDS[name].of_a_run:
+        config = settings.read_run_config(folder or user_path(workdir))
     elif file is None:
-        missing = "--workdir=RUN" if COMMANDS[name].of_a_run else "--config=FILE"
+        missing = "--workdir=RUN or --model=NAME" if COMMANDS[name].of_a_run else "--config=FILE"
         hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
         raise UserError(
             f"{missing} is missing; for example `asae {name} {COMMANDS[name].example}`{hint}. Usage: {_USAGE}"
@@ -208,7 +229,17 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
         config = settings.load_recipe(_recipe_file(file))
     for field, value in given.items():
         settings.set_field(config, field, value)
-    return config.lock(), user_path(workdir) if workdir else Path("runs") / Path(file).stem
+    place = user_path(workdir) if workdir else Path("runs") / (folder.name if folder else Path(file).stem)
+    _check_not_shipped(place, folder)
+    return Call(name, config.lock(), place, folder)
+
+
+def _check_not_shipped(workdir: Path, model: Path | None) -> None:
+    """Raises a UserError where results would be written into a model that is included."""
+    for name, folder in shipped.models().items():
+        if workdir.resolve() == folder.resolve():
+            remedy = "leave --workdir out" if model else f"use it by --model={name}"
+            raise UserError(f"{workdir} is the model {name} itself, which stays as it is: {remedy}.")
 
 
 def _recipe_file(given: str) -> Path:
@@ -235,7 +266,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = _Parser(
         prog=f"asae {name}",
-        usage=f"asae {name} {'--workdir=RUN' if command.of_a_run else '--config=FILE|NAME'} [options]",
+        usage=f"asae {name} {'--workdir=RUN|--model=NAME' if command.of_a_run else '--config=FILE|NAME'} "
+        "[options]",
         description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis. "
         f"Example: asae {name} {command.example}",
         allow_abbrev=False,
@@ -257,6 +289,14 @@ def _parser(name: str) -> argparse.ArgumentParser:
         metavar="RUN" if of_a_run else "DIR",
         help="folder of the run" if of_a_run else "run folder; default: runs/<name of the configuration>",
     )
+    if of_a_run:
+        parser.add_argument(
+            "--model",
+            default=None,
+            metavar="NAME|FOLDER",
+            help="a trained model: the name of one that is included (`asae list`), or a model folder; it is "
+            "copied to the run folder (default: runs/NAME), where the results go",
+        )
     own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
     for section in own_first:
         group = parser.add_argument_group(section.title)
@@ -322,7 +362,7 @@ def _unknown(name: str, argument: str, parser: argparse.ArgumentParser) -> str:
 def _overview() -> str:
     width = max(map(len, _NAMES))
     lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
-    lines.append(f"  {_LIST:{width}}  show models, recipes, class maps and public data sets")
+    lines.append(f"  {_LIST:{width}}  show models, networks, recipes, class maps and public data sets")
     examples = [f"  asae {name} {COMMANDS[name].example}" for name in ("train", "predict")]
     return "\n".join(
         [
@@ -349,8 +389,10 @@ def _listing() -> str:
     prefixes = "se_: squeeze and excitation, nl_: non-local blocks, adl_: attention-based dropout"
     guide = shipped.data_folder() / "README.md"
     maps, sets = list(shipped.class_maps()), list(shipped.data_sets())
-    parts = {
-        f"models (--config.model.name=); {prefixes}": list(settings.MODELS),
+    trained = [f"{name:18}{_heading(folder)}" for name, folder in shipped.models().items()]
+    parts = {"trained models (--model=NAME, --config.init.pretrained=NAME)": trained} if trained else {}
+    parts |= {
+        f"networks (--config.model.name=); {prefixes}": list(settings.MODELS),
         "recipes (--config=)": recipes,
         "class maps (--config.data.class_map=); stages: of maturity, types: of cells": maps,
         f"public data sets (--config.data.source=tfds:NAME), prepared as {guide} says": sets,
@@ -358,6 +400,14 @@ def _listing() -> str:
     return "\n\n".join(
         "\n".join([f"{title}:", *(f"  {entry}" for entry in entries)]) for title, entries in parts.items()
     )
+
+
+def _heading(folder: Path) -> str:
+    """The first heading of a model's card; without a card its network."""
+    card = folder / model_folder.CARD
+    lines = card.read_text(encoding="utf-8").splitlines() if card.exists() else []
+    headings = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    return headings[0] if headings else settings.read_run_config(folder).model.name
 
 
 def _first_line(file: Path) -> str:

@@ -110,11 +110,14 @@ SECTIONS = (
     Section("reproduce", "Command reproduce", trains=False),
 )
 
-SOURCES = ("synthetic", "folder", "csv", "npz", "tfds:NAME")
+SOURCES = ("synthetic", "demo", "folder", "csv", "npz", "tfds:NAME")
 """Data sources; in the last, NAME stands for the name of a data set of TensorFlow Datasets."""
 
 CONFIG_FILE = "config.json"
 """The file of a run folder that holds every setting."""
+
+RUN_FILE = "run.json"
+"""The file of a run folder that holds its classes, the fingerprint of its data and the versions."""
 
 _TFDS = "tfds:"
 _SPLITS = ("test", "validation", "train", "all")
@@ -149,9 +152,9 @@ FIELDS = (
           least=0, most=2**32 - 1),
     # Data
     Field("data.source", "synthetic",
-          "synthetic: built-in drawn cells; folder: one folder per class, also inside of train, val, test; "
-          "csv: a file path,label[,group][,split]; npz: a file like MedMNIST's; tfds:NAME: prepared by "
-          "TensorFlow Datasets."),
+          "synthetic: built-in drawn cells; demo: built-in real cells; folder: one folder per class, also "
+          "inside of train, val, test; csv: a file path,label[,group][,split]; npz: a file like MedMNIST's; "
+          "tfds:NAME: prepared by TensorFlow Datasets."),
     Field("data.path", "",
           "The folder or file; for tfds:NAME the folder it was prepared in (empty: its default)."),
     Field("data.class_map", "",
@@ -258,7 +261,8 @@ FIELDS = (
     # Initial weights
     Field("init.pretrained", "",
           "Weights to start from: a .safetensors file of a PyTorch ResNet or VGG (torchvision, timm, "
-          "Hugging Face), or a run folder; empty: random."),
+          "Hugging Face), a run folder, a model folder, or the name of an included model (`asae list`); "
+          "empty: random."),
     Field("init.freeze", "",
           "Last stage, counted from the first, whose parameters and statistics stay as loaded.",
           choices=("", "layer0", "layer1", "layer2", "layer3", "layer4")),
@@ -419,7 +423,9 @@ FIELDS = (
           "input, with a number where files of that name were made from another."),
     Field("predict.tta", False,
           "Average over the 8 flips and quarter turns of every image; 8 times the work."),
-    Field("predict.ensemble", "", "Further run folders, separated by commas; probabilities are averaged."),
+    Field("predict.ensemble", "",
+          "Further run folders, model folders or names of models, separated by commas; probabilities are "
+          "averaged."),
     Field("predict.lineages", "",
           "CSV file `class,lineage[,blast]` for the M:E ratio and blasts; empty: built in."),
     Field("predict.page", True, "Also write a page that shows the cells."),
@@ -440,8 +446,8 @@ FIELDS = (
           " or the blurred image.", choices=("border", "mean", "blur")),
     Field("export.output", "", "Folder; empty: RUN/export."),
     Field("export.formats", "all",
-          "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, separated by commas; all: those whose "
-          "packages are installed."),
+          "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
+          "separated by commas; all: those whose packages are installed."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
           "ours; or all."),

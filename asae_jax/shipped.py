@@ -1,4 +1,4 @@
-"""What travels with the package: recipes, class maps, and what is known about public data sets.
+"""What travels with the package: trained models, recipes, class maps, what is known about public data sets.
 
 In a checkout these are the folders `configs/` and `data/` beside the package; in an installed package they
 lie inside of it, as `asae_jax/recipes` and `asae_jax/datasets`.
@@ -9,7 +9,16 @@ from pathlib import Path
 
 from asae_jax.errors import UserError, did_you_mean
 
+WEIGHTS_FILE = "weights.safetensors"
+"""The file that makes a folder a model folder."""
+
 _PACKAGE = Path(__file__).resolve().parent
+
+
+def models() -> Mapping[str, Path]:
+    """Name -> folder of every trained model."""
+    files = sorted((data_folder() / "models").glob(f"*/{WEIGHTS_FILE}"))
+    return {file.parent.name: file.parent for file in files}
 
 
 def recipes() -> Mapping[str, Path]:
@@ -28,6 +37,11 @@ def data_sets() -> Mapping[str, Path]:
     """Name -> folder of every public data set that has a card."""
     cards = sorted(data_folder().glob("*/README.md"))
     return {card.parent.name: card.parent for card in cards if (card.parent / "CITATIONS.bib").exists()}
+
+
+def demo_cells() -> Path:
+    """The CSV file `path,label,split` of the built-in real cells."""
+    return data_folder() / "demo" / "cells.csv"
 
 
 def data_folder() -> Path:

@@ -12,6 +12,8 @@ import pytest
 
 from asae_jax import cli
 from asae_jax import config as settings
+from tests.made_runs import random_model
+from tests.training.tiny import tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = f"--config={ROOT / 'configs' / 'quickstart.py'}"
@@ -174,6 +176,57 @@ def test_help_of_a_command_lists_its_settings_with_default_and_meaning(capsys):
             assert " ".join(field.meaning.split()) in text
     assert "--config.train.epochs" not in text
     assert "Default: 5000" in text
+
+
+@pytest.fixture
+def model(monkeypatch, tmp_path):
+    """The folder of an included model `blood3`; it is used from the folder `tmp_path`."""
+    place = tmp_path / "data" / "models" / "blood3"
+    random_model(place, tiny_config(augment__size=16, model__width=4), ("BLA", "EBO", "NGS"))
+    monkeypatch.setattr(cli.shipped, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+@pytest.mark.parametrize("name", [name for name, command in cli.COMMANDS.items() if command.of_a_run])
+def test_a_model_s_settings_are_taken_and_parsing_writes_nothing(model, name):
+    call = cli.parse([name, "--model=blood3", "--config.eval.batch_size=3"])
+    assert (call.name, call.workdir, call.model) == (name, Path("runs/blood3"), model)
+    assert (call.config.model.width, call.config.eval.batch_size) == (4, 3)
+    assert not Path("runs").exists()
+
+
+def test_a_model_is_copied_to_the_run_folder_before_the_command_is_called(model, called):
+    assert cli.main(["predict", "--model=blood3", "--input=a"]) == 0
+    assert cli.main(["predict", f"--model={model}", "--workdir=mine"]) == 0
+    assert [workdir for _, workdir in called] == [Path("runs/blood3"), Path("mine")]
+    for workdir in ("runs/blood3", "mine"):
+        assert (Path(workdir) / "weights.safetensors").exists()
+    assert cli.main(["predict", "--workdir=runs/blood3"]) == 0  # from now on it is a run like any other
+
+
+def test_nothing_is_copied_where_the_command_line_is_wrong(model, capsys):
+    assert "Did you mean --input" in _fails(capsys, "predict", "--model=blood3", "--inptu=a")
+    assert "Did you mean blood3" in _fails(capsys, "predict", "--model=blod3")
+    assert "--model of train" in _fails(capsys, "train", "--config=quickstart", "--model=blood3")
+    assert not Path("runs").exists()
+
+
+def test_results_are_not_written_into_an_included_model(model, capsys):
+    assert "use it by --model=blood3" in _fails(capsys, "predict", f"--workdir={model}")
+    assert "leave --workdir out" in _fails(capsys, "predict", f"--workdir={model}", "--model=blood3")
+
+
+def test_list_shows_included_models_first_with_the_heading_of_their_card(model, capsys):
+    assert cli.main(["list"]) == 0
+    assert "  blood3            resnet18\n" in capsys.readouterr().out
+    (model / "README.md").write_text("---\nlicense: mit\n---\n\n# Eleven classes of blood cells\n\n# More\n")
+    assert cli.main(["list"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[:2] == [
+        "trained models (--model=NAME, --config.init.pretrained=NAME):",
+        "  blood3            Eleven classes of blood cells",
+    ]
 
 
 def test_list_shows_models_recipes_class_maps_and_public_sets(capsys):

@@ -99,6 +99,8 @@ def test_every_command_that_a_page_shows_exists(page, call):
         name_of_option, _, value = option.partition("=")
         if name_of_option == "--config":
             assert (ROOT / value).is_file() or value in shipped.recipes(), value
+        elif name_of_option == "--model":
+            assert value in shipped.models() or value.isupper() or "/" in value, value
         elif name_of_option not in ("--workdir", "--help"):
             section = COMMANDS[name].section
             field = name_of_option.removeprefix("--config.")

@@ -156,16 +156,18 @@ def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
     before, after = shown["reliability"]["uncalibrated"], shown["reliability"]["calibrated"]
     temperature, target = estimates.temperature, estimates.abstention.target_error
     lines = [
-        "uncertainty estimates (calibration, abstention, conformal sets, outlier scores) from "
-        f"{estimates.num_examples} validation images, on {shown['num_images']} {name} images:",
-        f"  {_temperature_text(temperature)}: "
-        f"ECE {before['ece']:.3f} -> {after['ece']:.3f}, NLL {before['nll']:.3f} -> {after['nll']:.3f}",
-        f"  for at most {_percent(target)} errors: {_with_interval(shown['labelled'])} of the images "
-        f"labelled, {_with_interval(shown['error_of_labelled'])} of them wrong "
-        f"(of all: {_with_interval(shown['error_of_all'])})",
-        f"  sets that should contain the true class in {_percent(1 - estimates.conformal.error)}: in "
-        f"{_with_interval(shown['sets_with_the_true_class'])}, {shown['set_size']:.1f} classes on average",
-        f"  unlike the training images: {_with_interval(shown['outliers'])} flagged",
+        f"how far to trust it, set on {estimates.num_examples} validation images, measured on "
+        f"{shown['num_images']} {name} images (95 % intervals in brackets):",
+        f"  for at most {_percent(target)} mistakes it labels {_with_interval(shown['labelled'])} of the "
+        f"images itself, {_with_interval(shown['error_of_labelled'])} of them wrongly, and leaves the others "
+        f"to a person (labelling all of them: {_with_interval(shown['error_of_all'])} wrong)",
+        f"  it names {shown['set_size']:.1f} possible classes an image on average; the true one is among "
+        f"them in {_with_interval(shown['sets_with_the_true_class'])} (wanted: "
+        f"{_percent(1 - estimates.conformal.error)})",
+        f"  {_with_interval(shown['outliers'])} look unlike the training images",
+        f"  probabilities: calibration error {before['ece']:.3f} -> {after['ece']:.3f} (0: what is given 80 "
+        f"% is right 80 times in 100), NLL {before['nll']:.3f} -> {after['nll']:.3f}, "
+        f"{_temperature_text(temperature)}",
     ]
     return "\n".join([*lines, *(f"  {sentence}" for sentence in record["caveats"])])
 

@@ -1,5 +1,6 @@
 """Data sources: from the section `data` of a configuration to the data-set index."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ from asae_jax.input.preparation import Preparation
 from asae_jax.input.tfds_source import tfds_index
 
 _TFDS = "tfds:"
+BUILT_IN = {"synthetic": "the built-in drawn cells", "demo": "the built-in real cells"}
+"""Sources that travel with the package -> what they are."""
 _FILES: dict[str, tuple[str, str, Callable[[ConfigDict, str], DataIndex]]] = {
     "folder": (
         "a folder of class folders",
@@ -108,11 +111,14 @@ def _source_index(settings: ConfigDict, options: str) -> DataIndex:
         raise UserError(
             f"unknown data source {source!r}: choose one of {', '.join(SOURCES)} (--config.data.source=)"
         )
+    if source in BUILT_IN:
+        _refuse_path(settings.path, source, options)
     if source == "synthetic":
-        _refuse_path(settings.path, options)
         return synthetic_index(
             num_examples=settings.num_examples, seed=settings.synthetic_seed, size=settings.stored_size
         )
+    if source == "demo":
+        return dataclasses.replace(manifest_index(shipped.demo_cells()), source="demo")
     if source.startswith(_TFDS):
         name = source.removeprefix(_TFDS)
         return tfds_index(name, data_dir=settings.path, group_feature=settings.group_feature)
@@ -122,14 +128,14 @@ def _source_index(settings: ConfigDict, options: str) -> DataIndex:
     return read(settings, f"{options}path")
 
 
-def _refuse_path(path: str, options: str) -> None:
-    """Drawn cells come from no path: whoever gave one means to use what lies there."""
+def _refuse_path(path: str, built_in: str, options: str) -> None:
+    """Built-in cells come from no path: whoever gave one means to use what lies there."""
     if not path:
         return
     source = source_of(path)
     remedy = f"add {options}source={source}" if source else f"name what it is by {options}source="
     missing = "" if user_path(path).exists() else f" ({path} does not exist)"
     raise UserError(
-        f"{options}path={path} is given{missing}, but the data source is synthetic, the built-in drawn "
-        f"cells: {remedy}, or take the path out ({options}path=)"
+        f"{options}path={path} is given{missing}, but the data source is {built_in}, {BUILT_IN[built_in]}: "
+        f"{remedy}, or take the path out ({options}path=)"
     )

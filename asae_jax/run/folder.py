@@ -17,8 +17,9 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_json, write_json
 from asae_jax.input.index import DataIndex
 from asae_jax.run import checkpoint
+from asae_jax.run.model_folder import holds_model
 
-RUN_FILE = "run.json"
+RUN_FILE = settings.RUN_FILE
 METRICS_FILE = "metrics.jsonl"
 """Training and validation metrics, one JSON object a line."""
 
@@ -27,11 +28,21 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ope
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What a checkpoint belongs to: the content of `run.json`."""
+    """What a checkpoint belongs to: the content of `run.json`.
+
+    Attributes:
+      class_names: of the logits, in their order.
+      data_fingerprint: of the images.
+      versions: of the packages it was trained with, and the device.
+      weights_sha256: of a model (`model_folder`) the digest of its weights; empty for any other run.
+      images: of a model class -> part -> number of images, as the split stays behind.
+    """
 
     class_names: tuple[str, ...]
     data_fingerprint: str
     versions: dict[str, str]
+    weights_sha256: str = ""
+    images: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
 
 
 def record_of(index: DataIndex) -> Record:
@@ -53,19 +64,25 @@ def write(workdir: Path, config: ConfigDict, record: Record) -> None:
       UserError: it cannot be written.
     """
     with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
-        write_json(workdir / RUN_FILE, dataclasses.asdict(record))
+        fields = dataclasses.asdict(record)
+        of_a_model = ("weights_sha256", "images")
+        write_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
         write_json(workdir / settings.CONFIG_FILE, config.to_dict())
 
 
 def holds_run(workdir: Path) -> bool:
-    """Whether a run has been started in `workdir`: it has settings, and a checkpoint or a line of metrics.
+    """Whether a run has been started in `workdir`: it has settings, and weights or a line of metrics.
 
     A folder with settings alone holds a start that was refused or that failed before its first result.
     """
     if not (workdir / settings.CONFIG_FILE).exists():
         return False
     metrics = workdir / METRICS_FILE
-    return checkpoint.any_in(workdir) or (metrics.exists() and metrics.stat().st_size > 0)
+    return (
+        holds_model(workdir)
+        or checkpoint.any_in(workdir)
+        or (metrics.exists() and metrics.stat().st_size > 0)
+    )
 
 
 def read_record(workdir: Path) -> Record:
@@ -75,6 +92,8 @@ def read_record(workdir: Path) -> Record:
       UserError: the file is missing or damaged.
     """
     fields = read_json(workdir / RUN_FILE, remedy="restore it, or train the run again")
+    known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
+    fields = {name: value for name, value in fields.items() if name in known}
     return Record(**fields | {"class_names": tuple(fields["class_names"])})
 
 

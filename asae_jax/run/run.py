@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -20,9 +21,10 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import SECOND_LOOK, Network
-from asae_jax.run import build, folder, parallel
+from asae_jax.run import build, folder, parallel, weights_file
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data, load_data, load_index, write_data_record
+from asae_jax.run.model_folder import holds_model
 from asae_jax.types import Images
 
 
@@ -71,6 +73,8 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple[Mapping[str, Any], int]:
+        if holds_model(self.workdir):
+            return self._read_weights_file()
         checkpoints = Checkpoints(self.workdir)
         try:
             # Whoever asks first may be a function that is being traced.
@@ -78,6 +82,18 @@ class Run:
                 return self._read_weights(checkpoints)
         finally:
             checkpoints.close()
+
+    def _read_weights_file(self) -> tuple[Mapping[str, Any], int]:
+        like = build.variable_shapes(self.config, self.num_classes)
+        variables, step = weights_file.read(self.workdir, like)
+        there, wanted = weights_file.checkpoint_of(self.workdir), self.config.eval.checkpoint
+        if there != wanted:
+            raise UserError(
+                f"{self.workdir} holds a model of one checkpoint: use --config.eval.checkpoint={there}, not "
+                f"{wanted}."
+            )
+        with jax.ensure_compile_time_eval():
+            return jax.tree.map(jnp.asarray, variables), step
 
     def _read_weights(self, checkpoints: Checkpoints) -> tuple[Mapping[str, Any], int]:
         best = self.config.eval.checkpoint == "best"
@@ -109,6 +125,11 @@ class Run:
         Raises:
           UserError: data that cannot be found or used, or that are not those the run was started with.
         """
+        if holds_model(self.workdir):
+            raise UserError(
+                f"{self.workdir} holds a model, which travels without the images it was trained on: give "
+                "others (`explain --input=DIR`, `evaluate --source=folder --path=DIR`)."
+            )
         data = load_data(self.config, self.workdir)
         folder.check_same_data(self.workdir, data.index)
         return data
@@ -153,6 +174,11 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
       UserError: anything that cannot be used, or a run of other settings or data.
     """
     settings.check(config)
+    if holds_model(workdir):
+        raise UserError(
+            f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
+            f"(--config.init.pretrained={workdir} --workdir=DIR)."
+        )
     is_new = not folder.holds_run(workdir)
     if not is_new:
         folder.check_same_config(workdir, config)

@@ -1,4 +1,4 @@
-"""The weights that training starts from: random, from a file of PyTorch's, or from another run."""
+"""The weights that training starts from: random, from a file of PyTorch's, from a run or a model."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,24 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from asae_jax.config import read_run_config
-from asae_jax.errors import UserError
+from asae_jax.config import flatten, read_run_config
+from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path, write_json
 from asae_jax.models import weights
 from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
-from asae_jax.run import build, folder
+from asae_jax.run import build, folder, weights_file
 from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.model_folder import holds_model
 from asae_jax.run.state import TrainState
+from asae_jax.shipped import models
 
 RECORD_FILE = "pretrained.json"
+
+_NETWORK = ("model.name", "model.stem", "model.width", "model.norm")
+"""Settings that decide the network, and most of them the shapes of its weights."""
+
+_IMAGES = ("augment.size", "data.hue", "data.stain")
+"""Settings that decide what images a network is used to."""
 
 _NAMED = 6
 """Arrays that the summary names one by one; all of them are in the record."""
@@ -63,19 +71,50 @@ def start(
     average = None if state.average is None else jax.tree.map(jnp.copy, variables)
     record = origin | {"taken": len(loaded.arrays), "missing": loaded.missing, "unused": loaded.unused}
     write_json(workdir / RECORD_FILE, record)
-    return state.replace(average=average, **variables), _summary(loaded, origin)
+    return state.replace(average=average, **variables), _summary(loaded, origin, config)
 
 
 def _load(
     config: ConfigDict, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     """The weights that fit `like`, and where they come from."""
-    path = user_path(config.init.pretrained)
-    load = _from_run if path.is_dir() else _from_file
+    try:
+        path = _place(config.init.pretrained)
+        load = _from_run if path.is_dir() else _from_file
+    except UserError as error:
+        raise UserError(f"config.init.pretrained: {error}") from error
     try:
         return load(path, config.model.name, like, class_names)
     except UserError as error:
-        raise UserError(f"config.init.pretrained: {error}") from error
+        raise UserError(f"config.init.pretrained: {error}{_needed(path, config)}") from error
+
+
+def _place(given: str) -> Path:
+    """The file or folder that `init.pretrained` means: a shipped model's for its name."""
+    path = models().get(given, user_path(given))
+    if not path.exists() and not path.suffix and len(path.parts) == 1:
+        near = did_you_mean(given, models())
+        raise UserError(
+            f"no file, folder or model {given!r}.{near} `asae list` shows the models that are included."
+        )
+    return path
+
+
+def _needed(place: Path, config: ConfigDict) -> str:
+    """The settings that give the network of a run or model, where this one's differ, in a sentence."""
+    try:
+        of_a_vit = place.is_dir() and read_run_config(place).model.name.startswith("vit")
+        names = (*_NETWORK, "augment.size") if of_a_vit else _NETWORK
+        options = _other_settings(place, config, names) if place.is_dir() else ""
+    except UserError:  # which is the error that is being raised
+        return ""
+    return f" These weights need {options}." if options else ""
+
+
+def _other_settings(workdir: Path, config: ConfigDict, names: Sequence[str]) -> str:
+    """Those of the settings `names` in which the run in `workdir` differs from `config`, as options."""
+    there, here = flatten(read_run_config(workdir)), flatten(config)
+    return " ".join(f"--config.{name}={there[name]}" for name in names if there[name] != here[name])
 
 
 def _from_file(
@@ -90,20 +129,25 @@ def _from_run(
     workdir: Path, model: str, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     read_run_config(workdir)  # refuses what is not a run
+    variables, step = weights_file.read(workdir) if holds_model(workdir) else _best_checkpoint(workdir)
+    record = folder.read_record(workdir)
+    same_classes = record.class_names == tuple(class_names or ())
+    loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
+    digest = {"sha256": record.weights_sha256} if record.weights_sha256 else {}
+    return loaded, {"run": str(workdir), "step": step, **digest}
+
+
+def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
     checkpoints = Checkpoints(workdir)
     try:
         if checkpoints.best is None:
             raise UserError(f"{workdir} has no checkpoint yet; let it train for an epoch.")
-        step = checkpoints.best
-        variables = checkpoints.restore_variables(step)
+        return checkpoints.restore_variables(checkpoints.best), checkpoints.best
     finally:
         checkpoints.close()
-    same_classes = folder.read_record(workdir).class_names == tuple(class_names or ())
-    loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
-    return loaded, {"run": str(workdir), "step": step}
 
 
-def _summary(loaded: weights.Weights, origin: Mapping[str, Any]) -> str:
+def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigDict) -> str:
     source = origin["file"] if "file" in origin else f"step {origin['step']} of {origin['run']}"
     parts = [f"{len(loaded.arrays)} arrays from {source}"]
     if loaded.missing:
@@ -111,4 +155,6 @@ def _summary(loaded: weights.Weights, origin: Mapping[str, Any]) -> str:
     if loaded.unused:
         more = f" and {len(loaded.unused) - _NAMED} more" if len(loaded.unused) > _NAMED else ""
         parts.append(f"not used: {', '.join(loaded.unused[:_NAMED])}{more}")
+    if "run" in origin and (differing := _other_settings(Path(origin["run"]), config, (*_NETWORK, *_IMAGES))):
+        parts.append(f"trained with {differing}")
     return f"pretrained: {'; '.join(parts)} ({RECORD_FILE})"

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from asae_jax.config import unused
 from asae_jax.errors import UserError
+from asae_jax.input.sources import BUILT_IN
 from asae_jax.input.split import SPLITS
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
@@ -24,20 +25,18 @@ _SECONDS_PER_HOUR = 3600
 
 def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch: int, workdir: Path) -> str:
     """What will be trained, on what, from where, in a few lines."""
-    layer = {"none": "no layer", "asae": "ASAE"}.get(config.model.branching, config.model.branching)
+    branching = config.model.branching
+    layer = {"none": "plain", "asae": "with the ASAE layer"}.get(branching, f"with {branching}")
     parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
     counts = ", ".join(f"{len(data.indices(split))} {split}" for split in SPLITS)
     start = f"from step {int(state.step)}" if int(state.step) else "from the start"
     lines = [
-        f"{config.model.name} with {layer}, loss {config.loss.name}, {parameters:.1f} million parameters, "
-        f"{config.augment.size} px, {data.index.num_classes} classes, {counts} images",
+        f"{config.model.name}, {layer}, trained with the loss {config.loss.name}, {parameters:.1f} million "
+        f"parameters, {config.augment.size} px, {data.index.num_classes} classes, {counts} images",
         f"{steps_per_epoch} steps an epoch, {config.train.epochs} epochs, {start}; run folder {workdir}",
     ]
-    if data.index.source == "synthetic":
-        lines.append(
-            "data: the built-in synthetic cells; for your own add "
-            "--config.data.source=folder --config.data.path=DIR"
-        )
+    if built_in := BUILT_IN.get(data.index.source):
+        lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
     if not_used := unused(config):
         lines.append(f"given, but not used: {', '.join(not_used)}")
     left_out = len(data.prepared.bad) + len(data.index.skipped)

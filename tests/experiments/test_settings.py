@@ -27,7 +27,7 @@ def test_the_command_of_a_run_means_its_configuration():
         wanted = row_config(base, row, seed=3)
         python, option, module, *arguments = command_of(wanted, Path("runs/x"))
         assert (python, option, module) == (sys.executable, "-m", "asae_jax")
-        command, config, workdir = cli.parse(arguments)
+        command, config, workdir, _ = cli.parse(arguments)
         assert (command, workdir) == ("train", Path("runs/x"))
         assert config.to_dict() == wanted.to_dict(), name
 

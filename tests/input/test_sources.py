@@ -100,7 +100,9 @@ def test_messages_name_the_option_that_was_given(root):
 def test_unknown_sources_are_named_beside_the_known(source):
     assert is_source(source) == (source == "tfds:NAMES")
     if not is_source(source):
-        with pytest.raises(UserError, match=r"unknown data source.*synthetic, folder, csv, npz, tfds:NAME"):
+        with pytest.raises(
+            UserError, match=r"unknown data source.*synthetic, demo, folder, csv, npz, tfds:NAME"
+        ):
             configured_index(settings(source))
 
 

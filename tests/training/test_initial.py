@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from asae_jax import shipped
 from asae_jax.errors import UserError
 from asae_jax.models.weights import to_torch
 from asae_jax.run import build
@@ -14,7 +15,7 @@ from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.state import create_state
 from asae_jax.training import initial, loop
 from asae_jax.training.optimizer import create_optimizer, create_schedule
-from tests.made_runs import write_run
+from tests.made_runs import random_model, write_run
 from tests.training.tiny import NUM_CLASSES, tiny_config
 
 CLASSES = ("a", "b", "c")
@@ -116,6 +117,51 @@ def test_another_run_s_moving_average_is_what_is_taken(run, trained):
     checkpoints.wait()
     _assert_same(checkpoints.restore_variables(1), averaged.average)
     checkpoints.close()
+
+
+@pytest.fixture
+def model(monkeypatch, tmp_path):
+    """The weights of an included model `blood3`, as they are read."""
+    monkeypatch.setattr(shipped, "data_folder", lambda: tmp_path / "data")
+    weights = random_model(tmp_path / "data" / "models" / "blood3", tiny_config(), CLASSES)
+    return jax.tree.map(lambda x: x.astype(np.float16).astype(np.float32), weights)
+
+
+@pytest.mark.parametrize("names", [CLASSES, ("c", "b", "a")])
+def test_a_model_is_taken_by_its_name_with_its_head_for_the_same_classes(names, model, fresh, tmp_path):
+    place = tmp_path / "data" / "models" / "blood3"
+    for given in ("blood3", str(place)):
+        config = tiny_config(init__pretrained=given)
+        state, summary = initial.start(fresh, config, names, tmp_path)
+        _assert_same(state.batch_stats, model["batch_stats"])
+        _assert_same(state.params["backbone"]["layer1"], model["params"]["backbone"]["layer1"])
+        wanted = model if names == CLASSES else fresh.variables()
+        np.testing.assert_array_equal(_head(state.variables()), _head(wanted))
+        assert f"from step 7 of {place}" in summary
+        assert ("random (other classes)" in summary) == (names != CLASSES)
+    record = json.loads((tmp_path / initial.RECORD_FILE).read_text())
+    assert record["sha256"] == json.loads((place / "run.json").read_text())["weights_sha256"]
+
+
+def test_what_a_run_was_trained_with_is_said_where_it_differs(model, fresh, tmp_path):
+    config = tiny_config(init__pretrained="blood3", augment__size=24, data__hue="none")
+    _, summary = initial.start(fresh, config, CLASSES, tmp_path)
+    assert "trained with --config.augment.size=32 --config.data.hue=paper (" in summary
+
+
+def test_the_settings_that_a_model_needs_are_named(model):
+    config = tiny_config(
+        init__pretrained="blood3", model__width=4, model__norm="group", model__stem="imagenet"
+    )
+    with pytest.raises(UserError) as caught:
+        initial.check(config)
+    needed = "These weights need --config.model.stem=small --config.model.width=8 --config.model.norm=batch."
+    assert str(caught.value).endswith(needed)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(model):
+    with pytest.raises(UserError, match=r"^config.init.pretrained: no .* 'blood2'. Did you mean blood3\?"):
+        initial.check(tiny_config(init__pretrained="blood2"))
 
 
 def test_what_cannot_be_used_is_refused_in_one_line(file, run, tmp_path):

@@ -1,6 +1,7 @@
-"""`MODEL_CARD.md`: what a stranger must know before using an exported network."""
+"""What a stranger must know before using a network: `MODEL_CARD.md` of an export, `README.md` of a model."""
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from asae_jax.files import open_text, read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import read_record
+from asae_jax.run.folder import read_record, versions_now
 from asae_jax.run.run import Run
 
 FILE = "MODEL_CARD.md"
@@ -44,7 +45,7 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
     """
     run = program.run
     info = read_record(run.workdir)
-    scores, counts = _read_scores(run), _read_counts(run.workdir)
+    scores, counts = read_scores(run), read_counts(run.workdir)
     sections = [
         f"# {_title(run)}\n\n**{NOTICE}**",
         _section("What it does", _purpose(run)),
@@ -59,7 +60,61 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _read_scores(run: Run) -> Scores | None:
+def hub_card(program: Program) -> str:
+    """The card of a model folder as Markdown, with the front matter that the Hugging Face hub reads."""
+    run = program.run
+    info = read_record(run.workdir)
+    scores, counts = read_scores(run), read_counts(run.workdir)
+    sections = [
+        _front_matter(run, scores),
+        f"# {_title(run)}\n\n**{NOTICE}**",
+        _section("Use", _use(run)),
+        _section("Data", _data(run, info.data_fingerprint, counts)),
+        _section("Scores", _scores(scores)),
+        _section("How sure it is", _calibration(program.uncertainty)),
+        _section("Limits", _limits(run, scores, counts)),
+        _section("To be filled in by whoever trained it", _unknown()),
+        _section("Made with", _versions(run, info.versions, versions_now())),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(run: Run, scores: Scores | None) -> str:
+    """Of the hub's model cards; JSON is YAML, and strings in it need no further care."""
+    fields: dict[str, Any] = {
+        "license": "unknown",
+        "library_name": "asae-jax",
+        "pipeline_tag": "image-classification",
+        "tags": ["hematology", "cytology", "blood-cells", "bone-marrow", "jax", "flax"],
+    }
+    if scores is not None:
+        metrics = [
+            {"type": kind, "name": _SCORES[field], "value": round(scores[field], 4)}
+            for kind, field in (("accuracy", "accuracy"), ("f1", "macro_f1"))
+        ]
+        data = {"name": f"test part of the source {run.config.data.source}", "type": "image-folder"}
+        result = {"task": {"type": "image-classification"}, "dataset": data, "metrics": metrics}
+        fields["model-index"] = [{"name": _title(run), "results": [result]}]
+    return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in fields.items()), "---"])
+
+
+def _use(run: Run) -> list[str]:
+    model = run.config.model
+    needed = " ".join(f"--config.model.{name}={model[name]}" for name in ("name", "stem", "width", "norm"))
+    return [
+        "It takes a crop with a single stained blood or marrow cell and gives a probability for each of "
+        f"{run.num_classes} classes: {', '.join(run.class_names)}. Weights are stored in half precision.",
+        "",
+        "```sh",
+        "asae predict --model=FOLDER --input=NEW_CELLS",
+        "```",
+        "",
+        "with this folder for FOLDER. To train on cells of your own from its weights: "
+        f"`--config.init.pretrained=FOLDER {needed}`.",
+    ]
+
+
+def read_scores(run: Run) -> Scores | None:
     """Scores of the test part by this checkpoint and way of testing; None where they were not measured.
 
     Any file of the evaluations may hold them, and `test.json` something else: what it says of itself counts.
@@ -74,10 +129,12 @@ def _read_scores(run: Run) -> Scores | None:
     return None
 
 
-def _read_counts(workdir: Path) -> Counts:
+def read_counts(workdir: Path) -> Counts:
+    """Images of each class and part, by the run's split, or as a model's record has them."""
     path = workdir / SPLITS_FILE
     if not path.exists():
-        return Counter()
+        images = read_record(workdir).images
+        return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})
     with open_text(path, "r") as file:
         return Counter((row["label"], row["split"]) for row in csv.DictReader(file))
 
@@ -102,7 +159,8 @@ def _purpose(run: Run) -> list[str]:
         f"(`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out the middle "
         f"{run.config.augment.size} pixels and normalises. Output: `logits` and `probabilities`, float32 "
         "`[batch, classes]`. `model.tflite` takes one image at a time and refuses more; the others take any "
-        "number. The files `orbax` and `model.safetensors` hold weights only.",
+        "number. The files `orbax` and `model.safetensors` hold weights only; the folder `model` is for this "
+        "program (`--model=`), in half precision.",
     ]
 
 

@@ -25,7 +25,6 @@ from asae_jax.inference.export.program import (
     write_example,
 )
 from asae_jax.inference.export.verify import (
-    TOLERANCE,
     Difference,
     Sample,
     compare,
@@ -131,7 +130,9 @@ def _checked(program: Program, name: str, sample: Sample, folder: Path) -> Diffe
     kind, path = FORMATS[name], folder / FORMATS[name].file
     reference = program.plain if kind.weights_only else program
     expected = in_two_batches(reference.scores, sample.images)
-    difference = compare(lambda images: kind.run(program, path, images), sample.images, expected)
+    difference = compare(
+        lambda images: kind.run(program, path, images), sample.images, expected, kind.tolerance
+    )
     if not difference.is_small:
         _remove(path)
         raise UserError(
@@ -150,7 +151,10 @@ def _entry(name: str, difference: Difference, folder: Path) -> dict[str, Any]:
         "images_at_a_time": 1 if kind.one_image else "any",
         "compared_by": kind.read_by,
         "largest_difference": {"logits": difference.logits, "probabilities": difference.probabilities},
-        "allowed_difference": {"logits": difference.allowed, "probabilities": TOLERANCE},
+        "allowed_difference": {
+            "logits": difference.allowed,
+            "probabilities": difference.allowed_probabilities,
+        },
         "layer": "left out" if kind.weights_only else "as eval.test_mode says",
     }
 

@@ -19,9 +19,10 @@ from safetensors.numpy import save
 
 from asae_jax.augment import MEAN, STD
 from asae_jax.errors import UserError
-from asae_jax.inference.export import tensorflow_formats
+from asae_jax.inference.export import packing, tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
 from asae_jax.inference.export.program import PLATFORMS, Program
+from asae_jax.inference.export.verify import ROUNDING, TOLERANCE
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
 
@@ -155,6 +156,8 @@ class Format(NamedTuple):
     """Takes one image at a time, and refuses more; the others take any number."""
     weights_only: bool = False
     """Without the branching layer, whatever `eval.test_mode` says."""
+    tolerance: float = TOLERANCE
+    """See `verify.compare`."""
 
 
 FORMATS = {
@@ -177,6 +180,7 @@ FORMATS = {
         one_image=True,
     ),
     "torch": Format("model.safetensors", write_torch, run_torch, "Flax", weights_only=True),
+    "model": Format(packing.FILE, packing.write_model, packing.run_model, "Flax", tolerance=ROUNDING),
 }
 
 

@@ -26,6 +26,7 @@ from asae_jax.models.network import Network
 from asae_jax.run import parallel
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.run.steps import pooled_features
+from asae_jax.shipped import models
 from asae_jax.types import AttentionMap, Images, Scores
 
 NUM_VIEWS = 8
@@ -37,10 +38,13 @@ _NOT_FINITE = "the network's scores are not finite"
 def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
     """The run in `workdir`, then those of `predict.ensemble`, each under its own settings.
 
+    Models are read where they are: nothing is written to the folders of the ensemble.
+
     Raises:
       UserError: one of them cannot be loaded, or its classes differ from those of the first.
     """
-    folders = [user_path(name) for part in config.predict.ensemble.split(",") if (name := part.strip())]
+    names = [name for part in config.predict.ensemble.split(",") if (name := part.strip())]
+    folders = [models().get(name, user_path(name)) for name in names]
     first, *others = [open_for_inference(workdir, config), *map(open_for_inference, folders)]
     for other in others:
         if other.class_names != first.class_names:

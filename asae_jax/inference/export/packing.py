@@ -1,0 +1,84 @@
+"""The format `model`: a run as a model folder, which `--model=` and `init.pretrained` take."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax import shipped
+from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
+from asae_jax.evaluation.uncertainty import uncertainty_file, write_uncertainty
+from asae_jax.files import read_json, write_json, write_text
+from asae_jax.inference.export import card
+from asae_jax.inference.export.program import Program
+from asae_jax.run import folder, weights_file
+from asae_jax.run.model_folder import CARD, SCORES, copy, holds_model, weights_digest
+from asae_jax.run.run import Run
+
+FILE = "model"
+
+_TRAVELLING_SECTIONS = ("eval", "uncertainty")
+_ABOUT_OTHER_DATA = ("eval.source", "eval.path", "eval.class_map", "eval.name", "eval.split")
+_NAMED_FILES = ("data.class_map", "init.pretrained")
+"""Settings that may be paths, and of which the file's name is worth knowing."""
+
+
+def write_model(program: Program, path: Path) -> None:
+    """Writes the folder `path`; a run that is a model itself is copied as it came.
+
+    Left behind are images, their names, optimiser, training log, and every path of this machine.
+    """
+    run = program.run
+    if holds_model(run.workdir):
+        copy(run.workdir, path)
+        return
+    path.mkdir()
+    weights_file.write(path, run.variables, step=run.step, checkpoint=run.config.eval.checkpoint)
+    _write_uncertainty(program, path)
+    if (scores := card.read_scores(run)) is not None:
+        write_json(path / SCORES, {**scores, "path": ""})
+    write_text(path / CARD, card.hub_card(program))
+    folder.write(path, portable(run.config), _record(run, path))
+
+
+def run_model(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores by the weights read again."""
+    variables, _ = weights_file.read(path, program.run.variables)
+    return program.scores(images, variables)
+
+
+def portable(config: ConfigDict) -> ConfigDict:
+    """The settings that belong to a trained model; the others have their defaults.
+
+    Kept is what decides the weights, how the network is tested, and how uncertainty was measured. Of paths
+    the last name is kept.
+    """
+    changes = {
+        name: BY_NAME[name].default
+        for name in flatten(config)
+        if name in _ABOUT_OTHER_DATA
+        or not (decides_weights(name) or BY_NAME[name].section in _TRAVELLING_SECTIONS)
+    }
+    names = {name: _last_name(flatten(config)[name]) for name in _NAMED_FILES}
+    return copy_with(config, changes | names)
+
+
+def _last_name(given: str) -> str:
+    return given if given in shipped.class_maps() else re.split(r"[/\\]", given.rstrip("/\\"))[-1]
+
+
+def _write_uncertainty(program: Program, path: Path) -> None:
+    if program.uncertainty is not None:
+        content = read_json(uncertainty_file(program.run.workdir), remedy="evaluate the run again")
+        write_uncertainty(program.uncertainty, path, content, compact=True)
+
+
+def _record(run: Run, path: Path) -> folder.Record:
+    """The run's record with what tells the model, and the sizes of the parts of its data."""
+    images: dict[str, dict[str, int]] = {}
+    for (label, part), count in sorted(card.read_counts(run.workdir).items()):
+        images.setdefault(label, {})[part] = count
+    record = folder.read_record(run.workdir)
+    return dataclasses.replace(record, images=images, weights_sha256=weights_digest(path))

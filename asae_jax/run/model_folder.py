@@ -1,0 +1,162 @@
+"""Model folders: what a trained run becomes when it travels, and how it becomes a run folder again.
+
+A model folder is a run folder of a few megabytes, without images, checkpoints and optimiser:
+`weights.safetensors`, `config.json`, `run.json`, the uncertainty estimates, the scores of the test part, a
+card (`README.md`) and licences. `export --formats=model` writes one. To be used it is copied to a run folder,
+where the results go. Which model it is, the SHA-256 of its weights tells, which `run.json` records.
+
+Nothing here loads JAX.
+"""
+
+import contextlib
+import hashlib
+import shutil
+import uuid
+from pathlib import Path
+
+from asae_jax.config import CONFIG_FILE, RUN_FILE
+from asae_jax.errors import UserError, did_you_mean
+from asae_jax.files import disk_errors, read_json, user_path
+from asae_jax.shipped import WEIGHTS_FILE, models
+
+CARD = "README.md"
+SCORES = "evaluation/test.json"
+DIGEST = "weights_sha256"
+"""The field of `run.json` that tells which model it is."""
+
+_TRAVELS = ("*.json", "*.md", "LICENSE*", "uncertainty/*", SCORES)
+_SHOWN = 8  # digits of a digest in messages
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder has the weights of a model instead of checkpoints."""
+    return (folder / WEIGHTS_FILE).is_file()
+
+
+def find(given: str) -> Path:
+    """The folder of a model.
+
+    Args:
+      given: the name of a shipped model, or a model folder.
+
+    Raises:
+      UserError: neither; the nearest names are given.
+    """
+    folder = models().get(given, user_path(given))
+    if holds_model(folder):
+        return folder
+    if (folder / CONFIG_FILE).exists():
+        raise UserError(
+            f"{given} is a run, not a model folder: use it by --workdir={given}, or make it one by "
+            f"`asae export --workdir={given} --formats=model`."
+        )
+    if folder.is_dir():
+        raise UserError(f"{given} is no model folder: it has no {WEIGHTS_FILE}.")
+    names = list(models())
+    known = f"the names are {', '.join(names)}" if names else "none is included in this version"
+    raise UserError(
+        f"no model {given!r}.{did_you_mean(given, names)} Give the name of one that is included ({known}) or "
+        "a model folder."
+    )
+
+
+def checked_digest(folder: Path) -> str:
+    """Which model `folder` holds: the SHA-256 of its weights, which agrees with the record.
+
+    Raises:
+      UserError: weights or record are missing or damaged.
+    """
+    path, found = folder / WEIGHTS_FILE, weights_digest(folder)
+    if found != recorded_digest(folder):
+        raise UserError(
+            f"{path} is damaged or of another model: its SHA-256 is not the one in {RUN_FILE}; get the model "
+            "folder again (where it is a copy, delete it and start again)."
+        )
+    return found
+
+
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of the weights in `folder`, as they are.
+
+    Raises:
+      UserError: they cannot be read.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read the weights {path} ({error.strerror}).") from error
+
+
+def recorded_digest(folder: Path) -> str:
+    """Which model `folder` holds, as `run.json` says; empty where it says nothing.
+
+    Raises:
+      UserError: the record is missing or damaged.
+    """
+    record = read_json(folder / RUN_FILE, remedy="get the model folder again")
+    return str(record.get(DIGEST, "")) if isinstance(record, dict) else ""
+
+
+def unpack(model: Path, workdir: Path) -> None:
+    """Makes `workdir` a run folder of the model; the same model that is there already is kept.
+
+    The folder appears at once and complete, or not at all.
+
+    Args:
+      model: a model folder, see `find`.
+      workdir: the run folder: new, empty, or of the same model.
+
+    Raises:
+      UserError: the model is damaged, `workdir` holds something else, or it cannot be written.
+    """
+    digest = checked_digest(model)
+    if _is_there(digest, workdir):
+        return
+    part = workdir.with_name(f"{workdir.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with disk_errors(f"copy the model to {workdir}", remedy="choose another --workdir=DIR"):
+            copy(model, part)
+            try:
+                if workdir.is_dir():
+                    workdir.rmdir()
+                part.rename(workdir)
+            except OSError:
+                if not _is_there(digest, workdir):  # or another process was faster
+                    raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def copy(model: Path, folder: Path) -> None:
+    """Copies the files that belong to a model, its weights last: without them a folder holds no model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {file for pattern in _TRAVELS for file in model.glob(pattern) if file.is_file()}
+    for file in (*sorted(files), model / WEIGHTS_FILE):
+        target = folder / file.relative_to(model)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def _is_there(digest: str, workdir: Path) -> bool:
+    """Whether `workdir` holds that model; False where it is new or empty.
+
+    Raises:
+      UserError: it holds anything else.
+    """
+    if not workdir.exists():
+        return False
+    if holds_model(workdir):
+        there = recorded_digest(workdir)
+        if there == digest:
+            return True
+        raise UserError(
+            f"{workdir} holds another model or another version of it ({there[:_SHOWN]}, not "
+            f"{digest[:_SHOWN]}): give another --workdir=DIR, or delete it."
+        )
+    with contextlib.suppress(NotADirectoryError):
+        if not any(workdir.iterdir()):
+            return False
+    holds = "holds another run" if (workdir / CONFIG_FILE).exists() else "is not empty"
+    raise UserError(f"{workdir} {holds}: give another --workdir=DIR for the model.")

@@ -1,0 +1,92 @@
+"""Weights of a trained model as one safetensors file, which a run folder may have instead of checkpoints.
+
+Half precision: the file is half as large, and predictions stay the same to three digits. Names are the dotted
+paths of the variables, such as `params.backbone.head.kernel`; the metadata say which checkpoint it was.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from flax import traverse_util
+from safetensors.numpy import save
+
+import asae_jax
+from asae_jax.errors import UserError
+from asae_jax.run.model_folder import WEIGHTS_FILE, checked_digest
+
+_HALF = np.finfo(np.float16)
+
+
+def write(folder: Path, variables: Mapping[str, Any], *, step: int, checkpoint: str) -> None:
+    """Writes `weights.safetensors` to `folder`.
+
+    Args:
+      folder: of the model.
+      variables: `params` and `batch_stats`.
+      step: of the checkpoint they come from.
+      checkpoint: which one it was: "best" or "last".
+    """
+    metadata = {"step": str(step), "checkpoint": checkpoint, "asae_jax": asae_jax.__version__}
+    tensors = {name: _stored(np.asarray(array)) for name, array in _flat(variables).items()}
+    (folder / WEIGHTS_FILE).write_bytes(save(tensors, metadata))  # `save_file` lets no other user read it
+
+
+def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], int]:
+    """Variables, float32, and the step they come from.
+
+    Args:
+      folder: of the model.
+      like: trees of arrays or `jax.ShapeDtypeStruct` that they must fit; None: whatever is there.
+
+    Raises:
+      UserError: a damaged file, or one of another network; it names the first array that differs.
+    """
+    checked_digest(folder)
+    path = folder / WEIGHTS_FILE
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            arrays = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        step = int(metadata["step"])
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        raise UserError(
+            f"{path} is no weight file of a model ({error}): get the model folder again."
+        ) from error
+    if like is not None:
+        _check_fits(path, arrays, _flat(like))
+    variables = {"params": {}, "batch_stats": {}} | traverse_util.unflatten_dict(arrays, sep=".")
+    return variables, step
+
+
+def checkpoint_of(folder: Path) -> str:
+    """Which checkpoint of its run the weights in `folder` are: "best" or "last"."""
+    with safetensors.safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
+        return (file.metadata() or {}).get("checkpoint", "")
+
+
+def _stored(array: np.ndarray) -> np.ndarray:
+    """As float16; as float32 where all of the array would be lost by that, too large or too small for it."""
+    largest = float(np.abs(array).max(initial=0))
+    keeps = largest == 0 or float(_HALF.smallest_normal) <= largest <= float(_HALF.max)
+    return array.astype(np.float16 if keeps else np.float32)
+
+
+def _flat(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return traverse_util.flatten_dict({name: dict(tree) for name, tree in variables.items()}, sep=".")
+
+
+def _check_fits(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for name in sorted(found.keys() | wanted.keys()):
+        there, here = _shape(found.get(name)), _shape(wanted.get(name))
+        if there != here:
+            raise UserError(
+                f"{path} does not fit these settings: {name} is {there} there and {here} here; use the "
+                "settings it was trained with or another --workdir=DIR."
+            )
+
+
+def _shape(array: Any) -> str:
+    return "missing" if array is None else str(list(array.shape))

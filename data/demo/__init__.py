@@ -1,0 +1,1 @@
+"""Real cells for a first look: `--config.data.source=demo`."""

@@ -1,0 +1,55 @@
+"""What an evaluation prints."""
+
+import numpy as np
+import pytest
+
+from asae_jax.evaluation.evaluate import frequent_mistakes, summary
+from asae_jax.evaluation.metrics import evaluate_scores
+
+NAMES = ("MY", "MMY", "SNE")
+CONFUSION = [[6, 3, 0], [2, 7, 1], [0, 0, 5]]
+
+
+def scores(*, bootstrap):
+    pairs = [(true, predicted) for true in range(3) for predicted in range(3)]
+    rows = [pair for pair in pairs for _ in range(CONFUSION[pair[0]][pair[1]])]
+    labels = np.array([true for true, _ in rows])
+    predicted = np.array([predicted for _, predicted in rows])
+    log_probs = np.log(np.where(np.eye(3)[predicted] == 1, 0.8, 0.1))
+    return evaluate_scores(log_probs, labels, NAMES, bootstrap=bootstrap) | {"split": "test"}
+
+
+def test_mistakes_by_frequency():
+    assert frequent_mistakes(CONFUSION, NAMES) == ["MMY for MY 3 times", "MY for MMY 2 times"]
+    assert frequent_mistakes(CONFUSION, NAMES, most=1) == ["MMY for MY 3 times"]
+    assert frequent_mistakes(np.diag([3, 2, 1]), NAMES) == []
+
+
+def test_summary():
+    text = summary(scores(bootstrap=0))
+    accuracy, balanced = 18 / 24, (6 / 9 + 7 / 10 + 1) / 3
+    assert text.startswith(
+        f"test: 18 of 24 images right, {100 * accuracy:.1f} %; mean over the classes {100 * balanced:.1f} %"
+    )
+    assert "most frequent mistakes: MMY for MY 3 times, MY for MMY 2 times" in text
+
+
+def test_summary_with_intervals():
+    measured = scores(bootstrap=50)
+    low, high = measured["intervals"]["accuracy"]
+    assert f"75.0 % (95 % interval {100 * low:.1f} to {100 * high:.1f})" in summary(measured)
+
+
+def test_few_groups_are_said():
+    measured = scores(bootstrap=0) | {"num_groups": 3}
+    assert "only 3 groups" in summary(measured)
+    assert "only" not in summary(measured | {"num_groups": 30})
+
+
+@pytest.mark.parametrize("count", [1, 24])
+def test_every_image_right(count):
+    measured = evaluate_scores(
+        np.log(np.full((count, 2), [0.9, 0.1])), np.zeros(count, int), ("a", "b"), bootstrap=0
+    )
+    assert f"{count} of {count} images right, 100.0 %" in summary(measured | {"split": "test"})
+    assert "mistakes" not in summary(measured | {"split": "test"})
