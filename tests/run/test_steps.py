@@ -135,7 +135,7 @@ def test_steps_differ_by_their_number_only_through_the_keys():
 
 @pytest.mark.usefixtures("float64")
 def test_the_ramp_starts_at_the_plain_network_and_ends_at_the_whole_layer():
-    """At step 0 both branches are the plain features; from the ramp's end on nothing differs, bit for bit."""
+    """At step 0 both branches are the plain features; from the end of the ramp on nothing differs."""
     state, function = _parts(tiny_config())
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
     network = _in_float64(_network(tiny_config(), parallel.AXIS))
@@ -147,11 +147,12 @@ def test_the_ramp_starts_at_the_plain_network_and_ends_at_the_whole_layer():
     def loss(update, step):
         return update(state.replace(step=jnp.int32(step)), _batch(0))[1].sums.loss
 
-    np.testing.assert_allclose(loss(ramped, 0), loss(plain, 0), rtol=1e-6)
-    assert abs(loss(ramped, 4) - loss(plain, 4)) > 1e-3 * loss(plain, 4)
-    assert abs(loss(ramped, 4) - loss(whole, 4)) > 1e-3 * loss(whole, 4)
+    rounding = BATCH_SIZE * 2**-23  # of a sum of so many float32
+    np.testing.assert_allclose(loss(ramped, 0), loss(plain, 0), rtol=rounding)
+    assert abs(loss(ramped, 4) - loss(plain, 4)) > 1e-4 * loss(plain, 4)
+    assert abs(loss(ramped, 4) - loss(whole, 4)) > 1e-4 * loss(whole, 4)
     for step in (8, 1000):
-        np.testing.assert_allclose(loss(ramped, step), loss(whole, step), rtol=1e-6)
+        np.testing.assert_allclose(loss(ramped, step), loss(whole, step), rtol=rounding)
 
 
 def test_the_ramp_rises_by_the_step_s_number_and_compiles_once():
