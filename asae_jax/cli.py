@@ -22,7 +22,7 @@ from asae_jax.run import model_folder
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
-_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.batch_size")
+_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
 

@@ -122,6 +122,7 @@ RUN_FILE = "run.json"
 
 _TFDS = "tfds:"
 _SPLITS = ("test", "validation", "train", "all")
+_LAST_PLACES = ("layer4", "class_maps")  # behind them no stage follows
 _LONGEST_NAME = 50  # characters of `eval.name`, four bytes each at most
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 MODELS = (
@@ -260,6 +261,11 @@ FIELDS = (
     Field("model.running_statistics", "all",
           "Whose statistics are kept for the test: of all branches, or of the plain one alone.",
           choices=("all", "plain")),
+    Field("model.branch_affine", "shared",
+          "Scale and bias of batch normalisation behind the ASAE layer. separate: every branch but plain has "
+          "its own in training, and the test uses plain's (auxiliary batch normalisation; needs a plain "
+          "branch, model.running_statistics=plain and model.branch_statistics=separate).",
+          choices=("shared", "separate"), paper="AdvProp, Xie et al. 2020"),
     Field("model.dtype", "float32",
           "Type of the computation; parameters, statistics and loss stay float32.",
           choices=("float32", "bfloat16")),
@@ -300,8 +306,20 @@ FIELDS = (
     Field("asae.branches", "suppress,enhance",
           "Branches, separated by commas: any of plain, suppress, enhance.", paper="Table 2"),
     Field("asae.enhancement", "sigmoid",
-          "Enhancement map; sigmoid_mean1: divided by its mean, so that features keep their scale.",
-          choices=("sigmoid", "sigmoid_mean1"), paper="3.2"),
+          "Enhancement map; sigmoid_mean1: divided by its mean, so that features keep their scale; residual: "
+          "1 + sigmoid (Residual Attention Network, Wang et al. 2017).",
+          choices=("sigmoid", "sigmoid_mean1", "residual"), paper="3.2"),
+    Field("asae.ramp_epochs", 0.0,
+          "Epochs over which the layer grows linearly from nothing: the probability that an image's region "
+          "is suppressed, and the share of the enhancement; 0: whole from the start.",
+          least=0, unit="epochs", paper="DropBlock, Ghiasi et al. 2018"),
+    Field("asae.rescale", False,
+          "Divide the suppressed features of an image by the share of the map that is kept.",
+          paper="DropBlock, Ghiasi et al. 2018"),
+    Field("asae.place", "peak",
+          "Where the suppressed region lies. random: the region around the chosen peak, moved to a random "
+          "place inside the map (a control: same shape, same number of positions).",
+          choices=("peak", "random"), paper="3.2"),
     # Baselines
     Field("drop.rate", 0.1,
           "Probability that a value, a channel or a channel's maximum is dropped; of dropblock the share of"
@@ -387,8 +405,13 @@ FIELDS = (
     Field("eval.class_map", "",
           "CSV file `from,to`, or the name of a shipped one: the other source's classes to the run's."),
     Field("eval.test_mode", "skip",
-          "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over both branches.",
-          choices=("skip", "enhance", "mean"), paper="3.1"),
+          "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over both branches; "
+          "second_look: left out, and averaged with the scores of the attended crop, with or without a layer "
+          "(WS-DAN, Hu et al. 2019; twice the time; not for explain and export).",
+          choices=("skip", "enhance", "mean", "second_look"), paper="3.1"),
+    Field("eval.look_threshold", 0.3,
+          "Of second_look: the crop holds the positions of at least this share of the attention's maximum.",
+          least=0, most=1, unit="share", paper="CAL, Rao et al. 2021"),
     Field("eval.checkpoint", "best",
           "best: of the highest validation score; last.", choices=("best", "last")),
     Field("eval.select_by", "macro_f1", "Validation score that best means.", choices=_SCORES),
@@ -661,9 +684,11 @@ def check(config: ConfigDict) -> None:
              f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
     _require(config.augment.scale_min <= config.augment.scale_max, config, "augment.scale_min",
              f"it must not exceed config.augment.scale_max={config.augment.scale_max}")  # fmt: skip
-    _require(config.uncertainty.outliers != "energy" or config.eval.test_mode != "mean", config,
+    mode = config.eval.test_mode
+    _require(config.uncertainty.outliers != "energy" or mode not in ("mean", "second_look"), config,
              "uncertainty.outliers",
-             "the mean over branches (config.eval.test_mode=mean) has no energy, use distance")  # fmt: skip
+             f"a mean of probabilities (config.eval.test_mode={mode}) has no energy, "
+             "use distance")  # fmt: skip
 
 
 def _check_data(config: ConfigDict) -> None:
@@ -707,6 +732,8 @@ def _check_network(config: ConfigDict) -> None:
              "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
     if config.init.views:
         _check_views(config)
+    if config.model.branching == "asae":
+        _check_layer(config, branches)
 
 
 def _check_views(config: ConfigDict) -> None:
@@ -724,6 +751,32 @@ def _check_views(config: ConfigDict) -> None:
              "the features are kept in the cache, set config.data.cache=True")  # fmt: skip
 
 
+def _check_layer(config: ConfigDict, branches: tuple[str, ...]) -> None:
+    asae, model = config.asae, config.model
+    _require(asae.ramp_epochs <= config.train.epochs, config, "asae.ramp_epochs",
+             f"it must not exceed config.train.epochs={config.train.epochs}")  # fmt: skip
+    _require(asae.place == "peak" or config.eval.test_mode != "mean", config, "asae.place",
+             "nothing is drawn at test, where config.eval.test_mode=mean hides the highest peak; use "
+             "another test_mode")  # fmt: skip
+    if model.branch_affine == "shared":
+        return
+    _require("plain" in branches and len(branches) > 1, config, "asae.branches",
+             "config.model.branch_affine=separate needs plain and at least one other among them")  # fmt: skip
+    _require(len(set(branches)) == len(branches), config, "asae.branches",
+             "config.model.branch_affine=separate needs each branch once")  # fmt: skip
+    needs = {"norm": "batch", "branch_statistics": "separate", "running_statistics": "plain"}
+    for name, value in needs.items():
+        _require(model[name] == value, config, f"model.{name}",
+                 f"config.model.branch_affine=separate needs {value}")  # fmt: skip
+    _require(model.insert_after not in _LAST_PLACES, config, "model.insert_after",
+             "config.model.branch_affine=separate needs batch normalisation behind the layer")  # fmt: skip
+    _require(config.init.freeze not in _LAST_PLACES, config, "init.freeze",
+             "config.model.branch_affine=separate needs a stage that learns behind the layer")  # fmt: skip
+    _require(config.eval.test_mode in ("skip", "second_look"), config, "eval.test_mode",
+             "config.model.branch_affine=separate keeps the plain branch's scale and bias alone, use "
+             "skip")  # fmt: skip
+
+
 def unused(config: ConfigDict) -> list[str]:
     """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
 
@@ -738,6 +791,10 @@ def unused(config: ConfigDict) -> list[str]:
         "diversification": branching != "diversification",
     }
     why = {name: f"model.branching={branching}" for name, is_off in off.items() if is_off}
+    if branching != "asae":
+        why["model.branch_affine"] = why["asae"]
+    if config.eval.test_mode != "second_look":
+        why["eval.look_threshold"] = f"eval.test_mode={config.eval.test_mode}"
     if config.data.hue == "none":
         why |= dict.fromkeys(("data.hue_low", "data.hue_high"), "data.hue=none")
     if config.augment.mix == "none":

@@ -27,6 +27,7 @@ def untrained_run(workdir, config, class_names, record=None, *, score=None):
         jax.random.key(config.seed),
         image_size=config.augment.size,
         with_average=config.optimizer.ema_decay > 0,
+        with_auxiliary=build.has_auxiliary(config),
     )
     return write_run(workdir, config, class_names, state, record, score=score)
 

@@ -62,7 +62,17 @@ def test_defaults_of_the_contract_s_functions_are_those_of_the_table():
         asae.find_peaks: {"window": "asae.window"},
         asae.select_peak: {"num_candidates": "asae.num_candidates", "p_top1": "asae.p_top1"},
         asae.suppression_mask: {"ratio": "asae.ratio", "area": "asae.area"},
-        asae.ASAE: {"window": "asae.window", "area": "asae.area", "enhancement": "asae.enhancement"},
+        asae.ASAE: {
+            "window": "asae.window",
+            "area": "asae.area",
+            "enhancement": "asae.enhancement",
+            "place": "asae.place",
+            "rescale": "asae.rescale",
+        },
+        models.create_model: {
+            "look_threshold": "eval.look_threshold",
+            "branch_affine": "model.branch_affine",
+        },
         losses.gmmce: {"k_high": "loss.k_high", "k_low": "loss.k_low"},
         hue.adjust_hue: {"low": "data.hue_low", "high": "data.hue_high"},
     }
@@ -70,6 +80,49 @@ def test_defaults_of_the_contract_s_functions_are_those_of_the_table():
         parameters = inspect.signature(function).parameters
         for parameter, name in names.items():
             assert parameters[parameter].default == config.BY_NAME[name].default, (function, parameter)
+
+
+AUXILIARY = {
+    "model.branch_affine": "separate",
+    "model.running_statistics": "plain",
+    "asae.branches": "plain,suppress,enhance",
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("asae.branches", "suppress,enhance", "needs plain"),
+        ("asae.branches", "plain", "at least one other"),
+        ("asae.branches", "plain,suppress,suppress", "each branch once"),
+        ("model.norm", "group", "needs batch"),
+        ("model.branch_statistics", "joint", "needs separate"),
+        ("model.running_statistics", "all", "plain"),
+        ("model.insert_after", "layer4", "behind the layer"),
+        ("model.insert_after", "class_maps", "behind the layer"),
+        ("eval.test_mode", "mean", "use skip"),
+        ("eval.test_mode", "enhance", "use skip"),
+    ],
+)
+def test_auxiliary_norms_are_refused_where_they_make_no_sense(field, value, remedy):
+    settings = config.copy_with(config.base_config(), AUXILIARY)
+    config.check(settings)
+    config.set_field(settings, field, value)
+    with pytest.raises(UserError, match=remedy):
+        config.check(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"asae.ramp_epochs": 61.0}, "train.epochs=60"),
+        ({"asae.place": "random", "eval.test_mode": "mean"}, "nothing is drawn at test"),
+        ({"eval.test_mode": "second_look", "uncertainty.outliers": "energy"}, "no energy"),
+    ],
+)
+def test_variants_of_the_layer_that_do_not_go_together_are_refused(changes, remedy):
+    with pytest.raises(UserError, match=remedy):
+        config.check(config.copy_with(config.base_config(), changes))
 
 
 @pytest.mark.parametrize("name", RECIPES)

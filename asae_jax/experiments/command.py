@@ -133,7 +133,7 @@ def _check_same_run(workdir: Path, run: PlannedRun) -> None:
         return
     check_same_config(folder, run.config)
     then, now = read_run_config(folder).eval, run.config.eval
-    for field in ("test_mode", "batch_statistics", "checkpoint", "select_by"):
+    for field in ("test_mode", "look_threshold", "batch_statistics", "checkpoint", "select_by"):
         if then[field] != now[field]:
             raise UserError(
                 f"{folder} was scored with eval.{field}={then[field]!r}, now it is {now[field]!r}; give the "

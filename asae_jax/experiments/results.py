@@ -175,9 +175,8 @@ def _scores(workdir: Path, run: PlannedRun, split: str) -> dict[str, Any]:
 
 
 def _testing(config: ConfigDict) -> dict[str, Any]:
-    layer = config.model.branching == "asae"
     return {
-        "test_mode": config.eval.test_mode if layer else "skip",
+        "test_mode": build.tested_as(config),
         "batch_statistics": config.eval.batch_statistics,
     }
 

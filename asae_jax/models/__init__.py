@@ -88,11 +88,13 @@ def create_model(
     norm: str = "batch",
     branch_statistics: str = "separate",
     running_branch: int | None = None,
+    branch_affine: str = "shared",
     branching: str | None = None,
     branching_options: Mapping[str, Any] | None = None,
     insert_after: str = "layer3",
     test_mode: str = "skip",
     freeze_until: str | None = None,
+    look_threshold: float = 0.3,
     axis_name: str | None = None,
     **options: Any,
 ) -> Network:
@@ -104,11 +106,14 @@ def create_model(
       norm: "batch", "frozen_batch" or "group", see `make_norm`.
       branch_statistics: "separate" or "joint": batch statistics per branch or over all of them.
       running_branch: number of the branch whose statistics are kept for the test; None: all of them.
+      branch_affine: "separate": every other branch has its own scale and bias too, see `BatchNorm`.
       branching: None for the plain backbone, or one of `BRANCHINGS`.
       branching_options: fields of that layer, such as `num_candidates` of `ASAE` or `rate` of `Dropout`.
       insert_after: stage after which the layer is put, or "class_maps", see `Network`.
-      test_mode: "skip", "enhance" or "mean" for "asae", see `Network`; the others are absent at test.
+      test_mode: "skip", "enhance" or "mean" for "asae", or "second_look", see `Network`; the other layers are
+        absent at test.
       freeze_until: last of the stages that training leaves as they are, see `Network`.
+      look_threshold: of a second look, see `Network`.
       axis_name: device axis of the training step: batch statistics are synchronised over it, and random
         choices do not depend on how the batch is spread. Not used at test.
       **options: fields of the backbone: `stem`, `dtype`, `width`.
@@ -122,10 +127,14 @@ def create_model(
     if branching is not None:
         check_choice("branching", branching, BRANCHINGS)
         layer = BRANCHINGS[branching](axis_name=axis_name, **(branching_options or {}))
-    statistics = {"branch_statistics": branch_statistics, "running_branch": running_branch}
-    norm_layer = _norm_for(name, norm, **statistics, axis_name=axis_name)
+    per_branch = {
+        "branch_statistics": branch_statistics,
+        "running_branch": running_branch,
+        "branch_affine": branch_affine,
+    }
+    norm_layer = _norm_for(name, norm, **per_branch, axis_name=axis_name)
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
-    return Network(backbone, layer, insert_after, test_mode, freeze_until)
+    return Network(backbone, layer, insert_after, test_mode, freeze_until, look_threshold=look_threshold)
 
 
 def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:
@@ -133,4 +142,9 @@ def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:
         return make_norm(norm, **settings)
     if norm != "batch":
         raise UserError(f"norm is {norm!r}, but {name} {WITHOUT_NORM[name]}")
+    if settings["branch_affine"] != "shared":
+        raise UserError(
+            f"branch_affine is {settings['branch_affine']!r}, but {name} has no batch normalisation: "
+            "leave it at 'shared'"
+        )
     return None

@@ -7,7 +7,8 @@ dtype of the features.
 Where the paper is silent (docs/method.md): of a plateau only the first position is a peak; with
 fewer peaks than candidates the choice is among those there are; an even side reaches one position
 further up and left; the threshold never exceeds the peak, so that a negative peak is still hidden; gradients
-flow through the enhancement map and not through the mask.
+flow through the enhancement map and not through the mask. What others have published and the paper has not
+is in `asae_variants`, off by default.
 """
 
 import math
@@ -21,6 +22,7 @@ from jax import lax
 
 from asae_jax import keys
 from asae_jax.errors import UserError
+from asae_jax.models import asae_variants
 from asae_jax.models.layers import check_choice
 from asae_jax.types import (
     Array,
@@ -39,7 +41,6 @@ FlatPositions = jt.Int[Array, "batch peaks"]
 """Row-major positions of several peaks per image, int32."""
 
 BRANCHES = ("plain", "suppress", "enhance")
-ENHANCEMENTS = ("sigmoid", "sigmoid_mean1")
 
 
 def self_attention_map(features: ImageFeatures) -> AttentionMap:
@@ -204,6 +205,14 @@ def enhancement_map(attention: AttentionMap) -> AttentionMap:
     return jax.nn.sigmoid(at_least_float32(attention))
 
 
+ENHANCEMENTS = {
+    "sigmoid": enhancement_map,
+    "sigmoid_mean1": asae_variants.mean_one,
+    "residual": asae_variants.residual,
+}
+"""What the features are multiplied by in the enhanced branch: float32 map -> float32 map."""
+
+
 class ASAEMaps(NamedTuple):
     """What the layer computed for a batch; every field is also a named endpoint of the network."""
 
@@ -231,6 +240,8 @@ def asae_maps(
     ratio: Number = 0.8,
     area: float = 36,
     enhancement: str = "sigmoid",
+    place: str = "peak",
+    strength: Number | None = None,
     first_example: Index = 0,
 ) -> ASAEMaps:
     """All maps of one batch of features.
@@ -245,10 +256,14 @@ def asae_maps(
       area: see `suppression_mask`.
       enhancement: "sigmoid", or "sigmoid_mean1": divided by its mean over the map, so that the enhanced
         features keep the scale the plain ones have (the plain sigmoid about halves them, and the layer is
-        absent at test).
+        absent at test); or "residual": 1 + sigmoid.
+      place: "peak", or "random": the region is moved to a random place. Without a key it stays at the peak.
+      strength: how much of the layer acts, 0..1: the probability that an image's region is hidden, and the
+        share of the enhancement. None: all of it.
       first_example: see `select_peak`.
     """
     check_choice("enhancement", enhancement, ENHANCEMENTS)
+    check_choice("place", place, asae_variants.PLACES)
     attention = self_attention_map(features)
     peaks = find_peaks(attention, window=window)
     if key is None:
@@ -263,14 +278,14 @@ def asae_maps(
             first_example=first_example,
         )
     mask = suppression_mask(attention, rows, cols, ratio=ratio, area=area)
-    enhanced = enhancement_map(attention) if enhancement == "sigmoid" else _mean_one_sigmoid(attention)
+    enhanced = ENHANCEMENTS[enhancement](attention)
+    if key is not None and place == "random":
+        mask = asae_variants.moved_region(key, mask, first_example=first_example)
+    if strength is not None:
+        enhanced = asae_variants.ramped_enhancement(enhanced, strength)
+        if key is not None:
+            mask = asae_variants.ramped_mask(key, mask, strength, first_example=first_example)
     return ASAEMaps(attention, peaks, rows, cols, mask, enhanced)
-
-
-def _mean_one_sigmoid(attention: AttentionMap) -> AttentionMap:
-    """Sigmoid divided by its mean, by logarithms: where the whole map is far below zero 0 / 0 would arise."""
-    positions = attention.shape[1] * attention.shape[2]
-    return positions * jax.nn.softmax(jax.nn.log_sigmoid(attention), axis=(1, 2))
 
 
 class ASAE(nn.Module):
@@ -283,7 +298,8 @@ class ASAE(nn.Module):
       window, num_candidates, p_top1, ratio, area: r, k, p_top1, gamma and beta of the paper.
       branches: what each copy of the leading axis is, in this order: any of "plain", "suppress", "enhance".
         ("suppress",) and ("enhance",) are the paper's ablations.
-      enhancement: "sigmoid" or "sigmoid_mean1", see `asae_maps`.
+      enhancement, place: see `asae_maps`.
+      rescale: divide the suppressed features of an image by the share of the map that is kept.
       axis_name: device axis over which the batch is spread in training.
     """
 
@@ -294,11 +310,14 @@ class ASAE(nn.Module):
     area: float = 36
     branches: tuple[str, ...] = ("suppress", "enhance")
     enhancement: str = "sigmoid"
+    place: str = "peak"
+    rescale: bool = False
     axis_name: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("enhancement", self.enhancement, ENHANCEMENTS)
+        check_choice("place", self.place, asae_variants.PLACES)
         for branch in self.branches:
             check_choice("branch", branch, BRANCHES)
         if not self.branches:
@@ -312,7 +331,7 @@ class ASAE(nn.Module):
         """All branches with a peak drawn at random: `[branches, batch, height, width, channels]`."""
         return self.all_branches(features, self.maps(features, train=True))
 
-    def maps(self, features: ImageFeatures, *, train: bool) -> ASAEMaps:
+    def maps(self, features: ImageFeatures, *, train: bool, strength: Number | None = None) -> ASAEMaps:
         """The layer's maps. At test, without a key in the stream `"asae"`, the highest peak is taken."""
         draws = self.has_rng("asae") or (train and "suppress" in self.branches)
         spread = train and self.axis_name is not None
@@ -325,6 +344,8 @@ class ASAE(nn.Module):
             ratio=self.ratio,
             area=self.area,
             enhancement=self.enhancement,
+            place=self.place,
+            strength=strength,
             first_example=lax.axis_index(self.axis_name) * features.shape[0] if spread else 0,
         )
 
@@ -336,5 +357,7 @@ class ASAE(nn.Module):
         """The features times one branch's map (spatial-wise multiplication), same shape and dtype."""
         if branch == "plain":
             return features
-        spatial = maps.mask if branch == "suppress" else maps.enhancement
+        spatial = maps.enhancement
+        if branch == "suppress":
+            spatial = asae_variants.kept_rescaled(maps.mask) if self.rescale else maps.mask
         return (at_least_float32(features) * spatial[..., None]).astype(features.dtype)

@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from asae_jax.errors import UserError
+from asae_jax.models.auxiliary_norm import AUXILIARY
 from asae_jax.types import Array, ClassMaps, Features, Key, Logits, NextFeatures, at_least_float32
 
 NORMS = ("batch", "frozen_batch", "group")
 BRANCH_STATISTICS = ("separate", "joint")
+BRANCH_AFFINE = ("shared", "separate")
 
 Norm = Callable[..., nn.Module]
 """Constructor of a normalisation layer, as `make_norm` gives it."""
@@ -142,6 +144,9 @@ class BatchNorm(nn.Module):
         branch in order, as that many calls of a shared network would; "joint": one set over all branches.
       running_branch: with several branches, the one whose statistics the running ones follow; None: all of
         them. With the plain branch they are those of what the network sees at test.
+      branch_affine: "shared": one scale and bias for all branches; "separate": in training every branch but
+        `running_branch` has its own, beside its own statistics: the auxiliary batch normalisation of AdvProp
+        (Xie et al., CVPR 2020). Statistics of these branches are not kept, as the test has no use for them.
       axis_name: device axis to synchronise over; only used in training.
       frozen: always use the running statistics and never update them; scale and bias are still learnt.
       scale_init: initialiser of the scale.
@@ -151,6 +156,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     branch_statistics: str = "separate"
     running_branch: int | None = None
+    branch_affine: str = "shared"
     axis_name: str | None = None
     frozen: bool = False
     scale_init: nn.initializers.Initializer = nn.initializers.ones
@@ -168,7 +174,27 @@ class BatchNorm(nn.Module):
         if not self.is_initializing():
             running_mean.value = self._updated(running_mean.value, mean)
             running_var.value = self._updated(running_var.value, var * (count / max(count - 1, 1)))
+        if self.branch_affine == "separate" and x.ndim > 4:
+            scale, bias = self._of_every_branch(scale, bias, len(x))
         return _normalise(x, mean, var, scale, bias, self.epsilon)
+
+    def _of_every_branch(self, scale: Array, bias: Array, branches: int) -> tuple[Array, Array]:
+        """Scales and biases `[branches, 1, 1, 1, channels]`, the given ones at `running_branch`."""
+        place, shape = self.running_branch, (branches - 1, *scale.shape)
+        if place is None:
+            raise UserError(
+                "a scale and bias for each branch need running_branch: whose are kept for the test"
+            )
+        auxiliary = (
+            self.param(AUXILIARY["scale"], self.scale_init, shape),
+            self.param(AUXILIARY["bias"], nn.initializers.zeros, shape),
+        )
+        every = (
+            jnp.concatenate([others[:place], own[None], others[place:]])
+            for own, others in zip((scale, bias), auxiliary, strict=True)
+        )
+        first, second = (vectors.reshape(branches, 1, 1, 1, -1) for vectors in every)
+        return first, second
 
     def _batch_statistics(self, x: Features) -> tuple[Array, Array, int]:
         """Mean and biased variance, `[..., 1, 1, 1, channels]`, and from how many values each was made."""
@@ -223,6 +249,7 @@ def make_norm(
     *,
     branch_statistics: str = "separate",
     running_branch: int | None = None,
+    branch_affine: str = "shared",
     axis_name: str | None = None,
 ) -> Norm:
     """Constructor of a normalisation layer.
@@ -231,19 +258,27 @@ def make_norm(
       kind: "batch", "frozen_batch" (running statistics always, for fine-tuning) or "group" (32 groups).
       branch_statistics: "separate" or "joint"; only for "batch".
       running_branch: see `BatchNorm`; only for "batch" with separate statistics.
+      branch_affine: "shared" or "separate"; only for "batch" with separate statistics.
       axis_name: device axis to synchronise over; only for "batch".
 
     Raises:
-      UserError: an unknown name.
+      UserError: an unknown name, or a scale and bias for each branch where a branch has no statistics.
     """
     check_choice("norm", kind, NORMS)
     check_choice("branch_statistics", branch_statistics, BRANCH_STATISTICS)
+    check_choice("branch_affine", branch_affine, BRANCH_AFFINE)
+    if branch_affine == "separate" and (kind, branch_statistics) != ("batch", "separate"):
+        raise UserError(
+            "a scale and bias for each branch need batch normalisation with separate statistics "
+            f"(norm 'batch', branch_statistics 'separate'), not {kind!r} and {branch_statistics!r}"
+        )
     if kind == "group":
         return GroupNorm
     return partial(
         BatchNorm,
         branch_statistics=branch_statistics,
         running_branch=running_branch,
+        branch_affine=branch_affine,
         axis_name=axis_name,
         frozen=kind == "frozen_batch",
     )

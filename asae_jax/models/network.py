@@ -8,13 +8,25 @@ import jax.numpy as jnp
 from jax import lax
 
 from asae_jax.errors import UserError
-from asae_jax.models.asae import ASAE
+from asae_jax.models.asae import ASAE, self_attention_map
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.baselines.drop_layers import TrainingLayer
 from asae_jax.models.layers import check_choice
-from asae_jax.types import Array, BranchScores, Features, ImageFeatures, Images, Logits, NextFeatures, Scores
+from asae_jax.models.second_look import attended_crop
+from asae_jax.types import (
+    Array,
+    BranchScores,
+    Features,
+    ImageFeatures,
+    Images,
+    Logits,
+    NextFeatures,
+    Number,
+    Scores,
+)
 
-TEST_MODES = ("skip", "enhance", "mean")
+SECOND_LOOK = "second_look"
+TEST_MODES = ("skip", "enhance", "mean", SECOND_LOOK)
 CLASS_MAPS = "class_maps"
 """As `insert_after`: the layer takes one map per class, in front of global average pooling."""
 
@@ -33,7 +45,9 @@ class Network(nn.Module):
         is linear.
       test_mode: what happens to ASAE outside of training: "skip" leaves the layer out (the paper's),
         "enhance" keeps the enhanced branch alone, "mean" averages the probabilities of the layer's branches,
-        with the highest peak suppressed.
+        with the highest peak suppressed. "second_look", also without a layer, leaves it out, scores the image
+        and the crop around what the attention of `insert_after` shows, and averages the probabilities.
+      look_threshold: of a second look: the crop holds the positions of at least this share of the maximum.
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
       start_after: stage whose features are what the network is given in the place of images; the stages up
@@ -46,6 +60,7 @@ class Network(nn.Module):
     test_mode: str = "skip"
     freeze_until: str | None = None
     start_after: str | None = None
+    look_threshold: float = 0.3
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +93,12 @@ class Network(nn.Module):
         return x
 
     def __call__(
-        self, images: Images | ImageFeatures, *, train: bool, return_endpoints: bool = False
+        self,
+        images: Images | ImageFeatures,
+        *,
+        train: bool,
+        return_endpoints: bool = False,
+        strength: Number | None = None,
     ) -> Logits | tuple[Logits, dict[str, Array]]:
         """Logits of normalised images `[batch, height, width, 3]`.
 
@@ -86,20 +106,32 @@ class Network(nn.Module):
           images: float, normalised; with `start_after` that stage's features of the images.
           train: use the layer and the batch's statistics. Needs the rng stream "asae" where a region is
             suppressed, "drop" for the drop layers, and `mutable=["batch_stats"]`.
-          return_endpoints: also return what was computed on the way.
+          return_endpoints: also return what was computed on the way, at the first look.
+          strength: how much of ASAE acts in training, 0..1, see `asae_maps`; None: all of it.
 
         Returns:
           float32 logits: `[branches, batch, classes]` in training with ASAE, otherwise `[batch, classes]`
-          (log-probabilities in test mode "mean"). With `return_endpoints` a pair of them and a dict: the
-          features of every stage by its name and, with ASAE, also at test, the fields of
+          (log-probabilities in test modes "mean" and "second_look"). With `return_endpoints` a pair of them
+          and a dict: the features of every stage by its name and, with ASAE, also at test, the fields of
           `asae_jax.models.asae.ASAEMaps`. At test these show the highest peak unless a key for "asae" is
           given.
 
         Raises:
           UserError: the images are too small for the backbone.
         """
+        logits, endpoints = self._look(images, train, self._uses_layer(train, return_endpoints), strength)
+        if self.test_mode == SECOND_LOOK and not train:
+            # Baseline layers may act on class maps, which are not a stage.
+            watched = endpoints.get(self.insert_after, endpoints[self.backbone.stage_names[-1]])
+            crop = attended_crop(images, self_attention_map(watched), threshold=self.look_threshold)
+            logits = _mean_log_probs(jnp.stack([logits, self._look(crop, train, False)[0]]))
+        return (logits, endpoints) if return_endpoints else logits
+
+    def _look(
+        self, images: Images, train: bool, use_layer: bool, strength: Number | None = None
+    ) -> tuple[Logits, dict[str, Array]]:
+        """Logits of one pass, and what was computed on the way."""
         endpoints: dict[str, Array] = {}
-        use_layer = self._uses_layer(train, return_endpoints)
         stages = self._stages_from(self.start_after or self.backbone.stage_names[0])
         if use_layer and self.insert_after == CLASS_MAPS:
             stages = (*stages, CLASS_MAPS)
@@ -112,16 +144,16 @@ class Network(nn.Module):
                     f"nothing is left of {height} x {width} images after {name}: use larger images"
                 )
             if name == self.insert_after and use_layer:
-                x, maps = self._apply_layer(x, train=train)
+                x, maps = self._apply_layer(x, train=train, strength=strength)
                 endpoints |= maps
         logits = jnp.mean(x, axis=(-3, -2)) if stages[-1] == CLASS_MAPS else self.backbone.classify(x)
         if logits.ndim == 3 and not train:
             logits = _mean_log_probs(logits)
-        return (logits, endpoints) if return_endpoints else logits
+        return logits, endpoints
 
     def _uses_layer(self, train: bool, return_endpoints: bool) -> bool:
         if isinstance(self.branching, ASAE):
-            return train or return_endpoints or self.test_mode != "skip"
+            return train or return_endpoints or self.test_mode not in ("skip", SECOND_LOOK)
         return self.branching is not None and train
 
     def _apply_stage(self, name: str, x: Features, *, train: bool) -> NextFeatures:
@@ -133,16 +165,20 @@ class Network(nn.Module):
         x = self.backbone.apply_stage(name, x, train=train and not frozen)
         return lax.stop_gradient(x) if frozen else x
 
-    def _apply_layer(self, features: Features, *, train: bool) -> tuple[Array, dict[str, Array]]:
+    def _apply_layer(
+        self, features: Features, *, train: bool, strength: Number | None
+    ) -> tuple[Array, dict[str, Array]]:
         """What the later stages get, and the layer's maps by their names."""
         if isinstance(self.branching, ASAE):
-            return self._branch(self.branching, features, train=train)
+            return self._branch(self.branching, features, train=train, strength=strength)
         assert self.branching is not None
         return self.branching(features, train=train), {}
 
-    def _branch(self, layer: ASAE, features: Features, *, train: bool) -> tuple[Array, dict[str, Array]]:
+    def _branch(
+        self, layer: ASAE, features: Features, *, train: bool, strength: Number | None
+    ) -> tuple[Array, dict[str, Array]]:
         """All branches in training, else what `test_mode` says, and the fields of `ASAEMaps`."""
-        maps = layer.maps(features, train=train)
+        maps = layer.maps(features, train=train, strength=strength)
         if train or self.test_mode == "mean":
             features = layer.all_branches(features, maps)
         elif self.test_mode == "enhance":

@@ -15,11 +15,16 @@ from asae_jax import augment, losses
 from asae_jax.config import branch_names
 from asae_jax.models import create_model
 from asae_jax.models.layers import BatchNorm
-from asae_jax.models.network import Network
+from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import parallel, steps
 from asae_jax.types import Images
 
-TEST_BRANCHES = {"skip": ("plain",), "enhance": ("enhance",), "mean": ("suppress", "enhance")}
+TEST_BRANCHES = {
+    "skip": ("plain",),
+    "enhance": ("enhance",),
+    "mean": ("suppress", "enhance"),
+    SECOND_LOOK: ("plain",),
+}
 """`eval.test_mode` -> what the later stages see at test, in the words of `asae.branches`."""
 
 MIXES = {"mixup": augment.mixup, "cutmix": augment.cutmix}
@@ -48,8 +53,24 @@ def create_network(config: ConfigDict, num_classes: int, *, axis_name: str | Non
         model.branching,
         branch_names(config),
         model.branch_statistics,
+        branch_affine="separate" if has_auxiliary(config) else "shared",
         **options,
     )
+
+
+def tested_as(config: ConfigDict) -> str:
+    """`eval.test_mode` as scores record it.
+
+    "skip" where there is no layer, and with its threshold where there is a second look, which needs none.
+    """
+    if config.eval.test_mode == SECOND_LOOK:
+        return f"{SECOND_LOOK} at {config.eval.look_threshold:g}"
+    return config.eval.test_mode if config.model.branching == "asae" else "skip"
+
+
+def has_auxiliary(config: ConfigDict) -> bool:
+    """Whether training has parameters that the test has no use for, see `models.auxiliary_norm`."""
+    return config.model.branching == "asae" and config.model.branch_affine == "separate"
 
 
 def create_test_network(config: ConfigDict, num_classes: int, *, axis_name: str) -> Network:
@@ -87,6 +108,7 @@ def _network(
         branching_options=_layer_options(config, branching, branches),
         insert_after=model.insert_after,
         test_mode=config.eval.test_mode,
+        look_threshold=config.eval.look_threshold,
         freeze_until=config.init.freeze or None,
         stem=model.stem,
         width=model.width,
@@ -97,7 +119,9 @@ def _network(
 def _layer_options(config: ConfigDict, branching: str, branches: tuple[str, ...]) -> dict[str, Any]:
     """The fields of the layer `branching`, from its section."""
     if branching == "asae":
-        return dict(config.asae) | {"branches": branches}
+        of_the_step = ("ramp_epochs",)
+        fields = {name: value for name, value in config.asae.items() if name not in of_the_step}
+        return fields | {"branches": branches}
     if branching == "dropblock":
         return dict(config.drop)
     if branching in ("dropout", "spatial_dropout", "maxdrop"):
@@ -203,6 +227,7 @@ def compiled_train_step(
     optimizer: optax.GradientTransformation,
     *,
     class_counts: np.ndarray | None = None,
+    steps_per_epoch: int = 1,
 ) -> Callable:
     """`(state, batch split over devices) -> (state, StepMetrics)`: `steps.train_step` of these settings.
 
@@ -211,9 +236,11 @@ def compiled_train_step(
       num_classes: number of classes.
       optimizer: the transformation the state's `opt_state` belongs to.
       class_counts: training images of each class `[classes]`; only some losses need them.
+      steps_per_epoch: turns the epochs of the layer's ramp into steps.
 
     With `init.views` the batch holds `features` (see `asae_jax.run.frozen`) in the place of `image`.
     """
+    ramp_epochs = config.asae.ramp_epochs if config.model.branching == "asae" else 0.0
     network = create_network(config, num_classes, axis_name=parallel.AXIS)
     if config.init.views:
         network = network.clone(start_after=config.init.freeze)
@@ -230,6 +257,7 @@ def compiled_train_step(
             ema_decay=config.optimizer.ema_decay,
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
+            ramp_steps=round(ramp_epochs * steps_per_epoch),
         )
     )
 

@@ -16,6 +16,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
+from asae_jax.models.auxiliary_norm import without_auxiliary
 from asae_jax.run.state import TrainState
 
 FOLDER = "checkpoints"
@@ -108,7 +109,7 @@ class Checkpoints:
     def restore_variables(self, step: int, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`params` and `batch_stats` saved at `step`, or their moving average where the run kept one.
 
-        Nothing else of the checkpoint is read.
+        Nothing else of the checkpoint is read, and of these not what training alone uses.
 
         Args:
           step: of the checkpoint.
@@ -120,6 +121,7 @@ class Checkpoints:
         saved = self._saved(step)
         averaged = bool(saved.get("average"))
         weights = saved["average"] if averaged else {name: saved[name] for name in ("params", "batch_stats")}
+        weights = without_auxiliary(weights)
         if like is not None:
             self._check_fits(dict(like), weights, step)
         target = _on_one_device({"average": weights} if averaged else weights)

@@ -20,7 +20,7 @@ from asae_jax.errors import UserError
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
-from asae_jax.models.network import Network
+from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import build, folder, parallel, weights_file
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data, load_data, load_index, write_data_record
@@ -105,8 +105,8 @@ class Run:
 
     @property
     def test_mode(self) -> str:
-        """What the layer does at test: `eval.test_mode`, and "skip" where there is no layer."""
-        return self.config.eval.test_mode if self.config.model.branching == "asae" else "skip"
+        """What happens at test: see `build.tested_as`."""
+        return build.tested_as(self.config)
 
     @functools.cached_property
     def preparation(self) -> Preparation:
@@ -223,6 +223,15 @@ def open_for_inference(workdir: Path, config: ConfigDict | None = None) -> Run:
             "use 'running'."
         )
     return run
+
+
+def check_one_look(config: ConfigDict, command: str) -> None:
+    """Raises a UserError where a command that works on one pass of the network is to look twice."""
+    if config.eval.test_mode == SECOND_LOOK:
+        raise UserError(
+            f"config.eval.test_mode={SECOND_LOOK!r} cannot be used by `{command}`, which takes one pass of "
+            "the network: give --config.eval.test_mode=skip."
+        )
 
 
 def _check_loss(config: ConfigDict, num_classes: int) -> None:

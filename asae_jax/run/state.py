@@ -38,6 +38,7 @@ def create_state(
     *,
     image_size: int,
     with_average: bool = False,
+    with_auxiliary: bool = False,
 ) -> TrainState:
     """Fresh state for `network`, compiled in one piece.
 
@@ -47,10 +48,13 @@ def create_state(
       key: of the random initial weights.
       image_size: pixels.
       with_average: whether a moving average of the weights is kept.
+      with_auxiliary: whether there are parameters that only a training pass uses (`models.auxiliary_norm`).
     """
 
     def initialise(key: Key) -> TrainState:
-        variables = network.init(key, jnp.zeros((1, image_size, image_size, 3)), train=False)
+        streams = {"params": key, "asae": key}  # nothing random is kept of the second
+        images = jnp.zeros((1, image_size, image_size, 3))
+        variables = network.init(streams if with_auxiliary else key, images, train=with_auxiliary)
         weights = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -69,10 +73,16 @@ def abstract_state(
     *,
     image_size: int,
     with_average: bool = False,
+    with_auxiliary: bool = False,
 ) -> TrainState:
     """The shapes and types of `create_state`'s result, as `jax.ShapeDtypeStruct`; nothing is computed."""
     create = functools.partial(
-        create_state, network, optimizer, image_size=image_size, with_average=with_average
+        create_state,
+        network,
+        optimizer,
+        image_size=image_size,
+        with_average=with_average,
+        with_auxiliary=with_auxiliary,
     )
     return jax.eval_shape(create, jax.random.key(0))
 

@@ -55,6 +55,7 @@ def train_step(
     loss_per_branch: bool = False,
     agreement: float = 0.0,
     mix: Mix | None = None,
+    ramp_steps: int = 0,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss of the global batch; equal on all devices.
 
@@ -71,8 +72,10 @@ def train_step(
       loss_per_branch: the mean of the branches' losses instead of the loss of their mean probability.
       agreement: weight of the branches' disagreement, which is added to the loss where there are branches.
       mix: mixes each image with a partner, for both labels; the accuracy measured counts its own.
+      ramp_steps: steps over which the ASAE layer's strength rises from 0 to 1; 0: it is whole from the start.
     """
     images, targets = _views(batch, state.step, augment, mix, seed, axis_name)
+    strength: dict[str, Any] = {"strength": ramp(state.step, ramp_steps)} if ramp_steps else {}
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         logits, updated = network.apply(
@@ -81,6 +84,7 @@ def train_step(
             train=True,
             mutable=["batch_stats"],
             rngs={stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS},
+            **strength,
         )
         losses, scores = batch_losses(logits, targets, loss, loss_per_branch, agreement)
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
@@ -91,6 +95,11 @@ def train_step(
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
     return state, StepMetrics(sums, optax.tree.norm(gradients))
+
+
+def ramp(step: jax.Array, steps: int) -> jax.Array:
+    """0 at step 0, rising linearly to 1 at step `steps` and from then on: float32."""
+    return jnp.minimum(step / steps, 1.0).astype(jnp.float32)
 
 
 def batch_losses(

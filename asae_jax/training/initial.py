@@ -13,6 +13,7 @@ from asae_jax.config import flatten, read_run_config
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path, write_json
 from asae_jax.models import pretrained, weights
+from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
 from asae_jax.run import build, folder, weights_file
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.model_folder import holds_model
@@ -63,8 +64,9 @@ def start(
     if not config.init.pretrained:
         return state, ""
     own = {"params": state.params, "batch_stats": state.batch_stats}
-    loaded, origin = _load(config, own, class_names)
-    variables = jax.tree.map(jnp.asarray, loaded.put_into(own))
+    main = without_auxiliary(own)
+    loaded, origin = _load(config, main, class_names)
+    variables = copied_to_auxiliary(jax.tree.map(jnp.asarray, loaded.put_into(main)), own)
     # A copy: the step donates its state, and a buffer can be donated once only.
     average = None if state.average is None else jax.tree.map(jnp.copy, variables)
     record = origin | {"taken": len(loaded.arrays), "missing": loaded.missing, "unused": loaded.unused}

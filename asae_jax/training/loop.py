@@ -81,7 +81,11 @@ class TrainingPlan:
 def first_state(plan: TrainingPlan, checkpoints: Checkpoints) -> TrainState:
     """The state of the newest checkpoint; without one a fresh state with the initial weights."""
     run, config = plan.run, plan.run.config
-    sizes = {"image_size": config.augment.size, "with_average": config.optimizer.ema_decay > 0}
+    sizes = {
+        "image_size": config.augment.size,
+        "with_average": config.optimizer.ema_decay > 0,
+        "with_auxiliary": build.has_auxiliary(config),
+    }
     if checkpoints.newest is not None:
         return checkpoints.restore(abstract_state(run.network, plan.optimizer, **sizes), checkpoints.newest)
     fresh = create_state(run.network, plan.optimizer, keys.stream_key(config.seed, "init"), **sizes)
@@ -97,7 +101,11 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
     if start >= end:
         return 0
     update = build.compiled_train_step(
-        run.config, run.num_classes, plan.optimizer, class_counts=run.data.class_counts
+        run.config,
+        run.num_classes,
+        plan.optimizer,
+        class_counts=run.data.class_counts,
+        steps_per_epoch=plan.steps_per_epoch,
     )
     score = Scorer(run)
     batches = _batches(run, state)

@@ -133,6 +133,46 @@ def test_steps_differ_by_their_number_only_through_the_keys():
     assert first.sums.loss != later.sums.loss
 
 
+@pytest.mark.usefixtures("float64")
+def test_the_ramp_starts_at_the_plain_network_and_ends_at_the_whole_layer():
+    """At step 0 both branches are the plain features; from the end of the ramp on nothing differs."""
+    state, function = _parts(tiny_config())
+    state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
+    network = _in_float64(_network(tiny_config(), parallel.AXIS))
+    function = functools.partial(function, network=network, augment=_flipped)
+    ramped = _on_one_device(functools.partial(function, ramp_steps=8))
+    whole = _on_one_device(function)
+    plain = _on_one_device(functools.partial(function, network=network.clone(branching=None)))
+
+    def loss(update, step):
+        return update(state.replace(step=jnp.int32(step)), _batch(0))[1].sums.loss
+
+    rounding = BATCH_SIZE * 2**-23  # of a sum of so many float32
+    np.testing.assert_allclose(loss(ramped, 0), loss(plain, 0), rtol=rounding)
+    assert abs(loss(ramped, 4) - loss(plain, 4)) > 1e-4 * loss(plain, 4)
+    assert abs(loss(ramped, 4) - loss(whole, 4)) > 1e-4 * loss(whole, 4)
+    for step in (8, 1000):
+        np.testing.assert_allclose(loss(ramped, step), loss(whole, step), rtol=rounding)
+
+
+def test_the_ramp_rises_by_the_step_s_number_and_compiles_once():
+    compiled = jax.jit(steps.ramp, static_argnums=1)
+    strengths = [float(compiled(jnp.int32(step), 8)) for step in (0, 1, 4, 8, 100)]
+    assert strengths == [0, 0.125, 0.5, 1, 1]
+    assert compiled._cache_size() == 1
+
+
+def test_the_ramp_s_epochs_are_counted_in_steps(monkeypatch):
+    monkeypatch.setattr(parallel, "parallel_update", lambda function: function)
+    config = tiny_config(asae__ramp_epochs=1.5)
+    options = {"steps_per_epoch": 10}
+    step = build.compiled_train_step(config, NUM_CLASSES, _optimizer(config), **options)
+    assert step.keywords["ramp_steps"] == 15
+    config.model.branching = "none"
+    plain = build.compiled_train_step(config, NUM_CLASSES, _optimizer(config), **options)
+    assert plain.keywords["ramp_steps"] == 0
+
+
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     state, function = _parts(tiny_config(model__dtype="bfloat16"))
     state, metrics = _on_one_device(function)(state, _batch(0))

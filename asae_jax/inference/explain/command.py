@@ -25,7 +25,7 @@ from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import Collector
 from asae_jax.inference.explain.places import choose_folder, explained, write_record
 from asae_jax.pages import NOTICE
-from asae_jax.run.run import Run, open_for_inference
+from asae_jax.run.run import Run, check_one_look, open_for_inference
 
 
 def explain(config: ConfigDict, workdir: Path) -> int:
@@ -45,6 +45,7 @@ def explain(config: ConfigDict, workdir: Path) -> int:
       UserError: no run or no checkpoint in `workdir`, other settings or data, no images, or a folder that
         cannot be written to or holds something else (see `choose_folder`).
     """
+    check_one_look(config, "explain")
     run = open_for_inference(workdir, config)
     examples = given_examples(run) if config.explain.input else own_examples(run)
     source = explained(config.explain.input, examples.names, config.eval.split)

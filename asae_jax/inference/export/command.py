@@ -33,6 +33,7 @@ from asae_jax.inference.export.verify import (
 )
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import RUN_FILE, versions_now
+from asae_jax.run.run import check_one_look
 
 FOLDER = "export"
 RECORD = "export.json"
@@ -55,6 +56,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
       UserError: no such run; a folder with other files; a format that was asked for by name and cannot be
         written here; or one whose scores differ from the network's, which is then removed.
     """
+    check_one_look(config, "export")
     names = wanted_formats(config.export.formats)
     optional = config.export.formats.strip() == ALL
     if not optional:

@@ -1,0 +1,77 @@
+"""A second look at test: the crop around what the attention shows, at the size of the whole image.
+
+WS-DAN (Hu et al. 2019, "See Better Before Looking Closer") and CAL (Rao et al., ICCV 2021) score an image
+again, cropped to its attended region, and average. As CAL's code has it: the region holds the positions
+of at least a share (there 0.3) of the map's maximum, and a margin of a tenth of the image's side around it.
+Differences: the map is the mean over the channels of a stage, not a learnt attention; the crop is a square,
+because a cell's shape should not change; one crop, not three, and no mirrored copy.
+"""
+
+import jax
+import jax.numpy as jnp
+import jaxtyping as jt
+
+from asae_jax.types import Array, Images
+
+MARGIN = 0.1
+"""Added on each side of the region, as a share of the image's side."""
+
+Attention = jt.Float[Array, "batch rows columns"]
+"""One value per position of a feature map, which need not be as large as the image."""
+Squares = jt.Float[Array, "batch 3"]
+"""Top, left and side of one square per image, in pixels; edges of pixels are whole numbers."""
+
+
+def attended_crop(images: Images, attention: Attention, *, threshold: float) -> Images:
+    """The attended square of each image, resized to the image's size by bilinear interpolation.
+
+    Args:
+      images: float `[batch, size, size, 3]`.
+      attention: `[batch, rows, columns]`; its positions are taken for tiles of the image.
+      threshold: share of the maximum, 0..1. Where the maximum is negative, the maximum alone counts.
+
+    Returns:
+      Same shape and dtype as `images`.
+    """
+    height, width = images.shape[1:3]
+    squares = attended_squares(attention, height, width, threshold=threshold)
+
+    def crop(image: Array, square: Array) -> Array:
+        zoom = jnp.stack([height / square[2], width / square[2]])
+        return jax.image.scale_and_translate(
+            image, image.shape, (0, 1), zoom, -square[:2] * zoom, "linear", antialias=False
+        )
+
+    return jax.vmap(crop)(images, squares).astype(images.dtype)
+
+
+def attended_squares(attention: Attention, height: int, width: int, *, threshold: float) -> Squares:
+    """The smallest square inside the image around all attended positions and the margin.
+
+    Args:
+      attention: `[batch, rows, columns]`.
+      height: of the image in pixels.
+      width: of the image in pixels.
+      threshold: see `attended_crop`.
+    """
+    highest = attention.max((1, 2), keepdims=True)
+    attended = attention >= jnp.minimum(threshold * highest, highest)
+    top, bottom = _span(attended.any(2), height)
+    left, right = _span(attended.any(1), width)
+    side = jnp.minimum(jnp.maximum(bottom - top, right - left), min(height, width))
+    corner = (
+        jnp.clip((near + far - side) / 2, 0, length - side)
+        for near, far, length in ((top, bottom, height), (left, right, width))
+    )
+    return jnp.stack([*corner, side], axis=1)
+
+
+def _span(attended: Array, length: int) -> tuple[Array, Array]:
+    """First and last pixel edge, with the margin, of what is attended along one side: `[batch]` each."""
+    count = attended.shape[1]
+    first = jnp.argmax(attended, axis=1)
+    last = count - jnp.argmax(attended[:, ::-1], axis=1)
+    margin = MARGIN * length
+    return jnp.maximum(first * length / count - margin, 0), jnp.minimum(
+        last * length / count + margin, length
+    )

@@ -1,0 +1,103 @@
+"""The second look at test: which square is cropped, how it is resized, and what is averaged."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from asae_jax.models import create_model
+from asae_jax.models.second_look import MARGIN, attended_crop, attended_squares
+
+pytestmark = pytest.mark.usefixtures("float64")
+CLASSES = 5
+IMAGES = np.random.default_rng(0).normal(size=(3, 28, 28, 3))
+
+
+def _attention(*positions, shape=(10, 10), low=0.0):
+    attention = np.full(shape, low)
+    for row, col, value in positions:
+        attention[row, col] = value
+    return attention[None]
+
+
+@pytest.mark.parametrize(
+    ("attention", "square"),
+    [
+        # Positions are tiles of 10 px, the margin is 10 px: rows 2..4 and column 5 are 20..50 and 50..60.
+        (_attention((2, 5, 1.0), (4, 5, 0.4)), (10, 30, 50)),
+        (_attention((2, 5, 1.0), (4, 5, 0.2)), (10, 40, 30)),  # below 0.3 of the maximum
+        (_attention((0, 0, 1.0)), (0, 0, 20)),  # cut at the border
+        (_attention((0, 9, 1.0), (5, 9, 1.0)), (0, 30, 70)),  # moved inside
+        (_attention((0, 0, 1.0), (9, 9, 1.0)), (0, 0, 100)),
+        (_attention(low=1.0), (0, 0, 100)),
+        (_attention((6, 6, -1.0), low=-2.0), (50, 50, 30)),  # of a negative maximum the maximum alone
+    ],
+)
+def test_the_square_holds_the_attended_positions_and_the_margin(attention, square):
+    found = attended_squares(attention, 100, 100, threshold=0.3)
+    np.testing.assert_allclose(found, [square], rtol=1e-12, atol=1e-12)
+    assert MARGIN == 0.1
+
+
+def _bilinear(image, top, left, side):
+    """Pixel by pixel: each pixel of the result at its place in the square, read between pixel centres."""
+    size = len(image)
+    out = np.empty_like(image)
+    for i in range(size):
+        for j in range(size):
+            y, x = (start + (k + 0.5) * side / size - 0.5 for start, k in ((top, i), (left, j)))
+            y, x = (min(max(v, 0), size - 1) for v in (y, x))
+            a, b = min(int(y), size - 2), min(int(x), size - 2)
+            rows = [image[r, b] * (1 - (x - b)) + image[r, b + 1] * (x - b) for r in (a, a + 1)]
+            out[i, j] = rows[0] * (1 - (y - a)) + rows[1] * (y - a)
+    return out
+
+
+def test_the_crop_is_read_bilinearly_and_its_size_is_the_image_s():
+    corner, two = _attention((1, 1, 1.0), shape=(7, 7)), _attention((3, 2, 1.0), (6, 5, 0.5), shape=(7, 7))
+    attention = np.concatenate([corner, two, _attention(low=1.0, shape=(7, 7))])
+    crops = jax.jit(functools.partial(attended_crop, threshold=0.3))(IMAGES, attention)
+    squares = np.asarray(attended_squares(attention, 28, 28, threshold=0.3))
+    expected = [_bilinear(image, *square) for image, square in zip(IMAGES, squares, strict=True)]
+    np.testing.assert_allclose(crops, expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(crops[2], IMAGES[2], rtol=0, atol=1e-12)  # all of it: nothing changes
+
+
+def _model(**options):
+    settings = {"width": 8, "stem": "small", "insert_after": "layer2", "dtype": jnp.float64} | options
+    return create_model("resnet18", CLASSES, stage_sizes=(1, 1, 1, 1), **settings)
+
+
+@functools.cache
+def _variables():
+    rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(lambda: _model().init(jax.random.key(0), IMAGES, train=False))
+    return jax.tree.map(
+        lambda leaf: np.abs(rng.normal(0.3, 0.1, leaf.shape)) if leaf.ndim < 2
+        else rng.normal(0, np.sqrt(2 / np.prod(leaf.shape[:-1])), leaf.shape),
+        dict(shapes),
+    )  # fmt: skip
+
+
+@functools.cache
+def _apply(**options):
+    return jax.jit(functools.partial(_model(**options).apply, train=False, return_endpoints=True))
+
+
+@pytest.mark.parametrize("branching", ["asae", None])
+def test_probabilities_of_image_and_crop_are_averaged_with_and_without_a_layer(branching):
+    once, endpoints = _apply(branching=None)(_variables(), IMAGES)
+    attention = np.asarray(endpoints["layer2"]).mean(-1)
+    crop = attended_crop(IMAGES, attention, threshold=0.9)
+    again, _ = _apply(branching=None)(_variables(), crop)
+    expected = np.log((jax.nn.softmax(once) + jax.nn.softmax(again)) / 2)
+    looked = _apply(branching=branching, test_mode="second_look", look_threshold=0.9)
+    log_probs, seen = looked(_variables(), IMAGES)
+    np.testing.assert_allclose(log_probs, expected, rtol=1e-10)
+    assert np.abs(once - again).max() > 1e-2  # the second look does see something else
+    np.testing.assert_array_equal(seen["layer2"], endpoints["layer2"])  # what is shown is the first look
+    logits_alone = _model(branching=branching, test_mode="second_look", look_threshold=0.9)
+    alone = jax.jit(functools.partial(logits_alone.apply, train=False))(_variables(), IMAGES)
+    np.testing.assert_allclose(alone, expected, rtol=1e-10)

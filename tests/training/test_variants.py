@@ -1,0 +1,146 @@
+"""A run with every published variation on the layer: trained, resumed, scored, started from, and refused."""
+
+import csv
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax import cli
+from asae_jax.config import copy_with
+from asae_jax.evaluation.scoring import Scorer
+from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.run import open_run
+from asae_jax.synthetic import render
+from tests.training.tiny import shallow
+
+CONFIG = Path(__file__).with_name("tiny_config_file.py")
+AUXILIARY = [
+    "--config.model.branch_affine=separate",
+    "--config.model.running_statistics=plain",
+    "--config.asae.branches=plain,suppress,enhance",
+    "--config.asae.ramp_epochs=1.5",
+    "--config.asae.enhancement=residual",
+    "--config.asae.rescale=True",
+    "--config.asae.place=random",
+    "--config.optimizer.ema_decay=0.5",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shallow():
+    with shallow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("images")
+
+
+def _train(cache, workdir, *options):
+    common = ["train", f"--config={CONFIG}", f"--config.data.cache_dir={cache}", f"--workdir={workdir}"]
+    return cli.main([*common, *options])
+
+
+@pytest.fixture(scope="module")
+def finished(cache, tmp_path_factory):
+    """An uninterrupted run of 6 steps, the ramp over the first four of them."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    assert _train(cache, workdir, *AUXILIARY) == 0
+    return workdir
+
+
+def _saved(workdir):
+    checkpoints = Checkpoints(workdir)
+    try:
+        return checkpoints.read(checkpoints.newest)
+    finally:
+        checkpoints.close()
+
+
+def _norms(params):
+    return params["backbone"]["layer4"]["block0"]["bn1"]
+
+
+def test_branches_learn_scales_of_their_own_and_the_test_takes_the_plain_one(finished):
+    saved, run = _saved(finished), open_run(finished)
+    norm = _norms(saved["params"])
+    assert norm["auxiliary_scale"].shape == (2, *norm["scale"].shape)
+    suppressed, enhanced = norm["auxiliary_scale"]  # all started at one
+    for one, other in ((suppressed, norm["scale"]), (enhanced, norm["scale"]), (suppressed, enhanced)):
+        assert (one != other).mean() > 0.5
+    assert _norms(run.variables["params"]).keys() == {"scale", "bias"}
+    np.testing.assert_array_equal(
+        _norms(run.variables["params"])["scale"], _norms(saved["average"]["params"])["scale"]
+    )
+    plain = run.network.clone(branching=None)
+    image = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    scores = [
+        jax.jit(lambda v, n=n: n.apply(v, image, train=False))(run.variables) for n in (run.network, plain)
+    ]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_a_run_stopped_on_the_ramp_ends_as_if_it_had_not_been(finished, cache, tmp_path):
+    workdir = tmp_path / "parts"
+    assert _train(cache, workdir, *AUXILIARY, "--config.train.max_steps=2") == 0
+    assert _train(cache, workdir, *AUXILIARY) == 0
+    jax.tree.map(np.testing.assert_array_equal, _saved(workdir), _saved(finished))
+
+
+def test_a_second_look_is_scored_as_another_way_of_testing(finished):
+    options = ["--test_mode=second_look", "--look_threshold=0.8", "--name=twice", f"--workdir={finished}"]
+    assert cli.main(["evaluate", *options]) == 0
+    twice = json.loads((finished / "evaluation" / "twice.json").read_text())
+    once = json.loads((finished / "evaluation" / "test.json").read_text())
+    assert twice["test_mode"] == "second_look at 0.8"
+    assert (twice["num_examples"], once["test_mode"]) == (once["num_examples"], "skip")
+    assert twice["nll"] != once["nll"]
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")  # of this way of testing
+def test_predict_looks_twice_as_evaluate_does(finished, tmp_path):
+    looks = {"eval.test_mode": "second_look", "eval.look_threshold": 0.5}
+    run = open_run(finished, copy_with(open_run(finished).config, looks))
+    indices = run.data.indices("test")[:3]
+    wanted = np.exp(Scorer(run)(run.variables, indices))
+    folder, output = tmp_path / "cells", tmp_path / "cells.csv"
+    folder.mkdir()
+    for place, index in enumerate(indices):
+        image = render(run.config.data.synthetic_seed, int(index), size=run.config.data.stored_size)
+        Image.fromarray(image).save(folder / f"{place}.png")
+    options = ["--page=False", *(f"--config.{name}={value}" for name, value in looks.items())]
+    options += [f"--input={folder}", f"--output={output}"]
+    assert cli.main(["predict", f"--workdir={finished}", *options]) == 0
+    with output.open() as file:
+        rows = list(csv.DictReader(file))
+    found = [[float(row[f"p_{name}"]) for name in run.class_names] for row in rows]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["explain", "export"])
+def test_commands_of_one_pass_refuse_a_second_look_before_anything_is_written(
+    finished, command, capsys, tmp_path
+):
+    options = ["--config.eval.test_mode=second_look", f"--output={tmp_path / 'out'}"]
+    assert cli.main([command, f"--workdir={finished}", *options]) == 2
+    assert f"cannot be used by `{command}`" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_start_from_each_other_with_and_without_auxiliary_norms(finished, cache, tmp_path):
+    start = [f"--config.init.pretrained={finished}", "--config.optimizer.learning_rate=0.0",
+             "--config.optimizer.weight_decay=0.0", "--config.train.max_steps=1"]  # fmt: skip
+    source = open_run(finished).variables["params"]
+    assert _train(cache, tmp_path / "with", *AUXILIARY, *start) == 0
+    assert _train(cache, tmp_path / "without", *start) == 0
+    for name in ("with", "without"):
+        norm = _norms(_saved(tmp_path / name)["params"])
+        np.testing.assert_array_equal(norm["scale"], _norms(source)["scale"])
+        for other in norm.get("auxiliary_scale", ()):
+            np.testing.assert_array_equal(other, norm["scale"])
+    assert "auxiliary_scale" not in norm
