@@ -109,11 +109,10 @@ def create_model(
       branch_affine: "separate": every other branch has its own scale and bias too, see `BatchNorm`.
       branching: None for the plain backbone, or one of `BRANCHINGS`.
       branching_options: fields of that layer, such as `num_candidates` of `ASAE` or `rate` of `Dropout`.
-      insert_after: stage after which the layer is put, or "class_maps", see `Network`.
-      test_mode: "skip", "enhance" or "mean" for "asae", or "second_look", see `Network`; the other layers are
-        absent at test.
-      freeze_until: last of the stages that training leaves as they are, see `Network`.
-      look_threshold: of a second look, see `Network`.
+      insert_after: stage after which the layer is put, or "class_maps".
+      test_mode: "skip", "enhance" or "mean" for "asae", or "second_look"; other layers are absent at test.
+      freeze_until: last of the stages that training leaves as they are.
+      look_threshold: of a second look; this and the three before are those of `Network`.
       axis_name: device axis of the training step: batch statistics are synchronised over it, and random
         choices do not depend on how the batch is spread. Not used at test.
       **options: fields of the backbone: `stem`, `dtype`, `width`.
@@ -127,11 +126,8 @@ def create_model(
     if branching is not None:
         check_choice("branching", branching, BRANCHINGS)
         layer = BRANCHINGS[branching](axis_name=axis_name, **(branching_options or {}))
-    per_branch = {
-        "branch_statistics": branch_statistics,
-        "running_branch": running_branch,
-        "branch_affine": branch_affine,
-    }
+    per_branch = {"branch_statistics": branch_statistics, "running_branch": running_branch,
+                  "branch_affine": branch_affine}  # fmt: skip
     norm_layer = _norm_for(name, norm, **per_branch, axis_name=axis_name)
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
     return Network(backbone, layer, insert_after, test_mode, freeze_until, look_threshold=look_threshold)

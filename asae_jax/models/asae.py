@@ -250,10 +250,8 @@ def asae_maps(
       key: see `select_peak`; None: the highest peak of each image is taken.
       features: `[batch, height, width, channels]`.
       window: see `find_peaks`.
-      num_candidates: see `select_peak`.
-      p_top1: see `select_peak`.
-      ratio: see `suppression_mask`.
-      area: see `suppression_mask`.
+      num_candidates, p_top1: see `select_peak`.
+      ratio, area: see `suppression_mask`.
       enhancement: "sigmoid", or "sigmoid_mean1": divided by its mean over the map, so that the enhanced
         features keep the scale the plain ones have (the plain sigmoid about halves them, and the layer is
         absent at test); or "residual": 1 + sigmoid.
@@ -269,14 +267,8 @@ def asae_maps(
     if key is None:
         rows, cols = _top_peak(attention, peaks)
     else:
-        rows, cols = select_peak(
-            key,
-            attention,
-            peaks,
-            num_candidates=num_candidates,
-            p_top1=p_top1,
-            first_example=first_example,
-        )
+        rows, cols = select_peak(key, attention, peaks, num_candidates=num_candidates, p_top1=p_top1,
+                                 first_example=first_example)  # fmt: skip
     mask = suppression_mask(attention, rows, cols, ratio=ratio, area=area)
     enhanced = ENHANCEMENTS[enhancement](attention)
     if key is not None and place == "random":

@@ -78,14 +78,10 @@ def train_step(
     strength: dict[str, Any] = {"strength": ramp(state.step, ramp_steps)} if ramp_steps else {}
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
-        logits, updated = network.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            images,
-            train=True,
-            mutable=["batch_stats"],
-            rngs={stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS},
-            **strength,
-        )
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        rngs = {stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS}
+        logits, updated = network.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs,
+                                        **strength)  # fmt: skip
         losses, scores = batch_losses(logits, targets, loss, loss_per_branch, agreement)
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
