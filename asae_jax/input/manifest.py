@@ -65,18 +65,7 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         that is neither yes nor no; or no row, or no file that exists.
     """
     file = user_path(path)
-    columns, found = read_rows(
-        file,
-        required=("path", "label"),
-        optional=("group", "split"),
-        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content"),
-    )
-    rows = list(found)
-    grouped, split = group_column(columns), _split_column(columns, rows)
-    entries = [_entry(file, line, row, grouped, split) for line, row in rows]
-    _refuse_duplicates(file, entries)
-    if not unseen:
-        entries = [entry if entry.seen else dataclasses.replace(entry, fault=UNSEEN) for entry in entries]
+    grouped, split, entries = _entries(file, unseen=unseen)
     present = [entry for entry in entries if not entry.fault]
     if not present:
         raise _nothing(file, entries)
@@ -99,6 +88,23 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         notes=tuple(_notes(file, grouped, split, entries)),
         content=lambda: file_contents(file.parent / name for name in names),
     )
+
+
+def _entries(file: Path, *, unseen: bool) -> tuple[str, str, list["_Entry"]]:
+    """The columns that tell groups and parts, empty where none does, and what each row says."""
+    columns, found = read_rows(
+        file,
+        required=("path", "label"),
+        optional=("group", "split"),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content"),
+    )
+    rows = list(found)
+    grouped, split = group_column(columns), _split_column(columns, rows)
+    entries = [_entry(file, line, row, grouped, split) for line, row in rows]
+    _refuse_duplicates(file, entries)
+    if not unseen:
+        entries = [entry if entry.seen else dataclasses.replace(entry, fault=UNSEEN) for entry in entries]
+    return grouped, split, entries
 
 
 def group_column(columns: Container[str]) -> str:
