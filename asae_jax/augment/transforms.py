@@ -176,7 +176,7 @@ def draw_blur(example_keys: ExampleKeys, largest: float) -> PerExample:
 _BLUR = 1  # folded into an example's key
 
 
-def gaussian_blur(images: SquareImages, deviations: PerExample, *, largest: float) -> SquareImages:
+def gaussian_blur(images: Images, deviations: PerExample, *, largest: float) -> Images:
     """Each image convolved with a Gaussian of its own width, cut off at twice the largest one.
 
     Outside, the image is reflected about its border pixels. Below a fifth of a pixel nothing changes.
