@@ -11,7 +11,15 @@ from scipy import stats
 
 from asae_jax import config, keys
 from asae_jax.augment import MEAN, NORMALISATIONS, STD, augment, center_crop, normalize, preprocess
-from asae_jax.augment.transforms import Draws, crop_matrices, draw, jitter_colours, warp
+from asae_jax.augment.transforms import (
+    Draws,
+    crop_matrices,
+    draw,
+    draw_blur,
+    gaussian_blur,
+    jitter_colours,
+    warp,
+)
 from asae_jax.run import build
 from tests.reference import augment as reference
 from tests.unchecked import unchecked
@@ -19,7 +27,7 @@ from tests.unchecked import unchecked
 KEY = jax.random.key(0)
 OFF = {
     "scale": (1.0, 1.0), "horizontal_flip": False, "vertical_flip": False, "rotation": 0.0,
-    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0,
+    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "blur": 0.0,
 }  # fmt: skip
 
 
@@ -387,3 +395,37 @@ def test_normalize_with_other_constants():
     images = jnp.array([[0, 255, 51]], jnp.uint8)
     found = normalize(images, mean=(0.0, 0.5, 0.2), std=(1.0, 0.5, 2.0))
     np.testing.assert_allclose(found, [[0.0, 1.0, 0.0]], atol=1e-7)
+
+
+# The blur.
+
+
+def test_blur_is_opencv_s():
+    images = noise(batch=3).astype(np.float32) / 255
+    deviations = (0.0, 0.7, 1.5)
+    found = gaussian_blur(jnp.asarray(images), jnp.asarray(deviations), largest=1.5)
+    for image, blurred, deviation in zip(images, found, deviations, strict=True):
+        kernel = {"sigmaX": deviation, "borderType": cv2.BORDER_REFLECT_101}
+        expected = cv2.GaussianBlur(image, (7, 7), **kernel) if deviation else image
+        np.testing.assert_allclose(blurred, expected, atol=2e-6)
+
+
+def test_blur_of_images_smaller_than_the_kernel():
+    images = noise(batch=1, height=4, width=4).astype(np.float32) / 255
+    found = gaussian_blur(jnp.asarray(images), jnp.asarray([3.0]), largest=3.0)
+    assert np.ptp(found) < np.ptp(images)
+    assert images.min() <= found.min()
+
+
+def test_blur_is_uniform_and_drawn_apart_from_the_rest():
+    example_keys = keys.example_keys(KEY, 2000, 0)
+    assert stats.kstest(np.asarray(draw_blur(example_keys, 2.0)) / 2, "uniform").pvalue > 1e-3
+    images = jnp.asarray(noise(batch=2))
+    plain = jitted_augment(KEY, images, size=12)
+    barely = jitted_augment(KEY, images, size=12, blur=0.19)  # below a fifth of a pixel
+    np.testing.assert_allclose(plain, barely, atol=1e-4)
+
+
+def test_a_negative_blur_is_refused():
+    with pytest.raises(ValueError, match="blur must be at least 0"):
+        augment(KEY, jnp.asarray(noise()), size=12, blur=-1.0)

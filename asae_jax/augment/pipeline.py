@@ -4,7 +4,15 @@ import jax.numpy as jnp
 import jaxtyping as jt
 
 from asae_jax import keys
-from asae_jax.augment.transforms import SquareImages, crop_matrices, draw, jitter_colours, warp
+from asae_jax.augment.transforms import (
+    SquareImages,
+    crop_matrices,
+    draw,
+    draw_blur,
+    gaussian_blur,
+    jitter_colours,
+    warp,
+)
 from asae_jax.types import Array, ExampleKeys, Index, Key, StoredImages
 
 Colour = tuple[float, float, float]
@@ -44,10 +52,11 @@ def augment(
     contrast: float = 0.2,
     saturation: float = 0.2,
     hue: float = 0.02,
+    blur: float = 0.0,
     mean: Colour = MEAN,
     std: Colour = STD,
 ) -> SquareImages:
-    """Random resized crop, flips and rotation in one bilinear warp, then colour jitter and normalisation.
+    """Random resized crop, flips and rotation in one bilinear warp, blur, colour jitter, normalisation.
 
     Args:
       key: of the training step, from which each example's own key is folded; or `[batch]` keys, one each.
@@ -58,11 +67,10 @@ def augment(
       horizontal_flip: flip left and right with probability 1/2.
       vertical_flip: flip top and bottom with probability 1/2.
       rotation: largest angle in degrees, either way (uniform); what lies outside the image is reflected.
-      brightness: the factor is uniform in 1 -+ this, 0..1.
-      contrast, saturation: likewise.
+      brightness, contrast, saturation: the factor is uniform in 1 -+ this, 0..1.
       hue: largest rotation of the colour as a share of the full circle, either way, 0..0.5.
-      mean: subtracted from each channel at the end, in units of 0..1.
-      std: each channel is divided by it, in units of 0..1.
+      blur: largest standard deviation of a Gaussian blur in pixels of the result (uniform from 0).
+      mean, std: subtracted from each channel at the end, and divided by, in units of 0..1.
 
     Returns:
       float32 `[batch, size, size, 3]`, normalised.
@@ -72,9 +80,12 @@ def augment(
     """
     check_images(images, size)
     _check_ranges(scale, hue, brightness=brightness, contrast=contrast, saturation=saturation)
+    if blur < 0:
+        raise ValueError(f"blur must be at least 0 pixels, got {blur}")
     batch, height, width, _ = images.shape
+    example_keys = key if key.ndim else keys.example_keys(key, batch, first_example)
     draws = draw(
-        key if key.ndim else keys.example_keys(key, batch, first_example),
+        example_keys,
         height=height,
         width=width,
         scale=scale,
@@ -83,6 +94,8 @@ def augment(
         jitter=(brightness, contrast, saturation, hue),
     )
     warped = warp(images, crop_matrices(draws, size=size), size=size)
+    if blur:
+        warped = gaussian_blur(warped, draw_blur(example_keys, blur), largest=blur)
     return standardise(jitter_colours(warped, draws), mean, std)
 
 

@@ -13,6 +13,8 @@ from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.files import atomic_text, disk_errors, write_json
+from asae_jax.input.repeats import is_among, recorded_contents
+from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
@@ -55,6 +57,7 @@ def evaluate(
     scores |= {
         "intervals_over": "images" if data.index.groups is None else "groups",
         "num_unreadable": len(data.prepared.bad),
+        "num_trained_on": _trained_on(run, data, indices, is_own=other is None),
         "notice": NOTICE,
     }
     folder = run.workdir / FOLDER
@@ -88,11 +91,25 @@ def _measured(
     return scores
 
 
+def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> int | None:
+    """How many of the scored images are among those that the run was trained on; None where not known."""
+    if is_own:
+        known = data.index.contents[data.splits == "train"]
+        rows = indices[data.splits[indices] != "train"]  # of these it is no news
+    else:
+        known, rows = recorded_contents(run.workdir / SPLITS_FILE, "train"), indices
+        if not len(known):
+            return None
+    return int(is_among(data.index.contents[rows], known).sum())
+
+
 def summary(scores: Mapping[str, Any]) -> str:
     """An evaluation in a few lines: how many are right, the main scores, the most frequent mistakes."""
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
     few = scores.get("num_groups")
     note = "" if few is None or few >= _FEW_GROUPS else f"; only {few} groups: no interval is sure"
+    if trained := scores.get("num_trained_on"):
+        note += f"; {trained} of the images are among those trained on: no measure of new images"
     lines = [
         f"{scores['split']}: {right} of {count} images right, {_percent(scores, 'accuracy')}; mean over the "
         f"classes {_percent(scores, 'balanced_accuracy')}; macro-F1 {_percent(scores, 'macro_f1')}{note}"

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import Abstention, choose_abstention
 from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
@@ -34,7 +35,7 @@ FILE = "uncertainty.json"
 FOLDER = "uncertainty"
 
 _ARRAYS = "features.npz"
-_OLD_FILE, _OLD_FOLDER = "trust.json", "trust"  # the names in run folders made before
+_OLD_FILE = "trust.json"  # the name in run folders made before; its folder is trust/
 
 
 class Part(NamedTuple):
@@ -218,8 +219,30 @@ def conditions(run: Run) -> dict[str, Any]:
     }
 
 
+def uncertainty_name(run: Run) -> str:
+    """What the estimates' file and folder are called: "uncertainty", by the settings that the run records.
+
+    Under other settings what distinguishes them is added, "uncertainty-enhance", so that what `predict` uses
+    by itself is never replaced by it.
+    """
+    if not (run.workdir / CONFIG_FILE).exists():
+        return FOLDER
+    recorded = Run(run.workdir, read_run_config(run.workdir), run.class_names)
+    pairs = zip(_tested_under(run), _tested_under(recorded), strict=True)
+    return "-".join([FOLDER, *(now for now, then in pairs if now != then)])
+
+
+def _tested_under(run: Run) -> tuple[str, str, str]:
+    return run.test_mode, run.config.eval.checkpoint, run.config.eval.batch_statistics
+
+
 def write_uncertainty(
-    estimates: Uncertainty, workdir: Path, record: Mapping[str, Any], *, compact: bool = False
+    estimates: Uncertainty,
+    workdir: Path,
+    record: Mapping[str, Any],
+    *,
+    compact: bool = False,
+    name: str = FOLDER,
 ) -> None:
     """Writes `uncertainty.json`, and what is kept of the training images to `uncertainty/features.npz`.
 
@@ -228,18 +251,19 @@ def write_uncertainty(
       workdir: the run folder.
       record: further content of the file for its readers: measured scores, warnings.
       compact: compress the arrays, directions of features to half precision: an error of 1e-5 in a cosine.
+      name: of file and folder, see `uncertainty_name`.
     """
-    arrays = workdir / FOLDER / _ARRAYS
+    arrays = workdir / name / _ARRAYS
     arrays.parent.mkdir(parents=True, exist_ok=True)
     arrays.unlink(missing_ok=True)
     if estimates.outliers.reference is not None:
         kept = estimates.outliers.reference._asdict()
         if compact:
-            halves = {name: array.astype(np.float16) for name, array in kept.items() if name == "directions"}
+            halves = {key: array.astype(np.float16) for key, array in kept.items() if key == "directions"}
             np.savez_compressed(arrays, **kept | halves)
         else:
             np.savez(arrays, **kept)
-    write_json(workdir / FILE, estimates.to_json() | dict(record))
+    write_json(workdir / f"{name}.json", estimates.to_json() | dict(record))
 
 
 def uncertainty_file(workdir: Path) -> Path:
@@ -248,13 +272,17 @@ def uncertainty_file(workdir: Path) -> Path:
     return old if old.exists() and not path.exists() else path
 
 
-def read_uncertainty(workdir: Path) -> Uncertainty | None:
+def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | None:
     """The estimates of the run in `workdir`; None where none were fitted.
+
+    Args:
+      workdir: the run folder.
+      path: of the file; None: those under the run's own settings.
 
     Raises:
       UserError: files that cannot be read.
     """
-    path = uncertainty_file(workdir)
+    path = path or uncertainty_file(workdir)
     if not path.exists():
         return None
     remedy = f"`evaluate --workdir={workdir}` writes it anew"
@@ -263,9 +291,8 @@ def read_uncertainty(workdir: Path) -> Uncertainty | None:
         kind = REFERENCES.get(content["outliers"]["method"])
         if kind is None:
             return Uncertainty.from_json(content)
-        folder = _OLD_FOLDER if path.name == _OLD_FILE else FOLDER
         with (
-            (workdir / folder / _ARRAYS).open("rb") as file,
+            (path.with_suffix("") / _ARRAYS).open("rb") as file,
             np.load(file, allow_pickle=False) as arrays,
         ):
             kept = {name: array.astype(np.float32) for name, array in arrays.items()}
@@ -280,19 +307,34 @@ def read_matching_uncertainty(run: Run) -> Uncertainty | None:
     Raises:
       UserError: files that cannot be read.
     """
-    found, wanted = read_uncertainty(run.workdir), conditions(run)
-    path = uncertainty_file(run.workdir)
-    if found is None:
-        reason = f"{path} is missing"
-    elif dict(found.conditions) != wanted:
-        reason = f"{path} is of {_listed(found.conditions)}, not of {_listed(wanted)}"
-    else:
-        return found
+    path, wanted = matching_file(run), conditions(run)
+    if path is not None:
+        return read_uncertainty(run.workdir, path)
+    own = uncertainty_file(run.workdir)
+    found = read_uncertainty(run.workdir)
+    reason = f"{own} is missing"
+    if found is not None:
+        reason = f"{own} is of {_listed(found.conditions)}, not of {_listed(wanted)}"
     warnings.warn(
         f"probabilities are not calibrated and nothing is flagged: {reason}; "
         f"`evaluate --workdir={run.workdir}` with the same --config.eval settings measures it.",
         stacklevel=2,
     )
+    return None
+
+
+def matching_file(run: Run) -> Path | None:
+    """The file of the estimates for the run's checkpoint and way of testing; None where there is none.
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
+    wanted, remedy = conditions(run), f"`evaluate --workdir={run.workdir}` writes it anew"
+    for path in (uncertainty_file(run.workdir), *sorted(run.workdir.glob(f"{FOLDER}-*.json"))):
+        if path.exists():
+            content = read_json(path, remedy=remedy)
+            if isinstance(content, Mapping) and content.get("conditions") == wanted:
+                return path
     return None
 
 

@@ -20,6 +20,7 @@ from asae_jax.evaluation.uncertainty import (
     Uncertainty,
     conditions,
     fit_uncertainty,
+    uncertainty_name,
     write_uncertainty,
 )
 from asae_jax.files import disk_errors
@@ -60,10 +61,16 @@ def measure_uncertainty(run: Run) -> None:
         "notice": NOTICE,
     }
     remedy = f"make room or check its permissions, then run `evaluate --workdir={workdir}`"
+    name = uncertainty_name(run)
     with disk_errors(f"write the uncertainty estimates to {workdir}", remedy=remedy):
-        write_uncertainty(estimates, workdir, record)
-        _draw(estimates, parts, workdir / FOLDER)
+        write_uncertainty(estimates, workdir, record, name=name)
+        _draw(estimates, parts, workdir / name)
     print(summary(estimates, record))
+    if name != FOLDER:
+        print(
+            f"written to {name}.json, as these are not the settings that the run records: `predict` uses it "
+            f"with the same --config.eval settings only, and {FOLDER}.json else"
+        )
 
 
 def score_parts(run: Run) -> dict[str, Part]:

@@ -83,6 +83,7 @@ def plan(base: ConfigDict, tables: Iterable[Table], *, num_seeds: int) -> Grid:
             run_as[name] = first.setdefault(settings, name)
     run_as = {name: shared for name, shared in run_as.items() if name in wanted}
     seeds = tuple(base.seed + number for number in range(num_seeds))
+    check(copy_with(base, {"seed": seeds[-1]}))  # the first one was checked: all lie between
     names = [name for name in ROWS if name in set(run_as.values())]
     runs = tuple(PlannedRun(n, s, row_config(base, ROWS[n], seed=s)) for s in seeds for n in names)
     return Grid(runs, run_as, seeds)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -63,8 +65,11 @@ def map_classes(index: DataIndex, mapping: Mapping[str, str]) -> DataIndex:
 def check_classes(index: DataIndex) -> None:
     """Refuses classes that nothing can be learned from, or that are one class in two spellings.
 
+    Groups that look like one in two spellings are warned of: images of one patient would be on both sides
+    of the split.
+
     Raises:
-      UserError: a single class, or classes that differ in case, spaces or Unicode form only.
+      UserError: a single class, or classes of nearly the same name (see `alike_names`).
     """
     if index.num_classes < 2:
         raise UserError(
@@ -74,21 +79,52 @@ def check_classes(index: DataIndex) -> None:
     if alike := alike_names(index.class_names):
         pairs = "; ".join(" and ".join(map(repr, names)) for names in alike)
         raise UserError(
-            f"classes that differ in case, spaces or Unicode form only: {pairs}: give them one name in the "
+            f"classes that differ in {_UNLIKE} only: {pairs}: give them one name in the "
             "data, or by a CSV file from,to (--config.data.class_map=FILE)"
+        )
+    if index.groups is not None and (alike := alike_names(np.unique(index.groups).tolist())):
+        pairs = "; ".join(" and ".join(map(repr, names)) for names in alike[:_MOST_SHOWN])
+        warnings.warn(
+            f"groups that differ in {_UNLIKE} only are taken as several: {pairs}"
+            f"{', ...' * (len(alike) > _MOST_SHOWN)}: if each is one patient or slide, give it one name, or "
+            "its images may be on both sides of the split",
+            stacklevel=2,
         )
 
 
+_UNLIKE = "case, spaces, dashes, leading zeros, quotes or letters of two alphabets"
+_MOST_SHOWN = 5
+
+
 def alike_names(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ in case, surrounding or repeated space or Unicode form only, those alike together."""
+    """Names that are one to a reader, or to a program that takes them for numbers, those alike together.
+
+    They differ only in case, spaces, dashes and underscores between words, surrounding quotes, leading zeros
+    of numbers (001 and 1), zeros behind the point of a whole number (1.0 and 1), Unicode form, or Cyrillic
+    and Greek letters that look like Latin ones.
+    """
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(_plain(name), []).append(name)
     return [tuple(group) for group in alike.values() if len(group) > 1]
 
 
+# Cyrillic and Greek letters, and what they look like.
+_LOOK_ALIKES = str.maketrans(
+    "АВЕКМНОРСТУХІЈЅасеорхуіјѕԁΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",  # noqa: RUF001
+    "ABEKMHOPCTYXIJSaceopxyijsdABEZHIKMNOPTYXo",
+)
+_QUOTES = "'\"`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"
+_BETWEEN = re.compile(r"(?<=\w)[\s_\u2010-\u2015\u2212-]+(?=\w)")
+_LEADING_ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
+
+
 def _plain(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    text = unicodedata.normalize("NFKC", name).translate(_LOOK_ALIKES).casefold()
+    text = " ".join(text.strip(_QUOTES).split())
+    if re.fullmatch(r"\d+\.0+", text):
+        text = text.partition(".")[0]
+    return _LEADING_ZEROS.sub("", _BETWEEN.sub(" ", text.replace("_", " ").strip()))
 
 
 def relabel(

@@ -101,7 +101,9 @@ def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostIm
     if bits > 8 and pixels.max() < _DIM:
         raise BadImage(path, _too_dim(int(pixels.max())))
     if page and page.white_is_zero and bits > 8:  # Pillow inverts 8 bits, not 16
-        return 255 - pixels
+        pixels = 255 - pixels
+    if pixels.min() < pixels.max() <= 1:
+        raise BadImage(path, "no value above 1 of 255: a mask, or values 0..1 that were meant as 0..255")
     return pixels
 
 

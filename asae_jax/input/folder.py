@@ -9,7 +9,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, is_folder, user_path, visible_entries, walk
-from asae_jax.input.content import sampled_content
+from asae_jax.input.content import file_contents
 from asae_jax.input.decode import read_image
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DataIndex
@@ -63,7 +63,7 @@ def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path")
         modified=np.array([file.modified for file in images], np.int64),
         skipped=tuple((file.name, fault) for file, fault in zip(found, faults, strict=True) if fault),
         notes=notes_on_levels(levels),
-        content=lambda: sampled_content(root / name for name in names),
+        content=lambda: file_contents(root / name for name in names),
     )
 
 

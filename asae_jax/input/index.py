@@ -1,11 +1,13 @@
 """The data-set index: the one form that every data source is brought into."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 
 import numpy as np
 
+from asae_jax.input.content import CONTENT_TYPE
 from asae_jax.types import HostImage
 
 Skipped = tuple[tuple[str, str], ...]
@@ -31,7 +33,7 @@ class DataIndex:
       settings: whatever else decides what `read` returns (a generator's settings), as text.
       skipped: files or records of the source that are not in the index, each with the reason.
       notes: how the source was understood where that is not obvious, in a sentence each.
-      content: a digest of what the source's files hold, for the cache's key; None where `settings` tell it.
+      content: gives what each example holds as it is stored, see `contents`; None where `settings` tell it.
     """
 
     source: str
@@ -46,7 +48,7 @@ class DataIndex:
     settings: str = ""
     skipped: Skipped = ()
     notes: tuple[str, ...] = ()
-    content: Callable[[], str] | None = None
+    content: Callable[[], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         for field in _COLUMNS:
@@ -64,6 +66,15 @@ class DataIndex:
         """Number of classes, also of those without an example."""
         return len(self.class_names)
 
+    @functools.cached_property
+    def contents(self) -> np.ndarray:
+        """What each example holds as it is stored, `CONTENT_TYPE` `[N]`: equal for the same bytes only.
+
+        Names, places and times tell nothing of it. Empty where it is not known: drawn cells, files that
+        cannot be read. Reads a little of every file, once (see `content.file_contents`).
+        """
+        return self.content() if self.content else np.zeros(len(self), CONTENT_TYPE)
+
     def select(self, indices: np.ndarray) -> "DataIndex":
         """An index of the rows `indices` (int `[n]`, in any order); classes keep their numbers."""
         indices = np.asarray(indices)
@@ -71,6 +82,7 @@ class DataIndex:
         return dataclasses.replace(
             self,
             read=lambda row: self.read(int(indices[row])),
+            content=(lambda: self.contents[indices]) if self.content else None,
             **{field: column[indices] for field, column in columns.items() if column is not None},
         )
 
@@ -93,10 +105,8 @@ class DataIndex:
         """32 hexadecimal digits that change when the examples do or the files of the source hold others.
 
         Names, sizes and times of two folders may all be equal: archives and object stores have fixed times.
-        Reads a little of every file (see `content.sampled_content`).
         """
-        content = self.content() if self.content else ""
-        return hashlib.sha256(f"{self.fingerprint()} {content}".encode()).hexdigest()[:32]
+        return hashlib.sha256(self.fingerprint().encode() + self.contents.tobytes()).hexdigest()[:32]
 
 
 _COLUMNS = ("names", "labels", "groups", "splits", "sizes", "modified")

@@ -13,11 +13,12 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import LEFTOVER, disk_errors, leftover_in, user_path
-from asae_jax.input.content import sampled_content
-from asae_jax.input.decode import read_image
+from asae_jax.input.content import file_contents, image_content
+from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.kinds import START_BYTES, kind_of
 from asae_jax.input.split import SPLIT_NAMES
+from asae_jax.types import HostImage
 
 Row = tuple[int, Mapping[str, str]]
 """(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
@@ -28,8 +29,16 @@ GROUP_COLUMNS = (
 )  # fmt: skip
 """Columns that tell which images belong together, the widest first: of several the first is taken."""
 
+SPLIT_COLUMNS = ("split", "set", "subset", "partition", "part", "fold", "phase", "dataset", "usage")
+"""Columns that may tell the part of each image; but for the first only where all their values are parts."""
+
 UNSEEN = "nobody looked at its label (seen=no)"
 """Reason in `DataIndex.skipped`."""
+
+_NO_VALUE = frozenset(
+    ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
+)
+"""What programs write where a value is missing or a formula failed, in lower case."""
 
 _SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -42,8 +51,9 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     image is opened. `split` is train, val, validation or test, in any case. The group may also be called
     patient, slide, or another of `GROUP_COLUMNS`.
 
-    A review page of `predict` writes a column `seen` too: where it says no, the label is a network's guess
-    that nobody looked at.
+    A review page of `predict` writes two columns more. `seen`: where it says no, the label is a network's
+    guess that nobody looked at. `content`: what the picture held that was labelled (`content.image_content`);
+    a file that holds another picture now is a bad image.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
@@ -55,11 +65,15 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         that is neither yes nor no; or no row, or no file that exists.
     """
     file = user_path(path)
-    columns, rows = read_rows(
-        file, required=("path", "label"), optional=("group", "split"), also=(*GROUP_COLUMNS, "seen")
+    columns, found = read_rows(
+        file,
+        required=("path", "label"),
+        optional=("group", "split"),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content"),
     )
-    grouped = group_column(columns)
-    entries = [_entry(file, line, row, grouped) for line, row in rows]
+    rows = list(found)
+    grouped, split = group_column(columns), _split_column(columns, rows)
+    entries = [_entry(file, line, row, grouped, split) for line, row in rows]
     _refuse_duplicates(file, entries)
     if not unseen:
         entries = [entry if entry.seen else dataclasses.replace(entry, fault=UNSEEN) for entry in entries]
@@ -69,25 +83,49 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     class_names = tuple(sorted({entry.label for entry in entries if entry.fault != UNSEEN}))
     numbers = {name: number for number, name in enumerate(class_names)}
     names = np.array([entry.name for entry in present])
+    labelled = [entry.content for entry in present]
     return DataIndex(
         source="csv",
         class_names=class_names,
         names=names,
         labels=np.array([numbers[entry.label] for entry in present], np.int32),
-        read=lambda row: read_image(file.parent / names[row]),
+        read=lambda row: _read(file.parent / names[row], labelled[row]),
         groups=np.array([entry.group for entry in present]) if grouped else None,
-        splits=np.array([entry.split for entry in present]) if "split" in columns else None,
+        splits=np.array([entry.split for entry in present]) if split else None,
         sizes=np.array([entry.size for entry in present], np.int64),
         modified=np.array([entry.modified for entry in present], np.int64),
         skipped=tuple((e.name, f"{e.fault} (line {e.line} of {file.name})") for e in entries if e.fault),
-        notes=tuple(_notes(file, grouped, entries)),
-        content=lambda: sampled_content(file.parent / name for name in names),
+        settings=" ".join(labelled) if any(labelled) else "",
+        notes=tuple(_notes(file, grouped, split, entries)),
+        content=lambda: file_contents(file.parent / name for name in names),
     )
 
 
 def group_column(columns: Container[str]) -> str:
     """The one of `columns`, in lower case, that tells which images belong together; empty where none does."""
     return next((name for name in GROUP_COLUMNS if name in columns), "")
+
+
+def _split_column(columns: Container[str], rows: Sequence[Row]) -> str:
+    """The one of `columns` that tells the part of each image; empty where none does."""
+    for name in SPLIT_COLUMNS:
+        if name in columns and (
+            name == "split" or (rows and all(row[name].lower() in SPLIT_NAMES for _, row in rows))
+        ):
+            return name
+    return ""
+
+
+def _read(path: Path, labelled: str) -> HostImage:
+    """The image at `path`, which must hold the picture that was labelled, where that is known.
+
+    Raises:
+      BadImage: it cannot be read, or holds another picture.
+    """
+    pixels = read_image(path)
+    if labelled and image_content(pixels) != labelled:
+        raise BadImage(path, "not the picture that was labelled (column content): another has its name now")
+    return pixels
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,20 +138,24 @@ class _Entry:
     seen: bool  # whether a person gave the label, as far as the file tells
     size: int
     modified: int
+    content: str  # of the picture that was labelled; empty where it is not known
     identity: tuple[int, ...]  # equal for two names of one file; empty where it is not known
     fault: str  # why there is no such image; empty where there is
 
 
-def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str) -> _Entry:
+def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> _Entry:
     for column in filter(None, ("path", "label", grouped)):
         if not row[column]:
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
         if not row[column].isprintable():
             raise fault(file, line, f"unprintable characters in {column} {row[column]!r}", "remove them")
-    split = SPLIT_NAMES.get(row.get("split", "train").lower())
+        if row[column].lower() in _NO_VALUE:
+            what = f"{column} is {row[column]}, which programs write for a value that is missing"
+            raise fault(file, line, what, f"write the {column}, or take the line out")
+    split = SPLIT_NAMES.get(row[parts].lower() if parts else "train")
     if split is None:
-        raise fault(file, line, f"unknown split {row['split']!r}", f"use one of {', '.join(SPLIT_NAMES)}")
+        raise fault(file, line, f"unknown split {row[parts]!r}", f"use one of {', '.join(SPLIT_NAMES)}")
     seen = _SEEN.get(row.get("seen", "yes").lower())
     if seen is None:
         remedy = "write yes where a person gave the label, and no elsewhere"
@@ -130,6 +172,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str) -> _Entr
         seen=seen,
         size=status.st_size if status else 0,
         modified=status.st_mtime_ns if status else 0,
+        content=row.get("content", "").lower(),
         identity=(status.st_dev, status.st_ino) if status and status.st_ino else (),
         fault=missing,
     )
@@ -187,14 +230,17 @@ def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
     )
 
 
-_USED = ("path", "label", "split", "seen", "predicted")
+_USED = ("path", "label", "seen", "predicted", "content")
 
 
-def _notes(file: Path, grouped: str, entries: Sequence[_Entry]) -> Iterator[str]:
+def _notes(file: Path, grouped: str, split: str, entries: Sequence[_Entry]) -> Iterator[str]:
     """What of the file is used otherwise than one may think, in sentences."""
+    if split and split != "split":
+        yield f"the column {split} of {file.name} tells the part of each image"
+    yield from _contradictions(file, entries)
     if grouped and grouped != "group":
         yield f"the column {grouped} of {file.name} tells which images belong together"
-    if others := other_columns(file, (*_USED, grouped)):
+    if others := other_columns(file, (*_USED, grouped, split)):
         yield f"columns of {file.name} that are not used: {', '.join(others)}"
     if count := sum(entry.fault == UNSEEN for entry in entries):
         yield (
@@ -203,6 +249,23 @@ def _notes(file: Path, grouped: str, entries: Sequence[_Entry]) -> Iterator[str]
         )
     if count := sum(not entry.fault and not entry.seen for entry in entries):
         yield f"{count} labels of {file.name} are a network's guesses that nobody looked at (data.unseen)"
+
+
+def _contradictions(file: Path, entries: Sequence[_Entry]) -> Iterator[str]:
+    """Where images lie in folders that are named as another class: sorting one column alone does that."""
+    classes = {entry.label for entry in entries}
+    odd = [
+        (entry, piece)
+        for entry in entries
+        for piece in entry.name.split("/")[:-1]
+        if piece in classes and piece != entry.label
+    ]
+    if odd:
+        entry, _ = odd[0]
+        yield (
+            f"{len(odd)} labels of {file.name} are another class than the image's folder is named as, the "
+            f"first in line {entry.line}: {entry.label} for {entry.name}; was one column sorted alone?"
+        )
 
 
 def read_rows(

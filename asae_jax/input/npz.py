@@ -11,7 +11,7 @@ import os
 import struct
 import weakref
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
+from asae_jax.input.content import CONTENT_TYPE, bytes_content
 from asae_jax.input.decode import MAX_PIXELS, MIN_SIDE
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
@@ -39,6 +40,7 @@ BLOODMNIST = (
 _PARTS = ("train", "val", "test")  # as the members are called
 _MAX_CLASSES = 10_000  # more are not labels, and would be as many class names
 _CHUNK = 1 << 20  # bytes
+_SAMPLE = 16  # images, evenly spaced, whose values are looked at
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of zip: signature; lengths of the name and of the extra field
 _END_RECORD = struct.Struct("<10xH10x")  # of zip, before the comment: number of members
 _HEADER_READERS = {
@@ -106,7 +108,23 @@ def npz_index(path: str | os.PathLike) -> DataIndex:
         read=_reader(images),
         splits=np.repeat([SPLIT_NAMES[part] for part in parts], counts),
         settings=" ".join(sorted(checksums)),
+        notes=tuple(_notes(file, archive, parts)),
+        content=lambda: np.array(
+            [bytes_content(row) for part in parts for row in _rows(images[part])], CONTENT_TYPE
+        ),
     )
+
+
+def _rows(images: _ImageArray) -> Iterator[memoryview]:
+    """The bytes of one image after another."""
+    return (np.ascontiguousarray(images[number]).data.cast("B") for number in range(len(images)))
+
+
+def _notes(file: Path, archive: zipfile.ZipFile, parts: Sequence[str]) -> Iterator[str]:
+    """Arrays that are not used: they may be a part of another name, or tell the patient."""
+    used = {f"{part}_{what}" for part in parts for what in ("images", "labels")}
+    if others := sorted({name.removesuffix(".npy") for name in archive.namelist()} - used):
+        yield f"arrays of {file.name} that are not used: {', '.join(others)}"
 
 
 def _check_directory(file: Path, archive: zipfile.ZipFile) -> None:
@@ -157,6 +175,9 @@ def _images(file: Path, archive: zipfile.ZipFile, name: str) -> _ImageArray:
             file,
             f"{name} are {shape[2]}x{shape[1]} pixels, not {MIN_SIDE} a side or more, in all {MAX_PIXELS:,}",
         )
+    sample = np.linspace(0, max(len(images) - 1, 0), _SAMPLE).round().astype(int)
+    if len(images) and max(np.max(images[int(number)]) for number in sample) <= 1:
+        raise _odd(file, f"{name} hold no value above 1: values 0..1 must be multiplied by 255")
     return images
 
 

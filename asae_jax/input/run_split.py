@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,7 +19,8 @@ from asae_jax.input.split import SPLITS, add_validation, draw_split
 SPLITS_FILE = "splits.csv"
 """Its name in a run folder."""
 
-_HEADER = ["name", "label", "split"]
+_HEADER = ["name", "label", "split", "content"]
+_OLD_HEADER = _HEADER[:-1]  # of runs started before contents were recorded
 
 
 def chosen_split(settings: ConfigDict, workdir: Path | None, index: DataIndex) -> np.ndarray:
@@ -147,12 +149,18 @@ def _warn_of_shared_groups(groups: np.ndarray, test: np.ndarray) -> None:
 
 
 def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) -> None:
-    """Records `splits` (str `[N]`) as CSV `name,label,split`, the label as the class's name."""
+    """Records `splits` (str `[N]`) as CSV `name,label,split,content`, the label as the class's name.
+
+    The content (`DataIndex.contents`) tells when another picture has come under the name, and when an image
+    elsewhere is one of these.
+    """
     with atomic_text(Path(path)) as file:
         writer = csv.writer(file)
         writer.writerow(_HEADER)
-        for name, label, split in zip(index.names, index.labels, splits, strict=True):
-            writer.writerow([name, index.class_names[label], split])
+        for name, label, split, content in zip(
+            index.names, index.labels, splits, index.contents.astype(str), strict=True
+        ):
+            writer.writerow([name, index.class_names[label], split, content])
 
 
 def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
@@ -170,7 +178,13 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
         raise UserError(
             f"the split in {path} was made for other data ({shown}): restore the data, or use a new --workdir"
         )
-    return np.array([recorded[name][1] for name in index.names], dtype="<U10")
+    return np.array([recorded[name].split for name in index.names], dtype="<U10")
+
+
+class _Recorded(NamedTuple):
+    label: str
+    split: str
+    content: str = ""  # empty where it was not known
 
 
 def split_names(path: str | os.PathLike, part: str) -> set[str]:
@@ -179,27 +193,32 @@ def split_names(path: str | os.PathLike, part: str) -> set[str]:
     Raises:
       UserError: no such file, or not such a file.
     """
-    return {name for name, (_, split) in _read_records(path).items() if split == part}
+    return {name for name, row in _read_records(path).items() if row.split == part}
 
 
-def _read_records(path: str | os.PathLike) -> dict[str, tuple[str, str]]:
-    """name -> (label, split)."""
+def _read_records(path: str | os.PathLike) -> dict[str, _Recorded]:
+    """What is recorded of each name."""
     try:
         with open_text(Path(path), "r") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (OSError, csv.Error) as error:
         raise UserError(f"cannot read the split {path} ({error}): delete it to draw it anew") from error
-    if header != _HEADER or any(len(row) != len(_HEADER) or row[2] not in SPLITS for row in rows):
+    if header not in (_HEADER, _OLD_HEADER) or any(
+        len(row) != len(header) or row[2] not in SPLITS for row in rows
+    ):
         raise UserError(f"{path} is not a split (columns {','.join(_HEADER)}): delete it to draw it anew")
-    return {name: (label, split) for name, label, split in rows}
+    return {name: _Recorded(*values) for name, *values in rows}
 
 
-def _differences(index: DataIndex, recorded: dict[str, tuple[str, str]]) -> Iterator[str]:
-    for name, number in zip(index.names, index.labels, strict=True):
+def _differences(index: DataIndex, recorded: dict[str, _Recorded]) -> Iterator[str]:
+    contents = index.contents.astype(str)
+    for name, number, content in zip(index.names, index.labels, contents, strict=True):
         label = index.class_names[number]
         if name not in recorded:
             yield f"{name} is new"
-        elif recorded[name][0] != label:
-            yield f"{name} was {recorded[name][0]}, is {label}"
+        elif recorded[name].label != label:
+            yield f"{name} was {recorded[name].label}, is {label}"
+        elif content and recorded[name].content not in ("", content):
+            yield f"{name} was another picture"
     for name in recorded.keys() - set(index.names.tolist()):
         yield f"{name} is gone"

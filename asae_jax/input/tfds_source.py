@@ -5,15 +5,14 @@ single records from files in the formats array_record and parquet. Nothing is ev
 """
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
-from asae_jax.input.content import sampled_content
+from asae_jax.input.content import CONTENT_TYPE, bytes_content
 from asae_jax.input.decode import decode_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
@@ -61,7 +60,8 @@ def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "
         splits=splits if len(parts) > 1 else None,
         settings=f"{builder.info.full_name} {_sizes(builder)}",
         skipped=(*_other_splits(builder), *(entry for part in parts for entry in part.skipped)),
-        content=lambda: sampled_content(_files(builder)),
+        notes=tuple(_notes(name, builder.info.features, (image, label, group_feature))),
+        content=lambda: np.concatenate([part.contents for part in parts]),
     )
 
 
@@ -70,12 +70,13 @@ class _Part:
 
     def __init__(self, split: str, source: Any, image: str, label: str, group: str):
         self.split, self._source, self._image = split, source, image
-        records = list(_small_features(source, label, group))
+        records = list(_small_features(source, image, label, group))
         labels = np.array([record[0] for record in records], np.int32)
         names = _names(split, [record[2] for record in records])
         self._rows = np.flatnonzero(labels >= 0)
         self.labels, self.names = labels[self._rows], names[self._rows]
         self.groups = np.array([record[1] for record in records])[self._rows]
+        self.contents = np.array([record[3] for record in records], CONTENT_TYPE)[self._rows]
         self.skipped = tuple((str(name), "no label") for name in names[labels < 0])
 
     def read(self, index: int) -> np.ndarray:
@@ -89,11 +90,12 @@ def _names(split: str, given: list[str]) -> np.ndarray:
     return np.array([f"{split}/{number:06d}" for number in range(len(given))])
 
 
-def _small_features(source: Any, label: str, group: str) -> Iterator[tuple[int, str, str]]:
-    """(label, group, name) of every record, group and name empty if missing; no image is decoded."""
+def _small_features(source: Any, image: str, label: str, group: str) -> Iterator[tuple[int, str, str, str]]:
+    """(label, group, name, content) of every record, group and name empty if missing; nothing is decoded."""
     for start in range(0, len(source), _AT_ONCE):
         for record in source.__getitems__(range(start, min(start + _AT_ONCE, len(source)))):
-            yield int(record[label]), _text(record.get(group, "")), _text(record.get("name", ""))
+            small = _text(record.get(group, "")), _text(record.get("name", ""))
+            yield int(record[label]), *small, bytes_content(record[image])
 
 
 def _text(value: Any) -> str:
@@ -169,9 +171,13 @@ def _sizes(builder: Any) -> str:
     return " ".join(f"{s.name}={s.shard_lengths}/{s.num_bytes}" for s in builder.info.splits.values())
 
 
-def _files(builder: Any) -> list[Path]:
-    """The files that the records lie in, by name."""
-    return sorted(path for path in Path(builder.data_dir).rglob("*") if path.is_file())
+def _notes(name: str, features: Iterable[str], used: Container[str]) -> Iterator[str]:
+    """Features that are not used: one may tell the patient."""
+    if others := [feature for feature in features if feature not in used and feature != "name"]:
+        yield (
+            f"features of {name} that are not used: {', '.join(others)}; one that tells slide or patient "
+            "keeps these apart by --config.data.group_feature="
+        )
 
 
 def _other_splits(builder: Any) -> list[tuple[str, str]]:

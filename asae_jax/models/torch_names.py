@@ -60,7 +60,7 @@ def is_head(path: Path) -> bool:
 
 
 _RANK = {
-    **dict.fromkeys(("stem", "widen", "downsample_norm", "downsample_conv"), -1),
+    **dict.fromkeys(("stem", "widen", "reduce", "downsample_norm", "downsample_conv"), -1),
     **dict.fromkeys(("narrow", "last", "norm_head"), 1),
 }
 """What stands in front of and behind its neighbours, whatever their numbers."""

@@ -165,6 +165,7 @@ def create_augment(config: ConfigDict) -> functools.partial[Images]:
         contrast=settings.contrast,
         saturation=settings.saturation,
         hue=settings.hue,
+        blur=settings.blur,
         mean=mean,
         std=std,
     )

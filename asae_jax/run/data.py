@@ -15,6 +15,7 @@ from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.index import DataIndex
+from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
@@ -114,6 +115,7 @@ def load_data(
     index = configured_index(config.data) if index is None else index
     splits = chosen_split(config.data, None if draw_anew else workdir, index)
     print(describe(index, splits))
+    warn_of_repeats(index, splits)
     data = Data(index, prepare_index(config, workdir, index), splits)
     _check_classes(data)
     return data

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from asae_jax import keys
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.provenance import FOLDER, free_name, provenance
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
 from asae_jax.input.feed import HostBatches
@@ -170,7 +171,11 @@ def _final_scores(trained: NewRun) -> None:
     run.data = trained.data
     for split in ("validation", "test"):
         if len(run.data.indices(split)):
-            scores = evaluate.evaluate(run, run.data, split=split, name=split)
+            # Scores of other settings, such as another way of testing, are not replaced.
+            name = free_name(run.workdir / FOLDER, split, provenance(run, run.data, split))
+            if name != split:
+                print(f"{split}.json holds scores of other settings; these are written to {name}.json")
+            scores = evaluate.evaluate(run, run.data, split=split, name=name)
             print(evaluate.summary(scores))
     measure_uncertainty(run)
     figures.plot_curves(

@@ -1,6 +1,8 @@
 """`evaluate` on a run's own data and on another laboratory's. Scores are made up: nothing is compiled."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,7 +187,7 @@ def test_what_is_scored_is_said_before(run, capsys):
     assert f"split: as recorded in {workdir}" in shown
     assert "data: 60 images of 4 classes (folder): BLA 10, LYT 20, MON 10, NEU 20" in shown
     assert "left out: class ART is dropped by the class map (5 files)" in shown
-    assert shown.index("data: 60") < shown.index("accuracy")
+    assert shown.index("data: 60") < shown.index("images right")
 
 
 def _theirs(own, own_map, path, **changes):
@@ -292,3 +294,26 @@ def test_scores_say_what_they_were_computed_from(run, own):
     assert foreign(scores, record, split="validation") == "they are of the part test"
     assert foreign(scores | {"class_map": {}}, record, split="test") == "they are of another source"
     assert foreign([], record, split="test") == "they do not say of which part they are"
+
+
+@pytest.mark.filterwarnings("ignore:left out")
+@pytest.mark.parametrize("recorded", [True, False], ids=["", "a run folder of the version before"])
+def test_images_that_were_trained_on_are_counted_in_another_source(
+    run, own, own_map, other, other_map, recorded, capsys
+):
+    """The other laboratory's folder holds two of the run's training images under names of its own."""
+    workdir, config = run
+    data = load_data(config, workdir)
+    for number, part in enumerate(["train", "train", "test"]):
+        name = data.index.names[data.indices(part)[number]]
+        shutil.copy(Path(own) / name, Path(other) / "lymphocyte" / f"theirs {number}.png")
+    if not recorded:
+        rows = read_csv(workdir / "splits.csv")
+        (workdir / "splits.csv").write_text("\n".join(",".join(row[:3]) for row in rows) + "\n")
+    config = folder_config(
+        own, data__class_map=own_map, eval__source="folder", eval__path=other, eval__class_map=other_map
+    )
+    assert command.evaluate_run(config, workdir) == 0
+    scores = json.loads((workdir / "evaluation" / "other.json").read_text())
+    assert scores["num_trained_on"] == (2 if recorded else None)
+    assert ("are among those trained on: no measure of new images" in capsys.readouterr().out) == recorded

@@ -14,7 +14,7 @@ from asae_jax.evaluation import uncertainty, uncertainty_report
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.uncertainty import Part
 from asae_jax.evaluation.uncertainty_report import caveats, measured
-from asae_jax.run import build, steps
+from asae_jax.run import build, folder, steps
 from asae_jax.run.run import Run
 from tests.training.tiny import tiny_config
 
@@ -232,3 +232,38 @@ def test_settings_that_cannot_work_are_named(field, value, remedy):
 def test_the_mean_over_branches_has_no_energy():
     with pytest.raises(UserError, match="use distance"):
         check(tiny_config(uncertainty__outliers="energy", eval__test_mode="mean"))
+
+
+def _of(folder, config):
+    return uncertainty.read_matching_uncertainty(_run(folder, config))
+
+
+def test_other_settings_do_not_replace_what_predict_uses(measure, tmp_path):
+    """`evaluate --test_mode=enhance` after training: each way of testing has its own estimates."""
+    own, enhance = tiny_config(eval__test_mode="skip"), tiny_config(eval__test_mode="enhance")
+    last = tiny_config(eval__test_mode="enhance", eval__checkpoint="last")
+    folder.write(tmp_path, own, folder.Record(NAMES, "no data", {}))
+    before = measure(own)
+    fewer = PARTS | {"validation": _part(150, 4)}
+    assert measure(enhance, fewer) == before, "uncertainty.json is as it was"
+    assert {path.name for path in tmp_path.glob("uncertainty*.json")} == {
+        "uncertainty.json",
+        "uncertainty-enhance.json",
+    }
+    assert _of(tmp_path, own).num_examples == 300
+    found = _of(tmp_path, enhance)
+    assert found.num_examples == 150
+    assert found.conditions["test_mode"] == "enhance"
+    assert np.isfinite(found.outliers.score(PARTS["test"].logits, PARTS["test"].features)).all()
+    assert uncertainty.uncertainty_name(_run(tmp_path, last)) == "uncertainty-enhance-last"
+    # The same settings once more replace their own.
+    assert measure(own, fewer)["num_validation_images"] == 150
+    assert _of(tmp_path, enhance).num_examples == 150
+
+
+def test_estimates_of_other_settings_alone_are_not_used(measure, tmp_path):
+    own, enhance = tiny_config(eval__test_mode="skip"), tiny_config(eval__test_mode="enhance")
+    folder.write(tmp_path, own, folder.Record(NAMES, "no data", {}))
+    assert measure(enhance) is None
+    with pytest.warns(UserWarning, match=r"not calibrated.*uncertainty\.json is missing"):
+        assert _of(tmp_path, own) is None

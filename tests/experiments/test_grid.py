@@ -48,6 +48,14 @@ def test_the_first_seed_is_that_of_the_configuration():
     assert names == [f"asae-gce-s{s}" for s in (10, 11, 12)]
 
 
+def test_seeds_beyond_the_last_one_are_refused_before_anything_is_run():
+    base = base_config()
+    base.seed = 2**32 - 2
+    assert _plan("4", base=base, seeds=2).seeds == (2**32 - 2, 2**32 - 1)
+    with pytest.raises(UserError, match=r"seed.*4294967296"):
+        _plan("4", base=base, seeds=3)
+
+
 def test_all_rows_have_one_split_and_one_batch_size():
     for run in _plan("all").runs:
         assert run.config.data.split_seed == 0

@@ -125,7 +125,60 @@ def test_unicode_forms_of_one_name_are_alike():
         ("Großzellig", "grosszellig"),
         ("caf\u00e9", "cafe\u0301"),
     ]
-    check_classes(_index("BLA", "BLA-1", "BLA_1"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1", "001"),
+        ("1", "1.0"),
+        ("patient 7", "Patient 007"),
+        ("slide12", "slide012"),
+        ("band neutrophil", "band_neutrophil"),
+        ("NK-cell", "NK\u2013cell"),
+        ("pro - myelocyte", "pro-myelocyte"),
+        ("EO", "'EO'"),
+        ("EO", "\u201cEO\u201d"),
+        ("EOS", "\u0415OS"),  # Cyrillic E
+        ("MMO", "\u039c\u039cO"),  # Greek M
+        ("NRBC", "NRBC\u00a0"),
+    ],
+)
+def test_names_that_are_one_to_a_reader_or_a_spreadsheet_are_alike(one, other):
+    assert alike_names([one, "something else", other]) == [(one, other)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("BLA-1", "BLA-2"),
+        ("1", "10"),
+        ("1.05", "1.5"),
+        ("1.0", "10"),
+        ("M-1", "M-11"),
+        ("HLA-DR-", "HLA-DR+"),
+        ("CD4-", "CD4"),
+        ("1", "-1"),
+        ("band 12", "band 1 2"),
+        ("type \u03b2", "type B"),
+        ("PMO", "PEO"),
+    ],
+)
+def test_names_that_differ_to_a_reader_are_not_alike(one, other):
+    assert alike_names([one, other]) == []
+
+
+def _grouped(*groups):
+    labels = np.arange(len(groups), dtype=np.int32) % 2
+    names = np.array([str(row) for row in range(len(groups))])
+    return DataIndex("csv", ("A", "B"), names, labels, lambda row: None, groups=np.array(groups))
+
+
+def test_one_patient_in_two_spellings_is_named():
+    """In silence its images would be on both sides of a split by patient."""
+    with pytest.warns(UserWarning, match=r"'007' and '7'; 'Pat 1' and 'pat 1': .*both sides"):
+        check_classes(_grouped("7", "Pat 1", "007", "pat 1", "8", "p2"))
+    check_classes(_grouped("7", "17", "P1", "P2"))
 
 
 def test_one_class_is_refused():

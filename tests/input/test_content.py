@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.input.content import image_content, sampled_content
+from asae_jax.input.content import CONTENT_TYPE, bytes_content, file_contents, image_content
 
 
 def test_an_image_is_known_by_its_pixels_and_their_shape():
@@ -24,33 +24,41 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("place", [0, 4000, 50_000, 96_000, 99_999])
 def test_a_byte_of_the_samples_tells_files_of_one_size_apart(file, place):
-    before = sampled_content([file])
+    (before,) = file_contents([file])
     data = bytearray(file.read_bytes())
     data[place] = 1
     file.write_bytes(data)
-    assert sampled_content([file]) != before
+    assert file_contents([file])[0] != before
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 8192, 12_288])
 def test_small_files_are_read_whole(file, size):
     file.write_bytes(bytes(size))
-    before = sampled_content([file])
+    (before,) = file_contents([file])
     for place in range(0, size, 97):
         data = bytearray(size)
         data[place] = 1
         file.write_bytes(data)
-        assert sampled_content([file]) != before
+        assert file_contents([file])[0] != before
     file.write_bytes(bytes(size + 1))
-    assert sampled_content([file]) != before
+    assert file_contents([file])[0] != before
 
 
-def test_order_number_and_absence_of_files_count(tmp_path):
+def test_files_are_told_in_their_order_and_what_cannot_be_read_is_empty(tmp_path):
     paths = [tmp_path / f"{number}" for number in range(600)]
     for number, path in enumerate(paths):
-        path.write_text(f"{number:06}")
-    digests = {
-        sampled_content(chosen)
-        for chosen in (paths, paths[::-1], paths[:-1], [*paths, tmp_path / "none"], [], [tmp_path / "a\0b"])
-    }
-    assert len(digests) == 6
-    assert sampled_content(iter(paths)) == sampled_content(map(str, paths))
+        path.write_text(f"{number % 500:06}")
+    contents = file_contents([*paths, tmp_path / "none", tmp_path / "a\0b", tmp_path])
+    assert contents.dtype == CONTENT_TYPE
+    assert contents[600:].tolist() == [b"", b"", b""]
+    assert contents[:100].tolist() == contents[500:600].tolist()
+    assert len(set(contents[:500].tolist())) == 500
+    assert file_contents(map(str, paths)).tolist() == contents[:600].tolist()
+    assert file_contents([]).shape == (0,)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 12_289, 100_000])
+def test_bytes_are_known_as_a_file_that_holds_them(file, size):
+    data = np.random.default_rng(size).bytes(size)
+    file.write_bytes(data)
+    assert file_contents([file])[0].decode() == bytes_content(data) == bytes_content(memoryview(data))

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from asae_jax.input.content import CONTENT_TYPE
 from asae_jax.input.index import DataIndex
 
 
@@ -51,12 +52,24 @@ def test_every_difference_changes_the_fingerprint(changes):
 
 def test_what_files_hold_is_in_the_key_of_the_cache_alone():
     """Run folders hold fingerprints of earlier versions, which must go on matching."""
-    one, other = (small_index(content=lambda text=text: text) for text in "xy")
+    one, other = (small_index(content=lambda text=text: np.array([text] * 4, CONTENT_TYPE)) for text in "xy")
     keys = {index.cache_key() for index in (one, other, small_index(), small_index(settings="x"))}
     assert len(keys) == 4
     assert one.fingerprint() == other.fingerprint() == small_index().fingerprint()
     assert small_index().fingerprint(modified=False) == "0e1b475df55a5ada44adb3fc0ad01640"
     assert one.select(np.array([0])).cache_key() != other.select(np.array([0])).cache_key()
+
+
+def test_contents_go_with_their_rows_and_are_read_once():
+    calls = []
+    given = np.array(["a", "b", "c", ""], CONTENT_TYPE)
+    index = small_index(content=lambda: calls.append(1) or given)
+    chosen = index.select(np.array([2, 0]))
+    assert chosen.contents.tolist() == [b"c", b"a"]
+    assert chosen.select(np.array([1])).contents.tolist() == [b"a"]
+    assert len(calls) == 1
+    assert small_index().contents.tolist() == [b""] * 4
+    assert small_index().select(np.array([1])).contents.tolist() == [b""]
 
 
 def test_names_do_not_run_together_in_the_fingerprint():

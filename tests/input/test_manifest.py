@@ -1,6 +1,7 @@
 import csv
 import io
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asae_jax.errors import UserError
-from asae_jax.input.decode import BadImage
+from asae_jax.input.content import image_content
+from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.manifest import manifest_index
 
 FILES = ("a/1.png", "a/2.png", "b, c/3.png", "é.png")
@@ -22,6 +24,12 @@ def root(tmp_path_factory):
         (root / name).parent.mkdir(exist_ok=True)
         Image.fromarray(np.full((10, 12, 3), level, np.uint8)).save(root / name)
     return root
+
+
+@pytest.fixture
+def own_root(root, tmp_path):
+    """A copy to be changed."""
+    return shutil.copytree(root, tmp_path / "root")
 
 
 def write(root, text, encoding="utf-8"):
@@ -264,3 +272,69 @@ def test_paths_from_windows_are_found(root):
 def test_paths_from_windows_that_are_not_found_say_what_was_tried(root):
     with pytest.raises(UserError, match=r"missing \(No such file.*nor is there one with / for"):
         manifest_index(write(root, "path,label\nC:\\cells\\1.png,A\n"))
+
+
+VALUES = ["nan", "NaN", "#N/A", "<NA>", "NaT", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!"]
+
+
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("column", ["label", "patient"])
+def test_what_programs_write_for_a_missing_value_is_no_class_and_no_patient(root, column, value):
+    rows = {"label": f"a/1.png,A,p1\na/2.png,{value},p1\n", "patient": f"a/1.png,A,p1\na/2.png,B,{value}\n"}
+    with pytest.raises(UserError, match=r"line 3: " + column + " is .*a value that is missing"):
+        manifest_index(write(root, f"path,label,patient\n{rows[column]}"))
+
+
+def test_names_that_only_look_like_a_missing_value_are_classes(root):
+    index = manifest_index(write(root, "path,label\na/1.png,NA\na/2.png,None\n"))
+    assert index.class_names == ("NA", "None")
+
+
+@pytest.mark.parametrize("column", ["set", "Subset", "PARTITION", "phase", "fold"])
+def test_a_column_that_tells_the_part_is_used_and_named(root, column):
+    index = manifest_index(write(root, f"path,label,{column}\na/1.png,A,Train\na/2.png,B,TEST\n"))
+    assert index.splits.tolist() == ["train", "test"]
+    assert index.notes == (f"the column {column.lower()} of list.csv tells the part of each image",)
+
+
+@pytest.mark.parametrize("values", ["1,2", "train,holdout", "train,"])
+def test_a_column_that_does_not_tell_the_part_is_named_as_not_used(root, values):
+    first, second = values.split(",")
+    index = manifest_index(write(root, f"path,label,set\na/1.png,A,{first}\na/2.png,B,{second}\n"))
+    assert index.splits is None
+    assert index.notes == ("columns of list.csv that are not used: set",)
+
+
+def test_the_column_split_comes_first(root):
+    index = manifest_index(write(root, "path,label,set,split\na/1.png,A,test,train\na/2.png,B,train,val\n"))
+    assert index.splits.tolist() == ["train", "validation"]
+    assert index.notes == ("columns of list.csv that are not used: set",)
+
+
+def test_labels_that_are_another_class_than_the_folder_are_counted(own_root):
+    """As a table has it of which one column was sorted without the others."""
+    (own_root / "b").mkdir()
+    (own_root / "b/4.png").write_bytes((own_root / "a/1.png").read_bytes())
+    index = manifest_index(write(own_root, "path,label\na/1.png,b\na/2.png,a\nb/4.png,a\n"))
+    assert len(index.notes) == 1
+    assert index.notes[0].startswith("2 labels of list.csv are another class than the image's folder")
+    assert "line 2: b for a/1.png" in index.notes[0]
+    assert manifest_index(write(own_root, "path,label\na/1.png,a\nb/4.png,b\n")).notes == ()
+    assert manifest_index(write(own_root, "path,label\na/1.png,x\nb/4.png,y\n")).notes == ()
+
+
+def test_a_label_given_to_a_picture_does_not_pass_to_another_of_its_name(own_root):
+    contents = [image_content(read_image(own_root / f"a/{number}.png")) for number in (1, 2)]
+    text = f"path,label,seen,content\na/1.png,A,yes,{contents[0]}\na/2.png,B,yes,{contents[1].upper()}\n"
+    index = manifest_index(write(own_root, text))
+    assert index.notes == ()
+    assert index.read(0).shape == index.read(1).shape
+    (own_root / "a/2.png").write_bytes((own_root / "a/1.png").read_bytes())
+    with pytest.raises(BadImage, match="not the picture that was labelled"):
+        index.read(1)
+    assert index.read(0).shape
+    other = manifest_index(write(own_root, f"path,label,content\na/1.png,A,{contents[1]}\na/2.png,B,\n"))
+    with pytest.raises(BadImage, match="not the picture that was labelled"):
+        other.read(0)
+    assert other.read(1).shape  # nothing is known of it
+    assert other.cache_key() != index.cache_key()

@@ -190,3 +190,35 @@ def test_a_damaged_directory_does_not_hide_a_part(tmp_path, save, damage):
     path.write_bytes(data)
     with pytest.raises(UserError, match="damaged"):
         npz_index(path)
+
+
+def test_arrays_that_are_not_used_are_named(tmp_path):
+    members = arrays() | {"valid_images": np.zeros(3), "patient": np.zeros(3), "class_names": np.zeros(3)}
+    np.savez(tmp_path / "set.npz", **members)
+    assert npz_index(tmp_path / "set.npz").notes == (
+        "arrays of set.npz that are not used: class_names, patient, valid_images",
+    )
+    np.savez(tmp_path / "plain.npz", **arrays())
+    assert npz_index(tmp_path / "plain.npz").notes == ()
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("values", [lambda images: images / 256, lambda images: images > 128])
+def test_values_0_to_1_are_refused(tmp_path, part, values):
+    members = arrays()
+    members[f"{part}_images"] = values(members[f"{part}_images"]).astype(np.uint8)
+    np.savez(tmp_path / "set.npz", **members)
+    with pytest.raises(UserError, match=f"{part}_images hold no value above 1"):
+        npz_index(tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_images_are_known_by_what_they_hold(tmp_path, save):
+    members = arrays()
+    members["test_images"][1] = members["train_images"][4]
+    save(tmp_path / "set.npz", **members)
+    index = npz_index(tmp_path / "set.npz")
+    rows = dict(zip(index.names.tolist(), index.contents.tolist(), strict=True))
+    assert rows["test/000001"] == rows["train/000004"]
+    assert len(set(rows.values())) == len(rows) - 1
+    assert b"" not in rows.values()

@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from asae_jax.config import base_config
 from asae_jax.errors import UserError
+from asae_jax.input.content import CONTENT_TYPE
 from asae_jax.input.index import DataIndex
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, read_splits, write_splits
 from asae_jax.input.sources import synthetic_index
@@ -190,3 +193,28 @@ def test_shares_that_a_given_split_leaves_no_use_for_are_named(tmp_path, capsys)
         "split: given by the csv data; config.data.test_fraction=0.3 is not used; "
         "config.data.validation_fraction=0.4 is not used\n"
     )
+
+
+def _contents(index, *texts):
+    return dataclasses.replace(index, content=lambda: np.array(texts, CONTENT_TYPE))
+
+
+def test_another_picture_under_a_recorded_name_is_named(tmp_path, index):
+    """Two files of one size exchanged: names, labels and sizes are as they were."""
+    path, splits = tmp_path / "splits.csv", np.array(["train", "test", "train", "validation"])
+    write_splits(path, _contents(index, "aa", "bb", "cc", "dd"), splits)
+    assert read_splits(path, _contents(index, "aa", "bb", "cc", "dd")).tolist() == splits.tolist()
+    with pytest.raises(
+        UserError, match=rf"{index.names[0]} was another picture; {index.names[2]} was another"
+    ):
+        read_splits(path, _contents(index, "cc", "bb", "aa", "dd"))
+    # What is not known is no difference: drawn cells, files that cannot be read now.
+    assert read_splits(path, index).tolist() == splits.tolist()
+
+
+def test_a_record_without_contents_is_read(tmp_path, index):
+    path = tmp_path / "splits.csv"
+    write_splits(path, _contents(index, "ee", "ee", "ee", "ee"), np.array(["train"] * 4))
+    text = path.read_bytes().replace(b",ee", b"").replace(b",content", b"")
+    path.write_bytes(text)
+    assert read_splits(path, _contents(index, "aa", "bb", "cc", "dd")).tolist() == ["train"] * 4

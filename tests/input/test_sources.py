@@ -45,7 +45,8 @@ def test_csv(root):
 
 
 def test_npz(tmp_path):
-    np.savez(tmp_path / "set.npz", train_images=np.ones((2, 9, 9), np.uint8), train_labels=np.array([0, 1]))
+    images = np.full((2, 9, 9), 9, np.uint8)
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=np.array([0, 1]))
     index = configured_index(settings("npz", path=str(tmp_path / "set.npz")))
     assert index.names.tolist() == ["train/000000", "train/000001"]
 

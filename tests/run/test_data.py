@@ -18,11 +18,13 @@ RUN_CLASSES = ("BLA", "LYT", "MON", "NEU")
 
 
 def put_images(root, counts):
-    """Images of level 10 x (class number + 1), so that they tell what they are."""
+    """Images of level 10 x (class number + 1), which tells what they are, but for a corner of their own."""
     for number, (name, count) in enumerate(counts.items()):
         (root / name).mkdir(parents=True)
         for i in range(count):
-            Image.fromarray(np.full((12, 12, 3), 10 * number + 10, np.uint8)).save(root / name / f"{i}.png")
+            image = np.full((12, 12, 3), 10 * number + 10, np.uint8)
+            image[11, 11] = number, i, len(root.name)
+            Image.fromarray(image).save(root / name / f"{i}.png")
     return str(root)
 
 

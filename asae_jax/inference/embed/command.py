@@ -20,7 +20,7 @@ from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, pr
 from asae_jax.inference.embed.projection import Projection, project, require_library
 from asae_jax.inference.labels import input_groups, input_labels
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.places import MADE_FROM, Files, Place, choose_place
+from asae_jax.inference.predict.places import MADE_FROM, Files, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, network_identity
 from asae_jax.inference.predict.records import Record
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
@@ -57,7 +57,16 @@ def embed(config: ConfigDict, workdir: Path) -> int:
     if settings.output and not settings.output.lower().endswith(EMBEDDINGS.endings[0]):
         raise UserError(f"--output={settings.output} cannot be used: give a name that ends with .npz.")
     items = read_input(settings.input)
-    place = choose_place(settings.input, items, given=settings.output, workdir=workdir, files=EMBEDDINGS)
+    with chosen_place(
+        settings.input, items, given=settings.output, workdir=workdir, files=EMBEDDINGS
+    ) as place:
+        _embed_to(place, items, config, workdir)
+    return 0
+
+
+def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: Path) -> None:
+    """Writes every file of an input."""
+    settings = config.embed
     run = open_for_inference(workdir, config)
     labels = input_labels(settings.input, items, run.class_names, folders=settings.folders)
     groups = input_groups(settings.input, items, labels)
@@ -73,7 +82,6 @@ def embed(config: ConfigDict, workdir: Path) -> int:
     if settings.probe:
         _probe(place, run, items, embedding, border)
     print(f"written to {place.output} and beside it. {NOTICE}")
-    return 0
 
 
 def _greeting(items: Sequence[Item], labels: Sequence[str], groups: Sequence[str], run: Run) -> str:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
-from asae_jax.evaluation.uncertainty import uncertainty_file
+from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.files import disk_errors, read_json, user_path, write_json, write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
@@ -191,12 +191,11 @@ def _record(
 
 
 def _write_companions(program: Program, folder: Path, record: dict[str, Any]) -> None:
-    workdir = program.run.workdir
     write_json(folder / RECORD, record)
     write_json(folder / PREPROCESSING, preprocessing(program))
     write_example(program, folder)
-    if program.uncertainty is not None:
-        shutil.copyfile(uncertainty_file(workdir), folder / UNCERTAINTY)
+    if program.uncertainty is not None and (estimates := matching_file(program.run)) is not None:
+        shutil.copyfile(estimates, folder / UNCERTAINTY)
     write_text(folder / card.FILE, card.model_card(program, record))
 
 

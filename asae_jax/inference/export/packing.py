@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from asae_jax import shipped
 from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
-from asae_jax.evaluation.uncertainty import uncertainty_file, write_uncertainty
+from asae_jax.evaluation.uncertainty import matching_file, write_uncertainty
 from asae_jax.files import read_json, write_json, write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
@@ -70,8 +70,8 @@ def _last_name(given: str) -> str:
 
 
 def _write_uncertainty(program: Program, path: Path) -> None:
-    if program.uncertainty is not None:
-        content = read_json(uncertainty_file(program.run.workdir), remedy="evaluate the run again")
+    if program.uncertainty is not None and (file := matching_file(program.run)) is not None:
+        content = read_json(file, remedy="evaluate the run again")
         write_uncertainty(program.uncertainty, path, content, compact=True)
 
 

@@ -15,7 +15,7 @@ from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.lineages import class_lineages
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
-from asae_jax.inference.predict.places import MADE_FROM, Place, choose_place
+from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery
 from asae_jax.pages import NOTICE
@@ -43,10 +43,18 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     """
     settings = config.predict
     items = read_input(settings.input)
-    place = choose_place(settings.input, items, given=settings.output, workdir=workdir)
     runs = load_runs(config, workdir)
-    class_names = runs[0].class_names
-    print(_greeting(items, workdir, class_names))
+    with chosen_place(settings.input, items, given=settings.output, workdir=workdir) as place:
+        print(_greeting(items, workdir, runs[0].class_names))
+        differential = _predict_to(place, items, config, runs)
+        print(summary(differential))
+        print(f"written to {place.output} and beside it. {NOTICE}")
+    return 0
+
+
+def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]) -> Differential:
+    """Writes every file of an input."""
+    settings, class_names = config.predict, runs[0].class_names
     own_lineages = user_path(settings.lineages) if settings.lineages else None
     counter = Counter(class_names, class_lineages(class_names, own_lineages))
     gallery = Gallery(settings.page_cells)
@@ -54,9 +62,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     _predict_all(predictor, items, class_names, place.output, (counter, gallery))
     differential = counter.differential(predictor.uncertainty.notes())
     _write_beside(place, runs, differential, gallery)
-    print(summary(differential))
-    print(f"written to {place.output} and beside it. {NOTICE}")
-    return 0
+    return differential
 
 
 def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]) -> str:

@@ -1,14 +1,16 @@
 """Where `predict` and `embed` write: every input has its own names, nothing of another is replaced."""
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from asae_jax.errors import UserError
-from asae_jax.files import read_json, user_path
+from asae_jax.files import disk_errors, read_json, user_path
 from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
 from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
 from asae_jax.pages import printable
@@ -87,14 +89,15 @@ class Place:
             return None
 
 
-def choose_place(
+@contextlib.contextmanager
+def chosen_place(
     text: str, items: Sequence[Item], *, given: str, workdir: Path, files: Files = PREDICTIONS
-) -> Place:
-    """Where to write the files of an input.
+) -> Iterator[Place]:
+    """Where to write the files of an input; within the block no other process writes there.
 
     Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `files` and NAME that of the input.
-    Where files of this name exist that were not made from the same input, a number is put behind it: NAME-2.
-    Files made from the same input are replaced.
+    Where files of this name exist that were not made from the same input, or are being written at this
+    moment, a number is put behind it: NAME-2. Files made from the same input are replaced.
 
     Args:
       text: `predict.input`.
@@ -104,22 +107,86 @@ def choose_place(
       files: what the command writes.
 
     Raises:
-      UserError: `given` is the input, a folder, or made from something else.
+      UserError: `given` is the input, a folder, or made from something else; another process writes to
+        it, or works on the same input.
     """
     source, name = input_source(text, [item.file for item in items]), input_name(text)
     if given:
         place = Place(user_path(given), name, source, files)
         _refuse_input_or_folder(place, user_path(text))
         _refuse_others(place)
-        return place
+        with _claimed(place) as other:
+            if other is not None:
+                raise _busy(place)
+            yield place
+        return
     for number in itertools.count(1):
         title = name if number == 1 else f"{name}-{number}"
         place = Place(workdir / files.folder / f"{title}{files.endings[0]}", title, source, files)
-        if not place.others():
-            break
-    if number > 1:
-        print(printable(f"files of the name {name} were made from another input: these are called {title}"))
-    return place
+        if place.others():
+            continue
+        with _claimed(place) as other:
+            if other == source:
+                raise _busy(place)
+            # What another process wrote meanwhile is looked at again.
+            if other is not None or place.others():
+                continue
+            if number > 1:
+                print(printable(_RENAMED.format(name, title)))
+            yield place
+            return
+
+
+_RENAMED = "files of the name {} were made from another input: these are called {}"
+
+
+def _busy(place: Place) -> UserError:
+    return UserError(
+        f"another command is writing {place.output}: wait until it has ended, or choose another "
+        "--output=FILE."
+    )
+
+
+@contextlib.contextmanager
+def _claimed(place: Place) -> Iterator[str | None]:
+    """Keeps others from choosing `place` within the block; gives the source of whoever was there before.
+
+    The claim is a lock on a hidden file beside it, which ends with this process however that ends. Where the
+    system or the disk has no such locks nothing is kept.
+    """
+    path = place.output.with_name(f".{place.output.name}.lock")
+    with disk_errors(f"write {place.output}", remedy="choose another --output=FILE"):
+        is_new = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8", errors="surrogateescape")
+    with file:
+        if not _locked(file):
+            file.seek(0)
+            yield file.read()
+            return
+        file.truncate(0)
+        file.write(place.source)
+        file.flush()
+        try:
+            yield None
+        finally:
+            path.unlink(missing_ok=True)
+            if is_new:
+                with contextlib.suppress(OSError):  # it holds what was written
+                    path.parent.rmdir()
+
+
+def _locked(file: IO[str]) -> bool:
+    """Locks `file`; False where another process has it, or has just removed it."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # no such locks here
+        return True
+    return os.path.exists(file.name) and os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
 
 
 def input_source(text: str, files: Sequence[str]) -> str:

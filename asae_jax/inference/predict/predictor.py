@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,10 +42,17 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
     Models are read where they are: nothing is written to the folders of the ensemble.
 
     Raises:
-      UserError: one of them cannot be loaded, or its classes differ from those of the first.
+      UserError: one of them cannot be loaded, is named twice, or has other classes than the first.
     """
     names = [name for part in config.predict.ensemble.split(",") if (name := part.strip())]
     folders = [models().get(name, user_path(name)) for name in names]
+    places = [os.path.realpath(folder) for folder in (workdir, *folders)]
+    for folder, place in zip(folders, places[1:], strict=True):
+        if places.count(place) > 1:
+            raise UserError(
+                f"{folder} would predict twice, and count as two opinions: name each run once, not that of "
+                f"--workdir={workdir} (--ensemble=DIR,DIR)."
+            )
     first, *others = [open_for_inference(workdir, config), *map(open_for_inference, folders)]
     for other in others:
         if other.class_names != first.class_names:

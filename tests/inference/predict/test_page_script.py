@@ -42,8 +42,9 @@ def test_intervals_are_those_of_the_python_side():
     ]
 
 
-def _row(file, label, group="", predicted="BLA", seen=True):
-    return {"file": str(file), "label": label, "group": group, "predicted": predicted, "seen": seen}
+def _row(file, label, group="", predicted="BLA", seen=True, content=""):
+    row = {"file": str(file), "label": label, "group": group, "predicted": predicted, "seen": seen}
+    return row | {"content": content}
 
 
 def _csv(rows):
@@ -70,8 +71,8 @@ def test_labels_are_read_by_training(tmp_path):
 
 
 def test_columns():
-    assert _csv([_row("/a.png", "EBO", seen=True), _row("/b.png", "BLA", seen=False)]) == (
-        "path,label,predicted,seen\r\n/a.png,EBO,BLA,yes\r\n/b.png,BLA,BLA,no\r\n"
+    assert _csv([_row("/a.png", "EBO", content="0a"), _row("/b.png", "BLA", seen=False)]) == (
+        "path,label,predicted,seen,content\r\n/a.png,EBO,BLA,yes,0a\r\n/b.png,BLA,BLA,no,\r\n"
     )
 
 
@@ -85,7 +86,7 @@ def test_what_cannot_be_trained_on_is_not_written():
         _row("/twice.png", "BLA"),
         _row("/twice.png", "BLA"),
     ]
-    assert _csv(rows).splitlines() == ["path,label,predicted,seen", "/twice.png,BLA,BLA,yes"]
+    assert _csv(rows).splitlines() == ["path,label,predicted,seen,content", "/twice.png,BLA,BLA,yes,"]
 
 
 def test_the_whole_script_is_one_that_can_be_read(tmp_path):
@@ -127,7 +128,7 @@ def _open(stored, cells, *, network="net", act=""):
     result = """(() => { recall(); ACT; store(); return {
         shown: Object.fromEntries(CELLS.map((cell) => [cell.file, labels.get(cell.content) ?? null])),
         states: CELLS.map(stateOf), kept,
-        aside: elements.aside.hidden ? "" : elements.aside.textContent }; })()""".replace("ACT", act)
+        aside: elements.aside.hidden ? "" : elements["aside-text"].textContent }; })()""".replace("ACT", act)
     source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "labels"))
     program = f'"use strict";{setting}\n{source}\nconsole.log(JSON.stringify({result}))'
     done = subprocess.run(
@@ -169,6 +170,16 @@ def test_labels_of_another_network_are_left_aside():
     assert retrained["shown"] == {"1.png": "PMO", "2.png": None}
     assert retrained["aside"].startswith("2 labels were")
     assert _open(retrained["kept"], FIRST)["shown"] == {"1.png": "EBO", "2.png": ""}
+
+
+def test_labels_set_aside_can_be_deleted():
+    first = _open({}, FIRST, act=BY_HAND)
+    second = _open(first["kept"], SECOND, act='say([CELLS[0]], () => "MYB"); forgetAside()')
+    assert second["aside"] == ""
+    assert second["shown"] == {"1.png": "MYB", "2.png": None}
+    assert json.loads(second["kept"]["asae-predict p"]) == [["cc", "MYB", "net"]]
+    assert _open(second["kept"], FIRST)["shown"] == {"1.png": None, "2.png": None}
+    assert _open(first["kept"], SECOND, act="forgetAside()")["kept"] == {}
 
 
 def test_labels_of_pages_made_before_are_left_aside():

@@ -1,11 +1,16 @@
 """Names of what `predict` writes: of each input its own, and nothing made from another is replaced."""
 
+import contextlib
+import os
+import subprocess
+import sys
+
 import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.files import write_json, write_text
 from asae_jax.inference.predict.inputs import read_input
-from asae_jax.inference.predict.places import choose_place, input_source
+from asae_jax.inference.predict.places import chosen_place, input_source
 from tests.inference.predict.test_inputs import tree
 
 __all__ = ["tree"]
@@ -15,12 +20,13 @@ __all__ = ["tree"]
 def place(tmp_path):
     """Chooses a place as the command does, and leaves files there as it does; gives the name."""
 
-    def choose(text, given="", *, lines=None):
+    def choose(text, given="", *, lines=None, meanwhile=None):
         items = read_input(str(text), lines=lines)
-        chosen = choose_place(str(text), items, given=given and str(given), workdir=tmp_path / "run")
-        write_text(chosen.output, chosen.source)
-        record = {"made_from": {"input": chosen.source}}
-        write_json(chosen.stem.with_name(f"{chosen.stem.name}_differential.json"), record)
+        options = {"given": given and str(given), "workdir": tmp_path / "run"}
+        with chosen_place(str(text), items, **options) as chosen, meanwhile or contextlib.nullcontext():
+            write_text(chosen.output, chosen.source)
+            record = {"made_from": {"input": chosen.source}}
+            write_json(chosen.stem.with_name(f"{chosen.stem.name}_differential.json"), record)
         return chosen.output.name
 
     return choose
@@ -117,3 +123,82 @@ def test_a_name_that_is_not_utf8_tells_inputs_apart(place, folder):
     paths = [folder(patient, "caf\udce9") for patient in ("p1", "p\udcff")]
     assert [place(path) for path in paths * 2] == ["caf\udce9.csv", "caf\udce9-2.csv"] * 2
     assert input_source(str(paths[0]), []) == str(paths[0])
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def at_work(tmp_path):
+    """Starts `predict` on an input in another process, up to where it would write."""
+    program = """
+import sys
+from pathlib import Path
+from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.predict.places import chosen_place
+text, given, workdir = sys.argv[1:]
+with chosen_place(text, read_input(text), given=given, workdir=Path(workdir)) as place:
+    print(place.output.name, flush=True)
+    sys.stdin.read()
+"""
+
+    @contextlib.contextmanager
+    def start(text, given=""):
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            program,
+            str(text),
+            str(given),
+            str(tmp_path / "run"),
+        ]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline()
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return start
+
+
+def test_two_at_once_do_not_write_to_one_file(place, folder, at_work, tmp_path):
+    """Neither has written anything when the other chooses."""
+    one, two, three = (folder(patient, "cells") for patient in ("p1", "p2", "p3"))
+    with at_work(one):
+        assert place(two) == "cells-2.csv"
+        with pytest.raises(UserError, match=r"another command is writing .*cells\.csv"):
+            place(one)
+    # It was killed and has left nothing: its name is free.
+    assert place(three) == "cells.csv"
+    assert place(one) == "cells-3.csv"
+    assert not [name for name in _names(tmp_path / "run" / "predictions") if name.endswith(".lock")]
+
+
+def test_an_output_that_is_being_written_is_refused(place, folder, at_work, tmp_path):
+    given = tmp_path / "mine.csv"
+    with at_work(folder("p1", "cells"), given):
+        for path in (folder("p2", "cells"), tmp_path / "p1" / "cells"):
+            with pytest.raises(UserError, match=r"another command is writing .*mine\.csv"):
+                place(path, given)
+    assert place(tmp_path / "p2" / "cells", given) == "mine.csv"
+    assert os.listdir(tmp_path).count(".mine.csv.lock") == 0
+
+
+def test_a_claim_is_given_back_when_the_work_fails(place, folder, tmp_path):
+    class Stop(Exception):
+        pass
+
+    @contextlib.contextmanager
+    def failing():
+        raise Stop
+        yield
+
+    path = folder("cells")
+    with pytest.raises(Stop):
+        place(path, meanwhile=failing())
+    assert not (tmp_path / "run" / "predictions").exists()
+    assert place(path) == "cells.csv"

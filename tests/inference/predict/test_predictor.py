@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asae_jax.config import read_run_config
+from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, turn
+from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, load_runs, turn
 from asae_jax.run.run import open_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:left out as no images")
@@ -113,3 +115,12 @@ def test_views_are_the_symmetries_of_a_square():
     turned = [np.rot90(start, k, axes=(1, 2)) for start in (square, square[:, :, ::-1]) for k in range(4)]
     np.testing.assert_array_equal(found[..., 0], turned)
     assert len({view.tobytes() for view in found}) == 8
+
+
+@pytest.mark.parametrize("ensemble", ["{run}", "{other},{other}", "{other},{run}/../{name}"])
+def test_a_run_has_one_voice(runs, ensemble):
+    names = {"run": runs[0], "other": runs[1], "name": runs[0].name}
+    config = read_run_config(runs[0])
+    config.predict.ensemble = ensemble.format(**names)
+    with pytest.raises(UserError, match="would predict twice, and count as two opinions"):
+        load_runs(config, runs[0])

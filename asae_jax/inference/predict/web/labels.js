@@ -98,8 +98,15 @@ function recall() {
   showAside();
 }
 
+// For good: `undo` knows the labels of this page's cells only.
+function forgetAside() {
+  aside = [];
+  store();
+  showAside();
+}
+
 function showAside() {
   byId("aside").hidden = !aside.length;
   const what = aside.length === 1 ? "1 label was" : `${whole(aside.length)} labels were`;
-  byId("aside").textContent = `${what} given on this page to other pictures, or when another network had predicted. They are left aside: not shown, not counted, not in the file.`;
+  byId("aside-text").textContent = `${what} given on this page to other pictures, or when another network had predicted. They are left aside: not shown, not counted, not in the file.`;
 }

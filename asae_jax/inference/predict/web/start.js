@@ -69,6 +69,7 @@ function download() {
     group: cell.group ? DATA.counts[cell.group].group : "",
     predicted: cell.predicted,
     seen: stateOf(cell) !== "open",
+    content: cell.content,
   }));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([csvText(rows)], { type: "text/csv" }));
@@ -122,6 +123,9 @@ byId("undo").addEventListener("click", () => step(undo()));
 byId("redo").addEventListener("click", () => step(redo()));
 byId("accept").addEventListener("click", () => say(order, (cell) => labels.get(cell.content) ?? cell.predicted));
 byId("download").addEventListener("click", download);
+byId("forget").addEventListener("click", () => {
+  if (confirm(`${byId("aside-text").textContent} Delete them from this browser for good?`)) forgetAside();
+});
 byId("attention").addEventListener("change", refreshAttention);
 byId("again").addEventListener("click", show);
 byId("by-text").addEventListener("input", show);

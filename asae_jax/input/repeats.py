@@ -1,0 +1,80 @@
+"""One picture in several places: under two labels, or on both sides of a split.
+
+Files are compared by what they hold (`DataIndex.contents`), so that copies and links are found whatever they
+are called. Pictures that were turned, scaled or encoded again are found by `audit` only.
+"""
+
+import csv
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from asae_jax.files import open_text
+from asae_jax.input.index import DataIndex
+
+_REMEDY = "remove them, or look at all of them with `audit`"
+
+
+def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
+    """Warns where a picture of `index` has two labels, or is in the test part and in another.
+
+    Args:
+      index: the examples.
+      splits: str `[N]`, the part of each; None where there are no parts.
+    """
+    for text in _found(index, splits):
+        warnings.warn(f"{text}: {_REMEDY}", stacklevel=2)
+
+
+def is_among(contents: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which of `contents` are among `known`: bool `[N]`; what is not known is not."""
+    return (contents != b"") & np.isin(contents, known)
+
+
+def recorded_contents(path: Path, split: str) -> np.ndarray:
+    """The contents of a part of the split that `run_split.write_splits` recorded.
+
+    Empty where the file was made before contents were recorded, or there is none.
+    """
+    if not path.exists():
+        return np.array([], np.bytes_)
+    with open_text(path, "r") as file:
+        rows = [row.get("content") or "" for row in csv.DictReader(file) if row["split"] == split]
+    return np.array([content for content in rows if content], np.bytes_)
+
+
+def _found(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:
+    rows = np.flatnonzero(index.contents != b"")
+    _, first, inverse = np.unique(index.contents[rows], return_index=True, return_inverse=True)
+    original = rows[first[inverse]]  # the first place of each picture
+    contradicting = index.labels[rows] != index.labels[original]
+    if contradicting.any():
+        yield (
+            f"{_number(contradicting)} there under another label too: "
+            f"{_pair(index, rows, original, contradicting)}; at most one of the labels is right"
+        )
+    if splits is not None:
+        test, others = rows[splits[rows] == "test"], rows[splits[rows] != "test"]
+        shared = is_among(index.contents[test], index.contents[others])
+        if shared.any():
+            where = dict(zip(index.contents[others][::-1], others[::-1], strict=True))
+            twins = np.array([where.get(content, -1) for content in index.contents[test]])
+            yield (
+                f"{shared.sum():,} of the {len(test):,} test images are in the training or validation part "
+                f"too: {_pair(index, test, twins, shared)}; scores are better than on new images"
+            )
+
+
+def _number(which: np.ndarray) -> str:
+    return "1 image is" if which.sum() == 1 else f"{which.sum():,} images are"
+
+
+def _pair(index: DataIndex, rows: np.ndarray, twins: np.ndarray, which: np.ndarray) -> str:
+    """The first of `which`, for messages."""
+    place = int(np.flatnonzero(which)[0])
+    shown = [
+        f"{index.names[row]} ({index.class_names[index.labels[row]]})" for row in (twins[place], rows[place])
+    ]
+    return f"{shown[0]} and {shown[1]}" + (", ..." if which.sum() > 1 else "")
