@@ -18,7 +18,7 @@ from asae_jax.config import recipe
 
 
 def get_config() -> ConfigDict:
-    config = recipe("quickstart")
+    config = recipe("drawn_cells")
     config.data.hue = "none"
     config.model.branching = "none"
     config.loss.name = "ce"

@@ -1,12 +1,11 @@
-"""The whole method in minutes on a two-core CPU: ResNet-18 with ASAE on small built-in cells.
+"""The whole method on built-in real cells, in minutes on two CPU cores, from the shipped network `cells`.
 
     python main.py --config=configs/quickstart.py
 
-At 64 px the standard stem would leave a 4x4 map in front of the layer, with one peak and nothing to
-choose; without its max-pool the map is 8x8, and the suppression area is a share of it. Half the channels,
-small batches, a higher rate than the paper's, milder jitter and averaged weights make few epochs enough.
-The enhancement keeps the features' mean: as printed, the layer costs accuracy when it is left out at test
-(README, results). The hue adjustment looks at stained pixels only.
+1,100 blood cells of 11 classes (`data/demo/`), of which 605 are trained on; the network that it starts from
+has seen other cells of the same laboratory. Images are brought to the scale that network knows, and of their
+192 pixels the middle 144 are shown: the map in front of the layer is 9 x 9. The enhancement keeps the
+features' mean, and the suppressed area is a share of the map.
 """
 
 from ml_collections import ConfigDict
@@ -15,17 +14,19 @@ from asae_jax.config import recipe
 
 
 def get_config() -> ConfigDict:
-    config = recipe("comparison")
-    config.data.num_examples = 2800
-    config.data.hue = "robust"
-    config.augment.scale_min = 0.8
-    config.augment.brightness = 0.1
-    config.augment.contrast = 0.1
-    config.augment.saturation = 0.1
-    config.augment.hue = 0.0
+    config = recipe("shipped")
+    config.data.source = "demo"
+    config.data.sampler = "balanced"
+    config.data.stored_size = 192
+    config.augment.size = 144
+    config.init.pretrained = "cells"
+    config.model.branching = "asae"
+    config.asae.area = 0.18
     config.asae.enhancement = "sigmoid_mean1"
-    config.optimizer.nesterov = True
+    config.loss.name = "gmmce"
+    config.loss.label_smoothing = 0.0
+    config.optimizer.learning_rate = 0.01
     config.optimizer.ema_decay = 0.98
-    config.train.batch_size = 28
-    config.train.epochs = 9
+    config.train.batch_size = 44
+    config.train.epochs = 8
     return config
