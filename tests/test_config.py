@@ -141,7 +141,7 @@ def test_every_recipe_passes_its_own_check(name):
         ("loss.gamma", -1.0, "at least 0"),
         ("augment.mix", "cutout", "none, mixup, cutmix"),
         ("data.sampler", "random", "balanced, shuffled, weighted"),
-        ("data.source", "webcam", "synthetic, folder"),
+        ("data.source", "webcam", "synthetic, demo, folder"),
         ("augment.size", 300, "data.stored_size=256"),
         ("asae.window", 4, "odd"),
         ("asae.p_top1", 1.5, "at least 0, at most 1 (probability)"),
