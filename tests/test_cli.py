@@ -72,10 +72,10 @@ def test_folder_source_without_a_path(capsys, tmp_path):
 
 
 def test_batch_size_that_classes_do_not_divide(capsys, tmp_path):
-    """With 8 devices and 14 classes a batch must be a multiple of 56."""
-    line = _fails(capsys, CONFIG, "--config.train.batch_size=84", f"--workdir={tmp_path / 'run'}")
-    assert "14 classes and 8 devices" in line
-    assert "56 or 112" in line
+    """With 8 devices and 11 classes a batch must be a multiple of 88."""
+    line = _fails(capsys, CONFIG, "--config.train.batch_size=110", f"--workdir={tmp_path / 'run'}")
+    assert "11 classes and 8 devices" in line
+    assert "88 or 176" in line
 
 
 def test_evaluate_without_a_run(capsys, tmp_path):

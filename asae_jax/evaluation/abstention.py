@@ -114,16 +114,23 @@ def choose_abstention(
 def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float) -> int | None:
     """Position on the curve of the last coverage, in steps of a twentieth, whose bound keeps the target.
 
-    The search ends at the first that does not keep it, so no multiple-testing correction is needed; coverages
-    too small to keep it even without an error are passed over.
+    The search ends at the first that does not keep it, so no multiple-testing correction is needed. It begins
+    where half of the target's errors would still keep it: among fewer images a single error would end it.
+    With too few images for that, it begins where none would.
     """
-    counts, found = np.round(curve.coverage * total).astype(int), None
+    counts = np.round(curve.coverage * total).astype(int)
     steps = np.ceil(np.arange(1, _STEPS + 1) * total / _STEPS)
-    for position in np.unique(np.searchsorted(counts, steps)):
-        labelled = int(counts[position])
-        wrong = round(curve.risk[position] * labelled)
-        if clopper_pearson_bound(wrong, labelled, risk=1 - certainty) <= target:
-            found = int(position)
-        elif clopper_pearson_bound(0, labelled, risk=1 - certainty) <= target:
+    positions = np.unique(np.searchsorted(counts, steps))
+
+    def kept(labelled: int, wrong: int) -> bool:
+        return clopper_pearson_bound(wrong, labelled, risk=1 - certainty) <= target
+
+    # What is tested depends on numbers of images alone, not on the errors among them.
+    tested = [p for p in positions if kept(counts[p], round(counts[p] * target / 2))]
+    tested = tested or [p for p in positions if kept(counts[p], 0)]
+    found = None
+    for position in positions[positions >= tested[0]] if tested else ():
+        if not kept(counts[position], round(curve.risk[position] * counts[position])):
             break
+        found = int(position)
     return found

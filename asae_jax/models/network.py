@@ -128,7 +128,7 @@ class Network(nn.Module):
         return (logits, endpoints) if return_endpoints else logits
 
     def _look(
-        self, images: Images, train: bool, use_layer: bool, strength: Number | None = None
+        self, images: Images | ImageFeatures, train: bool, use_layer: bool, strength: Number | None = None
     ) -> tuple[Logits, dict[str, Array]]:
         """Logits of one pass, and what was computed on the way."""
         endpoints: dict[str, Array] = {}

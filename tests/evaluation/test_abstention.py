@@ -70,3 +70,14 @@ def test_certainty_asks_for_more_images_than_a_handful():
     confidence, correct = np.linspace(0.5, 1, 20), np.full(20, True)
     assert choose_abstention(confidence, correct, target_error=0.05, certainty=0.95).threshold == NEVER
     assert choose_abstention(confidence, correct, target_error=0.05).coverage == 1
+
+
+def test_a_mistake_among_the_surest_images_does_not_end_the_search():
+    """Of 1,000 images the 5th surest is wrong, and every third of the least sure half."""
+    correct = np.ones(1000, bool)
+    correct[4] = False
+    correct[500::3] = False
+    found = choose_abstention(np.linspace(1, 0.3, 1000), correct, target_error=0.05, certainty=0.8)
+    assert found.coverage == 0.55  # 18 of 550 wrong; of 600 it would be 35
+    wrong = 1 + np.ceil((0.55 * 1000 - 500) / 3)
+    assert found.error == pytest.approx(wrong / 550)
