@@ -115,8 +115,8 @@ def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float
     """Position on the curve of the last coverage, in steps of a twentieth, whose bound keeps the target.
 
     The search ends at the first that does not keep it, so no multiple-testing correction is needed. It begins
-    where half of the target's errors would still keep it: among fewer images a single error would end it.
-    With too few images for that, it begins where none would.
+    where one error would still keep it, so that a single one among the surest images does not end it; with
+    too few images for that, where none would.
     """
     counts = np.round(curve.coverage * total).astype(int)
     steps = np.ceil(np.arange(1, _STEPS + 1) * total / _STEPS)
@@ -126,7 +126,7 @@ def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float
         return clopper_pearson_bound(wrong, labelled, risk=1 - certainty) <= target
 
     # What is tested depends on numbers of images alone, not on the errors among them.
-    tested = [p for p in positions if kept(counts[p], round(counts[p] * target / 2))]
+    tested = [p for p in positions if kept(counts[p], 1)]
     tested = tested or [p for p in positions if kept(counts[p], 0)]
     found = None
     for position in positions[positions >= tested[0]] if tested else ():
