@@ -1,11 +1,11 @@
-"""How the networks in `data/models/` were trained: half-width ResNet-18 on the middle 96 of 128 pixels.
+"""How the networks in `data/models/` were trained: their first stage, half-width ResNet-18 on blood cells.
 
     python -m data.models.images manifest FOLDER ... --output=blood.csv --classes=blood
-    python main.py --config=configs/shipped.py --workdir=runs/blood11 --config.data.path=blood.csv
+    python main.py --config=configs/shipped.py --workdir=runs/blood96 --config.data.path=blood.csv
 
-`cells` goes on from `blood11`, and `marrow8` from `cells`; their commands are in their cards. The cells lie
-in the middle of their images and fill a third to two thirds of the side: cutting the border away shows them
-larger at the same cost.
+`cells` goes on from it, and `blood11` and `marrow8` from `cells`; their commands are in their cards. The
+cells lie in the middle of their images and fill a third to two thirds of the side: of the 128 pixels only the
+middle 96 are looked at, which shows them larger at the same cost.
 """
 
 from ml_collections import ConfigDict

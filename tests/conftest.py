@@ -62,6 +62,15 @@ def usual_signals():
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="module")
+def shallow_networks():
+    """ResNet-18 has one block a stage in all tests of the module that asks for it."""
+    from tests.training.tiny import shallow
+
+    with shallow():
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory):
     """Runs of the same step in several tests, and in several processes, share one compilation."""

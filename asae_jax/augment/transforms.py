@@ -164,6 +164,9 @@ def _mix(a: Array, b: Array, share: Array) -> Array:
     return a * (1 - share) + b * share
 
 
+_BLUR = 1  # folded into an example's key
+
+
 def draw_blur(example_keys: ExampleKeys, largest: float) -> PerExample:
     """Standard deviations of a blur in pixels, uniform in 0..largest: float32 `[batch]`.
 
@@ -171,9 +174,6 @@ def draw_blur(example_keys: ExampleKeys, largest: float) -> PerExample:
     """
     blur_keys = jax.vmap(lambda key: jax.random.fold_in(key, _BLUR))(example_keys)
     return largest * jax.vmap(lambda key: jax.random.uniform(key))(blur_keys)
-
-
-_BLUR = 1  # folded into an example's key
 
 
 def gaussian_blur(images: Images, deviations: PerExample, *, largest: float) -> Images:

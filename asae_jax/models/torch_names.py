@@ -20,13 +20,14 @@ VGGS = ("vgg16", "vgg16_bn")
 COUNTER = "num_batches_tracked"
 """Torch's counter in every batch normalisation; it is unused at a fixed momentum."""
 
-_LEAVES = {
+LEAVES = {
     ("params", "kernel"): "weight",
     ("params", "scale"): "weight",
     ("params", "bias"): "bias",
     ("batch_stats", "mean"): "running_mean",
     ("batch_stats", "var"): "running_var",
 }
+"""Torch's name of an array within its module, by its collection and own key."""
 _CONVS_PER_STAGE = (2, 2, 3, 3, 3)
 
 
@@ -43,7 +44,7 @@ def torch_name(model: str, path: Path) -> str:
     check_has_names(model)
     collection, _, *module, leaf = path
     name = _vgg_module(model, module) if model in VGGS else _resnet_module(module)
-    return f"{name}.{_LEAVES[collection, leaf]}"
+    return f"{name}.{LEAVES[collection, leaf]}"
 
 
 def check_has_names(model: str, *, also: Iterable[str] = ()) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.models import torch_vit
-from asae_jax.models.torch_names import COUNTER, Path
+from asae_jax.models.torch_names import COUNTER, LEAVES, Path
 
 Shapes = Mapping[Path, tuple[int, ...]]
 """Shapes of a network's arrays by their path."""
@@ -54,18 +54,9 @@ class Spelling(NamedTuple):
         collection, _, *keys, leaf = path
         place = places.get((keys[0], keys[1])) if len(keys) > 1 else None
         inside = tuple(keys[2:] if place else keys)
-        if (collection, leaf) not in _LEAVES:  # an array of its own, not of a module
+        if (collection, leaf) not in LEAVES:  # an array of its own, not of a module
             return self.module((*inside, leaf), place)
-        return f"{self.module(inside, place)}.{_LEAVES[collection, leaf]}"
-
-
-_LEAVES = {
-    ("params", "kernel"): "weight",
-    ("params", "scale"): "weight",
-    ("params", "bias"): "bias",
-    ("batch_stats", "mean"): "running_mean",
-    ("batch_stats", "var"): "running_var",
-}
+        return f"{self.module(inside, place)}.{LEAVES[collection, leaf]}"
 
 
 def places_of(shapes: Shapes) -> dict[tuple[str, str], Place]:

@@ -29,7 +29,7 @@ from asae_jax.run import build, folder, parallel
 from asae_jax.run.data import Data, cache_folder
 
 _VERSION = 1  # of what is computed and how it is laid out; raise it when that changes
-_BEHIND = ("branching", "insert_after", "branch_statistics", "running_statistics")
+_BEHIND = ("branching", "insert_after", "branch_statistics", "running_statistics", "branch_affine")
 # Settings of the network that change nothing in frozen stages: what is named here does not cost new features.
 _VERSIONS = ("asae_jax", "jax", "jaxlib", "flax")
 

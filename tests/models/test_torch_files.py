@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ import torch
 from asae_jax.errors import UserError
 from asae_jax.models import torch_files
 from asae_jax.models.weights import read_tensors
+from tests.reference.torch_weights import assert_tensors_equal
 
 TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
 
@@ -30,17 +30,9 @@ def save(request, tmp_path):
     return write
 
 
-def _assert_equal(found, expected):
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert found[name].shape == tuple(tensor.shape)
-        assert jnp.dtype(found[name].dtype).name == str(tensor.dtype).removeprefix("torch.")
-        np.testing.assert_array_equal(found[name].astype(np.float64), tensor.detach().double().numpy())
-
-
 def test_every_number_type_is_read(save):
     tensors = {str(kind): torch.tensor([[0, 1, 2], [3, 4, 5]]).to(kind) for kind in TYPES}
-    _assert_equal(read_tensors(save(tensors)), tensors)
+    assert_tensors_equal(read_tensors(save(tensors)), tensors)
 
 
 def test_views_of_one_storage_are_read_as_the_tensors_they_are(save):
@@ -54,7 +46,7 @@ def test_views_of_one_storage_are_read_as_the_tensors_they_are(save):
         "empty": torch.zeros(0, 3),
         "parameter": torch.nn.Parameter(torch.ones(2)),
     }
-    _assert_equal(read_tensors(save(tensors)), tensors)
+    assert_tensors_equal(read_tensors(save(tensors)), tensors)
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
@@ -65,7 +57,7 @@ def test_the_network_is_found_within_a_checkpoint(key, name, save):
     model(torch.ones(4, 3)).sum().backward()
     optimizer.step()
     checkpoint = {"epoch": 3, "optimizer": optimizer.state_dict(), key: model.state_dict()}
-    _assert_equal(read_tensors(save(checkpoint, name)), model.state_dict())
+    assert_tensors_equal(read_tensors(save(checkpoint, name)), model.state_dict())
 
 
 class _Evil:
@@ -130,7 +122,7 @@ def test_the_command_for_a_checkpoint_with_more_than_tensors_converts_it(tmp_pat
         "import sys", "import numpy as np; from numpy._core.multiarray import scalar; import sys", 1
     )
     subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
-    _assert_equal(read_tensors(path.with_suffix(".safetensors")), weights)
+    assert_tensors_equal(read_tensors(path.with_suffix(".safetensors")), weights)
 
 
 def _changed_archive(path, change):

@@ -11,7 +11,7 @@ from asae_jax.errors import UserError
 from asae_jax.models import create_model
 from asae_jax.models.weights import from_torch, from_variables, read_tensors, to_torch
 from tests.reference import torch_models
-from tests.reference.torch_weights import variables_from_torch
+from tests.reference.torch_weights import assert_tensors_equal, variables_from_torch
 from tests.reference.transformers_resnet import transformers_resnet
 
 CLASSES = 7
@@ -161,19 +161,11 @@ def test_variables_of_another_network_of_ours_are_refused(resnet18):
 TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
 
 
-def _assert_equal(found, expected):
-    assert found.keys() == expected.keys()
-    for name, tensor in expected.items():
-        assert found[name].shape == tuple(tensor.shape)
-        assert jnp.dtype(found[name].dtype).name == str(tensor.dtype).removeprefix("torch.")
-        np.testing.assert_array_equal(found[name].astype(np.float64), tensor.detach().double().numpy())
-
-
 def test_every_number_type_is_read(tmp_path):
     tensors = {str(kind): torch.tensor([[0, 1, 2], [3, 4, 5]]).to(kind) for kind in TYPES}
     tensors |= {"scalar": torch.tensor(3.0), "empty": torch.zeros(0, 3)}
     save_file(tensors, tmp_path / "w.safetensors")
-    _assert_equal(read_tensors(tmp_path / "w.safetensors"), tensors)
+    assert_tensors_equal(read_tensors(tmp_path / "w.safetensors"), tensors)
 
 
 def _refusal(path):
@@ -186,7 +178,7 @@ def _refusal(path):
 def test_safetensors_are_told_by_their_content(tmp_path):
     """Hugging Face has files of this kind that are called `.bin`."""
     save_file({"a": torch.ones(2)}, tmp_path / "w.bin")
-    _assert_equal(read_tensors(tmp_path / "w.bin"), {"a": torch.ones(2)})
+    assert_tensors_equal(read_tensors(tmp_path / "w.bin"), {"a": torch.ones(2)})
 
 
 def test_every_way_to_cut_a_file_short_ends_in_one_line(tmp_path):

@@ -1,5 +1,6 @@
 """Tensors named as in torchvision -> the network's variables, as nested dicts of NumPy arrays."""
 
+import jax.numpy as jnp
 import numpy as np
 
 _NORM_LEAVES = {
@@ -84,3 +85,12 @@ def nested_variables(tensors, path):
             place = _NORM_LEAVES[leaf]
         _put(variables, (place[0], "backbone", *path(module), place[1]), np.array(value))
     return variables
+
+
+def assert_tensors_equal(found, expected):
+    """The arrays `found` have names, shapes, number types and values of the torch tensors `expected`."""
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].shape == tuple(tensor.shape)
+        assert jnp.dtype(found[name].dtype).name == str(tensor.dtype).removeprefix("torch.")
+        np.testing.assert_array_equal(found[name].astype(np.float64), tensor.detach().double().numpy())

@@ -23,7 +23,7 @@ from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer
 from tests.made_runs import untrained_run
 from tests.quick import quick_options
-from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, shallow, tiny_config
+from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
 
 FREEZE = "layer2"
 UNCHANGED = {"augment__size": 36, "augment__scale_min": 1.0, "augment__horizontal_flip": False,
@@ -32,10 +32,7 @@ UNCHANGED = {"augment__size": 36, "augment__scale_min": 1.0, "augment__horizonta
 """Every view is the image itself."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _shallow():
-    with shallow():
-        yield
+pytestmark = pytest.mark.usefixtures("shallow_networks")
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +326,8 @@ def test_what_lies_behind_the_frozen_stages_costs_no_new_features(cache, data):
     config = _config(cache)
     found = {frozen.fingerprint(config, data, _variables())}
     for changes in ({"model__insert_after": "layer4"}, {"model__branching": "none"}, {"asae__area": 0.5},
-                    {"init__views": 9}, {"optimizer__learning_rate": 1.0}, {"loss__name": "ce"}):  # fmt: skip
+                    {"model__branch_affine": "separate"}, {"init__views": 9}, {"loss__name": "ce"},
+                    {"optimizer__learning_rate": 1.0}):  # fmt: skip
         found.add(frozen.fingerprint(_config(cache, **changes), data, _variables()))
     other_head = jax.tree.map(np.array, _variables())
     other_head["params"]["backbone"]["head"]["kernel"] += 1

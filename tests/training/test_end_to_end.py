@@ -17,15 +17,11 @@ from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.run import open_run
 from asae_jax.training.metrics_log import read_metrics
 from asae_jax.training.progress import Meter
-from tests.training.tiny import shallow
 
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _shallow():
-    with shallow():
-        yield
+pytestmark = pytest.mark.usefixtures("shallow_networks")
 
 
 @pytest.fixture(scope="module")

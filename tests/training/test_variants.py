@@ -15,7 +15,6 @@ from asae_jax.evaluation.scoring import Scorer
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.run import open_run
 from asae_jax.synthetic import render
-from tests.training.tiny import shallow
 
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
 AUXILIARY = [
@@ -30,10 +29,7 @@ AUXILIARY = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _shallow():
-    with shallow():
-        yield
+pytestmark = pytest.mark.usefixtures("shallow_networks")
 
 
 @pytest.fixture(scope="module")
