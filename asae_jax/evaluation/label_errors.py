@@ -5,8 +5,8 @@ counted under the class whose threshold its probability reaches (the most probab
 (label, that class) are the confident joint, and what lies off its diagonal is suspected. A class that the
 network is seldom sure of has a low threshold, so that its images are not all suspected for that reason.
 
-The probabilities must be out-of-sample: of a network that was not trained on the images. On training images it
-has learnt the wrong labels too, and they look right.
+The probabilities must be out-of-sample: of a network that was not trained on the images. On training images
+it has learnt the wrong labels too, and they look right.
 """
 
 from typing import NamedTuple

@@ -4,9 +4,11 @@
 """
 
 import dataclasses
+import json
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -95,6 +97,15 @@ def read_record(workdir: Path) -> Record:
     known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
     fields = {name: value for name, value in fields.items() if name in known}
     return Record(**fields | {"class_names": tuple(fields["class_names"])})
+
+
+def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
+    """The records of `kind`, in the order they were written; empty where there are none."""
+    path = workdir / METRICS_FILE
+    if not path.exists():
+        return []
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [record for record in records if record["kind"] == kind]
 
 
 def check_same_config(workdir: Path, config: ConfigDict) -> None:

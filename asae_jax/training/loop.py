@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from asae_jax import keys
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.page.write import PAGE, write_run_page
 from asae_jax.evaluation.provenance import FOLDER, free_name, provenance
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
@@ -191,4 +192,5 @@ def _final_scores(trained: NewRun) -> None:
         read_metrics(run.workdir, "validation"),
         run.workdir / "curves.png",
     )
-    print(f"scores and pictures: {run.workdir / evaluate.FOLDER}. {NOTICE}")
+    write_run_page(run)
+    print(f"to be read in a browser: {run.workdir / PAGE}; scores: {run.workdir / FOLDER}. {NOTICE}")

@@ -8,10 +8,11 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from asae_jax.files import write_text
-from asae_jax.run.folder import METRICS_FILE
+from asae_jax.run.folder import METRICS_FILE, read_metrics
+
+__all__ = ["MetricsLog", "read_metrics"]
 
 
 class MetricsLog:
@@ -66,15 +67,6 @@ class _Events:
 
 def _tensorboard_is_installed() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
-
-
-def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of `kind`, in the order they were written; empty where there are none."""
-    path = workdir / METRICS_FILE
-    if not path.exists():
-        return []
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [record for record in records if record["kind"] == kind]
 
 
 def _keep_until(path: Path, step: int) -> None:

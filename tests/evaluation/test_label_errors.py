@@ -90,7 +90,7 @@ def test_what_is_suspected_does_not_depend_on_the_order_of_images_or_classes():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_as_the_authors_program(seed):
-    """cleanlab, by the authors of the method, is under the AGPL: no requirement, but an oracle where it is."""
+    """cleanlab, by the authors of the method, is under the AGPL: an oracle where it is, no requirement."""
     count = pytest.importorskip("cleanlab.count")
     rank = pytest.importorskip("cleanlab.filter")
     probabilities, _, labels = _drawn(seed, classes=3 + seed, wrong=0.15)
