@@ -10,8 +10,8 @@ from tests.browser.chromium import PHONE, WIDE, faults, sideways
 PAGES = {
     "predict": lambda folder: made_pages.predict_page(folder / "page.html"),
     "embed": lambda folder: made_pages.embed_page(folder / "page.html"),
-    # "audit": made_pages.audit_page,
-    # "audit clean": lambda folder: made_pages.audit_page(folder, damaged=False),
+    "audit": made_pages.audit_page,
+    "audit clean": lambda folder: made_pages.audit_page(folder, damaged=False),
     # "explain": made_pages.explain_page,
     # "reproduce": made_pages.reproduce_page,
 }
