@@ -11,6 +11,8 @@ from typing import Any
 from asae_jax.evaluation.uncertainty import Part, Uncertainty
 from asae_jax.evaluation.uncertainty_report import measured
 
+_FAR_MORE = 2.0
+
 
 def measure_elsewhere(estimates: Uncertainty, part: Part) -> dict[str, Any]:
     """What `uncertainty_report.measured` says of another source, and what would be expected at home.
@@ -73,11 +75,18 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
     return told + _look(found) + _promise(found)
 
 
+def looks_different(found: Mapping[str, Any]) -> bool:
+    """Whether far more of the images look unlike the training images than at home (95 % interval)."""
+    unlike = found["outliers"]
+    known = unlike is not None and unlike["share"] is not None
+    return known and unlike["interval"][0] > _FAR_MORE * found["outliers_at_home"]
+
+
 def _look(found: Mapping[str, Any]) -> list[str]:
     unlike, usual = found["outliers"], found["outliers_at_home"]
     if unlike is None or unlike["share"] is None:
         return ["How many cells are unlike the training cells is not known."]
-    if unlike["interval"][0] <= 2 * usual:
+    if not looks_different(found):
         return []
     return [
         f"The cells look unlike the training cells: {percent(unlike['share'])} of them do, against "

@@ -1,6 +1,7 @@
 """Every kind of page, written by the package's own functions from made-up cells: nothing is trained."""
 
 import numpy as np
+from asae_jax.inference.predict.lineages import Lineage
 from PIL import Image
 
 from asae_jax.audit.command import audit
@@ -14,7 +15,6 @@ from asae_jax.inference.explain.explanations import Averages, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.predict import page as predict
 from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.lineages import Lineage
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
 from asae_jax.pages import encode_jpeg
 from asae_jax.synthetic import render

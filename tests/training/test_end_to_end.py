@@ -66,6 +66,7 @@ def _same(a, b):
 def test_a_finished_run_leaves_everything_a_reader_needs(finished):
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png", "uncertainty.json"}
+    expected |= {"index.html", "evaluation/suspected_labels.csv"}
     for split in ("test", "validation"):
         expected |= {f"evaluation/{split}{end}" for end in
                      (".json", "_predictions.csv", "_confusion.png", "_per_class.png")}  # fmt: skip

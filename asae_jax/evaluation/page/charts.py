@@ -189,8 +189,8 @@ def _marked(x: Axis, y: Axis, marks: Marks) -> Iterator[str]:
     if marks.diagonal:
         yield f'<path class="rule" d="M{_LEFT} {bottom}L{right} {_TOP}"/>'
     if marks.level:
-        value, text = marks.level
-        height = _y(y, value)
+        level, text = marks.level
+        height = _y(y, level)
         yield f'<path class="rule" d="M{_LEFT} {height}H{right}"/>'
         yield f'<text x="{_LEFT + 5}" y="{height}" dy="-4">{escape(text)}</text>'
     if marks.upright:
@@ -213,8 +213,8 @@ def _drawn(x: Axis, y: Axis, series: Series) -> Iterator[str]:
     if series.dots or len(points) == 1:
         for at, of in points:
             yield f'<circle class="dot s{series.style}" cx="{at}" cy="{of}" r="3"/>'
-    for at, _ in above(y, series):
-        yield f'<path class="dot s{series.style}" d="M{_x(x, at)} {_TOP - 4}l5 9h-10z"/>'
+    for beyond, _ in above(y, series):
+        yield f'<path class="dot s{series.style}" d="M{_x(x, beyond)} {_TOP - 4}l5 9h-10z"/>'
 
 
 def _legend(series: Sequence[Series]) -> str:

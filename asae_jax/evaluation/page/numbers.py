@@ -55,7 +55,7 @@ def class_scores(scores: Mapping[str, Any], order: Sequence[int]) -> list[ClassS
             int(called[c]),
             _share(counts[c, c], values.support[c], values.recall[c]),
             _share(counts[c, c], called[c], values.precision[c]),
-            _f1(counts[c, c], values.support[c] + called[c] - counts[c, c], values.f1[c]),
+            _f1(counts[c, c], values.support[c], called[c], values.f1[c]),
         )
         for c in order
     ]
@@ -65,10 +65,11 @@ def _share(hits: int, total: int, value: float) -> Share:
     return Share(float(value), *wilson_interval(int(hits), int(total))) if total else Share(None, None, None)
 
 
-def _f1(hits: int, union: int, value: float) -> Share:
-    if not union:
+def _f1(hits: int, support: int, called: int, value: float) -> Share:
+    """None of a class without images: it says nothing but that others were called so."""
+    if not support:
         return Share(None, None, None)
-    low, high = (2 * end / (1 + end) for end in wilson_interval(int(hits), int(union)))
+    low, high = (2 * end / (1 + end) for end in wilson_interval(int(hits), int(support + called - hits)))
     return Share(float(value), low, high)
 
 

@@ -118,7 +118,7 @@ def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Comma
         Command("See where the network looks.", f"asae explain {run}{some}{look}{running}"),
         Command(
             "Measure it on labelled cells of another laboratory, in a folder with one folder for each class.",
-            f"asae evaluate {run} --source=folder --path=THEIR_CELLS --name=theirs{running}",
+            f"asae evaluate {run} --source=folder --path=THEIR_CELLS{running}",
         ),
     ]
     if is_model:
