@@ -1,7 +1,6 @@
 """Every kind of page, written by the package's own functions from made-up cells: nothing is trained."""
 
 import numpy as np
-from asae_jax.inference.predict.lineages import Lineage
 from PIL import Image
 
 from asae_jax.audit.command import audit

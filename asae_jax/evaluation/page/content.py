@@ -13,7 +13,7 @@ from asae_jax.evaluation.provenance import FOLDER
 from asae_jax.evaluation.uncertainty import FOLDER as ESTIMATES
 from asae_jax.evaluation.uncertainty import Uncertainty, uncertainty_file
 from asae_jax.files import read_json
-from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
+from asae_jax.input.cell_classes import display_order
 from asae_jax.input.split import SPLITS
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import SKIPPED_FILE, Data
@@ -58,7 +58,7 @@ def of_scores(
       suspects: those of them that were not trained on, whose labels may be suspected.
       prefix: of the file of suspected labels.
     """
-    classes, order = _classes(run)
+    order = display_order(run.classes)
     label, (name, scores) = [*shown.items()][-1] if shown else ("", ("", {}))
     found = gallery.suspected(suspects) if suspects else []
     if suspects:
@@ -71,7 +71,7 @@ def of_scores(
         "part": label,
         "files": name,
         "scores": scores,
-        "classes": classes,
+        "classes": run.classes,
         "order": order,
         "summaries": [_sentences(evaluate.summary(one)) for _, one in reversed([*shown.values()])],
         "counts": _counts(data, order, name if "class_map" in scores else ""),
@@ -96,13 +96,6 @@ def _in_turn(
     """The galleries' cells by rank, so that both keep their first pictures where there is no room for all."""
     for rank in range(max(len(first), len(second))):
         yield [*first[rank : rank + 1], *second[rank : rank + 1]]
-
-
-def _classes(run: Run) -> tuple[tuple[CellClass, ...], tuple[int, ...]]:
-    """What each class is, and the order to show them in."""
-    own = run.workdir / "classes.csv"
-    classes = cell_classes(run.class_names, own if own.exists() else None)
-    return classes, display_order(classes)
 
 
 def _counts(data: Data, order: Sequence[int], other: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from asae_jax.pages import jpeg_uri
 
 SHOWN = 60
 """Pictures of each gallery; the files have all."""
-SIDE = 192
+SIDE = 256
 """Pixels, longer side of a picture."""
 MOST_BYTES = 3_500_000
 """Of all pictures of a page; those after that are left out."""
