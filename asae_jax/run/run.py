@@ -170,8 +170,13 @@ class NewRun(Run):
         """Writes settings, classes and split to the folder of a new run, and what was left out of any.
 
         Raises:
-          UserError: the folder cannot be written.
+          UserError: the folder cannot be written, or somebody else has started a run in it meanwhile.
         """
+        if self.is_new and folder.holds_run(self.workdir):
+            raise UserError(
+                f"another process has trained in {self.workdir} since this one began: start the same command "
+                "again to go on from there, or choose another --workdir=DIR."
+            )
         if self.is_new:
             folder.write(self.workdir, self.config, folder.record_of(self._index))
             if self.config.data.classes:
