@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import risk_coverage
@@ -86,6 +87,14 @@ def score_parts(run: Run) -> dict[str, Part]:
         for split, rows in indices.items()
         if len(rows)
     }
+
+
+def num_scored(config: ConfigDict, data: Data) -> list[int]:
+    """Images of each part that `score_parts` scores; none without validation images."""
+    if not len(data.indices("validation")):
+        return []
+    sampled = sample_per_class(data.indices("train"), data, config.uncertainty.images_per_class)
+    return [n for n in (len(sampled), *(len(data.indices(part)) for part in ("validation", "test"))) if n]
 
 
 def sample_per_class(indices: np.ndarray, data: Data, per_class: int) -> np.ndarray:

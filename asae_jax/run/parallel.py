@@ -47,6 +47,14 @@ def use_all_cores(batch_size: int) -> None:
         )
 
 
+def machine() -> str:
+    """What computes, in words: "2 processor cores", "one NVIDIA H100"."""
+    count, kind = jax.device_count(), jax.devices()[0].device_kind
+    if jax.default_backend() == "cpu":
+        return "one processor core" if count == 1 else f"{count} processor cores"
+    return f"one {kind}" if count == 1 else f"{count} x {kind}"
+
+
 def device_fault() -> str | None:
     """Why JAX has no device, in a line; None where it has one. Starts JAX."""
     try:

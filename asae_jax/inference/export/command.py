@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
@@ -34,6 +33,7 @@ from asae_jax.inference.export.verify import (
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import RUN_FILE, versions_now
 from asae_jax.run.run import check_one_look
+from asae_jax.terminal import Bar
 
 FOLDER = "export"
 RECORD = "export.json"
@@ -106,9 +106,9 @@ def _write_all(
     """What was written, and why the others were not, by the name of the format."""
     written: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
-    with tqdm(names, desc="exporting", unit="format", leave=False) as bar:
-        for name in bar:
-            bar.set_postfix_str(name)
+    with Bar("exporting", len(names), "format", timed=False) as bar:
+        for name in names:
+            bar.note(name)
             try:
                 check_installed(name)
                 _remove(folder / FORMATS[name].file)
@@ -117,11 +117,13 @@ def _write_all(
                 if not optional:
                     raise
                 skipped[name] = str(error)
-                bar.write(f"{name:11} left out: {error}")
+                bar.say(f"{name:11} left out: {error}")
+                bar.update()
                 continue
             difference = _checked(program, name, sample, folder)
             written[name] = _entry(name, difference, folder)
-            bar.write(_line(name, written[name], sample))
+            bar.say(_line(name, written[name], sample))
+            bar.update()
     return written, skipped
 
 
