@@ -48,7 +48,7 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
         `eval.class_map` that would not be used, or a name whose file holds scores of something else.
     """
     config = _with_source(config)
-    run = open_run(workdir, config, batch_size=config.train.batch_size)
+    run = open_run(workdir, config, trains=True)
     folder = workdir / FOLDER
     if config.eval.source:
         data, record = load_other(run)

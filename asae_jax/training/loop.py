@@ -43,6 +43,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
       UserError: settings, data or a run folder that cannot be used, or a loss that is not finite.
     """
     run = new_run(config, workdir)
+    config = run.config
     if run.is_new:
         initial.check(config)
     plan = TrainingPlan(run)
