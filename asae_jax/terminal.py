@@ -145,7 +145,7 @@ class Bar:
         self._sampled: tuple[float, float] | None = None if compiles else (self._started, done)
         self._is_shown = bool(title) and total > done
         self._tqdm = self._terminal_bar() if self._is_shown and _is_terminal() else None
-        if compiles and self._is_shown and self._tqdm is None:
+        if compiles >= 1 and self._is_shown and self._tqdm is None:  # in a log nothing of what is quick
             _log(f"{title}: {COMPILING} for this machine first")
 
     def _terminal_bar(self) -> tqdm:

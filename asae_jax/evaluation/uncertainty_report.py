@@ -82,7 +82,8 @@ def score_parts(run: Run) -> dict[str, Part]:
     scorer = Scorer(run)
     return {
         split: Part(
-            *scorer.with_features(variables, rows, title=f"uncertainty: {split}"), labels=data.labels(rows)
+            *scorer.with_features(variables, rows, title=f"uncertainty estimates, {split} images"),
+            labels=data.labels(rows),
         )
         for split, rows in indices.items()
         if len(rows)

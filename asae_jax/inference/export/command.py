@@ -14,7 +14,7 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.files import disk_errors, read_json, user_path, write_json, write_text
-from asae_jax.inference.export import card
+from asae_jax.inference.export import card, onnx_script
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
 from asae_jax.inference.export.program import (
     PREPROCESSING,
@@ -43,7 +43,8 @@ def export(config: ConfigDict, workdir: Path) -> int:
     """Writes the formats that `export.formats` names, and what describes them, to `export.output`.
 
     Beside them: `preprocessing.json` and an example image before and after it, `export.json` (classes,
-    temperature, differences found), `MODEL_CARD.md`, and the run's `uncertainty.json` where it has one.
+    temperature, differences found), `MODEL_CARD.md`, with ONNX a script that uses it (`predict_onnx.py`), and
+    the run's `uncertainty.json` where it has one.
 
     Args:
       config: all settings; those of training as the run has them.
@@ -198,6 +199,10 @@ def _write_companions(program: Program, folder: Path, record: dict[str, Any]) ->
     write_json(folder / RECORD, record)
     write_json(folder / PREPROCESSING, preprocessing(program))
     write_example(program, folder)
+    if "onnx" in record["formats"]:
+        write_text(folder / onnx_script.FILE, onnx_script.onnx_script(program))
+    else:
+        _remove(folder / onnx_script.FILE)
     if program.uncertainty is not None and (estimates := matching_file(program.run)) is not None:
         shutil.copyfile(estimates, folder / UNCERTAINTY)
     write_text(folder / card.FILE, card.model_card(program, record))
