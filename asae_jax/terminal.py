@@ -205,7 +205,9 @@ class Bar:
     def time_left(self) -> str:
         """ "about 12 min left", for the whole command where it has a plan; empty while that is not known."""
         seconds = self._forecast.seconds_left() if self._timed else None
-        return "" if not seconds else f"about {duration(seconds)} left"
+        if not seconds:
+            return ""
+        return "less than a minute left" if seconds < _MINUTE else f"about {duration(seconds)} left"
 
     def restart(self) -> None:
         """Starts the clock anew, after something that is not of this part."""
