@@ -22,6 +22,7 @@ COMPILING = "compiling"
 _MEMORY_SECONDS = 300.0  # the pace is a mean over about so long
 _SAMPLE_SECONDS = 1.0  # results that come in bursts are timed from burst to burst
 _LINE_SECONDS = 60.0  # between two lines in a log
+_PAINT_SECONDS = 0.1  # between two states of a bar
 _BAR = "{{desc}}: {{percentage:3.0f}}%|{{bar}}| {{n:{0}}} of {{total:{0}}} {{unit}}s{{postfix}}"
 _MINUTE, _HOUR, _DAY = 60, 3600, 24 * 3600
 
@@ -178,14 +179,12 @@ class Bar:
             self._sampled = now, self._done
         elif now - self._sampled[0] >= self._spacing:
             self._sample(now)
-        self._show(now, units)
+        self._show(now)
 
     def note(self, text: str) -> None:
         """Shows `text` behind the numbers until there is another."""
         self._note = text
-        self._show(self._clock(), 0)
-        if self._tqdm is not None:
-            self._tqdm.refresh()
+        self._paint()
 
     def _sample(self, now: float) -> None:
         since, before = self._sampled or (now, self._done)
@@ -193,14 +192,19 @@ class Bar:
             self._forecast.measured(self._part, self._done - before, now - since)
             self._sampled = now, self._done
 
-    def _show(self, now: float, units: float) -> None:
-        if self._tqdm is not None:
-            self._tqdm.set_postfix_str(", ".join(filter(None, (self._note, self.time_left()))), refresh=False)
-            self._tqdm.update(units)
-        elif self._is_shown and now - self._line >= _LINE_SECONDS:
+    def _show(self, now: float) -> None:
+        if self._tqdm is not None and now - self._line >= _PAINT_SECONDS:
+            self._line = now
+            self._paint()
+        elif self._tqdm is None and self._is_shown and now - self._line >= _LINE_SECONDS:
             self._line = now
             counted = f"{_number(self._done)} of {_number(self._total)} {self._unit}s"
             _log(f"{self._title}: " + ", ".join(filter(None, (counted, self._note, self.time_left()))))
+
+    def _paint(self) -> None:
+        if self._tqdm is not None:
+            self._tqdm.n = self._done
+            self._tqdm.set_postfix_str(", ".join(filter(None, (self._note, self.time_left()))))
 
     def time_left(self) -> str:
         """ "about 12 min left", for the whole command where it has a plan; empty while that is not known."""
@@ -220,14 +224,15 @@ class Bar:
             self._tqdm.write(line)
         else:
             print(line, flush=True)
-        self._line = self._clock()
+            self._line = self._clock()
 
     def close(self) -> None:
         """Ends the bar, and measures what it has not yet."""
         if self._sampled is not None and self._spacing:
             self._sample(self._clock())
         if self._tqdm is not None:
-            self._tqdm.set_postfix_str(self._note, refresh=False)
+            self._tqdm.n = self._done
+            self._tqdm.set_postfix_str(self._note)
             self._tqdm.close()
             self._tqdm = None
 
