@@ -22,12 +22,11 @@ _SCRIPT = '''\
 
     python {file} IMAGE
 
-{notice} It needs `pip install {packages}` and model.onnx beside it, and takes one cell in an image of 8 bits.
+{notice} It needs model.onnx beside it, and
+`pip install {packages}`. The image has 8 bits and shows one cell.
 """
 
-from __future__ import annotations
-
-import json
+{future}import json
 import sys
 from pathlib import Path
 
@@ -95,6 +94,7 @@ def onnx_script(program: Program) -> str:
         file=FILE,
         notice=NOTICE,
         packages=_PACKAGES,
+        future="from __future__ import annotations\n\n" if functions else "",
         size=preparation.stored_size,
         functions=functions,
         colours=colours,
