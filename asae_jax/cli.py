@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from asae_jax.run import model_folder
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+"""Whatever loads it first, such as TensorBoard's writer, it prints nothing; nor does oneDNN, unused here."""
 _OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
@@ -424,13 +427,15 @@ def _first_line(file: Path) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Warnings in one line each, and nothing of absl's log.
+    """Warnings in one line each, and nothing of absl's and TensorFlow's logs.
 
     Orbax notes there checkpoints without a score, and a full disk with a traceback from each of its threads
     besides the error that it raises.
     """
     verbosity, hook = logging.get_verbosity(), sys.unraisablehook
     logging.set_verbosity(logging.FATAL)
+    for name, value in _TENSORFLOW.items():
+        os.environ.setdefault(name, value)
     sys.unraisablehook = lambda said: None if _of_a_closed_loop(said) else hook(said)
     try:
         with warnings.catch_warnings():

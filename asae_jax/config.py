@@ -387,9 +387,10 @@ FIELDS = (
     Field("optimizer.ema_decay", 0.0,
           "Decay of the moving average of the weights, which is used where it is above 0.", least=0, below=1),
     # Training
-    Field("train.batch_size", 84,
+    Field("train.batch_size", 0,
           "Images of a step over all devices; a multiple of the number of classes where batches are "
-          "balanced.", least=1, unit="images", paper="4.2"),
+          "balanced. 0: chosen near 32, to fit classes and processor cores or GPUs, and kept in the run's "
+          "config.json. The paper's is 84.", least=0, unit="images", paper="4.2"),
     Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,

@@ -112,6 +112,14 @@ def read_record(workdir: Path) -> Record:
     return Record(**fields | {"class_names": tuple(fields["class_names"])})
 
 
+def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
+    """`config` with the batch size of the run in `workdir`, where it leaves that to be chosen."""
+    if config.train.batch_size:
+        return config
+    size = settings.read_run_config(workdir).train.batch_size
+    return settings.copy_with(config, {"train.batch_size": size}).lock()
+
+
 def check_same_config(workdir: Path, config: ConfigDict) -> None:
     """Raises a UserError that names every setting in which `config` would give other weights than the run.
 
