@@ -43,6 +43,10 @@ class Position:
         """The value of each of `COLUMNS`; whole numbers as such, None for what is not known."""
         return {name: _plain(getattr(self, name)) for name in COLUMNS}
 
+    def __str__(self) -> str:
+        """ "x 1204, y 87 of slide S1", as people read it."""
+        return f"x {_plain(self.x)}, y {_plain(self.y)} of slide {self.slide}"
+
     def corners(self) -> tuple[float, float, float, float] | None:
         """Left, upper, right and lower side of the rectangle; None where only the middle is known."""
         if self.width is None or self.height is None:
@@ -70,7 +74,7 @@ class PositionReader:
             return
         if not self.available:
             warnings.warn(
-                f"columns x, y, width and height of {path.name} are not used: a column slide would say of what",
+                f"columns x, y, width, height of {path.name} are not used: a column slide would say of what",
                 stacklevel=3,
             )
             return

@@ -3,9 +3,9 @@
 Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
 then `group` where the input has groups, `slide,x,y,width,height` where it has positions, and `abstain`,
-`ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has uncertainty estimates; last
-`for_person`: whether the cell is left to a person, be it uncertain, unlike the training images or unreadable.
-Without estimates that is known of unreadable images only, and else empty.
+`ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has uncertainty estimates;
+last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training images or
+unreadable. Without estimates that is known of unreadable images only, and else empty.
 """
 
 import contextlib
@@ -56,9 +56,7 @@ def open_output(
         yield lambda record: write(_row(record, class_names))
 
 
-def _columns(
-    class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool
-) -> list[str]:
+def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool) -> list[str]:
     return [
         *("path", "label", "probability"),
         *(f"p_{name}" for name in class_names),

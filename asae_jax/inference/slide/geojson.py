@@ -2,28 +2,27 @@
 
 The format is that which QuPath 0.4 and later write and read ("File, Export objects as GeoJSON"): a feature
 collection (RFC 7946) in pixels of the full-resolution level, from the upper left corner, whose features have
-`objectType`, `classification` (name and colour, without which QuPath refuses it), `measurements` as one object
-of numbers, and `metadata` of texts (from QuPath 0.5 on). What else stands beside `features` it passes over.
+`objectType`, `classification` (name and colour: QuPath refuses it without the colour), `measurements` as one
+object of numbers, and `metadata` of texts (from QuPath 0.5 on). What else stands beside `features` it passes
+over.
 """
 
 import glob
 import json
 import os
-import re
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text
+from asae_jax.files import atomic_text, safe_names
 from asae_jax.inference.positions import Position
 from asae_jax.pages import NOTICE
 
 ENDING = ".geojson"
 MADE_FROM = "made_from"
 
-_LONGEST_NAME = 80  # characters of a slide's name in that of a file
 _CELLS = uuid.uuid5(uuid.NAMESPACE_URL, "asae-jax:cells")
 
 
@@ -80,7 +79,7 @@ def _geometry(position: Position) -> dict[str, Any]:
 
 
 class SlideFiles:
-    """GeoJSON files of an input: `<stem>.geojson`, or `<stem>_<slide>.geojson` where it has several slides."""
+    """GeoJSON files of an input: `<stem>.geojson`, or `<stem>_<slide>.geojson` of each of several slides."""
 
     def __init__(self, stem: Path, slides: Iterable[str], source: str):
         """Writes nothing yet.
@@ -95,7 +94,7 @@ class SlideFiles:
         """
         self._stem, self._source = stem, source
         self._lines: dict[str, list[str]] = {slide: [] for slide in slides}
-        several = [f"{stem.name}_{name}{ENDING}" for name in _file_names(self._lines)]
+        several = [f"{stem.name}_{name}{ENDING}" for name in safe_names(self._lines)]
         names = several if len(self._lines) > 1 else [stem.name + ENDING] * len(self._lines)
         self.paths = {slide: stem.with_name(name) for slide, name in zip(self._lines, names, strict=True)}
         for path in self.paths.values():
@@ -141,18 +140,3 @@ def read_head(path: Path) -> dict[str, Any]:
 
 
 _FEATURES = ', "features": [\n'
-
-
-def _file_names(slides: Iterable[str]) -> list[str]:
-    """A name for each slide that every disk takes, all different, whatever the slides are called."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for slide in slides:
-        plain = re.sub(r"[^\w.-]+", "_", slide).strip("._ ")[:_LONGEST_NAME] or "slide"
-        name, number = plain, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{plain}-{number}"
-        taken.add(name.casefold())
-        names.append(name)
-    return names

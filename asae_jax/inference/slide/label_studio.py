@@ -1,12 +1,13 @@
 """Cells as tasks of Label Studio with its pre-annotations, and the labelling configuration that they need.
 
 The format is that of "Import pre-annotated data into Label Studio": a JSON list of tasks with `data` and
-`predictions`; what a person has labelled goes to `annotations`, of the same form. Images are named as its local
-file storage has them, by their path below the folder LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
+`predictions`; what a person has labelled goes to `annotations`, of the same form. Images are named as its
+local file storage has them, by their path below the folder LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
 """
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,7 +42,11 @@ class Guess(NamedTuple):
 
 
 class Storage:
-    """The folder that Label Studio serves files from."""
+    """The folder that Label Studio serves files from.
+
+    Attributes:
+      root: its absolute path.
+    """
 
     def __init__(self, root: str):
         """Takes the folder's path.
@@ -49,9 +54,11 @@ class Storage:
         Raises:
           UserError: there is no such folder.
         """
-        self._root = Path(os.path.abspath(user_path(root)))
-        if not self._root.is_dir():
-            raise UserError(f"{root} is no folder: give the one that Label Studio serves (--label_studio=DIR)")
+        self.root = os.path.abspath(user_path(root))
+        if not os.path.isdir(self.root):
+            raise UserError(
+                f"{root} is no folder: give the one that Label Studio serves (--label_studio=DIR)"
+            )
 
     def address(self, file: str) -> str:
         """The address under which Label Studio finds an absolute path.
@@ -60,12 +67,12 @@ class Storage:
           UserError: the file is not below the folder.
         """
         path = Path(file)
-        if not path.is_relative_to(self._root):
+        if not path.is_relative_to(self.root):
             raise UserError(
-                f"{file} is not below {self._root}, from where Label Studio serves files: give a folder above "
+                f"{file} is not below {self.root}, from where Label Studio serves files: give a folder above "
                 "all images (--label_studio=DIR)"
             )
-        return "/data/local-files/?d=" + quote(os.fsencode(path.relative_to(self._root).as_posix()))
+        return "/data/local-files/?d=" + quote(os.fsencode(path.relative_to(self.root).as_posix()))
 
 
 def cell_task(address: str, guess: Guess, *, model: str, about: Mapping[str, str]) -> dict[str, Any]:
@@ -78,7 +85,13 @@ def cell_task(address: str, guess: Guess, *, model: str, about: Mapping[str, str
       about: further fields of the task.
     """
     value = {"choices": [guess.label]}
-    result = {"id": "class", "type": "choices", "from_name": _CONTROL, "to_name": _OBJECT, "value": value}
+    result = {
+        "id": _identity(address),
+        "type": "choices",
+        "from_name": _CONTROL,
+        "to_name": _OBJECT,
+        "value": value,
+    }
     return _task(address, [(guess, result)], model=model, about=about)
 
 
@@ -94,11 +107,19 @@ def field_task(
       model: what gave the labels.
       about: further fields of the task.
     """
-    results = [(guess, _rectangle(number, guess, size)) for number, guess in enumerate(guesses)]
+    results = [
+        (guess, {"id": _identity(f"{address} {number}"), **_rectangle(guess, size)})
+        for number, guess in enumerate(guesses)
+    ]
     return _task(address, results, model=model, about=about)
 
 
-def _rectangle(number: int, guess: Guess, size: tuple[int, int]) -> dict[str, Any]:
+def _identity(text: str) -> str:
+    """Every result needs an identifier of its own."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, text).hex[:16]
+
+
+def _rectangle(guess: Guess, size: tuple[int, int]) -> dict[str, Any]:
     """Places are percent of the image's sides."""
     corners = guess.position.corners() if guess.position else None
     assert corners is not None
@@ -108,7 +129,6 @@ def _rectangle(number: int, guess: Guess, size: tuple[int, int]) -> dict[str, An
     )
     box = {"x": left, "y": upper, "width": right - left, "height": lower - upper, "rotation": 0}
     result = {
-        "id": f"cell-{number + 1}",
         "type": "rectanglelabels",
         "from_name": _CONTROL,
         "to_name": _OBJECT,

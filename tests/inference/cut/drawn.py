@@ -31,10 +31,12 @@ class Field(NamedTuple):
 
 
 def draw_field(seed, *, size=1000, singles=12, pairs=0, red_cells=1.0, platelets=12, pixel=PIXEL):
-    """A field of `singles` cells that stand alone and `pairs` of touching ones, of random classes and stain."""
+    """`singles` cells that stand alone and `pairs` of touching ones, of random classes and stain."""
     rng = np.random.default_rng(seed)
     slide, exposure = draw_slide(rng), draw_exposure(rng)
-    groups = [[_any_cell(rng)] for _ in range(singles)] + [[_any_cell(rng) for _ in "ab"] for _ in range(pairs)]
+    groups = [[_any_cell(rng)] for _ in range(singles)] + [
+        [_any_cell(rng) for _ in "ab"] for _ in range(pairs)
+    ]
     placed = _placed(rng, groups, size * pixel)
     canvas = Canvas(size, pixel)
     _paint_red_cells(rng, canvas, placed, slide, red_cells)
@@ -70,9 +72,7 @@ def _placed(rng, groups, side):
         turn = rng.uniform(0, 2 * math.pi)
         offsets = [0.0] if len(group) == 1 else [-radii[1], radii[0]]
         for cell, offset in zip(group, offsets, strict=True):
-            placed.append(
-                (cell, x + offset * math.cos(turn), y + offset * math.sin(turn), len(group) > 1)
-            )
+            placed.append((cell, x + offset * math.cos(turn), y + offset * math.sin(turn), len(group) > 1))
     return placed
 
 
