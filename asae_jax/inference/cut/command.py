@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
@@ -72,6 +73,7 @@ def cut(config: ConfigDict, workdir: Path) -> int:
         readable field, or no nucleus to estimate the diameter from.
     """
     del workdir
+    check(config)
     settings = config.cut
     skimage()
     if not settings.output:

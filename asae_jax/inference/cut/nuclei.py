@@ -3,7 +3,8 @@
 It is an estimate, to be looked at. Which nuclei belong to one cell is decided by size and distance alone.
 
 Measured: of 560 drawn cells of 14 classes that stand alone, 99.6 % are found within half a nucleus, of 240
-that touch each other 98.8 %, and nothing else. Of 192 real blood cells, tiled as a field, all are found once.
+that touch each other 98.3 %, and nothing else. Of 192 real blood cells, tiled as fields, all are found, one
+of them twice.
 """
 
 import dataclasses
@@ -28,6 +29,8 @@ LEAST_DENSITY = 0.5
 """Amount of the nuclear stain (natural logarithm) up to which nothing is a nucleus. Nuclei have 1 to 2.5."""
 SMALLEST = 0.33
 """Of the usual diameter: a smaller thing is a platelet, a granule or dirt."""
+ONE = 0.8
+"""Of the usual diameter: what all together is smaller is never taken for two nuclei."""
 SEVERAL = 1.6
 """Of the usual diameter: a larger nucleus may be several."""
 LOBES = 0.3
@@ -94,25 +97,29 @@ def background(field: HostImage) -> np.ndarray:
     """The light of the empty slide behind every pixel, float32 `[height, width, 3]`, at least 1.
 
     A quadratic surface through the brightest of 8 x 8 tiles, in logarithms, as lamps and lenses shade fields
-    towards their corners; tiles that are far darker than it, which cells fill, are left out in three rounds.
+    towards their corners; tiles that are far darker than it, which cells fill, are left out in four rounds.
     """
     side = 16 * _TILES
     small = cv2.resize(field, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    tiles = small.reshape(_TILES, 16, _TILES, 16, 3).swapaxes(1, 2).reshape(_TILES**2, 256, 3)
-    light = np.log(np.maximum(np.percentile(tiles, _BRIGHT, axis=1), 1))
-    middles = (np.arange(_TILES) + 0.5) / _TILES * 2 - 1
-    terms, empty = _quadratic(middles), np.ones(_TILES**2, bool)
+    density, terms = np.log(np.maximum(small, 1)), _quadratic(_TILES)
+    surface, empty = np.zeros((terms.shape[1], 3)), np.ones(_TILES**2, bool)
     for _ in range(4):
-        surface, *_ = np.linalg.lstsq(terms[empty], light[empty], rcond=None)
-        above = (light - terms @ surface).min(axis=1)
+        # Without the surface found so far: within a tile light that falls off is no brighter spot.
+        flat = density - (_quadratic(side) @ surface).reshape(side, side, 3)
+        tiles = flat.reshape(_TILES, 16, _TILES, 16, 3).swapaxes(1, 2).reshape(_TILES**2, 256, 3)
+        light = np.percentile(tiles, _BRIGHT, axis=1)
+        more, *_ = np.linalg.lstsq(terms[empty], light[empty], rcond=None)
+        surface += more
+        above = (light - terms @ more).min(axis=1)
         # Twice as many tiles as the surface has coefficients are kept in the most crowded field.
         empty = above >= min(-_DARKER, np.sort(above)[-2 * terms.shape[1]])
-    coarse = np.exp(_quadratic(np.linspace(-1, 1, 64)) @ surface).reshape(64, 64, 3).astype(np.float32)
+    coarse = np.exp(_quadratic(side) @ surface).reshape(side, side, 3).astype(np.float32)
     return np.maximum(cv2.resize(coarse, field.shape[1::-1], interpolation=cv2.INTER_LINEAR), 1)
 
 
-def _quadratic(along: np.ndarray) -> np.ndarray:
-    """Terms of a quadratic surface on a square grid, `[len(along)**2, 6]`, row by row."""
+def _quadratic(count: int) -> np.ndarray:
+    """Terms of a quadratic surface at the middles of `count` x `count` tiles, `[count**2, 6]`, row by row."""
+    along = (np.arange(count) + 0.5) / count * 2 - 1
     x, y = (axis.ravel() for axis in np.meshgrid(along, along))
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
@@ -169,18 +176,22 @@ def find_nuclei(field: HostImage, diameter: float) -> list[Nucleus]:
     """
     scale = min(1.0, _WORKING / diameter)
     usual = diameter * scale
-    mask = _filled(stained(density(_scaled(field, scale))), 0.06 * usual)
+    mask = _filled(stained(density(_scaled(field, scale))), 0.03 * usual)
     joined = _closed(mask, LOBES / 2 * usual)
-    parts = skimage()
+    parts, component = skimage(), skimage().measure.label(joined)
     depth = cv2.distanceTransform(joined.astype(np.uint8), cv2.DIST_L2, 5)
     # Deeper than a usual nucleus has no meaning: a large one must not swallow the one beside it.
     depth = cv2.GaussianBlur(np.minimum(depth, usual / 2), (0, 0), _SMOOTH * usual)
     peaks = parts.feature.peak_local_max(
-        depth, min_distance=max(1, round(_APART * usual)), labels=parts.measure.label(joined),
+        depth, min_distance=max(1, round(_APART * usual)), labels=component,
         exclude_border=False,
     )  # fmt: skip
     markers = np.zeros(depth.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
+    # What all together is smaller than most nuclei is one, be its lobes as far apart as they like.
+    areas = np.bincount(component[mask], minlength=component.max() + 1)
+    one = (areas < math.pi / 4 * (ONE * usual) ** 2)[component] & (markers > 0)
+    markers[one] = len(peaks) + component[one]
     labelled = parts.segmentation.watershed(-depth, markers, mask=joined) * mask
     regions = parts.measure.regionprops(labelled)
     found = [

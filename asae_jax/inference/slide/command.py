@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.files import IMAGE_EXTENSIONS, disk_errors, user_path
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
@@ -57,6 +58,7 @@ def slide(config: ConfigDict, workdir: Path) -> int:
       UserError: no such file, a position that cannot be one, no labelled cell, or a file in the way.
     """
     del workdir
+    check(config)
     settings = config.slide
     if not settings.input:
         raise UserError("no cells are named: give --input=CELLS.csv, with path, slide, x and y")

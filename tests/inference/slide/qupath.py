@@ -1,5 +1,6 @@
-"""What QuPath's reader asks of a GeoJSON file, by its source (QuPathTypeAdapters, GsonTools, since version 0.4)."""
+"""What QuPath's reader asks of GeoJSON, by its source (QuPathTypeAdapters, GsonTools; from 0.4 on)."""
 
+import itertools
 import json
 import uuid
 
@@ -39,8 +40,7 @@ def _place(geometry):
     assert ring[0] == ring[-1]
     assert len({tuple(point) for point in ring}) == len(ring) - 1 == 4
     # RFC 7946: the outer ring is counter-clockwise, its area by the shoelace formula above 0.
-    pairs = zip(ring, ring[1:], strict=False)
-    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs) / 2
+    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in itertools.pairwise(ring)) / 2
     (left, upper), (right, lower) = ring[0], ring[2]
     assert area == (right - left) * (lower - upper) > 0
     return left, upper, right, lower

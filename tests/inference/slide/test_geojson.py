@@ -88,5 +88,9 @@ def test_what_others_made_is_not_replaced(tmp_path, content):
 
 
 def test_classes_without_a_colour_of_their_own_can_be_told_apart():
-    classes = [CellClass("b", known=False), CellClass("LY", place=4, colour="#102030"), CellClass("a", known=False)]
+    classes = [
+        CellClass("b", known=False),
+        CellClass("LY", place=4, colour="#102030"),
+        CellClass("a", known=False),
+    ]
     assert shown_colours(classes) == {"LY": "#102030", "b": UNKNOWN[0], "a": UNKNOWN[1]}
