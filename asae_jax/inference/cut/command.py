@@ -217,5 +217,6 @@ def _report(counts: Sequence[Counts], output: Path) -> None:
             )
     read = [one for one in counts if not one.error]
     total, several = sum(one.cells for one in read), sum(one.several for one in read)
-    print(f"{total:,} cells of {len(read):,} fields, {several:,} of them may be several: {output / LIST}")
+    fields = f"{len(read):,} field{'s' * (len(read) != 1)}"
+    print(f"{total:,} cells of {fields}, {several:,} of them may be several: {output / LIST}")
     print(f"{_ESTIMATE} They are in {output / OUTLINES}. {NOTICE}")
