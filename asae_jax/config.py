@@ -174,6 +174,10 @@ FIELDS = (
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
+    Field("data.groups", "given",
+          "Which images are of one slide or patient. given: as the source tells it; folders: of a folder, "
+          "those in one folder directly inside of the class folders (CLASS/PATIENT/image).",
+          choices=("given", "folders")),
     Field("data.num_examples", 15252,
           "Synthetic cells to draw; the default is the size of the paper's data set.",
           least=1, unit="images", paper="4.1"),
@@ -699,6 +703,9 @@ def _check_data(config: ConfigDict) -> None:
              "test and validation share must leave something to train on")  # fmt: skip
     _require(not data.group_feature or data.source.startswith(_TFDS), config, "data.group_feature",
              "it is a feature of a source tfds:NAME")  # fmt: skip
+    _require(data.groups != "folders" or data.source == "folder", config, "data.groups",
+             "only a folder of class folders has folders inside of them, use config.data.source=folder, or "
+             "config.data.groups=given")  # fmt: skip
     _require(data.folds != 1, config, "data.folds", "0 for no cross-validation, or at least 2")
     _require(data.fold < max(data.folds, 1), config, "data.fold",
              f"it counts from 0, and there are {data.folds} folds (config.data.folds)")  # fmt: skip
