@@ -96,6 +96,14 @@ COMMANDS = {
         ("export", *_OF_A_TEST),
         of_a_run=True,
     ),
+    "merge": Command(
+        "asae_jax.review.command:merge",
+        "join labels that people gave with the data of a run, for the next one",
+        "--workdir=runs/mine --reviewed=new_cells_labels.csv",
+        "merge",
+        ("merge", "data.path"),
+        of_a_run=True,
+    ),
     "reproduce": Command(
         "asae_jax.experiments.command:reproduce",
         "run the paper's tables and report them",
@@ -237,6 +245,11 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
         config = settings.load_recipe(_recipe_file(file))
     for field, value in given.items():
         settings.set_field(config, field, value)
+    if file is not None and not workdir and user_path(file).suffix.lower() == ".json":
+        raise UserError(
+            f"--workdir=DIR is missing: settings of another run ({file}) are for a folder of their own. "
+            f"Usage: {_USAGE}"
+        )
     place = user_path(workdir) if workdir else Path("runs") / (folder.name if folder else Path(file).stem)
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
