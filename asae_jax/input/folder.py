@@ -22,8 +22,7 @@ def folder_index(
 ) -> DataIndex:
     """The images below `path`: the class is the name of the first-level folder.
 
-    Within a class folder images may lie at any depth. Nothing tells patients unless the caller says that the
-    folders directly inside of the class folders are patients: the same name in two classes is one patient.
+    Within a class folder images may lie at any depth.
 
     If the first-level folders are `train` and `val`, `validation` or `test` (in any case, or `training`,
     `testing`, `valid`) and hold folders themselves, those are the class folders, and the index has the
@@ -37,13 +36,12 @@ def folder_index(
     Args:
       path: the folder.
       option: of the command line that names it, for messages.
-      patients: whether the folders directly inside of class folders are patients or slides (the groups).
+      patients: whether the folders in class folders are the groups; a name in two classes is one patient.
 
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
         `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
-        like classes (see `folder_shape`); of `patients`, images beside the patients' folders, or a single
-        patient.
+        like classes (see `folder_shape`); of `patients`, images beside their folders, or a single one.
     """
     root = user_path(path)
     _check_folder(root, option)
@@ -51,18 +49,16 @@ def folder_index(
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
     levels = _levels(found, parts)
-    around = _root_of_classes(root, parts)
-    check_levels(around, levels, option="" if parts else option, patients=patients)
+    check_levels(_root_of_classes(root, parts), levels, option="" if parts else option, patients=patients)
     numbers = {name: number for number, name in enumerate(class_names)}
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
-    names = np.array([file.name for file in images])
     groups = _patients(root, images, parts) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
-        names=names,
+        names=(names := np.array([file.name for file in images])),
         labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
         groups=groups,

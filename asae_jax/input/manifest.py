@@ -48,6 +48,9 @@ SET_ASIDE = "set aside as a second test (split aside)"
 UNSEEN = "nobody looked at its label (seen=no)"
 """Reason in `DataIndex.skipped`."""
 
+LEFT_OUT = "a person left it out"
+"""Reason in `DataIndex.skipped`, followed by that in the column `reason`."""
+
 _NO_VALUE = frozenset(
     ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
 )
@@ -84,7 +87,8 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     present = [entry for entry in entries if not entry.fault]
     if not present:
         raise _nothing(file, entries)
-    class_names = tuple(sorted({entry.label for entry in entries if entry.fault not in (UNSEEN, SET_ASIDE)}))
+    labels = {entry.label for entry in entries if entry.fault not in (UNSEEN, SET_ASIDE)}
+    class_names = tuple(sorted(labels - {""}))  # without one is what a person left out
     numbers = {name: number for number, name in enumerate(class_names)}
     names = np.array([entry.name for entry in present])
     labelled = [entry.content for entry in present]
@@ -177,7 +181,7 @@ class Entry:
 
 def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> Entry:
     for column in filter(None, ("path", "label", grouped)):
-        if not row[column]:
+        if not row[column] and not (column == "label" and row.get("reason")):
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
         if not row[column].isprintable():
@@ -194,6 +198,8 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         remedy = "write yes where a person gave the label, and no elsewhere"
         raise fault(file, line, f"seen is {row['seen']!r}", remedy)
     name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
+    if not row["label"]:
+        missing = f"{LEFT_OUT}: {row['reason']}"
     if piece := leftover_in(name):
         missing = f"{LEFTOVER} ({piece})"
     return Entry(
@@ -257,6 +263,8 @@ def _nothing(file: Path, entries: Sequence[Entry]) -> UserError:
             f"{unseen} (seen=no), which are a network's guesses: label them, or take the guesses "
             "(--config.data.unseen=True)"
         )
+    if all(entry.fault.startswith(LEFT_OUT) for entry in entries) and entries:
+        return UserError(f"{file} lists {len(entries)} images, and a person left out all of them: label some")
     first = f"; the first, in line {entries[0].line}: {entries[0].fault}" if entries else ""
     return UserError(
         f"{file} lists {len(entries)} images and none can be found{first}: "

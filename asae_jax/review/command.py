@@ -80,7 +80,7 @@ def _target(name: str, given: Mapping[str, str], own: Mapping[str, str], class_n
 
 
 def _renamed(label: Label, name: str) -> Label:
-    if name == label.label or label.fault:
+    if name == label.label or label.fault or not label.label:
         return label
     if not name:
         return dataclasses.replace(label, fault=f"class {label.label} is dropped by the class map")

@@ -14,7 +14,7 @@ import numpy as np
 
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.input.class_map import alike_names
-from asae_jax.input.manifest import ASIDE
+from asae_jax.input.manifest import ASIDE, LEFT_OUT
 from asae_jax.input.split import draw_split
 from asae_jax.review.labels import Label, read_time
 from asae_jax.review.old_data import Known
@@ -140,7 +140,7 @@ def _one_for_each_image(labels: Iterable[Label], rules: Rules, joined: Joined) -
     for same in by_image.values():
         counts = _order(same, rules)[-1]
         if len({label.label for label in same}) > 1 and rules.prefer == "drop":
-            named = " and ".join(dict.fromkeys(label.label for label in same))
+            named = " and ".join(dict.fromkeys(label.label or "left out" for label in same))
             for label in same:
                 other = next(other.label for other in same if other.label != label.label)
                 joined.contradictions.append(Change(label, other, "", "drop"))
@@ -171,7 +171,8 @@ def _check_classes(
     labels: Iterable[Label], known: Iterable[Known], class_names: Sequence[str], rules: Rules
 ) -> None:
     kept = {row.content for row in known if row.split != "train"}
-    unknown = [label for label in labels if label.label not in class_names and label.content not in kept]
+    known_names = {"", *class_names}
+    unknown = [label for label in labels if label.label not in known_names and label.content not in kept]
     counts = collections.Counter(label.label for label in unknown)
     for names in alike_names([*counts, *class_names]):
         first = next((label for label in unknown if label.label in names), None)
@@ -209,12 +210,18 @@ def _compared_with_old(
         parts = {rows[number].split for number in old}
         if part := next((part for part in _PARTS if part in parts), ""):
             _keep(label, rows[old[0]], _PARTS[part], joined)
-        elif label.label not in class_names and rules.new_classes == "drop":
+        elif not label.label and not old:
+            joined.left_out.append((label, _said_no(label)))
+        elif label.label not in ("", *class_names) and rules.new_classes == "drop":
             joined.left_out.append((label, f"class {label.label} is not one of the run's"))
         elif old:
             _act_on_old(label, old, rows, rules, joined)
         else:
             yield label
+
+
+def _said_no(label: Label) -> str:
+    return f"{LEFT_OUT}: {label.provenance.get('reason', 'no reason given')}"
 
 
 def _keep(label: Label, row: Known, why: str, joined: Joined) -> None:
@@ -228,17 +235,18 @@ def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rule
     differing = [rows[number] for number in old if rows[number].label != label.label]
     row = (differing or [rows[old[0]]])[0]
     provenance = {**label.provenance, "origin": label.origin}
+    why = _why_old_counts(row, label, rules)
     if not differing:
         joined.confirmed.append(label)
-    elif rules.prefer == "drop":
-        joined.contradictions.append(Change(label, row.label, "", "drop"))
-        joined.left_out.append((label, "contradicts the old label, and the image was taken out"))
+    elif not why and (rules.prefer == "drop" or not label.label):
+        said = _said_no(label) if not label.label else "drop"
+        joined.contradictions.append(Change(label, row.label, "", said))
+        joined.left_out.append((label, "contradicts the old label, and the old image was taken out"))
         joined.removed += [rows[number] for number in old]
         for number in old:
             rows[number] = dataclasses.replace(rows[number], label="")
         return
-    elif rules.prefer == "old" or _is_newer(row, label):
-        why = "the old label counts" if rules.prefer == "old" else "the old label is newer"
+    elif why:
         joined.contradictions.append(Change(label, row.label, row.label, why))
         joined.left_out.append((label, f"contradicts the old label: {why}"))
         return
@@ -249,13 +257,16 @@ def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rule
         rows[number] = dataclasses.replace(rows[number], label=label.label, provenance=provenance)
 
 
-def _is_newer(row: Known, label: Label) -> bool:
-    """Whether the label of `row` was given after `label`, as far as one can tell."""
+def _why_old_counts(row: Known, label: Label, rules: Rules) -> str:
+    """Why the label of a training image of the run stays; empty where another one counts."""
+    if rules.prefer == "old":
+        return "the old label counts"
     try:
         then = read_time(row.provenance["reviewed"])
     except (KeyError, ValueError):
-        return False
-    return label.time is not None and label.time < then
+        return ""
+    newer = label.time is not None and label.time < then
+    return "the old label is newer" if newer and rules.prefer == "newest" else ""
 
 
 def _with_groups(

@@ -32,7 +32,7 @@ class Label:
 
     Attributes:
       file: the image, absolute; where it was found.
-      label: the class.
+      label: the class; empty where the person left the image out, as an artefact for one (column `reason`).
       group: patient or slide; empty where it is not known.
       content: what the image holds, see `image_content`; empty where it cannot be read and nothing tells.
       origin: name of the CSV file.
@@ -95,7 +95,7 @@ def read_labels(file: Path, *, images: "Images | None" = None) -> list[Label]:
     """
     _, _, entries = read_entries(file, unseen=False)
     paths = [os.path.abspath(file.parent / entry.name) for entry in entries]
-    wanted = [path for path, entry in zip(paths, entries, strict=True) if not entry.fault]
+    wanted = [path for path, entry in zip(paths, entries, strict=True) if not entry.fault or not entry.label]
     held = dict(zip(wanted, read_contents(wanted, f"reading images of {file.name}"), strict=True))
     return [
         _label(file, entry, path, held.get(path, ("", "")), images)
@@ -105,7 +105,11 @@ def read_labels(file: Path, *, images: "Images | None" = None) -> list[Label]:
 
 def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "Images | None") -> Label:
     content, problem = held
-    problem = entry.fault or problem
+    if not entry.label:  # what it is of need not be there: it is not trained on
+        problem = "" if content or entry.content else f"{entry.fault}, and what it held is not known"
+        content = content or entry.content
+    else:
+        problem = entry.fault or problem
     if content and entry.content and content != entry.content:
         problem = ANOTHER_PICTURE
     if problem and problem != UNSEEN and images is not None:

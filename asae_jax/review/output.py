@@ -19,6 +19,7 @@ from asae_jax.review.old_data import Known
 MADE_FROM = "made_from"
 """Field of the record that tells what the list was made from."""
 
+_OUT = "(left out)"
 _MOST_REASONS = 8
 
 
@@ -215,9 +216,9 @@ def _changes(joined: Joined) -> Iterator[dict[str, str]]:
     for change in joined.contradictions:
         yield {
             "path": change.given.file,
-            "given": change.given.label,
-            "other": change.other,
-            "used": change.used,
+            "given": change.given.label or _OUT,
+            "other": change.other or _OUT,
+            "used": change.used or _OUT,
             "why": change.why,
             **_who(change.given),
         }

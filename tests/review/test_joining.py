@@ -153,6 +153,33 @@ def test_a_new_class_of_a_test_image_needs_no_answer():
     assert joined([label("t1", "artefact"), label("n1")]).contradictions[0].given.label == "artefact"
 
 
+@pytest.mark.parametrize(("prefer", "stays"), [("newest", False), ("old", True), ("drop", False)])
+def test_an_old_training_image_that_a_person_leaves_out(prefer, stays):
+    result = joined([label("o1", "", reason="artefact")], prefer=prefer)
+    assert (("o1", "A") in of(result, "train")) == stays
+    assert len(result.removed) == (not stays)
+    assert result.contradictions[0].used == ("A" if stays else "")
+
+
+def test_a_test_image_that_a_person_leaves_out_stays_and_is_named():
+    result = joined([label("t1", "", reason="artefact")])
+    assert result.rows == OLD
+    assert result.contradictions[0].used == "A"
+
+
+def test_a_new_image_that_a_person_leaves_out_is_left_out_and_contradicts_who_labelled_it():
+    result = joined(
+        [label("n1", "", reason="artefact"), label("n2", "A"), label("n2", "", reason="blurred", time=3)]
+    )
+    assert result.rows == OLD
+    assert [reason for _, reason in result.left_out] == [
+        "another label of the image counts, the newest",
+        "a person left it out: artefact",
+        "a person left it out: blurred",
+    ]
+    assert len(result.contradictions) == 1
+
+
 GROUPED = [old("o1", "A", "train", "p1"), old("o2", "B", "train", "p1"), old("v1", "A", "validation", "p2"),
            old("t1", "A", "test", "p3"), old("t2", "B", "test", "p3")]  # fmt: skip
 
@@ -265,7 +292,7 @@ CONTENTS = st.sampled_from(["o1", "o2", "v1", "t1", "n1", "n2", "n3", "s1"])
 LABELS = st.builds(
     label,
     CONTENTS,
-    st.sampled_from(["A", "B", "C"]),
+    st.sampled_from(["A", "B", "C", ""]),
     group=st.sampled_from(["", "p1", "p2", "p3", "q1", "q2", "s"]),
     time=st.none() | st.integers(1, 28),
     fault=st.sampled_from(["", "", "missing"]),

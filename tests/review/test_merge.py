@@ -178,6 +178,20 @@ def test_without_contents_a_name_must_be_there_once(old, new, tmp_path, capsys):
     assert "not found in" in read_csv(old / "merged_left_out.csv")[0]["reason"]
 
 
+def test_what_a_person_left_out_is_no_class_and_is_counted(old, new, tmp_path, capsys):
+    rows = page_rows(new[:2], "A") + [
+        row | {"label": "", "reason": "artefact"} for row in page_rows(new[2:4], "")
+    ]
+    merge(old, write_csv(tmp_path / "labels.csv", rows))
+    assert "2 a person left it out: artefact" in capsys.readouterr().out
+    assert len(read_csv(old / "merged.csv")) == 42
+    index, _ = index_of(tmp_path / "labels.csv")
+    assert (index.class_names, len(index)) == (("A",), 2)
+    assert [reason.partition(" (")[0] for _, reason in index.skipped] == [
+        "a person left it out: artefact"
+    ] * 2
+
+
 def test_patients_in_folders_of_the_old_data_are_kept_out_of_training(tmp_path, capsys):
     cells = [f"{name}/p{patient}/{i}.png" for name in "AB" for patient in range(8) for i in range(3)]
     put_cells(tmp_path / "cells", cells)
