@@ -20,9 +20,7 @@ from asae_jax.input.split import SPLIT_NAMES
 def folder_index(
     path: str | os.PathLike, *, option: str = "--config.data.path", patients: bool = False
 ) -> DataIndex:
-    """The images below `path`: the class is the name of the first-level folder.
-
-    Within a class folder images may lie at any depth.
+    """The images below `path`: the class is the name of the first-level folder, at any depth within it.
 
     If the first-level folders are `train` and `val`, `validation` or `test` (in any case, or `training`,
     `testing`, `valid`) and hold folders themselves, those are the class folders, and the index has the

@@ -22,8 +22,7 @@ OLD = [f"{name}/{number:02d}.png" for name in "AB" for number in range(20)]
 def old(tmp_path):
     """The folder of a run on class folders, and the images of each of its parts."""
     put_cells(tmp_path / "cells", OLD)
-    workdir = made_run(tmp_path / "runs" / "first", data__source="folder", data__path=str(tmp_path / "cells"))
-    return workdir
+    return made_run(tmp_path / "runs" / "first", data__source="folder", data__path=str(tmp_path / "cells"))
 
 
 @pytest.fixture
@@ -115,7 +114,7 @@ def test_a_second_test_of_new_patients_is_a_list_of_its_own_and_stays_one(old, t
         f"new/p1/{i}.png" for i in (3, 4, 5)
     ]
     assert {row["group"] for row in read_csv(tmp_path / "second_new_test.csv")} == {"p1"}
-    index, config = index_of(tmp_path / "second.csv")
+    index, _ = index_of(tmp_path / "second.csv")
     assert len(index) == 40 + 9
     assert not any("p1/" in name for name in index.names)
     assert sum("set aside as a second test" in reason for _, reason in index.skipped) == 3
