@@ -39,6 +39,7 @@ class Command(NamedTuple):
       shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given, or works with a
         trained model (--model).
+      alone: needs neither run nor configuration; --workdir is where it writes.
     """
 
     function: str
@@ -47,6 +48,7 @@ class Command(NamedTuple):
     section: str = ""
     shown: tuple[str, ...] = ()
     of_a_run: bool = False
+    alone: bool = False
 
 
 COMMANDS = {
@@ -95,6 +97,14 @@ COMMANDS = {
         "export",
         ("export", *_OF_A_TEST),
         of_a_run=True,
+    ),
+    "agreement": Command(
+        "asae_jax.review.agreement_command:agreement",
+        "compare the labels of two or more people, and of a network with each",
+        "--reviewed=first.csv,second.csv --workdir=runs/agreement",
+        "agreement",
+        ("agreement", "eval.bootstrap"),
+        alone=True,
     ),
     "merge": Command(
         "asae_jax.review.command:merge",
@@ -235,6 +245,8 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     folder = None if model is None else model_folder.find(model)
     if file is None and (folder or workdir) and COMMANDS[name].of_a_run:
         config = settings.read_run_config(folder or user_path(workdir))
+    elif file is None and COMMANDS[name].alone:
+        config = settings.base_config()
     elif file is None:
         missing = "--workdir=RUN or --model=NAME" if COMMANDS[name].of_a_run else "--config=FILE"
         hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
@@ -250,7 +262,8 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
             f"--workdir=DIR is missing: settings of another run ({file}) are for a folder of their own. "
             f"Usage: {_USAGE}"
         )
-    place = user_path(workdir) if workdir else Path("runs") / (folder.name if folder else Path(file).stem)
+    default = folder.name if folder else Path(file or name).stem
+    place = user_path(workdir) if workdir else Path("runs") / default
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
 
@@ -287,8 +300,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = _Parser(
         prog=f"asae {name}",
-        usage=f"asae {name} {'--workdir=RUN|--model=NAME' if command.of_a_run else '--config=FILE|NAME'} "
-        "[options]",
+        usage=f"asae {name} {_needs(command)}[options]",
         description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis. "
         f"Example: asae {name} {command.example}",
         allow_abbrev=False,
@@ -308,7 +320,11 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--workdir",
         default=None,
         metavar="RUN" if of_a_run else "DIR",
-        help="folder of the run" if of_a_run else "run folder; default: runs/<name of the configuration>",
+        help="folder of the run"
+        if of_a_run
+        else f"folder to write to; default: runs/{name}"
+        if command.alone
+        else "run folder; default: runs/<name of the configuration>",
     )
     if of_a_run:
         parser.add_argument(
@@ -326,6 +342,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
                 shown = section.name in command.shown or field.name in command.shown
                 _add_option(group, field, short=section.name == command.section != "", shown=shown)
     return parser
+
+
+def _needs(command: Command) -> str:
+    """What a command cannot do without, as its usage says it."""
+    if command.alone:
+        return ""
+    return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "
 
 
 def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) -> None:

@@ -16,6 +16,7 @@ from asae_jax.review import output
 from asae_jax.review.joining import Joined, Rules, join
 from asae_jax.review.labels import Images, Label, listed_files, read_labels
 from asae_jax.review.old_data import data_file, known_images
+from asae_jax.run.folder import CLASSES_FILE
 from asae_jax.run.run import Run, open_run
 
 OUTPUT = "merged.csv"
@@ -115,6 +116,7 @@ def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
     ]
     options += ["--config.data.class_map="] * bool(data.class_map)
     options += ["--config.data.folds=0", "--config.data.fold=0"] * bool(data.folds)
+    options += [f"--config.data.classes={folder / CLASSES_FILE}"] * (folder / CLASSES_FILE).exists()
     options += ["--config.data.groups=given"] * (data.groups != "given")
     arguments = " ".join(map(shlex.quote, options))
     yield "look at it, then train on it with the old settings:"

@@ -82,30 +82,42 @@ def listed_files(text: str, option: str) -> list[Path]:
     return files
 
 
-def read_labels(file: Path, *, images: "Images | None" = None) -> list[Label]:
+def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True) -> list[Label]:
     """Every row of a list of labelled images, with what its image holds.
 
     Args:
       file: CSV `path,label` with, if known, `group`, `seen`, `content` and columns of `PROVENANCE`; paths are
         relative to its folder.
       images: where files are looked for that are not at their paths, or hold another picture.
+      look: whether every image must be there and hold what was labelled; else the column `content` is
+        believed, and only images without it are read.
 
     Raises:
       UserError: naming file and line: not such a file, or a time that is none.
     """
     _, _, entries = read_entries(file, unseen=False)
     paths = [os.path.abspath(file.parent / entry.name) for entry in entries]
-    wanted = [path for path, entry in zip(paths, entries, strict=True) if not entry.fault or not entry.label]
+    if not look:
+        entries = [
+            e if e.fault == UNSEEN or not e.content else dataclasses.replace(e, fault="") for e in entries
+        ]
+    wanted = [
+        path
+        for path, entry in zip(paths, entries, strict=True)
+        if not (entry.fault and entry.label) and (look or not entry.content)
+    ]
     held = dict(zip(wanted, read_contents(wanted, f"reading images of {file.name}"), strict=True))
     return [
-        _label(file, entry, path, held.get(path, ("", "")), images)
+        _label(file, entry, path, held.get(path, (entry.content, "")), images)
         for path, entry in zip(paths, entries, strict=True)
     ]
 
 
 def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "Images | None") -> Label:
     content, problem = held
-    if not entry.label:  # what it is of need not be there: it is not trained on
+    if entry.fault == UNSEEN:
+        problem = UNSEEN
+    elif not entry.label:  # what it is of need not be there: it is not trained on
         problem = "" if content or entry.content else f"{entry.fault}, and what it held is not known"
         content = content or entry.content
     else:
