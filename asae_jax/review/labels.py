@@ -93,9 +93,12 @@ def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True
         believed, and only images without it are read.
 
     Raises:
-      UserError: naming file and line: not such a file, or a time that is none.
+      UserError: naming file and line: not such a file, a time that is none, or an image for another part than
+        training.
     """
     _, _, entries = read_entries(file, unseen=False)
+    if look:
+        _refuse_parts(file, entries)
     paths = [os.path.abspath(file.parent / entry.name) for entry in entries]
     if not look:
         entries = [
@@ -111,6 +114,13 @@ def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True
         _label(file, entry, path, held.get(path, (entry.content, "")), images)
         for path, entry in zip(paths, entries, strict=True)
     ]
+
+
+def _refuse_parts(file: Path, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if entry.split != "train":
+            remedy = "take the column out, or the line; --new_test=PATIENTS sets new images aside for a test"
+            raise fault(file, entry.line, f"split is {entry.split}, but new images are trained on", remedy)
 
 
 def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "Images | None") -> Label:
@@ -172,7 +182,7 @@ class Images:
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder: give the one in which the images lie now (--images=DIR)")
         self.folder = folder
-        self._held: dict[str, str] | None = None  # path -> content
+        self._held: dict[str, list[tuple[str, str]]] | None = None  # content or name -> (path, content)
 
     def find(self, content: str, name: str) -> tuple[str, str, str] | None:
         """Path, content and no fault of an image; None where it is not there.
@@ -182,16 +192,19 @@ class Images:
           name: without folders.
         """
         if self._held is None:
-            paths = sorted(str(self.folder.absolute() / f.name) for f in walk(self.folder) if f.is_image)
-            contents = read_contents(paths, f"looking in {self.folder}")
-            self._held = {path: held for path, (held, _) in zip(paths, contents, strict=True) if held}
-        if content:
-            found = [path for path, held in self._held.items() if held == content]
-            found.sort(key=lambda path: os.path.basename(path) != name)
-        else:
-            found = [path for path in self._held if os.path.basename(path) == name]
-            found = found if len(found) == 1 else []
-        return (found[0], self._held[found[0]], "") if found else None
+            self._held = self._read()
+        found = self._held.get(content or f"/{name}", [])
+        if not found or (not content and len(found) > 1):
+            return None
+        return (*min(found, key=lambda one: os.path.basename(one[0]) != name), "")
+
+    def _read(self) -> dict[str, list[tuple[str, str]]]:
+        paths = sorted(str(self.folder.absolute() / f.name) for f in walk(self.folder) if f.is_image)
+        held: dict[str, list[tuple[str, str]]] = {}
+        for path, (content, _) in zip(paths, read_contents(paths, f"looking in {self.folder}"), strict=True):
+            for key in (content, f"/{os.path.basename(path)}") if content else ():
+                held.setdefault(key, []).append((path, content))
+        return held
 
 
 def read_contents(paths: Sequence[str], doing: str) -> list[tuple[str, str]]:

@@ -268,6 +268,10 @@ def test_neither_labels_nor_the_old_list_are_written_over(old, new, tmp_path, ca
         ("path,label,reviewed\nx.png,A,yesterday\n", "line 2: reviewed is 'yesterday', which is no time"),
         ("path,label\nx.png,\n", "line 2: empty label"),
         ("path,label,seen\nx.png,A,no\n", "nobody looked at its label"),
+        (
+            "path,label,split\nx.png,A,train\ny.png,A,Test\n",
+            "line 3: split is test, but new images are trained on",
+        ),
     ],
 )
 def test_labels_that_cannot_be_used_are_refused_with_their_line(old, tmp_path, capsys, text, message):
