@@ -144,7 +144,7 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
 def _table(config: ConfigDict) -> DataIndex:
     settings = config.data.copy_and_resolve_references()
     settings.source, settings.path = config.eval.source, config.eval.path
-    settings.class_map, settings.group_feature = config.eval.class_map, ""
+    settings.class_map, settings.group_feature, settings.groups = config.eval.class_map, "", "given"
     return configured_index(settings, options="--")
 
 
