@@ -12,12 +12,12 @@ from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertaint
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.lineages import class_lineages
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
 
@@ -55,8 +55,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
 def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]) -> Differential:
     """Writes every file of an input."""
     settings, class_names = config.predict, runs[0].class_names
-    own_lineages = user_path(settings.lineages) if settings.lineages else None
-    counter = Counter(class_names, class_lineages(class_names, own_lineages))
+    own = user_path(settings.classes) if settings.classes else None
+    counter = Counter(cell_classes(class_names, own) if own else runs[0].classes)
     gallery = Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
     _predict_all(predictor, items, class_names, place.output, (counter, gallery))

@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 
 from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.lineages import Lineage
 from asae_jax.inference.predict.page import PICTURES_PER_BLOCK, page_script, write_page
+from asae_jax.input.cell_classes import CellClass
 from asae_jax.pages import NOTICE
 from tests.inference.predict.made import record
 
 NASTY = """</script><img src=x onerror="alert('1')">&amp;{{ 7 * 6 }}"""
 NOT_UTF8 = "slide/caf\udce9.png"
 NAMES = ("BLA", "EBO", f"NGS {NASTY}")
-LINEAGES = (Lineage("myeloid", blast=True), Lineage("erythroid"), Lineage("none"))
+CLASSES = (
+    CellClass(NAMES[0], lineage="myeloid", blast=True),
+    CellClass(NAMES[1], lineage="erythroid"),
+    CellClass(NAMES[2], lineage="none"),
+)
 
 
 class _Page(html.parser.HTMLParser):
@@ -75,7 +79,7 @@ def _records():
 
 
 def _write(path, records, **changes):
-    counter = Counter(NAMES, LINEAGES)
+    counter = Counter(CLASSES)
     for one in records:
         counter.add(one)
     differential = dataclasses.replace(counter.differential([f"note {NASTY}"]), **changes)
@@ -207,7 +211,7 @@ def test_without_uncertainty_estimates_nothing_is_said_of_them(tmp_path):
 
 def test_a_page_that_holds_a_part_says_so(tmp_path):
     records = [record(0, path=f"{number}.png") for number in range(3)]
-    counter = Counter(NAMES, LINEAGES)
+    counter = Counter(CLASSES)
     for one in records:
         counter.add(one)
     path = tmp_path / "part.html"
