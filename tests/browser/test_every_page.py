@@ -12,7 +12,8 @@ PAGES = {
     "embed": lambda folder: made_pages.embed_page(folder / "page.html"),
     "audit": made_pages.audit_page,
     "audit clean": lambda folder: made_pages.audit_page(folder, damaged=False),
-    # "explain": made_pages.explain_page,
+    "explain": made_pages.explain_page,
+    "explain without layer": lambda folder: made_pages.explain_page(folder, layer=False),
     # "reproduce": made_pages.reproduce_page,
 }
 
