@@ -126,6 +126,6 @@ def _place(difference: float, reach: float) -> str:
 
 
 def _shade(difference: float) -> str:
-    """A background for a change of recall: purple for more, red for less, full at 20 points."""
-    colour = "123 79 163" if difference > 0 else "209 73 91"
-    return f"rgb({colour} / {min(abs(difference) / 0.2, 1.0) * 0.55:.2f})"
+    """A background for a change of recall: blue for more, orange for less, full at 20 points."""
+    share = 100 * min(abs(difference) / 0.2, 1.0)
+    return f"color-mix(in srgb, var(--{'good' if difference > 0 else 'bad'}-pale) {share:.0f}%, var(--card))"

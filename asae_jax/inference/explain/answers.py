@@ -81,6 +81,13 @@ def is_needed(report: Mapping[str, Any]) -> Verdict:
     )
 
 
+def against_the_middle(report: Mapping[str, Any]) -> str:
+    """Whether hiding the region costs more than hiding as much in the middle, where a centred cell lies."""
+    difference = report["overall"]["difference"]["probability"]["peak - centre"]
+    more = difference["interval"] is not None and difference["interval"][0] > 0
+    return f"That is {'more' if more else 'not surely more'} than hiding as much in the middle."
+
+
 def by_class(report: Mapping[str, Any], classes: Sequence[CellClass]) -> list[OfClass]:
     """Of each class what hiding costs it, the class that loses most first.
 
@@ -111,4 +118,4 @@ def _verdict(difference: Mapping[str, Any], *, yes: str, no: str, undecided: str
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

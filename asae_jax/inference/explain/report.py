@@ -220,6 +220,7 @@ def write_page(
         where=answers.where(means, alignments, layer=layer),
         report=report,
         needed=None if report is None else answers.is_needed(report),
+        middle="" if report is None else answers.against_the_middle(report),
         of_classes=[] if report is None else answers.by_class(report, classes),
         means=[
             (classes[label].title, means[label].count, _uris(class_panels(means[label], means, alignments)))
