@@ -181,7 +181,8 @@ def _with_peaks(picture: HostImage, explanation: Explanation) -> HostImage:
 
 
 def _range(values: np.ndarray) -> str:
-    return f"{values.min():.2f} to {values.max():.2f}"
+    low, high = (round(float(end), 2) + 0.0 for end in (values.min(), values.max()))  # never -0.00
+    return f"{low:.2f} to {high:.2f}"
 
 
 def plot_panels(shown: Sequence[Panel], path: Path, *, title: str) -> None:
