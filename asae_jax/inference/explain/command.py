@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -24,9 +24,11 @@ from asae_jax.inference.explain.examples import (
 from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import Collector
 from asae_jax.inference.explain.places import choose_folder, explained, write_record
-from asae_jax.input.cell_classes import cell_classes
+from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference
+
+_T = TypeVar("_T")
 
 
 def explain(config: ConfigDict, workdir: Path) -> int:
@@ -48,6 +50,7 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     """
     check_one_look(config, "explain")
     run = open_for_inference(workdir, config)
+    _ = run.classes  # a table that cannot be read is refused here
     examples = given_examples(run) if config.explain.input else own_examples(run)
     source = explained(config.explain.input, examples.names, config.eval.split)
     folder = choose_folder(source, config.explain.input, given=config.explain.output, workdir=workdir)
@@ -94,14 +97,14 @@ def _write(
         title = f"The ASAE layer after {explainer.stages[0]}, as in training: {example.name}"
         figures.plot_layer(example, folder / "fig3.png", title=title)
     alignments = [explainer.alignments[stage] for stage in explainer.stages]
-    means = collector.averages.means()
+    means = _in_display_order(collector.averages.means(), run)
     figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
     found = _faithfulness(config, run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
     report.write_page(
         folder / "index.html",
         shown,
-        cell_classes(run.class_names),
+        run.classes,
         title=f"{run.workdir.name}, step {run.step}: {name}",
         facts=_facts(config, examples, explainer, collector),
         report=found,
@@ -113,12 +116,13 @@ def _write(
 
 
 def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) -> list[report.Shown]:
-    """Writes the PNG files, by true class and then by row; those of an earlier call are removed."""
+    """Writes the PNG files, by true class in display order and then by row; older ones are removed."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
     for old in images.glob("[0-9][0-9][0-9][0-9]_*.png"):
         old.unlink()
-    rows = sorted(collector.explanations, key=lambda row: (collector.explanations[row].label, row))
+    place = [*_in_display_order(dict.fromkeys(range(len(run.class_names))), run), UNKNOWN].index
+    rows = sorted(collector.explanations, key=lambda row: (place(collector.explanations[row].label), row))
     shown = []
     for number, row in enumerate(tqdm(rows, desc="drawing", unit="image")):
         explanation = collector.explanations[row]
@@ -132,6 +136,10 @@ def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) 
             title=f"{explanation.name}: {true}{predicted} ({explanation.probabilities.max():.0%})",
         )
     return shown
+
+
+def _in_display_order(by_label: Mapping[int, _T], run: Run) -> dict[int, _T]:
+    return {label: by_label[label] for label in display_order(run.classes) if label in by_label}
 
 
 def _typical(shown: list[report.Shown]) -> report.Shown:

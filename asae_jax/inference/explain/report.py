@@ -205,7 +205,7 @@ def write_page(
       title: what was explained.
       facts: sentences on what was done.
       report: what `faithfulness.json` holds, or None.
-      means: class -> the means of its images.
+      means: class -> the means of its images, in display order.
       alignments: of the layer's map first, of Grad-CAM's last.
       example: the image whose way through the layer is shown; None where the run has no such layer.
       bad: (name, reason) of images that could not be read.
@@ -221,11 +221,11 @@ def write_page(
         report=report,
         needed=None if report is None else answers.is_needed(report),
         middle="" if report is None else answers.against_the_middle(report),
+        order=[classes[label].code for label in display_order(classes)],
         of_classes=[] if report is None else answers.by_class(report, classes),
         means=[
             (classes[label].title, means[label].count, _uris(class_panels(means[label], means, alignments)))
-            for label in display_order(classes)
-            if label in means
+            for label in means
         ],
         example=example and (example.name, _uris(layer_panels(example))),
         images=[_article(one, classes, layer) for one in shown],
