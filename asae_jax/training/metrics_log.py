@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asae_jax.files import write_text
-from asae_jax.run.folder import METRICS_FILE, read_metrics
-
-__all__ = ["MetricsLog", "read_metrics"]
+from asae_jax.run.folder import METRICS_FILE
+from asae_jax.run.metrics_file import records
 
 
 class MetricsLog:
@@ -70,12 +69,4 @@ def _tensorboard_is_installed() -> bool:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:  # the line a crash cut short
-            continue
-        if record["step"] <= step:
-            kept.append(line + "\n")
-    write_text(path, "".join(kept))
+    write_text(path, "".join(line + "\n" for line, record in records(path) if record["step"] <= step))

@@ -17,7 +17,8 @@ from asae_jax.input.cell_classes import display_order
 from asae_jax.input.split import SPLITS
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import SKIPPED_FILE, Data
-from asae_jax.run.folder import read_metrics, read_record
+from asae_jax.run.folder import read_record
+from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.model_folder import holds_model
 from asae_jax.run.run import Run
 
