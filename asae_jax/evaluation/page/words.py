@@ -38,7 +38,7 @@ def training(
         ("images", _images(config)),
         (
             "training",
-            f"{config.train.epochs} epochs in batches of {config.train.batch_size} images, "
+            f"{config.train.epochs} epoch{'s' * (config.train.epochs > 1)} in batches of {config.train.batch_size} images, "
             f"{SAMPLERS[config.data.sampler]}; loss: {LOSSES[config.loss.name]}; {config.optimizer.name} "
             f"with a learning rate of {config.optimizer.learning_rate:g} at its highest",
         ),
