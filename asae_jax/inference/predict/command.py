@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
@@ -21,6 +20,7 @@ from asae_jax.inference.predict.records import Gallery
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
+from asae_jax.terminal import Bar
 
 _GROUPS_SHOWN = 5
 
@@ -107,7 +107,7 @@ def _predict_all(
             uncertainty=predictor.uncertainty.available,
             positions=any(item.position for item in items),
         ) as write,
-        tqdm(total=len(items), desc="predicting", unit="image") as bar,
+        Bar("predicting", len(items), "image", compiles=1) as bar,
     ):
         for record in predictor(items):
             write(record)
