@@ -20,10 +20,11 @@ class DamagedRecord(UserError):
 
 
 class RecordStore:
-    """`count` records of `record_bytes` one after another in one file, a byte and a checksum for each in others.
+    """`count` records of `record_bytes` in one file; for each a checksum and a byte in two others.
 
-    The checksum (CRC-32) tells a record whose bytes have changed since. The byte is set after the record has reached the disk, so that neither a crash nor a second process
-    that fills the same store (with the same bytes) leaves a record marked that is not there.
+    The checksum (CRC-32) tells a record whose bytes have changed since. The byte is set after the record has
+    reached the disk, so that neither a crash nor a second process that fills the same store (with the same
+    bytes) leaves a record marked that is not there.
 
     Records are read and written by position (`preadv`, `pwrite`) instead of through a memory map. That is
     as fast (5 us per image of 64 x 64), the pages do not count as this process's memory, the interpreter
@@ -91,8 +92,8 @@ class RecordStore:
         checksum = os.pread(self._checksums, 4, 4 * index)
         if length != self.record_bytes or zlib.crc32(out.data).to_bytes(4, "little") != checksum:
             raise DamagedRecord(
-                f"the cache {self.directory} is damaged (record {index} is not as it was written): delete it, "
-                "start again."
+                f"cache {self.directory} is damaged (record {index} is not as it was written): delete it, "
+                "and start again."
             )
 
 
