@@ -1,6 +1,8 @@
 """`merge`: what people labelled since, joined with the data of a run, for the next one."""
 
 import dataclasses
+import itertools
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -138,5 +140,8 @@ def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
 
 
 def _free_folder(folder: Path) -> Path:
-    numbers = (folder.with_name(f"{folder.name}-{number}") for number in range(2, 1000))
-    return next(other for other in numbers if not other.exists())
+    """A name for the next run: round1, round2; mine, mine-2."""
+    name, number = re.fullmatch(r"(.*?)(\d*)", folder.name, re.DOTALL).groups()  # type: ignore[union-attr]
+    name = name if number else f"{name}-"
+    others = (folder.with_name(f"{name}{later}") for later in itertools.count(int(number or 1) + 1))
+    return next(other for other in others if not other.exists())

@@ -112,7 +112,7 @@ def summary(joined: Joined, labels: Sequence[Label], place: Place) -> str:
     """What became of the labels, in a few lines."""
     split = collections.Counter(row.split for row in joined.rows)
     lines = [
-        f"labels: {len(labels):,} rows of {len({label.origin for label in labels})} files",
+        f"labels: {len(labels):,} rows of {', '.join(dict.fromkeys(label.origin for label in labels))}",
         f"  added to training: {_by_class(joined.added)}",
         f"  labels changed in training: {_changed(joined)}",
         f"  known already, the same label: {len(joined.confirmed):,}",
