@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from asae_jax.run import model_folder
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+"""Whatever loads it first, such as TensorBoard's writer, it prints nothing; nor does oneDNN, unused here."""
 _OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
@@ -39,7 +42,7 @@ class Command(NamedTuple):
       shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given, or works with a
         trained model (--model).
-      alone: needs neither run nor configuration; --workdir is where it writes.
+      alone: needs neither a run nor a configuration.
     """
 
     function: str
@@ -101,7 +104,7 @@ COMMANDS = {
     "agreement": Command(
         "asae_jax.review.agreement_command:agreement",
         "compare the labels of two or more people, and of a network with each",
-        "--reviewed=first.csv,second.csv --workdir=runs/agreement",
+        "--reviewed=first.csv,second.csv --output=agreement",
         "agreement",
         ("agreement", "eval.bootstrap"),
         alone=True,
@@ -113,6 +116,22 @@ COMMANDS = {
         "merge",
         ("merge", "data.path"),
         of_a_run=True,
+    ),
+    "cut": Command(
+        "asae_jax.inference.cut.command:cut",
+        "cut single cells out of photographs of fields: an estimate, to be looked at",
+        "--input=FIELDS --output=CELLS",
+        "cut",
+        ("cut",),
+        alone=True,
+    ),
+    "slide": Command(
+        "asae_jax.inference.slide.command:slide",
+        "put labelled cells back onto their slides, for QuPath and Label Studio",
+        "--input=CELLS.csv --labels=REVIEWED.csv",
+        "slide",
+        ("slide",),
+        alone=True,
     ),
     "reproduce": Command(
         "asae_jax.experiments.command:reproduce",
@@ -262,8 +281,8 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
             f"--workdir=DIR is missing: settings of another run ({file}) are for a folder of their own. "
             f"Usage: {_USAGE}"
         )
-    default = folder.name if folder else Path(file or name).stem
-    place = user_path(workdir) if workdir else Path("runs") / default
+    own_name = folder.name if folder else Path(file or name).stem
+    place = user_path(workdir) if workdir else Path("runs") / own_name
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
 
@@ -300,7 +319,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = _Parser(
         prog=f"asae {name}",
-        usage=f"asae {name} {_needs(command)}[options]",
+        usage=f"asae {name} {_first_option(command)}[options]",
         description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis. "
         f"Example: asae {name} {command.example}",
         allow_abbrev=False,
@@ -320,11 +339,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--workdir",
         default=None,
         metavar="RUN" if of_a_run else "DIR",
-        help="folder of the run"
-        if of_a_run
-        else f"folder to write to; default: runs/{name}"
-        if command.alone
-        else "run folder; default: runs/<name of the configuration>",
+        help="folder of the run" if of_a_run else "run folder; default: runs/<name of the configuration>",
     )
     if of_a_run:
         parser.add_argument(
@@ -344,8 +359,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _needs(command: Command) -> str:
-    """What a command cannot do without, as its usage says it."""
+def _first_option(command: Command) -> str:
     if command.alone:
         return ""
     return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "
@@ -460,13 +474,15 @@ def _first_line(file: Path) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Warnings in one line each, and nothing of absl's log.
+    """Warnings in one line each, and nothing of absl's and TensorFlow's logs.
 
     Orbax notes there checkpoints without a score, and a full disk with a traceback from each of its threads
     besides the error that it raises.
     """
     verbosity, hook = logging.get_verbosity(), sys.unraisablehook
     logging.set_verbosity(logging.FATAL)
+    for name, value in _TENSORFLOW.items():
+        os.environ.setdefault(name, value)
     sys.unraisablehook = lambda said: None if _of_a_closed_loop(said) else hook(said)
     try:
         with warnings.catch_warnings():

@@ -110,6 +110,8 @@ SECTIONS = (
     Section("export", "Command export", trains=False),
     Section("merge", "Command merge", trains=False),
     Section("agreement", "Command agreement", trains=False),
+    Section("slide", "Command slide", trains=False),
+    Section("cut", "Command cut", trains=False),
     Section("reproduce", "Command reproduce", trains=False),
 )
 
@@ -393,9 +395,10 @@ FIELDS = (
     Field("optimizer.ema_decay", 0.0,
           "Decay of the moving average of the weights, which is used where it is above 0.", least=0, below=1),
     # Training
-    Field("train.batch_size", 84,
+    Field("train.batch_size", 0,
           "Images of a step over all devices; a multiple of the number of classes where batches are "
-          "balanced.", least=1, unit="images", paper="4.2"),
+          "balanced. 0: chosen near 32, to fit classes and processor cores or GPUs, and kept in the run's "
+          "config.json. The paper's is 84.", least=0, unit="images", paper="4.2"),
     Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,
@@ -450,7 +453,8 @@ FIELDS = (
           "Training images of each class to compare with, at most.", least=2, unit="images"),
     # Commands
     Field("predict.input", "",
-          "Folder, glob pattern in quotes, CSV file with a column `path`, or -: paths on standard input."),
+          "Folder, glob pattern in quotes, CSV file with a column `path` (and perhaps slide, x, y, width and "
+          "height), or -: paths on standard input."),
     Field("predict.output", "",
           "CSV file or (ending .jsonl) JSON lines; empty: RUN/predictions/NAME.csv, NAME being that of the "
           "input, with a number where files of that name were made from another."),
@@ -461,6 +465,9 @@ FIELDS = (
           "averaged."),
     Field("predict.classes", "",
           "CSV file as data.classes, in place of the run's own."),
+    Field("predict.label_studio", "",
+          "Folder above all images that Label Studio serves files from "
+          "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
@@ -521,7 +528,35 @@ FIELDS = (
     Field("agreement.reviewed", "",
           "CSV files of the reviewers, separated by commas; one alone is compared with the network "
           "(column predicted)."),
+    Field("agreement.output", "", "Folder; empty: runs/agreement."),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
+    Field("slide.input", "",
+          "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
+    Field("slide.labels", "",
+          "CSV file of a review page, path,label: its labels take the place of those of slide.input; empty: "
+          "none."),
+    Field("slide.output", "",
+          "Beginning of the names of the files; empty: that of slide.labels, or else of slide.input."),
+    Field("slide.classes", "",
+          "CSV file `class[,name][,lineage][,blast][,colour]` for the colours; empty: built in."),
+    Field("slide.label_studio", "", "As predict.label_studio."),
+    Field("slide.images", "",
+          "Folder of the slides' or fields' images, called as the column slide, with or without ending: "
+          "Label Studio gets one task for each, with rectangles, in place of one for each cell."),
+    Field("cut.input", "",
+          "Photographs of Giemsa-stained fields: a folder, a glob pattern in quotes, or one image."),
+    Field("cut.output", "",
+          "New or empty folder for the cells, the list of them, and the fields with outlines."),
+    Field("cut.size", 0,
+          "Side of the square that is cut out around a nucleus; 0: 3.4 times the usual diameter of a "
+          "nucleus.",
+          least=0, most=2048, unit="pixels"),
+    Field("cut.nucleus", 0.0,
+          "Usual diameter of a nucleus; 0: estimated from all fields together.",
+          least=0.0, most=2048.0, unit="pixels"),
+    Field("cut.border", "skip",
+          "Cells whose square crosses the field's border: skip leaves them out, pad fills the square up with "
+          "the field's background colour.", choices=("skip", "pad")),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
           "ours; or all."),

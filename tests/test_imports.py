@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("types", "errors"),
-    ("keys", "files", "shipped"),
+    ("keys", "files", "shipped", "terminal"),
     ("pages", "config", "lettering"),
     ("synthetic",),
     ("input", "augment", "losses", "models"),

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax import terminal
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
 from asae_jax.evaluation.provenance import FOLDER, check_name, free_name, provenance, source_record
-from asae_jax.evaluation.uncertainty_report import measure_uncertainty
+from asae_jax.evaluation.scoring import SCORING
+from asae_jax.evaluation.uncertainty_report import measure_uncertainty, num_scored
 from asae_jax.files import user_path
 from asae_jax.input.class_map import alike_names, relabel
 from asae_jax.input.description import describe
@@ -46,7 +48,7 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
         `eval.class_map` that would not be used, or a name whose file holds scores of something else.
     """
     config = _with_source(config)
-    run = open_run(workdir, config, batch_size=config.train.batch_size)
+    run = open_run(workdir, config, trains=True)
     folder = workdir / FOLDER
     if config.eval.source:
         data, record = load_other(run)
@@ -56,8 +58,10 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     else:
         split = config.eval.split
         name = _name(run, run.data, split)
-        print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=name)))
-        measure_uncertainty(run)
+        images = len(run.data.indices(split)) + sum(num_scored(config, run.data))
+        with terminal.plan(terminal.Forecast({SCORING: terminal.Part(images)})):
+            print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=name)))
+            measure_uncertainty(run)
     print(f"written to {folder / name}.json and beside it. {NOTICE}")
     return 0
 

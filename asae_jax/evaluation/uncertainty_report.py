@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import risk_coverage
@@ -81,11 +82,20 @@ def score_parts(run: Run) -> dict[str, Part]:
     scorer = Scorer(run)
     return {
         split: Part(
-            *scorer.with_features(variables, rows, title=f"uncertainty: {split}"), labels=data.labels(rows)
+            *scorer.with_features(variables, rows, title=f"uncertainty estimates, {split} images"),
+            labels=data.labels(rows),
         )
         for split, rows in indices.items()
         if len(rows)
     }
+
+
+def num_scored(config: ConfigDict, data: Data) -> list[int]:
+    """Images of each part that `score_parts` scores; none without validation images."""
+    if not len(data.indices("validation")):
+        return []
+    sampled = sample_per_class(data.indices("train"), data, config.uncertainty.images_per_class)
+    return [n for n in (len(sampled), *(len(data.indices(part)) for part in ("validation", "test"))) if n]
 
 
 def sample_per_class(indices: np.ndarray, data: Data, per_class: int) -> np.ndarray:

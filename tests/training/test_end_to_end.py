@@ -97,9 +97,12 @@ def test_the_contract_of_the_evaluation_file(finished):
 
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_path, capsys):
     workdir = tmp_path / "parts"
-    assert _main(cache, workdir, "--config.train.max_steps=2") == 0
+    chosen = "--config.train.batch_size=0"  # 56, the only one that 14 classes and 8 devices share
+    assert _main(cache, workdir, chosen, "--config.train.max_steps=2") == 0
+    assert "batch size: 56 images" in capsys.readouterr().out
     assert not (workdir / "evaluation").exists()
-    assert _main(cache, workdir, "--config.train.max_steps=4") == 0
+    assert _main(cache, workdir, chosen, "--config.train.max_steps=4") == 0
+    assert "batch size:" not in capsys.readouterr().out
     assert _main(cache, workdir) == 0
     assert "from step 4" in capsys.readouterr().out
     _same(_final_state(workdir), _final_state(finished))
