@@ -146,10 +146,9 @@ def _by_class(labels: Sequence[Label]) -> str:
 
 
 def _changed(joined: Joined) -> str:
+    changed = set(joined.changed)
     pairs = collections.Counter(
-        f"{change.other} to {change.used}"
-        for change in joined.contradictions
-        if change.given in joined.changed
+        f"{change.other} to {change.used}" for change in joined.contradictions if change.given in changed
     )
     named = ", ".join(f"{pair} {count:,}" for pair, count in pairs.most_common())
     return f"{len(joined.changed):,}" + (f" ({named})" if named else "")
