@@ -101,22 +101,6 @@ COMMANDS = {
         ("export", *_OF_A_TEST),
         of_a_run=True,
     ),
-    "agreement": Command(
-        "asae_jax.review.agreement_command:agreement",
-        "compare the labels of two or more people, and of a network with each",
-        "--reviewed=first.csv,second.csv --output=agreement",
-        "agreement",
-        ("agreement", "eval.bootstrap"),
-        alone=True,
-    ),
-    "merge": Command(
-        "asae_jax.review.command:merge",
-        "join labels that people gave with the data of a run, for the next one",
-        "--workdir=runs/mine --reviewed=new_cells_labels.csv",
-        "merge",
-        ("merge", "data.path"),
-        of_a_run=True,
-    ),
     "cut": Command(
         "asae_jax.inference.cut.command:cut",
         "cut single cells out of photographs of fields: an estimate, to be looked at",
@@ -132,6 +116,22 @@ COMMANDS = {
         "slide",
         ("slide",),
         alone=True,
+    ),
+    "agreement": Command(
+        "asae_jax.review.agreement_command:agreement",
+        "compare the labels of two or more people, and of a network with each",
+        "--reviewed=first.csv,second.csv --output=agreement",
+        "agreement",
+        ("agreement", "eval.bootstrap"),
+        alone=True,
+    ),
+    "merge": Command(
+        "asae_jax.review.command:merge",
+        "join labels that people gave with the data of a run, for the next one",
+        "--workdir=runs/mine --reviewed=new_cells_labels.csv",
+        "merge",
+        ("merge", "data.path"),
+        of_a_run=True,
     ),
     "reproduce": Command(
         "asae_jax.experiments.command:reproduce",
@@ -281,8 +281,8 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
             f"--workdir=DIR is missing: settings of another run ({file}) are for a folder of their own. "
             f"Usage: {_USAGE}"
         )
-    own_name = folder.name if folder else Path(file or name).stem
-    place = user_path(workdir) if workdir else Path("runs") / own_name
+    default = folder.name if folder else Path(file or name).stem
+    place = user_path(workdir) if workdir else Path("runs") / default
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
 
@@ -319,7 +319,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = _Parser(
         prog=f"asae {name}",
-        usage=f"asae {name} {_first_option(command)}[options]",
+        usage=f"asae {name} {_needs(command)}[options]",
         description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis. "
         f"Example: asae {name} {command.example}",
         allow_abbrev=False,
@@ -339,7 +339,11 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--workdir",
         default=None,
         metavar="RUN" if of_a_run else "DIR",
-        help="folder of the run" if of_a_run else "run folder; default: runs/<name of the configuration>",
+        help=argparse.SUPPRESS
+        if command.alone
+        else "folder of the run"
+        if of_a_run
+        else "run folder; default: runs/<name of the configuration>",
     )
     if of_a_run:
         parser.add_argument(
@@ -359,7 +363,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _first_option(command: Command) -> str:
+def _needs(command: Command) -> str:
+    """What a command cannot do without, as its usage says it."""
     if command.alone:
         return ""
     return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "

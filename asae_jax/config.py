@@ -108,10 +108,10 @@ SECTIONS = (
     Section("explain", "Command explain", trains=False),
     Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
-    Section("merge", "Command merge", trains=False),
-    Section("agreement", "Command agreement", trains=False),
     Section("slide", "Command slide", trains=False),
     Section("cut", "Command cut", trains=False),
+    Section("merge", "Command merge", trains=False),
+    Section("agreement", "Command agreement", trains=False),
     Section("reproduce", "Command reproduce", trains=False),
 )
 
@@ -506,30 +506,6 @@ FIELDS = (
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
-    Field("merge.reviewed", "",
-          "CSV files that the page of predict saved, or lists path,label[,group], separated by commas."),
-    Field("merge.output", "", "CSV file for the next run, others go beside it; empty: RUN/merged.csv."),
-    Field("merge.images", "",
-          "Folder in which images are looked for that are not at their paths; they are known by what they "
-          "hold (column content), else by a name that is there once."),
-    Field("merge.prefer", "newest",
-          "Which of contradicting labels of one image counts. newest: the last by the column reviewed, else "
-          "the file named last; old: that of the old data, else the first; drop: none, the image is taken "
-          "out. Validation and test images keep theirs.", choices=("newest", "old", "drop")),
-    Field("merge.new_classes", "refuse",
-          "Labels that are no class of the run: refuse, add or drop.", choices=("refuse", "add", "drop")),
-    Field("merge.class_map", "",
-          "CSV file `from,to`, or the name of a shipped one: the reviewed classes to the run's."),
-    Field("merge.shared_groups", "drop",
-          "New images of a patient whom the old test or validation part names. drop: left out; rename: it is "
-          "another patient of the same name.", choices=("drop", "rename")),
-    Field("merge.new_test", "",
-          "Second test: patients of the new images, separated by commas, or the share of them to draw."),
-    Field("agreement.reviewed", "",
-          "CSV files of the reviewers, separated by commas; one alone is compared with the network "
-          "(column predicted)."),
-    Field("agreement.output", "", "Folder; empty: runs/agreement."),
-    Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("slide.input", "",
           "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
     Field("slide.labels", "",
@@ -557,6 +533,30 @@ FIELDS = (
     Field("cut.border", "skip",
           "Cells whose square crosses the field's border: skip leaves them out, pad fills the square up with "
           "the field's background colour.", choices=("skip", "pad")),
+    Field("merge.reviewed", "",
+          "CSV files that the page of predict saved, or lists path,label[,group], separated by commas."),
+    Field("merge.output", "", "CSV file for the next run, others go beside it; empty: RUN/merged.csv."),
+    Field("merge.images", "",
+          "Folder in which images are looked for that are not at their paths; they are known by what they "
+          "hold (column content), else by a name that is there once."),
+    Field("merge.prefer", "newest",
+          "Which of contradicting labels of one image counts. newest: the last by the column reviewed, else "
+          "the file named last; old: that of the old data, else the first; drop: none, the image is taken "
+          "out. Validation and test images keep theirs.", choices=("newest", "old", "drop")),
+    Field("merge.new_classes", "refuse",
+          "Labels that are no class of the run: refuse, add or drop.", choices=("refuse", "add", "drop")),
+    Field("merge.class_map", "",
+          "CSV file `from,to`, or the name of a shipped one: the reviewed classes to the run's."),
+    Field("merge.shared_groups", "drop",
+          "New images of a patient whom the old test or validation part names. drop: left out; rename: it is "
+          "another patient of the same name.", choices=("drop", "rename")),
+    Field("merge.new_test", "",
+          "Second test: patients of the new images, separated by commas, or the share of them to draw."),
+    Field("agreement.reviewed", "",
+          "CSV files of the reviewers, separated by commas; one alone is compared with the network "
+          "(column predicted)."),
+    Field("agreement.output", "", "Folder; empty: runs/agreement."),
+    Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
           "ours; or all."),
