@@ -555,6 +555,7 @@ FIELDS = (
     Field("agreement.reviewed", "",
           "CSV files of the reviewers, separated by commas; one alone is compared with the network "
           "(column predicted)."),
+    Field("agreement.output", "", "Folder; empty: runs/agreement."),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
