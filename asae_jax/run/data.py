@@ -19,6 +19,7 @@ from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
+from asae_jax.run import digests
 
 SKIPPED_FILE = "skipped.csv"
 SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Sampler]] = {
@@ -114,6 +115,8 @@ def load_data(
       UserError: data that cannot be found or used.
     """
     index = configured_index(config.data) if index is None else index
+    if not draw_anew:
+        digests.check_unchanged(workdir, SPLITS_FILE)
     splits = chosen_split(config.data, None if draw_anew else workdir, index)
     print(describe(index, splits))
     warn_of_repeats(index, splits)

@@ -170,8 +170,13 @@ class NewRun(Run):
         """Writes settings, classes and split to the folder of a new run, and what was left out of any.
 
         Raises:
-          UserError: the folder cannot be written.
+          UserError: the folder cannot be written, or somebody else has started a run in it meanwhile.
         """
+        if self.is_new and folder.holds_run(self.workdir):
+            raise UserError(
+                f"another process has trained in {self.workdir} since this one began: start the same command "
+                "again to go on from there, or choose another --workdir=DIR."
+            )
         if self.is_new:
             folder.write(self.workdir, self.config, folder.record_of(self._index))
             if self.config.data.classes:
@@ -211,7 +216,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         config = settings.copy_with(config, {"train.batch_size": size}).lock()
     parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
-    index = index or load_index(config)
+    index = load_index(config) if index is None else index
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
     _check_loss(config, index.num_classes)
     if not is_new:

@@ -21,6 +21,7 @@ from asae_jax.pages import NOTICE
 from asae_jax.run import build, parallel
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.frozen import front_features
+from asae_jax.run.lock import only_one
 from asae_jax.run.run import NewRun, new_run, open_run
 from asae_jax.run.state import TrainState, abstract_state, create_state
 from asae_jax.training import initial, interruption
@@ -47,19 +48,20 @@ def train(config: ConfigDict, workdir: Path) -> int:
     if run.is_new:
         initial.check(config)
     plan = TrainingPlan(run)
-    run.start()
-    checkpoints = Checkpoints(workdir)
-    try:
-        state = parallel.place(first_state(plan, checkpoints))
-        print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
-        forecast = terminal.Forecast(plan.parts(int(state.step)))
-        with terminal.plan(forecast):
-            status = train_steps(plan, state, checkpoints)
-    finally:
-        checkpoints.close()
-    if status == 0 and plan.finishes:
-        with terminal.plan(forecast):
-            _final_scores(run)
+    with only_one(workdir):
+        run.start()
+        checkpoints = Checkpoints.to_go_on(workdir)
+        try:
+            state = parallel.place(first_state(plan, checkpoints))
+            print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
+            forecast = terminal.Forecast(plan.parts(int(state.step)))
+            with terminal.plan(forecast):
+                status = train_steps(plan, state, checkpoints)
+        finally:
+            checkpoints.close()
+        if status == 0 and plan.finishes:
+            with terminal.plan(forecast):
+                _final_scores(run)
     return status
 
 
@@ -107,8 +109,9 @@ def first_state(plan: TrainingPlan, checkpoints: Checkpoints) -> TrainState:
         "with_average": config.optimizer.ema_decay > 0,
         "with_auxiliary": build.has_auxiliary(config),
     }
-    if checkpoints.newest is not None:
-        return checkpoints.restore(abstract_state(run.network, plan.optimizer, **sizes), checkpoints.newest)
+    saved = checkpoints.restore_newest(abstract_state(run.network, plan.optimizer, **sizes))
+    if saved is not None:
+        return saved
     fresh = create_state(run.network, plan.optimizer, keys.stream_key(config.seed, "init"), **sizes)
     state, summary = initial.start(fresh, config, run.class_names, run.workdir)
     if summary:

@@ -3,10 +3,11 @@
 Which numbers a line holds is decided by `progress.Meter` (training) and `loop` (validation).
 """
 
+import contextlib
 import importlib.util
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,17 @@ def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
     path = workdir / METRICS_FILE
     if not path.exists():
         return []
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [record for record in records if record["kind"] == kind]
+    return [record for _, record in _records(path) if record["kind"] == kind]
 
 
 def _keep_until(path: Path, step: int) -> None:
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+    write_text(path, "".join(line + "\n" for line, record in _records(path) if record["step"] <= step))
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Line and content of each record; lines that a crash or a fault of the disk has damaged are left out."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError):
             record = json.loads(line)
-        except json.JSONDecodeError:  # the line a crash cut short
-            continue
-        if record["step"] <= step:
-            kept.append(line + "\n")
-    write_text(path, "".join(kept))
+            if isinstance(record, dict) and isinstance(record.get("step"), int) and "kind" in record:
+                yield line, record
