@@ -18,7 +18,9 @@ from asae_jax.input.class_map import check_classes
 from asae_jax.input.description import describe
 from asae_jax.input.index import DataIndex
 from asae_jax.input.run_split import chosen_split
+from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
+from asae_jax.input.workers import default_workers
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import CLASSES_FILE
 
@@ -58,7 +60,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
         first = f", the first because: {scanned.unreadable[0][1]}" if scanned.unreadable else ""
         raise UserError(f"none of the {len(table)} images of the data source can be read{first}")
     groups = find_duplicates(table, scanned.facts, splits, workers=workers)
-    found = collect(table, splits, scanned, groups, batch_size=config.train.batch_size)
+    found = collect(table, splits, scanned, groups, batch_size=_batch_size(config, table))
     folder = workdir / FOLDER
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,11 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     print(summary(found))
     print(f"written to {folder / PAGE} and {RECORD}. {NOTICE}")
     return EXIT_INVALID_SCORES if found["faults"] else 0
+
+
+def _batch_size(config: ConfigDict, table: DataIndex) -> int:
+    """That of balanced batches: as given, or as training would choose it on this machine."""
+    return config.train.batch_size or fitting_batch_size(table.num_classes, default_workers())
 
 
 def _classes(config: ConfigDict, workdir: Path, table: DataIndex) -> tuple[CellClass, ...]:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions
@@ -22,11 +21,17 @@ from asae_jax.inference.explain.examples import (
     spread_over_classes,
 )
 from asae_jax.inference.explain.explainer import Explainer
-from asae_jax.inference.explain.explanations import Collector
+from asae_jax.inference.explain.explanations import EXPLAINING, Collector
 from asae_jax.inference.explain.places import choose_folder, explained, write_record
 from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference
+from asae_jax.terminal import Forecast, Part, plan, track
+
+DRAWING = "drawing"
+"""The part of the command's plan that counts pictures."""
+
+_SECONDS_TO_DRAW = 0.5  # one picture, until it is measured
 
 _T = TypeVar("_T")
 
@@ -55,18 +60,33 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     source = explained(config.explain.input, examples.names, config.eval.split)
     folder = choose_folder(source, config.explain.input, given=config.explain.output, workdir=workdir)
     explainer = Explainer(run, fill=config.explain.fill)
-    collector = _collect(config, explainer, examples)
-    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
-        write_record(folder, source, conditions(run))
-        _write(config, run, examples, explainer, collector, folder)
+    show, measure = _chosen(config, examples)
+    parts = {
+        EXPLAINING: Part(len(np.union1d(show, measure))),
+        DRAWING: Part(len(show), ratio=_SECONDS_TO_DRAW),
+    }
+    with plan(Forecast(parts)):
+        collector = _collect(config, explainer, examples, show, measure)
+        with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+            write_record(folder, source, conditions(run))
+            _write(config, run, examples, explainer, collector, folder)
     print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
     return 0
 
 
-def _collect(config: ConfigDict, explainer: Explainer, examples: Examples) -> Collector:
+def _chosen(config: ConfigDict, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the images to show, and of those to test faithfulness on."""
     settings, rows = config.explain, np.arange(len(examples.names))
-    show = spread_over_classes(rows, examples.labels, settings.num_images)
-    measure = evenly_spaced(rows[examples.labels != UNKNOWN], settings.faithfulness_images)
+    return (
+        spread_over_classes(rows, examples.labels, settings.num_images),
+        evenly_spaced(rows[examples.labels != UNKNOWN], settings.faithfulness_images),
+    )
+
+
+def _collect(
+    config: ConfigDict, explainer: Explainer, examples: Examples, show: np.ndarray, measure: np.ndarray
+) -> Collector:
+    settings = config.explain
     collector = Collector(
         explainer,
         examples,
@@ -124,7 +144,7 @@ def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) 
     place = [*_in_display_order(dict.fromkeys(range(len(run.class_names))), run), UNKNOWN].index
     rows = sorted(collector.explanations, key=lambda row: (place(collector.explanations[row].label), row))
     shown = []
-    for number, row in enumerate(tqdm(rows, desc="drawing", unit="image")):
+    for number, row in enumerate(track(rows, DRAWING, len(rows), "image", part=DRAWING)):
         explanation = collector.explanations[row]
         stem = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(explanation.name).stem)[:60]
         shown.append(report.Shown(explanation, f"images/{number:04}_{stem}.png"))
