@@ -1,7 +1,7 @@
 """`predict`: classes, a differential count and a page, for images that nobody has labelled."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from asae_jax.inference.predict.output import open_output, summary, write_differ
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
-from asae_jax.inference.predict.records import Gallery
+from asae_jax.inference.predict.records import Gallery, Record
+from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
 
@@ -57,11 +58,17 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     settings, class_names = config.predict, runs[0].class_names
     own_lineages = user_path(settings.lineages) if settings.lineages else None
     counter = Counter(class_names, class_lineages(class_names, own_lineages))
-    gallery = Gallery(settings.page_cells)
-    predictor = _predictor(config, runs)
+    gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
+    cells = kept_cells(runs[0]) if settings.page and settings.similar else None
+    predictor = _predictor(config, runs, features=cells is not None)
     _predict_all(predictor, items, class_names, place.output, (counter, gallery))
     differential = counter.differential(predictor.uncertainty.notes())
-    _write_beside(place, runs, differential, gallery)
+    records = gallery.records()
+    page = {
+        "thresholds": predictor.uncertainty.thresholds,
+        "similar": None if cells is None else find_similar(cells, records, settings.similar),
+    }
+    _write_beside(place, runs, differential, records, page)
     return differential
 
 
@@ -77,13 +84,15 @@ def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]
     return f"input: {len(items):,} images, {groups}; run {workdir}, {classes}"
 
 
-def _predictor(config: ConfigDict, runs: Sequence[Run]) -> Predictor:
+def _predictor(config: ConfigDict, runs: Sequence[Run], *, features: bool) -> Predictor:
     fitted = [read_matching_uncertainty(run) for run in runs]
     options = Options(
         batch_size=config.eval.batch_size,
         tta=config.predict.tta,
         pictures=config.predict.page,
         workers=config.data.workers or None,
+        features=features,
+        picture_side=config.predict.picture_side,
     )
     return Predictor(runs, fitted, options)
 
@@ -112,19 +121,28 @@ def _predict_all(
             bar.update()
 
 
-def _write_beside(place: Place, runs: Sequence[Run], differential: Differential, gallery: Gallery) -> None:
+def _write_beside(
+    place: Place,
+    runs: Sequence[Run],
+    differential: Differential,
+    records: Sequence[Record],
+    page: Mapping[str, Any],
+) -> None:
+    """Writes the count and the page of `records`; `page` has what `write_page` needs of the run."""
     config, stem, network = runs[0].config, place.stem, network_identity(runs)
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
         if config.predict.page:
             write_page(
                 stem.with_name(f"{stem.name}.html"),
-                gallery.records(),
+                records,
                 runs[0].class_names,
                 differential,
                 title=place.title,
                 network=network,
                 attention_extent=config.augment.size / config.data.stored_size,
+                megabytes=config.predict.page_megabytes,
+                **page,
             )
 
 

@@ -4,10 +4,9 @@ It is one self-contained file; its content security policy forbids the browser a
 The template and the parts of its style and script are in `web`.
 """
 
-import base64
 import hashlib
 import importlib.resources
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,21 @@ from markupsafe import Markup
 from asae_jax.files import write_text
 from asae_jax.inference.predict.differential import Count, Differential, Share, Shares
 from asae_jax.inference.predict.output import percent, ratio_text
+from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
 from asae_jax.inference.predict.records import Record
+from asae_jax.inference.predict.similar import Similar
+from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
 """Unreadable images listed; the file of predictions has all."""
-PICTURES_PER_BLOCK = 50
-"""Cells whose pictures are kept together; the page decodes a block when one of them comes into view."""
 
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
-_SCRIPTS = ("data", "numbers", "labels", "csv", "counts", "view", "gallery", "panel", "start")
+_STYLES = ("page", "cells")
+_SCRIPTS = (
+    "data", "numbers", "labels", "csv", "counts", "view", "contour", "gallery", "selection", "viewer", "panel",
+    "start",
+)  # fmt: skip
 
 
 def write_page(
@@ -39,6 +43,9 @@ def write_page(
     title: str,
     network: str,
     attention_extent: float,
+    thresholds: Thresholds | None = None,
+    similar: Similar | None = None,
+    megabytes: float = 0,
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -51,11 +58,16 @@ def write_page(
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
+      thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
+      similar: training cells like each of `records`; None: the page shows none.
+      megabytes: of large pictures that were allowed, said where cells lack one.
     """
     bad = [record for record in records if record.error]
-    data = page_data(path, records, class_names, differential, network=network)
+    data = page_data(
+        path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
+    )
     script = page_script()
-    text = _environment().get_template("page.html").render(
+    page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
         notes=differential.notes,
@@ -66,14 +78,19 @@ def write_page(
         uncertainty=any(record.uncertainty for record in records),
         left_out=differential.overall.images - len(records),
         shown=len(data["cells"]),
+        small=_without_large(records),
+        megabytes=f"{megabytes:g}",
+        thresholds=thresholds,
         bad=bad[:SHOWN_BAD],
-        style=Markup(_source("page.css")),
+        style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),
         data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
         pictures=[Markup(block) for block in picture_blocks(records)],
+        wholes=[Markup(block) for block in whole_blocks(records)],
+        training=Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
     )  # fmt: skip
-    write_text(path, text)
+    write_text(path, page)
 
 
 def page_script() -> str:
@@ -97,6 +114,8 @@ def page_data(
     differential: Differential,
     *,
     network: str,
+    thresholds: Thresholds | None = None,
+    similar: Similar | None = None,
 ) -> dict[str, Any]:
     """Everything but the pictures, ready for JSON.
 
@@ -108,11 +127,15 @@ def page_data(
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
       network: identifier of what predicted.
+      thresholds: what probabilities and outlier scores are measured by.
+      similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `classes`; `lineages` `[lineage, blast]` of each class; `counts`, see
-      `count_data`, of all images and then of each group; `cells`, see `_cell`, whose `group` is a
-      position in `counts`, 0 where the input names no group.
+      `page` and `network`: identifiers; `classes`, their full `names` (empty where not known) and `order`, the
+      positions of the classes as they are listed; `lineages` `[lineage, blast]` of each class; `counts`, see
+      `count_data`, of all images and then of each group; `thresholds`; `training`: class of each training cell
+      shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no group,
+      and whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
@@ -120,26 +143,18 @@ def page_data(
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
         "classes": list(class_names),
+        "names": ["" for _ in class_names],
+        "order": list(range(len(class_names))),
         "lineages": [[line.lineage, line.blast] for line in differential.overall.everything.classes],
         "counts": [count_data(count) for count in counts],
-        "cells": [_cell(record, places) for record in predicted(records)],
+        "thresholds": None if thresholds is None else thresholds._asdict(),
+        "training": list(similar.labels) if similar else [],
+        "cells": [
+            _cell(record, places) | _near(similar, place)
+            for place, record in enumerate(records)
+            if record.probabilities is not None
+        ],
     }
-
-
-def predicted(records: Sequence[Record]) -> list[Record]:
-    """The records that the page shows as cells: those with a prediction."""
-    return [record for record in records if record.probabilities is not None]
-
-
-def picture_blocks(records: Sequence[Record]) -> Iterator[str]:
-    """The pictures of `predicted(records)`, a line for each and `PICTURES_PER_BLOCK` lines in a block.
-
-    A line is `JPEG HEIGHT WIDTH MAP`; JPEG and MAP (the attention, row by row from the top) are base64. It is
-    `- 0 0 -` where there are no pictures. No character needs escaping in HTML.
-    """
-    shown = predicted(records)
-    for first in range(0, len(shown), PICTURES_PER_BLOCK):
-        yield "\n".join(_picture(record) for record in shown[first : first + PICTURES_PER_BLOCK])
 
 
 def count_data(count: Count) -> dict[str, Any]:
@@ -186,13 +201,26 @@ def _bar(cells: Share) -> list[float] | None:
     return [round(value, 4) for value in (cells.share, cells.low, cells.high)]
 
 
+def _without_large(records: Sequence[Record]) -> int:
+    """Cells without a large picture, where others have one."""
+    have = [record.picture is not None for record in predicted(records)]
+    return have.count(False) if any(have) else 0
+
+
+def _near(similar: Similar | None, place: int) -> dict[str, Any]:
+    if similar is None:
+        return {}
+    return {"near": [[number, round(cosine, 3)] for number, cosine in similar.of[place]]}
+
+
 def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
-    """`path`, `file`, `content`, `group`, `p` of each class, `label`; uncertainty estimates where known."""
+    """`path`, `file`, `content`, `size`, `group`, `p` of each class, `label`; estimates where known."""
     assert record.probabilities is not None  # `predicted` has dropped the others
     cell: dict[str, Any] = {
         "path": record.path,
         "file": record.file,
         "content": record.content,
+        "size": list(record.size),
         "group": places.get(record.group, 0),
         "p": [round(float(p), 4) for p in record.probabilities],
         "label": record.label,
@@ -204,13 +232,3 @@ def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
         if estimate.conformal_set is not None:
             cell["set"] = list(estimate.conformal_set)
     return cell
-
-
-def _picture(record: Record) -> str:
-    attention = np.zeros((0, 0), np.uint8) if record.attention is None else record.attention
-    height, width = attention.shape
-    return f"{_base64(record.thumbnail or b'')} {height} {width} {_base64(attention.tobytes())}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii") or "-"
