@@ -35,6 +35,9 @@ SPLIT_COLUMNS = ("split", "set", "subset", "partition", "part", "fold", "phase",
 UNSEEN = "nobody looked at its label (seen=no)"
 """Reason in `DataIndex.skipped`."""
 
+LEFT_OUT = "a person left it out"
+"""Reason in `DataIndex.skipped`, followed by that in the column `reason`."""
+
 _NO_VALUE = frozenset(
     ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
 )
@@ -51,8 +54,9 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     image is opened. `split` is train, val, validation or test, in any case. The group may also be called
     patient, slide, or another of `GROUP_COLUMNS`.
 
-    A review page of `predict` writes two columns more. `seen`: where it says no, the label is a network's
-    guess that nobody looked at. `content`: what the picture held that was labelled (`content.image_content`);
+    A review page of `predict` writes more columns. `seen`: where it says no, the label is a network's guess
+    that nobody looked at. `reason`: with one, a row may lack a label, and is an image that a person left out.
+    `content`: what the picture held that was labelled (`content.image_content`);
     a file that holds another picture now is a bad image.
 
     Args:
@@ -69,7 +73,8 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     present = [entry for entry in entries if not entry.fault]
     if not present:
         raise _nothing(file, entries)
-    class_names = tuple(sorted({entry.label for entry in entries if entry.fault != UNSEEN}))
+    labels = {entry.label for entry in entries if entry.fault != UNSEEN}
+    class_names = tuple(sorted(labels - {""}))  # without one is what a person left out
     numbers = {name: number for number, name in enumerate(class_names)}
     names = np.array([entry.name for entry in present])
     labelled = [entry.content for entry in present]
@@ -96,7 +101,7 @@ def _entries(file: Path, *, unseen: bool) -> tuple[str, str, list["_Entry"]]:
         file,
         required=("path", "label"),
         optional=("group", "split"),
-        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content"),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content", "reason"),
     )
     rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
@@ -151,7 +156,7 @@ class _Entry:
 
 def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> _Entry:
     for column in filter(None, ("path", "label", grouped)):
-        if not row[column]:
+        if not row[column] and not (column == "label" and row.get("reason")):
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
         if not row[column].isprintable():
@@ -167,6 +172,8 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         remedy = "write yes where a person gave the label, and no elsewhere"
         raise fault(file, line, f"seen is {row['seen']!r}", remedy)
     name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
+    if not row["label"]:
+        missing = f"{LEFT_OUT}: {row['reason']}"
     if piece := leftover_in(name):
         missing = f"{LEFTOVER} ({piece})"
     return _Entry(
@@ -229,6 +236,8 @@ def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
             f"{unseen} (seen=no), which are a network's guesses: label them, or take the guesses "
             "(--config.data.unseen=True)"
         )
+    if all(entry.fault.startswith(LEFT_OUT) for entry in entries) and entries:
+        return UserError(f"{file} lists {len(entries)} images, and a person left out all of them: label some")
     first = f"; the first, in line {entries[0].line}: {entries[0].fault}" if entries else ""
     return UserError(
         f"{file} lists {len(entries)} images and none can be found{first}: "
@@ -236,7 +245,7 @@ def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
     )
 
 
-_USED = ("path", "label", "seen", "predicted", "content")
+_USED = ("path", "label", "seen", "predicted", "content", "reviewer", "reviewed", "run", "reason")
 
 
 def _notes(file: Path, grouped: str, split: str, entries: Sequence[_Entry]) -> Iterator[str]:
@@ -253,6 +262,8 @@ def _notes(file: Path, grouped: str, split: str, entries: Sequence[_Entry]) -> I
             f"{count} rows of {file.name} are left out: nobody looked at their labels (seen=no), which are a "
             "network's guesses (--config.data.unseen=True takes them)"
         )
+    if count := sum(entry.fault.startswith(LEFT_OUT) for entry in entries):
+        yield f"{count} rows of {file.name} are left out, as a person left these cells out (column reason)"
     if count := sum(not entry.fault and not entry.seen for entry in entries):
         yield f"{count} labels of {file.name} are a network's guesses that nobody looked at (data.unseen)"
 
@@ -264,7 +275,7 @@ def _contradictions(file: Path, entries: Sequence[_Entry]) -> Iterator[str]:
         (entry, piece)
         for entry in entries
         for piece in entry.name.split("/")[:-1]
-        if piece in classes and piece != entry.label
+        if entry.label and piece in classes and piece != entry.label
     ]
     if odd:
         entry, _ = odd[0]

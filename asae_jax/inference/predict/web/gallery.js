@@ -2,7 +2,7 @@
 const MARGIN = 600; // pixels above and below the window that are drawn ahead
 const gallery = byId("gallery");
 const gap = 8;
-const THUMBNAIL = [1, 1]; // the square that small pictures show, for the contours over them
+const THUMBNAIL = [100, 100]; // the square that small pictures show, for the contours over them
 let parts = []; // sections, see view.js
 let order = []; // cells in the order shown
 let rows = []; // {top, height, name, count} of a heading, or {top, height, from, to} of places in `order`

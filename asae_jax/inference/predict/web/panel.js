@@ -36,7 +36,7 @@ function sentences(cell) {
   const state = stateOf(cell);
   const limits = DATA.thresholds;
   const found = [`Predicted ${cell.predicted}: ${besideNeeded(cell.sure, limits?.certainty)}.`];
-  if (cell.set) found.push(possible(cell.set.map((label) => DATA.classes[label])));
+  if (cell.set && cell.set.length !== 1) found.push(possible(cell.set.map((label) => DATA.classes[label])));
   if (cell.unlike) found.push(`Unlike the training cells${outlierText(cell)}.`);
   else if (cell.outlier_score !== undefined && limits?.outlier != null) found.push(`Like the training cells${outlierText(cell)}.`);
   if (SAID[state]) {
@@ -65,10 +65,9 @@ function outlierText(cell) {
   return `: distance ${cell.outlier_score.toFixed(2)}, limit ${limit.toFixed(2)}`;
 }
 
-// The classes that cannot be excluded, in words.
+// The classes that cannot be excluded, in words. One alone is the prediction: nothing is said of it.
 function possible(names) {
   if (!names.length) return "No class fits well.";
-  if (names.length === 1) return `Only ${names[0]} is likely.`;
   return `Could be ${names.slice(0, -1).join(", ")} or ${names.at(-1)}.`;
 }
 
@@ -79,13 +78,13 @@ function selectionSentences(cells) {
     counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   const listed = [...counts].sort((a, b) => b[1] - a[1]).map(([name, n]) => `${name} ${whole(n)}`);
-  return [`Now: ${listed.join(", ")}.`, "A class, Accept, Leave out and Artefact apply to all of them, in one step."];
+  return [`Now: ${listed.join(", ")}.`, "What you choose applies to all of them."];
 }
 
 // The training cells of the most similar features, where the run keeps them.
 function showSimilar(cell) {
-  byId("similar").hidden = !cell.near?.length;
-  if (!cell.near) return;
+  byId("similar").hidden = !cell.near?.length || selected.size > 1;
+  if (byId("similar").hidden) return;
   byId("similar-cells").replaceChildren(
     ...cell.near.map(([number, cosine]) => {
       const element = byId("similar-cell").content.firstElementChild.cloneNode(true);

@@ -215,7 +215,6 @@ addEventListener("beforeunload", (event) => {
   if (!stored && labels.size && !downloaded) event.preventDefault();
 });
 
-document.documentElement.style.setProperty("--extent", DATA.extent);
 recall();
 byId("reviewer").value = reviewer;
 byId("undo").disabled = !done.length;
