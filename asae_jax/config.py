@@ -170,6 +170,9 @@ FIELDS = (
     Field("data.class_map", "",
           "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of a shipped "
           "one (`asae list`).", paper="4.1"),
+    Field("data.classes", "",
+          "CSV file `class[,name][,lineage][,blast][,colour]`: what the classes are, in the order to show; "
+          "kept with the run as classes.csv. Empty: what `data/classes.csv` knows."),
     Field("data.unseen", False,
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
@@ -453,8 +456,8 @@ FIELDS = (
     Field("predict.ensemble", "",
           "Further run folders, model folders or names of models, separated by commas; probabilities are "
           "averaged."),
-    Field("predict.lineages", "",
-          "CSV file `class,lineage[,blast]` for the M:E ratio and blasts; empty: built in."),
+    Field("predict.classes", "",
+          "CSV file as data.classes, in place of the run's own."),
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
@@ -519,6 +522,7 @@ BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 NEUTRAL = frozenset(
     {
         "data.path",
+        "data.classes",
         "data.unseen",
         "data.cache",
         "data.cache_dir",

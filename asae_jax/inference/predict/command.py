@@ -12,13 +12,13 @@ from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertaint
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.lineages import class_lineages
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
 
@@ -56,8 +56,9 @@ def predict(config: ConfigDict, workdir: Path) -> int:
 def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]) -> Differential:
     """Writes every file of an input."""
     settings, class_names = config.predict, runs[0].class_names
-    own_lineages = user_path(settings.lineages) if settings.lineages else None
-    counter = Counter(class_names, class_lineages(class_names, own_lineages))
+    own = user_path(settings.classes) if settings.classes else None
+    classes = cell_classes(class_names, own) if own else runs[0].classes
+    counter = Counter(classes)
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
     predictor = _predictor(config, runs, features=cells is not None)
@@ -65,6 +66,7 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     differential = counter.differential(predictor.uncertainty.notes())
     records = gallery.records()
     page = {
+        "classes": classes,
         "thresholds": predictor.uncertainty.thresholds,
         "similar": None if cells is None else find_similar(cells, records, settings.similar),
     }

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from scipy.stats import binomtest
 
-from asae_jax.inference.predict.lineages import Lineage
 from asae_jax.inference.predict.records import Record
+from asae_jax.input.cell_classes import CellClass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +152,9 @@ class _Tally:
 class Counter:
     """Counts records one by one, so that none has to be kept."""
 
-    def __init__(self, class_names: Sequence[str], lineages: Sequence[Lineage]):
-        """Takes the class names of the run, and the lineage of each."""
-        self._classes = tuple(zip(class_names, lineages, strict=True))
+    def __init__(self, classes: Sequence[CellClass]):
+        """Takes the classes of the run, in its order."""
+        self._classes = tuple(classes)
         self._overall = _Tally()
         self._groups: dict[str, _Tally] = {}
 
@@ -173,7 +173,7 @@ class Counter:
         )
 
 
-_Classes = tuple[tuple[str, Lineage], ...]
+_Classes = tuple[CellClass, ...]
 
 
 def _count(group: str, tally: _Tally, classes: _Classes) -> Count:
@@ -189,26 +189,26 @@ def _count(group: str, tally: _Tally, classes: _Classes) -> Count:
 
 
 def _shares(cells: collections.Counter[int], classes: _Classes) -> Shares:
-    def count(belongs: Callable[[Lineage], bool]) -> int:
-        return sum(cells[number] for number, (_, lineage) in enumerate(classes) if belongs(lineage))
+    def count(belongs: Callable[[CellClass], bool]) -> int:
+        return sum(cells[number] for number, one in enumerate(classes) if belongs(one))
 
-    total = count(lambda lineage: lineage.name != "none")
-    myeloid = count(lambda lineage: lineage.name == "myeloid")
-    erythroid = count(lambda lineage: lineage.name == "erythroid")
-    blasts = count(lambda lineage: lineage.blast)
-    has_both = {"myeloid", "erythroid"} <= {lineage.name for _, lineage in classes}
+    total = count(lambda one: one.lineage != "none")
+    myeloid = count(lambda one: one.lineage == "myeloid")
+    erythroid = count(lambda one: one.lineage == "erythroid")
+    blasts = count(lambda one: one.blast)
+    has_both = {"myeloid", "erythroid"} <= {one.lineage for one in classes}
     return Shares(
         counted=total,
-        classes=tuple(_line(name, lineage, cells[n], total) for n, (name, lineage) in enumerate(classes)),
+        classes=tuple(_line(one, cells[number], total) for number, one in enumerate(classes)),
         myeloid_erythroid=ratio(myeloid, erythroid) if has_both else None,
-        blasts=share(blasts, total) if any(lineage.blast for _, lineage in classes) else None,
+        blasts=share(blasts, total) if any(one.blast for one in classes) else None,
     )
 
 
-def _line(name: str, lineage: Lineage, count: int, total: int) -> ClassCount:
-    counts = lineage.name != "none"
+def _line(one: CellClass, count: int, total: int) -> ClassCount:
+    counts = one.lineage != "none"
     cells = share(count, total) if counts else Share(count, total, None, None, None)
-    return ClassCount(name, lineage.name, lineage.blast, cells)
+    return ClassCount(one.code, one.lineage, one.blast, cells)
 
 
 def _notes(overall: _Tally, classes: _Classes) -> Iterator[str]:
@@ -221,15 +221,15 @@ def _notes(overall: _Tally, classes: _Classes) -> Iterator[str]:
             f"{overall.left.total()} of {overall.images} images are left to a person. They are no random "
             "part of the cells: look at them before relying on a percentage, with or without them."
         )
-    if uncounted := [name for name, lineage in classes if lineage.name == "none"]:
+    if uncounted := [one.code for one in classes if one.lineage == "none"]:
         yield f"Not in the whole that percentages refer to: {', '.join(uncounted)}."
-    if any(lineage.name == "erythroid" for _, lineage in classes):
+    if any(one.lineage == "erythroid" for one in classes):
         yield (
             "Nucleated red cells are part of the whole, as in a marrow count; in a count of blood they are "
             "usually given per 100 white cells, and the M:E ratio means nothing."
         )
-    if unknown := [name for name, lineage in classes if not lineage.known]:
-        yield f"No lineage is known for: {', '.join(unknown)} (--lineages=FILE)."
+    if unknown := [one.code for one in classes if not one.known]:
+        yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE)."
 
 
 def share(count: int, total: int) -> Share:

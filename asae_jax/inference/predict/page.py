@@ -21,6 +21,7 @@ from asae_jax.inference.predict.pictures import picture_blocks, predicted, text,
 from asae_jax.inference.predict.records import Record
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
@@ -43,6 +44,7 @@ def write_page(
     title: str,
     network: str,
     attention_extent: float,
+    classes: Sequence[CellClass] | None = None,
     thresholds: Thresholds | None = None,
     similar: Similar | None = None,
     megabytes: float = 0,
@@ -58,13 +60,20 @@ def write_page(
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
+      classes: what each class is; None: as the built-in table says.
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
     """
     bad = [record for record in records if record.error]
     data = page_data(
-        path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
+        path,
+        records,
+        cell_classes(class_names) if classes is None else classes,
+        differential,
+        network=network,
+        thresholds=thresholds,
+        similar=similar,
     )
     script = page_script()
     page = _environment().get_template("page.html").render(
@@ -110,7 +119,7 @@ def _environment() -> jinja2.Environment:
 def page_data(
     path: Path,
     records: Sequence[Record],
-    class_names: Sequence[str],
+    classes: Sequence[CellClass],
     differential: Differential,
     *,
     network: str,
@@ -124,7 +133,7 @@ def page_data(
         content and `network`, so that they are found again when the page is written anew, and no other
         picture gets them.
       records: to show, in order; those without a prediction are left out.
-      class_names: in the order of the probabilities.
+      classes: in the order of the probabilities.
       differential: the counts of all images and of each group.
       network: identifier of what predicted.
       thresholds: what probabilities and outlier scores are measured by.
@@ -142,9 +151,9 @@ def page_data(
     return {
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
-        "classes": list(class_names),
-        "names": ["" for _ in class_names],
-        "order": list(range(len(class_names))),
+        "classes": [one.code for one in classes],
+        "names": [one.name for one in classes],
+        "order": list(display_order(classes)),
         "lineages": [[line.lineage, line.blast] for line in differential.overall.everything.classes],
         "counts": [count_data(count) for count in counts],
         "thresholds": None if thresholds is None else thresholds._asdict(),

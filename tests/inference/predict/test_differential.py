@@ -7,16 +7,20 @@ import math
 import pytest
 
 from asae_jax.inference.predict.differential import Counter, ratio, share
-from asae_jax.inference.predict.lineages import Lineage
 from asae_jax.inference.predict.output import summary, write_differential
+from asae_jax.input.cell_classes import CellClass
 from tests.inference.predict.made import record
 
-NAMES = ("BLA", "EBO", "NGS", "ART")
-LINEAGES = (Lineage("", blast=True), Lineage("erythroid"), Lineage("myeloid"), Lineage("none"))
+CLASSES = (
+    CellClass("BLA", blast=True),
+    CellClass("EBO", lineage="erythroid"),
+    CellClass("NGS", lineage="myeloid"),
+    CellClass("ART", lineage="none"),
+)
 
 
-def _differential(records, names=NAMES, lineages=LINEAGES):
-    counter = Counter(names, lineages)
+def _differential(records, classes=CLASSES):
+    counter = Counter(classes)
     for one in records:
         counter.add(one)
     return counter.differential(["first note"])
@@ -72,7 +76,9 @@ def test_groups_come_in_the_order_of_the_input_and_their_own_counts():
 
 
 def test_what_the_classes_do_not_tell_is_not_there():
-    found = _differential([record(0, of=2)], ("x", "NGS"), (Lineage(known=False), Lineage("myeloid")))
+    found = _differential(
+        [record(0, of=2)], (CellClass("x", known=False), CellClass("NGS", lineage="myeloid"))
+    )
     assert found.overall.sure.blasts is None
     assert found.overall.sure.myeloid_erythroid is None
     assert any("No lineage is known for: x" in note for note in found.notes)

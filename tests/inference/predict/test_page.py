@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 
 from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.lineages import Lineage
 from asae_jax.inference.predict.page import page_script, write_page
 from asae_jax.inference.predict.pictures import PER_BLOCK, WHOLES_PER_BLOCK
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.input.cell_classes import CellClass
 from asae_jax.pages import NOTICE
 from tests.inference.predict.made import record
 
 NASTY = """</script><img src=x onerror="alert('1')">&amp;{{ 7 * 6 }}"""
 NOT_UTF8 = "slide/caf\udce9.png"
 NAMES = ("BLA", "EBO", f"NGS {NASTY}")
-LINEAGES = (Lineage("myeloid", blast=True), Lineage("erythroid"), Lineage("none"))
+CLASSES = (
+    CellClass(NAMES[0], "blast", lineage="myeloid", blast=True, place=7),
+    CellClass(NAMES[1], "erythroblast", lineage="erythroid", place=3),
+    CellClass(NAMES[2], lineage="none"),
+)
 
 
 class _Page(html.parser.HTMLParser):
@@ -84,7 +88,7 @@ def _records():
 
 
 def _write(path, records, **changes):
-    counter = Counter(NAMES, LINEAGES)
+    counter = Counter(CLASSES)
     for one in records:
         counter.add(one)
     differential = dataclasses.replace(counter.differential([f"note {NASTY}"]), **changes)
@@ -97,6 +101,7 @@ def _write(path, records, **changes):
         title=f"title {NASTY}",
         network="n",
         attention_extent=0.875,
+        classes=CLASSES,
         thresholds=Thresholds(0.91, 1.05, 0.9) if any(one.uncertainty for one in records) else None,
         similar=similar,
         megabytes=48,
@@ -129,6 +134,8 @@ def test_cells_come_back_as_they_went_in(data):
     assert (second["path"], second["unsure"], second["set"], second["group"]) == (NASTY, True, [2, 0], 2)
     assert (third["path"], third["unlike"], third["group"]) == (NOT_UTF8, True, 0)
     assert data["classes"] == list(NAMES)
+    assert data["names"] == ["blast", "erythroblast", ""]
+    assert data["order"] == [2, 1, 0], "by their places 0, 3 and 7"
     assert data["lineages"] == [["myeloid", True], ["erythroid", False], ["none", False]]
     assert data["extent"] == 0.875
     assert data["thresholds"] == {"certainty": 0.91, "outlier": 1.05, "confidence": 0.9}
@@ -247,7 +254,7 @@ def test_without_uncertainty_estimates_nothing_is_said_of_them(tmp_path):
 
 def test_a_page_that_holds_a_part_says_so(tmp_path):
     records = [record(0, path=f"{number}.png") for number in range(3)]
-    counter = Counter(NAMES, LINEAGES)
+    counter = Counter(CLASSES)
     for one in records:
         counter.add(one)
     path = tmp_path / "part.html"
