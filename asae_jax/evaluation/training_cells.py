@@ -108,6 +108,4 @@ def read_training_cells(estimates: Path) -> TrainingCells | None:
             f"{path} cannot be used ({error}); delete it, or write it anew by `evaluate --workdir=...`."
         ) from error
     starts = [0, *ends[:-1]]
-    return TrainingCells(
-        features, labels, [data[start:end] for start, end in zip(starts, ends, strict=True)]
-    )
+    return TrainingCells(features, labels, [data[start:end] for start, end in zip(starts, ends, strict=True)])

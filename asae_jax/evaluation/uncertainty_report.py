@@ -96,9 +96,7 @@ def _training_cells(run: Run, part: Part) -> TrainingCells | None:
     """Pictures of the training sample, whose scores `part` are; None where they are not to be kept."""
     if not run.config.uncertainty.keep_cells:
         return None
-    rows = sample_per_class(
-        run.data.indices("train"), run.data, run.config.uncertainty.images_per_class
-    )
+    rows = sample_per_class(run.data.indices("train"), run.data, run.config.uncertainty.images_per_class)
     return training_cells(run.data.index, rows, part.features, workers=run.config.data.workers or None)
 
 

@@ -46,6 +46,8 @@ def find_similar(cells: TrainingCells, records: Sequence[Record], count: int) ->
     rows, cosines = nearest_rows(cells.features, queries, count)
     used, numbers = np.unique(rows, return_inverse=True)
     of: list[Sequence[tuple[int, float]]] = [()] * len(records)
-    for place, found, values in zip(places, numbers.reshape(rows.shape).tolist(), cosines.tolist(), strict=True):
+    for place, found, values in zip(
+        places, numbers.reshape(rows.shape).tolist(), cosines.tolist(), strict=True
+    ):
         of[place] = list(zip(found, values, strict=True))
     return Similar(cells.labels[used].tolist(), [cells.pictures[row] for row in used], of)

@@ -90,7 +90,9 @@ def test_cells_left_out_are_told_and_not_trained_on(tmp_path):
     path.write_text(_csv([_row(tmp_path / "kept.png", "BLA"), out]), encoding="utf-8", newline="")
     table = manifest_index(path)
     assert table.names.tolist() == [str(tmp_path / "kept.png")]
-    assert [reason for _, reason in table.skipped] == ["a person left it out: artefact (line 3 of labels.csv)"]
+    assert [reason for _, reason in table.skipped] == [
+        "a person left it out: artefact (line 3 of labels.csv)"
+    ]
 
 
 def test_what_cannot_be_trained_on_is_not_written():

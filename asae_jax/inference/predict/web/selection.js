@@ -5,7 +5,7 @@ const selected = new Set();
 let anchor = -1; // place that Shift selects from
 let selecting = false; // whether a tap adds a cell or takes it away
 let box = null; // being drawn, in the gallery's coordinates
-let boxed = false; // the click that ends a box chooses no cell
+let boxed = false; // the click that ends a box or a long press chooses no cell
 
 function acted() {
   if (selected.size) return order.filter((cell) => selected.has(cell));
@@ -138,13 +138,14 @@ function endBox() {
   box = null;
   if (moved) {
     boxed = true;
-    setTimeout(() => (boxed = false));
     const first = order.findIndex((cell) => selected.has(cell));
     if (first >= 0) {
       anchor = first;
       if (!selected.has(order[current])) current = first;
     }
     tellSelection();
+    draw();
+    gallery.querySelector(`[data-place="${current}"]`)?.focus({ preventScroll: true });
     update();
   } else if (!onCell) clearSelection();
 }
@@ -154,11 +155,11 @@ let pressed = 0;
 
 function startPress(event) {
   clearTimeout(pressed);
+  boxed = false;
   const cell = event.target.closest(".cell");
   if (event.pointerType === "mouse" || !cell || selecting) return;
   pressed = setTimeout(() => {
-    boxed = true; // the click that follows
-    setTimeout(() => (boxed = false), 1000);
+    boxed = true;
     setSelecting(true);
     toggle(Number(cell.dataset.place));
   }, LONG_PRESS);
