@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.chromium import PHONE
+from tests.browser.chromium import PHONE, WIDE, faults, sideways
 from tests.browser.made_pages import CELLS, CLASSES, LARGE, SMALL, predict_page, predicted_cells
 
 PATHS = [record.path for record in predicted_cells()]
@@ -185,7 +185,7 @@ def test_values_stand_beside_what_they_need(page):
     names = [CLASSES[label] for label in record.uncertainty.conformal_set]
     if len(names) > 1:
         assert f"Could be {', '.join(names[:-1])} or {names[-1]}." in said
-    assert f"distance {number:.2f}, limit 33.50" in said
+    assert f"training cells: {number:.2f}, limit 33.50" in said
 
 
 def test_the_most_similar_training_cells_are_shown(page):
@@ -195,6 +195,22 @@ def test_the_most_similar_training_cells_are_shown(page):
     assert (
         cells.first.locator("img").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 64
     )
+
+
+@pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (PHONE, True)], ids=["wide", "dark phone"])
+def test_axe_finds_nothing_serious_in_the_enlarged_view_and_with_many_selected(path, open_page, size, dark):
+    page = _in_order(open_page(path, size=size, dark=dark, injected=True))
+    for number in (0, 1, 2):
+        _cell(page, number).click(modifiers=["Control"])
+    page.keyboard.press("x")
+    page.keyboard.press("Control+a")
+    _settle(page)
+    assert faults(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Enter")
+    _settle(page)
+    assert faults(page) == []
+    assert sideways(page) == []
 
 
 # Many at a time

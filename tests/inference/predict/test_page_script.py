@@ -350,7 +350,7 @@ def test_possible_classes_in_words():
 
 def test_the_distance_stands_beside_its_limit():
     found = _sentence("outlierText({ outlier_score: 1.314 })", thresholds={"outlier": 1.05})
-    assert found == ": distance 1.31, limit 1.05"
+    assert found == ": 1.31, limit 1.05"
     assert _sentence("outlierText({})", thresholds={"outlier": 1.05}) == ""
 
 

@@ -5,30 +5,35 @@ const LEVELS = [0.5, 0.7, 0.9]; // of the way from the lowest to the highest att
 // `height` rows of `width` numbers, each at the middle of its part of the square of side `side` whose corner is at
 // `left`, `top`. A line ends at the map's edge.
 function contour(values, width, height, level, { left = 0, top = 0, side = 1 } = {}) {
-  const place = ([row, column]) => [left + (side * (column + 0.5)) / width, top + (side * (row + 0.5)) / height];
-  return joined(crossings(values, width, height, level)).map((line) => rounding(line.map(place))).join("");
+  // A point lies between a place and the one to its right (key even) or below it (odd).
+  const point = (key) => {
+    const place = key >> 1;
+    const other = key & 1 ? place + width : place + 1;
+    const part = (level - values[place]) / (values[other] - values[place]);
+    const row = Math.floor(place / width) + (key & 1 ? part : 0);
+    const column = (place % width) + (key & 1 ? 0 : part);
+    return [left + (side * (column + 0.5)) / width, top + (side * (row + 0.5)) / height];
+  };
+  return joined(crossings(values, width, height, level)).map((line) => rounding(line.map(point))).join("");
 }
 
-// Pairs of points [row, column] between which a line runs, in fractions of a row and column.
+// Pairs of keys of points between which a line runs.
 function crossings(values, width, height, level) {
-  const at = (row, column) => values[row * width + column];
-  const between = (a, b) => (level - a) / (b - a);
   const pairs = [];
   for (let row = 0; row + 1 < height; row++) {
     for (let column = 0; column + 1 < width; column++) {
-      const [a, b, c, d] = [at(row, column), at(row, column + 1), at(row + 1, column + 1), at(row + 1, column)];
-      const inside = [a, b, c, d].map((value) => value >= level);
+      const place = row * width + column;
+      const [a, b, c, d] = [values[place], values[place + 1], values[place + width + 1], values[place + width]];
+      const inside = a >= level;
+      if (b >= level === inside && c >= level === inside && d >= level === inside) continue;
       const points = [];
-      if (inside[0] !== inside[1]) points.push([row, column + between(a, b)]);
-      if (inside[1] !== inside[2]) points.push([row + between(b, c), column + 1]);
-      if (inside[2] !== inside[3]) points.push([row + 1, column + between(d, c)]);
-      if (inside[3] !== inside[0]) points.push([row + between(a, d), column]);
+      if (inside !== b >= level) points.push(2 * place);
+      if (b >= level !== c >= level) points.push(2 * (place + 1) + 1);
+      if (c >= level !== d >= level) points.push(2 * (place + width));
+      if (d >= level !== inside) points.push(2 * place + 1);
       // At a saddle the middle decides which points belong together.
-      if (points.length === 4 && inside[0] === (a + b + c + d) / 4 >= level) points.push(points.shift());
-      for (let n = 0; n + 1 < points.length; n += 2) {
-        const pair = [points[n], points[n + 1]];
-        if (String(pair[0]) !== String(pair[1])) pairs.push(pair); // a corner of just this level touches only
-      }
+      if (points.length === 4 && inside === (a + b + c + d) / 4 >= level) points.push(points.shift());
+      for (let n = 0; n + 1 < points.length; n += 2) pairs.push([points[n], points[n + 1]]);
     }
   }
   return pairs;
@@ -36,18 +41,21 @@ function crossings(values, width, height, level) {
 
 // Lines of as many points as belong together; one that is closed ends with its first point.
 function joined(pairs) {
-  const meeting = new Map();
-  for (const pair of pairs) {
-    for (const point of pair) meeting.set(String(point), [...(meeting.get(String(point)) ?? []), pair]);
-  }
+  const meeting = new Map(); // point -> the one or two pairs that it is in
+  pairs.forEach((pair) => {
+    for (const point of pair) {
+      if (meeting.has(point)) meeting.get(point).push(pair);
+      else meeting.set(point, [pair]);
+    }
+  });
   const used = new Set();
   const onward = (line) => {
     for (;;) {
       const end = line.at(-1);
-      const pair = meeting.get(String(end)).find((one) => !used.has(one));
+      const pair = meeting.get(end).find((one) => !used.has(one));
       if (!pair) return line;
       used.add(pair);
-      line.push(String(pair[0]) === String(end) ? pair[1] : pair[0]);
+      line.push(pair[0] === end ? pair[1] : pair[0]);
     }
   };
   const lines = [];
@@ -65,7 +73,7 @@ function rounding(points) {
   const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
   const first = points[0];
   const last = points.at(-1);
-  const closed = points.length > 3 && text(first) === text(last);
+  const closed = points.length > 3 && first[0] === last[0] && first[1] === last[1];
   const start = closed ? middle(first, points[1]) : first;
   let d = `M${text(start)}`;
   for (let n = 1; n + 1 < points.length; n++) d += `Q${text(points[n])} ${text(middle(points[n], points[n + 1]))}`;

@@ -18,6 +18,7 @@ function showPanel() {
   byId("said").replaceChildren(...(many ? selectionSentences(cells) : sentences(cell)).map(paragraph));
   showSimilar(cell);
   byId("path").textContent = cell.path;
+  byId("of-group").textContent = cell.group ? `Group ${DATA.counts[cell.group].group}: ` : "";
   byId("keep").disabled = !many && (states[0] === "kept" || states[0] === "changed") && decisions.get(cell.content).reviewer === reviewer;
   byId("drop").disabled = states.every((state) => state === "out");
   byId("clear").disabled = states.every((state) => state === "open");
@@ -45,7 +46,6 @@ function sentences(cell) {
     const what = state === "out" ? reasonOf(cell) : SAID[state];
     found.push(`${by || "You"}: ${what}${when ? `, ${when}` : ""}.`);
   }
-  if (cell.group) found.push(`Group ${DATA.counts[cell.group].group}.`);
   return found;
 }
 
@@ -62,7 +62,7 @@ function besideNeeded(share, needed) {
 function outlierText(cell) {
   const limit = DATA.thresholds?.outlier;
   if (cell.outlier_score === undefined || limit == null) return "";
-  return `: distance ${cell.outlier_score.toFixed(2)}, limit ${limit.toFixed(2)}`;
+  return `: ${cell.outlier_score.toFixed(2)}, limit ${limit.toFixed(2)}`;
 }
 
 // The classes that cannot be excluded, in words. One alone is the prediction: nothing is said of it.
