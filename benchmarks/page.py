@@ -3,10 +3,10 @@
     pip install playwright
     python -m benchmarks.page [--cells=5000] [--slower=4] [--keep=page.html]
 
-The page is made of drawn cells, each repeated under other names, with a thumbnail, an attention map and, within
-the page's limit, a large picture. Chromium is sought on the PATH. `--slower` slows down its processor so many
-times. For each thing a reader does it prints the longest task, and how many took over 50 ms ("long tasks"): by
-the clock, and of the processor. On a machine that does something else at the same time the second counts.
+The page is made of drawn cells, each repeated under other names, with a thumbnail, an attention map and,
+within the page's limit, a large picture. Chromium is sought on the PATH. `--slower` slows down its processor
+so many times. For each thing a reader does it prints the longest task, and how many took over 50 ms ("long
+tasks"): by the clock, and of the processor. On a machine that does something else too the second counts.
 """
 
 import argparse

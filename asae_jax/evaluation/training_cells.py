@@ -1,7 +1,7 @@
 """Small pictures and features of training images, kept with a run: which of them is a new cell like?
 
-They are the images that outliers are told by (`uncertainty_report.sample_per_class`). They stay in the run folder:
-an export holds no image.
+They are the images that outliers are told by (`uncertainty_report.sample_per_class`). They stay in the run
+folder: an export holds no image.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class TrainingCells:
     """Some training images of a run.
 
     Attributes:
-      features: float32 `[N, channels]`, pooled from the last stage by the network of the estimates beside them.
+      features: float32 `[N, channels]`, pooled from the last stage by the network of the estimates.
       labels: int32 `[N]`, positions in the run's class names.
       pictures: JPEG of the centre square of each, `SIZE` pixels wide, in its own colours.
     """

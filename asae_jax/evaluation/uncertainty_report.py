@@ -36,7 +36,8 @@ FEW = 200
 def measure_uncertainty(run: Run) -> None:
     """Fits the estimates, writes `uncertainty.json` and `uncertainty/`, prints the main numbers.
 
-    Small pictures of the training images compared with are written, too, where `uncertainty.keep_cells` says so.
+    Small pictures of the training images compared with are written, too, where `uncertainty.keep_cells` says
+    so.
 
     Temperature, abstention threshold, conformal sets and the threshold for outliers come from all validation
     images; the features these are compared with from at most `uncertainty.images_per_class` training images

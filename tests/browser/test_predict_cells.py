@@ -1,4 +1,4 @@
-"""The cells on the page of `predict`: seen from near, selected many at a time, decided by somebody at some time."""
+"""The cells on the page of `predict`: seen from near, many selected at a time, who decided when."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def _cell(page, number):
 
 
 def _selected(page):
-    """Numbers of the cells that what is chosen applies to; the gallery is high enough for a part of them only."""
+    """Numbers of the cells that what is chosen applies to, of those in or near the window."""
     _settle(page)
     places = page.locator('.cell[aria-selected="true"]').evaluate_all(
         "(all) => all.map((c) => c.dataset.place)"
@@ -66,14 +66,15 @@ def _path(page):
 
 
 def _scale(page):
-    return float(page.locator("#scale").text_content().rstrip("×"))
+    return float(page.locator("#scale").text_content()[:-1])
 
 
 def _frame(page):
     """Left edge, top edge and width of the whole picture, in the coordinates of its view."""
     return page.evaluate(
         """() => {
-          const [stage, view] = ["stage", "view"].map((id) => document.getElementById(id).getBoundingClientRect());
+          const edges = (id) => document.getElementById(id).getBoundingClientRect();
+          const [stage, view] = [edges("stage"), edges("view")];
           return [stage.left - view.left, stage.top - view.top, stage.width];
         }"""
     )

@@ -1,4 +1,4 @@
-"""Training images kept with a run, in small: what was written comes back, and what cannot be read is left out."""
+"""Training images kept with a run, in small: they come back, and what cannot be read is left out."""
 
 import io
 
@@ -67,5 +67,5 @@ def test_a_damaged_file_is_named(cells, tmp_path, keep):
     write_training_cells(cells, estimates)
     path = cells_file(estimates)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UserError, match="uncertainty-cells.npz cannot be used"):
+    with pytest.raises(UserError, match=r"uncertainty-cells\.npz cannot be used"):
         read_training_cells(estimates)

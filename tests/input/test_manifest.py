@@ -250,7 +250,8 @@ def test_a_list_of_guesses_alone_is_refused(root):
 
 
 def test_what_a_person_left_out_is_not_trained_on(root):
-    text = "path,label,seen,reviewer,reviewed,run,reason\na/1.png,A,yes,Kim,,0a,\na/2.png,,yes,Kim,,0a,artefact\n"
+    columns = "path,label,seen,reviewer,reviewed,run,reason"
+    text = f"{columns}\na/1.png,A,yes,Kim,,0a,\na/2.png,,yes,Kim,,0a,artefact\n"
     index = manifest_index(write(root, text))
     assert (index.names.tolist(), index.class_names) == (["a/1.png"], ("A",))
     assert index.skipped == (("a/2.png", "a person left it out: artefact (line 3 of list.csv)"),)

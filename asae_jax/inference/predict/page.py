@@ -30,8 +30,8 @@ SHOWN_BAD = 500
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
 _STYLES = ("page", "cells")
 _SCRIPTS = (
-    "data", "numbers", "labels", "csv", "counts", "view", "contour", "gallery", "selection", "viewer", "panel",
-    "start",
+    "data", "numbers", "labels", "csv", "counts", "view", "contour", "gallery", "selection", "viewer",
+    "panel", "start",
 )  # fmt: skip
 
 
@@ -95,11 +95,18 @@ def write_page(
         script=Markup(script),
         script_hash=script_hash(script),
         data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
-        pictures=[Markup(block) for block in picture_blocks(records)],
-        wholes=[Markup(block) for block in whole_blocks(records)],
-        training=Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
+        **_pictures(records, similar),
     )  # fmt: skip
     write_text(path, page)
+
+
+def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, Any]:
+    """What the template has of pictures."""
+    return {
+        "pictures": [Markup(block) for block in picture_blocks(records)],
+        "wholes": [Markup(block) for block in whole_blocks(records)],
+        "training": Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
+    }
 
 
 def page_script() -> str:
@@ -140,11 +147,11 @@ def page_data(
       similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `classes`, their full `names` (empty where not known) and `order`, the
-      positions of the classes as they are listed; `lineages` `[lineage, blast]` of each class; `counts`, see
-      `count_data`, of all images and then of each group; `thresholds`; `training`: class of each training cell
-      shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no group,
-      and whose `near` are `[training cell, similarity]`.
+      `page` and `network`: identifiers; `classes`, their full `names` (empty where not known) and `order`,
+      the positions of the classes as they are listed; `lineages` `[lineage, blast]` of each class; `counts`,
+      see `count_data`, of all images and then of each group; `thresholds`; `training`: class of each training
+      cell shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no
+      group, and whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}

@@ -1,4 +1,4 @@
-"""The pictures of `predict`'s page, as text blocks that the page takes apart when a cell of one comes into view."""
+"""The pictures of `predict`'s page: blocks of text, each taken apart when a cell of it comes into view."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ def picture_blocks(records: Sequence[Record]) -> Iterator[str]:
 
 
 def whole_blocks(records: Sequence[Record]) -> Iterator[str]:
-    """The large pictures of `predicted(records)`, base64 of JPEG, a line for each; "-" where there is none."""
+    """The large pictures of `predicted(records)`, a line of base64 for each; "-" where there is none."""
     return _blocks([text(record.picture) for record in predicted(records)], WHOLES_PER_BLOCK)
 
 

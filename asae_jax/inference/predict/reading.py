@@ -113,7 +113,10 @@ def _read(
 
 
 def pictures_of(raw: HostImage, side: int) -> Pictures:
-    """Small and large JPEG of an image; the longer side of the large one has at most `side` pixels, 0: none."""
+    """Small and large JPEG of an image; the longer side of the large one has at most `side` pixels.
+
+    With `side` 0 there is no large one.
+    """
     height, width = raw.shape[:2]
     thumbnail = encode_jpeg(_THUMBNAIL(raw), quality=_JPEG_QUALITY)
     if not side:

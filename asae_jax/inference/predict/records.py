@@ -46,8 +46,8 @@ class Record:
         lowest and 255 at its highest position. It covers the middle of the thumbnail, what the network saw:
         `attention_extent` of its side (an argument of the page). None where no page is made.
       thumbnail: JPEG of the image's centre square in its own colours; None where no page is made.
-      picture: JPEG of the whole image in its own colours, for a look from near; None where no page is made, or
-        where it holds no more than such pictures (see `Gallery`).
+      picture: JPEG of the whole image in its own colours, for a look from near; None where no page is made,
+        or where the page has no room for it (see `Gallery`).
       size: width and height of the image in pixels, of which `picture` may have fewer; (0, 0) where no page
         is made.
       features: float32 `[channels]`, the pooled features of the last stage; None unless they are asked for.
@@ -85,8 +85,8 @@ class Record:
 class Gallery:
     """Keeps at most `limit` records for the page: unreadable, then left to a person, then the least certain.
 
-    Of these the most urgent keep their large `picture`, as many as fit into `picture_bytes`. What is dropped is
-    dropped at once, so that memory does not grow with the number of images.
+    Of these the most urgent keep their large `picture`, as many as fit into `picture_bytes`. What is dropped
+    is dropped at once, so that memory does not grow with the number of images.
     """
 
     def __init__(self, limit: int, picture_bytes: float = float("inf")):

@@ -28,7 +28,9 @@ class Similar:
 
 
 def kept_cells(run: Run) -> TrainingCells | None:
-    """The training cells kept with the estimates of the run's checkpoint and way of testing; None: there are none.
+    """The training cells kept with the estimates of the run's checkpoint and way of testing.
+
+    None where there are none.
 
     Raises:
       UserError: files that cannot be read.
@@ -38,16 +40,15 @@ def kept_cells(run: Run) -> TrainingCells | None:
 
 
 def find_similar(cells: TrainingCells, records: Sequence[Record], count: int) -> Similar:
-    """The `count` training cells nearest by angle to each of `records`; a record without features has none."""
-    places = [place for place, record in enumerate(records) if record.features is not None]
-    if not places:
+    """The `count` training cells nearest by angle to each of `records`; one without features has none."""
+    known = {n: record.features for n, record in enumerate(records) if record.features is not None}
+    if not known:
         return Similar((), (), [()] * len(records))
-    queries = np.stack([records[place].features for place in places])
+    queries = np.stack(list(known.values()))
     rows, cosines = nearest_rows(cells.features, queries, count)
     used, numbers = np.unique(rows, return_inverse=True)
+    near = np.asarray(numbers).reshape(rows.shape)
     of: list[Sequence[tuple[int, float]]] = [()] * len(records)
-    for place, found, values in zip(
-        places, numbers.reshape(rows.shape).tolist(), cosines.tolist(), strict=True
-    ):
-        of[place] = list(zip(found, values, strict=True))
+    for row, place in enumerate(known):
+        of[place] = list(zip(near[row].tolist(), cosines[row].tolist(), strict=True))
     return Similar(cells.labels[used].tolist(), [cells.pictures[row] for row in used], of)

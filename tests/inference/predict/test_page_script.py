@@ -22,7 +22,10 @@ WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
 
 def _run(parts, expression):
     """The value of a JavaScript expression with these parts of the script before it."""
-    source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in parts)
+    return _value("\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in parts), expression)
+
+
+def _value(source, expression):
     program = f'"use strict";{source}\nconsole.log(JSON.stringify({expression}))'
     done = subprocess.run(
         [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
@@ -148,11 +151,7 @@ def _open(stored, cells, *, network="net", act=""):
         states: CELLS.map(stateOf), kept,
         aside: elements.aside.hidden ? "" : elements["aside-text"].textContent }; })()""".replace("ACT", act)
     source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "labels"))
-    program = f'"use strict";{setting}\n{source}\nconsole.log(JSON.stringify({result}))'
-    done = subprocess.run(
-        [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
-    )
-    return json.loads(done.stdout)
+    return _value(f"{setting}\n{source}", result)
 
 
 FIRST, SECOND = {"1.png": "aa", "2.png": "bb"}, {"1.png": "cc", "2.png": "dd"}
@@ -222,7 +221,9 @@ def test_one_picture_under_two_names_has_one_label():
 
 
 def test_a_decision_keeps_who_when_and_why():
-    act = 'setReviewer(" Kim "); say([CELLS[0]], () => "EBO"); say([CELLS[1]], () => ({ label: "", reason: "artefact" }))'
+    act = """setReviewer(" Kim ");
+        say([CELLS[0]], () => "EBO");
+        say([CELLS[1]], () => ({ label: "", reason: "artefact" }))"""
     page = _open({}, FIRST, act=act)
     first, second = json.loads(page["kept"]["asae-predict p"])
     assert first[:5] == ["aa", "EBO", "net", "", "Kim"]
@@ -304,7 +305,8 @@ def test_a_contour_of_a_cone_is_a_circle():
     rows, columns = np.mgrid[:size, :size]
     cone = 100 - np.hypot(rows - middle, columns - middle)
     path = _path(cone.tolist(), 100 - radius, left=5, top=7, side=size)
-    assert path.count("M") == 1 and path.endswith("Z"), "one closed line"
+    assert path.count("M") == 1, "one line"
+    assert path.endswith("Z"), "that is closed"
     distance = np.hypot(*(_points(path) - [5 + size / 2, 7 + size / 2]).T)
     np.testing.assert_allclose(distance, radius, atol=0.15)
 
@@ -316,15 +318,11 @@ def test_contours_of_two_peaks_are_two_lines_and_of_none_are_none():
     assert _path(np.zeros((4, 4)).tolist(), 0.5) == ""
 
 
-def _sentence(expression, *, thresholds=None, names=("", "")):
-    page = {"thresholds": thresholds, "classes": ["BA", "PMY"], "names": list(names)}
+def _sentence(expression, *, thresholds=None):
+    page = json.dumps({"thresholds": thresholds})
     browser = "const byId = () => ({}); const rounded = (share) => `${Math.round(100 * share)} %`;"
     source = (WEB / "panel.js").read_text(encoding="utf-8")
-    program = f'"use strict";const DATA = {json.dumps(page)};{browser}\n{source}\nconsole.log(JSON.stringify({expression}))'
-    done = subprocess.run(
-        [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
-    )
-    return json.loads(done.stdout).replace("\xa0", " ")
+    return _value(f"const DATA = {page};{browser}\n{source}", expression).replace("\xa0", " ")
 
 
 @pytest.mark.parametrize(
@@ -362,9 +360,9 @@ def _inside(box):
         {"top": 30, "height": 108, "from": 0, "to": 3},
         {"top": 138, "height": 108, "from": 3, "to": 5},
     ]
-    program = f"const gap = 8;{source[start:]}\nconsole.log(JSON.stringify(placesIn({json.dumps(box)}, {json.dumps(rows)}, 3, 316)))"
-    done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return _value(
+        f"const gap = 8;{source[start:]}", f"placesIn({json.dumps(box)}, {json.dumps(rows)}, 3, 316)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ def _with_features(degrees):
 
 def test_the_nearest_by_angle_come_first_with_their_cosine():
     found = find_similar(CELLS, [_with_features(12), record(None), _with_features(100)], 2)
-    assert [[found.pictures[number] for number, _ in near] for near in found.of] == [[b"10", b"0"], [], [b"90", b"30"]]
+    assert [[found.pictures[number] for number, _ in near] for near in found.of] == [
+        [b"10", b"0"],
+        [],
+        [b"90", b"30"],
+    ]
     assert [[found.labels[number] for number, _ in near] for near in found.of] == [[1, 0], [], [0, 2]]
     cosines = [value for near in found.of for _, value in near]
     assert cosines == pytest.approx(np.cos(np.deg2rad([2, 12, 10, 70])).tolist(), abs=1e-6)
