@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
@@ -21,6 +21,7 @@ from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
+from asae_jax.terminal import Bar
 
 _GROUPS_SHOWN = 5
 
@@ -29,7 +30,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     """Predicts the images of `predict.input` by the run in `workdir`.
 
     Beside each other are written `predict.output` (see `output` and `places`) with one row per image in the
-    order of the input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
+    order of the input, `<its name>_differential.json` and `.csv`, the page `<its name>.html`, and what other
+    programs read (see `interchange`).
 
     Args:
       config: settings of the run, `predict` and `eval`.
@@ -58,11 +60,11 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     settings, class_names = config.predict, runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
-    counter = Counter(classes)
-    gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
+    others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
+    counter, gallery = Counter(classes), Gallery(settings.page_cells, settings.page_megabytes * 1e6)
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
     predictor = _predictor(config, runs, features=cells is not None)
-    _predict_all(predictor, items, class_names, place.output, (counter, gallery))
+    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others))
     differential = counter.differential(predictor.uncertainty.notes())
     records = gallery.records()
     page = {
@@ -70,7 +72,7 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
         "thresholds": predictor.uncertainty.thresholds,
         "similar": None if cells is None else find_similar(cells, records, settings.similar),
     }
-    _write_beside(place, runs, differential, records, page)
+    _write_beside(place, runs, differential, others, records, page)
     return differential
 
 
@@ -104,7 +106,7 @@ def _predict_all(
     items: Sequence[Item],
     class_names: tuple[str, ...],
     output: Path,
-    listeners: Sequence[Counter | Gallery],
+    listeners: Sequence[Counter | Gallery | Interchange],
 ) -> None:
     """Writes every record as it comes, and adds it to the listeners."""
     with (
@@ -113,8 +115,9 @@ def _predict_all(
             class_names,
             groups=any(item.group for item in items),
             uncertainty=predictor.uncertainty.available,
+            positions=any(item.position for item in items),
         ) as write,
-        tqdm(total=len(items), desc="predicting", unit="image") as bar,
+        Bar("predicting", len(items), "image", compiles=1) as bar,
     ):
         for record in predictor(items):
             write(record)
@@ -127,13 +130,18 @@ def _write_beside(
     place: Place,
     runs: Sequence[Run],
     differential: Differential,
+    others: Interchange,
     records: Sequence[Record],
     page: Mapping[str, Any],
 ) -> None:
-    """Writes the count and the page of `records`; `page` has what `write_page` needs of the run."""
+    """Writes the count, what other programs open, and the page of `records`.
+
+    `page` has what `write_page` needs of the run.
+    """
     config, stem, network = runs[0].config, place.stem, network_identity(runs)
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
+        on_slides = others.write(network)
         if config.predict.page:
             write_page(
                 stem.with_name(f"{stem.name}.html"),
@@ -146,6 +154,9 @@ def _write_beside(
                 megabytes=config.predict.page_megabytes,
                 **page,
             )
+    if on_slides:
+        more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
+        print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
 
 
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:

@@ -65,7 +65,6 @@ def write_page(
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
     """
-    bad = [record for record in records if record.error]
     data = page_data(
         path,
         records,
@@ -76,28 +75,41 @@ def write_page(
         similar=similar,
     )
     script = page_script()
-    page = _environment().get_template("page.html").render(
-        title=title,
-        notice=NOTICE,
-        notes=differential.notes,
-        overall=data["counts"][0],
-        groups=data["counts"][1:],
-        classes=class_names,
-        lines=line_names(differential.overall.everything),
-        uncertainty=any(record.uncertainty for record in records),
-        left_out=differential.overall.images - len(records),
-        shown=len(data["cells"]),
-        small=_without_large(records),
-        megabytes=f"{megabytes:g}",
-        thresholds=thresholds,
-        bad=bad[:SHOWN_BAD],
-        style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
-        script=Markup(script),
-        script_hash=script_hash(script),
-        data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
-        **_pictures(records, similar),
-    )  # fmt: skip
+    page = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            notice=NOTICE,
+            notes=differential.notes,
+            overall=data["counts"][0],
+            groups=data["counts"][1:],
+            classes=class_names,
+            lines=line_names(differential.overall.everything),
+            **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
+            **_pictures(records, similar),
+            style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
+            script=Markup(script),
+            script_hash=script_hash(script),
+            data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
+        )
+    )
     write_text(path, page)
+
+
+def _cells_part(
+    records: Sequence[Record], data: Mapping[str, Any], *, of: int, megabytes: float
+) -> dict[str, Any]:
+    """What the template shows of the cells and of images without a prediction."""
+    return {
+        "uncertainty": any(record.uncertainty for record in records),
+        "thresholds": data["thresholds"],
+        "left_out": of - len(records),
+        "shown": len(data["cells"]),
+        "small": _without_large(records),
+        "megabytes": f"{megabytes:g}",
+        "bad": [record for record in records if record.error][:SHOWN_BAD],
+    }
 
 
 def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, Any]:
@@ -241,6 +253,8 @@ def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
         "p": [round(float(p), 4) for p in record.probabilities],
         "label": record.label,
     }
+    if record.position is not None:
+        cell["at"] = str(record.position)
     if (estimate := record.uncertainty) is not None:
         cell |= {"unsure": estimate.abstain, "unlike": estimate.ood}
         if estimate.ood_score is not None and np.isfinite(estimate.ood_score):

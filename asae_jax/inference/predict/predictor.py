@@ -163,7 +163,7 @@ class Predictor:
         for row, item in enumerate(read.items):
             error = read.errors[row] or ("" if finite[row] else _NOT_FINITE)
             if error:
-                yield Record(item.path, item.file, item.group, error)
+                yield Record(item.path, item.file, item.group, error, position=item.position)
                 continue
             pictures = read.pictures[row]
             yield Record(
@@ -178,6 +178,7 @@ class Predictor:
                 picture=pictures.whole if pictures else None,
                 size=pictures.size if pictures else (0, 0),
                 features=scored.features[row] if self._options.features else None,
+                position=item.position,
             )
 
     def _picture(self, attention: np.ndarray) -> np.ndarray:

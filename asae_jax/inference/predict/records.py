@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 
+from asae_jax.inference.positions import Position
+
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class PredictionUncertainty:
@@ -51,6 +53,7 @@ class Record:
       size: width and height of the image in pixels, of which `picture` may have fewer; (0, 0) where no page
         is made.
       features: float32 `[channels]`, the pooled features of the last stage; None unless they are asked for.
+      position: where the cell lies on its slide, also with an error; None where the input does not tell.
     """
 
     path: str
@@ -65,6 +68,7 @@ class Record:
     picture: bytes | None = None
     size: tuple[int, int] = (0, 0)
     features: np.ndarray | None = None
+    position: Position | None = None
 
     @property
     def label(self) -> int | None:

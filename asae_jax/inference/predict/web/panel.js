@@ -40,6 +40,7 @@ function sentences(cell) {
   if (cell.set && cell.set.length !== 1) found.push(possible(cell.set.map((label) => DATA.classes[label])));
   if (cell.unlike) found.push(`Unlike the training cells${outlierText(cell)}.`);
   else if (cell.outlier_score !== undefined && limits?.outlier != null) found.push(`Like the training cells${outlierText(cell)}.`);
+  if (cell.at) found.push(`At ${cell.at}.`);
   if (SAID[state]) {
     const { reviewer: by, reviewed } = decisions.get(cell.content);
     const when = reviewed && new Date(reviewed).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
