@@ -154,6 +154,8 @@ MODELS = (
     "vit_large14",
 )
 """Names of `model.name`."""
+SPECIMENS = ("", "blood", "marrow")
+"""What cells were taken from, the values of `data.specimen`; empty where it is not known."""
 BRANCHES = ("plain", "suppress", "enhance")
 """What a branch of the ASAE layer does with the features, the names of `asae.branches`."""
 
@@ -173,6 +175,10 @@ FIELDS = (
     Field("data.unseen", False,
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
+    Field("data.specimen", "",
+          "What the cells were taken from, which decides what a count refers to (command predict). blood: "
+          "white cells, with nucleated red cells per 100 of them; marrow: all nucleated cells, with the M:E "
+          "ratio; empty: not known, both.", choices=SPECIMENS),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
     Field("data.num_examples", 15252,
           "Synthetic cells to draw; the default is the size of the paper's data set.",
@@ -452,6 +458,9 @@ FIELDS = (
           "averaged."),
     Field("predict.lineages", "",
           "CSV file `class,lineage[,blast]` for the M:E ratio and blasts; empty: built in."),
+    Field("predict.specimen", "",
+          "What the images of this input were taken from, as data.specimen; empty: what the run says.",
+          choices=SPECIMENS),
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
@@ -508,6 +517,7 @@ NEUTRAL = frozenset(
     {
         "data.path",
         "data.unseen",
+        "data.specimen",
         "data.cache",
         "data.cache_dir",
         "data.driver",

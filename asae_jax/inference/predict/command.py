@@ -1,6 +1,7 @@
 """`predict`: classes, a differential count and a page, for images that nobody has labelled."""
 
 import collections
+import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,18 @@ from typing import Any
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.lineages import class_lineages
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery
+from asae_jax.inference.predict.specimen import specimen_of
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
 
@@ -56,7 +59,7 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     """Writes every file of an input."""
     settings, class_names = config.predict, runs[0].class_names
     own_lineages = user_path(settings.lineages) if settings.lineages else None
-    counter = Counter(class_names, class_lineages(class_names, own_lineages))
+    counter = Counter(cell_classes(class_names, own_lineages), specimen_of(run.config for run in runs))
     gallery = Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
     _predict_all(predictor, items, class_names, place.output, (counter, gallery))
@@ -125,7 +128,16 @@ def _write_beside(place: Place, runs: Sequence[Run], differential: Differential,
                 title=place.title,
                 network=network,
                 attention_extent=config.augment.size / config.data.stored_size,
+                made_by=_made_by(runs),
             )
+
+
+def _made_by(runs: Sequence[Run]) -> str:
+    """What predicted and when, in words."""
+    names = " and ".join(run.workdir.absolute().name for run in runs)
+    views = ", mean of 8 views" * runs[0].config.predict.tta
+    day = datetime.date.today().isoformat()
+    return f"{names} (step {runs[0].step:,}{views}), ASAE-JAX {asae_jax.__version__}, {day}"
 
 
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:

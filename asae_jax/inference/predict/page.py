@@ -16,9 +16,10 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
-from asae_jax.inference.predict.differential import Count, Differential, Share, Shares
-from asae_jax.inference.predict.output import percent, ratio_text
+from asae_jax.inference.predict.count_page import count_data, count_table
+from asae_jax.inference.predict.differential import Differential, specimen_notes
 from asae_jax.inference.predict.records import Record
+from asae_jax.inference.predict.specimen import SPECIMENS
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
@@ -27,7 +28,10 @@ PICTURES_PER_BLOCK = 50
 """Cells whose pictures are kept together; the page decodes a block when one of them comes into view."""
 
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
-_SCRIPTS = ("data", "numbers", "labels", "csv", "counts", "view", "gallery", "panel", "start")
+_SCRIPTS = (
+    *("data", "numbers", "tally", "labels", "csv", "counts", "view", "gallery", "panel", "report", "start"),
+)
+_STYLES = ("page", "counts", "report")
 
 
 def write_page(
@@ -39,6 +43,7 @@ def write_page(
     title: str,
     network: str,
     attention_extent: float,
+    made_by: str = "",
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -50,30 +55,43 @@ def write_page(
       differential: the counts of all images and of each group.
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
+      made_by: what predicted and when, in words, for printed reports.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
     """
     bad = [record for record in records if record.error]
+    uncertainty = any(record.uncertainty for record in records)
     data = page_data(path, records, class_names, differential, network=network)
     script = page_script()
     text = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        notes=differential.notes,
+        notes=_general_notes(differential),
         overall=data["counts"][0],
         groups=data["counts"][1:],
         classes=class_names,
-        lines=line_names(differential.overall.everything),
-        uncertainty=any(record.uncertainty for record in records),
+        table=count_table(differential, uncertainty=uncertainty),
+        specimen=differential.specimen.name,
+        specimens=list(SPECIMENS),
+        uncertainty=uncertainty,
         left_out=differential.overall.images - len(records),
         shown=len(data["cells"]),
         bad=bad[:SHOWN_BAD],
-        style=Markup(_source("page.css")),
+        style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),
-        data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
+        data=Markup(script_json(
+            data | {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
+        )),
         pictures=[Markup(block) for block in picture_blocks(records)],
     )  # fmt: skip
     write_text(path, text)
+
+
+def _general_notes(differential: Differential) -> list[str]:
+    """The notes but those that change with the specimen, which a person may say on the page."""
+    found = differential
+    of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
+    return [note for note in found.notes if note not in of_specimen]
 
 
 def page_script() -> str:
@@ -110,9 +128,8 @@ def page_data(
       network: identifier of what predicted.
 
     Returns:
-      `page` and `network`: identifiers; `classes`; `lineages` `[lineage, blast]` of each class; `counts`, see
-      `count_data`, of all images and then of each group; `cells`, see `_cell`, whose `group` is a
-      position in `counts`, 0 where the input names no group.
+      `page` and `network`: identifiers; `classes`; of the count, see `count_page.count_data`; `cells`, see
+      `_cell`, whose `group` is a position in `counts`, 0 where the input names no group.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
@@ -120,8 +137,7 @@ def page_data(
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
         "classes": list(class_names),
-        "lineages": [[line.lineage, line.blast] for line in differential.overall.everything.classes],
-        "counts": [count_data(count) for count in counts],
+        **count_data(differential),
         "cells": [_cell(record, places) for record in predicted(records)],
     }
 
@@ -140,50 +156,6 @@ def picture_blocks(records: Sequence[Record]) -> Iterator[str]:
     shown = predicted(records)
     for first in range(0, len(shown), PICTURES_PER_BLOCK):
         yield "\n".join(_picture(record) for record in shown[first : first + PICTURES_PER_BLOCK])
-
-
-def count_data(count: Count) -> dict[str, Any]:
-    """The differential count of one group: numbers, and the texts of its table.
-
-    Returns:
-      `group`, `images`, `left`, `strange`, `unreadable`; `sure` and `everything`: `[number, text]` of every
-      line of the table, which are the classes, blasts and M:E ratio where the run defines them, and the
-      cells counted; `cells`: all cells of each class; `bars`: of each class `[share, low, high]` of all
-      cells, or None where it does not count.
-    """
-    of_all = [line.cells for line in count.everything.classes]
-    return {
-        "group": count.group,
-        "images": count.images,
-        "left": count.left_to_person,
-        "strange": count.out_of_distribution,
-        "unreadable": count.unreadable,
-        "sure": _lines(count.sure),
-        "everything": _lines(count.everything),
-        "cells": [cells.count for cells in of_all],
-        "bars": [_bar(cells) for cells in of_all],
-    }
-
-
-def line_names(shares: Shares) -> list[str]:
-    """Names of the table's lines after those of the classes."""
-    blasts = [] if shares.blasts is None else ["blasts"]
-    return [*blasts, *([] if shares.myeloid_erythroid is None else ["M:E ratio"]), "cells counted"]
-
-
-def _lines(shares: Shares) -> list[list[str]]:
-    lines = [[f"{line.cells.count:,}", percent(line.cells)] for line in shares.classes]
-    if shares.blasts is not None:
-        lines.append([f"{shares.blasts.count:,}", percent(shares.blasts)])
-    if shares.myeloid_erythroid is not None:
-        lines.append(["", ratio_text(shares.myeloid_erythroid)])
-    return [*lines, [f"{shares.counted:,}", ""]]
-
-
-def _bar(cells: Share) -> list[float] | None:
-    if cells.share is None or cells.low is None or cells.high is None:
-        return None
-    return [round(value, 4) for value in (cells.share, cells.low, cells.high)]
 
 
 def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:

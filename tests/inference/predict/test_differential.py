@@ -3,20 +3,26 @@
 import csv
 import json
 import math
+import re
 
 import pytest
 
-from asae_jax.inference.predict.differential import Counter, ratio, share
-from asae_jax.inference.predict.lineages import Lineage
+from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.intervals import ratio, share
 from asae_jax.inference.predict.output import summary, write_differential
+from asae_jax.input.cell_classes import CellClass
 from tests.inference.predict.made import record
 
-NAMES = ("BLA", "EBO", "NGS", "ART")
-LINEAGES = (Lineage("", blast=True), Lineage("erythroid"), Lineage("myeloid"), Lineage("none"))
+CLASSES = (
+    CellClass("BLA", blast=True),
+    CellClass("EBO", lineage="erythroid"),
+    CellClass("NGS", lineage="myeloid"),
+    CellClass("ART", lineage="none"),
+)
 
 
-def _differential(records, names=NAMES, lineages=LINEAGES):
-    counter = Counter(names, lineages)
+def _differential(records, classes=CLASSES):
+    counter = Counter(classes)
     for one in records:
         counter.add(one)
     return counter.differential(["first note"])
@@ -72,7 +78,9 @@ def test_groups_come_in_the_order_of_the_input_and_their_own_counts():
 
 
 def test_what_the_classes_do_not_tell_is_not_there():
-    found = _differential([record(0, of=2)], ("x", "NGS"), (Lineage(known=False), Lineage("myeloid")))
+    found = _differential(
+        [record(0, of=2)], (CellClass("x", known=False), CellClass("NGS", lineage="myeloid"))
+    )
     assert found.overall.sure.blasts is None
     assert found.overall.sure.myeloid_erythroid is None
     assert any("No lineage is known for: x" in note for note in found.notes)
@@ -102,11 +110,11 @@ def test_no_images_at_all_can_be_written(tmp_path):
 def test_summary_says_counts_ratio_and_notes():
     text = summary(_differential(_records()))
     assert "15 images: 2 left to a person (1 of them" in text
-    assert "of the 11 cells the run is sure of" in text
-    assert "of all 13 cells" in text
-    assert "M:E ratio: 2.00 [" in text
+    assert "the 11 the run is sure of" in text
+    assert "all 13, by their most probable class" in text
+    assert re.search(r"M:E ratio, if this is marrow +2\.00 \[", text)
     assert "note: first note" in text
-    assert "blasts: 18.2 % [" in text
+    assert re.search(r"blasts +2  18\.2 % \[.* 2  15\.4 % \[", text)
 
 
 @pytest.mark.parametrize(("count", "total"), [(1, 7), (50, 100), (499, 500), (3, 100000)])

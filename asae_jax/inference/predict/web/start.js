@@ -135,6 +135,7 @@ byId("sections").addEventListener("change", () => {
 });
 for (const id of ["by-class", "by-state", "sort"]) byId(id).addEventListener("change", show);
 byId("tools").addEventListener("submit", (event) => event.preventDefault());
+byId("specimen").addEventListener("change", saySpecimen);
 byId("group")?.addEventListener("change", () => {
   showCount();
   show();
@@ -160,6 +161,8 @@ addEventListener("beforeunload", (event) => {
 
 document.documentElement.style.setProperty("--extent", DATA.extent);
 recall();
+recallSpecimen();
 showClasses();
 showCount();
 show();
+if (location.hash === REPORT_HASH) prepareReports(printable_());
