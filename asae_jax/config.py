@@ -172,6 +172,9 @@ FIELDS = (
     Field("data.class_map", "",
           "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of a shipped "
           "one (`asae list`).", paper="4.1"),
+    Field("data.classes", "",
+          "CSV file `class[,name][,lineage][,blast][,colour]`: what the classes are, in the order to show; "
+          "kept with the run as classes.csv. Empty: what `data/classes.csv` knows."),
     Field("data.unseen", False,
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
@@ -456,11 +459,11 @@ FIELDS = (
     Field("predict.ensemble", "",
           "Further run folders, model folders or names of models, separated by commas; probabilities are "
           "averaged."),
-    Field("predict.lineages", "",
-          "CSV file `class,lineage[,blast]` for the M:E ratio and blasts; empty: built in."),
     Field("predict.specimen", "",
           "What the images of this input were taken from, as data.specimen; empty: what the run says.",
           choices=SPECIMENS),
+    Field("predict.classes", "",
+          "CSV file as data.classes, in place of the run's own."),
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
@@ -516,6 +519,7 @@ BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 NEUTRAL = frozenset(
     {
         "data.path",
+        "data.classes",
         "data.unseen",
         "data.specimen",
         "data.cache",

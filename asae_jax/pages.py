@@ -1,6 +1,7 @@
 """Self-contained HTML pages: templates that lie in a package, pictures that travel inside the page."""
 
 import base64
+import functools
 import hashlib
 import importlib.resources
 import json
@@ -44,7 +45,24 @@ def environment(
         finalize=finalize,
     )
     made.filters |= filters
+    made.globals["base_style"] = Markup(base_style())
     return made
+
+
+@functools.cache
+def base_style() -> str:
+    """The style sheet that all pages share, `web/page.css`; templates have it as `base_style`."""
+    return (importlib.resources.files("asae_jax") / "web" / "page.css").read_text(encoding="utf-8")
+
+
+@functools.cache
+def colours(*, dark: bool = False) -> dict[str, str]:
+    """The style sheet's colours by name without dashes, "#rgb" or "#rrggbb": for figures beside the pages.
+
+    "good" and "bad" (blue and orange) differ for colour-blind readers too, "amber" warns, "purple" is plain.
+    """
+    light, night = re.findall(r":root \{ (?:color-scheme: light dark; )?(--ink[^}]*)", base_style())
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", night if dark else light))
 
 
 def printable(value: object) -> object:

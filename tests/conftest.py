@@ -1,7 +1,8 @@
 """Strict JAX for all tests: shapes checked, eight virtual CPU devices, no silent rank promotion.
 
 The tests run in as many processes as there are cores where pytest-xdist is installed. Files that need an
-oracle which is not installed (PyTorch, transformers, scikit-learn, ...) are left out, and named at the end.
+oracle which is not installed (PyTorch, transformers, scikit-learn, ...) are left out, and named at the end;
+so are the tests in a browser where there is none.
 """
 
 import ast
@@ -18,6 +19,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import jax
 import pytest
+
+from tests.browser.chromium import missing as _missing_for_the_browser
 
 TESTS = Path(__file__).parent
 ORACLES = ("hypothesis", "onnx", "onnxruntime", "sklearn", "torch", "transformers")
@@ -105,6 +108,8 @@ def _left_out():
     """Test file -> the oracles it imports, itself or by way of other files here, that are not installed."""
     missing = {package for package in ORACLES if not _is_installed(package)}
     needs = {path: _oracles(path) & missing for path in TESTS.rglob("test_*.py")} if missing else {}
+    without = set(_missing_for_the_browser())
+    needs |= {path: needs.get(path, set()) | without for path in (TESTS / "browser").glob("test_*.py")}
     return {path: packages for path, packages in needs.items() if packages}
 
 

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from asae_jax.audit.duplicates import find_duplicates
 from asae_jax.audit.findings import collect
 from asae_jax.audit.page import write_page
+from asae_jax.audit.samples import choose_samples
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, write_json
@@ -58,9 +59,10 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
         totals = {name: counts["total"] for name, counts in found["counts"]["per_class"].items()}
-        found["figures"] = draw_figures(table, scanned.facts.readable, totals, preparation, folder)
+        samples = choose_samples(table, scanned.facts.readable, preparation)
+        found["figures"] = draw_figures(samples, totals, folder)
         write_json(folder / RECORD, found, indent=1)
-        write_page(folder / PAGE, found, table, folder)
+        write_page(folder / PAGE, found, table, samples)
     print(summary(found))
     print(f"written to {folder / PAGE} and {RECORD}. {NOTICE}")
     return EXIT_INVALID_SCORES if found["faults"] else 0

@@ -40,8 +40,8 @@ def collect(
       batch_size: images per training step, 1 or more.
 
     Returns:
-      A dictionary that JSON can hold. `faults` are sentences on what invalidates scores, `warnings` on what
-      else to know before training.
+      A dictionary that JSON can hold. `verdict` is one word, see `verdict`; `faults` are sentences on what
+      invalidates scores, `warnings` on what else to know before training.
     """
     counts = count_examples(table, scan.facts.readable, splits)
     readable = scan.facts.readable
@@ -63,7 +63,7 @@ def collect(
         "border_shortcut": _shortcut(shortcut),
         "balance": balance({name: c["train"] for name, c in counts["per_class"].items()}, batch_size),
     }
-    return found | {"faults": faults(found), "warnings": warnings(found)}
+    return found | {"verdict": verdict(found), "faults": faults(found), "warnings": warnings(found)}
 
 
 def _files(table: DataIndex, scan: Scan) -> dict[str, list]:
@@ -205,6 +205,14 @@ def faults(found: Mapping[str, Any]) -> list[str]:
         "image.": differ,
     }
     return [text for text, count in listed.items() if count]
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """ "invalid" with a fault; "doubtful" where groups or border may make scores too good; else "sound"."""
+    if faults(found):
+        return "invalid"
+    doubts = (_about_groups(found), _about_border(found["border_shortcut"]))
+    return "doubtful" if any(doubts) else "sound"
 
 
 def warnings(found: Mapping[str, Any]) -> list[str]:

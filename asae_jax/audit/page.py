@@ -8,10 +8,12 @@ import cv2
 import jinja2
 import numpy as np
 
+from asae_jax.audit.samples import Samples
 from asae_jax.files import write_text
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
-from asae_jax.pages import environment, image_uri, jpeg_uri, printable
+from asae_jax.pages import environment, jpeg_uri, printable
+from asae_jax.types import HostImage
 
 SHOWN_GROUPS = 40
 """Duplicate groups with pictures; `audit.json` has all."""
@@ -26,20 +28,33 @@ _THUMBNAIL = 112  # pixels, longer side; twice what is shown, for fine displays
 _JPEG_QUALITY = 82
 _TEMPLATE = "page.html"
 
+VERDICTS = {
+    "invalid": ("bad", "Scores on these data would be invalid"),
+    "doubtful": ("open", "Nothing found that invalidates scores, with reservations"),
+    "sound": ("good", "Nothing found that invalidates scores"),
+}
+"""Of each verdict its colour on the page, and what is said."""
 
-def write_page(path: Path, found: Mapping[str, Any], table: DataIndex, folder: Path) -> None:
+
+def write_page(path: Path, found: Mapping[str, Any], table: DataIndex, samples: Samples) -> None:
     """Writes the page to `path`.
 
     Args:
       path: of the page.
-      found: as from `findings.collect`, with `figures`: file name in `folder` -> caption.
+      found: as from `findings.collect`, with `figures`: file name beside the page -> caption.
       table: the examples; those whose pictures are shown, a bounded number, are read again.
-      folder: of the figures.
+      samples: of the classes.
     """
     rows = _shown_rows(found)
     text = _environment().get_template(_TEMPLATE).render(
         found=found,
-        figures={name: image_uri("png", (folder / name).read_bytes()) for name in found["figures"]},
+        verdict=VERDICTS[found["verdict"]],
+        samples={
+            name: [_tile(image) for image in images]
+            for name, images in zip(samples.class_names, samples.of_class, strict=True)
+        },
+        pairs=[(_tile(before), _tile(after)) for before, after in samples.pairs],
+        adjustment=samples.adjustment,
         thumbnails={row: thumbnail_uri(table, row) for row in rows},
         limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
         scales=_scales(found["distributions"]),
@@ -58,6 +73,10 @@ def thumbnail_uri(table: DataIndex, row: int) -> str:
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     return jpeg_uri(small, quality=_JPEG_QUALITY)
+
+
+def _tile(image: HostImage) -> str:
+    return jpeg_uri(image, quality=_JPEG_QUALITY)
 
 
 def _shown_rows(found: Mapping[str, Any]) -> list[int]:

@@ -5,6 +5,7 @@
 
 import dataclasses
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -15,11 +16,14 @@ import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_json, write_json
+from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex
 from asae_jax.run import checkpoint
 from asae_jax.run.model_folder import holds_model
 
 RUN_FILE = settings.RUN_FILE
+CLASSES_FILE = "classes.csv"
+"""What the run's classes are, where the user has said so; see `input.cell_classes`. It may be edited."""
 METRICS_FILE = "metrics.jsonl"
 """Training and validation metrics, one JSON object a line."""
 
@@ -68,6 +72,16 @@ def write(workdir: Path, config: ConfigDict, record: Record) -> None:
         of_a_model = ("weights_sha256", "images")
         write_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
         write_json(workdir / settings.CONFIG_FILE, config.to_dict())
+
+
+def write_own_classes(workdir: Path, classes: Sequence[CellClass]) -> None:
+    """Keeps what the user says the classes are with the run.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
+        write_classes(workdir / CLASSES_FILE, classes)
 
 
 def holds_run(workdir: Path) -> bool:

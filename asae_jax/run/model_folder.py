@@ -24,7 +24,7 @@ SCORES = "evaluation/test.json"
 DIGEST = "weights_sha256"
 """The field of `run.json` that tells which model it is."""
 
-_TRAVELS = ("*.json", "*.md", "LICENSE*", "uncertainty/*", SCORES)
+_TRAVELS = ("*.json", "*.md", "classes.csv", "LICENSE*", "uncertainty/*", SCORES)
 _SHOWN = 8  # digits of a digest in messages
 
 

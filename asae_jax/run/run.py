@@ -17,6 +17,8 @@ from ml_collections import ConfigDict
 
 from asae_jax import config as settings
 from asae_jax.errors import UserError
+from asae_jax.files import user_path
+from asae_jax.input.cell_classes import CellClass, cell_classes
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
@@ -46,6 +48,16 @@ class Run:
     def num_classes(self) -> int:
         """Length of the logits."""
         return len(self.class_names)
+
+    @functools.cached_property
+    def classes(self) -> tuple[CellClass, ...]:
+        """What each of `class_names` is, by `classes.csv` in the run folder, or else by the built-in table.
+
+        Raises:
+          UserError: that file is no table of classes.
+        """
+        own = self.workdir / folder.CLASSES_FILE
+        return cell_classes(self.class_names, own if own.exists() else None)
 
     @functools.cached_property
     def network(self) -> Network:
@@ -144,6 +156,12 @@ class NewRun(Run):
         self.is_new = not folder.holds_run(workdir)
 
     @functools.cached_property
+    def classes(self) -> tuple[CellClass, ...]:
+        """As of any run; of a new one by the file that `data.classes` names."""
+        given = self.config.data.classes
+        return cell_classes(self.class_names, user_path(given)) if self.is_new and given else super().classes
+
+    @functools.cached_property
     def data(self) -> Data:
         """The run's images with their split, decoded and prepared."""
         return load_data(self.config, self.workdir, self._index, draw_anew=self.is_new)
@@ -156,6 +174,8 @@ class NewRun(Run):
         """
         if self.is_new:
             folder.write(self.workdir, self.config, folder.record_of(self._index))
+            if self.config.data.classes:
+                folder.write_own_classes(self.workdir, self.classes)
         write_data_record(self.data, self.workdir, replace=self.is_new)
 
 
@@ -188,7 +208,9 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     _check_loss(config, index.num_classes)
     if not is_new:
         folder.check_same_data(workdir, index)
-    return NewRun(workdir, config, index)
+    run = NewRun(workdir, config, index)
+    _ = run.classes  # a table that cannot be read is refused here
+    return run
 
 
 def open_run(workdir: Path, config: ConfigDict | None = None, *, batch_size: int | None = None) -> Run:

@@ -68,7 +68,8 @@ def test_a_clean_folder_passes(clean, tmp_path, capsys):
     assert found["faults"] == []
     assert found["duplicates"]["groups"] == []
     assert found["num_readable"] == found["num_examples"] == 40
-    assert "Nothing found that invalidates scores" in page
+    assert found["verdict"] == "doubtful"  # as it is not known which cells are of one patient
+    assert "Nothing found that invalidates scores, with reservations" in page
     shown = capsys.readouterr().out
     assert "40 of 40 images readable, 2 classes" in shown
     assert "For research, not a diagnosis." in shown
@@ -78,6 +79,7 @@ def test_everything_wrong_is_found(clean, tmp_path, capsys):
     dirty(clean)
     status, found, page = run(clean, tmp_path / "run")
     assert status == EXIT_INVALID_SCORES == 1
+    assert found["verdict"] == "invalid"
     assert "Scores on these data would be invalid" in page
     files = {kind: [Path(entry["name"]).name for entry in listed] for kind, listed in found["files"].items()}
     assert files == {
@@ -175,7 +177,7 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
     assert set(found) == {
         "schema", "notice", "version", "source", "fingerprint", "num_examples", "num_readable", "class_names",
         "counts", "groups_across_split", "files", "duplicates", "distributions", "border_shortcut", "balance",
-        "faults", "warnings", "figures",
+        "verdict", "faults", "warnings", "figures",
     }  # fmt: skip
     assert found["schema"] == 1
     assert found["class_names"] == list(CLASSES)
@@ -195,6 +197,15 @@ def test_built_in_cells_have_groups(tmp_path):
     assert len(found["counts"]["per_group"]) > 10
     assert found["groups_across_split"]
     assert any("more than one part of the split" in text for text in found["warnings"])
+    assert found["verdict"] == "doubtful"
+
+
+def test_cells_of_known_patients_apart_are_sound(tmp_path):
+    config = base_config()
+    config.data.update({"num_examples": 70, "stored_size": 32, "workers": 2, "split_by": "group"})
+    assert audit(config, tmp_path) == 0
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text())["verdict"] == "sound"
+    assert 'class="verdict good"' in (tmp_path / "audit" / "index.html").read_text()
 
 
 def test_nothing_but_the_audit_folder_is_written(clean, tmp_path):

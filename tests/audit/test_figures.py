@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.audit.figures import TILE, draw_figures, montage
+from asae_jax.audit import figures
+from asae_jax.audit.figures import montage
 from asae_jax.audit.page import thumbnail_uri
+from asae_jax.audit.samples import TILE, choose_samples
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import synthetic_index
 from tests.audit.tables import cells, table_of
+
+
+def draw_figures(table, readable, counts, preparation, folder):
+    return figures.draw_figures(choose_samples(table, readable, preparation), counts, folder)
 
 
 def test_a_montage_lays_images_out_on_white():
@@ -36,6 +42,7 @@ def test_the_colour_figure_says_what_it_shows(tmp_path, options, caption):
     captions = draw_figures(table, np.ones(4, bool), {"A": 2, "B": 2}, Preparation(32, **options), tmp_path)
     assert list(captions) == ["fig1_classes.png", "fig4_distribution.png", "fig5_colour.png"]
     assert caption in captions["fig5_colour.png"]
+    assert not any("Fig." in text for text in captions.values())
 
 
 def test_one_column_a_class_and_one_row_before_and_after(tmp_path):
@@ -56,6 +63,18 @@ def test_the_grid_shows_the_pixels_of_the_images(tmp_path):
     with Image.open(tmp_path / "fig1_classes.png") as grid:
         pixels = np.asarray(grid.convert("RGB")).reshape(-1, 3)
     assert abs((pixels == (12, 200, 99)).all(axis=1).sum() - TILE * TILE) < 3 * TILE
+
+
+def test_samples_are_images_of_their_class():
+    colours = [(200, 30, 30), (30, 200, 30)]
+    images = [np.full((40, 40, 3), colours[number % 2], np.uint8) for number in range(12)]
+    samples = choose_samples(table_of(images, [0, 1] * 6), np.arange(12) > 1, Preparation(32))
+    assert [len(chosen) for chosen in samples.of_class] == [4, 4]
+    for colour, chosen in zip(colours, samples.of_class, strict=True):
+        assert all((image == colour).all() for image in chosen)
+    assert [(before == colour).all() for colour, (before, _) in zip(colours, samples.pairs, strict=True)] == [
+        True, True]  # fmt: skip
+    assert all(image.shape == (TILE, TILE, 3) for pair in samples.pairs for image in pair)
 
 
 def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):

@@ -42,6 +42,8 @@ def write_model(program: Program, path: Path) -> None:
     if (scores := card.read_scores(run)) is not None:
         write_json(path / SCORES, {**scores, "path": ""})
     write_text(path / CARD, card.hub_card(program))
+    if (run.workdir / folder.CLASSES_FILE).exists():
+        folder.write_own_classes(path, run.classes)
     folder.write(path, portable(run.config), _record(run, path))
 
 

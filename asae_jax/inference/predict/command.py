@@ -58,8 +58,9 @@ def predict(config: ConfigDict, workdir: Path) -> int:
 def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]) -> Differential:
     """Writes every file of an input."""
     settings, class_names = config.predict, runs[0].class_names
-    own_lineages = user_path(settings.lineages) if settings.lineages else None
-    counter = Counter(cell_classes(class_names, own_lineages), specimen_of(run.config for run in runs))
+    own = user_path(settings.classes) if settings.classes else None
+    classes = cell_classes(class_names, own) if own else runs[0].classes
+    counter = Counter(classes, specimen_of(run.config for run in runs))
     gallery = Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
     _predict_all(predictor, items, class_names, place.output, (counter, gallery))

@@ -1,0 +1,114 @@
+"""Chromium, Debian's or any other that is installed, driven by Playwright: what the browser's tests share."""
+
+import contextlib
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+PACKAGES = ("playwright", "axe_playwright_python")
+WIDE, PHONE = (1366, 900), (390, 844)
+"""Sizes of a window in CSS pixels, width and height."""
+
+_QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+          "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage")  # fmt: skip
+
+
+def executable():
+    """Path of an installed Chromium; None where there is none."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def missing():
+    """What the tests need that is not there; nothing of Playwright is imported."""
+    packages = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    return [*packages, *([] if executable() else ["a browser (such as Debian's chromium)"])]
+
+
+@contextlib.contextmanager
+def browser():
+    """A running Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=executable(), args=[*_QUIET, *as_root])
+        yield running
+        running.close()
+
+
+class Windows:
+    """Opens pages from files, each in a window with a memory of its own, and hears what they complain about.
+
+    Attributes:
+      complaints: errors of scripts and of the console, and requests for anything but the pages' own files.
+    """
+
+    def __init__(self, running):
+        self._running, self._contexts = running, []
+        self.complaints = []
+
+    def __call__(self, path, *, size=WIDE, dark=False, injected=False, **options):
+        """The page of the file `path`, loaded.
+
+        Args:
+          path: of an HTML file.
+          size: of the window.
+          dark: whether the reader prefers a dark page.
+          injected: let tests run scripts of their own in the page, which its security policy forbids.
+          **options: of Playwright's `new_context`, such as `accept_downloads`.
+        """
+        width, height = size
+        context = self._running.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            bypass_csp=injected,
+            **options,
+        )
+        context.set_default_timeout(10_000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        page.on("request", self._hear)
+        page.goto(Path(path).absolute().as_uri())
+        return page
+
+    def _hear(self, request):
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            self.complaints.append(f"asks for {request.url}")
+
+    def close(self):
+        """Closes every window that was opened."""
+        for context in self._contexts:
+            context.close()
+
+
+def faults(page, *, grave=("serious", "critical")):
+    """What axe-core finds on an open page (`injected=True`), one line each: rule, element, reason."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['impact']}: {rule['id']} at {' '.join(map(str, node['target']))}: {node['failureSummary']}"
+        for rule in found
+        if rule["impact"] in grave
+        for node in rule["nodes"]
+    ]
+
+
+def sideways(page):
+    """Elements that reach beyond the right edge of the window, so that the whole page scrolls sideways."""
+    return page.evaluate(
+        """() => {
+          const edge = document.documentElement.clientWidth;
+          if (document.documentElement.scrollWidth <= edge) return [];
+          const beyond = [...document.body.querySelectorAll("*")].filter((element) => {
+            for (let up = element.parentElement; up; up = up.parentElement)
+              if (getComputedStyle(up).overflowX !== "visible") return false;
+            return element.getBoundingClientRect().right > edge + 1;
+          });
+          return beyond.map((element) => element.outerHTML.slice(0, 120));
+        }"""
+    )

@@ -1,0 +1,104 @@
+"""The page of `predict` in the hands of a person: label, take back, filter, download, come back tomorrow."""
+
+import csv
+import io
+
+import pytest
+
+from tests.browser.made_pages import CLASSES, predict_page, predicted_cells
+
+PREDICTED = {record.path: CLASSES[record.probabilities.argmax()] for record in predicted_cells()}
+FIRST = "p1/cell 000.png"
+OTHER = next(name for name in CLASSES if name != PREDICTED[FIRST])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return predict_page(tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.fixture
+def page(path, open_page):
+    """The page with the cells in the order of the input, the first of them chosen."""
+    page = open_page(path)
+    page.select_option("#sections", "")
+    page.select_option("#sort", "input")
+    page.locator(".cell").first.click()
+    assert page.locator("#path").text_content().endswith(FIRST)
+    return page
+
+
+def _key_of(page, name):
+    return page.locator(f'#classes li[data-label="{name}"] kbd').text_content()
+
+
+def _downloaded(page, rows):
+    page.select_option("#which", rows)
+    with page.expect_download() as waiting:
+        page.click("#download")
+    text = waiting.value.path().read_bytes().decode("utf-8")
+    return {line["path"]: line for line in csv.DictReader(io.StringIO(text))}
+
+
+def _relabelled(page):
+    """Labels of the cells that the page's own filter shows as relabelled."""
+    page.select_option("#by-state", "changed")
+    shown = page.locator(".cell .now").all_text_contents()
+    page.select_option("#by-state", "")
+    return shown
+
+
+def test_a_key_labels_and_the_file_has_it(page):
+    page.keyboard.press(_key_of(page, OTHER))
+    page.keyboard.press(" ")  # accepts the second cell
+    page.keyboard.press("Delete")  # and leaves out the third
+    rows = _downloaded(page, "seen")
+    second, third = list(PREDICTED)[1:3]
+    assert {name: (row["label"], row["predicted"], row["seen"]) for name, row in rows.items()} == {
+        FIRST: (OTHER, PREDICTED[FIRST], "yes"),
+        second: (PREDICTED[second], PREDICTED[second], "yes"),
+    }
+    everything = _downloaded(page, "every")
+    assert everything.keys() == PREDICTED.keys() - {third}
+    assert {name: row["predicted"] for name, row in everything.items()} == {
+        name: label for name, label in PREDICTED.items() if name != third
+    }
+    assert [row["seen"] for row in everything.values()].count("yes") == 2
+
+
+def test_undo_takes_back_and_redo_does_it_again(page):
+    page.keyboard.press(_key_of(page, OTHER))
+    assert len(_relabelled(page)) == 1
+    page.click("#undo")
+    assert _relabelled(page) == []
+    page.click("#redo")
+    (shown,) = _relabelled(page)
+    assert OTHER in shown
+
+
+def test_filters_show_the_cells_they_name(page):
+    page.select_option("#by-class", OTHER)
+    expected = [name for name, label in PREDICTED.items() if label == OTHER]
+    assert page.locator(".cell").count() == len(expected)
+    page.select_option("#by-class", "")
+    page.fill("#by-text", "cell 007")
+    assert page.locator(".cell").count() == 1
+    page.fill("#by-text", "")
+    page.select_option("#by-state", "person")
+    left = [r for r in predicted_cells() if r.uncertainty.abstain or r.uncertainty.ood]
+    assert page.locator(".cell").count() == len(left)
+
+
+def test_labels_survive_a_reload(page):
+    page.keyboard.press(_key_of(page, OTHER))
+    page.reload()
+    (shown,) = _relabelled(page)
+    assert OTHER in shown
+    assert _downloaded(page, "seen")[FIRST]["label"] == OTHER
+
+
+def test_a_class_can_be_typed(page):
+    page.keyboard.press("Enter")
+    page.keyboard.type("smudge")
+    page.keyboard.press("Enter")
+    assert _downloaded(page, "seen")[FIRST]["label"] == "smudge"
