@@ -128,9 +128,24 @@ function fillPictures(article, group) {
         const inRow = Math.floor(187.2 / (side + 1.2));
         drawPictures(article.querySelector(".pictures"), typical, perClass, unsure, inRow * rows);
         if (article.scrollHeight <= article.clientHeight) return;
-        if (!perClass && !rows) return;
       }
     }
+  }
+  shortenCount(article);
+}
+
+// A count that is longer than the page loses its rarest classes, and says how many.
+function shortenCount(article) {
+  const fits = () => article.scrollHeight <= article.clientHeight;
+  const cellsIn = (row) => Number(row.cells[1].querySelector("b").textContent.replaceAll(",", ""));
+  const classes_ = [...article.querySelectorAll("tr.class")].sort((a, b) => cellsIn(a) - cellsIn(b));
+  const said = make("p", { className: "small" });
+  let [dropped, cells] = [0, 0];
+  while (!fits() && dropped < classes_.length) {
+    cells += cellsIn(classes_[dropped]);
+    classes_[dropped++].remove();
+    said.textContent = `There is no room for ${whole(dropped)} classes more, with ${whole(cells)} cells: see the page.`;
+    article.querySelector("table").after(said);
   }
 }
 
@@ -138,10 +153,10 @@ function drawPictures(element, typical, perClass, unsure, shown) {
   const rare = unsure.slice(0, shown);
   const said = unsure.length > rare.length ? ` (${whole(rare.length)} of ${whole(unsure.length)})` : "";
   const kinds = typical.map(([title, cells]) => strip(title, cells.slice(0, perClass)));
-  const figures = rare.map((cell) => thumbnail(cell, `${cell.predicted} ${rounded(cell.sure)}`));
+  const figures = rare.map((cell) => thumbnail(cell, `${cell.predicted} ${rounded(cell.sure)}${cell.unlike ? " unlike" : ""}`));
   element.replaceChildren(
     ...(perClass ? [make("h3", { text: "Typical cells" }), make("div", { className: "kinds" }, ...kinds)] : []),
-    ...(unsure.length ? [make("h3", { text: `Unsure cells that nobody has looked at${said}` })] : []),
+    ...(unsure.length ? [make("h3", { text: `Unsure cells, and cells unlike the training cells, that nobody has looked at${said}` })] : []),
     make("div", { className: "strip" }, ...figures),
   );
 }
