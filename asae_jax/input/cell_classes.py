@@ -42,7 +42,7 @@ class CellClass:
       blast: whether its cells are blasts.
       place: among the rows of the file; classes are shown by it.
       colour: "#rrggbb".
-      known: whether the file names the class.
+      known: whether the file says anything of the class.
     """
 
     code: str
@@ -101,14 +101,11 @@ def _cell_class(path: Path, line: int, row: Mapping[str, str], *, place: int) ->
         raise fault(
             path, line, f"unknown colour {row['colour']!r}", "write it like #1d3f8f, or leave it empty"
         )
-    return CellClass(
-        code=row["class"],
-        name=row.get("name", ""),
-        lineage=_one_of(path, line, row, "lineage", LINEAGES),
-        blast=_TRUTH[_one_of(path, line, row, "blast", tuple(_TRUTH))],
-        place=place,
-        colour=colour,
-    )
+    name = row.get("name", "")
+    lineage = _one_of(path, line, row, "lineage", LINEAGES)
+    blast = _TRUTH[_one_of(path, line, row, "blast", tuple(_TRUTH))]
+    known = bool(name or lineage or blast)
+    return CellClass(row["class"], name, lineage, blast, place, colour, known)
 
 
 def _one_of(path: Path, line: int, row: Mapping[str, str], column: str, choices: tuple[str, ...]) -> str:

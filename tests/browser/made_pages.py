@@ -14,22 +14,20 @@ from asae_jax.inference.explain.explanations import Averages, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.predict import page as predict
 from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.lineages import Lineage
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import encode_jpeg
 from asae_jax.synthetic import render
 from tests.experiments.test_report import Grid
 
 CLASSES = ("BLA", "EBO", "LYT", "MON", "NGS")
-LINEAGES = (Lineage("myeloid", blast=True), Lineage("erythroid"), Lineage("lymphoid"), Lineage("myeloid"),
-            Lineage("myeloid"))  # fmt: skip
 CELLS = 40
 
 
 def predict_page(path, *, cells=CELLS):
     """The page of `predict`: cells of two patients, some unsure, some unlike, one file unreadable."""
     records = [*predicted_cells(cells), Record("p2/broken.png", "p2/broken.png", "p2", "empty file")]
-    counter = Counter(CLASSES, LINEAGES)
+    counter = Counter(cell_classes(CLASSES))
     for record in records:
         counter.add(record)
     differential = counter.differential(["Counts are of the cells in these images, not of a smear."])

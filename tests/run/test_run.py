@@ -122,3 +122,23 @@ def test_a_run_with_results_is_not_taken_over(tmp_path):
     (tmp_path / "run" / folder.RUN_FILE).write_text(json.dumps(record))
     with pytest.raises(UserError, match="the images are not those"):
         new_run(config, tmp_path / "run")
+
+
+def test_what_the_user_says_of_the_classes_stays_with_the_run(tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text("class,name,lineage\nPLAS,Plasmazelle,lymphoid\nMYEB,Myeloblast,myeloid\n")
+    config = _config(data__cache_dir=str(tmp_path / "cache"), data__classes=str(own))
+    new_run(config, tmp_path / "run").start()
+    own.unlink()
+    told = {one.code: one.name for one in open_run(tmp_path / "run").classes if one.known}
+    assert told == {"PLAS": "Plasmazelle", "MYEB": "Myeloblast"}
+    kept = tmp_path / "run" / folder.CLASSES_FILE
+    kept.write_text(kept.read_text().replace("Plasmazelle", "Plasmazyt"))  # it may be edited
+    assert "Plasmazyt" in {one.name for one in open_run(tmp_path / "run").classes}
+
+
+def test_a_table_of_classes_with_a_fault_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / "own.csv").write_text("class,lineage\nPLAS,lymfoid\n")
+    with pytest.raises(UserError, match="line 2: unknown lineage 'lymfoid'"):
+        new_run(_config(data__classes=str(tmp_path / "own.csv")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
