@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asae_jax.inference.predict.count_table import SCALES, Row, rows, scale
+from asae_jax.inference.predict.count_table import SCALES, rows, scale
 from asae_jax.inference.predict.differential import (
     SECTIONS,
     Count,
@@ -41,7 +41,7 @@ def count_data(differential: Differential) -> dict[str, Any]:
 
 
 def _numbers(count: Count) -> dict[str, Any]:
-    """`group`, `images`, `left`, `unlike`, `unreadable`; `sure` and `cells`, cells of each class of the run."""
+    """`group`, `images`, `left`, `unlike`, `unreadable`; `sure` and `cells`: of each class of the run."""
     return {
         "group": count.group,
         "images": count.images,
@@ -54,7 +54,7 @@ def _numbers(count: Count) -> dict[str, Any]:
 
 
 def _known(classes: Sequence[CellClass]) -> dict[str, list[object]]:
-    """Plain name -> `[full name, lineage, blast, place, colour]` of the run's classes and of the built-in ones.
+    """Plain name -> `[full name, lineage, blast, place, colour]` of the run's classes and the built-in ones.
 
     Where the run has its own table of classes the built-in ones that it lacks come after it.
     """

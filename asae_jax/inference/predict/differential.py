@@ -183,7 +183,7 @@ def section_of(one: CellClass) -> str:
 
 
 def sections(classes: Sequence[CellClass]) -> dict[str, tuple[int, ...]]:
-    """Section -> numbers of its classes, both in the order to show: that of the classes, what is not counted last."""
+    """Section -> numbers of its classes, both in the order to show; what is not counted comes last."""
     found: dict[str, list[int]] = {}
     for number in display_order(classes):
         found.setdefault(section_of(classes[number]), []).append(number)
@@ -270,13 +270,13 @@ def specimen_notes(
 
 
 def red_cell_note(codes: Sequence[str], specimen: Specimen) -> str:
-    """What becomes of nucleated red cells."""
+    """What becomes of nucleated red cells, the classes `codes`."""
     red = f"nucleated red cells ({', '.join(codes)})"
     if not specimen.name:
         return (
             f"It is not known whether this is blood or marrow: percentages are of all nucleated cells, {red} "
-            f"among them, as in marrow. {REMEDY}: of blood they are of the white cells, and the M:E ratio means "
-            "nothing."
+            f"among them, as in marrow. {REMEDY}: of blood they are of the white cells, and the M:E ratio "
+            "means nothing."
         )
     if specimen.red_cells_counted:
         return f"Percentages are of all nucleated cells, {red} among them, as is usual for marrow."

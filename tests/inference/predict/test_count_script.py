@@ -42,7 +42,8 @@ def _data(classes):
 def _run(classes, expression):
     """The value of a JavaScript expression on the page of a run with these classes."""
     parts = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "tally"))
-    program = f'"use strict";const DATA = {json.dumps(_data(classes))};{parts}\nconsole.log(JSON.stringify({expression}))'
+    data = f"const DATA = {json.dumps(_data(classes))};"
+    program = f'"use strict";{data}{parts}\nconsole.log(JSON.stringify({expression}))'
     done = subprocess.run(
         [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
     )
@@ -92,7 +93,9 @@ def test_bars_end_at_the_same_share():
 def test_a_class_that_a_person_types_is_known_by_code_or_full_name():
     """The run has no blasts: their line appears with the first."""
     before = dict.fromkeys(BLOOD11, 10)
-    found = _rows(CLASSES["blood11"], [before, before | {"blast": 3, "Plasma Cell": 2, "unicorn": 1}], "blood")
+    found = _rows(
+        CLASSES["blood11"], [before, before | {"blast": 3, "Plasma Cell": 2, "unicorn": 1}], "blood"
+    )
     by_name = {row["name"]: row["cells"] for row in found}
     assert [cell["number"] for cell in by_name["blasts"]] == ["", "3"]
     assert by_name["blasts"][1]["text"].startswith("3.1 % ["), "of 90 + 3 + 2 + 1"

@@ -128,7 +128,14 @@ def test_counts_are_those_of_the_differential(data):
 
 def test_the_count_can_be_read_without_the_script(page):
     words = " ".join(page.texts)
-    for expected in (NOTICE, "50.0 % [9.5, 90.5]", "M:E ratio, if this is marrow", "blasts", "cells the run is sure of", "p1"):
+    for expected in (
+        NOTICE,
+        "50.0 % [9.5, 90.5]",
+        "M:E ratio, if this is marrow",
+        "blasts",
+        "cells the run is sure of",
+        "p1",
+    ):
         assert expected in words, expected
 
 

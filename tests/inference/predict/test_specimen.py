@@ -85,7 +85,7 @@ def test_bounds_of_a_ratio_solve_the_score_equation(above, below, per):
 
 @pytest.mark.parametrize("cells", [50, 500])
 def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say(cells):
-    """Over true ratios from 5 to 400 per 100 white cells, with binomial probabilities of every possible count."""
+    """Over true ratios from 5 to 400 per 100 white cells, by the probability of every possible count."""
     intervals = [ratio(red, cells - red, per=100) for red in range(cells + 1)]
     covered = []
     for truth in np.geomspace(5, 400, 60):
