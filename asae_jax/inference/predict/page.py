@@ -65,14 +65,8 @@ def write_page(
     text = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        notes=_general_notes(differential),
-        overall=data["counts"][0],
-        groups=data["counts"][1:],
+        **_count_part(differential, data, uncertainty=uncertainty),
         classes=class_names,
-        table=count_table(differential, uncertainty=uncertainty),
-        specimen=differential.specimen.name,
-        specimens=list(SPECIMENS),
-        uncertainty=uncertainty,
         left_out=differential.overall.images - len(records),
         shown=len(data["cells"]),
         bad=bad[:SHOWN_BAD],
@@ -87,11 +81,19 @@ def write_page(
     write_text(path, text)
 
 
-def _general_notes(differential: Differential) -> list[str]:
-    """The notes but those that change with the specimen, which a person may say on the page."""
+def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
+    """What the template shows of the count; notes on the specimen are apart, as a person may choose another."""
     found = differential
     of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
-    return [note for note in found.notes if note not in of_specimen]
+    return {
+        "notes": [note for note in found.notes if note not in of_specimen],
+        "overall": data["counts"][0],
+        "groups": data["counts"][1:],
+        "table": count_table(found, uncertainty=uncertainty),
+        "specimen": found.specimen.name,
+        "specimens": list(SPECIMENS),
+        "uncertainty": uncertainty,
+    }
 
 
 def page_script() -> str:

@@ -109,7 +109,7 @@ function showCount() {
 function showYours() {
   const columns = countColumns(place());
   const end = fillCount(byId("counts"), columns, specimen());
-  byId("scale").textContent = `${Math.round(100 * end)} %`;
+  byId("bar-end").textContent = `${Math.round(100 * end)} %`;
   const of_ = place() ? DATA.counts[place()].group : "all images";
   byId("count-of").textContent = `${of_}; specimen: ${specimen().name || "not known"}`;
   const notes = [specimen().note, fewSaid(columns.at(-1)[1], specimen())].filter(Boolean);
