@@ -82,7 +82,7 @@ def write_page(
 
 
 def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
-    """What the template shows of the count; notes on the specimen are apart, as a person may choose another."""
+    """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
     found = differential
     of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
     return {
