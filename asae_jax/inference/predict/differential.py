@@ -263,14 +263,17 @@ def specimen_notes(
     overall: Count, groups: Sequence[Count], classes: Sequence[CellClass], specimen: Specimen
 ) -> Iterator[str]:
     """What must be known of a count of blood, of marrow, or of one where it is not known which."""
-    if red := [one.code for one in classes if one.lineage == "erythroid"]:
-        yield red_cell_note(red, specimen)
+    yield red_cell_note([one.code for one in classes if one.lineage == "erythroid"], specimen)
     if few := _few(groups or (overall,), specimen):
         yield few
 
 
 def red_cell_note(codes: Sequence[str], specimen: Specimen) -> str:
     """What becomes of nucleated red cells, the classes `codes`."""
+    if not codes:
+        lacking = "The run has no class of nucleated red cells: where there are some they are taken for others"
+        ratio_lacks = "and there is no M:E ratio" if specimen.red_cells_counted else "and not given per 100"
+        return f"{lacking}, {ratio_lacks}."
     red = f"nucleated red cells ({', '.join(codes)})"
     if not specimen.name:
         return (

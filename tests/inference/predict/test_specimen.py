@@ -156,6 +156,13 @@ def test_what_red_cells_are_part_of_is_said():
     assert "Percentages are of all nucleated cells" in marrow
 
 
+def test_a_run_that_knows_no_red_cells_says_so():
+    for specimen, consequence in ((BLOOD, "not given per 100"), (MARROW, "no M:E ratio")):
+        counter = Counter(cell_classes(("SNE", "LY")), specimen)
+        (note,) = [note for note in counter.differential().notes if "no class of nucleated red cells" in note]
+        assert consequence in note
+
+
 def test_files_say_the_specimen_and_full_names(tmp_path):
     write_differential(_differential(BLOOD), tmp_path / "cells", {})
     assert json.loads((tmp_path / "cells_differential.json").read_text())["specimen"] == "blood"

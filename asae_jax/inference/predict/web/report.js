@@ -1,6 +1,6 @@
 // A printed report: one page of A4 for each group chosen, or for all images.
 const TYPICAL = 5; // cells of each class, at most
-const THUMBS = [20, 17, 14, 11]; // sides of a picture in mm, the first that leaves room for all
+const THUMBS = [20, 19, 18, 17, 16, 15, 14, 13, 12, 11]; // sides of a picture in mm, the first that leaves room for all
 const REPORT_HASH = "#report";
 
 // The groups that can be printed: their numbers in DATA.counts, 0 where the input names none.
@@ -22,6 +22,8 @@ function factsOf(group) {
   const seen = cells.filter((cell) => stateOf(cell) !== "open");
   const by = (state) => seen.filter((cell) => stateOf(cell) === state).length;
   const who = reviewersOf(seen);
+  const openLeft = cells.filter((cell) => cell.person && stateOf(cell) === "open").length;
+  const where = cells.length < count.images - count.unreadable ? " of the page" : "";
   const left = UNCERTAINTY ? `, ${whole(count.left)} left to a person (${whole(count.unlike)} of them unlike the training cells)` : "";
   return {
     Input: group ? DATA.title : `all ${whole(count.images)} images`,
@@ -29,7 +31,7 @@ function factsOf(group) {
     "Printed on": today(),
     Images: `${whole(count.images)}${left}, ${whole(count.unreadable)} unreadable`,
     Reviewed: seen.length
-      ? `${whole(seen.length)} of ${whole(cells.length)} cells looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; by ${who.join(", ") || "______________________"}`
+      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}by ${who.join(", ") || "______________________"}`
       : "by nobody: the network's count alone",
     "Predicted by": `${DATA.made}, network ${DATA.network.slice(0, 8)}`,
   };
