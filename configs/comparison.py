@@ -32,5 +32,6 @@ def get_config() -> ConfigDict:
     config.optimizer.learning_rate = 0.05
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_epochs = 0.5
+    config.train.batch_size = 84
     config.train.epochs = 12
     return config

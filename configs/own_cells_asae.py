@@ -1,7 +1,7 @@
 """The settings of `own_cells.py` with the layer, in the variant that a search on validation images chose.
 
     python main.py --config=configs/own_cells_asae.py --workdir=runs/mine \
-      --config.data.source=folder --config.data.path=DIR --config.train.batch_size=MULTIPLE_OF_CLASSES
+      --config.data.source=folder --config.data.path=DIR
 
 The layer is not as printed. Beside the suppressed and the enhanced branch there is a plain one; each branch
 has to classify by itself, and all are asked to agree; the enhancement keeps the mean of the features; and the

@@ -1,7 +1,7 @@
 """A few hundred crops of your own: from the included network `cells` instead of random weights.
 
     python main.py --config=configs/own_cells_pretrained.py --workdir=runs/mine \
-      --config.data.source=folder --config.data.path=DIR --config.train.batch_size=MULTIPLE_OF_CLASSES
+      --config.data.source=folder --config.data.path=DIR
 
 A plain network, as in `own_cells.py`, at the size and scale that `cells` knows: crops with one cell in the
 middle, of which the outer eighth on each side is not looked at. Where your cells fill the crop, raise
@@ -20,6 +20,6 @@ def get_config() -> ConfigDict:
     config.data.specimen = ""
     config.model.branching = "none"
     config.loss.name = "ce"
-    config.train.batch_size = 32
+    config.train.batch_size = 0
     config.train.epochs = 15
     return config

@@ -8,13 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("types", "errors"),
-    ("keys", "files", "shipped"),
+    ("keys", "files", "shipped", "terminal"),
     ("pages", "config", "lettering"),
     ("synthetic",),
     ("input", "augment", "losses", "models"),
     ("run",),
     ("evaluation",),
-    ("training", "inference", "audit"),
+    ("training", "inference", "audit", "review"),
     ("experiments",),
     ("cli",),
     ("__main__",),

@@ -8,13 +8,13 @@ import hashlib
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.decode import BadImage
 from asae_jax.input.hue import MIN_SATURATION
 from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.terminal import Bar
 from asae_jax.types import HostImage
 
 THUMBNAIL = 16
@@ -104,7 +104,7 @@ def scan(table: DataIndex, *, workers: int | None = None, progress: bool = True)
     facts = empty_facts(len(table))
     unreadable: list[tuple[str, str]] = []
     workers = workers or default_workers()
-    bar = tqdm(total=len(table), desc="auditing images", unit="image", disable=not progress)
+    bar = Bar("auditing images" if progress else "", len(table), "image")
     with bar, thread_pool(workers) as pool:
         tasks = bounded(
             lambda row: (row, pool.submit(lambda: facts.put(row, table.read(row)))),

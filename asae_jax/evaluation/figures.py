@@ -18,7 +18,8 @@ from asae_jax.pages import NOTICE
 _COLOURS = ("#7b4fa3", "#d1495b", "#2a9d8f")
 _TITLE = 100  # letters
 _LETTER = 0.085  # inches
-_RELIABILITY_BINS = 10  # fewer than the score's 15: a bin must hold enough images to be looked at
+RELIABILITY_BINS = 10
+"""Of a diagram; fewer than the score's 15, as a bin must hold enough images to be looked at."""
 
 
 def pyplot() -> Any:
@@ -158,7 +159,7 @@ def _line(axes: Any, records: Sequence[Mapping[str, float]], field: str, label: 
 
 def _diagram(panel: Any, probabilities: np.ndarray, labels: np.ndarray) -> None:
     bins = reliability_bins(
-        probabilities.max(1), probabilities.argmax(1) == labels, num_bins=_RELIABILITY_BINS
+        probabilities.max(1), probabilities.argmax(1) == labels, num_bins=RELIABILITY_BINS
     )
     filled = bins.examples > 0
     count, confidence, accuracy = bins.examples[filled], bins.confidence[filled], bins.accuracy[filled]

@@ -7,12 +7,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
+from asae_jax import terminal
 from asae_jax.errors import UserError
 from asae_jax.run import build, parallel
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
+
+SCORING = "scoring"
+"""The part of a command's plan that counts scored images."""
+
+COMPILED = 1 / 3
+"""What compiling a step that only scores takes, beside the training step."""
 
 
 class Scorer:
@@ -23,6 +29,7 @@ class Scorer:
         self._config, self._data = run.config, run.data if data is None else data
         self._score = build.compiled_score_step(run.config, run.num_classes)
         self._score_and_pool = build.compiled_score_step(run.config, run.num_classes, with_features=True)
+        self._compiled: set[tuple[bool, int]] = set()
 
     def __call__(self, variables: Mapping[str, Any], indices: np.ndarray, *, title: str = "") -> np.ndarray:
         """Log-probabilities, float32 `[len(indices), classes]`, in the order of `indices`.
@@ -56,7 +63,10 @@ class Scorer:
     ) -> Iterator[Any]:
         """What `score` gives for the examples of each batch, without padding, on the host."""
         size = parallel.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
-        with tqdm(total=len(indices), desc=title, unit="image", disable=not title) as bar:
+        kind = (score is self._score, size)
+        compiles = 0.0 if kind in self._compiled else COMPILED
+        self._compiled.add(kind)
+        with terminal.Bar(title, len(indices), "image", part=SCORING, compiles=compiles) as bar:
             for batch in self._data.batches(self._config, indices, size):
                 mask = batch["mask"] > 0
                 stacked = score(variables, parallel.split({"image": batch["image"]}))

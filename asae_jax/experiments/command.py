@@ -58,7 +58,7 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
     """
     check(config)
     tables = chosen_tables(config.reproduce.tables)
-    base = with_batch_size(with_preset(config), tables.values())
+    base = with_batch_size(with_preset(config), tables.values(), workdir)
     grid = plan(base, tables.values(), num_seeds=config.reproduce.seeds)
     _say_overruled(base, grid)
     for run in grid.runs:

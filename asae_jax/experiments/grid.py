@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.config import check, copy_with
+from asae_jax.config import CONFIG_FILE, check, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import ROWS, Row, Table
 from asae_jax.experiments.settings import row_config, training_settings
 from asae_jax.files import write_json
 from asae_jax.input.run_split import chosen_split
+from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
+from asae_jax.input.workers import default_workers
 from asae_jax.run import build
 from asae_jax.run.data import prepare_index
 
@@ -106,25 +108,33 @@ def _settings_or_none(base: ConfigDict, row: Row) -> str | None:
         return None
 
 
-def with_batch_size(base: ConfigDict, tables: Iterable[Table]) -> ConfigDict:
-    """`base` with a batch size that balanced batches can have, the same in all rows.
+def with_batch_size(base: ConfigDict, tables: Iterable[Table], workdir: Path) -> ConfigDict:
+    """`base` with a batch size that balanced batches can have, the same in all rows; a new one is printed.
 
     Where the given one is no multiple of the number of classes, the next smaller multiple is taken (the next
-    larger where there is none) and printed.
+    larger where there is none). Where none is given, that of the runs in `workdir`, and without runs one that
+    the cores of this machine share.
     """
     rows = {entry.row for table in tables for entry in table.entries}
-    samplers = {row_config(base, ROWS[name], seed=0).data.sampler for name in rows}
-    if "balanced" not in samplers:
-        return base
-    classes, given = configured_index(base.data).num_classes, base.train.batch_size
-    if given % classes == 0:
-        return base
+    balanced = any(row_config(base, ROWS[name], seed=0).data.sampler == "balanced" for name in rows)
+    given = base.train.batch_size or _batch_size_of_runs(workdir)
+    classes = configured_index(base.data).num_classes if balanced else 1
+    if not given:
+        given = fitting_batch_size(classes, default_workers())
+        print(f"batches of {given} images in all rows (another size by --config.train.batch_size=N)")
     fitting = max(given // classes, 1) * classes
-    print(
-        f"batches of {fitting} images in all rows instead of {given}: balanced ones hold a multiple of "
-        f"{classes}"
-    )
+    if fitting != given:
+        print(
+            f"batches of {fitting} images in all rows instead of {given}: balanced ones hold a multiple of "
+            f"{classes}"
+        )
     return copy_with(base, {"train.batch_size": fitting})
+
+
+def _batch_size_of_runs(workdir: Path) -> int:
+    """That of the runs which the grid in `workdir` has begun; 0 where there are none."""
+    begun = sorted((workdir / "runs").glob(f"*/{CONFIG_FILE}"))
+    return read_run_config(begun[0].parent).train.batch_size if begun else 0
 
 
 def prepare(runs: Sequence[PlannedRun], workdir: Path) -> None:

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 import asae_jax
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import (
@@ -33,6 +31,7 @@ from asae_jax.experiments.grid import (
 from asae_jax.experiments.settings import command_of
 from asae_jax.input.workers import default_workers
 from asae_jax.run.folder import METRICS_FILE
+from asae_jax.terminal import Bar
 from asae_jax.training.interruption import Interruption
 
 _PROBE = "import jax; print(jax.default_backend(), jax.local_device_count())"
@@ -40,7 +39,6 @@ _CUDA = "CUDA_VISIBLE_DEVICES"
 _LOG_TAIL = 8192  # bytes in which the last line of a log is looked for
 _METRICS_TAIL = 4096  # bytes at the end of metrics.jsonl that hold its last lines
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {n:.1f}/{total} runs [{elapsed}, {remaining} left]{postfix}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,16 +212,17 @@ class Progress:
         self._done = float(num_finished)
         self._refreshed = time.monotonic()
         begun = sum(self._share(run.name) for run in runs if not scores_file(workdir, run.name).exists())
-        self._bar = tqdm(total=len(runs), initial=num_finished + begun, desc="reproduce", bar_format=_BAR)
+        self._shown = float(num_finished + begun)
+        self._bar = Bar("reproduce", len(runs), "run", done=self._shown, bursts=False)
 
     def tick(self, running: Collection[str]) -> None:
         """Moves the bar, unless it was moved just now; `running` are the names of the runs at work."""
         if time.monotonic() - self._refreshed < self._refresh_seconds:
             return
         self._refreshed = time.monotonic()
-        self._bar.n = max(self._bar.initial, self._done + sum(self._share(name) for name in running))
-        self._bar.set_postfix_str(", ".join(running), refresh=False)
-        self._bar.refresh()
+        done = max(self._shown, self._done + sum(self._share(name) for name in running))
+        self._bar.update(done - self._shown, ", ".join(running))
+        self._shown = done
 
     def ended(self, run: PlannedRun, record: Record) -> None:
         """Prints how a run ended."""
@@ -235,7 +234,7 @@ class Progress:
         else:
             log = log_file(self._workdir, run.name)
             line = f"{record.status}{': ' + record.error if record.error else ''} (see {log})"
-        self._bar.write(f"{run.name}: {line}, {minutes}")
+        self._bar.say(f"{run.name}: {line}, {minutes}")
 
     def close(self) -> None:
         """Ends the bar."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, user_path, write_json
@@ -16,6 +15,7 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.store import MARK_EVERY, RecordStore, check_room
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.terminal import Bar
 from asae_jax.types import HostImage
 
 Bad = tuple[tuple[int, str], ...]
@@ -140,7 +140,7 @@ def _examine(
     """Calls `examine` on each row in threads and `keep` on the good rows; returns the bad ones."""
     bad, well = [], []
     workers = workers or default_workers()
-    bar = tqdm(total=len(rows), desc="checking images", unit="image", disable=not progress or not len(rows))
+    bar = Bar("checking images" if progress else "", len(rows), "image")
     with bar, thread_pool(workers) as pool:
         tasks = bounded(lambda row: (int(row), pool.submit(examine, int(row))), rows, 8 * workers)
         for row, task in tasks:

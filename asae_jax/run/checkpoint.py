@@ -1,11 +1,14 @@
-"""Checkpoints of a run: the newest and the best, written by Orbax.
+"""Checkpoints of a run: the newest, the one before it, and the best, written by Orbax.
 
 This is the one place that knows Orbax's (v0) interface.
 """
 
+import contextlib
 import errno
+import json
 import shutil
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,27 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
 from asae_jax.models.auxiliary_norm import without_auxiliary
+from asae_jax.run.digests import Digests
 from asae_jax.run.state import TrainState
 
 FOLDER = "checkpoints"
+DAMAGED = "damaged_checkpoints"
+"""Where checkpoints go that cannot be used, so that the run can go on from the one before."""
 
 _REMEDY = "free some space, then start the same command again: it goes on from the last checkpoint"
+
+
+class DamagedCheckpoint(UserError):
+    """A checkpoint that cannot be read, or whose files are not as they were written; `fault` says which."""
+
+    def __init__(self, workdir: Path, step: int, fault: str):
+        others = [entry.name for entry in _entries(workdir) if entry.name != str(step)]
+        instead = f"checkpoint {others[-1]}" if others else "the beginning"
+        super().__init__(
+            f"checkpoint {workdir / FOLDER / str(step)} is damaged ({fault}): restore it from a copy, or "
+            f"start the training command again, which puts it aside and goes on from {instead}."
+        )
+        self.fault = fault
 
 
 def any_in(workdir: Path) -> bool:
@@ -33,19 +52,41 @@ def any_in(workdir: Path) -> bool:
 class Checkpoints:
     """The checkpoints in `workdir/checkpoints`.
 
-    Kept are the newest, to go on from, and the one with the highest `score`, to use; a checkpoint saved
+    Kept are the newest two, to go on from, and the one with the highest `score`, to use; a checkpoint saved
     without a score (an interruption between validations) is never the best.
     """
 
     def __init__(self, workdir: Path):
-        self._manager = ocp.CheckpointManager(
-            (workdir / FOLDER).absolute(),
+        """Opens the folder, which is made if missing.
+
+        Raises:
+          DamagedCheckpoint: a folder in it is no checkpoint.
+        """
+        self._workdir = workdir
+        self._folder = (workdir / FOLDER).absolute()
+        self._digests = Digests(workdir, FOLDER)
+        self._manager = self._open()
+
+    @classmethod
+    def to_go_on(cls, workdir: Path) -> "Checkpoints":
+        """As `Checkpoints(workdir)`; checkpoints that are not whole are put aside first, with a line each."""
+        for entry in _entries(workdir):
+            if fault := _incomplete(entry) or Digests(workdir, FOLDER).fault(int(entry.name)):
+                _put_aside(workdir, int(entry.name), fault)
+        return cls(workdir)
+
+    def _open(self) -> ocp.CheckpointManager:
+        for entry in _entries(self._workdir):
+            if fault := _incomplete(entry):
+                raise DamagedCheckpoint(self._workdir, int(entry.name), fault)
+        return ocp.CheckpointManager(
+            self._folder,
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
                 # `best_fn` with `max_to_keep` would drop the newest when the score falls.
                 preservation_policy=preservation_policy.AnyPreservationPolicy(
                     [
-                        preservation_policy.LatestN(1),
+                        preservation_policy.LatestN(2),  # should the newest be damaged
                         preservation_policy.BestN(
                             n=1, get_metric_fn=_score, keep_checkpoints_without_metrics=False
                         ),
@@ -64,6 +105,8 @@ class Checkpoints:
         # A copy on the host: the next step donates these buffers while Orbax still writes.
         state = jax.tree.map(np.array, state)
         with disk_errors(f"write a checkpoint to {self._manager.directory}", remedy=_REMEDY):
+            self._manager.wait_until_finished()
+            self._digests.seal()
             _check_room(Path(self._manager.directory), sum(x.nbytes for x in jax.tree.leaves(state)))
             self._manager.save(
                 step,
@@ -75,6 +118,7 @@ class Checkpoints:
         """Returns when everything saved is on disk."""
         with disk_errors(f"write a checkpoint to {self._manager.directory}", remedy=_REMEDY):
             self._manager.wait_until_finished()
+            self._digests.seal()
 
     def close(self) -> None:
         """Waits, then ends Orbax's threads."""
@@ -100,11 +144,33 @@ class Checkpoints:
           step: of the checkpoint.
 
         Raises:
+          DamagedCheckpoint: it cannot be read, or is not as it was written.
           UserError: when the checkpoint belongs to another network or optimiser; it names the first array
             that differs.
         """
         self._check_fits(like, self._saved(step), step)
-        return self._manager.restore(step, args=ocp.args.StandardRestore(_on_one_device(like)))
+        with self._reading(step):
+            return self._manager.restore(step, args=ocp.args.StandardRestore(_on_one_device(like)))
+
+    def restore_newest(self, like: TrainState) -> TrainState | None:
+        """The newest state that can be read; None where nothing was saved. The others are put aside.
+
+        Raises:
+          UserError: none can be read, or one belongs to another network or optimiser.
+        """
+        while (step := self.newest) is not None:
+            try:
+                return self.restore(like, step)
+            except DamagedCheckpoint as error:
+                self._manager.close()
+                _put_aside(self._workdir, step, error.fault)
+                self._manager = self._open()
+        if (self._workdir / DAMAGED).is_dir():
+            raise UserError(
+                f"no checkpoint of {self._workdir} is whole (see {self._workdir / DAMAGED}): delete the run "
+                "folder, and start the same command again to train from the beginning."
+            )
+        return None
 
     def restore_variables(self, step: int, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`params` and `batch_stats` saved at `step`, or their moving average where the run kept one.
@@ -116,6 +182,7 @@ class Checkpoints:
           like: trees of arrays or `jax.ShapeDtypeStruct` that the result must fit; None: whatever is there.
 
         Raises:
+          DamagedCheckpoint: it cannot be read, or is not as it was written.
           UserError: when the checkpoint belongs to another network; it names the first array that differs.
         """
         saved = self._saved(step)
@@ -125,7 +192,7 @@ class Checkpoints:
         if like is not None:
             self._check_fits(dict(like), weights, step)
         target = _on_one_device({"average": weights} if averaged else weights)
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        with self._reading(step), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
             restored = checkpointer.restore(
                 self._manager.directory / str(step) / _ITEM,
                 args=ocp.args.PyTreeRestore(
@@ -138,12 +205,29 @@ class Checkpoints:
 
     def read(self, step: int) -> dict[str, Any]:
         """Everything saved at `step`, on the host, under the names of `TrainState`'s fields."""
-        state = self._manager.restore(step, args=ocp.args.StandardRestore(_on_one_device(self._saved(step))))
+        saved = self._saved(step)
+        with self._reading(step):
+            state = self._manager.restore(step, args=ocp.args.StandardRestore(_on_one_device(saved)))
         return jax.tree.map(np.asarray, state)
 
     def _saved(self, step: int) -> dict[str, Any]:
         """What was saved at `step`, as shapes and types."""
-        return self._manager.item_metadata(step).tree
+        if fault := self._digests.fault(step):
+            raise DamagedCheckpoint(self._workdir, step, fault)
+        with self._reading(step):
+            return self._manager.item_metadata(step).tree
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Orbax says in many ways that a file is not what it should be."""
+        try:
+            yield
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            fault = textwrap.shorten(reason[0].split(" [tensorstore_spec")[0], 200, placeholder=" ...")
+            raise DamagedCheckpoint(self._workdir, step, fault) from error
 
     def _check_fits(self, like: Any, saved: Any, step: int) -> None:
         there, here = _shapes(saved), _shapes(like)
@@ -154,6 +238,35 @@ class Checkpoints:
                     f"{name} is {_said(there.get(name))} there and {_said(here.get(name))} here; "
                     "use the settings it was trained with or another --workdir=DIR."
                 )
+
+
+def _entries(workdir: Path) -> list[Path]:
+    """The folders of the checkpoints, oldest first."""
+    folder = workdir / FOLDER
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted((entry for entry in entries if entry.name.isdigit()), key=lambda entry: int(entry.name))
+
+
+def _incomplete(entry: Path) -> str:
+    """Why Orbax could not even list the folder of a checkpoint; empty where it can."""
+    if not (entry / _ITEM / "_METADATA").is_file():
+        return "it is incomplete"
+    score = entry / "metrics" / "metrics"
+    try:
+        if score.exists():
+            json.loads(score.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "its score cannot be read"
+    return ""
+
+
+def _put_aside(workdir: Path, step: int, fault: str) -> None:
+    target = workdir / DAMAGED
+    target.mkdir(exist_ok=True)
+    number = sum(entry.name.split("-")[0] == str(step) for entry in target.iterdir())
+    place = target / (f"{step}-{number + 1}" if number else str(step))
+    (workdir / FOLDER / str(step)).rename(place)
+    print(f"checkpoint {step} is damaged ({fault}) and not used; it was moved to {place}")
 
 
 def _check_room(directory: Path, needed: int) -> None:

@@ -19,7 +19,7 @@ from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
-from asae_jax.run import parallel
+from asae_jax.run import digests
 
 SKIPPED_FILE = "skipped.csv"
 SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Sampler]] = {
@@ -82,17 +82,19 @@ class Data:
 
 
 def load_index(config: ConfigDict) -> DataIndex:
-    """The data-set index that `config.data` describes, once the batch size is known to fit it.
+    """The data-set index that `config.data` describes.
 
     Raises:
-      UserError: data that cannot be found or used, one class only or two of nearly the same name, or batches
-        that cannot be dealt out evenly.
+      UserError: data that cannot be found or used, one class only or two of nearly the same name.
     """
     index = configured_index(config.data)
     class_map.check_classes(index)
-    balanced = config.data.sampler == "balanced"
-    parallel.check_batch_size(config.train.batch_size, index.num_classes if balanced else 1)
     return index
+
+
+def batch_unit(config: ConfigDict, index: DataIndex) -> int:
+    """What batches must hold a multiple of: the classes where they are balanced, else 1."""
+    return index.num_classes if config.data.sampler == "balanced" else 1
 
 
 def load_data(
@@ -113,6 +115,8 @@ def load_data(
       UserError: data that cannot be found or used.
     """
     index = configured_index(config.data) if index is None else index
+    if not draw_anew:
+        digests.check_unchanged(workdir, SPLITS_FILE)
     splits = chosen_split(config.data, None if draw_anew else workdir, index)
     print(describe(index, splits))
     warn_of_repeats(index, splits)

@@ -18,7 +18,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_json, write_json
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex
-from asae_jax.run import checkpoint
+from asae_jax.run import checkpoint, digests
 from asae_jax.run.model_folder import holds_model
 
 RUN_FILE = settings.RUN_FILE
@@ -103,12 +103,21 @@ def read_record(workdir: Path) -> Record:
     """Classes, fingerprint and versions of the run in `workdir`.
 
     Raises:
-      UserError: the file is missing or damaged.
+      UserError: the file is missing, damaged, or not as training wrote it.
     """
+    digests.check_unchanged(workdir, RUN_FILE)
     fields = read_json(workdir / RUN_FILE, remedy="restore it, or train the run again")
     known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
     fields = {name: value for name, value in fields.items() if name in known}
     return Record(**fields | {"class_names": tuple(fields["class_names"])})
+
+
+def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
+    """`config` with the batch size of the run in `workdir`, where it leaves that to be chosen."""
+    if config.train.batch_size:
+        return config
+    size = settings.read_run_config(workdir).train.batch_size
+    return settings.copy_with(config, {"train.batch_size": size}).lock()
 
 
 def check_same_config(workdir: Path, config: ConfigDict) -> None:

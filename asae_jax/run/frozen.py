@@ -19,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, write_json
@@ -27,6 +26,7 @@ from asae_jax.input.feed import HostBatches, view_batches
 from asae_jax.input.store import MARK_EVERY, RecordStore, check_room
 from asae_jax.run import build, folder, parallel
 from asae_jax.run.data import Data, cache_folder
+from asae_jax.terminal import Bar
 
 _VERSION = 1  # of what is computed and how it is laid out; raise it when that changes
 _BEHIND = ("branching", "insert_after", "branch_statistics", "running_statistics", "branch_affine")
@@ -168,7 +168,7 @@ def _fill(
     step = build.compiled_front_step(config, data.index.num_classes)
     size = parallel.round_up_to_devices(min(config.eval.batch_size, max(map(len, missing))))
     total = sum(map(len, missing))
-    with tqdm(total=total, desc="frozen features", unit="view", disable=not progress) as bar:
+    with Bar("frozen features" if progress else "", total, "view", compiles=1) as bar:
         for view, (store, rows) in enumerate(zip(stores, missing, strict=True)):
             written: list[int] = []
             for row, features in _computed(config, data, variables, step, view, rows, size):

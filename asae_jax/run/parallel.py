@@ -14,9 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.input.sampler import fitting_batch_size, sharing
+from asae_jax.input.workers import default_workers
 
 AXIS = "devices"
 """Name of the data-parallel axis inside every step."""
+
+_USUAL_BATCH = 32
 
 
 def use_all_cores(batch_size: int) -> None:
@@ -32,8 +36,8 @@ def use_all_cores(batch_size: int) -> None:
     if "collective_call_terminate_timeout" not in given:
         # XLA ends the process when one device waits 40 s for another, as happens on a busy machine.
         os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_collective_call_terminate_timeout_seconds=3600"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shared_by = max(n for n in range(1, cores + 1) if batch_size % n == 0)
+    cores = default_workers()
+    shared_by = sharing(batch_size, cores)
     try:
         jax.config.update("jax_num_cpu_devices", shared_by)
     except RuntimeError:  # JAX is in use already: its devices stay as they are
@@ -45,6 +49,35 @@ def use_all_cores(batch_size: int) -> None:
         print(
             f"a batch of {batch_size} images can be shared by {one} of {cores}, which is slow: {near} use all"
         )
+
+
+def choose_batch_size(num_classes: int) -> int:
+    """A batch size near 32 for this machine, which is then set up for it (`use_all_cores`), and printed.
+
+    On a CPU see `fitting_batch_size`; else it is the multiple of classes and devices nearest to 32. The same
+    machine chooses the same.
+
+    Args:
+      num_classes: classes of a balanced batch; 1 where batches are not balanced.
+    """
+    size = fitting_batch_size(num_classes, default_workers())
+    use_all_cores(size)
+    devices = jax.device_count()
+    if size % devices:
+        unit = math.lcm(num_classes, devices)
+        size = max(round(_USUAL_BATCH / unit), 1) * unit
+    parts = [f"{num_classes} classes"] * (num_classes > 1) + [machine()] * (devices > 1)
+    fits = f", which {' and '.join(parts)} share evenly" if parts else ""
+    print(f"batch size: {size} images{fits} (another by --config.train.batch_size=N)")
+    return size
+
+
+def machine() -> str:
+    """What computes, in words: "2 processor cores", "one NVIDIA H100"."""
+    count, kind = jax.device_count(), jax.devices()[0].device_kind
+    if jax.default_backend() == "cpu":
+        return "one processor core" if count == 1 else f"{count} processor cores"
+    return f"one {kind}" if count == 1 else f"{count} x {kind}"
 
 
 def device_fault() -> str | None:

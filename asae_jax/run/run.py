@@ -25,7 +25,7 @@ from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import build, folder, parallel, weights_file
 from asae_jax.run.checkpoint import Checkpoints
-from asae_jax.run.data import Data, load_data, load_index, write_data_record
+from asae_jax.run.data import Data, batch_unit, load_data, load_index, write_data_record
 from asae_jax.run.model_folder import holds_model
 from asae_jax.types import Images
 
@@ -170,8 +170,13 @@ class NewRun(Run):
         """Writes settings, classes and split to the folder of a new run, and what was left out of any.
 
         Raises:
-          UserError: the folder cannot be written.
+          UserError: the folder cannot be written, or somebody else has started a run in it meanwhile.
         """
+        if self.is_new and folder.holds_run(self.workdir):
+            raise UserError(
+                f"another process has trained in {self.workdir} since this one began: start the same command "
+                "again to go on from there, or choose another --workdir=DIR."
+            )
         if self.is_new:
             folder.write(self.workdir, self.config, folder.record_of(self._index))
             if self.config.data.classes:
@@ -183,10 +188,11 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     """The run that training starts or goes on with; whatever can be refused is refused here.
 
     Settings, network, data source, batch size and the fit to what `workdir` holds are checked, in the order
-    of what it costs to check them. Nothing is written.
+    of what it costs to check them. Nothing is written. A batch size of 0 is replaced: by the run's, where
+    `workdir` holds it, else by one chosen for the classes and this machine.
 
     Args:
-      config: every setting.
+      config: every setting; the run has its own copy, in which nothing is left to be chosen.
       workdir: the run folder: new, of the same run, or with a start that was refused or failed before its
         first checkpoint.
 
@@ -201,10 +207,17 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         )
     is_new = not folder.holds_run(workdir)
     if not is_new:
+        config = folder.with_chosen(workdir, config)
         folder.check_same_config(workdir, config)
+    index = None
+    if not config.train.batch_size:
+        index = load_index(config)
+        size = parallel.choose_batch_size(batch_unit(config, index))
+        config = settings.copy_with(config, {"train.batch_size": size}).lock()
     parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
-    index = load_index(config)
+    index = index or load_index(config)
+    parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
     _check_loss(config, index.num_classes)
     if not is_new:
         folder.check_same_data(workdir, index)
@@ -213,22 +226,24 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     return run
 
 
-def open_run(workdir: Path, config: ConfigDict | None = None, *, batch_size: int | None = None) -> Run:
+def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = False) -> Run:
     """The run in `workdir`; neither weights nor data are read yet.
 
     Args:
       workdir: the folder of a run.
       config: the run's settings with those of the command; None: the run's own.
-      batch_size: images of a step, which decides how many CPU devices share it; None: `eval.batch_size`.
+      trains: whether training batches will be asked for: as many CPU devices are made as share those, else as
+        share `eval.batch_size` images.
 
     Raises:
       UserError: no run there, settings that cannot be used, or that would give other weights.
     """
     if config is None:
         config = settings.read_run_config(workdir)
+    config = folder.with_chosen(workdir, config)
     folder.check_same_config(workdir, config)
     settings.check(config)
-    parallel.use_all_cores(batch_size or config.eval.batch_size)
+    parallel.use_all_cores(config.train.batch_size if trains else config.eval.batch_size)
     return Run(workdir, config, folder.read_record(workdir).class_names)
 
 

@@ -165,12 +165,12 @@ def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
 
 def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigDict) -> str:
     source = origin["file"] if "file" in origin else f"step {origin['step']} of {origin['run']}"
-    parts = [f"{len(loaded.arrays)} arrays from {source}"]
+    parts = [f"{len(loaded.arrays)} arrays of weights from {source}"]
     if loaded.missing:
-        parts.append(f"random (other classes): {', '.join(loaded.missing)}")
-    if loaded.unused:
-        more = f" and {len(loaded.unused) - _NAMED} more" if len(loaded.unused) > _NAMED else ""
-        parts.append(f"not used: {', '.join(loaded.unused[:_NAMED])}{more}")
+        parts.append(f"at random, as the classes are others: {', '.join(loaded.missing)}")
+    if unused := [name for name in loaded.unused if name not in loaded.missing]:
+        more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
+        parts.append(f"not used: {', '.join(unused[:_NAMED])}{more}")
     if "run" in origin and (differing := _other_settings(Path(origin["run"]), config, (*_NETWORK, *_IMAGES))):
         parts.append(f"trained with {differing}")
-    return f"pretrained: {'; '.join(parts)} ({RECORD_FILE})"
+    return f"training starts from {'; '.join(parts)} (all names: {RECORD_FILE})"

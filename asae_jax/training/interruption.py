@@ -1,4 +1,6 @@
-"""Ending a run on request, at the end of a step: SIGTERM (a cluster takes the machine back) or Ctrl-C.
+"""Ending a run on request, at the end of a step: Ctrl-C, or a signal that a cluster takes its machine back.
+
+That is SIGTERM, or SIGUSR1 where a job asks for a warning ahead of it (SLURM: `--signal=USR1@120`).
 
 A signal that is ignored when the run starts stays ignored. So is SIGINT in a job that a script puts into the
 background (`nohup python main.py ... &`): a Ctrl-C is meant for what runs in front of it, and whoever puts a
@@ -27,14 +29,19 @@ class Interruption:
         return 128 + self.signal_number if self.signal_number is not None else 0
 
 
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+)  # Windows has no SIGUSR1
+
+
 @contextlib.contextmanager
 def watch() -> Iterator[Interruption]:
-    """Within the block the first SIGTERM or SIGINT is noted, not obeyed; a second one acts as usual.
+    """Within the block the first of these signals is noted, not obeyed; a second one acts as usual.
 
     One that is ignored is left so.
     """
     interruption = Interruption()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     previous = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:

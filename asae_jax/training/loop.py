@@ -4,14 +4,16 @@ For each step, in this order: batch, step, metrics; at the end of an epoch valid
 an interruption ends the run after the step in progress, with a checkpoint.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import optax
 from ml_collections import ConfigDict
 
-from asae_jax import keys
+from asae_jax import keys, terminal
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.page.write import PAGE, write_run_page
 from asae_jax.evaluation.provenance import FOLDER, free_name, provenance
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
@@ -20,12 +22,14 @@ from asae_jax.pages import NOTICE
 from asae_jax.run import build, parallel
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.frozen import front_features
+from asae_jax.run.lock import only_one
+from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import NewRun, new_run, open_run
 from asae_jax.run.state import TrainState, abstract_state, create_state
 from asae_jax.training import initial, interruption
-from asae_jax.training.metrics_log import MetricsLog, read_metrics
+from asae_jax.training.metrics_log import MetricsLog
 from asae_jax.training.optimizer import create_optimizer, create_schedule
-from asae_jax.training.progress import Forecast, Meter, greeting
+from asae_jax.training.progress import SAVING, Meter, greeting, parts_of_training
 
 
 def train(config: ConfigDict, workdir: Path) -> int:
@@ -42,19 +46,24 @@ def train(config: ConfigDict, workdir: Path) -> int:
       UserError: settings, data or a run folder that cannot be used, or a loss that is not finite.
     """
     run = new_run(config, workdir)
+    config = run.config
     if run.is_new:
         initial.check(config)
     plan = TrainingPlan(run)
-    run.start()
-    checkpoints = Checkpoints(workdir)
-    try:
-        state = parallel.place(first_state(plan, checkpoints))
-        print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
-        status = train_steps(plan, state, checkpoints)
-    finally:
-        checkpoints.close()
-    if status == 0 and plan.last_step == plan.all_steps:
-        _final_scores(run)
+    with only_one(workdir):
+        run.start()
+        checkpoints = Checkpoints.to_go_on(workdir)
+        try:
+            state = parallel.place(first_state(plan, checkpoints))
+            print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
+            forecast = terminal.Forecast(plan.parts(int(state.step)))
+            with terminal.plan(forecast):
+                status = train_steps(plan, state, checkpoints)
+        finally:
+            checkpoints.close()
+        if status == 0 and plan.finishes:
+            with terminal.plan(forecast):
+                _final_scores(run)
     return status
 
 
@@ -77,6 +86,22 @@ class TrainingPlan:
             head_rate=config.init.head_rate,
         )
 
+    @property
+    def finishes(self) -> bool:
+        """Whether it ends with the last epoch, and so with evaluation and uncertainty estimates."""
+        return self.last_step == self.all_steps
+
+    def parts(self, start_step: int) -> Mapping[str, terminal.Part]:
+        """What is to be done from `start_step` on, for the time left."""
+        return parts_of_training(
+            self.run.config,
+            self.run.data,
+            start_step=min(start_step, self.last_step),
+            last_step=self.last_step,
+            steps_per_epoch=self.steps_per_epoch,
+            finishes=self.finishes,
+        )
+
 
 def first_state(plan: TrainingPlan, checkpoints: Checkpoints) -> TrainState:
     """The state of the newest checkpoint; without one a fresh state with the initial weights."""
@@ -86,8 +111,9 @@ def first_state(plan: TrainingPlan, checkpoints: Checkpoints) -> TrainState:
         "with_average": config.optimizer.ema_decay > 0,
         "with_auxiliary": build.has_auxiliary(config),
     }
-    if checkpoints.newest is not None:
-        return checkpoints.restore(abstract_state(run.network, plan.optimizer, **sizes), checkpoints.newest)
+    saved = checkpoints.restore_newest(abstract_state(run.network, plan.optimizer, **sizes))
+    if saved is not None:
+        return saved
     fresh = create_state(run.network, plan.optimizer, keys.stream_key(config.seed, "init"), **sizes)
     state, summary = initial.start(fresh, config, run.class_names, run.workdir)
     if summary:
@@ -118,14 +144,11 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
         steps_per_epoch=plan.steps_per_epoch,
         log_every=run.config.train.log_every,
     )
-    forecast = Forecast(end - start)
     try:
         with interruption.watch() as stop:
             for number in range(start + 1, end + 1):
                 state, metrics = update(state, parallel.split(next(batches)))
                 meter.add(metrics)
-                if line := forecast.after_step(state):
-                    meter.say(line)
                 leaving = stop.requested or number == end
                 epoch = 0 if number % plan.steps_per_epoch else number // plan.steps_per_epoch
                 if not (leaving or epoch):
@@ -133,7 +156,8 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
                 meter.report()
                 validation = _validate(run, score, state, log, meter, epoch) if epoch else None
                 if leaving or epoch % run.config.train.checkpoint_every == 0:
-                    checkpoints.save(state, score=validation)
+                    with terminal.timed(SAVING):
+                        checkpoints.save(state, score=validation)
                 meter.pause()
                 if stop.requested:
                     meter.say(f"interrupted after step {number}; the same command goes on from there.")
@@ -166,10 +190,7 @@ def _validate(
     scores = evaluate_scores(log_probs, run.data.labels(indices), run.class_names, bootstrap=0)
     fields = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
     log.write("validation", int(state.step), {"epoch": epoch} | {name: scores[name] for name in fields})
-    meter.say(
-        f"epoch {epoch:3d}  validation: accuracy {scores['accuracy']:.3f}, "
-        f"macro-F1 {scores['macro_f1']:.3f}, NLL {scores['nll']:.3f}"
-    )
+    meter.say_validation(epoch, scores)
     return scores[run.config.eval.select_by]
 
 
@@ -191,4 +212,5 @@ def _final_scores(trained: NewRun) -> None:
         read_metrics(run.workdir, "validation"),
         run.workdir / "curves.png",
     )
-    print(f"scores and pictures: {run.workdir / evaluate.FOLDER}. {NOTICE}")
+    write_run_page(run)
+    print(f"to be read in a browser: {run.workdir / PAGE}; scores: {run.workdir / FOLDER}. {NOTICE}")

@@ -8,10 +8,10 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from asae_jax.files import write_text
 from asae_jax.run.folder import METRICS_FILE
+from asae_jax.run.metrics_file import records
 
 
 class MetricsLog:
@@ -68,22 +68,5 @@ def _tensorboard_is_installed() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
-def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of `kind`, in the order they were written; empty where there are none."""
-    path = workdir / METRICS_FILE
-    if not path.exists():
-        return []
-    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [record for record in records if record["kind"] == kind]
-
-
 def _keep_until(path: Path, step: int) -> None:
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:  # the line a crash cut short
-            continue
-        if record["step"] <= step:
-            kept.append(line + "\n")
-    write_text(path, "".join(kept))
+    write_text(path, "".join(line + "\n" for line, record in records(path) if record["step"] <= step))

@@ -1,39 +1,71 @@
-"""What a training run reports: its greeting, its metrics (`Meter`), the time still to go."""
+"""What a training run says: its greeting, its metrics (`Meter`), and the plan of the whole command."""
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import optax
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
+from asae_jax import terminal
 from asae_jax.config import unused
 from asae_jax.errors import UserError
+from asae_jax.evaluation.scoring import COMPILED, SCORING
+from asae_jax.evaluation.uncertainty_report import num_scored
 from asae_jax.input.sources import BUILT_IN
 from asae_jax.input.split import SPLITS
+from asae_jax.run import parallel
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
 from asae_jax.run.sums import Sums
 from asae_jax.training.metrics_log import MetricsLog
 
+TRAINING, SAVING = "training", "saving"
+"""Parts of the plan: steps and checkpoints."""
+
 _TIMED_STEPS = 3
-_SECONDS_PER_HOUR = 3600
+_FORWARD = 1 / 3  # of a training step's time is the forward pass: the backward one takes twice as long
+_LAYERS = {
+    "none": "plain network",
+    "asae": "with the ASAE layer in training",
+    "dropout": "with dropout",
+    "spatial_dropout": "with spatial dropout",
+    "maxdrop": "with MaxDrop",
+    "dropblock": "with DropBlock",
+    "adl": "with an attention-based dropout layer",
+    "diversification": "with a diversification block",
+}
+_LOSSES = {
+    "ce": "cross entropy",
+    "gce": "gradient-boosting cross entropy (GCE)",
+    "gmmce": "the paper's cross entropy over few classes (GMMCE)",
+    "focal": "focal loss",
+    "class_balanced": "cross entropy, rare classes weighted up",
+    "logit_adjusted": "cross entropy, adjusted for how frequent the classes are",
+}
+_SCORES_EXPLAINED = (
+    "scores of the validation images, which are not trained on. accuracy: the share that is right; macro-F1: "
+    "the mean over the classes, so that rare ones count as much; NLL: 0 if every true class were certain"
+)
 
 
 def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch: int, workdir: Path) -> str:
     """What will be trained, on what, from where, in a few lines."""
-    branching = config.model.branching
-    layer = {"none": "plain", "asae": "with the ASAE layer"}.get(branching, f"with {branching}")
     parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
-    counts = ", ".join(f"{len(data.indices(split))} {split}" for split in SPLITS)
-    start = f"from step {int(state.step)}" if int(state.step) else "from the start"
+    counts = [f"{len(data.indices(split)):,} {split}" for split in SPLITS]
+    start = f"going on from step {int(state.step):,}" if int(state.step) else "from the start"
+    epochs, size = config.train.epochs, config.augment.size
     lines = [
-        f"{config.model.name}, {layer}, trained with the loss {config.loss.name}, {parameters:.1f} million "
-        f"parameters, {config.augment.size} px, {data.index.num_classes} classes, {counts} images",
-        f"{steps_per_epoch} steps an epoch, {config.train.epochs} epochs, {start}; run folder {workdir}",
+        f"network: {config.model.name}, {_LAYERS[config.model.branching]}, {parameters:.1f} million "
+        f"parameters, images of {size} x {size} pixels; loss: {_LOSSES[config.loss.name]}",
+        f"images: {', '.join(counts)}, of {data.index.num_classes} classes",
+        f"training: {epochs} epoch{'s' * (epochs > 1)} (passes over the images) of {steps_per_epoch:,} steps "
+        f"of {config.train.batch_size} images, {start}, on {parallel.machine()}",
+        f"run folder: {workdir}",
     ]
     if built_in := BUILT_IN.get(data.index.source):
         lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
@@ -45,31 +77,36 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     return "\n".join(lines)
 
 
-class Forecast:
-    """Foretells the duration from the first steps, once; the very first, which compiles, is left out."""
+def parts_of_training(
+    config: ConfigDict, data: Data, *, start_step: int, last_step: int, steps_per_epoch: int, finishes: bool
+) -> Mapping[str, terminal.Part]:
+    """The plan of `train`: its steps, validations and checkpoints, then evaluation and uncertainty estimates.
 
-    def __init__(self, steps: int):
-        self._steps, self._done, self._started = steps, 0, 0.0
+    Until a score has been timed, an image costs the forward third of its share of a training step.
 
-    def after_step(self, state: TrainState) -> str | None:
-        """To be called after every step with its state; gives the line to print when there is one."""
-        self._done += 1
-        if self._done not in (1, 1 + _TIMED_STEPS):
-            return None
-        jax.block_until_ready(state.params)
-        if self._done == 1:
-            self._started = time.perf_counter()
-            return None
-        seconds = (time.perf_counter() - self._started) / _TIMED_STEPS
-        machine = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-        hours = seconds * (self._steps - self._done) / _SECONDS_PER_HOUR
-        return f"{seconds:.2f} s a step on this machine ({machine}): about {_duration(hours)} to go."
-
-
-def _duration(hours: float) -> str:
-    if hours < 1:
-        return f"{max(1, round(60 * hours))} min"
-    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+    Args:
+      config: of the run.
+      data: of the run.
+      start_step: steps that are done.
+      last_step: the step that training ends with.
+      steps_per_epoch: steps of an epoch.
+      finishes: whether evaluation and uncertainty estimates follow.
+    """
+    train, ends = config.train, range(start_step // steps_per_epoch + 1, last_step // steps_per_epoch + 1)
+    validation = len(data.indices("validation"))
+    validations = sum(epoch % train.validate_every == 0 or epoch == train.epochs for epoch in ends)
+    scored, compilations = validations * validation, int(validations > 0 and validation > 0)
+    if finishes:
+        final = [number for split in ("validation", "test") if (number := len(data.indices(split)))]
+        sampled = num_scored(config, data)
+        scored += sum(final) + sum(sampled)
+        compilations += len(final) + len(sampled)
+    return {
+        TRAINING: terminal.Part(last_step - start_step),
+        SAVING: terminal.Part(sum(epoch % train.checkpoint_every == 0 for epoch in ends), TRAINING, 1.0),
+        SCORING: terminal.Part(scored, TRAINING, _FORWARD / train.batch_size),
+        terminal.COMPILING: terminal.Part((last_step > start_step) + compilations * COMPILED),
+    }
 
 
 class Meter:
@@ -93,7 +130,11 @@ class Meter:
         self._waiting: list[StepMetrics] = []
         self._step, self._reported = start_step, start_step
         self._since = time.perf_counter()
-        self._bar = tqdm(total=total_steps, initial=start_step, desc="training", unit="step", smoothing=0.1)
+        self._timed = (start_step + 1, start_step + 1 + _TIMED_STEPS)
+        self._shown, self._announced, self._explained = start_step, False, False
+        self._bar = terminal.Bar(
+            "training", total_steps, "step", done=start_step, part=TRAINING, compiles=1, bursts=False
+        )
 
     def add(self, metrics: StepMetrics) -> None:
         """Takes the metrics of the next step; reports when enough have come together."""
@@ -101,6 +142,9 @@ class Meter:
         self._step += 1
         if self._step % self._log_every == 0:
             self.report()
+        elif self._step in self._timed:
+            jax.block_until_ready(metrics)
+            self._advance()
 
     def report(self) -> None:
         """Writes the mean over the steps since the last report.
@@ -125,11 +169,7 @@ class Meter:
             "images_per_second": float(total.count) / seconds,
         }
         self._log.write("train", self._step, scalars)
-        self._bar.update(self._step - self._reported)
-        self._bar.set_postfix_str(
-            f"loss {scalars['loss']:.3f}, accuracy {scalars['accuracy']:.3f}, "
-            f"{scalars['images_per_second']:.0f} images/s"
-        )
+        self._advance(f"loss {scalars['loss']:.3f}, accuracy {scalars['accuracy']:.3f}")
         self._waiting.clear()
         self._reported = self._step
         self._since = time.perf_counter()
@@ -137,14 +177,34 @@ class Meter:
     def pause(self) -> None:
         """Starts the clock anew, after something that was not training."""
         self._since = time.perf_counter()
+        self._bar.restart()
 
     def say(self, line: str) -> None:
         """Prints a line above the progress bar."""
-        self._bar.write(line)
+        self._bar.say(line)
+
+    def say_validation(self, epoch: int, scores: Mapping[str, Any]) -> None:
+        """Prints the scores after `epoch`, what they are before the first of them, and the time left."""
+        if not self._explained:
+            self._explained = True
+            self.say(_SCORES_EXPLAINED)
+        line = (
+            f"epoch {epoch:3d}  validation: accuracy {scores['accuracy']:.3f}, "
+            f"macro-F1 {scores['macro_f1']:.3f}, NLL {scores['nll']:.3f}"
+        )
+        self.say(", ".join(filter(None, (line, self._bar.time_left()))))
 
     def close(self) -> None:
         """Ends the progress bar."""
         self._bar.close()
+
+    def _advance(self, note: str | None = None) -> None:
+        """Moves the bar to where the device is, and says the first estimate of the time left."""
+        self._bar.update(self._step - self._shown, note)
+        self._shown = self._step
+        if not self._announced and (left := self._bar.time_left()):
+            self._announced = True
+            self.say(f"{left}, for training, evaluation and uncertainty estimates together")
 
     def _not_finite(self, step: int) -> str:
         return (

@@ -4,7 +4,7 @@ import pytest
 
 from asae_jax import config
 from asae_jax.errors import UserError
-from asae_jax.experiments.grid import plan
+from asae_jax.experiments.grid import plan, run_folder, with_batch_size
 from asae_jax.experiments.rows import chosen_tables
 from tests.experiments.fakes import base_config
 
@@ -60,6 +60,17 @@ def test_all_rows_have_one_split_and_one_batch_size():
     for run in _plan("all").runs:
         assert run.config.data.split_seed == 0
         assert run.config.train.batch_size == base_config().train.batch_size
+
+
+def test_a_batch_size_left_to_be_chosen_is_that_of_the_runs_begun(tmp_path, monkeypatch):
+    base, tables = base_config(train__batch_size=0), chosen_tables("1").values()
+    monkeypatch.setattr("asae_jax.experiments.grid.default_workers", lambda: 2)
+    first = with_batch_size(base, tables, tmp_path)
+    assert first.train.batch_size == 28  # of 14, 28, 42, 56 the nearest to 32 that two cores share
+    begun = run_folder(tmp_path, "plain-s0")
+    begun.mkdir(parents=True)
+    (begun / "config.json").write_text(base_config(train__batch_size=42).to_json())
+    assert with_batch_size(base, tables, tmp_path).train.batch_size == 42
 
 
 def test_a_row_that_cannot_be_run_is_named_before_anything_is_run():

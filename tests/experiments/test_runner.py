@@ -22,6 +22,7 @@ from asae_jax.experiments.grid import (
 from asae_jax.experiments.rows import chosen_tables
 from asae_jax.experiments.runner import Progress, Slot, TrainProcess, choose_slots, last_line, run_all
 from tests.experiments.fakes import FakeProcess, base_config, two_slots, write_run
+from tests.screen import Screen
 
 
 class Seen:
@@ -141,15 +142,16 @@ def test_processes_are_looked_at_in_the_given_interval(runs, tmp_path, monkeypat
     assert slept == [1.5] * 4
 
 
-def test_the_bar_counts_epochs_as_parts_of_a_run(runs, tmp_path, capsys):
+def test_the_bar_counts_epochs_as_parts_of_a_run(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stderr", screen := Screen())
     write_run(tmp_path, runs[0], accuracy=0.5)
     scores_file(tmp_path, runs[0].name).unlink()  # at work: epoch 4 of 12
     progress = Progress(runs[:2], 0, tmp_path, refresh_seconds=0.0)
     progress.tick({runs[0].name: None})
     progress.close()
-    assert "17%" in (shown := capsys.readouterr().err)
-    assert "0.3/2 runs" in shown
-    assert runs[0].name in shown
+    assert screen.last().startswith("reproduce:  17%")
+    assert "0.3 of 2.0 runs" in screen.last()
+    assert runs[0].name in screen.last()
 
 
 @pytest.fixture

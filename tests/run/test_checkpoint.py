@@ -1,3 +1,4 @@
+import pathlib
 import shutil
 import types
 
@@ -9,7 +10,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.checkpoint import DAMAGED, FOLDER, Checkpoints, DamagedCheckpoint
+from asae_jax.run.digests import FILE
 from asae_jax.run.state import TrainState
 
 
@@ -95,3 +97,109 @@ def test_a_disk_without_room_is_one_line_before_anything_is_written(checkpoints,
         checkpoints.save(_state(1), score=0.5)
     checkpoints.wait()
     assert checkpoints.newest is None
+
+
+def test_the_two_newest_and_the_best_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step, score in ((1, 0.9), (2, 0.5), (3, 0.4), (4, 0.3)):
+        checkpoints.save(_state(step), score=score)
+    checkpoints.close()
+    assert {entry.name for entry in (tmp_path / FOLDER).iterdir()} == {"1", "3", "4"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A run folder with checkpoints of the steps 2 (the best) and 3."""
+    workdir = tmp_path_factory.mktemp("saved")
+    checkpoints = Checkpoints(workdir)
+    checkpoints.save(_state(2), score=0.5)
+    checkpoints.save(_state(3), score=0.4)
+    checkpoints.close()
+    return workdir
+
+
+def _flip(file: pathlib.Path) -> None:
+    content = bytearray(file.read_bytes()) or bytearray(1)
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _cut(file: pathlib.Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+DAMAGES = {"flipped": _flip, "cut": _cut, "deleted": pathlib.Path.unlink}
+
+
+def _files(workdir):
+    return sorted(file for file in (workdir / FOLDER / "3").rglob("*") if file.is_file())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whatever_file_of_the_newest_is_damaged_training_goes_on_from_the_one_before(saved, tmp_path, damage):
+    for number, file in enumerate(_files(saved)):
+        if not file.stat().st_size and damage == "cut":
+            continue
+        workdir = tmp_path / str(number)
+        shutil.copytree(saved, workdir)
+        DAMAGES[damage](workdir / file.relative_to(saved))
+        checkpoints = Checkpoints.to_go_on(workdir)
+        restored = checkpoints.restore_newest(_state(0))
+        assert int(restored.step) == 2, file
+        np.testing.assert_array_equal(restored.params["kernel"], [2, 3, 4])
+        checkpoints.save(_state(3), score=0.4)
+        checkpoints.close()
+        assert (workdir / DAMAGED / "3").is_dir()
+        again = Checkpoints.to_go_on(workdir)
+        assert again.newest == 3
+        again.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # Orbax's own threads
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_digests_no_damage_gives_other_numbers_or_a_traceback(saved, tmp_path, damage):
+    """A process that was killed right after a checkpoint has not written digests yet."""
+    for number, file in enumerate(_files(saved)):
+        workdir = tmp_path / str(number)
+        shutil.copytree(saved, workdir)
+        (workdir / FILE).unlink()
+        DAMAGES[damage](workdir / file.relative_to(saved))
+        checkpoints = Checkpoints.to_go_on(workdir)
+        restored = checkpoints.restore_newest(_state(0))
+        checkpoints.close()
+        np.testing.assert_array_equal(restored.params["kernel"], np.arange(3) + int(restored.step))
+
+
+def test_a_damaged_checkpoint_is_not_used_for_a_prediction(saved, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    largest = max(_files(workdir), key=lambda file: file.stat().st_size)
+    _flip(largest)
+    checkpoints = Checkpoints(workdir)
+    with pytest.raises(DamagedCheckpoint, match=f"{largest.name} has changed.*goes on from checkpoint 2"):
+        checkpoints.restore_variables(3)
+    checkpoints.close()
+    assert sorted(entry.name for entry in (workdir / FOLDER).iterdir()) == ["2", "3"]
+
+
+def test_an_empty_folder_among_the_checkpoints_does_not_block_the_run(saved, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    (workdir / FOLDER / "999").mkdir()
+    with pytest.raises(DamagedCheckpoint, match=r"999 is damaged \(it is incomplete\)"):
+        Checkpoints(workdir)
+    checkpoints = Checkpoints.to_go_on(workdir)
+    assert int(checkpoints.restore_newest(_state(0)).step) == 3
+    checkpoints.close()
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_over_by_itself(saved, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    for step in ("2", "3"):
+        shutil.rmtree(workdir / FOLDER / step / "default")
+    checkpoints = Checkpoints.to_go_on(workdir)
+    with pytest.raises(UserError, match=r"no checkpoint of .* is whole"):
+        checkpoints.restore_newest(_state(0))
+    checkpoints.close()

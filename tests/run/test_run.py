@@ -124,6 +124,27 @@ def test_a_run_with_results_is_not_taken_over(tmp_path):
         new_run(config, tmp_path / "run")
 
 
+@pytest.mark.parametrize(("sampler", "size"), [("balanced", 56), ("shuffled", 32)])
+def test_a_batch_size_left_to_be_chosen_fits_and_is_recorded(tmp_path, capsys, sampler, size):
+    """14 classes and 8 devices have 56 in common; without balance 8 devices divide 32."""
+    config = _config(train__batch_size=0, data__sampler=sampler, data__cache_dir=str(tmp_path / "cache"))
+    run = new_run(config, tmp_path / "run")
+    assert f"batch size: {size} images" in capsys.readouterr().out
+    run.start()
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["train"]["batch_size"] == size
+    assert run.data.sampler(run.config).batch_size == size
+    assert config.train.batch_size == 0
+
+
+def test_a_run_goes_on_with_the_batch_size_it_began_with(tmp_path, capsys):
+    """Also on another machine, and where it had been given."""
+    workdir = untrained_run(tmp_path / "run", _config(train__batch_size=112), CLASSES)
+    assert open_run(workdir, _config(train__batch_size=0), trains=True).config.train.batch_size == 112
+    with pytest.raises(UserError, match=r"train.batch_size=56 \(there: 112\)"):
+        open_run(workdir, _config(train__batch_size=56))
+    assert "batch size" not in capsys.readouterr().out
+
+
 def test_what_the_user_says_of_the_classes_stays_with_the_run(tmp_path):
     own = tmp_path / "own.csv"
     own.write_text("class,name,lineage\nPLAS,Plasmazelle,lymphoid\nMYEB,Myeloblast,myeloid\n")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("usual_signals")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_first_signal_is_noted_and_handlers_come_back(number):
     before = signal.getsignal(number)
     with interruption.watch() as stop:

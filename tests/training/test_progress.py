@@ -1,13 +1,20 @@
+import types
+
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
+from asae_jax.evaluation.scoring import SCORING
+from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.steps import StepMetrics
 from asae_jax.run.sums import Sums
-from asae_jax.training.metrics_log import MetricsLog, read_metrics
-from asae_jax.training.progress import Meter
+from asae_jax.terminal import COMPILING, Forecast, plan
+from asae_jax.training.metrics_log import MetricsLog
+from asae_jax.training.progress import SAVING, TRAINING, Meter, greeting, parts_of_training
+from tests.training.tiny import tiny_config
 
 
 def _metrics(loss, correct, count, norm=1.0):
@@ -46,3 +53,72 @@ def test_names_the_first_step_that_is_not_finite(tmp_path, loss, norm):
         meter.report()
     meter.close()
     log.close()
+
+
+class _Data:
+    """Of 3 classes with 30, 6 and 4 training images; 10 validation and 20 test images."""
+
+    index = types.SimpleNamespace(num_classes=3, source="folder", skipped=())
+    prepared = types.SimpleNamespace(bad=())
+
+    def indices(self, split):
+        return np.arange({"train": 40, "validation": 10, "test": 20}[split])
+
+    def labels(self, indices):
+        return np.repeat([0, 1, 2], [30, 6, 4])[indices]
+
+
+def _parts(config, **changes):
+    steps = {"start_step": 0, "last_step": 50, "steps_per_epoch": 10, "finishes": True} | changes
+    return {name: part.total for name, part in parts_of_training(config, _Data(), **steps).items()}
+
+
+def test_the_plan_counts_all_that_will_be_done():
+    config = tiny_config(
+        train__epochs=5, train__validate_every=2, train__checkpoint_every=1, uncertainty__images_per_class=5
+    )
+    validated = 10 * 3  # after epochs 2, 4 and the last
+    final = 10 + 20 + (5 + 5 + 4) + 10 + 20  # evaluation, then the training sample, validation and test again
+    compiled = 1 + (1 + 2 + 3) / 3  # the step; validation, two evaluations and three parts score only
+    whole = {TRAINING: 50, SAVING: 5, SCORING: validated + final, COMPILING: compiled}
+    assert _parts(config) == pytest.approx(whole)
+    resumed = _parts(config, start_step=25)
+    assert (resumed[TRAINING], resumed[SAVING], resumed[SCORING]) == (25, 3, 20 + final)
+    stopped = _parts(config, start_step=10, last_step=25, finishes=False)
+    assert (stopped[TRAINING], stopped[SAVING], stopped[SCORING]) == (15, 1, 10)
+    trained = _parts(config, start_step=50)
+    assert (trained[TRAINING], trained[SCORING], trained[COMPILING]) == (0, final, pytest.approx(5 / 3))
+
+
+@pytest.mark.parametrize("setting", ["model.branching", "loss.name"])
+def test_the_greeting_has_words_for_every_choice(setting, tmp_path):
+    section, field = setting.split(".")
+    state = types.SimpleNamespace(params={"kernel": np.zeros((1000, 1500))}, step=0)
+    for choice in BY_NAME[setting].choices:
+        config = tiny_config(train__batch_size=56, **{f"{section}__{field}": choice})
+        network, images, training, folder, *_ = greeting(config, _Data(), state, 3, tmp_path).splitlines()
+        assert network.startswith("network: resnet18, ")
+        assert "1.5 million parameters, images of 32 x 32 pixels; loss: " in network
+        assert not {"none", "ce", "adl"} & set(network.replace(",", " ").split())
+        assert images == "images: 40 train, 10 validation, 20 test, of 3 classes"
+        assert "2 epochs (passes over the images) of 3 steps of 56 images, from the start, on " in training
+        assert folder == f"run folder: {tmp_path}"
+
+
+def test_scores_are_explained_before_the_first_and_come_with_the_time_left(tmp_path, capsys):
+    log = MetricsLog(tmp_path)
+    steps = {"start_step": 0, "last_step": 10, "steps_per_epoch": 5, "finishes": True}
+    forecast = Forecast(parts_of_training(tiny_config(), _Data(), **steps))
+    forecast.measured(COMPILING, 1, 10.0)
+    forecast.measured(TRAINING, 1, 60.0)
+    with plan(forecast):
+        meter = _meter(log)
+        for epoch in (1, 2):
+            meter.say_validation(epoch, {"accuracy": 0.5, "macro_f1": 0.4, "nll": 1.25})
+        meter.close()
+    log.close()
+    explained, first, second = capsys.readouterr().out.splitlines()
+    assert explained.startswith("scores of the validation images, which are not trained on. accuracy: ")
+    assert first.startswith("epoch   1  validation: accuracy 0.500, macro-F1 0.400, NLL 1.250, about ")
+    assert first.endswith(" min left")
+    assert second.startswith("epoch   2  ")

@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
@@ -27,6 +26,7 @@ from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.run_split import SPLITS_FILE, split_names
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, open_for_inference
+from asae_jax.terminal import track
 
 EMBEDDINGS = Files(
     "embeddings", (".npz", ".csv", ".json", ".html", ".probe.json"), ".json", (".npz",), "cells.npz"
@@ -68,6 +68,7 @@ def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: 
     """Writes every file of an input."""
     settings = config.embed
     run = open_for_inference(workdir, config)
+    _ = run.classes  # a table that cannot be read is refused here
     labels = input_labels(settings.input, items, run.class_names, folders=settings.folders)
     groups = input_groups(settings.input, items, labels)
     if settings.probe:
@@ -110,7 +111,7 @@ def _records(run: Run, items: Sequence[Item]) -> tuple[list[Record], np.ndarray]
     shown = min(settings.page_cells, len(items)) if settings.page else 0
     pictured = set(np.linspace(0, len(items) - 1, shown).astype(int).tolist())
     records, border = [], np.zeros((len(items), BORDER_FEATURES), np.float32)
-    for row, record in enumerate(tqdm(predictor(items), total=len(items), desc="embedding", unit="image")):
+    for row, record in enumerate(track(predictor(items), "embedding", len(items), "image", compiles=1)):
         if record.thumbnail is not None and settings.probe:
             border[row] = _border(record.thumbnail)
         thumbnail = record.thumbnail if row in pictured else None
@@ -145,6 +146,7 @@ def _write(
             projection,
             [record.thumbnail for record in records],
             title=place.title,
+            classes=run.classes,
         )
 
 

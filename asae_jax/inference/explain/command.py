@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions
@@ -22,17 +21,26 @@ from asae_jax.inference.explain.examples import (
     spread_over_classes,
 )
 from asae_jax.inference.explain.explainer import Explainer
-from asae_jax.inference.explain.explanations import Collector
+from asae_jax.inference.explain.explanations import EXPLAINING, Collector
 from asae_jax.inference.explain.places import choose_folder, explained, write_record
+from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference
+from asae_jax.terminal import Forecast, Part, plan, track
+
+DRAWING = "drawing"
+"""The part of the command's plan that counts pictures."""
+
+_SECONDS_TO_DRAW = 0.5  # one picture, until it is measured
+
+_T = TypeVar("_T")
 
 
 def explain(config: ConfigDict, workdir: Path) -> int:
     """Explains the images of `explain.input`, or of the run's own test part, by the run in `workdir`.
 
-    Written are `index.html`, a PNG file for each image shown in `images/`, `fig3.png`, `class_maps.png` and,
-    where true classes are known, `faithfulness.json` and `.csv`.
+    Written are `index.html`, a PNG file for each image shown in `images/`, `class_maps.png`, `fig3.png` where
+    the run has the layer and, where true classes are known, `faithfulness.json` and `.csv`.
 
     Args:
       config: all settings; those of training as the run has them.
@@ -47,22 +55,38 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     """
     check_one_look(config, "explain")
     run = open_for_inference(workdir, config)
+    _ = run.classes  # a table that cannot be read is refused here
     examples = given_examples(run) if config.explain.input else own_examples(run)
     source = explained(config.explain.input, examples.names, config.eval.split)
     folder = choose_folder(source, config.explain.input, given=config.explain.output, workdir=workdir)
     explainer = Explainer(run, fill=config.explain.fill)
-    collector = _collect(config, explainer, examples)
-    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
-        write_record(folder, source, conditions(run))
-        _write(config, run, examples, explainer, collector, folder)
+    show, measure = _chosen(config, examples)
+    parts = {
+        EXPLAINING: Part(len(np.union1d(show, measure))),
+        DRAWING: Part(len(show), ratio=_SECONDS_TO_DRAW),
+    }
+    with plan(Forecast(parts)):
+        collector = _collect(config, explainer, examples, show, measure)
+        with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+            write_record(folder, source, conditions(run))
+            _write(config, run, examples, explainer, collector, folder)
     print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
     return 0
 
 
-def _collect(config: ConfigDict, explainer: Explainer, examples: Examples) -> Collector:
+def _chosen(config: ConfigDict, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the images to show, and of those to test faithfulness on."""
     settings, rows = config.explain, np.arange(len(examples.names))
-    show = spread_over_classes(rows, examples.labels, settings.num_images)
-    measure = evenly_spaced(rows[examples.labels != UNKNOWN], settings.faithfulness_images)
+    return (
+        spread_over_classes(rows, examples.labels, settings.num_images),
+        evenly_spaced(rows[examples.labels != UNKNOWN], settings.faithfulness_images),
+    )
+
+
+def _collect(
+    config: ConfigDict, explainer: Explainer, examples: Examples, show: np.ndarray, measure: np.ndarray
+) -> Collector:
+    settings = config.explain
     collector = Collector(
         explainer,
         examples,
@@ -86,54 +110,56 @@ def _write(
     folder: Path,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    shown = _write_images(collector, run, folder)
-    example = _typical(shown)
-    layer = "as in training" if config.model.branching == "asae" else "which this run was trained without"
-    figures.plot_layer(
-        example.explanation,
-        folder / "fig3.png",
-        title=f"The ASAE layer after {explainer.stages[0]}, {layer}: {example.explanation.name}",
-    )
+    layer = config.model.branching == "asae"
+    shown = _write_images(collector, run, folder, layer=layer)
+    example = _typical(shown).explanation if layer else None
+    if example is not None:
+        title = f"The ASAE layer after {explainer.stages[0]}, as in training: {example.name}"
+        figures.plot_layer(example, folder / "fig3.png", title=title)
     alignments = [explainer.alignments[stage] for stage in explainer.stages]
-    means = collector.averages.means()
+    means = _in_display_order(collector.averages.means(), run)
     figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
     found = _faithfulness(config, run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
     report.write_page(
         folder / "index.html",
         shown,
-        run.class_names,
+        run.classes,
         title=f"{run.workdir.name}, step {run.step}: {name}",
         facts=_facts(config, examples, explainer, collector),
         report=found,
-        figures={
-            "One image's way through the layer": folder / "fig3.png",
-            "Means of each class": folder / "class_maps.png",
-        },
+        means=means,
+        alignments=alignments,
+        example=example,
         bad=collector.bad,
     )
 
 
-def _write_images(collector: Collector, run: Run, folder: Path) -> list[report.Shown]:
-    """Writes the PNG files, by true class and then by row; those of an earlier call are removed."""
+def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) -> list[report.Shown]:
+    """Writes the PNG files, by true class in display order and then by row; older ones are removed."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
     for old in images.glob("[0-9][0-9][0-9][0-9]_*.png"):
         old.unlink()
-    rows = sorted(collector.explanations, key=lambda row: (collector.explanations[row].label, row))
+    place = [*_in_display_order(dict.fromkeys(range(len(run.class_names))), run), UNKNOWN].index
+    rows = sorted(collector.explanations, key=lambda row: (place(collector.explanations[row].label), row))
     shown = []
-    for number, row in enumerate(tqdm(rows, desc="drawing", unit="image")):
+    for number, row in enumerate(track(rows, DRAWING, len(rows), "image", part=DRAWING)):
         explanation = collector.explanations[row]
         stem = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(explanation.name).stem)[:60]
         shown.append(report.Shown(explanation, f"images/{number:04}_{stem}.png"))
         true = f"true {run.class_names[explanation.label]}, " if explanation.known else ""
         predicted = f"predicted {run.class_names[explanation.predicted]}"
         figures.plot_panels(
-            figures.panels(explanation, run.class_names),
+            figures.panels(explanation, run.class_names, layer=layer),
             folder / shown[-1].file,
             title=f"{explanation.name}: {true}{predicted} ({explanation.probabilities.max():.0%})",
         )
     return shown
+
+
+def _in_display_order(by_label: Mapping[int, _T], run: Run) -> dict[int, _T]:
+    return {label: by_label[label] for label in display_order(run.classes) if label in by_label}
 
 
 def _typical(shown: list[report.Shown]) -> report.Shown:
@@ -201,12 +227,13 @@ def _method(config: ConfigDict, explainer: Explainer) -> str:
 
 def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collector: Collector) -> list[str]:
     side = explainer.alignments[explainer.stages[0]].positions
-    facts = [
-        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {side} x {side} "
-        f"features after {explainer.stages[0]}."
-    ]
+    stage = f"the {side} x {side} features after {explainer.stages[0]}"
+    facts = [f"Self-attention, peaks, hidden regions and enhancement are the layer's, on {stage}."]
     if config.model.branching != "asae":
-        facts.append("This run was trained without the layer: its maps show what it would do here.")
+        facts = [
+            f"This run was trained without the layer: activation is the mean over channels of {stage}; the "
+            "test hides the region that the layer would suppress around its highest value."
+        ]
     left = len(examples.names) - len(collector.explanations) - len(collector.bad)
     if left > 0:
         facts.append(

@@ -6,13 +6,16 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.examples import UNKNOWN, Batch, Examples
 from asae_jax.inference.explain.explainer import Explainer, Outputs
 from asae_jax.inference.explain.faithfulness import Faithfulness
 from asae_jax.run import parallel
+from asae_jax.terminal import Bar
+
+EXPLAINING = "explaining"
+"""The part of the command's plan that counts images."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,7 +165,7 @@ class Collector:
         """
         others = np.setdiff1d(show, measure)
         size = parallel.round_up_to_devices(min(batch_size, max(len(measure), len(others))))
-        with tqdm(total=len(measure) + len(others), desc="explaining", unit="image") as bar:
+        with Bar(EXPLAINING, len(measure) + len(others), "image", part=EXPLAINING, compiles=1) as bar:
             for batch, measured in self._batches(measure, others, size):
                 self._explain(batch, set(show.tolist()), measured)
                 bar.update(len(batch.rows))

@@ -158,8 +158,9 @@ def _purpose(run: Run) -> list[str]:
         f"Input: uint8 RGB images `[batch, {stored}, {stored}, 3]`, prepared as `{PREPROCESSING}` says "
         f"(`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out the middle "
         f"{run.config.augment.size} pixels and normalises. Output: `logits` and `probabilities`, float32 "
-        "`[batch, classes]`. `model.tflite` takes one image at a time and refuses more; the others take any "
-        "number. The files `orbax` and `model.safetensors` hold weights only; the folder `model` is for this "
+        "`[batch, classes]`. `predict_onnx.py` does all of it for one image, with ONNX Runtime. "
+        "`model.tflite` takes one image at a time and refuses more; the others take any number. "
+        "The files `orbax` and `model.safetensors` hold weights only; the folder `model` is for this "
         "program (`--model=`), in half precision.",
     ]
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.files import disk_errors, read_json, user_path, write_json, write_text
-from asae_jax.inference.export import card
+from asae_jax.inference.export import card, onnx_script
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
 from asae_jax.inference.export.program import (
     PREPROCESSING,
@@ -34,6 +33,7 @@ from asae_jax.inference.export.verify import (
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import RUN_FILE, versions_now
 from asae_jax.run.run import check_one_look
+from asae_jax.terminal import Bar
 
 FOLDER = "export"
 RECORD = "export.json"
@@ -43,7 +43,8 @@ def export(config: ConfigDict, workdir: Path) -> int:
     """Writes the formats that `export.formats` names, and what describes them, to `export.output`.
 
     Beside them: `preprocessing.json` and an example image before and after it, `export.json` (classes,
-    temperature, differences found), `MODEL_CARD.md`, and the run's `uncertainty.json` where it has one.
+    temperature, differences found), `MODEL_CARD.md`, with ONNX a script that uses it (`predict_onnx.py`), and
+    the run's `uncertainty.json` where it has one.
 
     Args:
       config: all settings; those of training as the run has them.
@@ -106,9 +107,9 @@ def _write_all(
     """What was written, and why the others were not, by the name of the format."""
     written: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
-    with tqdm(names, desc="exporting", unit="format", leave=False) as bar:
-        for name in bar:
-            bar.set_postfix_str(name)
+    with Bar("exporting", len(names), "format", timed=False) as bar:
+        for name in names:
+            bar.note(name)
             try:
                 check_installed(name)
                 _remove(folder / FORMATS[name].file)
@@ -117,11 +118,13 @@ def _write_all(
                 if not optional:
                     raise
                 skipped[name] = str(error)
-                bar.write(f"{name:11} left out: {error}")
+                bar.say(f"{name:11} left out: {error}")
+                bar.update()
                 continue
             difference = _checked(program, name, sample, folder)
             written[name] = _entry(name, difference, folder)
-            bar.write(_line(name, written[name], sample))
+            bar.say(_line(name, written[name], sample))
+            bar.update()
     return written, skipped
 
 
@@ -196,6 +199,10 @@ def _write_companions(program: Program, folder: Path, record: dict[str, Any]) ->
     write_json(folder / RECORD, record)
     write_json(folder / PREPROCESSING, preprocessing(program))
     write_example(program, folder)
+    if "onnx" in record["formats"]:
+        write_text(folder / onnx_script.FILE, onnx_script.onnx_script(program))
+    else:
+        _remove(folder / onnx_script.FILE)
     if program.uncertainty is not None and (estimates := matching_file(program.run)) is not None:
         shutil.copyfile(estimates, folder / UNCERTAINTY)
     write_text(folder / card.FILE, card.model_card(program, record))

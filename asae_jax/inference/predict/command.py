@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
@@ -23,6 +23,7 @@ from asae_jax.inference.predict.specimen import specimen_of
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
+from asae_jax.terminal import Bar
 
 _GROUPS_SHOWN = 5
 
@@ -31,7 +32,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     """Predicts the images of `predict.input` by the run in `workdir`.
 
     Beside each other are written `predict.output` (see `output` and `places`) with one row per image in the
-    order of the input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
+    order of the input, `<its name>_differential.json` and `.csv`, the page `<its name>.html`, and what other
+    programs read (see `interchange`).
 
     Args:
       config: settings of the run, `predict` and `eval`.
@@ -60,12 +62,13 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     settings, class_names = config.predict, runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
+    others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
     counter = Counter(classes, specimen_of(run.config for run in runs))
     gallery = Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
-    _predict_all(predictor, items, class_names, place.output, (counter, gallery))
+    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others))
     differential = counter.differential(predictor.uncertainty.notes())
-    _write_beside(place, runs, differential, gallery)
+    _write_beside(place, runs, differential, gallery, others)
     return differential
 
 
@@ -97,7 +100,7 @@ def _predict_all(
     items: Sequence[Item],
     class_names: tuple[str, ...],
     output: Path,
-    listeners: Sequence[Counter | Gallery],
+    listeners: Sequence[Counter | Gallery | Interchange],
 ) -> None:
     """Writes every record as it comes, and adds it to the listeners."""
     with (
@@ -106,8 +109,9 @@ def _predict_all(
             class_names,
             groups=any(item.group for item in items),
             uncertainty=predictor.uncertainty.available,
+            positions=any(item.position for item in items),
         ) as write,
-        tqdm(total=len(items), desc="predicting", unit="image") as bar,
+        Bar("predicting", len(items), "image", compiles=1) as bar,
     ):
         for record in predictor(items):
             write(record)
@@ -116,10 +120,17 @@ def _predict_all(
             bar.update()
 
 
-def _write_beside(place: Place, runs: Sequence[Run], differential: Differential, gallery: Gallery) -> None:
+def _write_beside(
+    place: Place,
+    runs: Sequence[Run],
+    differential: Differential,
+    gallery: Gallery,
+    others: Interchange,
+) -> None:
     config, stem, network = runs[0].config, place.stem, network_identity(runs)
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
+        on_slides = others.write(network)
         if config.predict.page:
             write_page(
                 stem.with_name(f"{stem.name}.html"),
@@ -131,6 +142,9 @@ def _write_beside(place: Place, runs: Sequence[Run], differential: Differential,
                 attention_extent=config.augment.size / config.data.stored_size,
                 made_by=_made_by(runs),
             )
+    if on_slides:
+        more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
+        print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
 
 
 def _made_by(runs: Sequence[Run]) -> str:

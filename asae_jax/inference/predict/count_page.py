@@ -27,8 +27,7 @@ def count_data(differential: Differential) -> dict[str, Any]:
     """
     codes = [one.code for one in differential.classes if one.lineage == "erythroid"]
     specimens = {
-        name: dataclasses.asdict(one) | {"note": red_cell_note(codes, one)}
-        for name, one in SPECIMENS.items()
+        name: dataclasses.asdict(one) | {"note": red_cell_note(codes, one)} for name, one in SPECIMENS.items()
     }
     return {
         "counts": [_numbers(count) for count in (differential.overall, *differential.groups)],

@@ -271,7 +271,7 @@ def specimen_notes(
 def red_cell_note(codes: Sequence[str], specimen: Specimen) -> str:
     """What becomes of nucleated red cells, the classes `codes`."""
     if not codes:
-        lacking = "The run has no class of nucleated red cells: where there are some they are taken for others"
+        lacking = "The run has no class of nucleated red cells: where there are some it takes them for others"
         ratio_lacks = "and there is no M:E ratio" if specimen.red_cells_counted else "and not given per 100"
         return f"{lacking}, {ratio_lacks}."
     red = f"nucleated red cells ({', '.join(codes)})"

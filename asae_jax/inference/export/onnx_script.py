@@ -1,0 +1,125 @@
+"""`predict_onnx.py` of an export: one image through `model.onnx`, in a few lines without this package.
+
+What a run does to the colours is written into it: lines for the hue adjustment, the functions themselves for
+stain normalisation.
+"""
+
+import inspect
+
+import numpy as np
+
+from asae_jax.inference.export.program import Program
+from asae_jax.input import hue, stain
+from asae_jax.input.preparation import Preparation
+from asae_jax.pages import NOTICE
+
+FILE = "predict_onnx.py"
+
+_PACKAGES = "numpy opencv-python-headless pillow onnxruntime"
+
+_SCRIPT = '''\
+"""The classes of one image and their probabilities, as `asae predict` gives them.
+
+    python {file} IMAGE
+
+{notice} It needs model.onnx beside it, and
+`pip install {packages}`. The image has 8 bits and shows one cell.
+"""
+
+{future}import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+SIZE = {size}  # pixels; the model itself crops, normalises and applies the temperature
+{functions}
+with Image.open(sys.argv[1]) as picture:
+    if picture.mode not in ("RGB", "RGBA", "L", "LA", "P"):
+        sys.exit(f"{{sys.argv[1]}}: save it as an RGB image of 8 bits (it is {{picture.mode}})")
+    image = np.asarray(picture.convert("RGB"))
+side = min(image.shape[:2])
+top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+image = np.ascontiguousarray(image[top : top + side, left : left + side])
+blocks = max(side // SIZE, 1)
+if side != blocks * SIZE:
+    image = cv2.resize(image, (blocks * SIZE, blocks * SIZE), interpolation=cv2.INTER_LINEAR)
+image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA) if blocks > 1 else image
+{colours}
+session = onnxruntime.InferenceSession(str(Path(__file__).with_name("model.onnx")))
+classes = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
+(probabilities,) = session.run(["probabilities"], {{"images": image[None]}})
+for probability, name in sorted(zip(probabilities[0].tolist(), classes), reverse=True):
+    print(f"{{probability:.6f}} {{name}}")
+'''
+
+_HUE = """\
+hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+hue = {hue}
+least, most = {range}
+span = max(most - least, 1)
+stretched = {low} + (2 * {width} * (np.clip(hue, least, most) - least) + span) // (2 * span)
+hsv[..., 0] = stretched if most > least else {middle}
+image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+"""
+_PAPER = {"hue": "hsv[..., 0].astype(int)", "range": "int(hue.min()), int(hue.max())"}
+_ROBUST = {
+    "hue": "(hsv[..., 0].astype(int) - 60) % 180  # counted from green",
+    "range": "np.searchsorted(counts, counts[-1] * np.array([0.01, 0.99]))",
+}
+_COUNTS = "counts = np.cumsum(np.bincount(hue[hsv[..., 1] >= {least}], minlength=180))\n"
+
+_STAIN = {
+    "reinhard": (("TARGET_MEAN", "TARGET_DEVIATION", "MAX_GAIN"), (stain._reinhard, stain._to_bytes)),
+    "macenko": (
+        ("REFERENCE_STAINS", "REFERENCE_AMOUNTS", "MAX_GAIN", "LIGHT", "MIN_DENSITY", "MIN_STAINED",
+         "MIN_ANGLE", "_LOGARITHM"),
+        (stain._macenko, stain._find_stains, stain._to_bytes),
+    ),
+}  # fmt: skip
+
+
+def onnx_script(program: Program) -> str:
+    """The content of `predict_onnx.py`, with the preparation of the program's run."""
+    preparation = program.run.preparation
+    colours = _hue_lines(preparation) if preparation.hue != "none" else ""
+    functions = ""
+    if preparation.stain != "none":
+        functions = _stain_functions(preparation.stain)
+        colours = f"image = _{preparation.stain}(image)\n"
+    return _SCRIPT.format(
+        file=FILE,
+        notice=NOTICE,
+        packages=_PACKAGES,
+        future="from __future__ import annotations\n\n" if functions else "",
+        size=preparation.stored_size,
+        functions=functions,
+        colours=colours,
+    )
+
+
+def _hue_lines(preparation: Preparation) -> str:
+    low, high = preparation.hue_low, preparation.hue_high
+    robust = preparation.hue == "robust"
+    lines = _HUE.format(
+        **(_ROBUST if robust else _PAPER), low=low, width=high - low, middle=(low + high + 1) // 2
+    )
+    if robust:
+        lines = lines.replace("least, most =", _COUNTS.format(least=hue.MIN_SATURATION) + "least, most =")
+    return lines
+
+
+def _stain_functions(method: str) -> str:
+    names, functions = _STAIN[method]
+    constants = "\n".join(map(_constant, names))
+    return "\n\n\n".join([constants, *(inspect.getsource(function).rstrip() for function in functions), ""])
+
+
+def _constant(name: str) -> str:
+    if name == "_LOGARITHM":
+        return "_LOGARITHM = np.log(np.arange(256) + 1).astype(np.float32)"
+    value = getattr(stain, name)
+    return f"{name} = np.array({value.tolist()})" if np.ndim(value) else f"{name} = {float(value)}"

@@ -1,0 +1,99 @@
+"""Digests of what belongs to a trained network: what tells damaged or changed files from whole ones.
+
+Orbax writes a checkpoint under another name first, so a crash leaves none half written. It does not notice
+bytes that change afterwards: a disk's fault, a copy cut short, a folder half deleted. Those are found here,
+and so are classes or a split that were edited: the weights would give other names, the scores other images.
+
+All are in `digests.json` in the run folder. What has no entry (in a run of an earlier version, or of a
+process that was killed right after writing) is taken as it is.
+"""
+
+import hashlib
+from pathlib import Path
+
+from asae_jax.config import RUN_FILE
+from asae_jax.errors import UserError
+from asae_jax.files import read_json, write_json
+from asae_jax.input.run_split import SPLITS_FILE
+
+FILE = "digests.json"
+_REMEDY = "delete it: the run is then used unchecked"
+_FIXED = (RUN_FILE, SPLITS_FILE)
+"""Files beside the checkpoints that do not change while and after a run is trained."""
+
+
+def check_unchanged(workdir: Path, name: str) -> None:
+    """Raises a UserError when the file `name` of a run is not as it was when its network was trained."""
+    recorded = _read(workdir)["files"].get(name)
+    if recorded is not None and (workdir / name).exists() and _sha256(workdir / name) != recorded:
+        raise UserError(
+            f"{workdir / name} is not as training wrote it: restore it from a copy, or train the run again."
+        )
+
+
+class Digests:
+    """The digests of the checkpoints in `workdir / folder`, each a folder named after its step."""
+
+    def __init__(self, workdir: Path, folder: str):
+        self._workdir = workdir
+        self._folder = workdir / folder
+
+    def seal(self) -> None:
+        """Records the files of every checkpoint that has no entry, and forgets checkpoints that are gone.
+
+        Raises:
+          OSError: a file cannot be read or written.
+          UserError: the file of digests is damaged.
+        """
+        before, steps = _read(self._workdir), self._steps()
+        known = before["checkpoints"]
+        fixed = {name: _sha256(self._workdir / name) for name in _FIXED if (self._workdir / name).exists()}
+        entries = {
+            "files": fixed | before["files"],
+            "checkpoints": {step: known.get(step) or _digests(self._folder / step) for step in steps},
+        }
+        if entries != before:
+            write_json(self._workdir / FILE, entries, indent=1)
+
+    def fault(self, step: int) -> str:
+        """What differs from when the checkpoint of `step` was written; empty where nothing does.
+
+        Raises:
+          UserError: the file of digests is damaged.
+        """
+        recorded = _read(self._workdir)["checkpoints"].get(str(step))
+        if recorded is None:
+            return ""
+        there = _digests(self._folder / str(step))
+        for name in sorted(recorded.keys() | there.keys()):
+            if name not in there:
+                return f"{name} is missing"
+            if name not in recorded:
+                return f"{name} was added"
+            if there[name] != recorded[name]:
+                return f"{name} has changed since it was written"
+        return ""
+
+    def _steps(self) -> list[str]:
+        folders = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted((entry.name for entry in folders if entry.name.isdigit()), key=int)
+
+
+def _read(workdir: Path) -> dict[str, dict]:
+    if not (workdir / FILE).exists():
+        return {"files": {}, "checkpoints": {}}
+    content = read_json(workdir / FILE, remedy=_REMEDY)
+    if not isinstance(content, dict) or set(content) != {"files", "checkpoints"}:
+        raise UserError(f"{workdir / FILE} is damaged: {_REMEDY}.")
+    return content
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Name relative to `folder` -> SHA-256 of each file below it."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

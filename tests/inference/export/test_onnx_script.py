@@ -1,0 +1,95 @@
+"""`predict_onnx.py` of an export gives what `predict` gives, without this package."""
+
+import csv
+import dataclasses
+import os
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax import cli
+from asae_jax.inference.export.onnx_script import FILE, onnx_script
+from asae_jax.inference.export.program import drawn_cell
+from asae_jax.input.decode import read_image
+from tests.inference.export import made
+
+
+def test_the_script_alone_gives_the_probabilities_of_predict(run, exported, tmp_path):
+    image = tmp_path / "new" / "cell.png"
+    image.parent.mkdir()
+    Image.fromarray(drawn_cell(3)).save(image)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    printed = subprocess.run(
+        [sys.executable, exported / FILE, image],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    by_script = {name: float(p) for p, name in (line.split(" ", 1) for line in printed.splitlines())}
+    output = tmp_path / "new.csv"
+    options = (f"--workdir={run}", f"--input={image.parent}", f"--output={output}", "--nopage")
+    assert cli.main(["predict", *options]) == 0
+    with output.open() as file:
+        (row,) = csv.DictReader(file)
+    assert by_script == pytest.approx(
+        {name.removeprefix("p_"): float(p) for name, p in row.items() if name.startswith("p_")}, abs=2e-5
+    )
+    assert next(iter(by_script)) == row["label"]
+
+
+def _fed(script, path, monkeypatch):
+    """What the script gives to the network: uint8 `[1, stored, stored, 3]`."""
+    fed = []
+
+    class Session:
+        def __init__(self, _):
+            pass
+
+        def get_modelmeta(self):
+            return types.SimpleNamespace(custom_metadata_map={"class_names": '["A"]'})
+
+        def run(self, _, inputs):
+            fed.append(inputs["images"])
+            return [np.ones((1, 1))]
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.SimpleNamespace(InferenceSession=Session))
+    monkeypatch.setattr(sys, "argv", [FILE, str(path)])
+    exec(compile(script, FILE, "exec"), {"__file__": FILE, "__name__": "__main__"})
+    return fed[0]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+@pytest.mark.parametrize("size", [20, 47, 199, 300])
+def test_images_are_prepared_as_by_the_run(tmp_path, monkeypatch, mode, size):
+    """Larger and smaller than the network's, square or not, of each kind of pixels."""
+    Image.fromarray(drawn_cell(1)).convert(mode).save(tmp_path / "cell.png")
+    program = made.program(data__hue="none", data__stored_size=size, augment__size=16)
+    expected = program.run.preparation(read_image(tmp_path / "cell.png"))
+    np.testing.assert_array_equal(_fed(onnx_script(program), tmp_path / "cell.png", monkeypatch)[0], expected)
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [
+        {"hue": "paper"},
+        {"hue": "robust", "hue_low": 130, "hue_high": 140},
+        {"hue": "none", "stain": "reinhard"},
+        {"hue": "none", "stain": "macenko"},
+    ],
+)
+@pytest.mark.parametrize("blank", [False, True])
+def test_colours_are_changed_as_by_the_run(tmp_path, monkeypatch, colours, blank):
+    raw = np.full((60, 60, 3), (220, 210, 225), np.uint8) if blank else drawn_cell(2)
+    Image.fromarray(raw).save(tmp_path / "cell.png")
+    program = made.program()
+    program.run.preparation = dataclasses.replace(program.run.preparation, stored_size=96, **colours)
+    fed = _fed(onnx_script(program), tmp_path / "cell.png", monkeypatch)
+    np.testing.assert_array_equal(fed[0], program.run.preparation(raw))
+
+
+def test_pixels_of_16_bits_are_refused(tmp_path, monkeypatch):
+    Image.fromarray(np.full((40, 40), 3000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(SystemExit, match="8 bits"):
+        _fed(onnx_script(made.program()), tmp_path / "deep.png", monkeypatch)
