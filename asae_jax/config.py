@@ -158,6 +158,8 @@ MODELS = (
     "vit_large14",
 )
 """Names of `model.name`."""
+SPECIMENS = ("", "blood", "marrow")
+"""What cells were taken from, the values of `data.specimen`; empty where it is not known."""
 BRANCHES = ("plain", "suppress", "enhance")
 """What a branch of the ASAE layer does with the features, the names of `asae.branches`."""
 
@@ -180,6 +182,10 @@ FIELDS = (
     Field("data.unseen", False,
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
+    Field("data.specimen", "",
+          "What the cells were taken from, which decides what a count refers to (command predict). blood: "
+          "white cells, with nucleated red cells per 100 of them; marrow: all nucleated cells, with the M:E "
+          "ratio; empty: not known, both.", choices=SPECIMENS),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
     Field("data.groups", "given",
           "Which images are of one slide or patient. given: as the source tells it; folders: of a folder, "
@@ -466,6 +472,9 @@ FIELDS = (
     Field("predict.ensemble", "",
           "Further run folders, model folders or names of models, separated by commas; probabilities are "
           "averaged."),
+    Field("predict.specimen", "",
+          "What the images of this input were taken from, as data.specimen; empty: what the run says.",
+          choices=SPECIMENS),
     Field("predict.classes", "",
           "CSV file as data.classes, in place of the run's own."),
     Field("predict.label_studio", "",
@@ -587,6 +596,7 @@ NEUTRAL = frozenset(
         "data.path",
         "data.classes",
         "data.unseen",
+        "data.specimen",
         "data.cache",
         "data.cache_dir",
         "data.driver",

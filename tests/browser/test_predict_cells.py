@@ -341,3 +341,13 @@ def test_classes_are_listed_by_lineage_and_maturity_with_their_names(page):
     names = page.locator("#classes li em").all_text_contents()
     assert order.index("BLA") < order.index("NGS") < order.index("EBO") < order.index("LYT")
     assert dict(zip(order, names, strict=True))["LYT"] == "lymphocyte"
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"), [("neutro", "NGS"), ("ly", "LYT"), ("blast", "BLA"), ("ngs", "NGS")]
+)
+def test_a_class_is_found_by_its_code_or_by_a_word_of_its_name(page, typed, taken):
+    page.keyboard.press("Enter")
+    page.keyboard.type(typed)
+    page.keyboard.press("Enter")
+    assert _downloaded(page)[PATHS[0]]["label"] == taken

@@ -15,23 +15,24 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
-from asae_jax.inference.predict.differential import Count, Differential, Share, Shares
-from asae_jax.inference.predict.output import percent, ratio_text
+from asae_jax.inference.predict.count_page import count_data, count_table
+from asae_jax.inference.predict.differential import Differential, specimen_notes
 from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
 from asae_jax.inference.predict.records import Record
 from asae_jax.inference.predict.similar import Similar
+from asae_jax.inference.predict.specimen import SPECIMENS
 from asae_jax.inference.predict.uncertainty import Thresholds
-from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
+from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
 """Unreadable images listed; the file of predictions has all."""
 
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
-_STYLES = ("page", "cells")
+_STYLES = ("page", "counts", "cells", "report")
 _SCRIPTS = (
-    "data", "numbers", "labels", "csv", "counts", "view", "contour", "gallery", "selection", "viewer",
-    "panel", "start",
+    "data", "numbers", "tally", "labels", "csv", "counts", "view", "contour", "gallery", "selection",
+    "viewer", "panel", "report", "start",
 )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def write_page(
     title: str,
     network: str,
     attention_extent: float,
-    classes: Sequence[CellClass] | None = None,
+    made_by: str = "",
     thresholds: Thresholds | None = None,
     similar: Similar | None = None,
     megabytes: float = 0,
@@ -59,41 +60,29 @@ def write_page(
       differential: the counts of all images and of each group.
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
+      made_by: what predicted and when, in words, for printed reports.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
-      classes: what each class is; None: as the built-in table says.
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
     """
     data = page_data(
-        path,
-        records,
-        cell_classes(class_names) if classes is None else classes,
-        differential,
-        network=network,
-        thresholds=thresholds,
-        similar=similar,
+        path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
     )
+    said = {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     script = page_script()
-    page = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            title=title,
-            notice=NOTICE,
-            notes=differential.notes,
-            overall=data["counts"][0],
-            groups=data["counts"][1:],
-            classes=class_names,
-            lines=line_names(differential.overall.everything),
-            **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
-            **_pictures(records, similar),
-            style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
-            script=Markup(script),
-            script_hash=script_hash(script),
-            data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
-        )
-    )
+    page = _environment().get_template("page.html").render(
+        title=title,
+        notice=NOTICE,
+        **_count_part(differential, data, uncertainty=any(record.uncertainty for record in records)),
+        **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
+        **_pictures(records, similar),
+        classes=class_names,
+        style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
+        script=Markup(script),
+        script_hash=script_hash(script),
+        data=Markup(script_json(data | said)),
+    )  # fmt: skip
     write_text(path, page)
 
 
@@ -102,7 +91,6 @@ def _cells_part(
 ) -> dict[str, Any]:
     """What the template shows of the cells and of images without a prediction."""
     return {
-        "uncertainty": any(record.uncertainty for record in records),
         "thresholds": data["thresholds"],
         "left_out": of - len(records),
         "shown": len(data["cells"]),
@@ -118,6 +106,21 @@ def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, A
         "pictures": [Markup(block) for block in picture_blocks(records)],
         "wholes": [Markup(block) for block in whole_blocks(records)],
         "training": Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
+    }
+
+
+def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
+    """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
+    found = differential
+    of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
+    return {
+        "notes": [note for note in found.notes if note not in of_specimen],
+        "overall": data["counts"][0],
+        "groups": data["counts"][1:],
+        "table": count_table(found, uncertainty=uncertainty),
+        "specimen": found.specimen.name,
+        "specimens": list(SPECIMENS),
+        "uncertainty": uncertainty,
     }
 
 
@@ -138,7 +141,7 @@ def _environment() -> jinja2.Environment:
 def page_data(
     path: Path,
     records: Sequence[Record],
-    classes: Sequence[CellClass],
+    class_names: Sequence[str],
     differential: Differential,
     *,
     network: str,
@@ -152,29 +155,26 @@ def page_data(
         content and `network`, so that they are found again when the page is written anew, and no other
         picture gets them.
       records: to show, in order; those without a prediction are left out.
-      classes: in the order of the probabilities.
+      class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
       network: identifier of what predicted.
       thresholds: what probabilities and outlier scores are measured by.
       similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `classes`, their full `names` (empty where not known) and `order`,
-      the positions of the classes as they are listed; `lineages` `[lineage, blast]` of each class; `counts`,
-      see `count_data`, of all images and then of each group; `thresholds`; `training`: class of each training
-      cell shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no
-      group, and whose `near` are `[training cell, similarity]`.
+      `page` and `network`: identifiers; `classes`, and `order`, their positions as they are listed; of the
+      count, see `count_page.count_data`; `thresholds`; `training`: class of each training cell shown;
+      `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no group, and
+      whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
     return {
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
-        "classes": [one.code for one in classes],
-        "names": [one.name for one in classes],
-        "order": list(display_order(classes)),
-        "lineages": [[line.lineage, line.blast] for line in differential.overall.everything.classes],
-        "counts": [count_data(count) for count in counts],
+        "classes": list(class_names),
+        "order": list(display_order(differential.classes)),
+        **count_data(differential),
         "thresholds": None if thresholds is None else thresholds._asdict(),
         "training": list(similar.labels) if similar else [],
         "cells": [
@@ -183,50 +183,6 @@ def page_data(
             if record.probabilities is not None
         ],
     }
-
-
-def count_data(count: Count) -> dict[str, Any]:
-    """The differential count of one group: numbers, and the texts of its table.
-
-    Returns:
-      `group`, `images`, `left`, `strange`, `unreadable`; `sure` and `everything`: `[number, text]` of every
-      line of the table, which are the classes, blasts and M:E ratio where the run defines them, and the
-      cells counted; `cells`: all cells of each class; `bars`: of each class `[share, low, high]` of all
-      cells, or None where it does not count.
-    """
-    of_all = [line.cells for line in count.everything.classes]
-    return {
-        "group": count.group,
-        "images": count.images,
-        "left": count.left_to_person,
-        "strange": count.out_of_distribution,
-        "unreadable": count.unreadable,
-        "sure": _lines(count.sure),
-        "everything": _lines(count.everything),
-        "cells": [cells.count for cells in of_all],
-        "bars": [_bar(cells) for cells in of_all],
-    }
-
-
-def line_names(shares: Shares) -> list[str]:
-    """Names of the table's lines after those of the classes."""
-    blasts = [] if shares.blasts is None else ["blasts"]
-    return [*blasts, *([] if shares.myeloid_erythroid is None else ["M:E ratio"]), "cells counted"]
-
-
-def _lines(shares: Shares) -> list[list[str]]:
-    lines = [[f"{line.cells.count:,}", percent(line.cells)] for line in shares.classes]
-    if shares.blasts is not None:
-        lines.append([f"{shares.blasts.count:,}", percent(shares.blasts)])
-    if shares.myeloid_erythroid is not None:
-        lines.append(["", ratio_text(shares.myeloid_erythroid)])
-    return [*lines, [f"{shares.counted:,}", ""]]
-
-
-def _bar(cells: Share) -> list[float] | None:
-    if cells.share is None or cells.low is None or cells.high is None:
-        return None
-    return [round(value, 4) for value in (cells.share, cells.low, cells.high)]
 
 
 def _without_large(records: Sequence[Record]) -> int:

@@ -9,8 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.differential import ratio, share
-from asae_jax.inference.predict.output import percent, ratio_text
+from asae_jax.inference.predict.intervals import percent, ratio, ratio_text, share
 from asae_jax.inference.predict.page import page_script
 from asae_jax.input.manifest import manifest_index
 
@@ -34,16 +33,17 @@ def _value(source, expression):
 
 
 def test_intervals_are_those_of_the_python_side():
-    shares = [(0, 7), (7, 7), (1, 3), (356, 623), (1234, 56789), (0, 0)]
-    ratios = [(93, 30), (0, 4), (4, 0), (0, 0), (1645, 152)]
+    """1 of 16 is 6.25 % and 1:8 is 0.125: what lies in the middle is rounded alike."""
+    shares = [(0, 7), (7, 7), (1, 3), (356, 623), (1234, 56789), (0, 0), (1, 16)]
+    ratios = [(93, 30), (0, 4), (4, 0), (0, 0), (1645, 152), (1, 8), (1, 16)]
     expression = (
         f"[{json.dumps(shares)}.map((pair) => percent(...pair)), "
-        f"{json.dumps(ratios)}.map((pair) => ratioText(...pair))]"
+        f"{json.dumps(ratios)}.map((pair) => [ratioText(...pair), ratioText(...pair, {{ per: 100 }})])]"
     )
     found = _run(["numbers"], expression)
     assert found == [
         [percent(share(*pair)) for pair in shares],
-        [ratio_text(ratio(*pair)) for pair in ratios],
+        [[ratio_text(ratio(*pair)), ratio_text(ratio(*pair, per=100))] for pair in ratios],
     ]
 
 

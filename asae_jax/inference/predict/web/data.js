@@ -32,10 +32,7 @@ function addClass(name) {
 }
 
 // What a code stands for; empty where it is not known or is the code itself.
-function fullName(name) {
-  const full = DATA.names[DATA.classes.indexOf(name)] ?? "";
-  return full.toLowerCase() === name.toLowerCase() ? "" : full;
-}
+const fullName = (name) => kindOf(name).name;
 
 const inFull = (name) => (fullName(name) ? `${name} (${fullName(name)})` : name);
 

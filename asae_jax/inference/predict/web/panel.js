@@ -106,7 +106,8 @@ function showSimilar(cell) {
 function offer() {
   const typed = byId("typed").value.trim();
   const text = typed.toLowerCase();
-  const fits = (name) => name.toLowerCase().includes(text) || fullName(name).toLowerCase().includes(text);
+  // Of a full name the beginning of a word: "blast" is no erythroblast.
+  const fits = (name) => name.toLowerCase().includes(text) || ` ${fullName(name)}`.toLowerCase().includes(` ${text}`);
   const begins = (name) => !name.toLowerCase().startsWith(text);
   offered = classes.filter(fits);
   if (text) offered.sort((a, b) => begins(a) - begins(b));

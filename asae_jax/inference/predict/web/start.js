@@ -192,6 +192,7 @@ byId("sections").addEventListener("change", () => {
 });
 for (const id of ["by-class", "by-state", "sort"]) byId(id).addEventListener("change", show);
 byId("tools").addEventListener("submit", (event) => event.preventDefault());
+byId("specimen").addEventListener("change", saySpecimen);
 byId("group")?.addEventListener("change", () => {
   showCount();
   show();
@@ -219,6 +220,8 @@ recall();
 byId("reviewer").value = reviewer;
 byId("undo").disabled = !done.length;
 byId("artefact").title = ARTEFACT ? `label as ${ARTEFACT}` : "leave out, as an artefact";
+recallSpecimen();
 showClasses();
 showCount();
 show();
+if (location.hash === REPORT_HASH) prepareReports(printable_());
