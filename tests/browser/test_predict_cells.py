@@ -148,6 +148,25 @@ def test_two_fingers_zoom(path, open_page):
     assert _frame(page)[2] == pytest.approx(3 * width, rel=0.02)
 
 
+def test_a_panel_that_was_closed_shows_the_next_cell_as_before(path, open_page):
+    page = _in_order(open_page(path, size=PHONE, has_touch=True))
+    _cell(page, 0).tap()
+    _settle(page)
+    before = _frame(page)
+    page.locator("#close").tap()
+    _settle(page)
+    _cell(page, 1).tap()
+    _settle(page)
+    assert _frame(page) == before
+    page.locator("#view").dblclick()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    _settle(page)
+    left, _, width = _frame(page)
+    assert width == pytest.approx(1.25 * before[2])
+    assert left + width / 2 == pytest.approx(before[0] + before[2] / 2), "zoomed about the middle"
+
+
 def test_attention_is_lines_that_can_be_switched_off(page):
     assert page.locator("#lines path").count() == 6
     assert page.locator("#lines path").first.evaluate("(path) => getComputedStyle(path).fill") == "none"

@@ -28,6 +28,7 @@ function fitting() {
 }
 
 function placeNear() {
+  if (!view.clientWidth) return; // the panel is closed
   const scale = fitting() * near.zoom;
   const [wide, high] = near.size.map((side) => side * scale);
   near.x = held(near.x, view.clientWidth / wide);
