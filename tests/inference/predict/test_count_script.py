@@ -120,27 +120,3 @@ def test_a_typed_class_does_not_change_what_the_network_counted():
     first = {row["name"]: row["cells"][0]["text"] for row in beside}
     for row in alone:
         assert first[row["name"]] == row["cells"][0]["text"]
-
-
-@pytest.mark.parametrize(
-    ("typed", "first"),
-    [
-        ("bne", "BNE"),
-        ("b", "BA"),
-        ("metamyelocyte", "MMY"),
-        ("Band neutro", "BNE"),
-        ("blast", "blast"),
-        ("segment", "SNE"),
-        ("unicorn", "unicorn"),
-        ("trophil", "BNE"),
-    ],
-)
-def test_the_first_class_offered_is_the_one_meant(typed, first):
-    """Enter takes it: "blast" is no erythroblast, and "metamyelocyte" is no new class beside MMY."""
-    offered = _run(CLASSES["blood11"], f"fitting({json.dumps(typed)}, {json.dumps(BLOOD11)})")
-    assert offered[0] == first
-
-
-def test_nothing_typed_offers_all_classes_and_no_other():
-    assert _run(CLASSES["blood11"], f"fitting('', {json.dumps(BLOOD11)})") == list(BLOOD11)
-    assert _run(CLASSES["blood11"], f"fitting('BNE', {json.dumps(BLOOD11)})") == ["BNE"]

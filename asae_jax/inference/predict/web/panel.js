@@ -33,10 +33,16 @@ function sentence(cell, state) {
   return parts.join(" ");
 }
 
-// Lists the classes that fit what is typed; all where nothing is.
+// Lists the classes that fit what is typed, those that begin with it first; all where nothing is.
 function offer() {
   const typed = byId("typed").value.trim();
-  offered = fitting(typed, classes).filter((name) => classes.includes(name) || isPrintable(name));
+  const text = typed.toLowerCase();
+  const fits = (name) => name.toLowerCase().includes(text);
+  const begins = (name) => !name.toLowerCase().startsWith(text);
+  offered = classes.filter(fits);
+  if (text) offered.sort((a, b) => begins(a) - begins(b));
+  const known = classes.some((name) => name.toLowerCase() === text);
+  if (typed && !known && isPrintable(typed)) offered.push(typed);
   marked = typed && offered.length ? 0 : -1;
   list.replaceChildren(...offered.map(option));
   mark();

@@ -26,23 +26,6 @@ function inOrder(codes) {
   return kinds.sort((a, b) => b.known - a.known || (a.place === b.place ? 0 : a.place - b.place));
 }
 
-// The classes that fit what is typed, by code or full name, the best first: the very name, names that begin with it,
-// then what is typed as a class of its own where it is one that is known, names that hold it, and any other new class.
-function fitting(typed, codes) {
-  const text = plainName(typed);
-  if (!text) return [...codes];
-  const ranks = new Map();
-  for (const code of codes) {
-    const names = [plainName(code), plainName(kindOf(code).name)];
-    const tests = [(name) => name === text, (name) => name.startsWith(text), () => false, (name) => name.includes(text)];
-    const rank = tests.findIndex((test) => names.some(test));
-    if (rank >= 0) ranks.set(code, rank);
-  }
-  const isNew = !codes.some((code) => plainName(code) === text);
-  if (isNew) ranks.set(typed, kindOf(typed).known && ![...ranks.values()].includes(0) ? 2 : 4);
-  return [...ranks.keys()].sort((a, b) => ranks.get(a) - ranks.get(b));
-}
-
 const sectionOfKind = ({ lineage, blast }) => (blast && !lineage ? "blasts" : lineage);
 const LAST_SECTIONS = ["", "none"];
 
