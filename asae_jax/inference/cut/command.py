@@ -14,7 +14,7 @@ from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
-from asae_jax.inference.cut.nuclei import find_nuclei, sizes, skimage, usual_diameter
+from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.input.decode import BadImage, read_image
@@ -103,14 +103,14 @@ def _refuse_full(output: Path) -> None:
 
 def _estimated(items: Sequence[Item]) -> float:
     """The usual diameter of a nucleus in all fields together; warns of a field that differs."""
-    by_field: dict[str, list[float]] = {}
+    by_field: dict[str, list[Blob]] = {}
     errors = []
     for item in track(items, "measuring nuclei", len(items), "field"):
         try:
             by_field[item.path] = sizes(read_image(item.file))
         except BadImage as error:
             errors.append(error.reason)
-    everything = [diameter for found in by_field.values() for diameter in found]
+    everything = [blob for found in by_field.values() for blob in found]
     if not by_field:
         raise UserError(f"none of {len(items)} fields can be read ({errors[0]}): give photographs (--input=)")
     if not everything:
