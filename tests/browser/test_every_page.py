@@ -13,7 +13,7 @@ PAGES = {
     "audit": made_pages.audit_page,
     "audit clean": lambda folder: made_pages.audit_page(folder, damaged=False),
     "explain": made_pages.explain_page,
-    "explain without layer": lambda folder: made_pages.explain_page(folder, layer=False),
+    "explain without layer": lambda folder: made_pages.explain_page(folder, layer=False, tested=False),
     "reproduce": made_pages.reproduce_page,
 }
 
