@@ -42,7 +42,7 @@ class Command(NamedTuple):
       shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given, or works with a
         trained model (--model).
-      alone: needs neither run nor configuration; --workdir is where it writes.
+      alone: needs neither a run nor a configuration.
     """
 
     function: str
@@ -120,7 +120,7 @@ COMMANDS = {
     "agreement": Command(
         "asae_jax.review.agreement_command:agreement",
         "compare the labels of two or more people, and of a network with each",
-        "--reviewed=first.csv,second.csv --workdir=runs/agreement",
+        "--reviewed=first.csv,second.csv --output=agreement",
         "agreement",
         ("agreement", "eval.bootstrap"),
         alone=True,
@@ -339,10 +339,10 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--workdir",
         default=None,
         metavar="RUN" if of_a_run else "DIR",
-        help="folder of the run"
-        if of_a_run
-        else f"folder to write to; default: runs/{name}"
+        help=argparse.SUPPRESS
         if command.alone
+        else "folder of the run"
+        if of_a_run
         else "run folder; default: runs/<name of the configuration>",
     )
     if of_a_run:

@@ -555,6 +555,7 @@ FIELDS = (
     Field("agreement.reviewed", "",
           "CSV files of the reviewers, separated by commas; one alone is compared with the network "
           "(column predicted)."),
+    Field("agreement.output", "", "Folder; empty: runs/agreement."),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
@@ -672,7 +673,20 @@ def read_run_config(workdir: Path) -> ConfigDict:
         raise UserError(
             f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
         )
-    return completed(read_json(path, remedy="restore it, or train the run again"))
+    content = read_json(path, remedy=_RESTORE)
+    there = set(content) if isinstance(content, dict) else set()
+    if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
+        raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {_RESTORE}.")
+    config = completed(content)
+    for name in BY_NAME:
+        if name.endswith(".output"):  # a folder that somebody else made does not say where to write
+            set_field(config, name, BY_NAME[name].default)
+    return config
+
+
+_RESTORE = "restore it, or train the run again"
+_ALWAYS_THERE = frozenset({"data", "augment", "model", "loss", "optimizer", "train"})
+"""Sections that every version has written: without one, defaults would stand for what was trained."""
 
 
 def set_field(config: ConfigDict, name: str, value: Any) -> None:

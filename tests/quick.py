@@ -1,4 +1,7 @@
-"""Compiling in a hurry: for a few steps of tiny batches nearly all the time goes into compiling."""
+"""Compiling in a hurry: for a few steps of tiny batches nearly all the time goes into compiling.
+
+So the tests' own process compiles (`conftest.py`); what computes much asks for more.
+"""
 
 import functools
 
@@ -16,6 +19,11 @@ _WISHES = {
 def quick_options():
     """Those of the compiler's options above that this version of XLA knows."""
     return {name: value for name, value in _WISHES.items() if _is_known(name, value)}
+
+
+def thorough_options():
+    """For large networks in float64, whose convolutions XLA compiles itself: without these twice the time."""
+    return {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
 
 def quick_flags():

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from tests.training.tiny import tiny_config
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = f"--config={ROOT / 'configs' / 'quickstart.py'}"
+
+SETTINGS = json.dumps(settings.base_config().to_dict())
+"""Of a run that has the defaults."""
 
 
 def _fails(capsys, *arguments):
@@ -78,6 +82,14 @@ def test_batch_size_that_classes_do_not_divide(capsys, tmp_path):
     assert "88 or 176" in line
 
 
+def test_the_settings_of_a_run_start_another_in_a_folder_of_its_own(capsys, tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(tiny_config(train__epochs=7).to_dict()))
+    call = cli.parse([f"--config={file}", f"--workdir={tmp_path / 'next'}", "--config.seed=3"])
+    assert (call.config.train.epochs, call.config.seed) == (7, 3)
+    assert "--workdir=DIR is missing" in _fails(capsys, f"--config={file}")
+
+
 def test_evaluate_without_a_run(capsys, tmp_path):
     assert "train first" in _fails(capsys, "evaluate", f"--workdir={tmp_path}")
 
@@ -104,7 +116,7 @@ def test_help_and_errors_of_the_script_itself(tmp_path):
 
 
 def test_a_field_that_the_run_s_configuration_does_not_have_is_named(capsys, tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     assert "speed" in _fails(capsys, "predict", f"--workdir={tmp_path}", "--config.predict.speed=fast")
 
 
@@ -133,7 +145,7 @@ def called(monkeypatch):
     ],
 )
 def test_short_names_set_the_fields_of_the_command_s_section(tmp_path, called, options, expected):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     assert cli.main(["predict", f"--workdir={tmp_path}", *options]) == 0
     ((config, workdir),) = called
     assert (config.predict.input, config.predict.page) == expected
@@ -249,7 +261,7 @@ def test_help_and_the_package_itself_load_neither_jax_nor_tensorflow_nor_matplot
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
 def test_what_the_console_cannot_show_is_written_as_escapes(monkeypatch, tmp_path, encoding):
     """Chinese, and the byte of a Latin-1 file name, which not even UTF-8 can show."""
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     shown = tmp_path / "shown"
     with shown.open("w", encoding=encoding) as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
@@ -285,7 +297,7 @@ _FAULTS = {
 
 @pytest.mark.parametrize("error", _FAULTS.values(), ids=_FAULTS)
 def test_a_fault_of_the_disk_is_one_line_wherever_it_comes_from(monkeypatch, tmp_path, capsys, error):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     _command(monkeypatch, _raises(error))
     line = _fails(capsys, "predict", f"--workdir={tmp_path}")
     assert "mend the permissions" in line
@@ -295,7 +307,7 @@ def test_a_fault_of_the_disk_is_one_line_wherever_it_comes_from(monkeypatch, tmp
 
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "none"), KeyError("x"), RuntimeError("y")])
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch, tmp_path, error):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     _command(monkeypatch, _raises(error))
     with pytest.raises(type(error)):
         cli.main(["predict", f"--workdir={tmp_path}"])

@@ -68,17 +68,18 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
             print(evaluate.summary(scores))
             measure_uncertainty(run)
         page = _write_pages(run, name, scores)
-    print(f"written to {folder / name}.json and beside it; to be read in a browser: {page}. {NOTICE}")
+    where = f"; to be read in a browser: {page}" if page.exists() else ""
+    print(f"written to {folder / name}.json and beside it{where}. {NOTICE}")
     return 0
 
 
 def _write_pages(run: Run, name: str, scores: Mapping[str, Any]) -> Path:
     """The run's page, and one of these scores where that does not show them; returns which does."""
-    own = name in ("validation", "test")
-    if not own:
-        write_evaluation_page(run, run.data, name, scores)
-    write_run_page(run)
-    return run.workdir / (PAGE if own else f"{FOLDER}/{name}.html")
+    shown = write_run_page(run)
+    if shown is None or name in shown:
+        return run.workdir / PAGE
+    write_evaluation_page(run, run.data, name, scores)
+    return run.workdir / FOLDER / f"{name}.html"
 
 
 def _with_source(config: ConfigDict) -> ConfigDict:

@@ -67,10 +67,11 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     image is opened. `split` is train, val, validation or test, in any case. The group may also be called
     patient, slide, or another of `GROUP_COLUMNS`.
 
-    A review page of `predict` writes two columns more. `seen`: where it says no, the label is a network's
-    guess that nobody looked at. `content`: what the picture held that was labelled (`content.image_content`);
+    A review page of `predict` writes more columns. `seen`: where it says no, the label is a network's guess
+    that nobody looked at. `reason`: with one, a row may lack a label, and is an image that a person left out.
+    `content`: what the picture held that was labelled (`content.image_content`);
     a file that holds another picture now is a bad image. `merge` writes the split `aside` for the images of a
-    second test: they are listed in `DataIndex.skipped`.
+    second test, which are left out.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.

@@ -33,11 +33,11 @@ class Compared(NamedTuple):
 
 
 def agreement(config: ConfigDict, workdir: Path) -> int:
-    """Compares the labels of `agreement.reviewed`, and writes numbers and disagreements into `workdir`.
+    """Compares the labels of `agreement.reviewed`, and writes numbers and disagreements into a folder.
 
     Args:
       config: the sections `agreement` and `eval.bootstrap`.
-      workdir: the folder to write to, made if missing.
+      workdir: the folder to write to where `agreement.output` names none; made if missing.
 
     Returns:
       The exit status, 0.
@@ -46,9 +46,10 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
       UserError: files that cannot be read, nothing to compare, or a folder with something else in it.
     """
     given, resamples = config.agreement, config.eval.bootstrap
+    folder = user_path(given.output) if given.output else workdir
     files = listed_files(given.reviewed, "--reviewed")
     made_from = [str(file.absolute()) for file in files]
-    _check_place(workdir, made_from)
+    _check_place(folder, made_from)
     labels = [label for file in files for label in read_labels(file, look=False)]
     people = people_of(labels)
     check_people(people)
@@ -66,11 +67,11 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         "disagreements": len(rows),
         "notice": NOTICE,
     }
-    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
-        _write_disagreements(workdir / DISAGREEMENTS, rows)
-        write_json(workdir / RECORD, record)
+    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+        _write_disagreements(folder / DISAGREEMENTS, rows)
+        write_json(folder / RECORD, record)
     print("\n".join(_summary(people, names, compared, several, record)))
-    print(_written(workdir, rows))
+    print(_written(folder, rows))
     return 0
 
 
@@ -92,7 +93,7 @@ def _check_place(folder: Path, made_from: Sequence[str]) -> None:
             return
     except (UserError, LookupError, TypeError):
         pass
-    raise UserError(f"{there[0]} was made from other files and would be lost: choose another --workdir=DIR")
+    raise UserError(f"{there[0]} was made from other files and would be lost: choose another --output=DIR")
 
 
 def _class_names(people: Sequence[Person], table: Path | None) -> list[str]:
@@ -272,11 +273,11 @@ def _with_bounds(measure: Measure, scale: int, form: str, unit: str = "") -> str
     return f"{value} [{form.format(measure.low * scale)}, {form.format(measure.high * scale)}]"
 
 
-def _written(workdir: Path, rows: Sequence[Any]) -> str:
-    where = f"written to {workdir / RECORD}"
+def _written(folder: Path, rows: Sequence[Any]) -> str:
+    where = f"written to {folder / RECORD}"
     if not rows:
         return f"{where}. {NOTICE}"
-    path = workdir / DISAGREEMENTS
+    path = folder / DISAGREEMENTS
     return (
         f"{where} and {path}: {len(rows):,} image{'s' * (len(rows) > 1)} to look at together "
         f"(asae predict --workdir=RUN --input={path} makes a page of them). {NOTICE}"

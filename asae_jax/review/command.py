@@ -1,6 +1,8 @@
 """`merge`: what people labelled since, joined with the data of a run, for the next one."""
 
 import dataclasses
+import itertools
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -118,18 +120,16 @@ def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
     options += ["--config.data.folds=0", "--config.data.fold=0"] * bool(data.folds)
     options += [f"--config.data.classes={folder / CLASSES_FILE}"] * (folder / CLASSES_FILE).exists()
     options += ["--config.data.groups=given"] * (data.groups != "given")
+    names = {row.label for row in joined.rows if row.split == "train"}
+    if len(names) != run.num_classes:  # batches hold equally many images of each class
+        options += ["--config.train.batch_size=0"]
     arguments = " ".join(map(shlex.quote, options))
     yield "look at it, then train on it with the old settings:"
     yield f"  asae audit {arguments}"
     yield f"  asae {arguments}"
     yield f"to start from the old run's weights, add --config.init.pretrained={folder}"
-    names = {row.label for row in joined.rows if row.split == "train"}
     if tuple(sorted(names)) != tuple(run.class_names):
-        yield (
-            "  the last layer then starts at random, as classes differ or have another order, and the batch "
-            "size has "
-            f"to be a multiple of {len(names)} (--config.train.batch_size=)"
-        )
+        yield "  the last layer then starts at random, as classes differ or have another order"
     yield f"both runs are scored on the same test images: evaluation/test.json of {folder} and of {second}"
     if joined.aside or place.new_test.exists():
         for one in (folder, second):
@@ -138,5 +138,8 @@ def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
 
 
 def _free_folder(folder: Path) -> Path:
-    numbers = (folder.with_name(f"{folder.name}-{number}") for number in range(2, 1000))
-    return next(other for other in numbers if not other.exists())
+    """A name for the next run: round1, round2; mine, mine-2."""
+    name, number = re.fullmatch(r"(.*?)(\d*)", folder.name, re.DOTALL).groups()  # type: ignore[union-attr]
+    name = name if number else f"{name}-"
+    others = (folder.with_name(f"{name}{later}") for later in itertools.count(int(number or 1) + 1))
+    return next(other for other in others if not other.exists())

@@ -10,8 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
+from asae_jax import terminal
 from asae_jax.errors import UserError
 from asae_jax.files import user_path, walk
 from asae_jax.input.content import image_content
@@ -215,11 +214,7 @@ def read_contents(paths: Sequence[str], doing: str) -> list[tuple[str, str]]:
       doing: what a progress bar is to say.
     """
     contents: list[tuple[str, str]] = []
-    hidden = None if paths else True  # None: where the output is no terminal
-    with (
-        thread_pool(default_workers()) as pool,
-        tqdm(total=len(paths), desc=doing, unit="image", leave=False, disable=hidden) as bar,
-    ):
+    with thread_pool(default_workers()) as pool, terminal.Bar(doing, len(paths), "image") as bar:
         for task in bounded(lambda path: pool.submit(_content, path), paths, _AHEAD):
             contents.append(task.result())
             bar.update()

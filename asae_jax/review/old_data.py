@@ -12,7 +12,7 @@ from asae_jax.input.manifest import ASIDE, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index
 from asae_jax.review.labels import read_contents
-from asae_jax.run import folder
+from asae_jax.run import digests, folder
 from asae_jax.run.model_folder import holds_model
 from asae_jax.run.run import Run
 
@@ -59,6 +59,7 @@ def known_images(run: Run) -> tuple[list[Known], bool]:
             f"{run.workdir} has no {SPLITS_FILE}, so that nobody can say what it was tested on: restore the "
             "file"
         )
+    digests.check_unchanged(run.workdir, SPLITS_FILE)
     splits = read_splits(run.workdir / SPLITS_FILE, index)
     files = [os.path.abspath(root / name) for name in index.names]
     contents = read_contents(files, "reading the run's images")

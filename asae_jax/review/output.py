@@ -112,7 +112,7 @@ def summary(joined: Joined, labels: Sequence[Label], place: Place) -> str:
     """What became of the labels, in a few lines."""
     split = collections.Counter(row.split for row in joined.rows)
     lines = [
-        f"labels: {len(labels):,} rows of {len({label.origin for label in labels})} files",
+        f"labels: {len(labels):,} rows of {', '.join(dict.fromkeys(label.origin for label in labels))}",
         f"  added to training: {_by_class(joined.added)}",
         f"  labels changed in training: {_changed(joined)}",
         f"  known already, the same label: {len(joined.confirmed):,}",
@@ -146,10 +146,9 @@ def _by_class(labels: Sequence[Label]) -> str:
 
 
 def _changed(joined: Joined) -> str:
+    changed = set(joined.changed)
     pairs = collections.Counter(
-        f"{change.other} to {change.used}"
-        for change in joined.contradictions
-        if change.given in joined.changed
+        f"{change.other} to {change.used}" for change in joined.contradictions if change.given in changed
     )
     named = ", ".join(f"{pair} {count:,}" for pair, count in pairs.most_common())
     return f"{len(joined.changed):,}" + (f" ({named})" if named else "")

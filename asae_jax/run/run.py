@@ -216,7 +216,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         config = settings.copy_with(config, {"train.batch_size": size}).lock()
     parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
-    index = index or load_index(config)
+    index = load_index(config) if index is None else index
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
     _check_loss(config, index.num_classes)
     if not is_new:

@@ -212,5 +212,5 @@ def _final_scores(trained: NewRun) -> None:
         read_metrics(run.workdir, "validation"),
         run.workdir / "curves.png",
     )
-    write_run_page(run)
-    print(f"to be read in a browser: {run.workdir / PAGE}; scores: {run.workdir / FOLDER}. {NOTICE}")
+    read = f"to be read in a browser: {run.workdir / PAGE}; " if write_run_page(run) is not None else ""
+    print(f"{read}scores and pictures: {run.workdir / FOLDER}. {NOTICE}")

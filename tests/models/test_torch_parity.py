@@ -1,5 +1,7 @@
 """The same weights give the same numbers in PyTorch: every stage, the logits, and one training step."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 import torch
 
 from asae_jax.models import create_model
+from tests.quick import thorough_options
 from tests.reference import torch_models
 from tests.reference.torch_weights import variables_from_torch
 
@@ -29,9 +32,8 @@ def test_every_stage_and_the_logits_agree_with_torch(name):
     expected_shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
     assert jax.tree.map(np.shape, variables) == jax.tree.map(jnp.shape, expected_shapes)
 
-    logits, endpoints = jax.jit(lambda v, x: model.apply(v, x, train=False, return_endpoints=True))(
-        variables, images
-    )
+    apply = functools.partial(model.apply, train=False, return_endpoints=True)
+    logits, endpoints = jax.jit(apply, compiler_options=thorough_options())(variables, images)
     with torch.no_grad():
         expected = {k: v.numpy() for k, v in oracle.endpoints(torch_images).items()}
     np.testing.assert_allclose(logits, expected.pop("logits"), atol=1e-10, rtol=0)
@@ -73,7 +75,8 @@ def _jax_step(variables, images, labels):
         log_probs = jax.nn.log_softmax(logits)
         return -jnp.mean(log_probs[jnp.arange(len(labels)), labels]), updated["batch_stats"]
 
-    (value, stats), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
+    step = jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=thorough_options())
+    (value, stats), gradients = step(variables["params"])
     return value, gradients, stats
 
 

@@ -39,7 +39,7 @@ def rows(labels, *, reviewer="", predicted="", group="", start=0):
 @pytest.fixture
 def run(tmp_path):
     def _run(*files, code=0, workdir=tmp_path / "out"):
-        arguments = ["agreement", f"--reviewed={','.join(map(str, files))}", f"--workdir={workdir}"]
+        arguments = ["agreement", f"--reviewed={','.join(map(str, files))}", f"--output={workdir}"]
         assert cli.main(arguments) == code
         record = workdir / "agreement.json"
         return json.loads(record.read_text()) if code == 0 else None
@@ -161,7 +161,7 @@ def test_results_of_other_files_are_not_replaced(tmp_path, run, capsys):
     run(*files[:2])
     run(*files[:2])
     run(*files[1:], code=2)
-    assert "would be lost: choose another --workdir=DIR" in capsys.readouterr().err
+    assert "would be lost: choose another --output=DIR" in capsys.readouterr().err
 
 
 def test_neither_run_nor_configuration_is_needed_and_files_are(capsys):

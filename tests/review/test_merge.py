@@ -237,6 +237,26 @@ def test_the_command_that_it_prints_is_understood(old, new, tmp_path, capsys):
     assert call.config.model.width == tiny_config().model.width
 
 
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        (["mine"], "mine-2"),
+        (["round1"], "round2"),
+        (["mine", "mine-2"], "mine-3"),
+        (["round1", "round2"], "round3"),
+    ],
+)
+def test_the_folder_that_it_proposes_is_new(new, tmp_path, capsys, there, wanted):
+    put_cells(tmp_path / "cells", OLD)
+    for name in there[1:]:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    workdir = made_run(
+        tmp_path / "runs" / there[0], data__source="folder", data__path=str(tmp_path / "cells")
+    )
+    merge(workdir, write_csv(tmp_path / "labels.csv", page_rows(new, "A")))
+    assert f"--workdir={tmp_path / 'runs' / wanted} " in capsys.readouterr().out
+
+
 def test_the_same_merge_replaces_its_files_and_another_one_is_refused(old, new, tmp_path, capsys):
     one = write_csv(tmp_path / "one.csv", page_rows(new[:2], "A"))
     other = write_csv(tmp_path / "other.csv", page_rows(new[2:], "B"))

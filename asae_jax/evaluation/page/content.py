@@ -181,6 +181,6 @@ def _estimates(workdir: Path, scores: Scores) -> dict[str, Any] | None:
     for path in (uncertainty_file(workdir), *sorted(workdir.glob(f"{ESTIMATES}-*.json"))):
         if path.exists():
             content = read_json(path, remedy=REMEDY)
-            if content["conditions"].items() <= scores.items():
+            if "conditions" in content and content["conditions"].items() <= scores.items():
                 return content
     return None

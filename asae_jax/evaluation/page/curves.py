@@ -7,7 +7,8 @@ from markupsafe import Markup
 from ml_collections import ConfigDict
 
 from asae_jax.evaluation.page.charts import Axis, Marks, Series, above, draw, loss_axis
-from asae_jax.evaluation.page.words import loss_name, score_name
+from asae_jax.evaluation.page.words import score_name
+from asae_jax.run.words import LOSSES
 
 Records = Sequence[Mapping[str, Any]]
 """Lines of `metrics.jsonl` of one kind."""
@@ -58,7 +59,10 @@ def _loss(config: ConfigDict, epochs: Axis, training: Records, validation: Recor
     low, high = min(axis.low for axis in axes), max(axis.high for axis in axes)
     axis = Axis(f"loss, nats{' (logarithmic)' if log else ''}", low, high, log)
     beyond = [point for one in series for point in above(axis, one)]
-    note = f"Training loss: {loss_name(config)}, mean over augmented images. NLL: negative log-likelihood."
+    note = (
+        f"Training loss: {LOSSES[config.loss.name]}, mean over augmented images. NLL: negative "
+        "log-likelihood, 0 if every true class were certain."
+    )
     if beyond:
         at, value = max(beyond, key=lambda point: point[1])
         note += (

@@ -9,26 +9,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from asae_jax.models.network import SECOND_LOOK
+from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 
-_LAYERS = {
-    "none": "",
-    "asae": " with the ASAE layer, which acts in training only",
-    "adl": " with an attention-based dropout layer",
-    "diversification": " with a diversification block",
-}
-_LOSSES = {
-    "ce": "cross entropy",
-    "gce": "gradient-boosting cross entropy (GCE)",
-    "gmmce": "gradient-boosting cross entropy of the most and least similar classes (GMMCE)",
-    "focal": "focal loss",
-    "class_balanced": "class-balanced cross entropy",
-    "logit_adjusted": "logit-adjusted cross entropy",
-}
-_SAMPLERS = {
-    "balanced": "each with equally many images of every class",
-    "shuffled": "in a new random order each epoch",
-    "weighted": "drawn so that every class is equally likely",
-}
 _SCORES = {"macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy", "nll": "NLL", "ece": "ECE"}
 
 
@@ -51,32 +33,22 @@ def training(
     """
     start = config.init.pretrained
     lines = [
-        ("network", f"{config.model.name}{_layer(config)}"),
+        ("network", f"{config.model.name}, {LAYERS[config.model.branching]}"),
         ("started from", f"given weights: {start}" if start else "random weights"),
         ("images", _images(config)),
         (
             "training",
             f"{config.train.epochs} epochs in batches of {config.train.batch_size} images, "
-            f"{_SAMPLERS[config.data.sampler]}; loss: {loss_name(config)}; {config.optimizer.name} with a "
-            f"learning rate of {config.optimizer.learning_rate:g} at its highest",
+            f"{SAMPLERS[config.data.sampler]}; loss: {LOSSES[config.loss.name]}; {config.optimizer.name} "
+            f"with a learning rate of {config.optimizer.learning_rate:g} at its highest",
         ),
     ]
     return [*lines, ("checkpoint used", _checkpoint(config, validation, chosen))]
 
 
-def loss_name(config: ConfigDict) -> str:
-    """The training loss by its name in the field."""
-    return _LOSSES.get(config.loss.name, config.loss.name)
-
-
 def score_name(field: str) -> str:
     """ "macro-F1" of "macro_f1"."""
     return _SCORES.get(field, field)
-
-
-def _layer(config: ConfigDict) -> str:
-    branching = config.model.branching
-    return _LAYERS.get(branching, f" with the drop layer {branching}")
 
 
 def _images(config: ConfigDict) -> str:

@@ -30,11 +30,14 @@ PAGE = "index.html"
 _PACKAGE = "asae_jax.evaluation.page"
 
 
-def write_run_page(run: Run) -> None:
+def write_run_page(run: Run) -> set[str] | None:
     """Writes `index.html` and `evaluation/suspected_labels.csv` of a run with its own data.
 
     The scores shown are those under the settings that the run records. What cannot be written is a warning
     of one line: it ends neither a training nor an evaluation.
+
+    Returns:
+      Names of the evaluations that the page shows; None where it could not be written.
     """
     with _only_warned(run.workdir / PAGE):
         recorded = _as_recorded(run)
@@ -54,10 +57,14 @@ def write_run_page(run: Run) -> None:
             "folder": f"{FOLDER}/",
         }
         write_text(run.workdir / PAGE, _rendered(content))
+        return {name for name, _ in shown.values()}
+    return None
 
 
 def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> None:
     """Writes `evaluation/<name>.html` of a single evaluation, of the run's own data or others.
+
+    The run's page, where there is one, then leads to it. What cannot be written is a warning of one line.
 
     Args:
       run: whose evaluation it is.
@@ -83,8 +90,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
             "folder": "",
         }
         write_text(path, _rendered(content))
-        if other:
-            _list_in_run_page(run.workdir)
+        _list_in_run_page(run.workdir)
 
 
 @contextlib.contextmanager

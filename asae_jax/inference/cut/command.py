@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
@@ -20,6 +19,7 @@ from asae_jax.inference.positions import COLUMNS
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.pages import NOTICE, encode_jpeg, printable
+from asae_jax.terminal import track
 
 LIST, COUNTS = "cells.csv", "fields.csv"
 CELLS, OUTLINES = "cells", "fields"
@@ -104,7 +104,7 @@ def _estimated(items: Sequence[Item]) -> float:
     """The usual diameter of a nucleus in all fields together; warns of a field that differs."""
     by_field: dict[str, list[float]] = {}
     errors = []
-    for item in tqdm(items, desc="measuring nuclei", unit="field"):
+    for item in track(items, "measuring nuclei", len(items), "field"):
         try:
             by_field[item.path] = sizes(read_image(item.file))
         except BadImage as error:
@@ -136,7 +136,7 @@ def _cut_all(items: Sequence[Item], output: Path, *, diameter: float, side: int,
     files = safe_names(os.path.splitext(name)[0] for name in names)
     grouped = any(item.group for item in items)
     counts, rows = [], []
-    for item, name, file in zip(tqdm(items, desc="cutting", unit="field"), names, files, strict=True):
+    for item, name, file in zip(track(items, "cutting", len(items), "field"), names, files, strict=True):
         try:
             field = read_image(item.file)
         except BadImage as error:

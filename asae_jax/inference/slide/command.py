@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -22,6 +23,8 @@ from asae_jax.input.manifest import fault, read_rows
 from asae_jax.pages import NOTICE, printable
 
 _UNSEEN = ("no", "false", "0")
+_TOLD = ("predicted", "reviewer", "reviewed")
+"""Columns of a review that go with a cell, as far as they are there."""
 _SHOWN = 20  # slides and paths named in the terminal
 
 
@@ -35,6 +38,7 @@ class Cell:
       position: on its slide.
       label: its class.
       person: whether a person gave the label.
+      notes: what else is known of the label, such as who gave it.
     """
 
     path: str
@@ -42,6 +46,7 @@ class Cell:
     position: Position
     label: str
     person: bool
+    notes: Mapping[str, str]
 
 
 def slide(config: ConfigDict, workdir: Path) -> int:
@@ -70,13 +75,11 @@ def slide(config: ConfigDict, workdir: Path) -> int:
     files = SlideFiles(stem, slides, f"labels of {_real(settings.labels or settings.input)}")
     tasks = _tasks(cells, settings) if settings.label_studio else None
     for cell in cells:
-        files.add(
-            cell.position.slide,
-            feature(
-                cell.position, cell.label, colours[cell.label], person=cell.person, name=cell.path,
-                notes={"path": cell.path},
-            ),
-        )  # fmt: skip
+        notes = {"path": cell.path, **cell.notes}
+        one = feature(
+            cell.position, cell.label, colours[cell.label], person=cell.person, name=cell.path, notes=notes
+        )
+        files.add(cell.position.slide, one)
     with disk_errors(f"write {stem}", remedy="choose another --output=FILE"):
         files.write()
         if tasks is not None:
@@ -91,7 +94,8 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
     Args:
       path: CSV file `path,slide,x,y[,width,height][,label]`; paths are relative to its folder.
       labels: CSV file `path,label[,seen][,content]` whose labels go before those of the list. A row is a
-        person's unless `seen` says no; one whose picture has changed since (`content`) is left out.
+        person's unless `seen` says no; one without a label is a cell that a person left out; one whose
+        picture has changed since (`content`) is not used.
 
     Raises:
       UserError: naming file and line, not such files; a path that is listed twice; no cell with a position,
@@ -104,7 +108,7 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
     # A list with probabilities is one of predictions; other labels of a list are somebody's own.
     own = labels is None and "probability" not in columns
     reviewed, used = _reviewed(labels) if labels else {}, 0
-    cells, located, lines = [], 0, dict[str, int]()
+    cells, located, artefacts, lines = [], 0, 0, dict[str, int]()
     for line, row in rows:
         if (place := position(line, row)) is None:
             continue
@@ -112,16 +116,23 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
         file = os.path.abspath(path.parent / row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
-        label, person = reviewed.get(file, (row.get("label", ""), own))
-        used += file in reviewed
-        if label:
-            cells.append(Cell(row["path"], file, place, label, person))
+        own_label = _Given(row.get("label", ""), own, {})
+        given = reviewed.get(file, own_label)
+        used, artefacts = used + (file in reviewed), artefacts + (file in reviewed and not given.label)
+        if given.label:
+            cells.append(Cell(row["path"], file, place, *given))
     _refuse_none(path, labels, located=located, used=used, cells=len(cells))
-    if left := located - len(cells):
-        print(f"left out: {left:,} cells without a label")
-    if others := len(reviewed) - used:
-        print(f"left out: {others:,} labels of {labels} whose paths are not in {path}")
+    _say_left_out(artefacts, "cells that a person left out")
+    _say_left_out(located - len(cells) - artefacts, "cells without a label")
+    _say_left_out(
+        len(reviewed) - used, f"labels of {labels} whose paths are not in {path}, or have no position"
+    )
     return cells
+
+
+def _say_left_out(count: int, what: str) -> None:
+    if count:
+        print(printable(f"left out: {count:,} {what}"))
 
 
 def _refuse_none(path: Path, labels: Path | None, *, located: int, used: int, cells: int) -> None:
@@ -133,20 +144,25 @@ def _refuse_none(path: Path, labels: Path | None, *, located: int, used: int, ce
         raise UserError(f"no cell of {path} has a label: add a column label, or give --labels=REVIEWED.csv")
 
 
-def _reviewed(path: Path) -> dict[str, tuple[str, bool]]:
-    """Absolute path -> label, and whether a person gave it."""
-    _, rows = read_rows(path, required=("path", "label"), also=("seen", "content"))
+class _Given(NamedTuple):
+    label: str  # empty where a person left the cell out
+    person: bool
+    notes: Mapping[str, str]
+
+
+def _reviewed(path: Path) -> dict[str, _Given]:
+    """Absolute path -> label, whether a person gave it, and what is known of it."""
+    _, rows = read_rows(path, required=("path", "label"), also=("seen", "content", *_TOLD))
     found, changed, lines = {}, list[str](), dict[str, int]()
     for line, row in rows:
         file = os.path.abspath(path.parent / row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
-        if not row["label"]:
-            continue
         if (content := row.get("content", "")) and not _same_picture(file, content):
             changed.append(row["path"])
             continue
-        found[file] = row["label"], row.get("seen", "").lower() not in _UNSEEN
+        notes = {name: row[name] for name in _TOLD if row.get(name)}
+        found[file] = _Given(row["label"], row.get("seen", "").lower() not in _UNSEEN, notes)
     if changed:
         listed = ", ".join(changed[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
         print(

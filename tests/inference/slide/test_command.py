@@ -71,6 +71,25 @@ def test_a_review_goes_before_the_list_and_another_picture_is_left_out(cells, ca
     assert "not a diagnosis" in shown
 
 
+def test_what_a_person_left_out_is_not_put_on_the_slide(cells, capsys):
+    folder, _ = cells
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["path", "label", "predicted", "seen", "content", "reviewer", "reviewed", "reason"],
+                ["cells/0.png", "", "LY", "yes", "", "AB", "2026-01-02", "artefact"],
+                ["cells/1.png", "BNE", "LY", "yes", "", "AB", "2026-01-02", ""],
+            ]
+        )
+    assert _slide(folder, f"--labels={folder / 'labels.csv'}") == 0
+    first, second = read(folder / "labels_on_slide.geojson")
+    assert (first[0], first[2], second[0], second[2]) == ("annotation", "BNE", "detection", "LY")
+    assert first[6] == {
+        "path": "cells/1.png", "predicted": "LY", "reviewer": "AB", "reviewed": "2026-01-02",
+    }  # fmt: skip
+    assert "left out: 1 cells that a person left out" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
