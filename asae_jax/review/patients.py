@@ -5,6 +5,7 @@ The groups of the house, patients or slides, are called patients here.
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -65,9 +66,9 @@ def named(new: Sequence[Label], known: Sequence[Known], *, rename: bool, grouped
 
 def _new_name(label: Label, name: str, there: set[str]) -> str:
     """A patient's name that the old data have not: lists of several rounds may be called the same."""
-    names = (
-        f"{Path(label.origin).stem}{number}: {name}" for number in ("", *(f" {n}" for n in range(2, 10**6)))
-    )
+    stem = Path(label.origin).stem
+    later = (f"{stem} {number}: {name}" for number in itertools.count(2))
+    names = itertools.chain([f"{stem}: {name}"], later)
     return next(name for name in names if name not in there)
 
 
