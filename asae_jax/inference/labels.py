@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asae_jax.files import user_path
 from asae_jax.inference.predict.inputs import Item
-from asae_jax.input.manifest import read_rows
+from asae_jax.input.csv_rows import read_rows
 
 FOLDERS = ("auto", "classes", "groups")
 """What the folders directly below a given folder are."""

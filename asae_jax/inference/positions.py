@@ -12,7 +12,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from asae_jax.input.manifest import fault
+from asae_jax.input.csv_rows import fault
 
 COLUMNS = ("slide", "x", "y", "width", "height")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from asae_jax import shipped
 from asae_jax.files import atomic_text
-from asae_jax.input.manifest import fault, read_rows
+from asae_jax.input.csv_rows import fault, read_rows
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")
 COLUMNS = ("class", "name", "lineage", "blast", "colour")

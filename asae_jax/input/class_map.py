@@ -11,15 +11,15 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
+from asae_jax.input.csv_rows import fault, read_rows
 from asae_jax.input.index import DataIndex
-from asae_jax.input.manifest import fault, read_rows
 
 
 def read_class_map(path: str | os.PathLike) -> dict[str, str]:
     """Reads a CSV file `from,to`: class -> new class, or "" for a class that is dropped.
 
     Raises:
-      UserError: naming file and line: not such a file (see `manifest.read_rows`), an empty `from`, or a
+      UserError: naming file and line: not such a file (see `csv_rows.read_rows`), an empty `from`, or a
         class that is mapped twice.
     """
     file = user_path(path)

@@ -14,8 +14,9 @@ from asae_jax import terminal
 from asae_jax.errors import UserError
 from asae_jax.files import user_path, walk
 from asae_jax.input.content import image_content
+from asae_jax.input.csv_rows import fault
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.manifest import UNSEEN, Entry, fault, read_entries
+from asae_jax.input.manifest import UNSEEN, Entry, read_entries
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 ANOTHER_PICTURE = "another picture has its name now (column content)"

@@ -21,8 +21,9 @@ from asae_jax.files import (
 )
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
+from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.kinds import file_kind, is_unread_image
-from asae_jax.input.manifest import GROUP_COLUMNS, group_column, read_rows
+from asae_jax.input.manifest import GROUP_COLUMNS, group_column
 
 STANDARD_INPUT = "-"
 

@@ -18,8 +18,8 @@ from asae_jax.inference.slide.geojson import SlideFiles, feature
 from asae_jax.inference.slide.label_studio import Guess, Storage, cell_task, field_task, write_tasks
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.content import image_content
+from asae_jax.input.csv_rows import fault, read_rows
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.manifest import fault, read_rows
 from asae_jax.pages import NOTICE, printable
 
 _UNSEEN = ("no", "false", "0")

@@ -1,0 +1,114 @@
+"""Reading CSV files that people write: lists of images, tables of classes, class maps."""
+
+import csv
+import io
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from asae_jax.errors import UserError
+from asae_jax.files import disk_errors
+from asae_jax.input.kinds import START_BYTES, kind_of
+
+Row = tuple[int, Mapping[str, str]]
+"""(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
+
+
+def read_rows(
+    path: Path, *, required: Sequence[str], optional: Sequence[str] = (), also: Sequence[str] = ()
+) -> tuple[frozenset[str], Iterator[Row]]:
+    """Reads a comma-separated UTF-8 file with a header, with or without byte order mark.
+
+    Column names may be in any case and order, and have spaces or hyphens for `_`; other columns and blank
+    rows are ignored. Rows are parsed while iterating.
+
+    Args:
+      path: the file.
+      required: columns that must be there, in lower case.
+      optional: columns that may be there, in lower case.
+      also: further ones, which messages do not name.
+
+    Returns:
+      Which of the named columns the file has, and the rows.
+
+    Raises:
+      UserError: naming file and line: not readable, not UTF-8, a column missing or there twice, a row of
+        another length, broken quotes. Errors in rows are raised while iterating.
+    """
+    records = _records(path, _text(path))
+    line, names = _header(records)
+    for name in required:
+        if name not in names:
+            raise fault(path, line, f"column {name!r} is missing", _header_remedy(required, optional))
+    known = frozenset(names).intersection([*required, *optional, *also])
+    for name in sorted(known):
+        if names.count(name) > 1:
+            raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
+    return known, _rows(path, records, names, known)
+
+
+def other_columns(path: Path, used: Container[str]) -> list[str]:
+    """The columns of a CSV file that are not in `used`, in lower case; unnamed ones are left out."""
+    _, names = _header(_records(path, _text(path)))
+    return [name for name in names if name and name not in used]
+
+
+def _header(records: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
+    line, header = next(records, (1, []))
+    return line, [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
+
+
+def fault(path: Path, line: int, what: str, remedy: str) -> UserError:
+    """The error to raise for a mistake in a file.
+
+    Args:
+      path: the file.
+      line: of the mistake, from 1.
+      what: is wrong.
+      remedy: what the user can do, as a clause.
+    """
+    return UserError(f"{path}, line {line}: {what}: {remedy}")
+
+
+def _rows(
+    path: Path, records: Iterator[tuple[int, list[str]]], names: list[str], known: frozenset[str]
+) -> Iterator[Row]:
+    for line, record in records:
+        if not any(value.strip() for value in record):
+            continue
+        if len(record) < len(names) or any(value.strip() for value in record[len(names) :]):
+            what = f"{len(record)} values for {len(names)} columns"
+            raise fault(path, line, what, 'put values that hold a comma into "quotes"')
+        yield line, {name: record[names.index(name)].strip() for name in known}
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise fault(path, line, f"no comma-separated values ({error})", "check its quotes") from error
+
+
+def _text(path: Path) -> str:
+    with disk_errors(f"read {path}", remedy="give the path of a CSV file"):
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if kind := kind_of(data[:START_BYTES], path.name):
+            raise UserError(f"{path} is {kind.name}, not a CSV file: {kind.remedy or _GIVE_CSV}") from error
+        line = data.count(b"\n", 0, error.start) + 1
+        raise fault(path, line, "not UTF-8", "save the file as CSV in UTF-8") from error
+
+
+_GIVE_CSV = "list images in a CSV file"
+
+
+def _header_remedy(required: Sequence[str], optional: Sequence[str]) -> str:
+    columns = ",".join(required) + "".join(f"[,{name}]" for name in optional)
+    return f"the first line names the columns, {columns}, separated by commas"
