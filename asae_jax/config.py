@@ -457,6 +457,9 @@ FIELDS = (
           "Share of validation images that are not flagged.", above=0, below=1, unit="share"),
     Field("uncertainty.images_per_class", 200,
           "Training images of each class to compare with, at most.", least=2, unit="images"),
+    Field("uncertainty.keep_cells", True,
+          "Keep small pictures of these images in the run folder, for the page of predict to show the most "
+          "similar beside each cell; they are not part of exports."),
     # Commands
     Field("predict.input", "",
           "Folder, glob pattern in quotes, CSV file with a column `path` (and perhaps slide, x, y, width and "
@@ -480,6 +483,15 @@ FIELDS = (
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
+    Field("predict.picture_side", 512,
+          "Longer side, at most, of the large picture of each cell on the page; larger images are made "
+          "smaller; 0: small pictures only.", least=0, unit="pixels"),
+    Field("predict.page_megabytes", 48.0,
+          "Of all large pictures on the page, at most; beyond it only cells left to a person and the least "
+          "certain have one.", least=0, unit="MB"),
+    Field("predict.similar", 5,
+          "Training cells shown beside each cell of the page, those of the most similar features, where the "
+          "run keeps them (uncertainty.keep_cells); 0: none.", least=0, most=20, unit="cells"),
     Field("explain.input", "",
           "As predict.input, labels from a column `label` or class folders; empty: the part of the run's "
           "own images that eval.split names."),

@@ -4,10 +4,9 @@ It is one self-contained file; its content security policy forbids the browser a
 The template and the parts of its style and script are in `web`.
 """
 
-import base64
 import hashlib
 import importlib.resources
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,23 @@ from markupsafe import Markup
 from asae_jax.files import write_text
 from asae_jax.inference.predict.count_page import count_data, count_table
 from asae_jax.inference.predict.differential import Differential, specimen_notes
+from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
 from asae_jax.inference.predict.records import Record
+from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.specimen import SPECIMENS
+from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
 """Unreadable images listed; the file of predictions has all."""
-PICTURES_PER_BLOCK = 50
-"""Cells whose pictures are kept together; the page decodes a block when one of them comes into view."""
 
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
+_STYLES = ("page", "counts", "cells", "report")
 _SCRIPTS = (
-    *("data", "numbers", "tally", "labels", "csv", "counts", "view", "gallery", "panel", "report", "start"),
-)
-_STYLES = ("page", "counts", "report")
+    "data", "numbers", "tally", "labels", "csv", "counts", "view", "contour", "gallery", "selection",
+    "viewer", "panel", "report", "start",
+)  # fmt: skip
 
 
 def write_page(
@@ -44,6 +46,9 @@ def write_page(
     network: str,
     attention_extent: float,
     made_by: str = "",
+    thresholds: Thresholds | None = None,
+    similar: Similar | None = None,
+    megabytes: float = 0,
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -57,28 +62,51 @@ def write_page(
       network: identifier of what predicted, see `predictor.network_identity`.
       made_by: what predicted and when, in words, for printed reports.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
+      thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
+      similar: training cells like each of `records`; None: the page shows none.
+      megabytes: of large pictures that were allowed, said where cells lack one.
     """
-    bad = [record for record in records if record.error]
-    uncertainty = any(record.uncertainty for record in records)
-    data = page_data(path, records, class_names, differential, network=network)
+    data = page_data(
+        path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
+    )
+    said = {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     script = page_script()
-    text = _environment().get_template("page.html").render(
+    page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        **_count_part(differential, data, uncertainty=uncertainty),
+        **_count_part(differential, data, uncertainty=any(record.uncertainty for record in records)),
+        **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
+        **_pictures(records, similar),
         classes=class_names,
-        left_out=differential.overall.images - len(records),
-        shown=len(data["cells"]),
-        bad=bad[:SHOWN_BAD],
         style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),
-        data=Markup(script_json(
-            data | {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
-        )),
-        pictures=[Markup(block) for block in picture_blocks(records)],
+        data=Markup(script_json(data | said)),
     )  # fmt: skip
-    write_text(path, text)
+    write_text(path, page)
+
+
+def _cells_part(
+    records: Sequence[Record], data: Mapping[str, Any], *, of: int, megabytes: float
+) -> dict[str, Any]:
+    """What the template shows of the cells and of images without a prediction."""
+    return {
+        "thresholds": data["thresholds"],
+        "left_out": of - len(records),
+        "shown": len(data["cells"]),
+        "small": _without_large(records),
+        "megabytes": f"{megabytes:g}",
+        "bad": [record for record in records if record.error][:SHOWN_BAD],
+    }
+
+
+def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, Any]:
+    """What the template has of pictures."""
+    return {
+        "pictures": [Markup(block) for block in picture_blocks(records)],
+        "wholes": [Markup(block) for block in whole_blocks(records)],
+        "training": Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
+    }
 
 
 def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
@@ -117,6 +145,8 @@ def page_data(
     differential: Differential,
     *,
     network: str,
+    thresholds: Thresholds | None = None,
+    similar: Similar | None = None,
 ) -> dict[str, Any]:
     """Everything but the pictures, ready for JSON.
 
@@ -128,10 +158,14 @@ def page_data(
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
       network: identifier of what predicted.
+      thresholds: what probabilities and outlier scores are measured by.
+      similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `classes`; of the count, see `count_page.count_data`; `cells`, see
-      `_cell`, whose `group` is a position in `counts`, 0 where the input names no group.
+      `page` and `network`: identifiers; `classes`, and `order`, their positions as they are listed; of the
+      count, see `count_page.count_data`; `thresholds`; `training`: class of each training cell shown;
+      `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no group, and
+      whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
@@ -139,34 +173,38 @@ def page_data(
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
         "classes": list(class_names),
+        "order": list(display_order(differential.classes)),
         **count_data(differential),
-        "cells": [_cell(record, places) for record in predicted(records)],
+        "thresholds": None if thresholds is None else thresholds._asdict(),
+        "training": list(similar.labels) if similar else [],
+        "cells": [
+            _cell(record, places) | _near(similar, place)
+            for place, record in enumerate(records)
+            if record.probabilities is not None
+        ],
     }
 
 
-def predicted(records: Sequence[Record]) -> list[Record]:
-    """The records that the page shows as cells: those with a prediction."""
-    return [record for record in records if record.probabilities is not None]
+def _without_large(records: Sequence[Record]) -> int:
+    """Cells without a large picture, where others have one."""
+    have = [record.picture is not None for record in predicted(records)]
+    return have.count(False) if any(have) else 0
 
 
-def picture_blocks(records: Sequence[Record]) -> Iterator[str]:
-    """The pictures of `predicted(records)`, a line for each and `PICTURES_PER_BLOCK` lines in a block.
-
-    A line is `JPEG HEIGHT WIDTH MAP`; JPEG and MAP (the attention, row by row from the top) are base64. It is
-    `- 0 0 -` where there are no pictures. No character needs escaping in HTML.
-    """
-    shown = predicted(records)
-    for first in range(0, len(shown), PICTURES_PER_BLOCK):
-        yield "\n".join(_picture(record) for record in shown[first : first + PICTURES_PER_BLOCK])
+def _near(similar: Similar | None, place: int) -> dict[str, Any]:
+    if similar is None:
+        return {}
+    return {"near": [[number, round(cosine, 3)] for number, cosine in similar.of[place]]}
 
 
 def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
-    """`path`, `file`, `content`, `group`, `p` of each class, `label`; uncertainty estimates where known."""
+    """`path`, `file`, `content`, `size`, `group`, `p` of each class, `label`; estimates where known."""
     assert record.probabilities is not None  # `predicted` has dropped the others
     cell: dict[str, Any] = {
         "path": record.path,
         "file": record.file,
         "content": record.content,
+        "size": list(record.size),
         "group": places.get(record.group, 0),
         "p": [round(float(p), 4) for p in record.probabilities],
         "label": record.label,
@@ -180,13 +218,3 @@ def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
         if estimate.conformal_set is not None:
             cell["set"] = list(estimate.conformal_set)
     return cell
-
-
-def _picture(record: Record) -> str:
-    attention = np.zeros((0, 0), np.uint8) if record.attention is None else record.attention
-    height, width = attention.shape
-    return f"{_base64(record.thumbnail or b'')} {height} {width} {_base64(attention.tobytes())}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii") or "-"
