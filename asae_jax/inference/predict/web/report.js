@@ -10,7 +10,6 @@ const nameOf = (group) => (group ? DATA.counts[group].group : DATA.title);
 
 // Who looked at these cells, as far as they said so.
 function reviewersOf(cells) {
-  if (typeof decisions === "undefined") return [];
   return [...new Set(cells.map((cell) => decisions.get(cell.content)?.reviewer).filter(Boolean))].sort();
 }
 
