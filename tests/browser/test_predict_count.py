@@ -156,6 +156,8 @@ def test_one_patient_can_be_chosen_and_the_page_comes_back(path, open_page):
 
 def test_a_report_says_what_a_person_changed(path, open_page):
     page = open_page(path)
+    page.fill("#reviewer", "Dr. <b> A")
+    page.locator("#reviewer").press("Tab")
     page.select_option("#group", label="p1")
     page.locator(".cell").first.click()
     _label(page, "blast")
@@ -163,6 +165,7 @@ def test_a_report_says_what_a_person_changed(path, open_page):
     page.keyboard.press("Delete")
     (text,) = _report(page)
     assert "3 of 30 cells looked at: 1 accepted, 1 relabelled, 1 left out" in text
+    assert "by Dr. <b> A" in text
     assert "after review" in text
     assert "network alone" in text
     assert "blasts" in text

@@ -10,7 +10,6 @@ const nameOf = (group) => (group ? DATA.counts[group].group : DATA.title);
 
 // Who looked at these cells, as far as they said so.
 function reviewersOf(cells) {
-  if (typeof decisions === "undefined") return [];
   return [...new Set(cells.map((cell) => decisions.get(cell.content)?.reviewer).filter(Boolean))].sort();
 }
 
@@ -33,7 +32,7 @@ function factsOf(group) {
     Reviewed: seen.length
       ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}by ${who.join(", ") || "______________________"}`
       : "by nobody: the network's count alone",
-    "Predicted by": `${DATA.made}, network ${DATA.network.slice(0, 8)}`,
+    "Predicted by": [DATA.made, `network ${DATA.network.slice(0, 8)}`].filter(Boolean).join(", "),
   };
 }
 
