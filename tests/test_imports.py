@@ -16,7 +16,7 @@ LAYERS = (
     ("evaluation",),
     ("training", "inference", "audit", "review"),
     ("experiments",),
-    ("cli",),
+    ("commands", "cli"),
     ("__main__",),
 )
 """Packages and modules of the package: each imports only from rows above its own, and from itself."""
