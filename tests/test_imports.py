@@ -16,7 +16,8 @@ LAYERS = (
     ("evaluation",),
     ("training", "inference", "audit", "review"),
     ("experiments",),
-    ("commands", "cli"),
+    ("commands",),
+    ("cli",),
     ("__main__",),
 )
 """Packages and modules of the package: each imports only from rows above its own, and from itself."""
