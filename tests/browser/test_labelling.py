@@ -24,7 +24,7 @@ def page(path, open_page):
     page.select_option("#sections", "")
     page.select_option("#sort", "input")
     page.locator(".cell").first.click()
-    assert page.locator("#path").text_content().endswith(FIRST)
+    page.locator("#path", has_text=FIRST).wait_for()
     return page
 
 

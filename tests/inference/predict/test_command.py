@@ -112,6 +112,7 @@ def test_a_run_of_other_classes_is_refused(runs, folder, tmp_path, capsys):
     info = json.loads((copy / "run.json").read_text())
     info["class_names"][0] = "BLAST"
     (copy / "run.json").write_text(json.dumps(info))
+    (copy / "digests.json").unlink(missing_ok=True)  # which would call the change damage
     assert _predict(runs[0], f"--input={folder}", f"--ensemble={copy}") == 2
     assert "their classes differ in BLA, BLAST" in capsys.readouterr().err
 
