@@ -42,6 +42,7 @@ class Command(NamedTuple):
       shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given, or works with a
         trained model (--model).
+      alone: needs neither a run nor a configuration.
     """
 
     function: str
@@ -50,6 +51,7 @@ class Command(NamedTuple):
     section: str = ""
     shown: tuple[str, ...] = ()
     of_a_run: bool = False
+    alone: bool = False
 
 
 COMMANDS = {
@@ -97,6 +99,38 @@ COMMANDS = {
         "--workdir=runs/mine --formats=onnx",
         "export",
         ("export", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "cut": Command(
+        "asae_jax.inference.cut.command:cut",
+        "cut single cells out of photographs of fields: an estimate, to be looked at",
+        "--input=FIELDS --output=CELLS",
+        "cut",
+        ("cut",),
+        alone=True,
+    ),
+    "slide": Command(
+        "asae_jax.inference.slide.command:slide",
+        "put labelled cells back onto their slides, for QuPath and Label Studio",
+        "--input=CELLS.csv --labels=REVIEWED.csv",
+        "slide",
+        ("slide",),
+        alone=True,
+    ),
+    "agreement": Command(
+        "asae_jax.review.agreement_command:agreement",
+        "compare the labels of two or more people, and of a network with each",
+        "--reviewed=first.csv,second.csv --output=agreement",
+        "agreement",
+        ("agreement", "eval.bootstrap"),
+        alone=True,
+    ),
+    "merge": Command(
+        "asae_jax.review.command:merge",
+        "join labels that people gave with the data of a run, for the next one",
+        "--workdir=runs/mine --reviewed=new_cells_labels.csv",
+        "merge",
+        ("merge", "data.path"),
         of_a_run=True,
     ),
     "reproduce": Command(
@@ -230,6 +264,8 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     folder = None if model is None else model_folder.find(model)
     if file is None and (folder or workdir) and COMMANDS[name].of_a_run:
         config = settings.read_run_config(folder or user_path(workdir))
+    elif file is None and COMMANDS[name].alone:
+        config = settings.base_config()
     elif file is None:
         missing = "--workdir=RUN or --model=NAME" if COMMANDS[name].of_a_run else "--config=FILE"
         hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
@@ -240,7 +276,13 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
         config = settings.load_recipe(_recipe_file(file))
     for field, value in given.items():
         settings.set_field(config, field, value)
-    place = user_path(workdir) if workdir else Path("runs") / (folder.name if folder else Path(file).stem)
+    if file is not None and not workdir and user_path(file).suffix.lower() == ".json":
+        raise UserError(
+            f"--workdir=DIR is missing: settings of another run ({file}) are for a folder of their own. "
+            f"Usage: {_USAGE}"
+        )
+    default = folder.name if folder else Path(file or name).stem
+    place = user_path(workdir) if workdir else Path("runs") / default
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
 
@@ -277,8 +319,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     command = COMMANDS[name]
     parser = _Parser(
         prog=f"asae {name}",
-        usage=f"asae {name} {'--workdir=RUN|--model=NAME' if command.of_a_run else '--config=FILE|NAME'} "
-        "[options]",
+        usage=f"asae {name} {_needs(command)}[options]",
         description=f"{command.summary[0].upper()}{command.summary[1:]}. For research, not a diagnosis. "
         f"Example: asae {name} {command.example}",
         allow_abbrev=False,
@@ -298,7 +339,11 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--workdir",
         default=None,
         metavar="RUN" if of_a_run else "DIR",
-        help="folder of the run" if of_a_run else "run folder; default: runs/<name of the configuration>",
+        help=argparse.SUPPRESS
+        if command.alone
+        else "folder of the run"
+        if of_a_run
+        else "run folder; default: runs/<name of the configuration>",
     )
     if of_a_run:
         parser.add_argument(
@@ -316,6 +361,13 @@ def _parser(name: str) -> argparse.ArgumentParser:
                 shown = section.name in command.shown or field.name in command.shown
                 _add_option(group, field, short=section.name == command.section != "", shown=shown)
     return parser
+
+
+def _needs(command: Command) -> str:
+    """What a command cannot do without, as its usage says it."""
+    if command.alone:
+        return ""
+    return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "
 
 
 def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) -> None:

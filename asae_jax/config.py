@@ -108,6 +108,10 @@ SECTIONS = (
     Section("explain", "Command explain", trains=False),
     Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
+    Section("slide", "Command slide", trains=False),
+    Section("cut", "Command cut", trains=False),
+    Section("merge", "Command merge", trains=False),
+    Section("agreement", "Command agreement", trains=False),
     Section("reproduce", "Command reproduce", trains=False),
 )
 
@@ -177,6 +181,10 @@ FIELDS = (
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
+    Field("data.groups", "given",
+          "Which images are of one slide or patient. given: as the source tells it; folders: of a folder, "
+          "those in one folder directly inside of the class folders (CLASS/PATIENT/image).",
+          choices=("given", "folders")),
     Field("data.num_examples", 15252,
           "Synthetic cells to draw; the default is the size of the paper's data set.",
           least=1, unit="images", paper="4.1"),
@@ -445,7 +453,8 @@ FIELDS = (
           "Training images of each class to compare with, at most.", least=2, unit="images"),
     # Commands
     Field("predict.input", "",
-          "Folder, glob pattern in quotes, CSV file with a column `path`, or -: paths on standard input."),
+          "Folder, glob pattern in quotes, CSV file with a column `path` (and perhaps slide, x, y, width and "
+          "height), or -: paths on standard input."),
     Field("predict.output", "",
           "CSV file or (ending .jsonl) JSON lines; empty: RUN/predictions/NAME.csv, NAME being that of the "
           "input, with a number where files of that name were made from another."),
@@ -456,6 +465,9 @@ FIELDS = (
           "averaged."),
     Field("predict.classes", "",
           "CSV file as data.classes, in place of the run's own."),
+    Field("predict.label_studio", "",
+          "Folder above all images that Label Studio serves files from "
+          "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
@@ -494,6 +506,57 @@ FIELDS = (
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
+    Field("slide.input", "",
+          "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
+    Field("slide.labels", "",
+          "CSV file of a review page, path,label: its labels take the place of those of slide.input; empty: "
+          "none."),
+    Field("slide.output", "",
+          "Beginning of the names of the files; empty: that of slide.labels, or else of slide.input."),
+    Field("slide.classes", "",
+          "CSV file `class[,name][,lineage][,blast][,colour]` for the colours; empty: built in."),
+    Field("slide.label_studio", "", "As predict.label_studio."),
+    Field("slide.images", "",
+          "Folder of the slides' or fields' images, called as the column slide, with or without ending: "
+          "Label Studio gets one task for each, with rectangles, in place of one for each cell."),
+    Field("cut.input", "",
+          "Photographs of Giemsa-stained fields: a folder, a glob pattern in quotes, or one image."),
+    Field("cut.output", "",
+          "New or empty folder for the cells, the list of them, and the fields with outlines."),
+    Field("cut.size", 0,
+          "Side of the square that is cut out around a nucleus; 0: 3.4 times the usual diameter of a "
+          "nucleus.",
+          least=0, most=2048, unit="pixels"),
+    Field("cut.nucleus", 0.0,
+          "Usual diameter of a nucleus; 0: estimated from all fields together.",
+          least=0.0, most=2048.0, unit="pixels"),
+    Field("cut.border", "skip",
+          "Cells whose square crosses the field's border: skip leaves them out, pad fills the square up with "
+          "the field's background colour.", choices=("skip", "pad")),
+    Field("merge.reviewed", "",
+          "CSV files that the page of predict saved, or lists path,label[,group], separated by commas."),
+    Field("merge.output", "", "CSV file for the next run, others go beside it; empty: RUN/merged.csv."),
+    Field("merge.images", "",
+          "Folder in which images are looked for that are not at their paths; they are known by what they "
+          "hold (column content), else by a name that is there once."),
+    Field("merge.prefer", "newest",
+          "Which of contradicting labels of one image counts. newest: the last by the column reviewed, else "
+          "the file named last; old: that of the old data, else the first; drop: none, the image is taken "
+          "out. Validation and test images keep theirs.", choices=("newest", "old", "drop")),
+    Field("merge.new_classes", "refuse",
+          "Labels that are no class of the run: refuse, add or drop.", choices=("refuse", "add", "drop")),
+    Field("merge.class_map", "",
+          "CSV file `from,to`, or the name of a shipped one: the reviewed classes to the run's."),
+    Field("merge.shared_groups", "drop",
+          "New images of a patient whom the old test or validation part names. drop: left out; rename: it is "
+          "another patient of the same name.", choices=("drop", "rename")),
+    Field("merge.new_test", "",
+          "Second test: patients of the new images, separated by commas, or the share of them to draw."),
+    Field("agreement.reviewed", "",
+          "CSV files of the reviewers, separated by commas; one alone is compared with the network "
+          "(column predicted)."),
+    Field("agreement.output", "", "Folder; empty: runs/agreement."),
+    Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
           "ours; or all."),
@@ -556,11 +619,15 @@ def recipe_file(name: str) -> Path:
 
 
 def load_recipe(file: Path) -> ConfigDict:
-    """What `get_config()` of a Python file returns, with every setting that it lacks at its default.
+    """What `get_config()` of a Python file returns, or the `config.json` of a run holds.
+
+    Every setting that it lacks has its default.
 
     Raises:
       UserError: the file has no `get_config`, or fails; or it sets what does not exist.
     """
+    if file.suffix.lower() == ".json":
+        return completed(read_json(file, remedy="give the config.json of a run, or a Python file"))
     spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file} is no configuration file: give a Python file with get_config().")
@@ -606,7 +673,20 @@ def read_run_config(workdir: Path) -> ConfigDict:
         raise UserError(
             f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
         )
-    return completed(read_json(path, remedy="restore it, or train the run again"))
+    content = read_json(path, remedy=_RESTORE)
+    there = set(content) if isinstance(content, dict) else set()
+    if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
+        raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {_RESTORE}.")
+    config = completed(content)
+    for name in BY_NAME:
+        if name.endswith(".output"):  # a folder that somebody else made does not say where to write
+            set_field(config, name, BY_NAME[name].default)
+    return config
+
+
+_RESTORE = "restore it, or train the run again"
+_ALWAYS_THERE = frozenset({"data", "augment", "model", "loss", "optimizer", "train"})
+"""Sections that every version has written: without one, defaults would stand for what was trained."""
 
 
 def set_field(config: ConfigDict, name: str, value: Any) -> None:
@@ -704,6 +784,9 @@ def _check_data(config: ConfigDict) -> None:
              "test and validation share must leave something to train on")  # fmt: skip
     _require(not data.group_feature or data.source.startswith(_TFDS), config, "data.group_feature",
              "it is a feature of a source tfds:NAME")  # fmt: skip
+    _require(data.groups != "folders" or data.source == "folder", config, "data.groups",
+             "only a folder of class folders has folders inside of them, use config.data.source=folder, or "
+             "config.data.groups=given")  # fmt: skip
     _require(data.folds != 1, config, "data.folds", "0 for no cross-validation, or at least 2")
     _require(data.fold < max(data.folds, 1), config, "data.fold",
              f"it counts from 0, and there are {data.folds} folds (config.data.folds)")  # fmt: skip

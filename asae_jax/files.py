@@ -6,12 +6,13 @@ is not UTF-8, a crash half-way through a write, a full disk, a folder that canno
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import re
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -199,6 +200,26 @@ class FoundFile(NamedTuple):
     def is_image(self) -> bool:
         """Whether its extension is one of `IMAGE_EXTENSIONS`."""
         return is_image_name(self.name)
+
+
+_LONGEST_NAME = 80  # characters; disks take 255 bytes
+
+
+def safe_names(texts: Iterable[str]) -> list[str]:
+    """A piece of a file name for each text that every disk takes; all differ, also without regard to case."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for text in texts:
+        plain = re.sub(r"[^\w.-]+", "_", text).strip("._")[:_LONGEST_NAME] or "unnamed"
+        name = next(n for n in _numbered(plain) if n.casefold() not in taken)
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}-{number}" for number in itertools.count(2))
 
 
 def is_image_name(name: str) -> bool:

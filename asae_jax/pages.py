@@ -59,7 +59,8 @@ def base_style() -> str:
 def colours(*, dark: bool = False) -> dict[str, str]:
     """The style sheet's colours by name without dashes, "#rgb" or "#rrggbb": for figures beside the pages.
 
-    "good" and "bad" (blue and orange) differ for colour-blind readers too, "amber" warns, "purple" is plain.
+    "good" and "bad" (blue and orange) differ for colour-blind readers too, "amber" warns, "purple" is plain;
+    "first", "second" and "third" are for lines and bars side by side.
     """
     light, night = re.findall(r":root \{ (?:color-scheme: light dark; )?(--ink[^}]*)", base_style())
     return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", night if dark else light))

@@ -21,9 +21,10 @@ HEAD = """\
 <!-- Written by `python docs/settings_page.py` from asae_jax/config.py: change the table there. -->
 
 Every setting can be given on the command line as `--config.section.field=value`, or in a configuration file.
-The settings of a command (`predict`, `explain`, `embed`, `export`, `reproduce`, and `eval` for `evaluate`)
-can also be given to that command by their last name: `asae predict --input=DIR` is
-`asae predict --config.predict.input=DIR`. `asae COMMAND --help` lists the settings that a command uses.
+The settings of a command (`predict`, `explain`, `embed`, `export`, `slide`, `cut`, `merge`, `agreement`,
+`reproduce`, and `eval` for `evaluate`) can also be given to that command by their last name:
+`asae predict --input=DIR` is `asae predict --config.predict.input=DIR`.
+`asae COMMAND --help` lists the settings that a command uses.
 
 The column *paper* names the section, equation or table of the paper that states the setting. Where it is
 empty, the paper says nothing, and the default is our choice (see [decisions](method.md#decisions)).

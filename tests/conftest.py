@@ -31,8 +31,8 @@ import pytest
 from tests.browser.chromium import missing as _missing_for_the_browser
 
 TESTS = Path(__file__).parent
-ORACLES = ("hypothesis", "onnx", "onnxruntime", "sklearn", "torch", "transformers")
-"""Packages of requirements-dev.txt alone that tests compare with."""
+ORACLES = ("hypothesis", "onnx", "onnxruntime", "skimage", "sklearn", "torch", "transformers")
+"""Packages of requirements-dev.txt alone that tests compare with, or that users add for a command."""
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

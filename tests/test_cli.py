@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -76,6 +77,14 @@ def test_batch_size_that_classes_do_not_divide(capsys, tmp_path):
     line = _fails(capsys, CONFIG, "--config.train.batch_size=110", f"--workdir={tmp_path / 'run'}")
     assert "11 classes and 8 devices" in line
     assert "88 or 176" in line
+
+
+def test_the_settings_of_a_run_start_another_in_a_folder_of_its_own(capsys, tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(tiny_config(train__epochs=7).to_dict()))
+    call = cli.parse([f"--config={file}", f"--workdir={tmp_path / 'next'}", "--config.seed=3"])
+    assert (call.config.train.epochs, call.config.seed) == (7, 3)
+    assert "--workdir=DIR is missing" in _fails(capsys, f"--config={file}")
 
 
 def test_evaluate_without_a_run(capsys, tmp_path):

@@ -14,7 +14,7 @@ LAYERS = (
     ("input", "augment", "losses", "models"),
     ("run",),
     ("evaluation",),
-    ("training", "inference", "audit"),
+    ("training", "inference", "audit", "review"),
     ("experiments",),
     ("cli",),
     ("__main__",),

@@ -1,11 +1,15 @@
 """The style sheet of all pages: its colours can be read, and told apart by colour-blind readers."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asae_jax.pages import base_style, colours, environment
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # Machado, Oliveira, Fernandes: A physiologically-based model for simulation of color vision deficiency
 # (2009), severity 1; matrices for linear RGB.
@@ -64,13 +68,16 @@ def test_every_text_can_be_read(dark):
     texts += [("on-purple", "purple"), ("ink", "pale"), ("ink", "good-pale"), ("ink", "bad-pale")]
     for text, ground in texts:
         assert _contrast(named[text], named[ground]) >= 4.5, (text, ground)
+    for line in ("first", "second", "third"):
+        assert _contrast(named[line], named["card"]) >= 3, line  # as WCAG asks of graphics
 
 
 @pytest.mark.parametrize("blind", BLIND)
 @pytest.mark.parametrize("dark", [False, True])
-def test_good_and_bad_differ_for_everyone(dark, blind):
+def test_good_and_bad_and_lines_side_by_side_differ_for_everyone(dark, blind):
     named = colours(dark=dark)
     pairs = [("good", "bad"), ("good-pale", "bad-pale")]
+    pairs += itertools.combinations(("first", "second", "third"), 2)
     for one, other in pairs:
         assert _distance(named[one], named[other], blind) > EASILY_SEEN, (one, other)
 
@@ -87,7 +94,14 @@ def test_the_style_asks_nothing_of_another_place():
     assert not any(word in base_style() for word in ("@import", "url(", "<", "//"))
 
 
-def test_colours_used_are_colours_named():
-    used = {part.split(")")[0] for part in base_style().split("var(--")[1:]}
-    aliases = {"green", "green-pale", "red", "red-pale"}
-    assert used <= set(itertools.chain(colours(), aliases))
+PAGES = sorted(path for kind in ("css", "html") for path in (ROOT / "asae_jax").rglob(f"*.{kind}"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_custom_property_is_set_somewhere(path):
+    """A misspelt one would be ignored in silence."""
+    folder = (other for other in path.parent.iterdir() if other.suffix in (".css", ".html", ".js", ".py"))
+    beside = [base_style(), *(other.read_text(encoding="utf-8") for other in folder)]
+    text = path.read_text(encoding="utf-8")
+    known = {name for source in beside for name in re.findall(r"--([a-z0-9-]+)(?=:|\")", source)}
+    assert set(re.findall(r"var\(--([a-z0-9-]+)", text)) <= known

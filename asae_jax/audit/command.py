@@ -12,7 +12,8 @@ from asae_jax.audit.page import write_page
 from asae_jax.audit.samples import choose_samples
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, write_json
+from asae_jax.files import disk_errors, user_path, write_json
+from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.class_map import check_classes
 from asae_jax.input.description import describe
 from asae_jax.input.index import DataIndex
@@ -21,6 +22,7 @@ from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
 from asae_jax.pages import NOTICE
+from asae_jax.run.folder import CLASSES_FILE
 
 FOLDER = "audit"
 PAGE = "index.html"
@@ -49,6 +51,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     preparation = configured_preparation(config.data)
     table = configured_index(config.data)
     check_classes(table)
+    classes = _classes(config, workdir, table)
     splits = chosen_split(config.data, workdir, table)
     print(describe(table, splits))
     workers = config.data.workers or None
@@ -61,11 +64,11 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     folder = workdir / FOLDER
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
-        totals = {name: counts["total"] for name, counts in found["counts"]["per_class"].items()}
-        samples = choose_samples(table, scanned.facts.readable, preparation)
+        samples = choose_samples(table, scanned.facts.readable, preparation, display_order(classes))
+        totals = {name: found["counts"]["per_class"][name]["total"] for name in samples.class_names}
         found["figures"] = draw_figures(samples, totals, folder)
         write_json(folder / RECORD, found, indent=1)
-        write_page(folder / PAGE, found, table, samples)
+        write_page(folder / PAGE, found, table, samples, classes)
     print(summary(found))
     print(f"written to {folder / PAGE} and {RECORD}. {NOTICE}")
     return EXIT_INVALID_SCORES if found["faults"] else 0
@@ -74,6 +77,13 @@ def audit(config: ConfigDict, workdir: Path) -> int:
 def _batch_size(config: ConfigDict, table: DataIndex) -> int:
     """That of balanced batches: as given, or as training would choose it on this machine."""
     return config.train.batch_size or fitting_batch_size(table.num_classes, default_workers())
+
+
+def _classes(config: ConfigDict, workdir: Path, table: DataIndex) -> tuple[CellClass, ...]:
+    """What the classes are, by `data.classes`, by the run in `workdir`, or by the built-in table."""
+    of_run = workdir / CLASSES_FILE
+    given = user_path(config.data.classes) if config.data.classes else of_run if of_run.exists() else None
+    return cell_classes(table.class_names, given)
 
 
 def summary(found: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """The findings as one self-contained page: no script, and no font or picture from elsewhere."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from asae_jax.audit.samples import Samples
 from asae_jax.files import write_text
+from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.pages import environment, jpeg_uri, printable
@@ -36,7 +37,13 @@ VERDICTS = {
 """Of each verdict its colour on the page, and what is said."""
 
 
-def write_page(path: Path, found: Mapping[str, Any], table: DataIndex, samples: Samples) -> None:
+def write_page(
+    path: Path,
+    found: Mapping[str, Any],
+    table: DataIndex,
+    samples: Samples,
+    classes: Sequence[CellClass],
+) -> None:
     """Writes the page to `path`.
 
     Args:
@@ -44,10 +51,12 @@ def write_page(path: Path, found: Mapping[str, Any], table: DataIndex, samples: 
       found: as from `findings.collect`, with `figures`: file name beside the page -> caption.
       table: the examples; those whose pictures are shown, a bounded number, are read again.
       samples: of the classes.
+      classes: of the table, in its order.
     """
     rows = _shown_rows(found)
     text = _environment().get_template(_TEMPLATE).render(
         found=found,
+        classes=[classes[label] for label in display_order(classes)],
         verdict=VERDICTS[found["verdict"]],
         samples={
             name: [_tile(image) for image in images]

@@ -1,5 +1,6 @@
 """Cells that stand for their classes, and what the colour adjustment does to them: for page and figures."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,21 +32,24 @@ class Samples(NamedTuple):
     """What lies between before and after."""
 
 
-def choose_samples(table: DataIndex, readable: np.ndarray, preparation: Preparation) -> Samples:
+def choose_samples(
+    table: DataIndex, readable: np.ndarray, preparation: Preparation, order: Sequence[int]
+) -> Samples:
     """Draws the samples at random, the same for the same table.
 
     Args:
       table: the examples.
       readable: bool `[N]`.
       preparation: its colour adjustment is shown; where it has none, the paper's.
+      order: of the classes.
     """
-    chosen = [_members(table, readable, label) for label in range(table.num_classes)]
+    chosen = [_members(table, readable, label) for label in order]
     firsts = [int(rows[0]) for rows in chosen if len(rows)]
     picked = [firsts[i] for i in np.linspace(0, len(firsts) - 1, min(len(firsts), _PAIRS)).astype(int)]
     adjusted, adjustment = _adjustment(preparation)
     as_is = Preparation(TILE, hue="none")
     return Samples(
-        table.class_names,
+        tuple(table.class_names[label] for label in order),
         [[_read(table, int(row), as_is) for row in rows] for rows in chosen],
         [(_read(table, row, as_is), _read(table, row, adjusted)) for row in picked],
         adjustment,

@@ -12,6 +12,7 @@ from asae_jax import terminal
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
+from asae_jax.evaluation.page.write import PAGE, write_evaluation_page, write_run_page
 from asae_jax.evaluation.provenance import FOLDER, check_name, free_name, provenance, source_record
 from asae_jax.evaluation.scoring import SCORING
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty, num_scored
@@ -53,17 +54,32 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     if config.eval.source:
         data, record = load_other(run)
         name = _name(run, data, "all", record)
-        print(evaluate.summary(evaluate.evaluate(run, data, split="all", name=name, other=record)))
+        scores = evaluate.evaluate(run, data, split="all", name=name, other=record)
+        print(evaluate.summary(scores))
         write_skipped(data, folder / f"{name}_skipped.csv")
+        write_evaluation_page(run, data, name, scores)
+        page = folder / f"{name}.html"
     else:
         split = config.eval.split
         name = _name(run, run.data, split)
         images = len(run.data.indices(split)) + sum(num_scored(config, run.data))
         with terminal.plan(terminal.Forecast({SCORING: terminal.Part(images)})):
-            print(evaluate.summary(evaluate.evaluate(run, run.data, split=split, name=name)))
+            scores = evaluate.evaluate(run, run.data, split=split, name=name)
+            print(evaluate.summary(scores))
             measure_uncertainty(run)
-    print(f"written to {folder / name}.json and beside it. {NOTICE}")
+        page = _write_pages(run, name, scores)
+    where = f"; to be read in a browser: {page}" if page.exists() else ""
+    print(f"written to {folder / name}.json and beside it{where}. {NOTICE}")
     return 0
+
+
+def _write_pages(run: Run, name: str, scores: Mapping[str, Any]) -> Path:
+    """The run's page, and one of these scores where that does not show them; returns which does."""
+    shown = write_run_page(run)
+    if shown is None or name in shown:
+        return run.workdir / PAGE
+    write_evaluation_page(run, run.data, name, scores)
+    return run.workdir / FOLDER / f"{name}.html"
 
 
 def _with_source(config: ConfigDict) -> ConfigDict:
@@ -144,7 +160,7 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
 def _table(config: ConfigDict) -> DataIndex:
     settings = config.data.copy_and_resolve_references()
     settings.source, settings.path = config.eval.source, config.eval.path
-    settings.class_map, settings.group_feature = config.eval.class_map, ""
+    settings.class_map, settings.group_feature, settings.groups = config.eval.class_map, "", "given"
     return configured_index(settings, options="--")
 
 

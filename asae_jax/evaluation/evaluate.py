@@ -1,18 +1,19 @@
 """Scores of a run on a set of examples, and the files that an evaluation leaves."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation import figures
+from asae_jax.evaluation import elsewhere, figures
+from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.predictions import write_predictions
 from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
-from asae_jax.files import atomic_text, disk_errors, write_json
+from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
+from asae_jax.files import disk_errors, write_json
 from asae_jax.input.repeats import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
@@ -51,8 +52,8 @@ def evaluate(
             f"the {split} part of {run.workdir} is empty; choose another --config.eval.split, "
             "or train with a share for it."
         )
-    log_probs = Scorer(run, data)(tested_variables(run), indices, title=f"evaluating {split}")
-    scores = _measured(run, data, indices, log_probs, is_own=other is None)
+    log_probs, judged = _scored(run, data, indices, title=f"evaluating {split}", is_own=other is None)
+    scores = _measured(run, data, indices, log_probs, is_own=other is None) | judged
     scores |= provenance(run, data, split, other)
     scores |= {
         "intervals_over": "images" if data.index.groups is None else "groups",
@@ -63,11 +64,34 @@ def evaluate(
     folder = run.workdir / FOLDER
     with disk_errors(f"write the evaluation to {folder}", remedy="free some space or mend its permissions"):
         write_json(folder / f"{name}.json", scores)
-        _write_predictions(folder / f"{name}_predictions.csv", data, indices, log_probs)
+        write_predictions(
+            folder / f"{name}_predictions.csv",
+            data.index.names[indices],
+            data.labels(indices),
+            log_probs,
+            data.index.class_names,
+        )
         title = f"{split}: accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}"
         figures.plot_confusion(scores, folder / f"{name}_confusion.png", title=title)
         figures.plot_per_class(scores, folder / f"{name}_per_class.png", title=title)
     return scores
+
+
+def _scored(
+    run: Run, data: Data, indices: np.ndarray, *, title: str, is_own: bool
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Log-probabilities, and of another source how the run's uncertainty estimates do on it.
+
+    Of the run's own data `measure_uncertainty` says that.
+    """
+    scorer, variables = Scorer(run, data), tested_variables(run)
+    path = None if is_own else matching_file(run)
+    estimates = None if path is None else read_uncertainty(run.workdir, path)
+    if estimates is None:
+        return scorer(variables, indices, title=title), {}
+    logits, features = scorer.with_features(variables, indices, title=title)
+    part = Part(logits, features, data.labels(indices))
+    return soften(logits, 1.0), {"uncertainty": elsewhere.measure_elsewhere(estimates, part)}
 
 
 def _measured(
@@ -116,6 +140,8 @@ def summary(scores: Mapping[str, Any]) -> str:
     ]
     if mistakes := frequent_mistakes(scores["confusion_matrix"], scores["class_names"]):
         lines.append(f"  most frequent mistakes: {', '.join(mistakes)}")
+    if found := scores.get("uncertainty"):
+        lines += [f"  {sentence}" for sentence in elsewhere.sentences(found)]
     return "\n".join(lines)
 
 
@@ -147,17 +173,3 @@ def frequent_mistakes(
         for true, predicted in places
         if counts[true, predicted] > 1
     ]
-
-
-def _write_predictions(path: Path, data: Data, indices: np.ndarray, log_probs: np.ndarray) -> None:
-    names = data.index.class_names
-    probabilities = np.exp(log_probs)
-    with atomic_text(path) as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in names)])
-        for row, p in zip(indices, probabilities, strict=True):
-            best = int(p.argmax())
-            writer.writerow(
-                [data.index.names[row], names[data.index.labels[row]], names[best], f"{p[best]:.6f}"]
-                + [f"{value:.6f}" for value in p]
-            )

@@ -13,12 +13,13 @@ from asae_jax.evaluation.abstention import Abstention, risk_coverage
 from asae_jax.evaluation.calibration import measure_reliability, reliability_bins, soften
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.lettering import picture_text, picture_texts, text_width
-from asae_jax.pages import NOTICE
+from asae_jax.pages import NOTICE, colours
 
-_COLOURS = ("#7b4fa3", "#d1495b", "#2a9d8f")
+_COLOURS = tuple(colours()[name] for name in ("first", "second", "third"))
 _TITLE = 100  # letters
 _LETTER = 0.085  # inches
-_RELIABILITY_BINS = 10  # fewer than the score's 15: a bin must hold enough images to be looked at
+RELIABILITY_BINS = 10
+"""Of a diagram; fewer than the score's 15, as a bin must hold enough images to be looked at."""
 
 
 def pyplot() -> Any:
@@ -158,14 +159,14 @@ def _line(axes: Any, records: Sequence[Mapping[str, float]], field: str, label: 
 
 def _diagram(panel: Any, probabilities: np.ndarray, labels: np.ndarray) -> None:
     bins = reliability_bins(
-        probabilities.max(1), probabilities.argmax(1) == labels, num_bins=_RELIABILITY_BINS
+        probabilities.max(1), probabilities.argmax(1) == labels, num_bins=RELIABILITY_BINS
     )
     filled = bins.examples > 0
     count, confidence, accuracy = bins.examples[filled], bins.confidence[filled], bins.accuracy[filled]
     ends = np.array([wilson_interval(round(a * n), int(n)) for a, n in zip(accuracy, count, strict=True)])
     panel.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     panel.errorbar(confidence, accuracy, yerr=np.abs(ends.T - accuracy), fmt="o-", color=_COLOURS[1],
-                   ecolor="#e8a4ac", markersize=4)  # fmt: skip
+                   ecolor="#e5b48f", markersize=4)  # fmt: skip
     for x, n in zip(confidence, count, strict=True):
         panel.text(x, 1.015, f"{int(n)}", ha="center", fontsize=7, color="grey")
     panel.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the predicted class")

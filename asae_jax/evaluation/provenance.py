@@ -51,6 +51,28 @@ def source_record(run: Run, class_map: Mapping[str, str]) -> dict[str, Any]:
     return {"path": _absolute(run.config.eval.path), _ANOTHER_SOURCE: dict(class_map)}
 
 
+def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] | None:
+    """Name and content of the file of a run's scores on its own part, by the settings of `run`.
+
+    None where there is none. The file named after the part comes first; others hold such scores where that
+    name was taken.
+    """
+    wanted = {
+        "split": split,
+        "source": data.index.source,
+        "data_fingerprint": data.index.fingerprint(modified=False),
+        "checkpoint": run.config.eval.checkpoint,
+        "test_mode": run.test_mode,
+        "batch_statistics": run.config.eval.batch_statistics,
+    }
+    folder = run.workdir / FOLDER
+    for path in (folder / f"{split}.json", *sorted(folder.glob("*.json"))):
+        content = _content(path) if path.exists() else None
+        if isinstance(content, dict) and not _difference(content, wanted):
+            return path.stem, content
+    return None
+
+
 def free_name(folder: Path, name: str, now: Mapping[str, Any]) -> str:
     """`name`, or `name-2` and so on where a file of that name was computed from something else.
 

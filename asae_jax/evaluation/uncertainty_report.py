@@ -11,7 +11,13 @@ from ml_collections import ConfigDict
 
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import risk_coverage
-from asae_jax.evaluation.calibration import LIMITS, Temperature, measure_reliability, soften
+from asae_jax.evaluation.calibration import (
+    LIMITS,
+    Temperature,
+    measure_reliability,
+    reliability_bins,
+    soften,
+)
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import (
@@ -31,6 +37,9 @@ from asae_jax.run.run import Run
 
 FEW = 200
 """Validation images below which a share of 5 % is known to no better than 3 points (95 % interval)."""
+
+
+_CURVE_POINTS = 200
 
 
 def measure_uncertainty(run: Run) -> None:
@@ -124,6 +133,11 @@ def measured(estimates: Uncertainty, part: Part) -> dict[str, Any]:
         "set_size": float(judged.sets.sum(1).mean()),
         "sets_with_the_true_class_of": _per_class(estimates, judged, part.labels),
         "outliers": None if judged.is_outlier is None else _share(judged.is_outlier),
+        "reliability_diagram": {
+            "uncalibrated": _diagram(part, 1.0),
+            "calibrated": _diagram(part, estimates.temperature.value),
+        },
+        "risk_coverage": _curve(judged.probabilities.max(1), right),
     }
 
 
@@ -222,6 +236,31 @@ def _confidence(estimates: Uncertainty, part: Part) -> tuple[np.ndarray, np.ndar
 
 def _reliability(part: Part, temperature: float) -> dict[str, float]:
     return dataclasses.asdict(measure_reliability(soften(part.logits, temperature), part.labels))
+
+
+def _diagram(part: Part, temperature: float) -> list[dict[str, Any]]:
+    """The bins of a reliability diagram that hold images, by rising confidence."""
+    probabilities = np.exp(soften(part.logits, temperature))
+    right = probabilities.argmax(1) == part.labels
+    bins = reliability_bins(probabilities.max(1), right, num_bins=figures.RELIABILITY_BINS)
+    return [
+        {
+            "images": int(images),
+            "confidence": float(confidence),
+            "accuracy": float(accuracy),
+            "interval": list(wilson_interval(round(accuracy * images), int(images))),
+        }
+        for images, confidence, accuracy in zip(*bins, strict=True)
+        if images
+    ]
+
+
+def _curve(confidence: np.ndarray, right: np.ndarray) -> dict[str, list[float]]:
+    """The risk-coverage curve at no more than `_CURVE_POINTS` coverages, the last of them 1."""
+    curve = risk_coverage(confidence, right)
+    wanted = np.linspace(1 / _CURVE_POINTS, 1, _CURVE_POINTS)
+    places = np.unique(np.searchsorted(curve.coverage, wanted - 1e-9))
+    return {"coverage": curve.coverage[places].tolist(), "risk": curve.risk[places].tolist()}
 
 
 def _share(chosen: np.ndarray) -> dict[str, Any]:

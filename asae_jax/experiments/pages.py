@@ -9,6 +9,7 @@ import jinja2
 
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
 from asae_jax.files import atomic_text, write_json, write_text
+from asae_jax.input.cell_classes import cell_classes, display_order
 from asae_jax.pages import environment
 
 PAGE = "report.html"
@@ -27,7 +28,14 @@ def write_pages(workdir: Path, report: Mapping[str, Any], results: Results) -> N
     _write_csv(workdir / "results.csv", report, results)
     for name, escaped in ((PAGE, True), ("report.md", False)):
         template = _environment(escaped).get_template(name)
-        write_text(workdir / name, template.render(report=report, metrics=_METRIC_NAMES))
+        order = _shown_classes(report["data"]["test_images_per_class"])
+        write_text(workdir / name, template.render(report=report, metrics=_METRIC_NAMES, order=order))
+
+
+def _shown_classes(images: Mapping[str, int]) -> list[str]:
+    """The classes with test images, in display order."""
+    classes = cell_classes([*images])
+    return [classes[n].code for n in display_order(classes) if images[classes[n].code]]
 
 
 def _write_csv(path: Path, report: Mapping[str, Any], results: Results) -> None:
@@ -126,6 +134,6 @@ def _place(difference: float, reach: float) -> str:
 
 
 def _shade(difference: float) -> str:
-    """A background for a change of recall: purple for more, red for less, full at 20 points."""
-    colour = "123 79 163" if difference > 0 else "209 73 91"
-    return f"rgb({colour} / {min(abs(difference) / 0.2, 1.0) * 0.55:.2f})"
+    """A background for a change of recall: blue for more, orange for less, full at 20 points."""
+    share = 100 * min(abs(difference) / 0.2, 1.0)
+    return f"color-mix(in srgb, var(--{'good' if difference > 0 else 'bad'}-pale) {share:.0f}%, var(--card))"

@@ -26,7 +26,7 @@ from asae_jax.experiments.grid import (
 from asae_jax.files import open_text, read_json
 from asae_jax.input.sources import configured_index
 from asae_jax.run import build, folder
-from asae_jax.training.metrics_log import read_metrics
+from asae_jax.run.metrics_file import read_metrics
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 """The scores that rows are compared by, each 0 to 1."""

@@ -14,7 +14,8 @@ PRESETS = {"": "", "small": "comparison", "paper": "resnet50_asae"}
 """`reproduce.preset` -> recipe; none: the configuration as it is given."""
 
 _KEPT = (
-    "data.source", "data.path", "data.unseen", "data.class_map", "data.group_feature", "data.num_examples",
+    "data.source", "data.path", "data.unseen", "data.class_map", "data.group_feature", "data.groups",
+    "data.num_examples",
     "data.synthetic_seed", "data.test_fraction", "data.validation_fraction", "data.split_by", "data.folds",
     "data.fold", "data.split_seed", "data.cache", "data.cache_dir", "data.driver", "data.workers",
     "init.pretrained", "init.freeze", "init.views", "init.views_dtype", "init.head_rate",

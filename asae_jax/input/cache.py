@@ -13,7 +13,7 @@ from asae_jax.files import disk_errors, user_path, write_json
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
-from asae_jax.input.store import MARK_EVERY, RecordStore, check_room
+from asae_jax.input.store import MARK_EVERY, DamagedRecord, RecordStore, check_room
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.terminal import Bar
 from asae_jax.types import HostImage
@@ -67,8 +67,19 @@ class Prepared:
             if self.store is None:
                 place[...] = self.preparation(self.index.read(int(row)))
             else:
-                self.store.read(int(row), place)
+                self._read_stored(self.store, int(row), place)
         return out
+
+    def _read_stored(self, store: RecordStore, row: int, place: np.ndarray) -> None:
+        """From the cache; an image that is damaged there is prepared again."""
+        try:
+            store.read(row, place)
+        except DamagedRecord:
+            place[...] = self.preparation(self.index.read(row))
+            print(f"{self.index.names[row]} is damaged in the cache {store.directory} and was prepared again")
+            with disk_errors(f"write the cache {store.directory}", remedy=_REMEDY):
+                store.write(row, place)
+                store.mark([row])
 
     def empty(self, count: int) -> np.ndarray:
         """An array for `count` images, not filled."""

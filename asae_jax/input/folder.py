@@ -17,10 +17,10 @@ from asae_jax.input.kinds import file_kind, unread_reason
 from asae_jax.input.split import SPLIT_NAMES
 
 
-def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path") -> DataIndex:
-    """The images below `path`: the class is the name of the first-level folder.
-
-    Within a class folder images may lie at any depth.
+def folder_index(
+    path: str | os.PathLike, *, option: str = "--config.data.path", patients: bool = False
+) -> DataIndex:
+    """The images below `path`: the class is the name of the first-level folder, at any depth within it.
 
     If the first-level folders are `train` and `val`, `validation` or `test` (in any case, or `training`,
     `testing`, `valid`) and hold folders themselves, those are the class folders, and the index has the
@@ -34,11 +34,12 @@ def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path")
     Args:
       path: the folder.
       option: of the command line that names it, for messages.
+      patients: whether the folders in class folders are the groups; a name in two classes is one patient.
 
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
         `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
-        like classes (see `folder_shape`).
+        like classes (see `folder_shape`); of `patients`, images beside their folders, or a single one.
     """
     root = user_path(path)
     _check_folder(root, option)
@@ -46,23 +47,24 @@ def folder_index(path: str | os.PathLike, *, option: str = "--config.data.path")
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
     levels = _levels(found, parts)
-    check_levels(_root_of_classes(root, parts), levels, option="" if parts else option)
+    check_levels(_root_of_classes(root, parts), levels, option="" if parts else option, patients=patients)
     numbers = {name: number for number, name in enumerate(class_names)}
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
-    names = np.array([file.name for file in images])
+    groups = _patients(root, images, parts) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
-        names=names,
+        names=(names := np.array([file.name for file in images])),
         labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
+        groups=groups,
         splits=np.array([parts[_folder(file, 0)] for file in images]) if parts else None,
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
         skipped=tuple((file.name, fault) for file, fault in zip(found, faults, strict=True) if fault),
-        notes=notes_on_levels(levels),
+        notes=notes_on_levels(levels, groups),
         content=lambda: file_contents(root / name for name in names),
     )
 
@@ -73,6 +75,27 @@ def _levels(found: Iterable[FoundFile], parts: Mapping[str, str]) -> list[Folder
     if parts:
         around = [folders[1:] for folders in around if folders and parts.get(folders[0]) == "train"]
     return [folders for folders in around if folders]
+
+
+def _patients(root: Path, images: Iterable[FoundFile], parts: Mapping[str, str]) -> np.ndarray:
+    """The folder inside of the class folder that each image lies in, str `[N]`."""
+    groups = []
+    for file in images:
+        group = _folder(file, 2 if parts else 1)
+        if not group:
+            raise UserError(
+                f"{root / file.name} lies in no patient's folder: put every image of a class folder into a "
+                "folder of its patient or slide, or leave out --config.data.groups=folders"
+            )
+        if not group.isprintable():
+            raise UserError(f"the folder around {file.name!r} has unprintable characters: rename it")
+        groups.append(group)
+    if len(set(groups)) == 1:
+        raise UserError(
+            f"all images of {root} lie in folders called {groups[0]}, so --config.data.groups=folders "
+            "tells one patient only: leave it out"
+        )
+    return np.array(groups)
 
 
 def _root_of_classes(root: Path, parts: Mapping[str, str]) -> Path:

@@ -23,7 +23,7 @@ _GROUP = re.compile(
 """Names that people give to patients, slides and parts, and not to classes."""
 
 
-def check_levels(root: Path, images: Sequence[Folders], *, option: str) -> None:
+def check_levels(root: Path, images: Sequence[Folders], *, option: str, patients: bool = False) -> None:
     """Refuses a folder whose first level does not look like classes, with the path that does.
 
     Args:
@@ -31,13 +31,15 @@ def check_levels(root: Path, images: Sequence[Folders], *, option: str) -> None:
       images: the folders around each image, relative to `root`.
       option: of the command line that takes another path in the place of `root`, such as
         "--config.data.path"; empty where none can, as `root` is a part of a split.
+      patients: whether the user said that the folders inside of class folders are patients, which have the
+        same names under every class.
 
     Raises:
       UserError: a single folder around the class folders; parts, folds or patients over class folders; or
         parts of a split inside of class folders.
     """
     outer, inner = _unwrapped(images)
-    _refuse_same_names(root.joinpath(*outer), inner, option)
+    _refuse_same_names(root.joinpath(*outer), inner, option, patients=patients)
     several = {folders[0] for folders in inner}
     # One class whose images lie by patient is no folder around classes.
     if outer and len(several) > 1 and not all(map(_is_group, several)):
@@ -49,14 +51,23 @@ def check_levels(root: Path, images: Sequence[Folders], *, option: str) -> None:
         )
 
 
-def notes_on_levels(images: Iterable[Folders]) -> tuple[str, ...]:
-    """What folders inside of class folders are not used for, in a sentence; nothing where there are none."""
+def notes_on_levels(images: Iterable[Folders], groups: Iterable[str] | None = None) -> tuple[str, ...]:
+    """What folders inside of class folders are used for, in a sentence; nothing where there are none.
+
+    Args:
+      images: the folders around each image.
+      groups: the patients or slides that they were taken for; None: for nothing.
+    """
+    if groups is not None:
+        names = set(groups)
+        return (f"the {len(names)} sub-folders of the class folders ({_some(names)}) are patients or slides",)
     below = {folders[1] for folders in images if len(folders) > 1}
     if len(below) < 2:
         return ()
     return (
         f"the {len(below)} sub-folders of the class folders ({_some(below)}) are not taken as patients or "
-        "slides; for that list the images in a CSV file path,label,group",
+        "slides: if that is what they are, add --config.data.groups=folders, which keeps each on one side of "
+        "the split",
     )
 
 
@@ -68,7 +79,7 @@ def _unwrapped(images: Sequence[Folders]) -> tuple[Folders, Sequence[Folders]]:
     return outer, images
 
 
-def _refuse_same_names(root: Path, images: Sequence[Folders], option: str) -> None:
+def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, *, patients: bool) -> None:
     holders: dict[str, set[str]] = {}
     for folders in images:
         if len(folders) > 1:
@@ -83,7 +94,7 @@ def _refuse_same_names(root: Path, images: Sequence[Folders], option: str) -> No
             f"the folders of {root} ({_some(first)}) hold {_some(shared)} each, which class folders cannot: "
             "put class folders into train, val and test, or list the images in a CSV file path,label,split"
         )
-    if all(map(_is_group, shared)) and not all(map(_is_group, first)):
+    if (patients or all(map(_is_group, shared))) and not all(map(_is_group, first)):
         return
     given = f"give one of the former ({option}={root / first[0]}), call them train, val and test, or "
     raise UserError(

@@ -32,8 +32,24 @@ GROUP_COLUMNS = (
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "part", "fold", "phase", "dataset", "usage")
 """Columns that may tell the part of each image; but for the first only where all their values are parts."""
 
+PROVENANCE = ("predicted", "reviewer", "reviewed", "run", "reason", "origin", "known_group")
+"""Columns that say where a label comes from; they travel through `merge`, and training does not use them.
+
+`origin` is the file or run that `merge` took the row from; `known_group` its patient or slide, where other
+images have none.
+"""
+
+ASIDE = "aside"
+"""Value of the column `split`: an image that `merge` set aside for a second test; no run trains on it."""
+
+SET_ASIDE = "set aside as a second test (split aside)"
+"""Reason in `DataIndex.skipped`."""
+
 UNSEEN = "nobody looked at its label (seen=no)"
 """Reason in `DataIndex.skipped`."""
+
+LEFT_OUT = "a person left it out"
+"""Reason in `DataIndex.skipped`, followed by that in the column `reason`."""
 
 _NO_VALUE = frozenset(
     ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
@@ -51,9 +67,11 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     image is opened. `split` is train, val, validation or test, in any case. The group may also be called
     patient, slide, or another of `GROUP_COLUMNS`.
 
-    A review page of `predict` writes two columns more. `seen`: where it says no, the label is a network's
-    guess that nobody looked at. `content`: what the picture held that was labelled (`content.image_content`);
-    a file that holds another picture now is a bad image.
+    A review page of `predict` writes more columns. `seen`: where it says no, the label is a network's guess
+    that nobody looked at. `reason`: with one, a row may lack a label, and is an image that a person left out.
+    `content`: what the picture held that was labelled (`content.image_content`);
+    a file that holds another picture now is a bad image. `merge` writes the split `aside` for the images of a
+    second test, which are left out.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
@@ -65,11 +83,13 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         that is neither yes nor no; or no row, or no file that exists.
     """
     file = user_path(path)
-    grouped, split, entries = _entries(file, unseen=unseen)
+    grouped, split, entries = read_entries(file, unseen=unseen)
+    entries = [dataclasses.replace(e, fault=SET_ASIDE) if e.split == ASIDE else e for e in entries]
     present = [entry for entry in entries if not entry.fault]
     if not present:
         raise _nothing(file, entries)
-    class_names = tuple(sorted({entry.label for entry in entries if entry.fault != UNSEEN}))
+    labels = {entry.label for entry in entries if entry.fault not in (UNSEEN, SET_ASIDE)}
+    class_names = tuple(sorted(labels - {""}))  # without one is what a person left out
     numbers = {name: number for number, name in enumerate(class_names)}
     names = np.array([entry.name for entry in present])
     labelled = [entry.content for entry in present]
@@ -90,13 +110,21 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     )
 
 
-def _entries(file: Path, *, unseen: bool) -> tuple[str, str, list["_Entry"]]:
-    """The columns that tell groups and parts, empty where none does, and what each row says."""
+def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
+    """The columns that tell groups and parts, empty where none does, and what each row says.
+
+    Args:
+      file: as `manifest_index` reads it.
+      unseen: whether labels that nobody looked at are taken; else their rows have the fault `UNSEEN`.
+
+    Raises:
+      UserError: as `manifest_index`, but that no file need exist.
+    """
     columns, found = read_rows(
         file,
         required=("path", "label"),
         optional=("group", "split"),
-        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, "seen", "content"),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "seen", "content"),
     )
     rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
@@ -135,23 +163,26 @@ def _read(path: Path, labelled: str) -> HostImage:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Entry:
+class Entry:
+    """One row of a list of images."""
+
     line: int
-    name: str
+    name: str  # the path, relative to the file's folder or absolute
     label: str
     group: str
-    split: str
+    split: str  # train, validation, test or ASIDE
     seen: bool  # whether a person gave the label, as far as the file tells
     size: int
     modified: int
     content: str  # of the picture that was labelled; empty where it is not known
     identity: tuple[int, ...]  # equal for two names of one file; empty where it is not known
     fault: str  # why there is no such image; empty where there is
+    provenance: Mapping[str, str]  # those of PROVENANCE that are not empty
 
 
-def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> _Entry:
+def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> Entry:
     for column in filter(None, ("path", "label", grouped)):
-        if not row[column]:
+        if not row[column] and not (column == "label" and row.get("reason")):
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
         if not row[column].isprintable():
@@ -159,7 +190,8 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         if row[column].lower() in _NO_VALUE:
             what = f"{column} is {row[column]}, which programs write for a value that is missing"
             raise fault(file, line, what, f"write the {column}, or take the line out")
-    split = SPLIT_NAMES.get(row[parts].lower() if parts else "train")
+    part = row[parts].lower() if parts else "train"
+    split = ASIDE if part == ASIDE else SPLIT_NAMES.get(part)
     if split is None:
         raise fault(file, line, f"unknown split {row[parts]!r}", f"use one of {', '.join(SPLIT_NAMES)}")
     seen = _SEEN.get(row.get("seen", "yes").lower())
@@ -167,9 +199,11 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         remedy = "write yes where a person gave the label, and no elsewhere"
         raise fault(file, line, f"seen is {row['seen']!r}", remedy)
     name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
+    if not row["label"]:
+        missing = f"{LEFT_OUT}: {row['reason']}"
     if piece := leftover_in(name):
         missing = f"{LEFTOVER} ({piece})"
-    return _Entry(
+    return Entry(
         line=line,
         name=name,
         label=row["label"],
@@ -181,6 +215,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         content=row.get("content", "").lower(),
         identity=(status.st_dev, status.st_ino) if status and status.st_ino else (),
         fault=missing,
+        provenance={name: row[name] for name in PROVENANCE if row.get(name)},
     )
 
 
@@ -207,9 +242,9 @@ def _status(path: Path) -> tuple[os.stat_result | None, str]:
     return (status, "") if stat.S_ISREG(status.st_mode) else (None, "not a file")
 
 
-def _refuse_duplicates(file: Path, entries: Iterable[_Entry]) -> None:
+def _refuse_duplicates(file: Path, entries: Iterable[Entry]) -> None:
     """Refuses a file that is listed twice, also under another spelling of its path, or by a link to it."""
-    firsts: dict[object, _Entry] = {}
+    firsts: dict[object, Entry] = {}
     for entry in entries:
         for key in filter(None, (entry.name, entry.identity)):
             first = firsts.setdefault(key, entry)
@@ -221,7 +256,7 @@ def _refuse_duplicates(file: Path, entries: Iterable[_Entry]) -> None:
             raise fault(file, entry.line, what, "list it once")
 
 
-def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
+def _nothing(file: Path, entries: Sequence[Entry]) -> UserError:
     unseen = sum(entry.fault == UNSEEN for entry in entries)
     if unseen:
         return UserError(
@@ -229,6 +264,8 @@ def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
             f"{unseen} (seen=no), which are a network's guesses: label them, or take the guesses "
             "(--config.data.unseen=True)"
         )
+    if all(entry.fault.startswith(LEFT_OUT) for entry in entries) and entries:
+        return UserError(f"{file} lists {len(entries)} images, and a person left out all of them: label some")
     first = f"; the first, in line {entries[0].line}: {entries[0].fault}" if entries else ""
     return UserError(
         f"{file} lists {len(entries)} images and none can be found{first}: "
@@ -236,10 +273,10 @@ def _nothing(file: Path, entries: Sequence[_Entry]) -> UserError:
     )
 
 
-_USED = ("path", "label", "seen", "predicted", "content")
+_USED = ("path", "label", "seen", "content", *PROVENANCE)
 
 
-def _notes(file: Path, grouped: str, split: str, entries: Sequence[_Entry]) -> Iterator[str]:
+def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry]) -> Iterator[str]:
     """What of the file is used otherwise than one may think, in sentences."""
     if split and split != "split":
         yield f"the column {split} of {file.name} tells the part of each image"
@@ -257,7 +294,7 @@ def _notes(file: Path, grouped: str, split: str, entries: Sequence[_Entry]) -> I
         yield f"{count} labels of {file.name} are a network's guesses that nobody looked at (data.unseen)"
 
 
-def _contradictions(file: Path, entries: Sequence[_Entry]) -> Iterator[str]:
+def _contradictions(file: Path, entries: Sequence[Entry]) -> Iterator[str]:
     """Where images lie in folders that are named as another class: sorting one column alone does that."""
     classes = {entry.label for entry in entries}
     odd = [

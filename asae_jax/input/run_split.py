@@ -46,7 +46,8 @@ def chosen_split(settings: ConfigDict, workdir: Path | None, index: DataIndex) -
     if settings.split_by == "group" and index.groups is None:
         raise UserError(
             f"config.data.split_by='group' cannot be used: {index.source} data give no groups; add a column "
-            "`group` to a CSV file, name a feature (--config.data.group_feature=), or choose 'image'."
+            "`group` to a CSV file, name a feature (--config.data.group_feature=), say that folders in class "
+            "folders are patients (--config.data.groups=folders), or choose 'image'."
         )
     if index.splits is not None and set(index.splits) != {"train"}:
         return _own(settings, index, index.splits)

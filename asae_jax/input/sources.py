@@ -26,7 +26,9 @@ _FILES: dict[str, tuple[str, str, Callable[[ConfigDict, str], DataIndex]]] = {
     "folder": (
         "a folder of class folders",
         "DIR",
-        lambda settings, option: folder_index(settings.path, option=option),
+        lambda settings, option: folder_index(
+            settings.path, option=option, patients=settings.groups == "folders"
+        ),
     ),
     "csv": (
         "a CSV file path,label[,group][,split]",

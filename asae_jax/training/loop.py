@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from asae_jax import keys, terminal
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.page.write import PAGE, write_run_page
 from asae_jax.evaluation.provenance import FOLDER, free_name, provenance
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
@@ -22,10 +23,11 @@ from asae_jax.run import build, parallel
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.frozen import front_features
 from asae_jax.run.lock import only_one
+from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import NewRun, new_run, open_run
 from asae_jax.run.state import TrainState, abstract_state, create_state
 from asae_jax.training import initial, interruption
-from asae_jax.training.metrics_log import MetricsLog, read_metrics
+from asae_jax.training.metrics_log import MetricsLog
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from asae_jax.training.progress import SAVING, Meter, greeting, parts_of_training
 
@@ -210,4 +212,5 @@ def _final_scores(trained: NewRun) -> None:
         read_metrics(run.workdir, "validation"),
         run.workdir / "curves.png",
     )
-    print(f"scores and pictures: {run.workdir / evaluate.FOLDER}. {NOTICE}")
+    read = f"to be read in a browser: {run.workdir / PAGE}; " if write_run_page(run) is not None else ""
+    print(f"{read}scores and pictures: {run.workdir / FOLDER}. {NOTICE}")

@@ -3,18 +3,17 @@
 Which numbers a line holds is decided by `progress.Meter` (training) and `loop` (validation).
 """
 
-import contextlib
 import importlib.util
 import json
 import sys
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from asae_jax.files import write_text
 from asae_jax.run.folder import METRICS_FILE
+from asae_jax.run.metrics_file import records
 
 
 class MetricsLog:
@@ -73,22 +72,5 @@ def _tensorboard_is_installed() -> bool:
     return importlib.util.find_spec("tensorboard") is not None
 
 
-def read_metrics(workdir: Path, kind: str) -> list[dict[str, Any]]:
-    """The records of `kind`, in the order they were written; empty where there are none."""
-    path = workdir / METRICS_FILE
-    if not path.exists():
-        return []
-    return [record for _, record in _records(path) if record["kind"] == kind]
-
-
 def _keep_until(path: Path, step: int) -> None:
-    write_text(path, "".join(line + "\n" for line, record in _records(path) if record["step"] <= step))
-
-
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Line and content of each record; lines that a crash or a fault of the disk has damaged are left out."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if isinstance(record, dict) and isinstance(record.get("step"), int) and "kind" in record:
-                yield line, record
+    write_text(path, "".join(line + "\n" for line, record in records(path) if record["step"] <= step))

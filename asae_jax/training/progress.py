@@ -22,6 +22,7 @@ from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
 from asae_jax.run.sums import Sums
+from asae_jax.run.words import LAYERS, LOSSES
 from asae_jax.training.metrics_log import MetricsLog
 
 TRAINING, SAVING = "training", "saving"
@@ -29,24 +30,6 @@ TRAINING, SAVING = "training", "saving"
 
 _TIMED_STEPS = 3
 _FORWARD = 1 / 3  # of a training step's time is the forward pass: the backward one takes twice as long
-_LAYERS = {
-    "none": "plain network",
-    "asae": "with the ASAE layer in training",
-    "dropout": "with dropout",
-    "spatial_dropout": "with spatial dropout",
-    "maxdrop": "with MaxDrop",
-    "dropblock": "with DropBlock",
-    "adl": "with an attention-based dropout layer",
-    "diversification": "with a diversification block",
-}
-_LOSSES = {
-    "ce": "cross entropy",
-    "gce": "gradient-boosting cross entropy (GCE)",
-    "gmmce": "the paper's cross entropy over few classes (GMMCE)",
-    "focal": "focal loss",
-    "class_balanced": "cross entropy, rare classes weighted up",
-    "logit_adjusted": "cross entropy, adjusted for how frequent the classes are",
-}
 _SCORES_EXPLAINED = (
     "scores of the validation images, which are not trained on. accuracy: the share that is right; macro-F1: "
     "the mean over the classes, so that rare ones count as much; NLL: 0 if every true class were certain"
@@ -60,8 +43,8 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     start = f"going on from step {int(state.step):,}" if int(state.step) else "from the start"
     epochs, size = config.train.epochs, config.augment.size
     lines = [
-        f"network: {config.model.name}, {_LAYERS[config.model.branching]}, {parameters:.1f} million "
-        f"parameters, images of {size} x {size} pixels; loss: {_LOSSES[config.loss.name]}",
+        f"network: {config.model.name}, {LAYERS[config.model.branching]}, {parameters:.1f} million "
+        f"parameters, images of {size} x {size} pixels; loss: {LOSSES[config.loss.name]}",
         f"images: {', '.join(counts)}, of {data.index.num_classes} classes",
         f"training: {epochs} epoch{'s' * (epochs > 1)} (passes over the images) of {steps_per_epoch:,} steps "
         f"of {config.train.batch_size} images, {start}, on {parallel.machine()}",

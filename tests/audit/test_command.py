@@ -208,6 +208,17 @@ def test_cells_of_known_patients_apart_are_sound(tmp_path):
     assert 'class="verdict good"' in (tmp_path / "audit" / "index.html").read_text()
 
 
+def test_classes_are_shown_by_lineage_and_maturity(tmp_path):
+    for index, image in enumerate(cells(12)):
+        write(tmp_path / "cells" / ("SNE", "MMY", "zzz", "PMY")[index % 4] / f"{index}.png", image)
+    own = tmp_path / "own.csv"
+    own.write_text("class,name\nPMY,Promyelozyt\nMMY,Metamyelozyt\nSNE,Segmentkerniger\n")
+    _, found, page = run(tmp_path / "cells", tmp_path / "run", classes=str(own))
+    rows = re.findall(r'<th scope="row">(.*?)</th>', page)
+    assert rows[:4] == ["PMY Promyelozyt", "MMY Metamyelozyt", "SNE Segmentkerniger", "zzz"]
+    assert found["class_names"] == sorted(found["class_names"])  # the record keeps the data's order
+
+
 def test_nothing_but_the_audit_folder_is_written(clean, tmp_path):
     before = sorted(clean.rglob("*"))
     run(clean, tmp_path / "run")

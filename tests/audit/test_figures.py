@@ -14,7 +14,8 @@ from tests.audit.tables import cells, table_of
 
 
 def draw_figures(table, readable, counts, preparation, folder):
-    return figures.draw_figures(choose_samples(table, readable, preparation), counts, folder)
+    samples = choose_samples(table, readable, preparation, range(table.num_classes))
+    return figures.draw_figures(samples, counts, folder)
 
 
 def test_a_montage_lays_images_out_on_white():
@@ -68,7 +69,9 @@ def test_the_grid_shows_the_pixels_of_the_images(tmp_path):
 def test_samples_are_images_of_their_class():
     colours = [(200, 30, 30), (30, 200, 30)]
     images = [np.full((40, 40, 3), colours[number % 2], np.uint8) for number in range(12)]
-    samples = choose_samples(table_of(images, [0, 1] * 6), np.arange(12) > 1, Preparation(32))
+    samples = choose_samples(table_of(images, [0, 1] * 6), np.arange(12) > 1, Preparation(32), (1, 0))
+    colours.reverse()
+    assert samples.class_names == ("B", "A")
     assert [len(chosen) for chosen in samples.of_class] == [4, 4]
     for colour, chosen in zip(colours, samples.of_class, strict=True):
         assert all((image == colour).all() for image in chosen)

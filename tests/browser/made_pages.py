@@ -9,7 +9,7 @@ from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.embed import page as embed
 from asae_jax.inference.embed.embedding import Embedding
 from asae_jax.inference.embed.projection import pca
-from asae_jax.inference.explain import figures, report
+from asae_jax.inference.explain import report
 from asae_jax.inference.explain.explanations import Averages, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.predict import page as predict
@@ -103,26 +103,25 @@ def _save(path, number, *, size=64):
     Image.fromarray(render(0, number, size=size)).save(path)
 
 
-def explain_page(folder):
-    """The page of `explain` of a run with the layer: six images, one of them wrong."""
+def explain_page(folder, *, layer=True):
+    """The page of `explain` of a run with or without the layer: six images, one of them wrong."""
     rng = np.random.default_rng(2)
     shown = [report.Shown(_explanation(number, rng), f"images/{number}.png") for number in range(6)]
     averages = Averages()
     for one in (each.explanation for each in shown):
         averages.add(one.label, one.image, one.attention, one.peaks[0], one.grad_cams["last"][1])
-    figures.plot_layer(shown[0].explanation, folder / "fig3.png", title="The layer after middle")
-    alignments = [*shown[0].explanation.alignments.values()]
-    figures.plot_class_maps(averages.means(), CLASSES, alignments, folder / "class_maps.png")
     found = report.summarise(_measured(rng), CLASSES, groups=None, resamples=50, seed=0)
     found |= {"sentence": report.sentence(found), "method": "The region is occluded."}
     report.write_page(
         folder / "index.html",
         shown,
-        CLASSES,
+        cell_classes(CLASSES),
         title="made, step 7: the test part of its data",
         facts=["Self-attention is the layer's, on the 6 x 6 features after middle."],
         report=found,
-        figures={"One image": folder / "fig3.png", "Means of each class": folder / "class_maps.png"},
+        means=averages.means(),
+        alignments=[*shown[0].explanation.alignments.values()],
+        example=shown[0].explanation if layer else None,
         bad=[("broken.png", "empty file")],
     )
     return folder / "index.html"

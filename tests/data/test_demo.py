@@ -10,7 +10,9 @@ from asae_jax.audit.duplicates import find_duplicates
 from asae_jax.audit.scan import scan
 from asae_jax.config import base_config
 from asae_jax.errors import UserError
+from asae_jax.input.manifest import manifest_index
 from asae_jax.input.sources import configured_index
+from data.demo import two_rounds
 from data.demo.make import SHARES, SIDE
 from data.models.images import BLOOD, DEMO_PER_CLASS, read_list
 
@@ -64,3 +66,23 @@ def test_it_is_small_and_has_its_licence():
         text = (folder / name).read_text(encoding="utf-8")
         assert "10.17632/snkd93bnjr.1" in text
         assert "CC BY 4.0" in text
+
+
+def test_two_rounds_begin_apart_and_their_labels_are_true_where_a_person_looked(tmp_path, index):
+    assert two_rounds.begin(tmp_path) == (715, 385)
+    first = manifest_index(tmp_path / "first.csv")
+    assert first.class_names == BLOOD
+    assert set(np.bincount(first.labels[first.splits == "train"]).tolist()) == {two_rounds.KEPT}
+    same = [row for row, split in enumerate(index.splits) if split == "test"]
+    assert first.contents[first.splits == "test"].tolist() == index.contents[same].tolist()
+    with (tmp_path / "new_cells.csv").open(newline="") as file:
+        new = [row["path"] for row in csv.DictReader(file)]
+    assert set(new).isdisjoint(first.names.tolist())
+    rows = [(path, "BA", "yes" if number % 2 else "no") for number, path in enumerate(new)]
+    with (tmp_path / "predicted.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "for_person"), *rows])
+    assert two_rounds.label(tmp_path, tmp_path / "predicted.csv") == (192, 385)
+    labels = manifest_index(tmp_path / "labels.csv")
+    assert labels.names.tolist() == new[1::2]
+    assert [labels.class_names[n] for n in labels.labels] == [path.split("/")[-2] for path in new[1::2]]
+    labels.read(0)

@@ -170,11 +170,42 @@ def test_a_cache_of_a_wrong_length_is_filled_anew(tmp_path, which, length):
     assert [path.stat().st_size for path in store_files(tmp_path)] == [20 * 192, 20]
 
 
-def test_a_file_cut_short_while_in_use_is_an_error(tmp_path):
+@pytest.mark.parametrize("again", [False, True], ids=["while in use", "before it is opened"])
+@pytest.mark.parametrize("damage", ["one bit", "zeros"])
+def test_a_damaged_image_is_prepared_again(tmp_path, capsys, damage, again):
+    images = Images()
+    prepared = prepare(index_of(images), tmp_path)
+    right = [prepared.read(row).copy() for row in range(20)]
+    file = store_files(tmp_path)[0]
+    content = bytearray(file.read_bytes())
+    if damage == "zeros":
+        content[7 * 192 : 9 * 192] = bytes(2 * 192)
+    else:
+        content[7 * 192 + 5] ^= 4
+    file.write_bytes(content)
+    if again:
+        prepared = prepare(index_of(images), tmp_path)
+    for row in (*range(20), 7, 8):
+        np.testing.assert_array_equal(prepared.read(row), right[row])
+    told = capsys.readouterr().out.count("is damaged in the cache")
+    assert told == (2 if damage == "zeros" else 1)
+
+
+def test_a_file_cut_short_while_in_use_is_filled_again(tmp_path):
     prepared = prepare(index_of(Images()), tmp_path)
+    right = prepared.read(19).copy()
     os.truncate(store_files(tmp_path)[0], 19 * 192 + 10)
-    with pytest.raises(UserError, match="cut short"):
-        prepared.read(19)
+    np.testing.assert_array_equal(prepared.read(19), right)
+    assert store_files(tmp_path)[0].stat().st_size == 20 * 192
+
+
+def test_a_damaged_record_that_cannot_be_made_again_is_refused(tmp_path):
+    store = RecordStore(tmp_path, 3, 4, name="features")
+    store.write(1, np.arange(4, dtype=np.uint8))
+    store.mark([1])
+    (tmp_path / "features").write_bytes(bytes([0, 0, 0, 0, 0, 1, 2, 4, 0, 0, 0, 0]))
+    with pytest.raises(UserError, match=r"record 1 is not as it was written.*delete it"):
+        store.read(1, np.empty(4, np.uint8))
 
 
 def test_too_little_room_is_found_before_anything_is_written(tmp_path, monkeypatch):

@@ -98,3 +98,43 @@ def test_plain_class_folders_need_no_note(tmp_path):
     put(tmp_path, "")
     put_split(tmp_path, ["BLA/images/9.png", "EBO/images/9.png"])
     assert folder_index(tmp_path).notes == ()
+
+
+@pytest.mark.parametrize("patients", [("p1", "p2"), ("Meyer", "Huber"), ("AB", "KM")])
+def test_folders_of_patients_become_groups_where_the_user_says_so(tmp_path, patients):
+    put_split(
+        tmp_path, [f"{name}/{patient}/{i}.png" for name in CLASSES for patient in patients for i in (1, 2)]
+    )
+    index = folder_index(tmp_path, patients=True)
+    assert index.class_names == CLASSES
+    assert index.groups.tolist() == [name.split("/")[1] for name in index.names]
+    assert "are patients or slides" in index.notes[0]
+
+
+def test_the_outer_of_two_folders_inside_of_a_class_is_the_patient(tmp_path):
+    put_split(tmp_path, ["BLA/p1/slide1/1.png", "BLA/p1/slide2/1.png", "EBO/p2/1.png"])
+    assert folder_index(tmp_path, patients=True).groups.tolist() == ["p1", "p1", "p2"]
+
+
+def test_patients_within_the_parts_of_a_split(tmp_path):
+    put_split(tmp_path, [f"{part}/{name}/{part}1/1.png" for part in ("train", "test") for name in CLASSES])
+    index = folder_index(tmp_path, patients=True)
+    assert sorted(set(zip(index.splits.tolist(), index.groups.tolist(), strict=True))) == [
+        ("test", "test1"),
+        ("train", "train1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["BLA/p1/1.png", "BLA/2.png", "EBO/p2/1.png"], r"BLA/2.png lies in no patient's folder"),
+        (["BLA/images/1.png", "EBO/images/1.png"], "one patient only"),
+        ([f"p{i}/{name}/1.png" for i in (1, 2) for name in CLASSES], "classes seem to be one level down"),
+        ([f"{name}/{part}/1.png" for name in CLASSES for part in ("train", "test")], "class folders cannot"),
+    ],
+)
+def test_what_cannot_be_patients_is_refused(tmp_path, files, message):
+    put_split(tmp_path, files)
+    with pytest.raises(UserError, match=message):
+        folder_index(tmp_path, patients=True)

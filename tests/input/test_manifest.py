@@ -12,7 +12,7 @@ from PIL import Image
 from asae_jax.errors import UserError
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.manifest import manifest_index
+from asae_jax.input.manifest import manifest_index, read_entries
 
 FILES = ("a/1.png", "a/2.png", "b, c/3.png", "é.png")
 
@@ -338,3 +338,38 @@ def test_a_label_given_to_a_picture_does_not_pass_to_another_of_its_name(own_roo
         other.read(0)
     assert other.read(1).shape  # nothing is known of it
     assert other.cache_key() != index.cache_key()
+
+
+def test_a_second_test_that_merge_set_aside_is_left_out_and_gives_no_class(root):
+    text = "path,label,split,group\na/1.png,A,train,p\na/2.png,B,Test,q\né.png,C,aside,r\n"
+    index = manifest_index(write(root, text))
+    assert index.class_names == ("A", "B")
+    assert index.splits.tolist() == ["train", "test"]
+    assert index.skipped == (("é.png", "set aside as a second test (split aside) (line 4 of list.csv)"),)
+
+
+def test_where_a_label_comes_from_is_not_a_column_without_use(root):
+    columns = "predicted,reviewer,reviewed,run,reason,origin,known_group"
+    text = f"path,label,{columns}\na/1.png,A,B,me,2026-01-01T10:00Z,first,page,list.csv,p\na/2.png,B,,,,,,,\n"
+    index = manifest_index(write(root, text))
+    assert index.notes == ()
+    assert index.groups is None
+    entry = read_entries(root / "list.csv", unseen=False)[2][0]
+    assert entry.provenance == dict(
+        zip(
+            columns.split(","),
+            ("B", "me", "2026-01-01T10:00Z", "first", "page", "list.csv", "p"),
+            strict=True,
+        )
+    )
+    assert read_entries(root / "list.csv", unseen=False)[2][1].provenance == {}
+
+
+def test_a_row_without_a_label_needs_the_reason_why_a_person_left_it_out(root):
+    index = manifest_index(write(root, "path,label,reason\na/1.png,A,\na/2.png,,artefact\n"))
+    assert (index.class_names, index.names.tolist()) == (("A",), ["a/1.png"])
+    assert index.skipped == (("a/2.png", "a person left it out: artefact (line 3 of list.csv)"),)
+    with pytest.raises(UserError, match="line 3: empty label"):
+        manifest_index(write(root, "path,label,reason\na/1.png,A,x\na/2.png,,\n"))
+    with pytest.raises(UserError, match="a person left out all of them"):
+        manifest_index(write(root, "path,label,reason\na/2.png,,artefact\n"))

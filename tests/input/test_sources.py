@@ -8,6 +8,7 @@ from asae_jax.errors import UserError
 from asae_jax.input import sources
 from asae_jax.input.class_map import read_class_map
 from asae_jax.input.preparation import Preparation
+from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sources import (
     configured_index,
     configured_preparation,
@@ -35,6 +36,20 @@ def root(tmp_path):
 
 def test_folder(root):
     assert configured_index(settings("folder", path=str(root))).names.tolist() == ["a/1.png", "b/1.png"]
+
+
+def test_folders_that_are_patients_are_kept_apart_by_the_split(tmp_path, capsys):
+    for number in range(60):
+        place = tmp_path / "ab"[number % 2] / f"p{number // 6}" / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((9, 9, 3), number, np.uint8)).save(place)
+    given = settings("folder", path=str(tmp_path), groups="folders")
+    index = configured_index(given)
+    splits = chosen_split(given, None, index)
+    sides = {group: set(splits[index.groups == group].tolist()) for group in set(index.groups.tolist())}
+    assert len(sides) == 10
+    assert all(len(side) == 1 for side in sides.values())
+    assert {"train", "test"} <= set(splits.tolist())
 
 
 def test_csv(root):

@@ -1,6 +1,7 @@
 """Opening and starting a run: what is refused, and that nothing is written or computed before it must be."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -163,3 +164,44 @@ def test_a_table_of_classes_with_a_fault_is_refused_before_anything_is_written(t
     with pytest.raises(UserError, match="line 2: unknown lineage 'lymfoid'"):
         new_run(_config(data__classes=str(tmp_path / "own.csv")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_somebody_else_does_not_say_where_to_write(workdir, tmp_path):
+    received = tmp_path / "run"
+    shutil.copytree(workdir, received)
+    content = json.loads((received / "config.json").read_text())
+    content["predict"]["output"] = content["explain"]["output"] = str(tmp_path / "elsewhere.csv")
+    (received / "config.json").write_text(json.dumps(content))
+    config = open_run(received).config
+    assert (config.predict.output, config.explain.output) == ("", "")
+
+
+@pytest.mark.parametrize("section", ["data", "model", "augment"])
+def test_settings_without_a_section_are_not_completed_by_defaults(workdir, tmp_path, section):
+    received = tmp_path / "run"
+    shutil.copytree(workdir, received)
+    content = json.loads((received / "config.json").read_text())
+    del content[section]
+    (received / "config.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"has no section '{section}'"):
+        open_run(received)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"run"'])
+def test_settings_that_are_none_are_refused(workdir, tmp_path, text):
+    received = tmp_path / "run"
+    shutil.copytree(workdir, received)
+    (received / "config.json").write_text(text)
+    with pytest.raises(UserError, match="is damaged"):
+        open_run(received)
+
+
+def test_reordered_classes_are_refused(workdir, tmp_path):
+    """Every cell would get another name."""
+    received = tmp_path / "run"
+    shutil.copytree(workdir, received)
+    record = json.loads((received / folder.RUN_FILE).read_text())
+    record["class_names"] = record["class_names"][::-1]
+    (received / folder.RUN_FILE).write_text(json.dumps(record))
+    with pytest.raises(UserError, match="is not as training wrote it"):
+        open_run(received)

@@ -14,8 +14,8 @@ from asae_jax import cli
 from asae_jax.errors import UserError
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import open_run
-from asae_jax.training.metrics_log import read_metrics
 from asae_jax.training.progress import Meter
 
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
@@ -66,6 +66,7 @@ def _same(a, b):
 def test_a_finished_run_leaves_everything_a_reader_needs(finished):
     names = {str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file()}
     expected = {"config.json", "run.json", "splits.csv", "metrics.jsonl", "curves.png", "uncertainty.json"}
+    expected |= {"index.html", "evaluation/suspected_labels.csv"}
     for split in ("test", "validation"):
         expected |= {f"evaluation/{split}{end}" for end in
                      (".json", "_predictions.csv", "_confusion.png", "_per_class.png")}  # fmt: skip

@@ -3,7 +3,8 @@ import json
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from asae_jax.run.folder import METRICS_FILE
-from asae_jax.training.metrics_log import MetricsLog, read_metrics
+from asae_jax.run.metrics_file import read_metrics
+from asae_jax.training.metrics_log import MetricsLog
 
 
 def test_numbers_come_back_by_kind(tmp_path):

@@ -8,10 +8,11 @@ import pytest
 from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
 from asae_jax.evaluation.scoring import SCORING
+from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.steps import StepMetrics
 from asae_jax.run.sums import Sums
 from asae_jax.terminal import COMPILING, Forecast, plan
-from asae_jax.training.metrics_log import MetricsLog, read_metrics
+from asae_jax.training.metrics_log import MetricsLog
 from asae_jax.training.progress import SAVING, TRAINING, Meter, greeting, parts_of_training
 from tests.training.tiny import tiny_config
 

@@ -68,6 +68,7 @@ def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: 
     """Writes every file of an input."""
     settings = config.embed
     run = open_for_inference(workdir, config)
+    _ = run.classes  # a table that cannot be read is refused here
     labels = input_labels(settings.input, items, run.class_names, folders=settings.folders)
     groups = input_groups(settings.input, items, labels)
     if settings.probe:
@@ -145,6 +146,7 @@ def _write(
             projection,
             [record.thumbnail for record in records],
             title=place.title,
+            classes=run.classes,
         )
 
 

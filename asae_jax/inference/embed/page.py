@@ -18,6 +18,7 @@ from asae_jax.files import write_text
 from asae_jax.inference.embed.classifiers import nearest_rows
 from asae_jax.inference.embed.embedding import Embedding
 from asae_jax.inference.embed.projection import Projection, percent
+from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
@@ -36,6 +37,7 @@ def write_page(
     thumbnails: Sequence[bytes | None],
     *,
     title: str,
+    classes: Sequence[CellClass] = (),
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -45,12 +47,13 @@ def write_page(
       projection: places of the usable ones.
       thumbnails: JPEG of each of the N images; None where there is none to show.
       title: name of the input.
+      classes: of the run; they are listed in display order, before those that only labels name.
     """
     usable = np.flatnonzero(embedding.usable)
     bad = np.flatnonzero(~embedding.usable)
     pictures = [thumbnails[row] for row in usable.tolist()]
     shown = np.array([picture is not None for picture in pictures])
-    data = page_data(embedding, projection, shown)
+    data = page_data(embedding, projection, shown, classes)
     script = page_script()
     text = _environment().get_template("page.html").render(
         title=title,
@@ -78,13 +81,16 @@ def page_script() -> str:
     return "\n".join(['"use strict";', *(_source(f"{name}.js") for name in _SCRIPTS)])
 
 
-def page_data(embedding: Embedding, projection: Projection, shown: np.ndarray) -> dict[str, Any]:
+def page_data(
+    embedding: Embedding, projection: Projection, shown: np.ndarray, classes: Sequence[CellClass] = ()
+) -> dict[str, Any]:
     """Everything but the pictures, ready for JSON.
 
     Args:
       embedding: n of its rows are usable; only these are on the page.
       projection: places of these n.
       shown: bool `[n]`, of which there are pictures.
+      classes: of the run.
 
     Returns:
       `x`, `y`, `paths`, `probability` of each point; `ways`: how points can be coloured, each with `title`,
@@ -98,19 +104,23 @@ def page_data(embedding: Embedding, projection: Projection, shown: np.ndarray) -
         "y": _numbers(projection.places[:, 1]),
         "paths": [str(path) for path in embedding.paths[rows]],
         "probability": _numbers(embedding.probability[rows], 3),
-        "ways": _ways(embedding, rows),
+        "ways": _ways(embedding, rows, classes),
         "alike": _alike(embedding.features[rows], shown),
     }
 
 
-def _ways(embedding: Embedding, rows: np.ndarray) -> dict[str, dict[str, Any]]:
+def _ways(
+    embedding: Embedding, rows: np.ndarray, run_classes: Sequence[CellClass]
+) -> dict[str, dict[str, Any]]:
     columns = {
         "label": ("label", embedding.labels),
         "predicted": ("predicted class", embedding.predicted),
         "group": ("folder or group", embedding.groups),
     }
     # A class has the same colour as label and as prediction.
-    classes = sorted({*embedding.labels[rows].tolist(), *embedding.predicted[rows].tolist()} - {""})
+    place = {run_classes[number].code: n for n, number in enumerate(display_order(run_classes))}
+    found = {*embedding.labels[rows].tolist(), *embedding.predicted[rows].tolist()} - {""}
+    classes = sorted(found, key=lambda name: (place.get(name, len(place)), name))
     ways = {}
     for name, (title, column) in columns.items():
         texts = column[rows].tolist()

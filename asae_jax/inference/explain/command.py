@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -23,6 +23,7 @@ from asae_jax.inference.explain.examples import (
 from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import EXPLAINING, Collector
 from asae_jax.inference.explain.places import choose_folder, explained, write_record
+from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference
 from asae_jax.terminal import Forecast, Part, plan, track
@@ -32,12 +33,14 @@ DRAWING = "drawing"
 
 _SECONDS_TO_DRAW = 0.5  # one picture, until it is measured
 
+_T = TypeVar("_T")
+
 
 def explain(config: ConfigDict, workdir: Path) -> int:
     """Explains the images of `explain.input`, or of the run's own test part, by the run in `workdir`.
 
-    Written are `index.html`, a PNG file for each image shown in `images/`, `fig3.png`, `class_maps.png` and,
-    where true classes are known, `faithfulness.json` and `.csv`.
+    Written are `index.html`, a PNG file for each image shown in `images/`, `class_maps.png`, `fig3.png` where
+    the run has the layer and, where true classes are known, `faithfulness.json` and `.csv`.
 
     Args:
       config: all settings; those of training as the run has them.
@@ -52,6 +55,7 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     """
     check_one_look(config, "explain")
     run = open_for_inference(workdir, config)
+    _ = run.classes  # a table that cannot be read is refused here
     examples = given_examples(run) if config.explain.input else own_examples(run)
     source = explained(config.explain.input, examples.names, config.eval.split)
     folder = choose_folder(source, config.explain.input, given=config.explain.output, workdir=workdir)
@@ -106,41 +110,39 @@ def _write(
     folder: Path,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    shown = _write_images(collector, run, folder)
-    example = _typical(shown)
-    layer = "as in training" if config.model.branching == "asae" else "which this run was trained without"
-    figures.plot_layer(
-        example.explanation,
-        folder / "fig3.png",
-        title=f"The ASAE layer after {explainer.stages[0]}, {layer}: {example.explanation.name}",
-    )
+    layer = config.model.branching == "asae"
+    shown = _write_images(collector, run, folder, layer=layer)
+    example = _typical(shown).explanation if layer else None
+    if example is not None:
+        title = f"The ASAE layer after {explainer.stages[0]}, as in training: {example.name}"
+        figures.plot_layer(example, folder / "fig3.png", title=title)
     alignments = [explainer.alignments[stage] for stage in explainer.stages]
-    means = collector.averages.means()
+    means = _in_display_order(collector.averages.means(), run)
     figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
     found = _faithfulness(config, run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
     report.write_page(
         folder / "index.html",
         shown,
-        run.class_names,
+        run.classes,
         title=f"{run.workdir.name}, step {run.step}: {name}",
         facts=_facts(config, examples, explainer, collector),
         report=found,
-        figures={
-            "One image's way through the layer": folder / "fig3.png",
-            "Means of each class": folder / "class_maps.png",
-        },
+        means=means,
+        alignments=alignments,
+        example=example,
         bad=collector.bad,
     )
 
 
-def _write_images(collector: Collector, run: Run, folder: Path) -> list[report.Shown]:
-    """Writes the PNG files, by true class and then by row; those of an earlier call are removed."""
+def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) -> list[report.Shown]:
+    """Writes the PNG files, by true class in display order and then by row; older ones are removed."""
     images = folder / "images"
     images.mkdir(exist_ok=True)
     for old in images.glob("[0-9][0-9][0-9][0-9]_*.png"):
         old.unlink()
-    rows = sorted(collector.explanations, key=lambda row: (collector.explanations[row].label, row))
+    place = [*_in_display_order(dict.fromkeys(range(len(run.class_names))), run), UNKNOWN].index
+    rows = sorted(collector.explanations, key=lambda row: (place(collector.explanations[row].label), row))
     shown = []
     for number, row in enumerate(track(rows, DRAWING, len(rows), "image", part=DRAWING)):
         explanation = collector.explanations[row]
@@ -149,11 +151,15 @@ def _write_images(collector: Collector, run: Run, folder: Path) -> list[report.S
         true = f"true {run.class_names[explanation.label]}, " if explanation.known else ""
         predicted = f"predicted {run.class_names[explanation.predicted]}"
         figures.plot_panels(
-            figures.panels(explanation, run.class_names),
+            figures.panels(explanation, run.class_names, layer=layer),
             folder / shown[-1].file,
             title=f"{explanation.name}: {true}{predicted} ({explanation.probabilities.max():.0%})",
         )
     return shown
+
+
+def _in_display_order(by_label: Mapping[int, _T], run: Run) -> dict[int, _T]:
+    return {label: by_label[label] for label in display_order(run.classes) if label in by_label}
 
 
 def _typical(shown: list[report.Shown]) -> report.Shown:
@@ -221,12 +227,13 @@ def _method(config: ConfigDict, explainer: Explainer) -> str:
 
 def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collector: Collector) -> list[str]:
     side = explainer.alignments[explainer.stages[0]].positions
-    facts = [
-        f"Self-attention, peaks, hidden regions and enhancement are the layer's, on the {side} x {side} "
-        f"features after {explainer.stages[0]}."
-    ]
+    stage = f"the {side} x {side} features after {explainer.stages[0]}"
+    facts = [f"Self-attention, peaks, hidden regions and enhancement are the layer's, on {stage}."]
     if config.model.branching != "asae":
-        facts.append("This run was trained without the layer: its maps show what it would do here.")
+        facts = [
+            f"This run was trained without the layer: activation is the mean over channels of {stage}; the "
+            "test hides the region that the layer would suppress around its highest value."
+        ]
     left = len(examples.names) - len(collector.explanations) - len(collector.bad)
     if left > 0:
         facts.append(

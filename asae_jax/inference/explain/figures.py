@@ -1,6 +1,6 @@
 """Pictures of explanations: panels as pixels, for the page and the PNG files, and figures by Matplotlib.
 
-Figures: one image's panels side by side; the layer as in the paper's Fig. 3; means of each class.
+Figures: one image's panels side by side; one image's way through the layer; means of each class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from asae_jax.evaluation.figures import save
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.explanations import ClassMaps, Explanation, positive_share
 from asae_jax.lettering import picture_text
+from asae_jax.pages import colours
 from asae_jax.types import HostImage
 
 SIDE = 192
@@ -35,20 +36,68 @@ class Panel(NamedTuple):
     """uint8 RGB `[SIDE, SIDE, 3]`."""
 
 
-def panels(explanation: Explanation, class_names: tuple[str, ...]) -> list[Panel]:
+def panels(explanation: Explanation, class_names: tuple[str, ...], *, layer: bool = True) -> list[Panel]:
     """Image, self-attention, peaks, what they would suppress, enhancement, and Grad-CAM at each stage.
 
-    Grad-CAM is that of the predicted class and, where it is known and another one, of the true class.
+    Grad-CAM is that of the predicted class and, where it is known and another one, of the true class. Without
+    the layer: image, mean activation, the region that the faithfulness test hides, Grad-CAM.
     """
     image, alignment = explanation.image, explanation.alignment
     attention, enhancement = explanation.attention, explanation.enhancement
+    first = Panel("what the network saw", enlarged(image))
+    cams = _grad_cam_panels(explanation, class_names)
+    if not layer:
+        activation = Panel(f"mean activation {_range(attention)}", heat(image, attention, alignment))
+        tested = Panel("hidden in the test: around the highest activation", suppressed(explanation, most=1))
+        return [first, activation, tested, *cams]
     return [
-        Panel("what the network saw", enlarged(image)),
+        first,
         Panel(f"self-attention {_range(attention)}", heat(image, attention, alignment)),
         Panel("its peaks by rank", _with_peaks(heat(image, attention, alignment), explanation)),
         Panel("hidden by peak 1; outlines of the others", suppressed(explanation)),
         Panel(f"enhancement {_range(enhancement)}", heat(image, enhancement, alignment)),
-        *_grad_cam_panels(explanation, class_names),
+        *cams,
+    ]
+
+
+def layer_panels(explanation: Explanation) -> list[Panel]:
+    """The way of one image through the layer, step by step, with the top peak chosen."""
+    image, alignment, attention = explanation.image, explanation.alignment, explanation.attention
+    kept, enhancement = ~explanation.regions[0], explanation.enhancement
+    low, high = float(attention.min()), float(attention.max())
+    enhanced = attention * enhancement
+    return [
+        Panel("input", enlarged(image)),
+        Panel(f"self-attention: mean over channels, {_range(attention)}", heat(image, attention, alignment)),
+        Panel("its peaks by rank", _with_peaks(heat(image, attention, alignment), explanation)),
+        Panel("suppression: the region of peak 1 is hidden", suppressed(explanation, most=1)),
+        Panel("what is left of the features", coloured(attention * kept, alignment, low, high)),
+        Panel(f"enhancement map, {_range(enhancement)}", heat(image, enhancement, alignment)),
+        Panel(
+            "enhanced features", coloured(enhanced, alignment, float(enhanced.min()), float(enhanced.max()))
+        ),
+    ]
+
+
+def class_panels(
+    average: ClassMaps, all_classes: Mapping[int, ClassMaps], alignments: Sequence[Alignment]
+) -> list[Panel]:
+    """Means of a class: image, self-attention on one scale for all classes, top peak, Grad-CAM.
+
+    Args:
+      average: of the class.
+      all_classes: class -> its means, for the scale.
+      alignments: of the layer's map first, of Grad-CAM's last.
+    """
+    layer, last = alignments[0], alignments[-1]
+    attentions = [one.attention for one in all_classes.values()]
+    low, high = float(np.min(attentions)), float(np.max(attentions))
+    peak, cam = average.top_peak, average.grad_cam
+    return [
+        Panel("mean image", enlarged(average.image.round().astype(np.uint8))),
+        Panel("mean activation", coloured(average.attention, layer, low, high)),
+        Panel("share of images with the top peak there", coloured(peak, layer, 0, float(peak.max()))),
+        Panel("mean Grad-CAM", coloured(cam, last, 0, 1, smooth=True)),
     ]
 
 
@@ -71,17 +120,24 @@ def heat(image: HostImage, values: np.ndarray, alignment: Alignment, *, smooth: 
       uint8 RGB `[SIDE, SIDE, 3]`.
     """
     low, high = float(values.min()), float(values.max())
-    shares = (alignment.on_image(values, SIDE, smooth=smooth) - low) * (255 / max(high - low, 1e-30))
-    colours = cv2.applyColorMap(np.clip(shares.round(), 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    colours = np.ascontiguousarray(colours[..., ::-1])
+    over = coloured(values, alignment, low, high, smooth=smooth)
     grey = cv2.cvtColor(enlarged(image), cv2.COLOR_RGB2GRAY)[..., None].repeat(3, -1)
-    return cv2.addWeighted(grey, 0.4, colours, 0.6, 0)
+    return cv2.addWeighted(grey, 0.4, over, 0.6, 0)
 
 
-def suppressed(explanation: Explanation) -> HostImage:
-    """The image with the region of the top peak greyed out, and every region outlined."""
+def coloured(
+    values: np.ndarray, alignment: Alignment, low: float, high: float, *, smooth: bool = False
+) -> HostImage:
+    """A map alone, dark at `low` and yellow at `high`; the other arguments and the result as of `heat`."""
+    shares = (alignment.on_image(values, SIDE, smooth=smooth) - low) * (255 / max(high - low, 1e-30))
+    picture = cv2.applyColorMap(np.clip(shares.round(), 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(picture[..., ::-1])
+
+
+def suppressed(explanation: Explanation, *, most: int | None = None) -> HostImage:
+    """The image with the region of the top peak greyed out, and every region outlined; `most` of them."""
     picture = enlarged(explanation.image)
-    regions = [explanation.alignment.on_image(region, SIDE) for region in explanation.regions]
+    regions = [explanation.alignment.on_image(region, SIDE) for region in explanation.regions[:most]]
     picture[regions[0]] = picture[regions[0]] // 4 + 96
     for rank in reversed(range(len(regions))):
         outline, _ = cv2.findContours(
@@ -89,7 +145,7 @@ def suppressed(explanation: Explanation) -> HostImage:
         )
         cv2.drawContours(picture, outline, -1, (0, 0, 0), 3)
         cv2.drawContours(picture, outline, -1, _COLOURS[rank % len(_COLOURS)], 1)
-    return _with_peaks(picture, explanation)
+    return picture if most == 1 else _with_peaks(picture, explanation)
 
 
 def _grad_cam_panels(explanation: Explanation, class_names: tuple[str, ...]) -> list[Panel]:
@@ -125,7 +181,8 @@ def _with_peaks(picture: HostImage, explanation: Explanation) -> HostImage:
 
 
 def _range(values: np.ndarray) -> str:
-    return f"{values.min():.2f} to {values.max():.2f}"
+    low, high = (round(float(end), 2) + 0.0 for end in (values.min(), values.max()))  # never -0.00
+    return f"{low:.2f} to {high:.2f}"
 
 
 def plot_panels(shown: Sequence[Panel], path: Path, *, title: str) -> None:
@@ -241,7 +298,7 @@ def _show(axes: Any, picture: np.ndarray, title: str, **options: Any) -> None:
 
 def _arrow(figure: Any, start: Any, end: Any, *, bent: bool = False) -> None:
     """An arrow between two panels, from the right or, bent, from below."""
-    style = {"arrowstyle": "-|>", "color": "#7b4fa3", "linewidth": 1.5}
+    style = {"arrowstyle": "-|>", "color": colours()["purple"], "linewidth": 1.5}
     if bent:
         style["connectionstyle"] = "angle,angleA=-90,angleB=0"
     end.annotate(

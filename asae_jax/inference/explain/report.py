@@ -9,10 +9,13 @@ import numpy as np
 
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.files import atomic_text, write_json, write_text
-from asae_jax.inference.explain.explanations import Explanation
+from asae_jax.inference.alignment import Alignment
+from asae_jax.inference.explain import answers
+from asae_jax.inference.explain.explanations import ClassMaps, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
-from asae_jax.inference.explain.figures import panels
-from asae_jax.pages import NOTICE, environment, image_uri, jpeg_uri
+from asae_jax.inference.explain.figures import SIDE, Panel, class_panels, layer_panels, panels
+from asae_jax.input.cell_classes import CellClass, display_order
+from asae_jax.pages import NOTICE, environment, jpeg_uri
 
 PAIRS = (
     ("peak", "random"),
@@ -122,7 +125,7 @@ def _part(
 def sentence(report: Mapping[str, Any]) -> str:
     """The main result in words."""
     overall = report["overall"]
-    loss = {place: f"{entry['mean']:.3f}" for place, entry in overall["loss"]["probability"].items()}
+    loss = {place: three(entry["mean"]) for place, entry in overall["loss"]["probability"].items()}
     difference = _with_interval(overall["difference"]["probability"]["peak - random"])
     return (
         f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
@@ -134,8 +137,13 @@ def sentence(report: Mapping[str, Any]) -> str:
 
 def _with_interval(entry: Mapping[str, Any]) -> str:
     if entry["interval"] is None:
-        return f"{entry['mean']:.3f}"
-    return f"{entry['mean']:.3f} [{entry['interval'][0]:.3f}, {entry['interval'][1]:.3f}]"
+        return three(entry["mean"])
+    return f"{three(entry['mean'])} [{three(entry['interval'][0])}, {three(entry['interval'][1])}]"
+
+
+def three(value: float) -> str:
+    """With three digits behind the point; never -0.000."""
+    return f"{round(value, 3) + 0.0:.3f}"
 
 
 def write_faithfulness(
@@ -178,12 +186,14 @@ class Shown(NamedTuple):
 def write_page(
     path: Path,
     shown: Sequence[Shown],
-    class_names: tuple[str, ...],
+    classes: Sequence[CellClass],
     *,
     title: str,
     facts: Sequence[str],
     report: Mapping[str, Any] | None,
-    figures: Mapping[str, Path],
+    means: Mapping[int, ClassMaps],
+    alignments: Sequence[Alignment],
+    example: Explanation | None,
     bad: Sequence[tuple[str, str]],
 ) -> None:
     """Writes the gallery: one page that needs nothing but itself; no script, no request.
@@ -191,46 +201,76 @@ def write_page(
     Args:
       path: of the page.
       shown: the images, in order.
-      class_names: name of every class.
+      classes: of the run, in its order.
       title: what was explained.
-      facts: sentences on what was done, shown on top.
+      facts: sentences on what was done.
       report: what `faithfulness.json` holds, or None.
-      figures: caption -> PNG file to show.
+      means: class -> the means of its images, in display order.
+      alignments: of the layer's map first, of Grad-CAM's last.
+      example: the image whose way through the layer is shown; None where the run has no such layer.
       bad: (name, reason) of images that could not be read.
     """
+    layer = example is not None
     text = environment("asae_jax.inference.explain", _FILTERS).get_template("page.html").render(
         title=title,
         notice=NOTICE,
         facts=facts,
+        layer=layer,
+        side=SIDE,
+        where=answers.where(means, alignments, layer=layer),
         report=report,
-        figures={caption: image_uri("png", file.read_bytes()) for caption, file in figures.items()},
-        images=[_article(one, class_names) for one in shown],
+        needed=None if report is None else answers.is_needed(report),
+        middle="" if report is None else answers.against_the_middle(report),
+        order=[classes[label].code for label in display_order(classes)],
+        of_classes=[] if report is None else answers.by_class(report, classes),
+        means=[
+            (classes[label].title, means[label].count, _uris(class_panels(means[label], means, alignments)))
+            for label in means
+        ],
+        example=example and (example.name, _uris(layer_panels(example))),
+        images=[_article(one, classes, layer) for one in shown],
         bad=bad,
     )  # fmt: skip
     write_text(path, text)
 
 
+def _signed(value: float) -> str:
+    """With its sign and three digits; zero has no sign."""
+    text = f"{value:+.3f}"
+    return "0.000" if float(text) == 0 else text.replace("-", MINUS)
+
+
+def _place(difference: float) -> str:
+    """Where a difference of probability lies on an axis from -1 to 1, as a CSS percentage."""
+    return f"{50 + 50 * max(-1.0, min(difference, 1.0)):.1f}%"
+
+
+MINUS = "\N{MINUS SIGN}"
+
 _FILTERS: dict[str, Callable] = {
-    "three": "{:.3f}".format,
-    "signed": "{:+.3f}".format,
+    "three": lambda value: three(value).replace("-", MINUS),
+    "signed": _signed,
     "percent": "{:.0%}".format,
+    "place": _place,
 }
 _QUALITY = 85
 """Of the panels as JPEG."""
 
 
-def _article(one: Shown, class_names: tuple[str, ...]) -> dict[str, Any]:
+def _uris(panels: Sequence[Panel]) -> list[tuple[str, str]]:
+    return [(panel.caption, jpeg_uri(panel.picture, quality=_QUALITY)) for panel in panels]
+
+
+def _article(one: Shown, classes: Sequence[CellClass], layer: bool) -> dict[str, Any]:
     explanation = one.explanation
+    names = tuple(each.code for each in classes)
     return {
         "name": explanation.name,
         "file": one.file,
-        "true": class_names[explanation.label] if explanation.known else "",
-        "predicted": class_names[explanation.predicted],
+        "true": classes[explanation.label].title if explanation.known else "",
+        "predicted": classes[explanation.predicted].title,
         "wrong": explanation.known and explanation.label != explanation.predicted,
         "probability": float(explanation.probabilities.max()),
         "true_probability": float(explanation.probabilities[explanation.label]) if explanation.known else 0.0,
-        "panels": [
-            (panel.caption, jpeg_uri(panel.picture, quality=_QUALITY))
-            for panel in panels(explanation, class_names)
-        ],
+        "panels": _uris(panels(explanation, names, layer=layer)),
     }

@@ -11,6 +11,7 @@ from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertaint
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
 from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
@@ -28,7 +29,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     """Predicts the images of `predict.input` by the run in `workdir`.
 
     Beside each other are written `predict.output` (see `output` and `places`) with one row per image in the
-    order of the input, `<its name>_differential.json` and `.csv`, and the page `<its name>.html`.
+    order of the input, `<its name>_differential.json` and `.csv`, the page `<its name>.html`, and what other
+    programs read (see `interchange`).
 
     Args:
       config: settings of the run, `predict` and `eval`.
@@ -56,12 +58,13 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     """Writes every file of an input."""
     settings, class_names = config.predict, runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
-    counter = Counter(cell_classes(class_names, own) if own else runs[0].classes)
-    gallery = Gallery(settings.page_cells)
+    classes = cell_classes(class_names, own) if own else runs[0].classes
+    others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
+    counter, gallery = Counter(classes), Gallery(settings.page_cells)
     predictor = _predictor(config, runs)
-    _predict_all(predictor, items, class_names, place.output, (counter, gallery))
+    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others))
     differential = counter.differential(predictor.uncertainty.notes())
-    _write_beside(place, runs, differential, gallery)
+    _write_beside(place, runs, differential, gallery, others)
     return differential
 
 
@@ -93,7 +96,7 @@ def _predict_all(
     items: Sequence[Item],
     class_names: tuple[str, ...],
     output: Path,
-    listeners: Sequence[Counter | Gallery],
+    listeners: Sequence[Counter | Gallery | Interchange],
 ) -> None:
     """Writes every record as it comes, and adds it to the listeners."""
     with (
@@ -102,6 +105,7 @@ def _predict_all(
             class_names,
             groups=any(item.group for item in items),
             uncertainty=predictor.uncertainty.available,
+            positions=any(item.position for item in items),
         ) as write,
         Bar("predicting", len(items), "image", compiles=1) as bar,
     ):
@@ -112,10 +116,17 @@ def _predict_all(
             bar.update()
 
 
-def _write_beside(place: Place, runs: Sequence[Run], differential: Differential, gallery: Gallery) -> None:
+def _write_beside(
+    place: Place,
+    runs: Sequence[Run],
+    differential: Differential,
+    gallery: Gallery,
+    others: Interchange,
+) -> None:
     config, stem, network = runs[0].config, place.stem, network_identity(runs)
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
+        on_slides = others.write(network)
         if config.predict.page:
             write_page(
                 stem.with_name(f"{stem.name}.html"),
@@ -126,6 +137,9 @@ def _write_beside(place: Place, runs: Sequence[Run], differential: Differential,
                 network=network,
                 attention_extent=config.augment.size / config.data.stored_size,
             )
+    if on_slides:
+        more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
+        print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
 
 
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:

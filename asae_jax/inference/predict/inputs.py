@@ -19,6 +19,8 @@ from asae_jax.files import (
     user_path,
     walk,
 )
+from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
+from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.kinds import file_kind, is_unread_image
 from asae_jax.input.manifest import GROUP_COLUMNS, group_column, read_rows
 
@@ -34,12 +36,14 @@ class Item:
       file: where it is, absolute; empty where the input has an empty path.
       group: slide, patient or first-level folder; empty where there is none.
       fault: why it is not to be read, as a list may name what a folder would pass over; empty where it is.
+      position: where the cell lies on its slide; None where the input does not tell.
     """
 
     path: str
     file: str
     group: str = ""
     fault: str = ""
+    position: Position | None = None
 
 
 def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
@@ -49,11 +53,13 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
       text: a folder (its images at any depth, sorted by path, those of kinds that are not read as well, so
         that each has a row; an image's group is the folder directly below `text`), a glob pattern with `**`
         for any depth (sorted), a CSV file with a column `path` relative to the file's folder and perhaps a
-        column `group`, `patient` or another of `GROUP_COLUMNS`, one image file, or "-".
+        column `group`, `patient` or another of `GROUP_COLUMNS`, and the columns of a position (`Position`),
+        one image file, or "-".
       lines: paths, one per line, for "-"; standard input where None. Blank lines are passed over.
 
     Raises:
-      UserError: `text` names nothing that exists, a CSV file that cannot be read, or no image.
+      UserError: `text` names nothing that exists, a CSV file that cannot be read, a position that cannot be
+        one, or no image.
     """
     if not text:
         raise UserError(
@@ -152,12 +158,14 @@ def _from_lines(lines: Iterable[str]) -> Iterator[Item]:
 
 
 def _from_csv(path: Path) -> Iterator[Item]:
-    columns, rows = read_rows(path, required=("path",), optional=("group",), also=GROUP_COLUMNS)
-    group = group_column(columns)
-    for _, row in rows:
+    columns, rows = read_rows(
+        path, required=("path",), optional=("group",), also=(*GROUP_COLUMNS, *POSITION_COLUMNS)
+    )
+    group, position = group_column(columns), PositionReader(path, columns)
+    for line, row in rows:
         # An empty path makes one bad image; the others are still predicted.
         file = os.path.abspath(path.parent / row["path"]) if row["path"] else ""
-        yield Item(row["path"], file, row.get(group, ""), _list_fault(row["path"]))
+        yield Item(row["path"], file, row.get(group, ""), _list_fault(row["path"]), position(line, row))
 
 
 def _in_folder(folder: Path, name: str) -> Item:

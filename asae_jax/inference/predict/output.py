@@ -2,10 +2,10 @@
 
 Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
-then `group` where the input has groups, and `abstain`, `ood_score`, `ood` and `conformal_set` (classes
-separated by `|`) where the run has uncertainty estimates; last `for_person`: whether the cell is left to a
-person, be it uncertain, unlike the training images or unreadable. Without estimates that is known of
-unreadable images only, and else empty.
+then `group` where the input has groups, `slide,x,y,width,height` where it has positions, and `abstain`,
+`ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has uncertainty estimates;
+last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training images or
+unreadable. Without estimates that is known of unreadable images only, and else empty.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from asae_jax.files import atomic_text, disk_errors, write_json
+from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.predict.differential import Count, Differential, Ratio, Share, Shares
 from asae_jax.inference.predict.records import Record
 from asae_jax.pages import NOTICE
@@ -32,7 +33,7 @@ _ALL = "all images"
 
 @contextlib.contextmanager
 def open_output(
-    path: Path, class_names: tuple[str, ...], *, groups: bool, uncertainty: bool
+    path: Path, class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool = False
 ) -> Iterator[Callable[[Record], None]]:
     """A function that writes one record after another to `path`.
 
@@ -43,23 +44,25 @@ def open_output(
       class_names: of the run.
       groups: whether to write the group.
       uncertainty: whether to write uncertainty estimates.
+      positions: whether to write where each cell lies on its slide.
 
     Raises:
       UserError: the file cannot be written.
     """
     with disk_errors(f"write {path}", remedy="choose another --output=FILE"), atomic_text(path) as file:
-        columns = _columns(class_names, groups=groups, uncertainty=uncertainty)
+        columns = _columns(class_names, groups=groups, uncertainty=uncertainty, positions=positions)
         start = _json_lines if path.suffix.lower() == JSON_LINES else _csv
         write = start(file, columns)
         yield lambda record: write(_row(record, class_names))
 
 
-def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool) -> list[str]:
+def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool) -> list[str]:
     return [
         *("path", "label", "probability"),
         *(f"p_{name}" for name in class_names),
         "error",
         *(["group"] if groups else []),
+        *(POSITION_COLUMNS if positions else []),
         *(["abstain", "ood_score", "ood", "conformal_set"] if uncertainty else []),
         "for_person",
     ]
@@ -68,6 +71,7 @@ def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool) -
 def _row(record: Record, class_names: tuple[str, ...]) -> dict[str, Any]:
     """Column -> value, None where there is none."""
     row: dict[str, Any] = {"path": record.path, "error": record.error or None, "group": record.group}
+    row |= {} if record.position is None else record.position.columns()
     if record.label is None or record.probabilities is None:
         return row | {"for_person": True}
     row |= {"label": class_names[record.label], "probability": _rounded(record.probabilities.max())}

@@ -197,6 +197,8 @@ def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
         "p": [round(float(p), 4) for p in record.probabilities],
         "label": record.label,
     }
+    if record.position is not None:
+        cell["at"] = str(record.position)
     if (estimate := record.uncertainty) is not None:
         cell |= {"unsure": estimate.abstain, "unlike": estimate.ood}
         if estimate.ood_score is not None and np.isfinite(estimate.ood_score):

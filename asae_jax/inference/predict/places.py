@@ -13,6 +13,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_json, user_path
 from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
 from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
+from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
 from asae_jax.pages import printable
 
 MADE_FROM = "made_from"
@@ -41,7 +42,7 @@ class Files:
 
 PREDICTIONS = Files(
     "predictions",
-    (".csv", DIFFERENTIAL, "_differential.csv", ".html"),
+    (".csv", DIFFERENTIAL, "_differential.csv", ".html", ".geojson", TASKS, CONFIGURATION),
     DIFFERENTIAL,
     (".csv", JSON_LINES),
     "cells.csv",

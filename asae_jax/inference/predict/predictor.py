@@ -160,7 +160,7 @@ class Predictor:
         for row, item in enumerate(read.items):
             error = read.errors[row] or ("" if finite[row] else _NOT_FINITE)
             if error:
-                yield Record(item.path, item.file, item.group, error)
+                yield Record(item.path, item.file, item.group, error, position=item.position)
                 continue
             yield Record(
                 item.path,
@@ -172,6 +172,7 @@ class Predictor:
                 attention=self._picture(scored.attention[row]) if self._options.pictures else None,
                 thumbnail=read.thumbnails[row],
                 features=scored.features[row] if self._options.features else None,
+                position=item.position,
             )
 
     def _picture(self, attention: np.ndarray) -> np.ndarray:

@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 
+from asae_jax.inference.positions import Position
+
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class PredictionUncertainty:
@@ -47,6 +49,7 @@ class Record:
         `attention_extent` of its side (an argument of the page). None where no page is made.
       thumbnail: JPEG of the image's centre square in its own colours; None where no page is made.
       features: float32 `[channels]`, the pooled features of the last stage; None unless they are asked for.
+      position: where the cell lies on its slide, also with an error; None where the input does not tell.
     """
 
     path: str
@@ -59,6 +62,7 @@ class Record:
     attention: np.ndarray | None = None
     thumbnail: bytes | None = None
     features: np.ndarray | None = None
+    position: Position | None = None
 
     @property
     def label(self) -> int | None:

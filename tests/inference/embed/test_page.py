@@ -1,6 +1,7 @@
 """The page of `embed` as a file: what it holds, and that names cannot become a part of it."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from asae_jax.inference.embed.embedding import Embedding
-from asae_jax.inference.embed.page import page_script, write_page
+from asae_jax.inference.embed.page import page_data, page_script, write_page
 from asae_jax.inference.embed.projection import pca
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from tests.inference.predict.test_page import NASTY, NOT_UTF8, _Page
 
@@ -61,6 +63,18 @@ def test_cells_come_back_as_they_went_in(data):
         f"p2 {NASTY}": 1,
     }
     assert ways["outlier"]["values"] == [1.5, None, 2.5, 0.5]
+
+
+def test_classes_are_listed_as_haematologists_think():
+    """By lineage and maturity, those that only a label names behind them."""
+    run_classes = cell_classes(("SNE", "BNE", "MY", "LY"))
+    embedding = dataclasses.replace(
+        _embedding(), labels=np.array(["SNE", "", "zzz", "MY", "BNE"]), predicted=np.array([""] * 5)
+    )
+    data = page_data(embedding, pca(embedding.features[embedding.usable]), np.ones(4, bool), run_classes)
+    ways = data["ways"]["label"]
+    assert ways["names"] == ["MY", "BNE", "SNE", "zzz"]
+    assert [ways["names"][number] for number in ways["of"]] == ["SNE", "zzz", "MY", "BNE"]
 
 
 def test_pictures_belong_to_their_cells_and_the_most_similar_come_first(page, data):

@@ -1,6 +1,7 @@
 """`explain` as a user calls it, on runs with weights they would start from."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -70,6 +71,11 @@ def test_the_runs_own_images(run, capsys):
     assert "For research, not a diagnosis" in page
     assert page.count("<article>") == 3
     assert "Grad-CAM of" in page
+    assert "One image&#39;s way through the layer" in page or "One image's way through the layer" in page
+    pictures = re.findall(r"<img [^>]*>", page)
+    assert len(pictures) > 3
+    assert all("width=" in picture and "height=" in picture for picture in pictures)
+    assert not re.search(r"[-\N{MINUS SIGN}]0\.000", page)
     assert "written to" in capsys.readouterr().out
 
 
@@ -89,7 +95,11 @@ def test_a_run_without_the_layer_on_a_list_of_images(run, tmp_path, capsys):
     assert "<b>&1" not in page
     assert "&lt;b&gt;&amp;1 $x$.png" in page
     assert "trained without the layer" in page
-    assert "1 images could not be read" in page
+    assert "mean activation" in page
+    for words in ("enhancement", "peaks by rank", "way through the layer", "self-attention"):
+        assert words not in page, words
+    assert not (output / "fig3.png").exists()
+    assert "1 image could not be read" in page
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert json.loads((output / "faithfulness.json").read_text())["num_images"] == 1
     table.write_text("path,label\na.png,nonsense\n")

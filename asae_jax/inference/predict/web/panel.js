@@ -28,6 +28,7 @@ function sentence(cell, state) {
   if (cell.unlike) parts.push("Unlike the training images.");
   if (cell.outlier_score !== undefined) parts.push(`Outlier score ${cell.outlier_score}.`);
   if (cell.set) parts.push(`Conformal set: ${cell.set.map((label) => DATA.classes[label]).join(", ") || "empty"}.`);
+  if (cell.at) parts.push(`At ${cell.at}.`);
   if (cell.group) parts.push(`Group ${DATA.counts[cell.group].group}.`);
   return parts.join(" ");
 }

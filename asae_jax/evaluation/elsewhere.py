@@ -1,0 +1,116 @@
+"""How far a run's uncertainty estimates hold on another laboratory's images, and what to be warned of.
+
+The estimates were set on the run's own validation images. Elsewhere stain, camera and magnification differ:
+the share of cells unlike the training cells says how much, and with labels it can be seen whether the
+threshold still keeps what it promised.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from asae_jax.evaluation.uncertainty import Part, Uncertainty
+from asae_jax.evaluation.uncertainty_report import measured
+
+_FAR_MORE = 2.0
+
+
+def measure_elsewhere(estimates: Uncertainty, part: Part) -> dict[str, Any]:
+    """What `uncertainty_report.measured` says of another source, and what would be expected at home.
+
+    Args:
+      estimates: of the run.
+      part: the other source's images.
+
+    Returns:
+      The content of `measured`, and `target_error`: the promised share of errors among what is labelled;
+      `threshold`: of the abstention; `outliers_at_home`: share of the run's own validation images that
+      look unlike its training images, by the choice of the threshold.
+    """
+    return {
+        **measured(estimates, part),
+        "target_error": estimates.abstention.target_error,
+        "threshold": estimates.abstention.threshold,
+        "outliers_at_home": 1 - estimates.outliers.quantile,
+    }
+
+
+def sentences(found: Mapping[str, Any]) -> list[str]:
+    """What was found of another source, in a few sentences; those that warn are `warnings_of`."""
+    lines = []
+    if (unlike := found["outliers"]) is not None and unlike["share"] is not None:
+        lines.append(
+            f"{interval_text(unlike)} of the images look unlike the training images "
+            f"({percent(found['outliers_at_home'])} of the run's own validation images do)"
+        )
+    labelled, wrong = found["labelled"], found["error_of_labelled"]
+    if not labelled["count"]:
+        return [*lines, "it would label none of the images itself, and leave all to a person"]
+    lines.append(
+        f"it would label {interval_text(labelled)} of the images itself, {interval_text(wrong)} of them "
+        f"wrongly (promised at home: at most {percent(found['target_error'])})"
+    )
+    return lines
+
+
+def warnings_of(scores: Mapping[str, Any]) -> list[str]:
+    """What a reader of another source's scores must know, in plain sentences.
+
+    Args:
+      scores: content of the file of another source.
+    """
+    told = []
+    if unknown := scores.get("unknown_classes"):
+        counts = ", ".join(f"{name} ({count:,})" for name, count in unknown.items())
+        told.append(
+            f"The run does not know {counts}: these images were left out, and the run would call each of "
+            "them something else."
+        )
+    if absent := scores.get("absent_classes"):
+        told.append(f"No image of {', '.join(absent)} here: nothing is measured of these classes.")
+    if trained := scores.get("num_trained_on"):
+        told.append(f"{trained:,} of the images were trained on: the scores are no measure of new images.")
+    found = scores.get("uncertainty")
+    if not found:
+        return [*told, "How many cells are unlike the training cells is not known: the run has no estimates."]
+    return told + _look(found) + _promise(found)
+
+
+def looks_different(found: Mapping[str, Any]) -> bool:
+    """Whether far more of the images look unlike the training images than at home (95 % interval)."""
+    unlike = found["outliers"]
+    known = unlike is not None and unlike["share"] is not None
+    return known and unlike["interval"][0] > _FAR_MORE * found["outliers_at_home"]
+
+
+def _look(found: Mapping[str, Any]) -> list[str]:
+    unlike, usual = found["outliers"], found["outliers_at_home"]
+    if unlike is None or unlike["share"] is None:
+        return ["How many cells are unlike the training cells is not known."]
+    if not looks_different(found):
+        return []
+    return [
+        f"The cells look unlike the training cells: {percent(unlike['share'])} of them do, against "
+        f"{percent(usual)} at home. Another stain, camera or magnification may be the reason; compare the "
+        "pictures, and train with labelled cells of this laboratory before relying on the run here."
+    ]
+
+
+def _promise(found: Mapping[str, Any]) -> list[str]:
+    wrong, target = found["error_of_labelled"], found["target_error"]
+    if wrong["share"] is None or wrong["interval"][0] <= target:
+        return []
+    return [
+        f"The threshold does not hold here: {percent(wrong['share'])} of the cells that the run would label "
+        f"itself are wrong, and at home it was set for {percent(target)}."
+    ]
+
+
+def interval_text(share: Mapping[str, Any]) -> str:
+    """ "12.5 % [10.1 %, 15.3 %]"."""
+    low, high = share["interval"]
+    return f"{percent(share['share'])} [{percent(low)}, {percent(high)}]"
+
+
+def percent(share: float) -> str:
+    """ "12.5 %" of 0.125."""
+    return f"{100 * share:.1f} %"

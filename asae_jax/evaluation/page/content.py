@@ -1,0 +1,186 @@
+"""What the pages say, as values for their template: from a run's files, but for counts and pictures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asae_jax.evaluation import elsewhere, evaluate, uncertainty_report
+from asae_jax.evaluation.page import curves, gallery, numbers, trust, words
+from asae_jax.evaluation.predictions import Predictions
+from asae_jax.evaluation.provenance import FOLDER
+from asae_jax.evaluation.uncertainty import FOLDER as ESTIMATES
+from asae_jax.evaluation.uncertainty import Uncertainty, uncertainty_file
+from asae_jax.files import read_json
+from asae_jax.input.cell_classes import display_order
+from asae_jax.input.split import SPLITS
+from asae_jax.pages import NOTICE
+from asae_jax.run.data import SKIPPED_FILE, Data
+from asae_jax.run.folder import read_record
+from asae_jax.run.metrics_file import read_metrics
+from asae_jax.run.model_folder import holds_model
+from asae_jax.run.run import Run
+
+SUSPECTED = "suspected_labels.csv"
+REMEDY = "evaluate the run again"
+
+Scores = Mapping[str, Any]
+"""Content of a file of scores."""
+
+
+def of_training(run: Run, scored: Mapping[str, Scores]) -> dict[str, Any]:
+    """What was trained and how it went."""
+    training, validation = (read_metrics(run.workdir, kind) for kind in ("train", "validation"))
+    steps = [scores["step"] for scores in scored.values() if "step" in scores]
+    chosen = curves.chosen_epoch(steps[-1], training) if steps else None
+    return {
+        "training": words.training(run.config, validation, chosen),
+        "charts": curves.curves(run.config, training, validation, chosen),
+    }
+
+
+def of_scores(
+    run: Run,
+    data: Data,
+    shown: Mapping[str, tuple[str, Scores]],
+    parts: Mapping[str, Predictions],
+    *,
+    suspects: Mapping[str, Predictions],
+    prefix: str,
+) -> dict[str, Any]:
+    """What both kinds of page say of scored images.
+
+    Args:
+      run: whose they are.
+      data: that were scored.
+      shown: label of each part -> name and content of its file; the last is shown at length.
+      parts: the same labels -> predictions.
+      suspects: those of them that were not trained on, whose labels may be suspected.
+      prefix: of the file of suspected labels.
+    """
+    order = display_order(run.classes)
+    label, (name, scores) = [*shown.items()][-1] if shown else ("", ("", {}))
+    found = gallery.suspected(suspects) if suspects else []
+    if suspects:
+        gallery.write_suspected(run.workdir / FOLDER / f"{prefix}{SUSPECTED}", found, run.class_names)
+    wrong = gallery.mistakes(label, parts[label]) if shown else []
+    names = [one.name for pair in _in_turn(wrong[: gallery.SHOWN], found[: gallery.SHOWN]) for one in pair]
+    return {
+        "notice": NOTICE,
+        "versions": read_record(run.workdir).versions,
+        "part": label,
+        "files": name,
+        "scores": scores,
+        "classes": run.classes,
+        "order": order,
+        "summaries": [_sentences(evaluate.summary(one)) for _, one in reversed([*shown.values()])],
+        "counts": _counts(data, order, name if "class_map" in scores else ""),
+        "matrix": numbers.matrix(scores, order) if shown else None,
+        "per_class": numbers.class_scores(scores, order) if shown else [],
+        "mistakes": wrong,
+        "suspected": found if suspects else None,
+        "suspected_file": f"{prefix}{SUSPECTED}",
+        "doubtful": elsewhere.looks_different(scores["uncertainty"]) if "uncertainty" in scores else False,
+        "looked_at": sum(len(part.labels) for part in suspects.values()),
+        "pictures": gallery.pictures(data.index, names),
+        "limit": gallery.SHOWN,
+        "trust": _trust(run.workdir, shown),
+        "commands": words.commands(run.workdir, run.config, is_model=holds_model(run.workdir)),
+        "parts": [*suspects],
+    }
+
+
+def _in_turn(
+    first: Sequence[gallery.Shown], second: Sequence[gallery.Shown]
+) -> Iterator[list[gallery.Shown]]:
+    """The galleries' cells by rank, so that both keep their first pictures where there is no room for all."""
+    for rank in range(max(len(first), len(second))):
+        yield [*first[rank : rank + 1], *second[rank : rank + 1]]
+
+
+def _counts(data: Data, order: Sequence[int], other: str) -> dict[str, Any]:
+    """Readable images of each class and part, groups, and what was left out.
+
+    Args:
+      data: of the run or another source.
+      order: of the classes.
+      other: name of the files of another source; empty for the run's own data.
+    """
+    good, index = data.prepared.good, data.index
+    parts = np.full(len(good), "images") if other else data.splits[good]
+    columns = ["images"] if other else [name for name in SPLITS if (parts == name).any()]
+    table = numbers.counts_by_part(index.labels[good], parts, columns, index.num_classes)
+    groups = None
+    if index.groups is not None:
+        sets = [set(index.groups[good][parts == name].tolist()) for name in columns]
+        groups = {
+            "total": len(set().union(*sets)),
+            "of": [len(one) for one in sets],
+            "shared": sum(sum(group in one for one in sets) > 1 for group in set().union(*sets)),
+        }
+    return {
+        "columns": columns,
+        "rows": [(table[c], sum(table[c])) for c in order],
+        "totals": [sum(column) for column in zip(*table, strict=True)],
+        "total": len(good),
+        "groups": groups,
+        "left_out": len(data.prepared.bad) + len(index.skipped),
+        "skipped": f"{other}_{SKIPPED_FILE}" if other else SKIPPED_FILE,
+        "source": index.source,
+    }
+
+
+def _trust(workdir: Path, shown: Mapping[str, tuple[str, Scores]]) -> dict[str, Any] | None:
+    """Calibration and abstention; None where no estimates were fitted for these scores."""
+    if not shown:
+        return None
+    scores = [*shown.values()][-1][1]
+    content = _estimates(workdir, scores)
+    if content is None:
+        return None
+    estimates = Uncertainty.from_json(content)
+    if "class_map" in scores:
+        measured = {"other": scores["uncertainty"]} if "uncertainty" in scores else {}
+        lines = elsewhere.sentences(scores["uncertainty"]) if measured else []
+        name = "of these"
+    else:
+        measured = {
+            name: part for name, part in content["measured"].items() if name in ("validation", "test")
+        }
+        name = [*measured][-1]
+        lines = [
+            line
+            for line in uncertainty_report.summary(estimates, content).splitlines()
+            if not line.endswith(":")
+        ]
+    if not measured:
+        return None
+    return {
+        "lead": f"Set on {estimates.num_examples:,} validation images of the run, measured on "
+        f"{measured[[*measured][-1]]['num_images']:,} {name} images; 95 % intervals in brackets.",
+        "lines": _sentences("\n".join(lines)),
+        "charts": trust.charts(
+            measured,
+            temperature=estimates.temperature.value,
+            target=estimates.abstention.target_error,
+            threshold=estimates.abstention.threshold,
+        ),
+        "measured": measured,
+    }
+
+
+def _sentences(text: str) -> list[str]:
+    """The lines of what is printed, each beginning with a capital letter."""
+    lines = (line.strip() for line in text.splitlines())
+    return [line[:1].upper() + line[1:] for line in lines]
+
+
+def _estimates(workdir: Path, scores: Scores) -> dict[str, Any] | None:
+    """Content of the file of the estimates for the checkpoint and way of testing of `scores`."""
+    for path in (uncertainty_file(workdir), *sorted(workdir.glob(f"{ESTIMATES}-*.json"))):
+        if path.exists():
+            content = read_json(path, remedy=REMEDY)
+            if "conditions" in content and content["conditions"].items() <= scores.items():
+                return content
+    return None

@@ -1,0 +1,135 @@
+"""The numbers of the page's tables: confusion matrix, scores of each class with intervals, counts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asae_jax.evaluation.metrics import per_class_scores, wilson_interval
+
+_SHADE = 50
+"""Percent of the colour in a matrix's fullest cell, so that its number stays readable."""
+
+
+class Share(NamedTuple):
+    """A share of 1 with its 95 % interval; None each where nothing was counted."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class ClassScores(NamedTuple):
+    """Scores of one class.
+
+    Attributes:
+      name: of the class.
+      images: labelled so.
+      called: predicted so.
+      recall: of the images labelled so, the share that was found.
+      precision: of the images predicted so, the share that is.
+      f1: the harmonic mean of the two.
+    """
+
+    name: str
+    images: int
+    called: int
+    recall: Share
+    precision: Share
+    f1: Share
+
+
+def class_scores(scores: Mapping[str, Any], order: Sequence[int]) -> list[ClassScores]:
+    """Scores of each class of an evaluation, in the order `order` of positions of classes.
+
+    Recall and precision have Wilson intervals. F1 is 2 F* / (1 + F*) of the share F* of hits among all that
+    is labelled or predicted so (Hand, Christen and Kirielle 2021, arXiv:2008.00103); its interval is that
+    of F*, transformed. All take the images as independent.
+    """
+    counts = np.asarray(scores["confusion_matrix"])
+    values, called = per_class_scores(counts), counts.sum(0)
+    return [
+        ClassScores(
+            scores["class_names"][c],
+            int(values.support[c]),
+            int(called[c]),
+            _share(counts[c, c], values.support[c], values.recall[c]),
+            _share(counts[c, c], called[c], values.precision[c]),
+            _f1(counts[c, c], values.support[c], called[c], values.f1[c]),
+        )
+        for c in order
+    ]
+
+
+def _share(hits: int, total: int, value: float) -> Share:
+    return Share(float(value), *wilson_interval(int(hits), int(total))) if total else Share(None, None, None)
+
+
+def _f1(hits: int, support: int, called: int, value: float) -> Share:
+    """None of a class without images: it says nothing but that others were called so."""
+    if not support:
+        return Share(None, None, None)
+    low, high = (2 * end / (1 + end) for end in wilson_interval(int(hits), int(support + called - hits)))
+    return Share(float(value), low, high)
+
+
+class Cell(NamedTuple):
+    """A cell of the confusion matrix: its images, their share of the row, and percent of colour."""
+
+    images: int
+    share: float
+    shade: int
+    right: bool
+
+
+class Matrix(NamedTuple):
+    """A confusion matrix, rows labelled and columns predicted, in the order to show.
+
+    Attributes:
+      names: of the classes.
+      rows: cells of each class.
+      labelled: images of each class.
+      predicted: images predicted as each class.
+      total: all images.
+    """
+
+    names: list[str]
+    rows: list[list[Cell]]
+    labelled: list[int]
+    predicted: list[int]
+    total: int
+
+
+def matrix(scores: Mapping[str, Any], order: Sequence[int]) -> Matrix:
+    """The confusion matrix of an evaluation in the order `order` of positions of classes."""
+    counts = np.asarray(scores["confusion_matrix"])[np.ix_(order, order)]
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    rows = [
+        [
+            Cell(int(count), float(share), round(_SHADE * share), r == c)
+            for c, (count, share) in enumerate(zip(*pair, strict=True))
+        ]
+        for r, pair in enumerate(zip(counts, shares, strict=True))
+    ]
+    return Matrix(
+        [scores["class_names"][c] for c in order],
+        rows,
+        counts.sum(1).tolist(),
+        counts.sum(0).tolist(),
+        int(counts.sum()),
+    )
+
+
+def counts_by_part(
+    labels: np.ndarray, parts: np.ndarray, names: Sequence[str], classes: int
+) -> list[list[int]]:
+    """Images of each class in each part: `[classes][parts]`.
+
+    Args:
+      labels: int `[N]`.
+      parts: str `[N]`, the part of each.
+      names: of the parts, in the order of the columns.
+      classes: number of classes.
+    """
+    columns = [np.bincount(labels[parts == name], minlength=classes) for name in names]
+    return np.stack(columns, axis=1).tolist()

@@ -1,0 +1,106 @@
+"""What was trained, in plain words, and the commands to go on with."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from asae_jax.models.network import SECOND_LOOK
+from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
+
+_SCORES = {"macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy", "nll": "NLL", "ece": "ECE"}
+
+
+class Command(NamedTuple):
+    """A command line and what it is for."""
+
+    purpose: str
+    line: str
+
+
+def training(
+    config: ConfigDict, validation: Sequence[Mapping[str, Any]], chosen: float | None
+) -> list[tuple[str, str]]:
+    """(what, in words) of how the network was trained.
+
+    Args:
+      config: of the run.
+      validation: records of `metrics.jsonl`.
+      chosen: epoch of the checkpoint that was scored; None where it is not known.
+    """
+    start = config.init.pretrained
+    lines = [
+        ("network", f"{config.model.name}, {LAYERS[config.model.branching]}"),
+        ("started from", f"given weights: {start}" if start else "random weights"),
+        ("images", _images(config)),
+        (
+            "training",
+            f"{config.train.epochs} epochs in batches of {config.train.batch_size} images, "
+            f"{SAMPLERS[config.data.sampler]}; loss: {LOSSES[config.loss.name]}; {config.optimizer.name} "
+            f"with a learning rate of {config.optimizer.learning_rate:g} at its highest",
+        ),
+    ]
+    return [*lines, ("checkpoint used", _checkpoint(config, validation, chosen))]
+
+
+def score_name(field: str) -> str:
+    """ "macro-F1" of "macro_f1"."""
+    return _SCORES.get(field, field)
+
+
+def _images(config: ConfigDict) -> str:
+    data = config.data
+    colours = {"paper": "the paper's hue adjustment", "robust": "hue adjustment of the stained pixels"}
+    kinds = [colours[data.hue]] if data.hue in colours else []
+    kinds += [f"stain normalisation ({data.stain})"] if data.stain != "none" else []
+    return (
+        f"brought to {data.stored_size} x {data.stored_size} pixels, of which the network sees "
+        f"{config.augment.size} x {config.augment.size}; colours: {' and '.join(kinds) or 'as they are'}"
+    )
+
+
+def _checkpoint(config: ConfigDict, validation: Sequence[Mapping[str, Any]], chosen: float | None) -> str:
+    after = "" if chosen is None else f", after epoch {chosen:g} of {config.train.epochs}"
+    if config.eval.checkpoint == "last" or not validation:
+        return f"the last{after}"
+    return f"the one of the best validation {score_name(config.eval.select_by)}{after}"
+
+
+def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Command]:
+    """The commands that are literally right for this run, but for the names in capitals.
+
+    Args:
+      workdir: the run folder, as the user wrote it.
+      config: of the run.
+      is_model: whether it is a model, which came without images of its own.
+    """
+    run = f"--workdir={quoted(str(workdir))}"
+    running = " --config.eval.batch_statistics=running" * (config.eval.batch_statistics == "reestimate")
+    look = " --config.eval.test_mode=skip" * (config.eval.test_mode == SECOND_LOOK)
+    some = " --input=NEW_CELLS" * is_model
+    found = [
+        Command(
+            "Label new cells: a differential count, a table, and a page to review them on. NEW_CELLS is a "
+            "folder of images of single cells.",
+            f"asae predict {run} --input=NEW_CELLS{running}",
+        ),
+        Command("See where the network looks.", f"asae explain {run}{some}{look}{running}"),
+        Command(
+            "Measure it on labelled cells of another laboratory, in a folder with one folder for each class.",
+            f"asae evaluate {run} --source=folder --path=THEIR_CELLS{running}",
+        ),
+    ]
+    if is_model:
+        return found
+    pack = f"asae export {run} --formats=model{look}{running}"
+    return [*found, Command("Pack it to give it away, without images.", pack)]
+
+
+def quoted(text: str) -> str:
+    """`text` as one word of a command line; double quotes serve the shells of Windows too."""
+    if re.fullmatch(r"[\w./\\:~+=@%,-]+", text):
+        return text
+    return f'"{text}"' if not re.search(r'["$`\\!]', text) else shlex.quote(text)

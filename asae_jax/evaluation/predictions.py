@@ -1,0 +1,77 @@
+"""The predictions of an evaluation as a CSV file: one row an image, written and read again."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.files import atomic_text, open_text
+
+_REMEDY = "evaluate the run again"
+
+
+class Predictions(NamedTuple):
+    """What a network says of N labelled images.
+
+    Attributes:
+      names: str `[N]`, as in the data-set index.
+      labels: int64 `[N]`.
+      probabilities: float64 `[N, classes]`, as trained: not calibrated.
+    """
+
+    names: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """int64 `[N]`, the most probable class."""
+        return self.probabilities.argmax(1)
+
+
+def write_predictions(
+    path: Path, names: Sequence[str], labels: np.ndarray, log_probs: np.ndarray, class_names: Sequence[str]
+) -> None:
+    """Writes `path,true,label,probability` and a column `p_<class>` for each class.
+
+    Args:
+      path: of the file.
+      names: of the images, `[N]`.
+      labels: int `[N]`.
+      log_probs: `[N, classes]`.
+      class_names: in the order of the columns.
+    """
+    with atomic_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in class_names)])
+        for name, label, p in zip(names, labels, np.exp(log_probs), strict=True):
+            best = int(p.argmax())
+            writer.writerow(
+                [name, class_names[label], class_names[best], f"{p[best]:.6f}"]
+                + [f"{value:.6f}" for value in p]
+            )
+
+
+def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
+    """What `write_predictions` wrote, probabilities to six decimals.
+
+    Raises:
+      UserError: the file is missing, cannot be read, or is of other classes.
+    """
+    numbers = {name: number for number, name in enumerate(class_names)}
+    try:
+        with open_text(path, "r") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+            names = np.array([row[0] for row in rows], dtype=np.str_)
+            labels = np.array([numbers[row[1]] for row in rows], np.int64)
+            values = np.array([row[4:] for row in rows], np.float64).reshape(len(rows), -1)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror or error}): {_REMEDY}.") from error
+    except (ValueError, KeyError, IndexError, csv.Error) as error:
+        raise UserError(f"{path} is damaged or of other classes: {_REMEDY}.") from error
+    if header[4:] != [f"p_{name}" for name in class_names]:
+        raise UserError(f"{path} is damaged or of other classes: {_REMEDY}.")
+    return Predictions(names, labels, values.reshape(len(rows), len(class_names)))

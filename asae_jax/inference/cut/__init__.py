@@ -1,0 +1,1 @@
+"""Single cells cut out of photographs of fields, by an estimate of where their nuclei are."""

@@ -1,0 +1,222 @@
+"""`cut`: single cells out of photographs of fields, their list for `predict`, pictures to check them by."""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.config import check
+from asae_jax.errors import UserError
+from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
+from asae_jax.inference.cut.cells import Square, crop, outlined, squares
+from asae_jax.inference.cut.nuclei import find_nuclei, sizes, skimage, usual_diameter
+from asae_jax.inference.positions import COLUMNS
+from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.input.decode import BadImage, read_image
+from asae_jax.pages import NOTICE, encode_jpeg, printable
+from asae_jax.terminal import track
+
+LIST, COUNTS = "cells.csv", "fields.csv"
+CELLS, OUTLINES = "cells", "fields"
+"""What is in the output folder: two tables, and the folders of the cells and of the fields with outlines."""
+
+NUCLEI_PER_SIDE = 3.4
+"""Of a square whose side is not given. The crops of the included blood cells have sides of 3.4 nuclei (192 of
+them, by the same way of measuring)."""
+MAY_BE_SEVERAL = "may be several cells"
+
+_UNLIKE = 1.6  # a field's nuclei are this much larger or smaller than the others': another magnification?
+_ENOUGH = 5  # nuclei of a field for that to mean something
+_LEAST_SIDE = 16  # pixels
+_ESTIMATE = (
+    "This is an estimate by colour and shape: look at the outlines before you count anything. Cells that "
+    "touch may be cut as one, and pale nuclei be missed."
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counts:
+    """What was found in one field.
+
+    Attributes:
+      name: of the field, in the column `slide`.
+      cells: cut out.
+      several: of these, those that may be several.
+      border: left out, as they lie at the border.
+      error: why the field could not be read; empty where it could.
+    """
+
+    name: str
+    cells: int = 0
+    several: int = 0
+    border: int = 0
+    error: str = ""
+
+
+def cut(config: ConfigDict, workdir: Path) -> int:
+    """Cuts the cells of the fields `cut.input` out, into the folder `cut.output`.
+
+    Args:
+      config: the settings `cut`.
+      workdir: not used.
+
+    Returns:
+      The exit status, 0; also with unreadable fields, which are named.
+
+    Raises:
+      UserError: scikit-image is not installed, no field, a folder that is not empty or cannot be written, no
+        readable field, or no nucleus to estimate the diameter from.
+    """
+    del workdir
+    check(config)
+    settings = config.cut
+    skimage()
+    if not settings.output:
+        raise UserError("no folder for the cells is named: give --output=FOLDER, a new one")
+    output = user_path(settings.output)
+    _refuse_full(output)
+    if not settings.input:
+        raise UserError("no fields are named: give --input=FOLDER with photographs of fields")
+    items = read_input(settings.input)
+    diameter = settings.nucleus or _estimated(items)
+    side = settings.size or max(_LEAST_SIDE, round(NUCLEI_PER_SIDE * diameter))
+    how = "as given" if settings.nucleus else "estimated"
+    print(f"usual diameter of a nucleus: {diameter:.0f} pixels ({how}); squares of {side} pixels")
+    with disk_errors(f"write to {output}", remedy="choose another --output=FOLDER"):
+        counts = _cut_all(items, output, diameter=diameter, side=side, pad=settings.border == "pad")
+    _report(counts, output)
+    return 0
+
+
+def _refuse_full(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file: give a new folder (--output=FOLDER)")
+    if output.is_dir() and any(output.iterdir()):
+        raise UserError(f"{output} is not empty: give a new folder (--output=FOLDER), or empty it")
+
+
+def _estimated(items: Sequence[Item]) -> float:
+    """The usual diameter of a nucleus in all fields together; warns of a field that differs."""
+    by_field: dict[str, list[float]] = {}
+    errors = []
+    for item in track(items, "measuring nuclei", len(items), "field"):
+        try:
+            by_field[item.path] = sizes(read_image(item.file))
+        except BadImage as error:
+            errors.append(error.reason)
+    everything = [diameter for found in by_field.values() for diameter in found]
+    if not by_field:
+        raise UserError(f"none of {len(items)} fields can be read ({errors[0]}): give photographs (--input=)")
+    if not everything:
+        raise UserError(
+            "no nucleus was found in any field: are they stained by Giemsa or Wright? Or give the usual "
+            "diameter of a nucleus (--nucleus=PIXELS)"
+        )
+    usual = usual_diameter(everything)
+    for path, found in by_field.items():
+        own = usual_diameter(found) if len(found) >= _ENOUGH else usual
+        if not 1 / _UNLIKE < own / usual < _UNLIKE:
+            print(
+                printable(
+                    f"note: nuclei of {path} have about {own:.0f} pixels, those of all {usual:.0f}: if "
+                    "it is of another magnification, cut it by itself"
+                )
+            )
+    return usual
+
+
+def _cut_all(items: Sequence[Item], output: Path, *, diameter: float, side: int, pad: bool) -> list[Counts]:
+    """Writes everything; the list last, so that a list is always complete."""
+    names = _field_names(items)
+    files = safe_names(os.path.splitext(name)[0] for name in names)
+    grouped = any(item.group for item in items)
+    counts, rows = [], []
+    for item, name, file in zip(track(items, "cutting", len(items), "field"), names, files, strict=True):
+        try:
+            field = read_image(item.file)
+        except BadImage as error:
+            counts.append(Counts(name, error=error.reason))
+            continue
+        found = squares(field, find_nuclei(field, diameter), side)
+        numbered = _numbered(found, pad=pad)
+        for number, square in numbered:
+            if number:
+                path = f"{CELLS}/{file}_{number}.png"
+                _write_png(output / path, crop(field, square))
+                rows.append(_row(path, name, square, [item.group] if grouped else []))
+        with atomic_binary(output / OUTLINES / f"{file}.jpg") as picture:
+            picture.write(encode_jpeg(outlined(field, numbered), quality=88))
+        counts.append(_counts(name, numbered))
+    _write_table(output / COUNTS, ["slide", "cells", "may_be_several", "at_border", "error"], _lines(counts))
+    _write_table(output / LIST, ["path", *(["group"] if grouped else []), *COLUMNS, "note"], rows)
+    return counts
+
+
+def _field_names(items: Sequence[Item]) -> list[str]:
+    """What each field is called: its path without what all have in common."""
+    if len(items) == 1:
+        return [os.path.basename(items[0].path)]
+    common = os.path.commonpath([os.path.dirname(item.file) for item in items])
+    return [Path(os.path.relpath(item.file, common)).as_posix() for item in items]
+
+
+def _numbered(found: Sequence[Square], *, pad: bool) -> list[tuple[str, Square]]:
+    """The number of each square's cell, from 0001 on; empty for those to be left out."""
+    numbered, count = [], 0
+    for square in found:
+        kept = square.whole or (pad and square.complete)
+        count += kept
+        numbered.append((f"{count:04}" if kept else "", square))
+    return numbered
+
+
+def _row(path: str, name: str, square: Square, group: list[str]) -> list[object]:
+    note = MAY_BE_SEVERAL if square.nucleus.several else ""
+    return [path, *group, *square.position(name).columns().values(), note]
+
+
+def _counts(name: str, numbered: Sequence[tuple[str, Square]]) -> Counts:
+    kept = [square for number, square in numbered if number]
+    several = sum(square.nucleus.several for square in kept)
+    return Counts(name, len(kept), several, len(numbered) - len(kept))
+
+
+def _lines(counts: Sequence[Counts]) -> Iterator[list[object]]:
+    for one in counts:
+        known = not one.error
+        yield [one.name, *([one.cells, one.several, one.border] if known else ["", "", ""]), one.error]
+
+
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[list] | Iterator[list]) -> None:
+    with atomic_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    with atomic_binary(path) as file:
+        file.write(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+
+
+def _report(counts: Sequence[Counts], output: Path) -> None:
+    for one in counts:
+        if one.error:
+            print(printable(f"{one.name}: cannot be used, {one.error}"))
+        else:
+            print(
+                printable(
+                    f"{one.name}: {one.cells:,} cells, {one.several:,} of them may be several; "
+                    f"{one.border:,} left out at the border"
+                )
+            )
+    read = [one for one in counts if not one.error]
+    total, several = sum(one.cells for one in read), sum(one.several for one in read)
+    fields = f"{len(read):,} field{'s' * (len(read) != 1)}"
+    print(f"{total:,} cells of {fields}, {several:,} of them may be several: {output / LIST}")
+    print(f"{_ESTIMATE} They are in {output / OUTLINES}. {NOTICE}")

@@ -1,0 +1,121 @@
+"""What a reader asks first: where does the network look, is that needed, and for which classes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asae_jax.inference.alignment import Alignment
+from asae_jax.inference.explain.explanations import ClassMaps
+from asae_jax.input.cell_classes import CellClass
+
+_FINE = 192  # pixels of a side at which a smooth map is summed
+
+
+class Verdict(NamedTuple):
+    """An answer with its colour: "good" for yes, "bad" for no, "open" where it cannot be told."""
+
+    colour: str
+    text: str
+
+
+class OfClass(NamedTuple):
+    """What hiding costs the images of one class."""
+
+    title: str
+    images: int
+    peak: float
+    """Probability of the true class lost by hiding the region of the top peak."""
+    random: float
+    """The same at random places."""
+    difference: Mapping[str, Any]
+    """`mean` and `interval` of peak minus random."""
+    verdict: Verdict
+
+
+def where(means: Mapping[int, ClassMaps], alignments: Sequence[Alignment], *, layer: bool) -> str:
+    """How often the network looks at the middle of the picture, in a sentence or two.
+
+    Args:
+      means: class -> its means, at least one.
+      alignments: of the layer's map first, of Grad-CAM's last.
+      layer: whether the run has the layer.
+    """
+    counts = np.array([one.count for one in means.values()])
+    count = int(counts.sum())
+    peaks = np.tensordot(counts, [one.top_peak for one in means.values()], 1) / count
+    middle = _middle(alignments[0].centres / alignments[0].size)
+    pixels = _middle((np.arange(_FINE) + 0.5) / _FINE)
+    drawn = [alignments[-1].on_image(one.grad_cam, _FINE, smooth=True) for one in means.values()]
+    cams = np.tensordot(counts, drawn, 1)
+    highest = "self-attention" if layer else "activation"
+    text = (
+        f"In {_percent(peaks[middle].sum())} of {count:,} images the highest {highest} lies in the middle, a "
+        f"square of half the picture's side, where a centred cell lies; {_percent(middle.mean())} of the "
+        "map's positions are there."
+    )
+    if cams.sum() > 0:
+        share = _percent(cams[pixels].sum() / cams.sum())
+        text += f" Of Grad-CAM's weight {share} is there, on {_percent(pixels.mean())} of the area."
+    return text
+
+
+def _middle(places: np.ndarray) -> np.ndarray:
+    """Which of the squares with these centres along a side, 0..1, lie in the middle: bool `[n, n]`."""
+    inside = (places >= 0.25) & (places <= 0.75)
+    return inside[:, None] & inside[None, :]
+
+
+def is_needed(report: Mapping[str, Any]) -> Verdict:
+    """Whether hiding the region of the top peak costs more than hiding as much at random.
+
+    Args:
+      report: as from `report.summarise`.
+    """
+    return _verdict(
+        report["overall"]["difference"]["probability"]["peak - random"],
+        yes="Yes: hiding it costs the true class more than hiding as much elsewhere.",
+        no="No: hiding as much elsewhere costs the true class more.",
+        undecided="These images cannot tell: the interval of the difference holds zero.",
+        alone="One image or group alone gives no interval, and cannot tell.",
+    )
+
+
+def against_the_middle(report: Mapping[str, Any]) -> str:
+    """Whether hiding the region costs more than hiding as much in the middle, where a centred cell lies."""
+    difference = report["overall"]["difference"]["probability"]["peak - centre"]
+    more = difference["interval"] is not None and difference["interval"][0] > 0
+    return f"That is {'more' if more else 'not surely more'} than hiding as much in the middle."
+
+
+def by_class(report: Mapping[str, Any], classes: Sequence[CellClass]) -> list[OfClass]:
+    """Of each class what hiding costs it, the class that loses most first.
+
+    Args:
+      report: as from `report.summarise`.
+      classes: all classes of the run.
+    """
+    titles = {one.code: one.title for one in classes}
+    lines = []
+    for name, part in report["per_class"].items():
+        loss = part["loss"]["probability"]
+        difference = part["difference"]["probability"]["peak - random"]
+        verdict = _verdict(
+            difference, yes="needed", no="elsewhere more", undecided="not shown", alone="too few images"
+        )
+        means = (loss["peak"]["mean"], loss["random"]["mean"])
+        lines.append(OfClass(titles[name], part["num_images"], *means, difference, verdict))
+    return sorted(lines, key=lambda line: -line.difference["mean"])
+
+
+def _verdict(difference: Mapping[str, Any], *, yes: str, no: str, undecided: str, alone: str) -> Verdict:
+    if difference["interval"] is None:
+        return Verdict("open", alone)
+    low, high = difference["interval"]
+    if low > 0:
+        return Verdict("good", yes)
+    return Verdict("bad", no) if high < 0 else Verdict("open", undecided)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"

@@ -1,0 +1,1 @@
+"""Labelled cells on their slides: GeoJSON for QuPath, tasks for Label Studio."""

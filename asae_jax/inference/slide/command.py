@@ -1,0 +1,260 @@
+"""`slide`: labelled cells back onto their slides, for QuPath and Label Studio, without a network."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from asae_jax.config import check
+from asae_jax.errors import UserError
+from asae_jax.files import IMAGE_EXTENSIONS, disk_errors, user_path
+from asae_jax.inference.positions import COLUMNS, Position, PositionReader
+from asae_jax.inference.slide.colours import shown_colours
+from asae_jax.inference.slide.geojson import SlideFiles, feature
+from asae_jax.inference.slide.label_studio import Guess, Storage, cell_task, field_task, write_tasks
+from asae_jax.input.cell_classes import cell_classes
+from asae_jax.input.content import image_content
+from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.manifest import fault, read_rows
+from asae_jax.pages import NOTICE, printable
+
+_UNSEEN = ("no", "false", "0")
+_TOLD = ("predicted", "reviewer", "reviewed")
+"""Columns of a review that go with a cell, as far as they are there."""
+_SHOWN = 20  # slides and paths named in the terminal
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """One labelled cell.
+
+    Attributes:
+      path: as the list names it.
+      file: where it is, absolute.
+      position: on its slide.
+      label: its class.
+      person: whether a person gave the label.
+      notes: what else is known of the label, such as who gave it.
+    """
+
+    path: str
+    file: str
+    position: Position
+    label: str
+    person: bool
+    notes: Mapping[str, str]
+
+
+def slide(config: ConfigDict, workdir: Path) -> int:
+    """Writes the cells of `slide.input` as GeoJSON, and as tasks of Label Studio where they are asked for.
+
+    Args:
+      config: the settings `slide`.
+      workdir: not used.
+
+    Returns:
+      The exit status, 0.
+
+    Raises:
+      UserError: no such file, a position that cannot be one, no labelled cell, or a file in the way.
+    """
+    del workdir
+    check(config)
+    settings = config.slide
+    if not settings.input:
+        raise UserError("no cells are named: give --input=CELLS.csv, with path, slide, x and y")
+    cells = read_cells(user_path(settings.input), user_path(settings.labels) if settings.labels else None)
+    stem = _stem(settings)
+    table = user_path(settings.classes) if settings.classes else None
+    colours = shown_colours(cell_classes(sorted({cell.label for cell in cells}), table))
+    slides = [cell.position.slide for cell in cells]
+    files = SlideFiles(stem, slides, f"labels of {_real(settings.labels or settings.input)}")
+    tasks = _tasks(cells, settings) if settings.label_studio else None
+    for cell in cells:
+        notes = {"path": cell.path, **cell.notes}
+        one = feature(
+            cell.position, cell.label, colours[cell.label], person=cell.person, name=cell.path, notes=notes
+        )
+        files.add(cell.position.slide, one)
+    with disk_errors(f"write {stem}", remedy="choose another --output=FILE"):
+        files.write()
+        if tasks is not None:
+            write_tasks(stem, tasks, colours, rectangles=bool(settings.images))
+    _report(cells, files.paths)
+    return 0
+
+
+def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
+    """The cells of a list that have a position and a label, in its order.
+
+    Args:
+      path: CSV file `path,slide,x,y[,width,height][,label]`; paths are relative to its folder.
+      labels: CSV file `path,label[,seen][,content]` whose labels go before those of the list. A row is a
+        person's unless `seen` says no; one without a label is a cell that a person left out; one whose
+        picture has changed since (`content`) is not used.
+
+    Raises:
+      UserError: naming file and line, not such files; a path that is listed twice; no cell with a position,
+        or none of them with a label.
+    """
+    columns, rows = read_rows(
+        path, required=("path", *COLUMNS[:3]), optional=COLUMNS[3:], also=("label", "probability")
+    )
+    position = PositionReader(path, columns)
+    # A list with probabilities is one of predictions; other labels of a list are somebody's own.
+    own = labels is None and "probability" not in columns
+    reviewed, used = _reviewed(labels) if labels else {}, 0
+    cells, located, artefacts, lines = [], 0, 0, dict[str, int]()
+    for line, row in rows:
+        if (place := position(line, row)) is None:
+            continue
+        located += 1
+        file = os.path.abspath(path.parent / row["path"])
+        if (first := lines.setdefault(file, line)) != line:
+            raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
+        own_label = _Given(row.get("label", ""), own, {})
+        given = reviewed.get(file, own_label)
+        used, artefacts = used + (file in reviewed), artefacts + (file in reviewed and not given.label)
+        if given.label:
+            cells.append(Cell(row["path"], file, place, *given))
+    _refuse_none(path, labels, located=located, used=used, cells=len(cells))
+    _say_left_out(artefacts, "cells that a person left out")
+    _say_left_out(located - len(cells) - artefacts, "cells without a label")
+    _say_left_out(
+        len(reviewed) - used, f"labels of {labels} whose paths are not in {path}, or have no position"
+    )
+    return cells
+
+
+def _say_left_out(count: int, what: str) -> None:
+    if count:
+        print(printable(f"left out: {count:,} {what}"))
+
+
+def _refuse_none(path: Path, labels: Path | None, *, located: int, used: int, cells: int) -> None:
+    if not located:
+        raise UserError(f"no cell of {path} has a position: fill in the columns slide, x and y")
+    if labels is not None and not used:
+        raise UserError(f"no path of {labels} is in {path}: give the list that predict was given (--input=)")
+    if not cells:
+        raise UserError(f"no cell of {path} has a label: add a column label, or give --labels=REVIEWED.csv")
+
+
+class _Given(NamedTuple):
+    label: str  # empty where a person left the cell out
+    person: bool
+    notes: Mapping[str, str]
+
+
+def _reviewed(path: Path) -> dict[str, _Given]:
+    """Absolute path -> label, whether a person gave it, and what is known of it."""
+    _, rows = read_rows(path, required=("path", "label"), also=("seen", "content", *_TOLD))
+    found, changed, lines = {}, list[str](), dict[str, int]()
+    for line, row in rows:
+        file = os.path.abspath(path.parent / row["path"])
+        if (first := lines.setdefault(file, line)) != line:
+            raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
+        if (content := row.get("content", "")) and not _same_picture(file, content):
+            changed.append(row["path"])
+            continue
+        notes = {name: row[name] for name in _TOLD if row.get(name)}
+        found[file] = _Given(row["label"], row.get("seen", "").lower() not in _UNSEEN, notes)
+    if changed:
+        listed = ", ".join(changed[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
+        print(
+            printable(
+                f"left out: {len(changed):,} labels of {path}, whose files cannot be read or hold another "
+                f"picture than the one that was labelled: {listed}"
+            )
+        )
+    return found
+
+
+def _same_picture(file: str, content: str) -> bool:
+    try:
+        return image_content(read_image(file)) == content.lower()
+    except BadImage:
+        return False
+
+
+def _stem(settings: ConfigDict) -> Path:
+    if settings.output:
+        path = user_path(settings.output)
+        return path.with_suffix("") if path.suffix.lower() in (".geojson", ".json", ".csv") else path
+    path = user_path(settings.labels or settings.input)
+    return path.with_name(f"{path.stem}_on_slide")
+
+
+def _real(text: str) -> str:
+    return os.path.realpath(user_path(text))
+
+
+def _tasks(cells: Sequence[Cell], settings: ConfigDict) -> list[Mapping]:
+    storage = Storage(settings.label_studio)
+    if not settings.images:
+        return [
+            cell_task(
+                storage.address(cell.file), Guess(cell.label, person=cell.person), model="asae",
+                about={"path": cell.path, "slide": cell.position.slide},
+            )
+            for cell in cells
+        ]  # fmt: skip
+    return list(_field_tasks(cells, user_path(settings.images), storage))
+
+
+def _field_tasks(cells: Sequence[Cell], folder: Path, storage: Storage) -> Iterator[Mapping]:
+    grouped: dict[str, list[Cell]] = {}
+    for cell in cells:
+        grouped.setdefault(cell.position.slide, []).append(cell)
+    for name, members in grouped.items():
+        file = _slide_image(folder, name)
+        height, width = read_image(file).shape[:2]
+        for cell in members:
+            _refuse_unseen(cell, (width, height), file)
+        guesses = [Guess(cell.label, None, cell.person, cell.position) for cell in members]
+        yield field_task(
+            storage.address(os.path.abspath(file)), (width, height), guesses, model="asae",
+            about={"slide": name},
+        )  # fmt: skip
+
+
+def _refuse_unseen(cell: Cell, size: tuple[int, int], file: Path) -> None:
+    corners = cell.position.corners()
+    if corners is None:
+        raise UserError(
+            f"{cell.path} has no width and height, which rectangles of Label Studio need: leave --images out"
+        )
+    if corners[0] >= size[0] or corners[1] >= size[1]:
+        raise UserError(
+            f"{cell.path} lies outside of {file} ({size[0]} x {size[1]} pixels): give it at full resolution"
+        )
+
+
+def _slide_image(folder: Path, name: str) -> Path:
+    """The image of a slide: the file of that name, or the only one with an ending more."""
+    exact = folder / name
+    if exact.is_file():
+        return exact
+    found = [path for ending in sorted(IMAGE_EXTENSIONS) if (path := folder / f"{name}{ending}").is_file()]
+    if len(found) != 1:
+        what = "no image" if not found else "several images"
+        raise UserError(
+            f"{what} of slide {name} in {folder}: call it as the column slide does (--images=DIR)"
+        )
+    return found[0]
+
+
+def _report(cells: Sequence[Cell], paths: Mapping[str, Path]) -> None:
+    counts = collections.Counter(cell.position.slide for cell in cells)
+    people = collections.Counter(cell.position.slide for cell in cells if cell.person)
+    for name, path in list(paths.items())[:_SHOWN]:
+        print(
+            printable(f"slide {name}: {counts[name]:,} cells, {people[name]:,} labelled by a person: {path}")
+        )
+    if len(paths) > _SHOWN:
+        print(f"and {len(paths) - _SHOWN} slides more")
+    print(NOTICE)

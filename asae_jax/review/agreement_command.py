@@ -1,0 +1,284 @@
+"""`agreement`: the labels of two or more people compared, and a network's with each person's."""
+
+import csv
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.files import atomic_text, disk_errors, read_json, user_path, write_json
+from asae_jax.input.cell_classes import cell_classes, display_order
+from asae_jax.pages import NOTICE
+from asae_jax.review.agreement import NOBODY, Measure, Pair, alpha, compare, numbered
+from asae_jax.review.labels import listed_files, read_labels
+from asae_jax.review.output import MADE_FROM
+from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of
+
+RECORD = "agreement.json"
+DISAGREEMENTS = "disagreements.csv"
+_NETWORK = "the network"
+_MOST_PAIRS = 5
+
+
+class Compared(NamedTuple):
+    """Two of those who were compared."""
+
+    first: str
+    second: str
+    pair: Pair
+
+
+def agreement(config: ConfigDict, workdir: Path) -> int:
+    """Compares the labels of `agreement.reviewed`, and writes numbers and disagreements into a folder.
+
+    Args:
+      config: the sections `agreement` and `eval.bootstrap`.
+      workdir: the folder to write to where `agreement.output` names none; made if missing.
+
+    Returns:
+      The exit status, 0.
+
+    Raises:
+      UserError: files that cannot be read, nothing to compare, or a folder with something else in it.
+    """
+    given, resamples = config.agreement, config.eval.bootstrap
+    folder = user_path(given.output) if given.output else workdir
+    files = listed_files(given.reviewed, "--reviewed")
+    made_from = [str(file.absolute()) for file in files]
+    _check_place(folder, made_from)
+    labels = [label for file in files for label in read_labels(file, look=False)]
+    people = people_of(labels)
+    check_people(people)
+    names = _class_names(people, user_path(given.classes) if given.classes else None)
+    compared = list(_compare_all(people, names, resamples))
+    several = _alpha(people, names, resamples) if len(people) > 2 else None
+    rows = list(_disagreements(people))
+    record = {
+        MADE_FROM: made_from,
+        "people": [_of_person(person) for person in people],
+        "classes": names,
+        "intervals_over": "images" if _groups(people, _labelled(people)) is None else "groups",
+        "pairs": [_recorded(one) for one in compared],
+        "krippendorff_alpha": None if several is None else several._asdict(),
+        "disagreements": len(rows),
+        "notice": NOTICE,
+    }
+    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+        _write_disagreements(folder / DISAGREEMENTS, rows)
+        write_json(folder / RECORD, record)
+    print("\n".join(_summary(people, names, compared, several, record)))
+    print(_written(folder, rows))
+    return 0
+
+
+class Several(NamedTuple):
+    """Krippendorff's alpha of all people, and the images that two or more of them labelled."""
+
+    images: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+def _check_place(folder: Path, made_from: Sequence[str]) -> None:
+    there = [folder / name for name in (RECORD, DISAGREEMENTS) if (folder / name).exists()]
+    if not there:
+        return
+    try:
+        if read_json(folder / RECORD, remedy="")[MADE_FROM] == made_from:
+            return
+    except (UserError, LookupError, TypeError):
+        pass
+    raise UserError(f"{there[0]} was made from other files and would be lost: choose another --output=DIR")
+
+
+def _class_names(people: Sequence[Person], table: Path | None) -> list[str]:
+    """The classes that anybody named, in the order to show."""
+    named = {person.given(c) for person in people for c in person.labels}
+    named |= {person.predicted(c) for person in people for c in person.labels}
+    names = sorted(named - {"", LEFT_OUT})
+    classes = cell_classes(names, table)
+    shown = [names[number] for number in display_order(classes)]
+    return [*shown, LEFT_OUT] if LEFT_OUT in named else shown
+
+
+def _compare_all(people: Sequence[Person], names: Sequence[str], resamples: int) -> Iterator[Compared]:
+    for first, second in itertools.combinations(people, 2):
+        both = [content for content in first.labels if content in second.labels]
+        if both:
+            given = [[person.given(content) for content in both] for person in (first, second)]
+            pair = _pair(given[0], given[1], names, _groups([first, second], both), resamples)
+            yield Compared(first.name, second.name, pair)
+    for person in people:
+        proposed = [content for content in person.labels if person.predicted(content)]
+        if proposed:
+            labels = [person.given(content) for content in proposed]
+            network = [person.predicted(content) for content in proposed]
+            pair = _pair(labels, network, names, _groups([person], proposed), resamples)
+            yield Compared(person.name, _NETWORK, pair)
+
+
+def _pair(
+    first: Sequence[str],
+    second: Sequence[str],
+    names: Sequence[str],
+    groups: np.ndarray | None,
+    resamples: int,
+) -> Pair:
+    numbers = numbered(first, names), numbered(second, names)
+    return compare(*numbers, len(names), groups=groups, resamples=resamples)
+
+
+def _labelled(people: Sequence[Person]) -> list[str]:
+    """Images that anybody labelled, in order."""
+    return list(dict.fromkeys(content for person in people for content in person.labels))
+
+
+def _groups(people: Sequence[Person], contents: Sequence[str]) -> np.ndarray | None:
+    """Patient or slide of each image, where all are known."""
+    groups = [
+        next((p.labels[c].group for p in people if c in p.labels and p.labels[c].group), "") for c in contents
+    ]
+    return np.array(groups) if groups and all(groups) else None
+
+
+def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Several:
+    contents = _labelled(people)
+    votes = np.stack([numbered([person.given(c) for c in contents], names) for person in people], 1)
+    measured = alpha(votes, len(names), groups=_groups(people, contents), resamples=resamples)
+    images = int(((votes != NOBODY).sum(1) > 1).sum())
+    return Several(images, measured.value, measured.low, measured.high)
+
+
+def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
+    """A row for each image that two people labelled otherwise, or one person otherwise than the network."""
+    for content in _labelled(people):
+        given = {person.name: person.given(content) for person in people}
+        said = {label for label in given.values() if label}
+        proposed = next((p.predicted(content) for p in people if p.predicted(content)), "")
+        if len(said) > 1 or (len(people) == 1 and proposed and said != {proposed}):
+            label = next(person.labels[content] for person in people if content in person.labels)
+            yield {"path": label.file, "group": label.group, "content": content, "proposed": proposed} | {
+                f"by {name}": value for name, value in given.items()
+            }
+
+
+def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    if not all(row["group"] for row in rows) and "group" in names:
+        names.remove("group")  # a list with a column for groups needs one in every row
+    with atomic_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([[row[name] for name in names] for row in rows])
+
+
+def _of_person(person: Person) -> dict[str, Any]:
+    return {"name": person.name, "images": len(person.labels), "unused": dict(person.unused)}
+
+
+def _recorded(one: Compared) -> dict[str, Any]:
+    pair = one.pair
+    return {
+        "first": one.first,
+        "second": one.second,
+        "images": pair.images,
+        "same": pair.same,
+        "agreement": _numbers(pair.agreement),
+        "cohen_kappa": _numbers(pair.kappa),
+        "table": pair.table.tolist(),
+    }
+
+
+def _numbers(measure: Measure) -> dict[str, float | None]:
+    return {"value": measure.value, "low": measure.low, "high": measure.high}
+
+
+def _summary(
+    people: Sequence[Person],
+    names: Sequence[str],
+    compared: Sequence[Compared],
+    several: Several | None,
+    record: dict[str, Any],
+) -> Iterator[str]:
+    for person in people:
+        unused = "".join(f"; not used: {count:,}, {reason}" for reason, count in person.unused.items())
+        yield f"{person.name}: {len(person.labels):,} images labelled{unused}"
+    for one in compared:
+        yield ""
+        yield from _described(one, names)
+    if several is not None:
+        text = _with_bounds(Measure(several.value, several.low, several.high), 1, "{:.2f}")
+        yield ""
+        yield (
+            f"all {len(people)}: Krippendorff's alpha {text} over {several.images:,} images that two or more "
+            "labelled"
+        )
+    yield ""
+    unit = "images" if record["intervals_over"] == "images" else "patients or slides"
+    yield (
+        f"In brackets 95 % intervals over {unit}. Kappa and alpha are 0 where people agree as often as their "
+        "shares of "
+        "classes would by chance, and 1 where they always agree."
+    )
+    if any(one.second == _NETWORK for one in compared):
+        yield (
+            "Whoever labels on the page sees what the network proposes: agreement with it is higher than of "
+            "a person "
+            "who does not."
+        )
+
+
+def _described(one: Compared, names: Sequence[str]) -> Iterator[str]:
+    pair = one.pair
+    share = _with_bounds(pair.agreement, 100, "{:.1f}", " %")
+    kappa = _with_bounds(pair.kappa, 1, "{:.2f}")
+    yield (
+        f"{one.first} and {one.second}: the same label for {pair.same:,} of {pair.images:,} images, {share}; "
+        f"Cohen's kappa {kappa}"
+    )
+    off = pair.table * (1 - np.eye(len(names), dtype=np.int64))
+    order = np.argsort(-off, axis=None, kind="stable")[:_MOST_PAIRS]
+    most = [divmod(int(place), len(names)) for place in order if off.flat[place]]
+    if most:
+        listed = ", ".join(f"{names[a]} and {names[b]} {off[a, b]:,}" for a, b in most)
+        yield f"  most often different: {listed}"
+        yield f"  rows: {one.first}, columns: {one.second}"
+        yield from _table(pair.table, names)
+
+
+def _table(table: np.ndarray, names: Sequence[str]) -> Iterator[str]:
+    """Rows and columns of the classes that occur."""
+    used = [number for number in range(len(names)) if table[number].any() or table[:, number].any()]
+    width = max(len(f"{table.max():,}"), *(len(names[number]) for number in used))
+    yield "  " + " ".join([" " * width, *(f"{names[number]:>{width}}" for number in used)])
+    for row in used:
+        cells = [f"{table[row, column]:,}" if table[row, column] else "." for column in used]
+        yield "  " + " ".join([f"{names[row]:<{width}}", *(f"{cell:>{width}}" for cell in cells)])
+
+
+def _with_bounds(measure: Measure, scale: int, form: str, unit: str = "") -> str:
+    if measure.value is None:
+        return "not defined (one class only)"
+    value = form.format(measure.value * scale) + unit
+    if measure.low is None or measure.high is None:
+        return value
+    return f"{value} [{form.format(measure.low * scale)}, {form.format(measure.high * scale)}]"
+
+
+def _written(folder: Path, rows: Sequence[Any]) -> str:
+    where = f"written to {folder / RECORD}"
+    if not rows:
+        return f"{where}. {NOTICE}"
+    path = folder / DISAGREEMENTS
+    return (
+        f"{where} and {path}: {len(rows):,} image{'s' * (len(rows) > 1)} to look at together "
+        f"(asae predict --workdir=RUN --input={path} makes a page of them). {NOTICE}"
+    )

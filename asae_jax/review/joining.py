@@ -1,0 +1,434 @@
+"""Joins what people labelled with the images of a run, by rules that are stated and counted.
+
+The test and validation images stay as they are, in their order and under their labels: else the new run could
+not be compared with the old one. An image that is one of them, by what it holds, never enters training, and
+neither does another image of their patients where the split kept these apart. Everything else is trained on.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asae_jax.errors import UserError, did_you_mean
+from asae_jax.input.class_map import alike_names
+from asae_jax.input.manifest import ASIDE, LEFT_OUT
+from asae_jax.input.split import draw_split
+from asae_jax.review.labels import Label, read_time
+from asae_jax.review.old_data import Known
+
+_PARTS = {
+    "test": "in the old test part",
+    ASIDE: "in a second test that was set aside before",
+    "validation": "in the old validation part",
+}
+"""Parts that nothing enters and whose labels stay, the first one named first."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What counts where labels, classes or patients meet: the fields of the section `merge`.
+
+    Attributes:
+      prefer: "newest", "old" or "drop": which of contradicting labels counts.
+      new_classes: "refuse", "add" or "drop": what to do with classes that the run does not know.
+      shared_groups: "drop" or "rename": images of patients that the old test or validation part names.
+      new_test: names of patients, or a share, of a second test; empty for none.
+      seed: of the drawing of a share.
+    """
+
+    prefer: str = "newest"
+    new_classes: str = "refuse"
+    shared_groups: str = "drop"
+    new_test: str = ""
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """A label that was given and that another one contradicts.
+
+    Attributes:
+      given: the label.
+      other: the class that contradicts it.
+      used: the class that counts now; empty where the image was taken out.
+      why: the rule, in a few words.
+    """
+
+    given: Label
+    other: str
+    used: str
+    why: str
+
+
+@dataclasses.dataclass
+class Joined:
+    """The data of the next run, and what became of every label.
+
+    Attributes:
+      rows: the old images in their order, then the new ones in the order of the files; those of split `ASIDE`
+        are the second test.
+      added: new images that are trained on.
+      aside: new images of the second test.
+      confirmed: labels of training images that say what was known.
+      changed: labels of training images that replaced the old one.
+      left_out: every other label, with the reason.
+      contradictions: labels against labels, whichever counts.
+      removed: training images taken out because their labels contradict each other.
+      notes: what to know, in a sentence each.
+    """
+
+    rows: list[Known] = dataclasses.field(default_factory=list)
+    added: list[Label] = dataclasses.field(default_factory=list)
+    aside: list[Label] = dataclasses.field(default_factory=list)
+    confirmed: list[Label] = dataclasses.field(default_factory=list)
+    changed: list[Label] = dataclasses.field(default_factory=list)
+    left_out: list[tuple[Label, str]] = dataclasses.field(default_factory=list)
+    contradictions: list[Change] = dataclasses.field(default_factory=list)
+    removed: list[Known] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def join(
+    known: Sequence[Known],
+    labels: Sequence[Label],
+    class_names: Sequence[str],
+    rules: Rules,
+    *,
+    grouped: bool,
+) -> Joined:
+    """The data of a run with the labels that people gave since.
+
+    Every label is in exactly one of `added`, `aside`, `confirmed`, `changed` and `left_out` of the result.
+
+    Args:
+      known: the run's images.
+      labels: in the order of their files and lines.
+      class_names: of the run.
+      rules: what counts where they meet.
+      grouped: whether a patient or slide is known of every image in `known`.
+
+    Raises:
+      UserError: classes that the run does not know (unless `new_classes` says what to do), or patients for
+        the second test that there are none of.
+    """
+    joined, rows = Joined(), list(known)
+    chosen = list(_one_for_each_image(labels, rules, joined))
+    _check_classes(chosen, known, class_names, rules)
+    new = list(_compared_with_old(chosen, rows, class_names, rules, joined))
+    new = _with_groups(new, known, rules, joined, grouped=grouped)
+    aside = _second_test(new, known, rules, joined)
+    joined.rows = [row for row in rows if row.label]
+    for label in new:
+        where = joined.aside if label in aside else joined.added
+        where.append(label)
+        joined.rows.append(_row(label, ASIDE if where is joined.aside else "train", grouped=grouped))
+    joined.notes += _notes_on_classes(joined, class_names)
+    return joined
+
+
+def _one_for_each_image(labels: Iterable[Label], rules: Rules, joined: Joined) -> Iterator[Label]:
+    """The label that counts of each image that people labelled."""
+    by_image: dict[str, list[Label]] = {}
+    for label in labels:
+        if label.fault:
+            joined.left_out.append((label, label.fault))
+        else:
+            by_image.setdefault(label.content, []).append(label)
+    for same in by_image.values():
+        counts = _order(same, rules)[-1]
+        if len({label.label for label in same}) > 1 and rules.prefer == "drop":
+            named = " and ".join(dict.fromkeys(label.label or "left out" for label in same))
+            for label in same:
+                other = next(other.label for other in same if other.label != label.label)
+                joined.contradictions.append(Change(label, other, "", "drop"))
+                joined.left_out.append((label, f"labelled {named}"))
+            continue
+        for label in same:
+            if label is counts:
+                continue
+            if label.label == counts.label:
+                joined.left_out.append((label, "the same image and label are listed again"))
+                continue
+            which = "newest" if rules.prefer == "newest" else "first"
+            joined.contradictions.append(
+                Change(label, counts.label, counts.label, f"the {which} label counts")
+            )
+            joined.left_out.append((label, f"another label of the image counts, the {which}"))
+        yield counts
+
+
+def _order(same: Sequence[Label], rules: Rules) -> list[Label]:
+    """Labels of one image, the one that counts last: by time, where all have one, else as they are listed."""
+    timed = all(label.time is not None for label in same)
+    ordered = sorted(same, key=lambda label: label.time) if timed else list(same)  # type: ignore[arg-type, return-value]
+    return ordered[::-1] if rules.prefer == "old" else ordered
+
+
+def _check_classes(
+    labels: Iterable[Label], known: Iterable[Known], class_names: Sequence[str], rules: Rules
+) -> None:
+    kept = {row.content for row in known if row.split != "train"}
+    known_names = {"", *class_names}
+    unknown = [label for label in labels if label.label not in known_names and label.content not in kept]
+    counts = collections.Counter(label.label for label in unknown)
+    for names in alike_names([*counts, *class_names]):
+        first = next((label for label in unknown if label.label in names), None)
+        if first is not None and rules.new_classes == "add":
+            raise UserError(
+                f"{_place(first)}: classes {' and '.join(map(repr, names))} are one to a reader: give them "
+                "one name, or "
+                "map one to the other by a CSV file from,to (--class_map=FILE)"
+            )
+    if unknown and rules.new_classes == "refuse":
+        listed = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common())
+        raise UserError(
+            f"{_place(unknown[0])}: class {unknown[0].label!r} is not one of the run's."
+            f"{did_you_mean(unknown[0].label, class_names)} Not known: {listed}; the run has "
+            f"{', '.join(class_names)}: correct them, map them by a CSV file from,to (--class_map=FILE), or "
+            "take them as "
+            "new classes (--new_classes=add) or leave them out (--new_classes=drop)"
+        )
+
+
+def _place(label: Label) -> str:
+    return f"{label.origin}, line {label.line}"
+
+
+def _compared_with_old(
+    chosen: Iterable[Label], rows: list[Known], class_names: Sequence[str], rules: Rules, joined: Joined
+) -> Iterator[Label]:
+    """The labels of images that the run has not; those of its training images act on `rows`."""
+    places: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        if row.content:
+            places.setdefault(row.content, []).append(number)
+    for label in chosen:
+        old = places.get(label.content, [])
+        parts = {rows[number].split for number in old}
+        if part := next((part for part in _PARTS if part in parts), ""):
+            _keep(label, rows[old[0]], _PARTS[part], joined)
+        elif not label.label and not old:
+            joined.left_out.append((label, _said_no(label)))
+        elif label.label not in ("", *class_names) and rules.new_classes == "drop":
+            joined.left_out.append((label, f"class {label.label} is not one of the run's"))
+        elif old:
+            _act_on_old(label, old, rows, rules, joined)
+        else:
+            yield label
+
+
+def _said_no(label: Label) -> str:
+    return f"{LEFT_OUT}: {label.provenance.get('reason', 'no reason given')}"
+
+
+def _keep(label: Label, row: Known, why: str, joined: Joined) -> None:
+    joined.left_out.append((label, why))
+    if label.label != row.label:
+        joined.contradictions.append(Change(label, row.label, row.label, f"{why}, which stays as it was"))
+
+
+def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rules, joined: Joined) -> None:
+    """What a label does to training images of the run that hold what it is of."""
+    differing = [rows[number] for number in old if rows[number].label != label.label]
+    row = (differing or [rows[old[0]]])[0]
+    provenance = {**label.provenance, "origin": label.origin}
+    why = _why_old_counts(row, label, rules)
+    if not differing:
+        joined.confirmed.append(label)
+    elif not why and (rules.prefer == "drop" or not label.label):
+        said = _said_no(label) if not label.label else "drop"
+        joined.contradictions.append(Change(label, row.label, "", said))
+        joined.left_out.append((label, "contradicts the old label, and the old image was taken out"))
+        joined.removed += [rows[number] for number in old]
+        for number in old:
+            rows[number] = dataclasses.replace(rows[number], label="")
+        return
+    elif why:
+        joined.contradictions.append(Change(label, row.label, row.label, why))
+        joined.left_out.append((label, f"contradicts the old label: {why}"))
+        return
+    else:
+        joined.contradictions.append(Change(label, row.label, label.label, "the newest label counts"))
+        joined.changed.append(label)
+    for number in old:
+        rows[number] = dataclasses.replace(rows[number], label=label.label, provenance=provenance)
+
+
+def _why_old_counts(row: Known, label: Label, rules: Rules) -> str:
+    """Why the label of a training image of the run stays; empty where another one counts."""
+    if rules.prefer == "old":
+        return "the old label counts"
+    try:
+        then = read_time(row.provenance["reviewed"])
+    except (KeyError, ValueError):
+        return ""
+    newer = label.time is not None and label.time < then
+    return "the old label is newer" if newer and rules.prefer == "newest" else ""
+
+
+def _with_groups(
+    new: Sequence[Label], known: Sequence[Known], rules: Rules, joined: Joined, *, grouped: bool
+) -> list[Label]:
+    """New images with their patients, without those whose patients are kept apart from training."""
+    named = {row.group for row in known if row.group}
+    protected = _kept_apart(known)
+    kept, unnamed, shared, renamed = [], collections.Counter[str](), set(), set()
+    for label in new:
+        if not label.group:
+            if grouped:
+                unnamed[label.origin] += 1
+                label = dataclasses.replace(label, group=f"{Path(label.origin).stem}: patient not named")
+        elif label.group in named and rules.shared_groups == "rename":
+            renamed.add(label.group)
+            label = dataclasses.replace(label, group=f"{Path(label.origin).stem}: {label.group}")
+        elif label.group in protected:
+            joined.left_out.append(
+                (label, f"of patient {label.group}, who is {_PARTS[protected[label.group]]}")
+            )
+            continue
+        elif label.group in named:
+            shared.add(label.group)
+        kept.append(label)
+    joined.notes += _notes_on_groups(unnamed, shared, renamed, protected)
+    joined.notes += _notes_on_what_is_not_known(kept, known, protected, grouped=grouped)
+    return kept
+
+
+def _kept_apart(known: Sequence[Known]) -> dict[str, str]:
+    """Patients of the parts that nothing enters -> the part, where the split kept them out of training."""
+    trained = {row.group for row in known if row.split == "train" and row.group}
+    apart: dict[str, str] = {}
+    for part in _PARTS:
+        groups = {row.group for row in known if row.split == part and row.group}
+        if groups.isdisjoint(trained):
+            apart |= {group: part for group in groups if group not in apart}
+    return apart
+
+
+def _notes_on_groups(
+    unnamed: Mapping[str, int], shared: set[str], renamed: set[str], protected: Mapping[str, str]
+) -> Iterator[str]:
+    for origin, count in unnamed.items():
+        yield (
+            f"{count:,} new images of {origin} name no patient or slide: they are taken for one. If they are "
+            "of "
+            "patients of the old test part, give a column `group`"
+        )
+    if shared:
+        yield f"{_some(shared)}: named by old training images and by new ones, taken for the same patients"
+    if renamed:
+        yield f"{_some(renamed)}: named by old and new images, taken for other patients (rename)"
+
+
+def _notes_on_what_is_not_known(
+    new: Sequence[Label], known: Sequence[Known], protected: Mapping[str, str], *, grouped: bool
+) -> Iterator[str]:
+    test = [row for row in known if row.split == "test"]
+    if new and test and not all(row.group for row in test):
+        yield (
+            "the old test images name no patients: whether new images are of the same patients cannot be "
+            "told, "
+            "and scores would be too high if they are"
+        )
+    elif new and test and not any(row.group in protected for row in test):
+        yield "the old split has patients on both sides: new images of its test patients are trained on too"
+    if not grouped and any(label.group for label in new):
+        yield "patients are known of new images only: they stand in the column known_group"
+    mine = {label.group for label in new if label.group}
+    for names in alike_names(mine | set(protected)):
+        if len(mine & set(names)) and len(set(protected) & set(names)):
+            yield f"patients {' and '.join(map(repr, names))} are called nearly the same: are they one?"
+
+
+def _notes_on_classes(joined: Joined, class_names: Sequence[str]) -> Iterator[str]:
+    trained = {row.label for row in joined.rows if row.split == "train"}
+    if new := sorted(trained - set(class_names)):
+        yield f"new classes: {', '.join(new)}; the old test set has none, so its scores say nothing of them"
+    if lost := [name for name in class_names if name not in trained]:
+        yield f"no training image is left of {', '.join(lost)}: training will refuse the list"
+
+
+def _second_test(new: Sequence[Label], known: Sequence[Known], rules: Rules, joined: Joined) -> set[Label]:
+    """The new images of the patients that `rules.new_test` names, or of a share of the patients."""
+    wanted = rules.new_test.strip()
+    if not wanted:
+        return set()
+    named = {row.group for row in known if row.group}
+    groups = {label.group for label in new if label.group}
+    share = _share(wanted, groups)
+    if share is None:
+        return _named_patients(new, wanted, groups, named)
+    rows = [label for label in new if label.group not in named]
+    if not rows:
+        raise UserError(f"--new_test={wanted}: no new image is of a new patient: leave it out")
+    by_group = all(label.group for label in rows)
+    if by_group and len({label.group for label in rows}) < 2:
+        raise UserError(
+            f"--new_test={wanted}: all new images are of one patient ({rows[0].group}): leave it out, or "
+            "name "
+            "the patient to test on all of them"
+        )
+    if not by_group:
+        joined.notes.append(
+            "the second test is drawn by image, as new images name no patients: cells of one patient may be "
+            "on "
+            "both sides, and scores on it are then better than on new patients"
+        )
+    names = sorted({label.label for label in rows})
+    splits = draw_split(
+        np.array([names.index(label.label) for label in rows], np.int32),
+        groups=np.array([label.group for label in rows]) if by_group else None,
+        test_fraction=share,
+        validation_fraction=0.0,
+        folds=0,
+        fold=0,
+        seed=rules.seed,
+        class_names=names,
+    )
+    return {label for label, split in zip(rows, splits, strict=True) if split == "test"}
+
+
+def _share(wanted: str, groups: set[str]) -> float | None:
+    """The share that is asked for; None where patients are named."""
+    if wanted in groups:
+        return None
+    try:
+        share = float(wanted)
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise UserError(f"--new_test={wanted}: give a share above 0 and below 1, or names of patients")
+    return share
+
+
+def _named_patients(new: Sequence[Label], wanted: str, groups: set[str], named: set[str]) -> set[Label]:
+    names = {wanted} if wanted in groups else {name.strip() for name in wanted.split(",") if name.strip()}
+    for name in sorted(names):
+        if name not in groups:
+            there = _some(groups) if groups else "none, as the labels have no column group, patient or slide"
+            raise UserError(
+                f"--new_test: no new image is of patient {name!r}.{did_you_mean(name, groups)} There are "
+                f"{there}"
+            )
+        if name in named:
+            raise UserError(
+                f"--new_test: the old data have images of patient {name!r} too, so that a test on the new "
+                "ones would "
+                "not be on a new patient: name others, or say that it is another one (--shared_groups=rename)"
+            )
+    return {label for label in new if label.group in names}
+
+
+def _row(label: Label, split: str, *, grouped: bool) -> Known:
+    provenance = {**label.provenance, "origin": label.origin}
+    if label.group and not grouped:
+        provenance["known_group"] = label.group
+    return Known(label.file, label.label, label.group, split, label.content, provenance)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:4]) + ", ..." * (len(names) > 4)

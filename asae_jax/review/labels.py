@@ -1,0 +1,233 @@
+"""Labels that people gave, as CSV files of the page of `predict` or of a spreadsheet list them.
+
+Images are known by what they hold (`input.content.image_content`): files are renamed, moved and copied, and
+laboratories number their cells alike.
+"""
+
+import dataclasses
+import datetime
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asae_jax import terminal
+from asae_jax.errors import UserError
+from asae_jax.files import user_path, walk
+from asae_jax.input.content import image_content
+from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.manifest import UNSEEN, Entry, fault, read_entries
+from asae_jax.input.workers import bounded, default_workers, thread_pool
+
+ANOTHER_PICTURE = "another picture has its name now (column content)"
+"""Why a row cannot be used: its file does not hold what was labelled."""
+
+_NO_GROUP = "no group"  # what the page of `predict` writes beside cells that have one
+_AHEAD = 256  # files read in advance
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Label:
+    """One label that a person gave to one image.
+
+    Attributes:
+      file: the image, absolute; where it was found.
+      label: the class; empty where the person left the image out, as an artefact for one (column `reason`).
+      group: patient or slide; empty where it is not known.
+      content: what the image holds, see `image_content`; empty where it cannot be read and nothing tells.
+      origin: name of the CSV file.
+      line: of the CSV file, from 1.
+      time: when the label was given; None where the file does not say.
+      provenance: columns of `manifest.PROVENANCE` that are not empty.
+      fault: why the row cannot be used; empty where it can.
+    """
+
+    file: str
+    label: str
+    group: str
+    content: str
+    origin: str
+    line: int
+    time: datetime.datetime | None = None
+    provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fault: str = ""
+
+    @property
+    def reviewer(self) -> str:
+        """Who gave the label; empty where the file does not say."""
+        return self.provenance.get("reviewer", "")
+
+
+def listed_files(text: str, option: str) -> list[Path]:
+    """The CSV files that a setting names, separated by commas; a name with a comma may stand alone.
+
+    Raises:
+      UserError: none is named, one does not exist, or is named twice.
+    """
+    whole = user_path(text)
+    names = [text] if text and whole.is_file() else [name.strip() for name in text.split(",")]
+    files = [user_path(name) for name in names if name]
+    if not files:
+        raise UserError(
+            f"no labels are named: give the CSV file that the page of predict saved ({option}=FILE)"
+        )
+    for file in files:
+        if not file.is_file():
+            raise UserError(
+                f"{file} is not there: give CSV files with the columns path and label ({option}=)"
+            )
+    for number, file in enumerate(files):
+        if any(file.samefile(other) for other in files[:number]):
+            raise UserError(f"{file} is named twice: name it once ({option}=)")
+    return files
+
+
+def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True) -> list[Label]:
+    """Every row of a list of labelled images, with what its image holds.
+
+    Args:
+      file: CSV `path,label` with, if known, `group`, `seen`, `content` and columns of `PROVENANCE`; paths are
+        relative to its folder.
+      images: where files are looked for that are not at their paths, or hold another picture.
+      look: whether every image must be there and hold what was labelled; else the column `content` is
+        believed, and only images without it are read.
+
+    Raises:
+      UserError: naming file and line: not such a file, a time that is none, or an image for another part than
+        training.
+    """
+    _, _, entries = read_entries(file, unseen=False)
+    if look:
+        _refuse_parts(file, entries)
+    paths = [os.path.abspath(file.parent / entry.name) for entry in entries]
+    if not look:
+        entries = [
+            e if e.fault == UNSEEN or not e.content else dataclasses.replace(e, fault="") for e in entries
+        ]
+    wanted = [
+        path
+        for path, entry in zip(paths, entries, strict=True)
+        if not (entry.fault and entry.label) and (look or not entry.content)
+    ]
+    held = dict(zip(wanted, read_contents(wanted, f"reading images of {file.name}"), strict=True))
+    return [
+        _label(file, entry, path, held.get(path, (entry.content, "")), images)
+        for path, entry in zip(paths, entries, strict=True)
+    ]
+
+
+def _refuse_parts(file: Path, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if entry.split != "train":
+            remedy = "take the column out, or the line; --new_test=PATIENTS sets new images aside for a test"
+            raise fault(file, entry.line, f"split is {entry.split}, but new images are trained on", remedy)
+
+
+def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "Images | None") -> Label:
+    content, problem = held
+    if entry.fault == UNSEEN:
+        problem = UNSEEN
+    elif not entry.label:  # what it is of need not be there: it is not trained on
+        problem = "" if content or entry.content else f"{entry.fault}, and what it held is not known"
+        content = content or entry.content
+    else:
+        problem = entry.fault or problem
+    if content and entry.content and content != entry.content:
+        problem = ANOTHER_PICTURE
+    if problem and problem != UNSEEN and images is not None:
+        found = images.find(entry.content, os.path.basename(entry.name.replace("\\", "/")))
+        path, content, problem = found or (path, content, f"{problem}, and not found in {images.folder}")
+    return Label(
+        file=path,
+        label=entry.label,
+        group="" if entry.group == _NO_GROUP else entry.group,
+        content=content if not problem else entry.content,
+        origin=file.name,
+        line=entry.line,
+        time=_time(file, entry),
+        provenance=entry.provenance,
+        fault=problem,
+    )
+
+
+def _time(file: Path, entry: Entry) -> datetime.datetime | None:
+    text = entry.provenance.get("reviewed", "")
+    if not text:
+        return None
+    try:
+        return read_time(text)
+    except ValueError:
+        remedy = "write date and time as 2026-01-31T16:45, or leave it empty"
+        raise fault(file, entry.line, f"reviewed is {text!r}, which is no time", remedy) from None
+
+
+def read_time(text: str) -> datetime.datetime:
+    """A time in ISO 8601, to be compared with others; without a zone it is of this computer's.
+
+    Raises:
+      ValueError: `text` is no time.
+    """
+    return datetime.datetime.fromisoformat(text).astimezone()
+
+
+class Images:
+    """The images below a folder, found by what they hold or, where that is not known, by their name."""
+
+    def __init__(self, folder: Path) -> None:
+        """Images of `folder` at any depth; none is read before one is looked for.
+
+        Raises:
+          UserError: no such folder.
+        """
+        if not folder.is_dir():
+            raise UserError(f"{folder} is no folder: give the one in which the images lie now (--images=DIR)")
+        self.folder = folder
+        self._held: dict[str, list[tuple[str, str]]] | None = None  # content or name -> (path, content)
+
+    def find(self, content: str, name: str) -> tuple[str, str, str] | None:
+        """Path, content and no fault of an image; None where it is not there.
+
+        Args:
+          content: what it holds; empty: the only image called `name` is taken.
+          name: without folders.
+        """
+        if self._held is None:
+            self._held = self._read()
+        found = self._held.get(content or f"/{name}", [])
+        if not found or (not content and len(found) > 1):
+            return None
+        return (*min(found, key=lambda one: os.path.basename(one[0]) != name), "")
+
+    def _read(self) -> dict[str, list[tuple[str, str]]]:
+        paths = sorted(str(self.folder.absolute() / f.name) for f in walk(self.folder) if f.is_image)
+        held: dict[str, list[tuple[str, str]]] = {}
+        for path, (content, _) in zip(paths, read_contents(paths, f"looking in {self.folder}"), strict=True):
+            for key in (content, f"/{os.path.basename(path)}") if content else ():
+                held.setdefault(key, []).append((path, content))
+        return held
+
+
+def read_contents(paths: Sequence[str], doing: str) -> list[tuple[str, str]]:
+    """What each image file holds (`image_content`), and why it cannot be read; one of the two is empty.
+
+    Args:
+      paths: of the files.
+      doing: what a progress bar is to say.
+    """
+    contents: list[tuple[str, str]] = []
+    with thread_pool(default_workers()) as pool, terminal.Bar(doing, len(paths), "image") as bar:
+        for task in bounded(lambda path: pool.submit(_content, path), paths, _AHEAD):
+            contents.append(task.result())
+            bar.update()
+    return contents
+
+
+def _content(path: str) -> tuple[str, str]:
+    try:
+        return image_content(read_image(path)), ""
+    except BadImage as error:
+        return "", error.reason
+
+
+def usable(labels: Iterable[Label]) -> list[Label]:
+    """Those that have no fault."""
+    return [label for label in labels if not label.fault]

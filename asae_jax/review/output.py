@@ -1,0 +1,254 @@
+"""What `merge` writes and prints: the list for the next run, what became of every label, and how to go on."""
+
+import collections
+import csv
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asae_jax.errors import UserError
+from asae_jax.files import atomic_text, disk_errors, read_json, write_json
+from asae_jax.input.manifest import ASIDE, PROVENANCE
+from asae_jax.pages import NOTICE
+from asae_jax.review.joining import Joined
+from asae_jax.review.labels import Label
+from asae_jax.review.old_data import Known
+
+MADE_FROM = "made_from"
+"""Field of the record that tells what the list was made from."""
+
+_OUT = "(left out)"
+_MOST_REASONS = 8
+
+
+class Place:
+    """The files of one merge: NAME.csv and others beside it.
+
+    Attributes:
+      list: of the images of the next run.
+      new_test: of the images of the second test.
+      changed: labels that others contradict.
+      left_out: labels that are not used.
+      record: what all of it was made from.
+    """
+
+    def __init__(self, path: Path) -> None:
+        stem = path.with_suffix("") if path.suffix.lower() == ".csv" else path
+        self.list = stem.with_name(f"{stem.name}.csv")
+        self.new_test = stem.with_name(f"{stem.name}_new_test.csv")
+        self.changed = stem.with_name(f"{stem.name}_changed.csv")
+        self.left_out = stem.with_name(f"{stem.name}_left_out.csv")
+        self.record = stem.with_name(f"{stem.name}.json")
+
+    @property
+    def every(self) -> tuple[Path, ...]:
+        """All files that may be written."""
+        return self.list, self.new_test, self.changed, self.left_out, self.record
+
+    def check(self, made_from: Mapping[str, Any], inputs: Iterable[Path]) -> None:
+        """Refuses to replace what is not of a merge of the same run and labels.
+
+        Args:
+          made_from: the run and the files of labels.
+          inputs: files that are read.
+
+        Raises:
+          UserError: naming the file that would be lost.
+        """
+        there = [path for path in self.every if os.path.lexists(path)]
+        for path in there:
+            if any(other.exists() and path.exists() and path.samefile(other) for other in inputs):
+                raise UserError(
+                    f"{path} is read by this command and would be lost: choose another --output=FILE"
+                )
+        if there and self._made_from() != made_from:
+            raise UserError(
+                f"{there[0]} was not made from this run and these labels, and would be lost: choose another "
+                "--output=FILE, or move it away"
+            )
+
+    def _made_from(self) -> Any:
+        try:
+            return read_json(self.record, remedy="")[MADE_FROM]
+        except (UserError, LookupError, TypeError):
+            return None
+
+
+def write(place: Place, joined: Joined, made_from: Mapping[str, Any], *, grouped: bool) -> None:
+    """Writes every file of a merge; those that have nothing to say are removed.
+
+    Raises:
+      UserError: a path of the old data that a CSV file cannot hold, or a disk that cannot be written to.
+    """
+    folder = place.list.parent.absolute()
+    rows = list(_rows(joined.rows, folder, grouped=grouped))
+    with disk_errors(f"write {place.list}", remedy="choose another --output=FILE"):
+        second = [row for row in rows if row["split"] == ASIDE]
+        _write_table(place.new_test, [_of_a_test(row) for row in second])
+        _write_table(place.changed, list(_changes(joined)))
+        _write_table(place.left_out, list(_left_out(joined)))
+        _write_table(place.list, rows)
+        write_json(place.record, {MADE_FROM: dict(made_from), **numbers(joined), "notice": NOTICE})
+
+
+def numbers(joined: Joined) -> dict[str, Any]:
+    """How many labels became what; the reasons for those left out."""
+    return {
+        "images": dict(collections.Counter(row.split for row in joined.rows)),
+        "added": dict(collections.Counter(label.label for label in joined.added)),
+        "second_test": dict(collections.Counter(label.label for label in joined.aside)),
+        "changed": len(joined.changed),
+        "confirmed": len(joined.confirmed),
+        "left_out": dict(_reasons(joined)),
+        "contradictions": len(joined.contradictions),
+        "taken_out": len(joined.removed),
+        "notes": joined.notes,
+    }
+
+
+def summary(joined: Joined, labels: Sequence[Label], place: Place) -> str:
+    """What became of the labels, in a few lines."""
+    split = collections.Counter(row.split for row in joined.rows)
+    lines = [
+        f"labels: {len(labels):,} rows of {', '.join(dict.fromkeys(label.origin for label in labels))}",
+        f"  added to training: {_by_class(joined.added)}",
+        f"  labels changed in training: {_changed(joined)}",
+        f"  known already, the same label: {len(joined.confirmed):,}",
+    ]
+    if joined.aside:
+        patients = {label.group for label in joined.aside if label.group}
+        of_patients = f", {len(patients):,} patients" if patients else ""
+        lines.append(
+            f"  set aside as a second test: {_by_class(joined.aside)}{of_patients} ({place.new_test})"
+        )
+    lines.append(f"  left out: {len(joined.left_out):,}" + _listed_in(place.left_out, joined.left_out))
+    lines += [f"    {count:,} {reason}" for reason, count in _reasons(joined).most_common(_MOST_REASONS)]
+    if joined.contradictions:
+        removed = f"; {len(joined.removed):,} old images taken out" if joined.removed else ""
+        lines.append(
+            f"  contradicting labels: {len(joined.contradictions):,}, by rule"
+            f"{_listed_in(place.changed, joined.contradictions)}{removed}"
+        )
+    lines += [f"note: {note}" for note in joined.notes]
+    lines.append(
+        f"written: {place.list}: {split['train']:,} training, {split['validation']:,} validation and "
+        f"{split['test']:,} test images; validation and test are those of the old run, in its order"
+    )
+    return "\n".join(lines)
+
+
+def _by_class(labels: Sequence[Label]) -> str:
+    counts = collections.Counter(label.label for label in labels)
+    named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    return f"{len(labels):,}" + (f" ({named})" if named else "")
+
+
+def _changed(joined: Joined) -> str:
+    changed = set(joined.changed)
+    pairs = collections.Counter(
+        f"{change.other} to {change.used}" for change in joined.contradictions if change.given in changed
+    )
+    named = ", ".join(f"{pair} {count:,}" for pair, count in pairs.most_common())
+    return f"{len(joined.changed):,}" + (f" ({named})" if named else "")
+
+
+def _listed_in(path: Path, rows: Sequence[Any]) -> str:
+    return f", listed in {path.name}" if rows else ""
+
+
+def _reasons(joined: Joined) -> collections.Counter[str]:
+    """Reasons for leaving labels out; names of patients and classes differ from row to row."""
+    return collections.Counter(_plain(reason) for _, reason in joined.left_out)
+
+
+def _plain(reason: str) -> str:
+    if reason.startswith("of patient "):
+        return "of patients who are " + reason.partition(", who is ")[2]
+    if reason.startswith("labelled "):
+        return "labelled in contradicting ways"
+    return reason
+
+
+def _rows(rows: Iterable[Known], folder: Path, *, grouped: bool) -> Iterator[dict[str, str]]:
+    for row in rows:
+        group = {"group": row.group} if grouped else {}
+        provenance = {name: row.provenance.get(name, "") for name in PROVENANCE}
+        yield {
+            "path": listed_path(row.file, folder),
+            "label": row.label,
+            **group,
+            "split": row.split,
+            "content": row.content,
+            **provenance,
+        }
+
+
+def _of_a_test(row: Mapping[str, str]) -> dict[str, str]:
+    """A row of the second test's own file, whose patients are its groups and which has no other part."""
+    group = row.get("group") or row["known_group"]
+    return {"path": row["path"], "label": row["label"], "group": group} | {
+        name: value
+        for name, value in row.items()
+        if name not in ("path", "label", "group", "split", "known_group")
+    }
+
+
+def listed_path(file: str, folder: Path) -> str:
+    """How a list in `folder` names a file: relative where it lies below, else absolute.
+
+    Raises:
+      UserError: a name that a CSV file cannot hold.
+    """
+    path = os.path.relpath(file, folder) if Path(file).is_relative_to(folder) else file
+    if path != path.strip() or re.search("[\0\r\n\ud800-\udfff]", path):
+        raise UserError(
+            f"{file!r} cannot be listed in a CSV file (bytes that are not UTF-8, line breaks, or spaces at "
+            "an end of the "
+            "name): rename it"
+        )
+    return path
+
+
+def _changes(joined: Joined) -> Iterator[dict[str, str]]:
+    for change in joined.contradictions:
+        yield {
+            "path": change.given.file,
+            "given": change.given.label or _OUT,
+            "other": change.other or _OUT,
+            "used": change.used or _OUT,
+            "why": change.why,
+            **_who(change.given),
+        }
+
+
+def _left_out(joined: Joined) -> Iterator[dict[str, str]]:
+    for label, reason in joined.left_out:
+        yield {"path": label.file, "label": label.label, "reason": reason, **_who(label)}
+
+
+def _who(label: Label) -> dict[str, str]:
+    given = label.provenance
+    return {
+        "reviewer": given.get("reviewer", ""),
+        "reviewed": given.get("reviewed", ""),
+        "file": label.origin,
+        "line": str(label.line),
+    }
+
+
+def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Writes rows as CSV, without columns that are empty throughout; removes the file where there are none.
+
+    Path, label and split are always there.
+    """
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    always = ("path", "label", "split")
+    names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
+    with atomic_text(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([[row[name] for name in names] for row in rows])

@@ -1,0 +1,102 @@
+"""Who labelled what: the labels of every person, image by image, from the files of several."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asae_jax.errors import UserError
+from asae_jax.review.labels import Label
+
+LEFT_OUT = "(left out)"
+"""What stands for a class where a person left the image out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """One person's labels.
+
+    Attributes:
+      name: by the column `reviewer`, else the name of the file.
+      labels: content of the image -> what was said of it; one label for an image.
+      unused: reason -> number of rows that say nothing.
+    """
+
+    name: str
+    labels: Mapping[str, Label]
+    unused: Mapping[str, int]
+
+    def given(self, content: str) -> str:
+        """The class that was given to an image, or `LEFT_OUT`; empty where none was."""
+        label = self.labels.get(content)
+        return "" if label is None else label.label or LEFT_OUT
+
+    def predicted(self, content: str) -> str:
+        """What the network had proposed for an image that was labelled; empty where it is not known."""
+        label = self.labels.get(content)
+        return "" if label is None else label.provenance.get("predicted", "")
+
+
+def people_of(labels: Iterable[Label]) -> list[Person]:
+    """The people who gave labels, in the order in which they come.
+
+    The same name in two files is one person twice, told apart by the file: somebody may look at the same
+    cells again.
+    """
+    rows: dict[tuple[str, str], list[Label]] = {}
+    for label in labels:
+        rows.setdefault((label.origin, label.reviewer), []).append(label)
+    _join_unseen(rows)
+    plain = [_name(*key) for key in rows]
+    names = [
+        f"{name} ({origin})" if plain.count(name) > 1 else name
+        for name, (origin, _) in zip(plain, rows, strict=True)
+    ]
+    return [_person(name, given) for name, given in zip(names, rows.values(), strict=True)]
+
+
+def _join_unseen(rows: dict[tuple[str, str], list[Label]]) -> None:
+    """Rows that nobody looked at name no reviewer; they are not another person's."""
+    for origin in {origin for origin, _ in rows}:
+        there = [key for key in rows if key[0] == origin]
+        nameless = rows.get((origin, ""), [])
+        if len(there) > 1 and nameless and all(label.fault for label in nameless):
+            rows[next(key for key in there if key[1])] += rows.pop((origin, ""))
+
+
+def _name(origin: str, reviewer: str) -> str:
+    return reviewer or Path(origin).stem
+
+
+def _person(name: str, given: Sequence[Label]) -> Person:
+    unused = collections.Counter(label.fault for label in given if label.fault)
+    by_image: dict[str, list[Label]] = {}
+    for label in given:
+        if not label.fault:
+            by_image.setdefault(label.content, []).append(label)
+    for content, same in list(by_image.items()):
+        if len({label.label for label in same}) > 1:
+            unused["labelled in contradicting ways, under several names"] += len(by_image.pop(content))
+    return Person(name, {content: same[0] for content, same in by_image.items()}, unused)
+
+
+def check_people(people: Sequence[Person]) -> None:
+    """Raises a UserError where nothing can be compared."""
+    for person in people:
+        if not person.labels:
+            reasons = "; ".join(f"{count:,} {reason}" for reason, count in person.unused.items()) or "no rows"
+            raise UserError(f"{person.name} labelled no image that can be compared ({reasons})")
+    if len(people) > 1 and not any(
+        set(a.labels) & set(b.labels) for a in people for b in people if a is not b
+    ):
+        raise UserError(
+            f"no image was labelled by two of {', '.join(person.name for person in people)}: images are "
+            "matched by "
+            "what they hold, so let them label the same images (the same page)"
+        )
+    if len(people) == 1 and not any(map(people[0].predicted, people[0].labels)):
+        raise UserError(
+            f"only {people[0].name} labelled images, and the file does not say what a network proposed "
+            "(column "
+            "predicted): name the file of a second person too (--reviewed=FILE,FILE)"
+        )

@@ -1,0 +1,92 @@
+"""Commands that the command line takes, whatever the run is called; what was trained, in words."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from asae_jax import cli
+from asae_jax.config import FIELDS, copy_with
+from asae_jax.evaluation.page.words import commands, quoted, training
+from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
+from tests.made_runs import random_model
+from tests.training.tiny import shallow, tiny_config
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mine",
+        "runs/mine",
+        "my run",
+        'a "quote"',
+        "it's",
+        "a$b",
+        "a`b",
+        "!x",
+        "~/y",
+        "é",
+        "C:\\runs\\x y",
+        "a;b&c",
+    ],
+)
+def test_a_folder_of_any_name_is_one_word_of_the_shell(name):
+    if "\\" in name:  # of Windows, whose shells take double quotes
+        assert quoted(name) in (name, f'"{name}"', shlex.quote(name))
+        return
+    assert shlex.split(f"asae --workdir={quoted(name)}") == ["asae", f"--workdir={name}"]
+
+
+@pytest.fixture
+def model(tmp_path):
+    with shallow():
+        random_model(tmp_path / "my run", tiny_config(), ("A", "B"))
+    return tmp_path / "my run"
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"eval.test_mode": "second_look"}, {"eval.batch_statistics": "reestimate"}]
+)
+@pytest.mark.parametrize("is_model", [False, True])
+def test_every_command_is_understood(model, changes, is_model):
+    config = copy_with(tiny_config(), changes)
+    found = commands(model, config, is_model=is_model)
+    assert len(found) == 3 + (not is_model)
+    for command in found:
+        call = cli.parse(shlex.split(command.line)[1:])
+        assert call.workdir == model
+        assert call.config.eval.batch_statistics == "running"
+        if call.name in ("explain", "export") and changes:
+            assert call.config.eval.test_mode == "skip"  # the other way is refused by these
+    explained = next(command.line for command in found if "explain" in command.line)
+    assert ("--input=NEW_CELLS" in explained) == is_model
+
+
+def test_every_choice_has_words():
+    choices = {field.name: set(field.choices) for field in FIELDS if field.choices}
+    assert choices["data.sampler"] == set(SAMPLERS)
+    assert choices["loss.name"] == set(LOSSES)
+    assert choices["model.branching"] == set(LAYERS)
+
+
+def test_what_was_trained():
+    told = dict(training(tiny_config(data__hue="paper"), [{"epoch": 1}], 2.0))
+    assert told["network"] == "resnet18, with the ASAE layer in training"
+    assert told["started from"] == "random weights"
+    assert "brought to 36 x 36 pixels, of which the network sees 32 x 32" in told["images"]
+    assert "the paper's hue adjustment" in told["images"]
+    assert told["training"].startswith(
+        "2 epochs in batches of 56 images, each with equally many images of every class"
+    )
+    assert told["checkpoint used"] == "the one of the best validation macro-F1, after epoch 2 of 2"
+    given = tiny_config(init__pretrained="cells", eval__checkpoint="last", data__hue="none")
+    told = dict(training(given, [{"epoch": 1}], 2.0))
+    assert told["started from"] == "given weights: cells"
+    assert told["images"].endswith("colours: as they are")
+    assert told["checkpoint used"] == "the last, after epoch 2 of 2"
+
+
+def test_a_folder_is_named_as_the_user_wrote_it():
+    assert commands(Path("runs/mine"), tiny_config(), is_model=False)[0].line == (
+        "asae predict --workdir=runs/mine --input=NEW_CELLS"
+    )

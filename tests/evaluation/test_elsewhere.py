@@ -1,0 +1,63 @@
+"""What is said of another laboratory: nothing where its images are like the run's, a warning where not."""
+
+import numpy as np
+import pytest
+
+from asae_jax.evaluation.calibration import soften
+from asae_jax.evaluation.elsewhere import looks_different, measure_elsewhere, sentences, warnings_of
+from asae_jax.evaluation.uncertainty import Part, fit_uncertainty
+from tests.training.tiny import tiny_config
+
+NAMES = ("BLA", "LYT", "MON")
+
+
+def _part(count, seed, *, shift=0.0, wrong=0.0):
+    """Calibrated logits of three classes, features that tell them, and a share of labels drawn anew."""
+    rng = np.random.default_rng(seed)
+    logits = 4 * rng.normal(size=(count, 3))
+    labels = np.minimum((np.exp(soften(logits, 1.0)).cumsum(1) < rng.random((count, 1))).sum(1), 2)
+    labels = np.where(rng.random(count) < wrong, rng.integers(3, size=count), labels)
+    features = 4 * np.eye(6)[labels] + rng.normal(size=(count, 6)) + shift * np.array([1, -1] * 3)
+    return Part(logits.astype(np.float32), features.astype(np.float32), labels)
+
+
+@pytest.fixture(scope="module")
+def estimates():
+    parts = {"train": _part(300, 0), "validation": _part(400, 1)}
+    return fit_uncertainty(tiny_config().uncertainty, NAMES, parts, {})
+
+
+def test_images_like_the_runs_are_not_warned_of(estimates):
+    found = measure_elsewhere(estimates, _part(300, 2))
+    assert found["outliers_at_home"] == pytest.approx(0.05)
+    assert found["target_error"] == 0.05
+    assert not looks_different(found)
+    assert warnings_of({"uncertainty": found}) == []
+
+
+def test_images_that_look_different_and_a_threshold_that_does_not_hold(estimates):
+    found = measure_elsewhere(estimates, _part(300, 3, shift=20.0, wrong=0.6))
+    assert found["outliers"]["share"] == 1.0
+    assert looks_different(found)
+    look, promise = warnings_of({"uncertainty": found})
+    assert "100.0 % of them do, against 5.0 % at home" in look
+    wrong = 100 * found["error_of_labelled"]["share"]
+    assert f"{wrong:.1f} % of the cells that the run would label itself are wrong" in promise
+    assert len(sentences(found)) == 2
+    assert f"{100 * found['labelled']['share']:.1f} % [" in sentences(found)[1]
+
+
+def test_classes_and_repeated_images_are_warned_of():
+    scores = {"unknown_classes": {"ERB": 1200, "x": 1}, "absent_classes": ["MON"], "num_trained_on": 7}
+    told = warnings_of(scores)
+    assert "does not know ERB (1,200), x (1)" in told[0]
+    assert told[1].startswith("No image of MON here")
+    assert told[2].startswith("7 of the images were trained on")
+    assert "is not known: the run has no estimates" in told[3]
+
+
+def test_a_run_that_labels_nothing_itself(estimates):
+    found = measure_elsewhere(estimates, _part(50, 4))
+    found["labelled"] = found["error_of_labelled"] = {"count": 0, "of": 0, "share": None, "interval": [0, 1]}
+    assert "leave all to a person" in sentences(found)[-1]
+    assert warnings_of({"uncertainty": found}) == []

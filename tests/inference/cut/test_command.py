@@ -1,0 +1,136 @@
+"""`cut` as a user calls it: squares, list and outlines, on drawn fields."""
+
+import csv
+import math
+import sys
+
+import numpy as np
+import pytest
+import skimage  # noqa: F401, so that this file is left out where it is not installed
+from PIL import Image
+
+from asae_jax import cli
+from asae_jax.inference.cut.cells import crop, squares
+from asae_jax.inference.cut.nuclei import Nucleus
+from asae_jax.inference.predict.inputs import read_input
+from asae_jax.input.decode import read_image
+from tests.inference.cut.drawn import draw_field
+
+
+def _rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Two fields of two patients and a file that is none; and the fields as drawn."""
+    folder, fields = tmp_path_factory.mktemp("photographs"), {}
+    for name, seed in (("p1/a b.png", 60), ("p2/a b.jpg", 61)):
+        fields[name] = draw_field(seed, size=700, singles=6)
+        (folder / name).parent.mkdir()
+        Image.fromarray(fields[name].image).save(folder / name, quality=95)
+    (folder / "p2" / "broken.png").write_text("x")
+    return folder, fields
+
+
+@pytest.fixture(scope="module")
+def output(photographs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("output") / "new"
+    assert cli.main(["cut", f"--input={photographs[0]}", f"--output={folder}", "--border=pad"]) == 0
+    return folder
+
+
+def test_squares_are_the_pixels_around_the_cells(photographs, output):
+    _, fields = photographs
+    rows = _rows(output / "cells.csv")
+    assert list(rows[0]) == ["path", "group", "slide", "x", "y", "width", "height", "note"]
+    found = 0
+    for row in rows:
+        left, top, width, height = (int(row[name]) for name in ("x", "y", "width", "height"))
+        field, square = fields[row["slide"]], read_image(output / row["path"])
+        assert square.shape == (height, width, 3)
+        assert row["group"] == row["slide"][:2]
+        middle = left + width / 2 - 0.5, top + height / 2 - 0.5
+        found += any(math.dist(middle, (c.x, c.y)) <= c.nucleus / 2 + 1 for c in field.cells)
+        if row["slide"].endswith(".png") and min(left, top) >= 0 and max(left + width, top + height) <= 700:
+            np.testing.assert_array_equal(square, field.image[top : top + height, left : left + width])
+    assert found == len(rows) == 12
+
+
+def test_the_list_is_one_that_predict_takes(output):
+    items = read_input(str(output / "cells.csv"))
+    assert all(item.position for item in items)
+    assert {item.group for item in items} == {"p1", "p2"}
+    assert all(read_image(item.file).shape[1] == item.position.width for item in items)
+
+
+def test_every_field_is_counted_and_drawn_with_a_legend(output):
+    counts = {row["slide"]: row for row in _rows(output / "fields.csv")}
+    assert {name: row["cells"] for name, row in counts.items()} == {
+        "p1/a b.png": "6", "p2/a b.jpg": "6", "p2/broken.png": "",
+    }  # fmt: skip
+    assert "not a JPEG" in counts["p2/broken.png"]["error"]
+    pictures = sorted((output / "fields").iterdir())
+    assert [path.name for path in pictures] == ["p1_a_b.jpg", "p2_a_b.jpg"]
+    assert all(read_image(path).shape[0] > 700 for path in pictures)
+
+
+def test_what_was_found_is_said_to_be_an_estimate(photographs, tmp_path, capsys):
+    options = [f"--input={photographs[0] / 'p1'}", f"--output={tmp_path / 'o'}", "--size=64", "--nucleus=70"]
+    assert cli.main(["cut", *options]) == 0
+    shown = capsys.readouterr().out
+    for text in ("70 pixels (as given); squares of 64 pixels", "a b.png: ", "may be several", "an estimate",
+                 "not a diagnosis"):  # fmt: skip
+        assert text in shown
+    assert {row["width"] for row in _rows(tmp_path / "o" / "cells.csv")} == {"64"}
+    assert "group" not in _rows(tmp_path / "o" / "cells.csv")[0]
+
+
+def _nucleus(x, y, radius=20):
+    turn = np.linspace(0, 2 * np.pi, 40)
+    outline = np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=-1)
+    return Nucleus(x, y, 2 * radius, False, (outline,))
+
+
+def test_at_the_border_a_square_is_filled_up_and_half_a_cell_is_none():
+    field = np.full((200, 300, 3), (250, 240, 230), np.uint8)
+    field[..., 0] = np.arange(300) % 5 + 246
+    found = squares(field, [_nucleus(150, 100), _nucleus(30, 170), _nucleus(15, 100)], 101)
+    assert [(one.whole, one.complete) for one in found] == [(True, True), (False, True), (False, False)]
+    assert (found[0].left, found[0].top) == (100, 50)
+    np.testing.assert_array_equal(crop(field, found[0]), field[50:151, 100:201])
+    padded = crop(field, found[1])
+    assert (found[1].left, found[1].top) == (-20, 120)
+    np.testing.assert_array_equal(padded[:80, 20:], field[120:200, :81])
+    np.testing.assert_allclose(
+        padded[80:].astype(float), np.array([250, 240, 230]) + np.zeros((21, 101, 3)), atol=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give --output=FOLDER"),
+        (["--output={tmp}/new"], "give --input=FOLDER"),
+        (["--input={tmp}", "--output={tmp}"], "is not empty"),
+        (["--input={tmp}", "--output={tmp}/empty.png"], "is a file"),
+        (["--input={tmp}", "--output={tmp}/new"], "no nucleus was found in any field"),
+        (["--input={tmp}/bad.png", "--output={tmp}/new"], "none of 1 fields can be read"),
+        (["--input={tmp}", "--output={tmp}/new", "--border=mirror"], "cut.border='mirror'"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_nothing_is_written(tmp_path, capsys, options, message):
+    Image.new("RGB", (100, 100), (240, 240, 240)).save(tmp_path / "empty.png")
+    (tmp_path / "bad.png").write_text("x")
+    assert cli.main(["cut", *(option.format(tmp=tmp_path) for option in options)]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1]
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_scikit_image_the_command_that_installs_it_is_given(tmp_path, capsys, monkeypatch):
+    for name in ("color", "filters", "feature", "measure", "segmentation"):
+        monkeypatch.setitem(sys.modules, f"skimage.{name}", None)
+    assert cli.main(["cut", f"--input={tmp_path}", f"--output={tmp_path / 'new'}"]) == 2
+    assert "pip install 'scikit-image>=" in capsys.readouterr().err

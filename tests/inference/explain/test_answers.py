@@ -1,0 +1,99 @@
+"""What the page of `explain` answers first, for maps and losses whose answer is known."""
+
+import numpy as np
+import pytest
+
+from asae_jax.inference.alignment import Alignment
+from asae_jax.inference.explain import answers, report
+from asae_jax.inference.explain.explanations import ClassMaps
+from asae_jax.inference.explain.faithfulness import Measured
+from asae_jax.input.cell_classes import cell_classes
+
+CLASSES = ("BLA", "EBO", "LYT")
+MAPS = (Alignment(4, 32), Alignment(4, 32))
+
+
+def _means(*, counts, peaks, cam):
+    return {
+        label: ClassMaps(count, np.zeros((32, 32, 3)), np.zeros((4, 4)), peak, cam)
+        for label, (count, peak) in enumerate(zip(counts, peaks, strict=True))
+    }
+
+
+def _at(row, col):
+    peak = np.zeros((4, 4))
+    peak[row, col] = 1
+    return peak
+
+
+def test_where_counts_images_and_not_classes():
+    means = _means(counts=(30, 10), peaks=(_at(1, 2), _at(0, 2)), cam=np.ones((4, 4)))
+    text = answers.where(means, MAPS, layer=True).replace("\N{NO-BREAK SPACE}", " ")
+    assert "In 75 % of 40 images the highest self-attention lies in the middle" in text
+    assert "25 % of the map's positions" in text
+    assert "Of Grad-CAM's weight 25 % is there, on 25 % of the area." in text
+
+
+def test_where_a_map_says_nothing_nothing_is_said_of_it():
+    means = _means(counts=(2,), peaks=(_at(3, 3),), cam=np.zeros((4, 4)))
+    text = answers.where(means, MAPS, layer=False).replace("\N{NO-BREAK SPACE}", " ")
+    assert "In 0 % of 2 images the highest activation" in text
+    assert "Grad-CAM" not in text
+
+
+def _report(lost):
+    """Of images that lose `lost[class]` of 0.9 by the peak, and nothing at random or in the middle."""
+    labels = np.repeat(np.arange(len(lost)), 20)
+    noise = np.random.default_rng(0).normal(0, 0.001, len(labels))
+    after = np.full((len(labels), 5), 0.9)
+    after[:, 0] -= np.array(lost)[labels] + noise
+    measured = Measured(
+        rows=np.arange(len(labels)),
+        labels=labels,
+        before=np.full(len(labels), np.log(0.9)),
+        after=np.log(after),
+        change=np.ones((len(labels), 5)),
+        share=np.full(len(labels), 0.1),
+    )
+    return report.summarise(measured, CLASSES, groups=None, resamples=200, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("lost", "colour", "word", "middle"),
+    [
+        ((0.5,), "good", "Yes", "more than"),
+        ((0.0,), "open", "cannot tell", "not surely more"),
+        ((-0.05,), "bad", "No", "not surely more"),
+    ],
+)
+def test_whether_it_is_needed_is_read_from_the_interval(lost, colour, word, middle):
+    found = _report(lost)
+    verdict = answers.is_needed(found)
+    assert verdict.colour == colour
+    assert word in verdict.text
+    assert middle in answers.against_the_middle(found)
+
+
+def test_one_image_cannot_tell():
+    one, before, after = np.zeros(1, int), np.log([0.9]), np.log([[0.1] * 5])
+    measured = Measured(one, one, before, after, change=np.ones((1, 5)), share=np.ones(1))
+    found = report.summarise(measured, CLASSES, groups=None, resamples=10, seed=0)
+    assert answers.is_needed(found).colour == "open"
+    assert [line.verdict.text for line in answers.by_class(found, cell_classes(CLASSES))] == [
+        "too few images"
+    ]
+
+
+def test_classes_that_lose_most_come_first():
+    lines = answers.by_class(_report((0.1, 0.6, -0.05)), cell_classes(CLASSES))
+    assert [line.title for line in lines] == ["EBO erythroblast", "BLA blast", "LYT lymphocyte"]
+    assert [line.verdict.colour for line in lines] == ["good", "good", "bad"]
+    np.testing.assert_allclose([line.peak for line in lines], (0.6, 0.1, -0.05), atol=0.002)
+    np.testing.assert_allclose([line.random for line in lines], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.0004, "0.000"), (0.0, "0.000"), (-0.0006, "-0.001"), (1.5, "1.500")]
+)
+def test_no_number_is_minus_zero(value, text):
+    assert report.three(value) == text

@@ -1,0 +1,160 @@
+"""`slide`: labels of a list, or of a review, onto the slides."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asae_jax import cli
+from asae_jax.input.content import image_content
+from tests.inference.slide.qupath import read
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A list of three cells of one field, and their pictures."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "cells").mkdir()
+    pictures = rng.integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    lines = ["path,slide,x,y,width,height,label"]
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / "cells" / f"{number}.png")
+        lines.append(f"cells/{number}.png,f 1,{10 * number},20,40,40,LY")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    return tmp_path, [image_content(picture) for picture in pictures]
+
+
+def _slide(folder, *options):
+    return cli.main(["slide", f"--input={folder / 'list.csv'}", *options])
+
+
+def _labels(folder, *rows):
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", "seen", "content"], *rows])
+    return f"--labels={folder / 'labels.csv'}"
+
+
+def test_labels_of_a_list_are_somebody_s_own(cells):
+    folder, _ = cells
+    assert _slide(folder) == 0
+    found = read(folder / "list_on_slide.geojson")
+    assert [(one[0], one[2]) for one in found] == [("annotation", "LY")] * 3
+
+
+def test_labels_of_predictions_are_a_network_s(cells):
+    folder, _ = cells
+    text = (folder / "list.csv").read_text().replace("label", "label,probability").replace("LY", "LY,0.5")
+    (folder / "list.csv").write_text(text)
+    assert _slide(folder, f"--output={folder / 'q.geojson'}") == 0
+    assert [one[0] for one in read(folder / "q.geojson")] == ["detection"] * 3
+
+
+def test_a_review_goes_before_the_list_and_another_picture_is_left_out(cells, capsys):
+    folder, contents = cells
+    labels = _labels(
+        folder,
+        [folder / "cells" / "0.png", "BNE", "yes", contents[0]],
+        [folder / "cells" / "1.png", "BNE", "yes", contents[0]],
+        ["cells/2.png", "SNE", "no", ""],
+    )
+    assert _slide(folder, labels) == 0
+    found = read(folder / "labels_on_slide.geojson")
+    assert [(one[0], one[2]) for one in found] == [
+        ("annotation", "BNE"), ("detection", "LY"), ("detection", "SNE"),
+    ]  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "left out: 1 labels of" in shown
+    assert "1.png" in shown
+    assert "not a diagnosis" in shown
+
+
+def test_what_a_person_left_out_is_not_put_on_the_slide(cells, capsys):
+    folder, _ = cells
+    with (folder / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["path", "label", "predicted", "seen", "content", "reviewer", "reviewed", "reason"],
+                ["cells/0.png", "", "LY", "yes", "", "AB", "2026-01-02", "artefact"],
+                ["cells/1.png", "BNE", "LY", "yes", "", "AB", "2026-01-02", ""],
+            ]
+        )
+    assert _slide(folder, f"--labels={folder / 'labels.csv'}") == 0
+    first, second = read(folder / "labels_on_slide.geojson")
+    assert (first[0], first[2], second[0], second[2]) == ("annotation", "BNE", "detection", "LY")
+    assert first[6] == {
+        "path": "cells/1.png", "predicted": "LY", "reviewer": "AB", "reviewed": "2026-01-02",
+    }  # fmt: skip
+    assert "left out: 1 cells that a person left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([["/elsewhere/a.png", "LY", "", ""]], "no path of .*labels.csv is in .*list.csv"),
+        (
+            [["cells/0.png", "LY", "", ""], ["./cells/0.png", "BNE", "", ""]],
+            "line 3: .* listed already in line 2",
+        ),
+    ],
+)
+def test_reviews_that_do_not_fit_are_refused(cells, capsys, rows, message):
+    folder, _ = cells
+    assert _slide(folder, _labels(folder, *rows)) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert re.search(message, error)
+    assert not list(folder.glob("*.geojson"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,slide,x\na.png,S,1\n", "column 'y' is missing"),
+        ("path,slide,x,y\na.png,S,1,2\n", "has a label"),
+        ("path,slide,x,y,label\na.png,,,,LY\n", "has a position"),
+        ("path,slide,x,y,label\na.png,S,1,2,LY\n./a.png,S,3,2,LY\n", "listed already in line 2"),
+    ],
+)
+def test_lists_that_cannot_be_used_are_refused(tmp_path, capsys, text, message):
+    (tmp_path / "list.csv").write_text(text)
+    assert _slide(tmp_path) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["list.csv"]
+
+
+def test_nothing_given_is_said(capsys):
+    assert cli.main(["slide"]) == 2
+    assert "give --input=CELLS.csv" in capsys.readouterr().err
+
+
+def test_fields_are_tasks_with_rectangles(cells):
+    folder, contents = cells
+    (folder / "photos").mkdir()
+    Image.new("RGB", (200, 100)).save(folder / "photos" / "f 1.png")
+    labels = _labels(folder, [folder / "cells" / "0.png", "BNE", "yes", contents[0]])
+    options = (labels, f"--label_studio={folder}", f"--images={folder / 'photos'}")
+    assert _slide(folder, *options) == 0
+    (task,) = json.loads((folder / "labels_on_slide_label_studio.json").read_text())
+    assert task["data"] == {"slide": "f 1", "image": "/data/local-files/?d=photos/f%201.png"}
+    (by_person,) = task["annotations"][0]["result"]
+    assert by_person["value"] == {
+        "x": 0, "y": 20, "width": 20, "height": 40, "rotation": 0, "rectanglelabels": ["BNE"],
+    }  # fmt: skip
+    assert len(task["predictions"][0]["result"]) == 2
+    assert "RectangleLabels" in (folder / "labels_on_slide_label_studio.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "message"),
+    [((200, 100), "g.png", "no image of slide f 1"), ((15, 15), "f 1.png", "lies outside of")],
+)
+def test_fields_that_do_not_fit_are_refused(cells, capsys, size, name, message):
+    folder, _ = cells
+    (folder / "photos").mkdir()
+    Image.new("RGB", size).save(folder / "photos" / name)
+    assert _slide(folder, f"--label_studio={folder}", f"--images={folder / 'photos'}") == 2
+    assert message in capsys.readouterr().err
+    assert not list(folder.glob("*_on_slide*"))

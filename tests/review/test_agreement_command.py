@@ -1,0 +1,172 @@
+"""`agreement` by its command line."""
+
+import json
+
+import pytest
+
+from asae_jax import cli
+from asae_jax.inference.predict.inputs import read_input
+from asae_jax.input.sources import configured_index
+from tests.review.made import put_cells, read_csv, write_csv
+from tests.training.tiny import tiny_config
+
+
+def rows(labels, *, reviewer="", predicted="", group="", start=0):
+    """A row for each label, of images 0, 1, ...; `-`: nobody looked, `x`: left out."""
+    listed = []
+    for number, label in enumerate(labels.split(), start):
+        row = {
+            "path": f"/cells/{number}.png",
+            "label": label.strip("-x"),
+            "seen": "yes",
+            "content": f"{number:032x}",
+        }
+        row |= {
+            "predicted": predicted.split()[number] if predicted else "",
+            "reviewer": reviewer,
+            "reason": "",
+        }
+        if group:
+            row["group"] = group.split()[number]
+        if label == "-":
+            row |= {"label": "A", "seen": "no"}
+        if label == "x":
+            row["reason"] = "artefact"
+        listed.append(row)
+    return listed
+
+
+@pytest.fixture
+def run(tmp_path):
+    def _run(*files, code=0, workdir=tmp_path / "out"):
+        arguments = ["agreement", f"--reviewed={','.join(map(str, files))}", f"--output={workdir}"]
+        assert cli.main(arguments) == code
+        record = workdir / "agreement.json"
+        return json.loads(record.read_text()) if code == 0 else None
+
+    return _run
+
+
+def test_two_people_are_matched_by_what_the_images_hold(tmp_path, run, capsys):
+    first = write_csv(tmp_path / "ann.csv", rows("A A B B A -"))
+    shifted = [row | {"path": f"/elsewhere/{row['path'][-5:]}"} for row in reversed(rows("A B B B A B A"))]
+    second = write_csv(tmp_path / "bob.csv", shifted)
+    record = run(first, second)
+    pair = record["pairs"][0]
+    assert (pair["first"], pair["second"], pair["images"], pair["same"]) == ("ann", "bob", 5, 4)
+    assert pair["table"] == [[2, 1], [0, 2]]
+    disagreements = read_csv(tmp_path / "out" / "disagreements.csv")
+    assert disagreements == [
+        {"path": "/cells/1.png", "content": f"{1:032x}", "by ann": "A", "by bob": "B"}
+    ]  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "the same label for 4 of 5 images, 80.0 % [" in shown
+    assert "1, nobody looked at its label (seen=no)" in shown
+
+
+def test_the_disagreements_can_be_predicted_and_not_trained_on(tmp_path, run, capsys):
+    files = put_cells(tmp_path / "cells", ["1.png", "2.png", "3.png"])
+    first = write_csv(
+        tmp_path / "a.csv", [{"path": str(f), "label": x} for f, x in zip(files, "ABA", strict=True)]
+    )
+    second = write_csv(tmp_path / "b.csv", [{"path": f"cells/{f.name}", "label": "A"} for f in files])
+    run(first, second)
+    listed = tmp_path / "out" / "disagreements.csv"
+    assert [item.file for item in read_input(str(listed))] == [str(files[1])]
+    config = tiny_config(data__source="csv", data__path=str(listed))
+    with pytest.raises(Exception, match="column 'label' is missing"):
+        configured_index(config.data)
+
+
+def test_classes_stand_in_the_order_of_maturity_and_what_was_left_out_is_one(tmp_path, run, capsys):
+    first = write_csv(tmp_path / "a.csv", rows("SNE BNE MMY MY x"))
+    second = write_csv(tmp_path / "b.csv", rows("SNE MMY MMY MMY MY"))
+    record = run(first, second)
+    assert record["classes"] == ["MY", "MMY", "BNE", "SNE", "(left out)"]
+    assert record["pairs"][0]["table"][4] == [1, 0, 0, 0, 0]
+
+
+def test_one_person_is_compared_with_the_network(tmp_path, run, capsys):
+    record = run(write_csv(tmp_path / "a.csv", rows("A A B B", predicted="A B B A", reviewer="Ann")))
+    pair = record["pairs"][0]
+    assert (pair["first"], pair["second"], pair["same"]) == ("Ann", "the network", 2)
+    assert pair["cohen_kappa"]["value"] == pytest.approx(0)
+    assert len(read_csv(tmp_path / "out" / "disagreements.csv")) == 2
+    assert "sees what the network proposes" in capsys.readouterr().out
+
+
+def test_three_people_in_one_file_and_another(tmp_path, run, capsys):
+    both = rows("A A B B C", reviewer="Ann") + rows("A A B C C", reviewer="Bob")
+    for number, row in enumerate(both):
+        row["path"] = f"/cells/copy{number}.png"
+    third = rows("A B B B C", reviewer="Ann")
+    record = run(write_csv(tmp_path / "both.csv", both), write_csv(tmp_path / "later.csv", third))
+    names = [person["name"] for person in record["people"]]
+    assert names == ["Ann (both.csv)", "Bob", "Ann (later.csv)"]
+    assert [pair["same"] for pair in record["pairs"]] == [4, 4, 3]
+    assert record["krippendorff_alpha"]["images"] == 5
+    assert "Krippendorff's alpha" in capsys.readouterr().out
+
+
+def test_rows_that_nobody_looked_at_are_not_another_person(tmp_path, run):
+    mixed = rows("A B - -", reviewer="Ann")
+    for row in mixed[2:]:
+        row["reviewer"] = ""
+    record = run(write_csv(tmp_path / "a.csv", mixed), write_csv(tmp_path / "b.csv", rows("A B A A")))
+    assert [person["name"] for person in record["people"]] == ["Ann", "b"]
+    assert record["people"][0]["unused"] == {"nobody looked at its label (seen=no)": 2}
+
+
+def test_an_image_under_two_names_and_labels_of_one_person_is_not_used(tmp_path, run):
+    twice = rows("A B A")
+    twice[2]["content"] = twice[1]["content"]
+    record = run(write_csv(tmp_path / "a.csv", twice), write_csv(tmp_path / "b.csv", rows("A B")))
+    assert record["pairs"][0]["images"] == 1
+    assert record["people"][0]["unused"] == {"labelled in contradicting ways, under several names": 2}
+
+
+def test_intervals_are_over_patients_where_they_are_known(tmp_path, run, capsys):
+    group = "p1 p1 p2 p2 p3 p3"
+    first = write_csv(tmp_path / "a.csv", rows("A B A B A B", group=group))
+    second = write_csv(tmp_path / "b.csv", rows("A A A B A B", group=group))
+    assert run(first, second)["intervals_over"] == "groups"
+    assert "over patients or slides" in capsys.readouterr().out
+    assert read_csv(tmp_path / "out" / "disagreements.csv")[0]["group"] == "p1"
+
+
+def test_people_who_agree_leave_no_list(tmp_path, run):
+    same = [write_csv(tmp_path / f"{name}.csv", rows("A B A")) for name in "ab"]
+    assert run(*same)["disagreements"] == 0
+    assert not (tmp_path / "out" / "disagreements.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (rows("A B"), rows("A B", start=7), "no image was labelled by two"),
+        (rows("- -"), rows("A B"), "a labelled no image that can be compared (2 nobody looked"),
+        (rows("A B"), None, "does not say what a network proposed"),
+    ],
+)
+def test_nothing_to_compare_is_refused(tmp_path, run, capsys, first, second, message):
+    files = [write_csv(tmp_path / "a.csv", first)]
+    files += [] if second is None else [write_csv(tmp_path / "b.csv", second)]
+    run(*files, code=2)
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_other_files_are_not_replaced(tmp_path, run, capsys):
+    files = [write_csv(tmp_path / f"{name}.csv", rows("A B A")) for name in "abc"]
+    run(*files[:2])
+    run(*files[:2])
+    run(*files[1:], code=2)
+    assert "would be lost: choose another --output=DIR" in capsys.readouterr().err
+
+
+def test_neither_run_nor_configuration_is_needed_and_files_are(capsys):
+    assert cli.main(["agreement"]) == 2
+    assert "--reviewed=FILE" in capsys.readouterr().err
+    assert cli.parse(["agreement", "--reviewed=a.csv"]).workdir.as_posix() == "runs/agreement"
+    assert cli.main(["agreement", "--help"]) == 0
+    assert "asae agreement [options]" in capsys.readouterr().out

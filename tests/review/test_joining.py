@@ -1,0 +1,340 @@
+"""The rules by which labels meet old data, on rows that are made up."""
+
+import collections
+import dataclasses
+import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asae_jax.errors import UserError
+from asae_jax.review.joining import Rules, join
+from asae_jax.review.labels import Label
+from asae_jax.review.old_data import Known
+
+CLASSES = ("A", "B")
+
+
+def old(content, label="A", split="train", group="", **provenance):
+    return Known(f"/old/{content}.png", label, group, split, content, provenance)
+
+
+OLD = [
+    old("o1"),
+    old("o2", "B"),
+    old("v1", "A", "validation"),
+    old("t1", "A", "test"),
+    old("t2", "B", "test"),
+]
+
+
+def label(content, name="A", *, group="", origin="new.csv", line=2, time=None, fault="", **provenance):
+    when = None if time is None else datetime.datetime.fromisoformat(f"2026-01-{time:02d}T00:00+00:00")
+    return Label(f"/new/{content}.png", name, group, content, origin, line, when, provenance, fault)
+
+
+def joined(labels, known=OLD, *, grouped=False, **rules):
+    return join(known, labels, CLASSES, Rules(**rules), grouped=grouped)
+
+
+def of(result, split):
+    return [(row.content, row.label) for row in result.rows if row.split == split]
+
+
+def test_new_images_go_to_training_behind_the_old_ones_which_keep_their_order():
+    result = joined([label("n1", "B"), label("n2", "A")])
+    assert [row.content for row in result.rows] == ["o1", "o2", "v1", "t1", "t2", "n1", "n2"]
+    assert result.rows[:5] == OLD
+    assert of(result, "train")[2:] == [("n1", "B"), ("n2", "A")]
+
+
+@pytest.mark.parametrize(("content", "part"), [("t1", "test"), ("v1", "validation")])
+@pytest.mark.parametrize("prefer", ["newest", "old", "drop"])
+def test_no_rule_moves_or_renames_an_image_of_the_old_test_or_validation_part(content, part, prefer):
+    result = joined([label(content, "B", time=9)], prefer=prefer)
+    assert result.rows == OLD
+    assert result.left_out[0][1] == f"in the old {part} part"
+    change = result.contradictions[0]
+    assert (change.given.label, change.other, change.used) == ("B", "A", "A")
+
+
+def test_an_image_that_is_in_training_and_in_the_test_part_counts_as_one_of_the_test_part():
+    known = [old("t1"), *OLD]
+    result = joined([label("t1", "B")], known)
+    assert result.rows == known
+    assert result.left_out[0][1] == "in the old test part"
+
+
+@pytest.mark.parametrize(
+    ("prefer", "train"),
+    [("newest", [("o1", "B"), ("o2", "B")]), ("old", [("o1", "A"), ("o2", "B")]), ("drop", [("o2", "B")])],
+)
+def test_a_label_that_contradicts_the_old_one(prefer, train):
+    result = joined([label("o1", "B", reviewer="me")], prefer=prefer)
+    assert of(result, "train") == train
+    assert len(result.contradictions) == 1
+    assert (len(result.changed), len(result.removed)) == {"newest": (1, 0), "old": (0, 0), "drop": (0, 1)}[
+        prefer
+    ]
+    if prefer == "newest":
+        assert result.rows[0].provenance == {"reviewer": "me", "origin": "new.csv"}
+
+
+def test_an_old_label_that_is_newer_than_the_given_one_stays():
+    known = [old("o1", reviewed="2026-01-05T00:00Z"), *OLD[1:]]
+    assert of(joined([label("o1", "B", time=4)], known), "train")[0] == ("o1", "A")
+    assert of(joined([label("o1", "B", time=6)], known), "train")[0] == ("o1", "B")
+
+
+def test_the_same_label_again_confirms_and_says_who():
+    result = joined([label("o1", "A", reviewer="me")])
+    assert len(result.confirmed) == 1
+    assert result.rows[0].provenance["reviewer"] == "me"
+    assert of(result, "train") == [("o1", "A"), ("o2", "B")]
+
+
+def test_a_label_of_an_old_image_that_stands_there_twice_changes_both():
+    result = joined([label("o1", "B")], [old("o1"), *OLD])
+    assert of(result, "train") == [("o1", "B"), ("o1", "B"), ("o2", "B")]
+
+
+@pytest.mark.parametrize(
+    ("prefer", "times", "used"),
+    [
+        ("newest", (1, 2), "B"),
+        ("newest", (2, 1), "A"),
+        ("newest", (None, None), "B"),  # the one named last
+        ("newest", (2, None), "B"),  # times that are not all known do not count
+        ("old", (1, 2), "A"),
+        ("old", (2, 1), "B"),
+        ("old", (None, None), "A"),
+        ("drop", (1, 2), None),
+    ],
+)
+def test_two_reviewers_of_one_image(prefer, times, used):
+    first, second = label("n1", "A", time=times[0]), label("n1", "B", origin="other.csv", time=times[1])
+    result = joined([first, second], prefer=prefer)
+    assert of(result, "train")[2:] == ([("n1", used)] if used else [])
+    assert len(result.contradictions) == (1 if used else 2)
+    assert len(result.left_out) == (1 if used else 2)
+
+
+def test_two_reviewers_who_agree_are_one_row_and_no_contradiction():
+    result = joined([label("n1", "B"), label("n1", "B", origin="other.csv")])
+    assert of(result, "train")[2:] == [("n1", "B")]
+    assert not result.contradictions
+    assert result.left_out[0][1] == "the same image and label are listed again"
+
+
+def test_classes_that_the_run_does_not_know_are_refused_with_place_and_remedy():
+    with pytest.raises(
+        UserError, match=r"new.csv, line 7: class 'BB'.*Did you mean B\?.*BB \(2\).*--new_classes=add"
+    ):
+        joined([label("n0"), label("n1", "BB", line=7), label("n2", "BB")])
+
+
+def test_or_added_or_dropped():
+    labels = [label("n1", "C"), label("n2", "B")]
+    added = joined(labels, new_classes="add")
+    assert of(added, "train")[2:] == [("n1", "C"), ("n2", "B")]
+    assert any("new classes: C" in note for note in added.notes)
+    dropped = joined(labels, new_classes="drop")
+    assert of(dropped, "train")[2:] == [("n2", "B")]
+    assert dropped.left_out[0][1] == "class C is not one of the run's"
+
+
+def test_a_new_class_that_is_an_old_one_in_another_spelling_is_refused():
+    with pytest.raises(UserError, match="are one to a reader"):
+        joined([label("n1", "b")], new_classes="add")
+
+
+def test_a_new_class_of_a_test_image_needs_no_answer():
+    assert joined([label("t1", "artefact"), label("n1")]).contradictions[0].given.label == "artefact"
+
+
+@pytest.mark.parametrize(("prefer", "stays"), [("newest", False), ("old", True), ("drop", False)])
+def test_an_old_training_image_that_a_person_leaves_out(prefer, stays):
+    result = joined([label("o1", "", reason="artefact")], prefer=prefer)
+    assert (("o1", "A") in of(result, "train")) == stays
+    assert len(result.removed) == (not stays)
+    assert result.contradictions[0].used == ("A" if stays else "")
+
+
+def test_a_test_image_that_a_person_leaves_out_stays_and_is_named():
+    result = joined([label("t1", "", reason="artefact")])
+    assert result.rows == OLD
+    assert result.contradictions[0].used == "A"
+
+
+def test_a_new_image_that_a_person_leaves_out_is_left_out_and_contradicts_who_labelled_it():
+    result = joined(
+        [label("n1", "", reason="artefact"), label("n2", "A"), label("n2", "", reason="blurred", time=3)]
+    )
+    assert result.rows == OLD
+    assert [reason for _, reason in result.left_out] == [
+        "another label of the image counts, the newest",
+        "a person left it out: artefact",
+        "a person left it out: blurred",
+    ]
+    assert len(result.contradictions) == 1
+
+
+GROUPED = [old("o1", "A", "train", "p1"), old("o2", "B", "train", "p1"), old("v1", "A", "validation", "p2"),
+           old("t1", "A", "test", "p3"), old("t2", "B", "test", "p3")]  # fmt: skip
+
+
+def test_new_images_of_patients_of_the_test_or_validation_part_are_left_out():
+    labels = [label(f"n{i}", "A", group=f"p{i}") for i in (1, 2, 3, 4)]
+    result = joined(labels, GROUPED, grouped=True)
+    assert [row.group for row in result.rows[5:]] == ["p1", "p4"]
+    assert [reason for _, reason in result.left_out] == [
+        "of patient p2, who is in the old validation part",
+        "of patient p3, who is in the old test part",
+    ]
+
+
+def test_unless_they_are_other_patients_of_the_same_name():
+    result = joined([label("n3", "A", group="p3")], GROUPED, grouped=True, shared_groups="rename")
+    assert result.rows[-1].group == "new: p3"
+
+
+def test_a_split_that_did_not_keep_patients_apart_leaves_nobody_out_and_says_so():
+    known = [*GROUPED, old("o3", "A", "train", "p3")]
+    result = joined([label("n3", "A", group="p3")], known, grouped=True)
+    assert of(result, "train")[-1] == ("n3", "A")
+    assert any("patients on both sides" in note for note in result.notes)
+
+
+def test_images_without_a_patient_are_one_where_patients_are_known():
+    result = joined([label("n1"), label("n2")], GROUPED, grouped=True)
+    assert {row.group for row in result.rows[5:]} == {"new: patient not named"}
+    assert any("2 new images of new.csv name no patient" in note for note in result.notes)
+
+
+def test_patients_of_new_images_only_stand_in_a_column_of_their_own():
+    result = joined([label("n1", group="p9")])
+    assert result.rows[-1].provenance["known_group"] == "p9"
+    assert any("cannot be told" in note for note in result.notes)
+
+
+def test_patients_called_nearly_the_same_are_named():
+    result = joined([label("n1", group="P3")], GROUPED, grouped=True)
+    assert any("'P3' and 'p3'" in note or "'p3' and 'P3'" in note for note in result.notes)
+
+
+PATIENTS = [label(f"n{i}", "AB"[i % 2], group=f"q{i // 4}") for i in range(40)]
+
+
+def test_patients_of_a_second_test_are_named():
+    result = joined(PATIENTS, GROUPED, grouped=True, new_test="q1, q3")
+    aside = [row for row in result.rows if row.split == "aside"]
+    assert {row.group for row in aside} == {"q1", "q3"}
+    assert len(aside) == len(result.aside) == 8
+    assert len(result.added) == 32
+
+
+def test_or_drawn_whole():
+    result = joined(PATIENTS, GROUPED, grouped=True, new_test="0.3")
+    aside = {row.group for row in result.rows if row.split == "aside"}
+    assert len(aside) == 3
+    assert aside.isdisjoint({row.group for row in result.rows if row.split == "train"})
+
+
+def test_a_patient_who_is_in_the_old_data_is_never_drawn_for_the_second_test():
+    labels = [*PATIENTS, label("n99", "A", group="p1")]
+    for seed in range(5):
+        result = joined(labels, GROUPED, grouped=True, new_test="0.9", seed=seed)
+        assert "p1" not in {row.group for row in result.rows if row.split == "aside"}
+
+
+def test_without_patients_images_are_drawn_and_that_is_said():
+    result = joined([label(f"n{i}", "AB"[i % 2]) for i in range(20)], new_test="0.2")
+    assert len(result.aside) == 4
+    assert any("drawn by image" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("q1,q33", r"no new image is of patient 'q33'.*Did you mean q3"),
+        ("p1", "no new image is of patient 'p1'"),
+        ("1.5", "above 0 and below 1"),
+        ("0", "above 0 and below 1"),
+    ],
+)
+def test_second_tests_that_cannot_be(wanted, message):
+    with pytest.raises(UserError, match=message):
+        joined(PATIENTS, GROUPED, grouped=True, new_test=wanted)
+
+
+def test_a_second_test_on_a_patient_who_is_trained_on_is_refused():
+    with pytest.raises(UserError, match="not be on a new patient"):
+        joined([label("n1", group="p1")], GROUPED, grouped=True, new_test="p1")
+
+
+def test_a_second_test_of_one_patient_alone_is_refused_where_a_share_is_asked_for():
+    with pytest.raises(UserError, match="all new images are of one patient"):
+        joined([label("n1", group="q"), label("n2", group="q")], GROUPED, grouped=True, new_test="0.5")
+
+
+def test_what_an_earlier_round_set_aside_never_enters_training():
+    known = [*GROUPED, old("s1", "A", "aside", "s")]
+    result = joined([label("s1", "B"), label("n1", "A", group="s")], known, grouped=True)
+    assert result.rows == known
+    assert [reason for _, reason in result.left_out] == [
+        "in a second test that was set aside before",
+        "of patient s, who is in a second test that was set aside before",
+    ]
+
+
+CONTENTS = st.sampled_from(["o1", "o2", "v1", "t1", "n1", "n2", "n3", "s1"])
+LABELS = st.builds(
+    label,
+    CONTENTS,
+    st.sampled_from(["A", "B", "C", ""]),
+    group=st.sampled_from(["", "p1", "p2", "p3", "q1", "q2", "s"]),
+    time=st.none() | st.integers(1, 28),
+    fault=st.sampled_from(["", "", "missing"]),
+    origin=st.sampled_from(["new.csv", "other.csv"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(LABELS, max_size=12),
+    st.sampled_from(["newest", "old", "drop"]),
+    st.sampled_from(["drop", "rename"]),
+    st.booleans(),
+)
+def test_whatever_is_given_the_tests_stay_and_every_label_is_counted_once(labels, prefer, shared, grouped):
+    known = [*GROUPED, old("s1", "A", "aside", "s")]
+    known = known if grouped else [dataclasses.replace(row, group="") for row in known]
+    result = joined(labels, known, grouped=grouped, prefer=prefer, shared_groups=shared, new_classes="drop")
+    for part in ("validation", "test", "aside"):
+        assert [row for row in result.rows if row.split == part] == [
+            row for row in known if row.split == part
+        ]
+    trained = [row for row in result.rows if row.split == "train"]
+    assert {row.content for row in trained}.isdisjoint({"v1", "t1", "t2", "s1"})
+    assert max(collections.Counter(row.content for row in trained).values(), default=0) <= 1
+    if grouped:
+        assert {row.group for row in trained}.isdisjoint({"p2", "p3", "s"})
+    became = [
+        *result.added,
+        *result.aside,
+        *result.confirmed,
+        *result.changed,
+        *(one for one, _ in result.left_out),
+    ]
+    assert sorted(map(id, became)) == sorted(map(id, _same(labels, became)))
+    assert len(became) == len(labels)
+
+
+def _same(labels, became):
+    """`became`, after a check that each is one of `labels`, perhaps with a group of another name."""
+    keys = collections.Counter((one.file, one.label, one.origin, one.time, one.fault) for one in labels)
+    assert keys == collections.Counter(
+        (one.file, one.label, one.origin, one.time, one.fault) for one in became
+    )
+    return became

@@ -1,0 +1,349 @@
+"""`merge` by its command line: from a run and a page's CSV file to the list that trains the next run."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from asae_jax import cli
+from asae_jax.config import base_config
+from asae_jax.input.run_split import chosen_split
+from asae_jax.input.sources import configured_index
+from tests.made_runs import random_model
+from tests.review.made import content, made_run, page_rows, put, put_cells, read_csv, write_csv
+from tests.training.tiny import tiny_config
+
+OLD = [f"{name}/{number:02d}.png" for name in "AB" for number in range(20)]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """The folder of a run on class folders, and the images of each of its parts."""
+    put_cells(tmp_path / "cells", OLD)
+    return made_run(tmp_path / "runs" / "first", data__source="folder", data__path=str(tmp_path / "cells"))
+
+
+@pytest.fixture
+def new(tmp_path):
+    return put_cells(tmp_path / "new", [f"{number}.png" for number in range(6)], start=1000)
+
+
+def parts(workdir):
+    return {row["name"]: (row["label"], row["split"]) for row in read_csv(workdir / "splits.csv")}
+
+
+def merge(workdir, *labels, code=0, **options):
+    given = [f"--{name}={value}" for name, value in options.items()]
+    arguments = ["merge", f"--workdir={workdir}", f"--reviewed={','.join(map(str, labels))}", *given]
+    assert cli.main(arguments) == code
+
+
+def refused(capsys, workdir, *labels, **options):
+    merge(workdir, *labels, code=2, **options)
+    return capsys.readouterr().err
+
+
+def index_of(path):
+    config = base_config()
+    config.data.source, config.data.path = "csv", str(path)
+    return configured_index(config.data), config
+
+
+def test_the_list_is_read_as_the_old_data_with_the_new_in_training(old, new, tmp_path, capsys):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new[:4], "A") + page_rows(new[4:], "B", seen="no"))
+    merge(old, labels)
+    index, config = index_of(old / "merged.csv")
+    splits = chosen_split(config.data, None, index)
+    before = parts(old)
+    assert [os.path.relpath(n, tmp_path / "cells") for n in index.names[:40]] == list(before)
+    for row, (label, split) in enumerate(before.values()):
+        assert (index.class_names[index.labels[row]], splits[row]) == (label, split)
+    assert index.names[40:].tolist() == [str(file) for file in new[:4]]
+    assert set(splits[40:].tolist()) == {"train"}
+    assert np.array_equal(index.read(40), index.read(40))
+    shown = capsys.readouterr().out
+    assert "added to training: 4 (A 4)" in shown
+    assert "2 nobody looked at its label (seen=no)" in shown
+
+
+def test_an_image_of_the_test_part_under_another_name_and_format_stays_out(old, tmp_path, capsys):
+    name, (label, _) = next((n, v) for n, v in parts(old).items() if v[1] == "test")
+    from PIL import Image
+
+    copy = tmp_path / "new" / "copy.tif"
+    copy.parent.mkdir()
+    Image.open(tmp_path / "cells" / name).save(copy)
+    other = put(tmp_path / "new" / "other.png", 5000)
+    labels = write_csv(tmp_path / "labels.csv", page_rows([copy, other], "B" if label == "A" else "A"))
+    merge(old, labels)
+    assert [row["path"] for row in read_csv(old / "merged_left_out.csv")] == [str(copy)]
+    listed = read_csv(old / "merged.csv")
+    assert str(copy) not in {row["path"] for row in listed}
+    assert read_csv(old / "merged_changed.csv")[0]["used"] == label
+    assert "1 in the old test part" in capsys.readouterr().out
+
+
+def test_who_said_so_travels_and_survives_another_round(old, new, tmp_path):
+    rows = [
+        row
+        | {"reviewer": "Dr. Ö, K.", "reviewed": "2026-01-02T03:04:05.678Z", "run": "first", "reason": "page"}
+        for row in page_rows(new[:2], "A")
+    ]
+    merge(old, write_csv(tmp_path / "labels.csv", rows), output=tmp_path / "second.csv")
+    row = read_csv(tmp_path / "second.csv")[-1]
+    assert row["path"] == "new/1.png"
+    assert {name: row[name] for name in ("reviewer", "reviewed", "run", "reason", "predicted", "origin")} == {
+        "reviewer": "Dr. Ö, K.", "reviewed": "2026-01-02T03:04:05.678Z", "run": "first", "reason": "page",
+        "predicted": "A", "origin": "labels.csv",
+    }  # fmt: skip
+    second = made_run(tmp_path / "runs" / "b", data__source="csv", data__path=str(tmp_path / "second.csv"))
+    merge(second, write_csv(tmp_path / "more.csv", page_rows(new[2:4], "B")), output=tmp_path / "third.csv")
+    third = read_csv(tmp_path / "third.csv")
+    assert third[:42] == [row | {"reviewed": row["reviewed"]} for row in read_csv(tmp_path / "second.csv")]
+    assert [row["origin"] for row in third[-2:]] == ["more.csv", "more.csv"]
+
+
+def test_a_second_test_of_new_patients_is_a_list_of_its_own_and_stays_one(old, tmp_path, capsys):
+    files = put_cells(tmp_path / "new", [f"p{i // 3}/{i}.png" for i in range(12)], start=2000)
+    rows = [row | {"group": f"p{i // 3}"} for i, row in enumerate(page_rows(files, "A"))]
+    labels = write_csv(tmp_path / "labels.csv", rows)
+    merge(old, labels, new_test="p1", output=tmp_path / "second.csv")
+    assert [row["path"] for row in read_csv(tmp_path / "second_new_test.csv")] == [
+        f"new/p1/{i}.png" for i in (3, 4, 5)
+    ]
+    assert {row["group"] for row in read_csv(tmp_path / "second_new_test.csv")} == {"p1"}
+    index, _ = index_of(tmp_path / "second.csv")
+    assert len(index) == 40 + 9
+    assert not any("p1/" in name for name in index.names)
+    assert sum("set aside as a second test" in reason for _, reason in index.skipped) == 3
+    assert len(index_of(tmp_path / "second_new_test.csv")[0]) == 3
+    # In the third round somebody labels its cells once more, under other names.
+    second = made_run(tmp_path / "runs" / "b", data__source="csv", data__path=str(tmp_path / "second.csv"))
+    again = [shutil.copy(file, tmp_path / f"again{i}.png") for i, file in enumerate(files[3:6])]
+    more = put_cells(tmp_path / "later", ["1.png"], start=3000)
+    merge(
+        second,
+        write_csv(tmp_path / "more.csv", page_rows([*again, *more], "B")),
+        output=tmp_path / "third.csv",
+    )
+    third = read_csv(tmp_path / "third.csv")
+    assert [row["path"] for row in third if row["split"] == "aside"] == [f"new/p1/{i}.png" for i in (3, 4, 5)]
+    assert sum(row["path"].startswith("again") for row in third) == 0
+    assert "3 in a second test that was set aside before" in capsys.readouterr().out
+    assert len(read_csv(tmp_path / "third_new_test.csv")) == 3
+
+
+def test_moved_images_are_found_by_what_they_hold(old, new, tmp_path, capsys):
+    rows = page_rows(new, "A")
+    (tmp_path / "moved").mkdir()
+    for number, file in enumerate(new):
+        shutil.move(file, tmp_path / "moved" / f"renamed{number}.png")
+    labels = write_csv(tmp_path / "labels.csv", rows)
+    assert "--images=DIR" in refused(capsys, old, labels)
+    merge(old, labels, images=tmp_path / "moved", output=tmp_path / "second.csv")
+    listed = {row["content"] for row in read_csv(tmp_path / "second.csv")[40:]}
+    assert listed == {row["content"] for row in rows}
+    assert {row["path"] for row in read_csv(tmp_path / "second.csv")[40:]} == {
+        f"moved/renamed{i}.png" for i in range(6)
+    }
+
+
+def test_a_file_that_holds_another_picture_now_is_left_out_or_found_elsewhere(old, new, tmp_path):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new[:2], "A"))
+    (tmp_path / "moved").mkdir()
+    kept = shutil.copy(new[0], tmp_path / "moved" / "x.png")
+    put(new[0], 9999)
+    merge(old, labels)
+    assert (
+        read_csv(old / "merged_left_out.csv")[0]["reason"]
+        == "another picture has its name now (column content)"
+    )
+    merge(old, labels, images=tmp_path / "moved")
+    assert str(kept) in {row["path"] for row in read_csv(old / "merged.csv")}
+    assert not (old / "merged_left_out.csv").exists()
+
+
+def test_without_contents_a_name_must_be_there_once(old, new, tmp_path, capsys):
+    labels = write_csv(
+        tmp_path / "labels.csv", [{"path": "gone/0.png", "label": "A"}, {"path": str(new[1]), "label": "B"}]
+    )
+    shutil.copytree(tmp_path / "new", tmp_path / "copies" / "a")
+    merge(old, labels, images=tmp_path / "copies")
+    assert f"{tmp_path}/copies/a/0.png" in {row["path"] for row in read_csv(old / "merged.csv")}
+    shutil.copytree(tmp_path / "new", tmp_path / "copies" / "b")
+    merge(old, labels, images=tmp_path / "copies")
+    assert "not found in" in read_csv(old / "merged_left_out.csv")[0]["reason"]
+
+
+def test_what_a_person_left_out_is_no_class_and_is_counted(old, new, tmp_path, capsys):
+    rows = page_rows(new[:2], "A") + [
+        row | {"label": "", "reason": "artefact"} for row in page_rows(new[2:4], "")
+    ]
+    merge(old, write_csv(tmp_path / "labels.csv", rows))
+    assert "2 a person left it out: artefact" in capsys.readouterr().out
+    assert len(read_csv(old / "merged.csv")) == 42
+    index, _ = index_of(tmp_path / "labels.csv")
+    assert (index.class_names, len(index)) == (("A",), 2)
+    assert [reason.partition(" (")[0] for _, reason in index.skipped] == [
+        "a person left it out: artefact"
+    ] * 2
+
+
+def test_patients_in_folders_of_the_old_data_are_kept_out_of_training(tmp_path, capsys):
+    cells = [f"{name}/p{patient}/{i}.png" for name in "AB" for patient in range(8) for i in range(3)]
+    put_cells(tmp_path / "cells", cells)
+    workdir = made_run(
+        tmp_path / "runs" / "first",
+        data__source="folder", data__path=str(tmp_path / "cells"), data__groups="folders",
+    )  # fmt: skip
+    tested = {name.split("/")[1] for name, (_, split) in parts(workdir).items() if split != "train"}
+    files = put_cells(tmp_path / "new", [f"p{i}/0.png" for i in range(9)], start=4000)
+    rows = [row | {"group": f"p{i}"} for i, row in enumerate(page_rows(files, "A"))]
+    merge(workdir, write_csv(tmp_path / "labels.csv", rows))
+    index, config = index_of(workdir / "merged.csv")
+    splits = chosen_split(config.data, None, index)
+    assert set(index.groups[splits == "train"].tolist()).isdisjoint(tested)
+    assert set(index.groups[48:].tolist()) == {f"p{i}" for i in range(9)} - tested
+    assert "--config.data.groups=given" in capsys.readouterr().out
+
+
+def test_a_class_map_of_the_run_holds_for_what_people_typed_and_is_not_given_again(tmp_path, capsys):
+    put_cells(tmp_path / "cells", [f"{name}/{i}.png" for name in ("A", "B1", "B2") for i in range(10)])
+    (tmp_path / "map.csv").write_text("from,to\nA,A\nB1,B\nB2,B\nX,\n")
+    workdir = made_run(
+        tmp_path / "runs" / "first",
+        data__source="folder", data__path=str(tmp_path / "cells"), data__class_map=str(tmp_path / "map.csv"),
+    )  # fmt: skip
+    files = put_cells(tmp_path / "new", ["1.png", "2.png", "3.png"], start=1000)
+    rows = [page_rows([file], name)[0] for file, name in zip(files, ("B2", "B", "X"), strict=True)]
+    merge(workdir, write_csv(tmp_path / "labels.csv", rows))
+    index, _ = index_of(workdir / "merged.csv")
+    assert index.class_names == ("A", "B")
+    assert [index.class_names[label] for label in index.labels[30:]] == ["B", "B"]
+    shown = capsys.readouterr().out
+    assert "--config.data.class_map= " in shown or shown.count("--config.data.class_map=\n")
+    assert "1 class X is dropped by the class map" in shown
+
+
+def test_the_command_that_it_prints_is_understood(old, new, tmp_path, capsys):
+    merge(old, write_csv(tmp_path / "labels.csv", page_rows(new, "A")))
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  asae --config"))
+    call = cli.parse(line.split()[1:])
+    assert call.name == "train"
+    assert call.workdir == old.with_name("first-2")
+    assert call.config.data.source == "csv"
+    assert call.config.model.width == tiny_config().model.width
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        (["mine"], "mine-2"),
+        (["round1"], "round2"),
+        (["mine", "mine-2"], "mine-3"),
+        (["round1", "round2"], "round3"),
+    ],
+)
+def test_the_folder_that_it_proposes_is_new(new, tmp_path, capsys, there, wanted):
+    put_cells(tmp_path / "cells", OLD)
+    for name in there[1:]:
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    workdir = made_run(
+        tmp_path / "runs" / there[0], data__source="folder", data__path=str(tmp_path / "cells")
+    )
+    merge(workdir, write_csv(tmp_path / "labels.csv", page_rows(new, "A")))
+    assert f"--workdir={tmp_path / 'runs' / wanted} " in capsys.readouterr().out
+
+
+def test_the_same_merge_replaces_its_files_and_another_one_is_refused(old, new, tmp_path, capsys):
+    one = write_csv(tmp_path / "one.csv", page_rows(new[:2], "A"))
+    other = write_csv(tmp_path / "other.csv", page_rows(new[2:], "B"))
+    merge(old, one)
+    merge(old, one)
+    assert len(read_csv(old / "merged.csv")) == 42
+    assert "would be lost" in refused(capsys, old, one, other)
+    assert len(read_csv(old / "merged.csv")) == 42
+    merge(old, one, other, output=tmp_path / "both.csv")
+    assert len(read_csv(tmp_path / "both.csv")) == 46
+    assert json.loads((tmp_path / "both.json").read_text())["added"] == {"A": 2, "B": 4}
+
+
+def test_neither_labels_nor_the_old_list_are_written_over(old, new, tmp_path, capsys):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new, "A"))
+    before = labels.read_bytes()
+    assert "is read by this command and would be lost" in refused(capsys, old, labels, output=labels)
+    stray = write_csv(tmp_path / "stray.csv", [{"path": "x", "label": "A"}])
+    assert "was not made from this run" in refused(capsys, old, labels, output=stray)
+    assert labels.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n", "have no rows"),
+        ("path\nx.png\n", "column 'label' is missing"),
+        ("path,label,seen\nx.png,A,maybe\n", "line 2: seen is 'maybe'"),
+        ("path,label,reviewed\nx.png,A,yesterday\n", "line 2: reviewed is 'yesterday', which is no time"),
+        ("path,label\nx.png,\n", "line 2: empty label"),
+        ("path,label,seen\nx.png,A,no\n", "nobody looked at its label"),
+        (
+            "path,label,split\nx.png,A,train\ny.png,A,Test\n",
+            "line 3: split is test, but new images are trained on",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused_with_their_line(old, tmp_path, capsys, text, message):
+    (tmp_path / "labels.csv").write_text(text)
+    said = refused(capsys, old, tmp_path / "labels.csv")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (old / "merged.csv").exists()
+
+
+def test_nothing_named_and_what_is_not_there(old, tmp_path, capsys):
+    assert "--reviewed=FILE" in refused(capsys, old, "")
+    assert "is not there" in refused(capsys, old, tmp_path / "no.csv")
+    labels = tmp_path / "a.csv"
+    labels.write_text("path,label\n")
+    assert "named twice" in refused(capsys, old, labels, labels)
+    assert "is no folder" in refused(capsys, old, labels, images=tmp_path / "no")
+
+
+def test_data_that_have_changed_since_are_refused(old, new, tmp_path, capsys):
+    put(tmp_path / "cells" / "A" / "99.png", 77)
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new, "A"))
+    assert "the images are not those" in refused(capsys, old, labels)
+
+
+def test_data_that_lie_elsewhere_now_are_named_by_their_setting(old, new, tmp_path):
+    shutil.move(tmp_path / "cells", tmp_path / "elsewhere")
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new, "A"))
+    merge(old, labels, **{"config.data.path": tmp_path / "elsewhere"})
+    assert read_csv(old / "merged.csv")[0]["path"] == f"{tmp_path}/elsewhere/A/00.png"
+
+
+def test_images_that_are_no_files_and_models_are_refused_with_a_remedy(new, tmp_path, capsys):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new, "BLA"))
+    drawn = made_run(tmp_path / "runs" / "drawn")
+    assert "are not files (data.source=synthetic)" in refused(capsys, drawn, labels)
+    random_model(tmp_path / "runs" / "model", tiny_config(), ("A", "B"))
+    assert "travels without the images" in refused(capsys, tmp_path / "runs" / "model", labels)
+
+
+def test_a_run_without_its_split_is_refused(old, new, tmp_path, capsys):
+    (old / "splits.csv").unlink()
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new, "A"))
+    assert "nobody can say what it was tested on" in refused(capsys, old, labels)
+
+
+def test_an_unreadable_old_image_keeps_its_row(tmp_path, new):
+    put_cells(tmp_path / "cells", OLD)
+    (tmp_path / "cells" / "A" / "99.png").write_bytes(b"text")
+    workdir = made_run(tmp_path / "runs" / "first", data__source="folder", data__path=str(tmp_path / "cells"))
+    merge(workdir, write_csv(tmp_path / "labels.csv", page_rows(new, "A")))
+    row = next(row for row in read_csv(workdir / "merged.csv") if row["path"].endswith("99.png"))
+    assert row["content"] == ""
+    other = next(row for row in read_csv(workdir / "merged.csv") if row["path"].endswith("00.png"))
+    assert other["content"] == content(tmp_path / "cells" / "A" / "00.png")
