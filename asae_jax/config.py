@@ -158,6 +158,8 @@ MODELS = (
     "vit_large14",
 )
 """Names of `model.name`."""
+SPECIMENS = ("", "blood", "marrow")
+"""What cells were taken from, the values of `data.specimen`; empty where it is not known."""
 BRANCHES = ("plain", "suppress", "enhance")
 """What a branch of the ASAE layer does with the features, the names of `asae.branches`."""
 
@@ -180,6 +182,10 @@ FIELDS = (
     Field("data.unseen", False,
           "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
+    Field("data.specimen", "",
+          "What the cells were taken from, which decides what a count refers to (command predict). blood: "
+          "white cells, with nucleated red cells per 100 of them; marrow: all nucleated cells, with the M:E "
+          "ratio; empty: not known, both.", choices=SPECIMENS),
     Field("data.group_feature", "", "Of tfds:NAME: the feature that tells slide or patient."),
     Field("data.groups", "given",
           "Which images are of one slide or patient. given: as the source tells it; folders: of a folder, "
@@ -451,6 +457,9 @@ FIELDS = (
           "Share of validation images that are not flagged.", above=0, below=1, unit="share"),
     Field("uncertainty.images_per_class", 200,
           "Training images of each class to compare with, at most.", least=2, unit="images"),
+    Field("uncertainty.keep_cells", True,
+          "Keep small pictures of these images in the run folder, for the page of predict to show the most "
+          "similar beside each cell; they are not part of exports."),
     # Commands
     Field("predict.input", "",
           "Folder, glob pattern in quotes, CSV file with a column `path` (and perhaps slide, x, y, width and "
@@ -463,6 +472,9 @@ FIELDS = (
     Field("predict.ensemble", "",
           "Further run folders, model folders or names of models, separated by commas; probabilities are "
           "averaged."),
+    Field("predict.specimen", "",
+          "What the images of this input were taken from, as data.specimen; empty: what the run says.",
+          choices=SPECIMENS),
     Field("predict.classes", "",
           "CSV file as data.classes, in place of the run's own."),
     Field("predict.label_studio", "",
@@ -471,6 +483,15 @@ FIELDS = (
     Field("predict.page", True, "Also write a page that shows the cells."),
     Field("predict.page_cells", 5000,
           "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
+    Field("predict.picture_side", 512,
+          "Longer side, at most, of the large picture of each cell on the page; larger images are made "
+          "smaller; 0: small pictures only.", least=0, unit="pixels"),
+    Field("predict.page_megabytes", 48.0,
+          "Of all large pictures on the page, at most; beyond it only cells left to a person and the least "
+          "certain have one.", least=0, unit="MB"),
+    Field("predict.similar", 5,
+          "Training cells shown beside each cell of the page, those of the most similar features, where the "
+          "run keeps them (uncertainty.keep_cells); 0: none.", least=0, most=20, unit="cells"),
     Field("explain.input", "",
           "As predict.input, labels from a column `label` or class folders; empty: the part of the run's "
           "own images that eval.split names."),
@@ -576,6 +597,7 @@ NEUTRAL = frozenset(
         "data.path",
         "data.classes",
         "data.unseen",
+        "data.specimen",
         "data.cache",
         "data.cache_dir",
         "data.driver",

@@ -17,6 +17,7 @@ from asae_jax.config import recipe
 def get_config() -> ConfigDict:
     config = recipe("quickstart")
     config.data.source = "synthetic"
+    config.data.specimen = ""
     config.model.branching = "none"
     config.loss.name = "ce"
     config.train.batch_size = 0

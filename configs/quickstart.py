@@ -16,6 +16,7 @@ from asae_jax.config import recipe
 def get_config() -> ConfigDict:
     config = recipe("shipped")
     config.data.source = "demo"
+    config.data.specimen = "blood"
     config.data.sampler = "balanced"
     config.data.stored_size = 192
     config.augment.size = 144

@@ -19,6 +19,9 @@ from tests.training.tiny import tiny_config
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = f"--config={ROOT / 'configs' / 'quickstart.py'}"
 
+SETTINGS = json.dumps(settings.base_config().to_dict())
+"""Of a run that has the defaults."""
+
 
 def _fails(capsys, *arguments):
     assert cli.main(arguments) == 2
@@ -113,7 +116,7 @@ def test_help_and_errors_of_the_script_itself(tmp_path):
 
 
 def test_a_field_that_the_run_s_configuration_does_not_have_is_named(capsys, tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     assert "speed" in _fails(capsys, "predict", f"--workdir={tmp_path}", "--config.predict.speed=fast")
 
 
@@ -142,7 +145,7 @@ def called(monkeypatch):
     ],
 )
 def test_short_names_set_the_fields_of_the_command_s_section(tmp_path, called, options, expected):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     assert cli.main(["predict", f"--workdir={tmp_path}", *options]) == 0
     ((config, workdir),) = called
     assert (config.predict.input, config.predict.page) == expected
@@ -258,7 +261,7 @@ def test_help_and_the_package_itself_load_neither_jax_nor_tensorflow_nor_matplot
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252"])
 def test_what_the_console_cannot_show_is_written_as_escapes(monkeypatch, tmp_path, encoding):
     """Chinese, and the byte of a Latin-1 file name, which not even UTF-8 can show."""
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     shown = tmp_path / "shown"
     with shown.open("w", encoding=encoding) as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
@@ -294,7 +297,7 @@ _FAULTS = {
 
 @pytest.mark.parametrize("error", _FAULTS.values(), ids=_FAULTS)
 def test_a_fault_of_the_disk_is_one_line_wherever_it_comes_from(monkeypatch, tmp_path, capsys, error):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     _command(monkeypatch, _raises(error))
     line = _fails(capsys, "predict", f"--workdir={tmp_path}")
     assert "mend the permissions" in line
@@ -304,7 +307,7 @@ def test_a_fault_of_the_disk_is_one_line_wherever_it_comes_from(monkeypatch, tmp
 
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "none"), KeyError("x"), RuntimeError("y")])
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch, tmp_path, error):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text(SETTINGS)
     _command(monkeypatch, _raises(error))
     with pytest.raises(type(error)):
         cli.main(["predict", f"--workdir={tmp_path}"])

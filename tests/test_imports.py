@@ -16,6 +16,7 @@ LAYERS = (
     ("evaluation",),
     ("training", "inference", "audit", "review"),
     ("experiments",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )

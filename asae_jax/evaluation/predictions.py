@@ -67,11 +67,11 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
             header, *rows = list(csv.reader(file)) or [[]]
             names = np.array([row[0] for row in rows], dtype=np.str_)
             labels = np.array([numbers[row[1]] for row in rows], np.int64)
-            values = np.array([row[4:] for row in rows], np.float64).reshape(len(rows), -1)
+            values = np.array([row[4:] for row in rows], np.float64).reshape(len(rows), len(class_names))
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): {_REMEDY}.") from error
     except (ValueError, KeyError, IndexError, csv.Error) as error:
         raise UserError(f"{path} is damaged or of other classes: {_REMEDY}.") from error
     if header[4:] != [f"p_{name}" for name in class_names]:
         raise UserError(f"{path} is damaged or of other classes: {_REMEDY}.")
-    return Predictions(names, labels, values.reshape(len(rows), len(class_names)))
+    return Predictions(names, labels, values)

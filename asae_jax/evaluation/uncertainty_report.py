@@ -20,6 +20,7 @@ from asae_jax.evaluation.calibration import (
 )
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.scoring import Scorer, tested_variables
+from asae_jax.evaluation.training_cells import TrainingCells, training_cells, write_training_cells
 from asae_jax.evaluation.uncertainty import (
     FOLDER,
     Judgement,
@@ -44,6 +45,9 @@ _CURVE_POINTS = 200
 
 def measure_uncertainty(run: Run) -> None:
     """Fits the estimates, writes `uncertainty.json` and `uncertainty/`, prints the main numbers.
+
+    Small pictures of the training images compared with are written, too, where `uncertainty.keep_cells` says
+    so.
 
     Temperature, abstention threshold, conformal sets and the threshold for outliers come from all validation
     images; the features these are compared with from at most `uncertainty.images_per_class` training images
@@ -74,6 +78,7 @@ def measure_uncertainty(run: Run) -> None:
     name = uncertainty_name(run)
     with disk_errors(f"write the uncertainty estimates to {workdir}", remedy=remedy):
         write_uncertainty(estimates, workdir, record, name=name)
+        write_training_cells(_training_cells(run, parts["train"]), workdir / f"{name}.json")
         _draw(estimates, parts, workdir / name)
     print(summary(estimates, record))
     if name != FOLDER:
@@ -97,6 +102,14 @@ def score_parts(run: Run) -> dict[str, Part]:
         for split, rows in indices.items()
         if len(rows)
     }
+
+
+def _training_cells(run: Run, part: Part) -> TrainingCells | None:
+    """Pictures of the training sample, whose scores `part` are; None where they are not to be kept."""
+    if not run.config.uncertainty.keep_cells:
+        return None
+    rows = sample_per_class(run.data.indices("train"), run.data, run.config.uncertainty.images_per_class)
+    return training_cells(run.data.index, rows, part.features, workers=run.config.data.workers or None)
 
 
 def num_scored(config: ConfigDict, data: Data) -> list[int]:

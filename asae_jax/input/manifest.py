@@ -69,9 +69,9 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
 
     A review page of `predict` writes more columns. `seen`: where it says no, the label is a network's guess
     that nobody looked at. `reason`: with one, a row may lack a label, and is an image that a person left out.
-    `content`: what the picture held that was labelled (`content.image_content`);
-    a file that holds another picture now is a bad image. `merge` writes the split `aside` for the images of a
-    second test, which are left out.
+    `content`: what the picture held that was labelled (`content.image_content`); a file that holds another
+    picture now is a bad image. `merge` writes the split `aside` for the images of a second test, which are
+    left out.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
@@ -290,6 +290,8 @@ def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry]) -> It
             f"{count} rows of {file.name} are left out: nobody looked at their labels (seen=no), which are a "
             "network's guesses (--config.data.unseen=True takes them)"
         )
+    if count := sum(entry.fault.startswith(LEFT_OUT) for entry in entries):
+        yield f"{count} rows of {file.name} are left out, as a person left these cells out (column reason)"
     if count := sum(not entry.fault and not entry.seen for entry in entries):
         yield f"{count} labels of {file.name} are a network's guesses that nobody looked at (data.unseen)"
 
@@ -301,7 +303,7 @@ def _contradictions(file: Path, entries: Sequence[Entry]) -> Iterator[str]:
         (entry, piece)
         for entry in entries
         for piece in entry.name.split("/")[:-1]
-        if piece in classes and piece != entry.label
+        if entry.label and piece in classes and piece != entry.label
     ]
     if odd:
         entry, _ = odd[0]

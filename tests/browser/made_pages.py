@@ -15,6 +15,8 @@ from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.predict import page as predict
 from asae_jax.inference.predict.differential import Counter
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
+from asae_jax.inference.predict.similar import Similar
+from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import encode_jpeg
 from asae_jax.synthetic import render
@@ -22,6 +24,8 @@ from tests.experiments.test_report import Grid
 
 CLASSES = ("BLA", "EBO", "LYT", "MON", "NGS")
 CELLS = 40
+LARGE, SMALL = 160, 3
+"""Pixels of the cells on the page of `predict`, and the number of the one that has a small picture only."""
 
 
 def predict_page(path, *, cells=CELLS):
@@ -32,9 +36,24 @@ def predict_page(path, *, cells=CELLS):
         counter.add(record)
     differential = counter.differential(["Counts are of the cells in these images, not of a smear."])
     predict.write_page(
-        path, records, CLASSES, differential, title="made cells", network="n", attention_extent=0.9
+        path,
+        records,
+        CLASSES,
+        differential,
+        title="made cells",
+        network="n",
+        attention_extent=0.9,
+        thresholds=Thresholds(certainty=0.6, outlier=33.5, confidence=0.9),
+        similar=_similar(len(records)),
+        megabytes=1,
     )
     return path
+
+
+def _similar(count):
+    """Five training cells, one of each class, that are like every one of `count` cells."""
+    pictures = [encode_jpeg(render(0, number, size=64), quality=80) for number in range(len(CLASSES))]
+    return Similar(range(len(CLASSES)), pictures, [[(n, 0.9 - n / 10) for n in range(5)]] * count)
 
 
 def predicted_cells(count=CELLS):
@@ -56,6 +75,8 @@ def _record(number, rng):
         probabilities=probabilities,
         attention=rng.integers(256, size=(8, 8)).astype(np.uint8),
         thumbnail=encode_jpeg(render(0, number, size=96), quality=80),
+        picture=encode_jpeg(render(0, number, size=LARGE), quality=88) if number != SMALL else None,
+        size=(LARGE, LARGE),
         uncertainty=PredictionUncertainty(bool(highest < 0.6), float(number), number % 11 == 0, likely),
     )
 

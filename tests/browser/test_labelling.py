@@ -57,13 +57,12 @@ def test_a_key_labels_and_the_file_has_it(page):
     assert {name: (row["label"], row["predicted"], row["seen"]) for name, row in rows.items()} == {
         FIRST: (OTHER, PREDICTED[FIRST], "yes"),
         second: (PREDICTED[second], PREDICTED[second], "yes"),
+        third: ("", PREDICTED[third], "yes"),
     }
+    assert [row["reason"] for row in rows.values()] == ["", "", "left out"]
     everything = _downloaded(page, "every")
-    assert everything.keys() == PREDICTED.keys() - {third}
-    assert {name: row["predicted"] for name, row in everything.items()} == {
-        name: label for name, label in PREDICTED.items() if name != third
-    }
-    assert [row["seen"] for row in everything.values()].count("yes") == 2
+    assert {name: row["predicted"] for name, row in everything.items()} == PREDICTED
+    assert [row["seen"] for row in everything.values()].count("yes") == 3
 
 
 def test_undo_takes_back_and_redo_does_it_again(page):

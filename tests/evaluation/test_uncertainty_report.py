@@ -46,6 +46,7 @@ def measure(tmp_path, monkeypatch):
 
     def measured_run(config, parts=PARTS, groups=None):
         monkeypatch.setattr(uncertainty_report, "score_parts", lambda *_: parts)
+        config.uncertainty.keep_cells = False  # of which there are none
         run = _run(tmp_path, config)
         run.data = types.SimpleNamespace(
             indices=lambda split: np.arange(len(parts[split].labels)) if split in parts else np.arange(0),

@@ -249,6 +249,23 @@ def test_a_list_of_guesses_alone_is_refused(root):
         manifest_index(write(root, "path,label,seen\na/1.png,A,no\n"))
 
 
+def test_what_a_person_left_out_is_not_trained_on(root):
+    columns = "path,label,seen,reviewer,reviewed,run,reason"
+    text = f"{columns}\na/1.png,A,yes,Kim,,0a,\na/2.png,,yes,Kim,,0a,artefact\n"
+    index = manifest_index(write(root, text))
+    assert (index.names.tolist(), index.class_names) == (["a/1.png"], ("A",))
+    assert index.skipped == (("a/2.png", "a person left it out: artefact (line 3 of list.csv)"),)
+    assert any("1 rows of list.csv are left out, as a person" in note for note in index.notes)
+    assert not any("not used" in note or "another class" in note for note in index.notes)
+
+
+def test_a_row_without_label_needs_a_reason(root):
+    with pytest.raises(UserError, match="line 3: empty label"):
+        manifest_index(write(root, "path,label,reason\na/1.png,A,\na/2.png,,\n"))
+    with pytest.raises(UserError, match="a person left out all of them"):
+        manifest_index(write(root, "path,label,reason\na/1.png,,artefact\n"))
+
+
 @pytest.mark.parametrize("value", ["", "maybe", "2024-01-01"])
 def test_seen_is_yes_or_no(root, value):
     with pytest.raises(UserError, match=f"line 2: seen is {value!r}"):

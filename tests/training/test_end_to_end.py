@@ -3,12 +3,14 @@
 import csv
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from asae_jax import cli
 from asae_jax.errors import UserError
@@ -192,3 +194,22 @@ def test_scores_that_are_not_finite_end_in_one_line(finished):
     broken = jax.tree.map(lambda x: x * np.nan, run.variables)
     with pytest.raises(UserError, match=r"not finite for \d+ of \d+ images"):
         Scorer(run)(broken, run.data.indices("test"))
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
+def test_predict_finds_a_training_image_among_the_training_cells(finished, tmp_path):
+    """The run keeps small pictures of them; an image that it was trained on is most like itself."""
+    data = open_run(finished).data
+    rows = data.indices("train")[[0, 5]]
+    for row in rows:
+        Image.fromarray(data.index.read(int(row))).save(tmp_path / f"{row:04}.png")
+    output = tmp_path / "found.csv"
+    assert cli.main(["predict", f"--workdir={finished}", f"--input={tmp_path}", f"--output={output}"]) == 0
+    page = output.with_suffix(".html").read_text(encoding="utf-8")
+    shown = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)[1])
+    for cell, row in zip(shown["cells"], rows, strict=True):
+        number, similarity = cell["near"][0]
+        assert similarity > 0.999
+        assert shown["training"][number] == data.labels(rows[rows == row])[0]
+        assert len(cell["near"]) == 5
+    assert (finished / "uncertainty-cells.npz").exists()

@@ -26,7 +26,7 @@ def charts(
         return []
     diagrams = [_reliability(shown, name, "uncalibrated", "as trained")]
     if temperature != 1:
-        diagrams.append(_reliability(shown, name, "calibrated", f"temperature {temperature:.2f}"))
+        diagrams.append(_reliability(shown, name, "calibrated", f"at temperature {temperature:.2f}"))
     return [*diagrams, _risk(parts, target, threshold)]
 
 
@@ -55,7 +55,8 @@ def _reliability(shown: Measured, name: str, kind: str, how: str) -> Chart:
     )
     note = (
         f"Calibration error {scores['ece']:.3f}, NLL {scores['nll']:.3f}, Brier score {scores['brier']:.3f}. "
-        "On the dotted line what is given 80 % is right 80 times in 100; below it the network is too sure."
+        "On the dotted line what is given 80 % is right 80 times in 100; below it the network is too sure, "
+        "above it not sure enough."
     )
     return Chart(f"Probabilities {how}", drawing, note)
 

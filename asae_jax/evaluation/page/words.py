@@ -31,14 +31,14 @@ def training(
       validation: records of `metrics.jsonl`.
       chosen: epoch of the checkpoint that was scored; None where it is not known.
     """
-    start = config.init.pretrained
+    start, epochs = config.init.pretrained, config.train.epochs
     lines = [
         ("network", f"{config.model.name}, {LAYERS[config.model.branching]}"),
         ("started from", f"given weights: {start}" if start else "random weights"),
         ("images", _images(config)),
         (
             "training",
-            f"{config.train.epochs} epochs in batches of {config.train.batch_size} images, "
+            f"{epochs} epoch{'s' * (epochs > 1)} in batches of {config.train.batch_size} images, "
             f"{SAMPLERS[config.data.sampler]}; loss: {LOSSES[config.loss.name]}; {config.optimizer.name} "
             f"with a learning rate of {config.optimizer.learning_rate:g} at its highest",
         ),

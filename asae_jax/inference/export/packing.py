@@ -21,6 +21,8 @@ FILE = "model"
 
 _TRAVELLING_SECTIONS = ("eval", "uncertainty")
 _ABOUT_OTHER_DATA = ("eval.source", "eval.path", "eval.class_map", "eval.name", "eval.split")
+_ABOUT_THE_CELLS = ("data.specimen",)
+"""Settings that do not change the weights and yet belong to a model."""
 _NAMED_FILES = ("data.class_map", "init.pretrained")
 """Settings that may be paths, and of which the file's name is worth knowing."""
 
@@ -61,10 +63,14 @@ def portable(config: ConfigDict) -> ConfigDict:
         name: BY_NAME[name].default
         for name in flatten(config)
         if name in _ABOUT_OTHER_DATA
-        or not (decides_weights(name) or BY_NAME[name].section in _TRAVELLING_SECTIONS)
+        or not (_belongs_to_a_model(name) or BY_NAME[name].section in _TRAVELLING_SECTIONS)
     }
     names = {name: _last_name(flatten(config)[name]) for name in _NAMED_FILES}
     return copy_with(config, changes | names)
+
+
+def _belongs_to_a_model(name: str) -> bool:
+    return name in _ABOUT_THE_CELLS or decides_weights(name)
 
 
 def _last_name(given: str) -> str:

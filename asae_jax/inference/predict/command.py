@@ -1,12 +1,14 @@
 """`predict`: classes, a differential count and a page, for images that nobody has labelled."""
 
 import collections
-from collections.abc import Sequence
+import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.predict.differential import Counter, Differential
@@ -16,7 +18,9 @@ from asae_jax.inference.predict.output import open_output, summary, write_differ
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
-from asae_jax.inference.predict.records import Gallery
+from asae_jax.inference.predict.records import Gallery, Record
+from asae_jax.inference.predict.similar import find_similar, kept_cells
+from asae_jax.inference.predict.specimen import specimen_of
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run
@@ -60,11 +64,18 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
     others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
-    counter, gallery = Counter(classes), Gallery(settings.page_cells)
-    predictor = _predictor(config, runs)
+    counter = Counter(classes, specimen_of(run.config for run in runs))
+    gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
+    cells = kept_cells(runs[0]) if settings.page and settings.similar else None
+    predictor = _predictor(config, runs, features=cells is not None)
     _predict_all(predictor, items, class_names, place.output, (counter, gallery, others))
     differential = counter.differential(predictor.uncertainty.notes())
-    _write_beside(place, runs, differential, gallery, others)
+    records = gallery.records()
+    page = {
+        "thresholds": predictor.uncertainty.thresholds,
+        "similar": None if cells is None else find_similar(cells, records, settings.similar),
+    }
+    _write_beside(place, runs, differential, others, records, page)
     return differential
 
 
@@ -80,13 +91,15 @@ def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]
     return f"input: {len(items):,} images, {groups}; run {workdir}, {classes}"
 
 
-def _predictor(config: ConfigDict, runs: Sequence[Run]) -> Predictor:
+def _predictor(config: ConfigDict, runs: Sequence[Run], *, features: bool) -> Predictor:
     fitted = [read_matching_uncertainty(run) for run in runs]
     options = Options(
         batch_size=config.eval.batch_size,
         tta=config.predict.tta,
         pictures=config.predict.page,
         workers=config.data.workers or None,
+        features=features,
+        picture_side=config.predict.picture_side,
     )
     return Predictor(runs, fitted, options)
 
@@ -120,9 +133,14 @@ def _write_beside(
     place: Place,
     runs: Sequence[Run],
     differential: Differential,
-    gallery: Gallery,
     others: Interchange,
+    records: Sequence[Record],
+    page: Mapping[str, Any],
 ) -> None:
+    """Writes the count, what other programs open, and the page of `records`.
+
+    `page` has what `write_page` needs of the run.
+    """
     config, stem, network = runs[0].config, place.stem, network_identity(runs)
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
@@ -130,16 +148,27 @@ def _write_beside(
         if config.predict.page:
             write_page(
                 stem.with_name(f"{stem.name}.html"),
-                gallery.records(),
+                records,
                 runs[0].class_names,
                 differential,
                 title=place.title,
                 network=network,
                 attention_extent=config.augment.size / config.data.stored_size,
+                made_by=_made_by(runs),
+                megabytes=config.predict.page_megabytes,
+                **page,
             )
     if on_slides:
         more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
         print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
+
+
+def _made_by(runs: Sequence[Run]) -> str:
+    """What predicted and when, in words."""
+    names = " and ".join(run.workdir.absolute().name for run in runs)
+    views = ", mean of 8 views" * runs[0].config.predict.tta
+    day = datetime.date.today().isoformat()
+    return f"{names} (step {runs[0].step:,}{views}), ASAE-JAX {asae_jax.__version__}, {day}"
 
 
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:

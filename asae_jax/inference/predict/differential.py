@@ -1,57 +1,33 @@
 """The differential count: how many cells of each class, of all images and of each group.
 
 It is made twice: of the cells the run is sure of, and of all cells by their most probable class. The
-difference are cells left to a person: below the run's threshold of certainty, or unlike its training images.
+difference are cells left to a person: below the run's threshold of certainty, or unlike its training cells.
 The first count alone would mislead, for cells are not uncertain at random: blasts and rare stages are left
 out more often than others.
+
+What percentages refer to and which ratio is given depends on the specimen: see `specimen`.
 """
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from scipy.stats import binomtest
-
+from asae_jax.inference.predict.intervals import Ratio, Share, no_share, ratio, share
 from asae_jax.inference.predict.records import Record
-from asae_jax.input.cell_classes import CellClass
+from asae_jax.inference.predict.specimen import REMEDY, UNKNOWN, Specimen
+from asae_jax.input.cell_classes import CellClass, display_order
 
+SECTIONS: Mapping[str, str] = {
+    "blasts": "blasts of no lineage",
+    "myeloid": "myeloid",
+    "erythroid": "erythroid (nucleated red cells)",
+    "lymphoid": "lymphoid",
+    "": "lineage not known",
+    "none": "not counted",
+}
+"""Section of a count -> its title; a lineage is a section, and so are blasts that have none."""
 
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """A share of a whole with its 95 % interval (Wilson).
-
-    Attributes:
-      count: of the part.
-      total: of the whole.
-      share: count / total, 0..1; None, like the bounds, where the whole is empty.
-      low: lower bound, 0..1.
-      high: upper bound, 0..1.
-    """
-
-    count: int
-    total: int
-    share: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """A ratio of two counts with its 95 % interval.
-
-    Attributes:
-      above: the numerator.
-      below: the denominator.
-      value: above / below; None where `below` is 0.
-      low: lower bound; None where both are 0.
-      high: upper bound; None where it is infinite.
-    """
-
-    above: int
-    below: int
-    value: float | None
-    low: float | None
-    high: float | None
+_LAST_SECTIONS = ("", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +35,17 @@ class ClassCount:
     """One line of a differential count.
 
     Attributes:
-      name: of the class.
+      name: of the class, its code.
+      full_name: such as "band neutrophil"; empty where it is not known.
       lineage: "myeloid", "erythroid", "lymphoid", "none" (not counted: not a nucleated cell of
         blood or marrow), or empty where it is not known.
       blast: whether the class is one of blasts.
-      cells: number and share of the cells counted; the share is None where `lineage` is "none".
+      cells: number, and share of the cells that percentages refer to; the share is None where the class is
+        none of them.
     """
 
     name: str
+    full_name: str
     lineage: str
     blast: bool
     cells: Share
@@ -77,15 +56,25 @@ class Shares:
     """A differential count of some of the cells.
 
     Attributes:
-      counted: number of cells that shares refer to: all but those of classes that are not counted.
+      counted: number of cells that percentages refer to: the white cells of blood, else `nucleated`.
+      nucleated: all cells but those of classes that are not counted.
+      white: of these, all but the erythroid ones.
       classes: one line per class, in the order of the run's class names.
-      myeloid_erythroid: the M:E ratio; None where the run has no classes of one of the two lineages.
+      sections: section (a key of `SECTIONS`) -> number and share of its cells, in the order to show.
+      myeloid_erythroid: the M:E ratio; None for blood, and where the run has no classes of one of the two
+        lineages.
+      red_per_100: nucleated red (erythroid) cells per 100 white cells; None for marrow, and where the run has
+        no erythroid class.
       blasts: share of blasts among the cells counted; None where the run has no class of blasts.
     """
 
     counted: int
+    nucleated: int
+    white: int
     classes: tuple[ClassCount, ...]
+    sections: Mapping[str, Share]
     myeloid_erythroid: Ratio | None
+    red_per_100: Ratio | None
     blasts: Share | None
 
 
@@ -98,7 +87,7 @@ class Count:
       images: how many were given.
       unreadable: of these, how many have an error.
       left_to_person: of the rest, how many are left to a person.
-      out_of_distribution: of these, how many are unlike the training images.
+      out_of_distribution: of these, how many are unlike the training cells.
       sure: count of the cells that are not left to a person.
       everything: count of all cells, by their most probable class; the same as `sure` where none is left to a
         person.
@@ -118,11 +107,15 @@ class Differential:
     """Differential counts of all images and of each group.
 
     Attributes:
+      classes: of the run, in its order.
+      specimen: what the cells were taken from.
       overall: of all images.
       groups: of each group, in the order in which the input first names them; empty where it names none.
       notes: sentences that a reader of the counts must know.
     """
 
+    classes: tuple[CellClass, ...]
+    specimen: Specimen
     overall: Count
     groups: tuple[Count, ...]
     notes: tuple[str, ...]
@@ -152,9 +145,10 @@ class _Tally:
 class Counter:
     """Counts records one by one, so that none has to be kept."""
 
-    def __init__(self, classes: Sequence[CellClass]):
-        """Takes the classes of the run, in its order."""
+    def __init__(self, classes: Sequence[CellClass], specimen: Specimen = UNKNOWN):
+        """Takes the classes of the run, in its order, and what the cells were taken from."""
         self._classes = tuple(classes)
+        self._specimen = specimen
         self._overall = _Tally()
         self._groups: dict[str, _Tally] = {}
 
@@ -166,94 +160,140 @@ class Counter:
 
     def differential(self, notes: Iterable[str] = ()) -> Differential:
         """The counts of all records so far; `notes` come before those of the counting itself."""
-        return Differential(
-            _count("", self._overall, self._classes),
-            tuple(_count(name, tally, self._classes) for name, tally in self._groups.items()),
-            (*notes, *_notes(self._overall, self._classes)),
+        overall = self._count("", self._overall)
+        groups = tuple(self._count(name, tally) for name, tally in self._groups.items())
+        own = _notes(overall, self._classes), specimen_notes(overall, groups, self._classes, self._specimen)
+        return Differential(self._classes, self._specimen, overall, groups, (*notes, *own[0], *own[1]))
+
+    def _count(self, group: str, tally: _Tally) -> Count:
+        return Count(
+            group=group,
+            images=tally.images,
+            unreadable=tally.unreadable,
+            left_to_person=tally.left.total(),
+            out_of_distribution=tally.outliers,
+            sure=shares(tally.sure, self._classes, self._specimen),
+            everything=shares(tally.sure + tally.left, self._classes, self._specimen),
         )
 
 
-_Classes = tuple[CellClass, ...]
+def section_of(one: CellClass) -> str:
+    """The section of a count that a class is shown in, a key of `SECTIONS`."""
+    return "blasts" if one.blast and not one.lineage else one.lineage
 
 
-def _count(group: str, tally: _Tally, classes: _Classes) -> Count:
-    return Count(
-        group=group,
-        images=tally.images,
-        unreadable=tally.unreadable,
-        left_to_person=tally.left.total(),
-        out_of_distribution=tally.outliers,
-        sure=_shares(tally.sure, classes),
-        everything=_shares(tally.sure + tally.left, classes),
-    )
+def sections(classes: Sequence[CellClass]) -> dict[str, tuple[int, ...]]:
+    """Section -> numbers of its classes, both in the order to show; what is not counted comes last."""
+    found: dict[str, list[int]] = {}
+    for number in display_order(classes):
+        found.setdefault(section_of(classes[number]), []).append(number)
+    names = sorted(found, key=lambda name: _LAST_SECTIONS.index(name) if name in _LAST_SECTIONS else -1)
+    return {name: tuple(found[name]) for name in names}
 
 
-def _shares(cells: collections.Counter[int], classes: _Classes) -> Shares:
+def shares(cells: Mapping[int, int], classes: Sequence[CellClass], specimen: Specimen) -> Shares:
+    """The differential count of some cells.
+
+    Args:
+      cells: number of a class -> number of its cells; 0 where it has no entry.
+      classes: of the run, in its order.
+      specimen: what the cells were taken from.
+    """
+
     def count(belongs: Callable[[CellClass], bool]) -> int:
-        return sum(cells[number] for number, one in enumerate(classes) if belongs(one))
+        return sum(cells.get(number, 0) for number, one in enumerate(classes) if belongs(one))
 
-    total = count(lambda one: one.lineage != "none")
+    nucleated = count(lambda one: one.lineage != "none")
     myeloid = count(lambda one: one.lineage == "myeloid")
     erythroid = count(lambda one: one.lineage == "erythroid")
-    blasts = count(lambda one: one.blast)
-    has_both = {"myeloid", "erythroid"} <= {one.lineage for one in classes}
+    white = nucleated - erythroid
+    total = nucleated if specimen.red_cells_counted else white
+    blasts = count(lambda one: one.blast and _counts(one.lineage, specimen))
+    lineages = {one.lineage for one in classes}
+    gives_me = specimen.myeloid_erythroid and {"myeloid", "erythroid"} <= lineages
     return Shares(
         counted=total,
-        classes=tuple(_line(one, cells[number], total) for number, one in enumerate(classes)),
-        myeloid_erythroid=ratio(myeloid, erythroid) if has_both else None,
+        nucleated=nucleated,
+        white=white,
+        classes=tuple(_line(one, cells.get(n, 0), total, specimen) for n, one in enumerate(classes)),
+        sections={
+            name: _part(name, sum(cells.get(n, 0) for n in numbers), total, specimen)
+            for name, numbers in sections(classes).items()
+        },
+        myeloid_erythroid=ratio(myeloid, erythroid) if gives_me else None,
+        red_per_100=(
+            ratio(erythroid, white, per=100) if specimen.red_per_100 and "erythroid" in lineages else None
+        ),
         blasts=share(blasts, total) if any(one.blast for one in classes) else None,
     )
 
 
-def _line(one: CellClass, count: int, total: int) -> ClassCount:
-    counts = one.lineage != "none"
-    cells = share(count, total) if counts else Share(count, total, None, None, None)
-    return ClassCount(one.code, one.lineage, one.blast, cells)
+def _counts(lineage: str, specimen: Specimen) -> bool:
+    """Whether cells of that lineage, or section, are part of the whole that percentages refer to."""
+    return lineage != "none" and (lineage != "erythroid" or specimen.red_cells_counted)
 
 
-def _notes(overall: _Tally, classes: _Classes) -> Iterator[str]:
+def _part(lineage: str, count: int, total: int, specimen: Specimen) -> Share:
+    return share(count, total) if _counts(lineage, specimen) else no_share(count, total)
+
+
+def _line(one: CellClass, count: int, total: int, specimen: Specimen) -> ClassCount:
+    cells = _part(one.lineage, count, total, specimen)
+    return ClassCount(one.code, one.name, one.lineage, one.blast, cells)
+
+
+def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
+    """What holds of blood and of marrow."""
     yield (
         "The 95 % intervals cover which cells happened to be on the smear, not the network's mistakes: those "
         "are in the run's evaluation."
     )
-    if overall.left:
+    if overall.left_to_person:
         yield (
-            f"{overall.left.total()} of {overall.images} images are left to a person. They are no random "
+            f"{overall.left_to_person} of {overall.images} images are left to a person. They are no random "
             "part of the cells: look at them before relying on a percentage, with or without them."
         )
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
         yield f"Not in the whole that percentages refer to: {', '.join(uncounted)}."
-    if any(one.lineage == "erythroid" for one in classes):
-        yield (
-            "Nucleated red cells are part of the whole, as in a marrow count; in a count of blood they are "
-            "usually given per 100 white cells, and the M:E ratio means nothing."
-        )
     if unknown := [one.code for one in classes if not one.known]:
-        yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE)."
+        yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells."
 
 
-def share(count: int, total: int) -> Share:
-    """`count` of `total` with Wilson's score interval, which stays within 0..1."""
-    if not total:
-        return Share(count, total, None, None, None)
-    return Share(count, total, count / total, *_wilson(count, total))
+def specimen_notes(
+    overall: Count, groups: Sequence[Count], classes: Sequence[CellClass], specimen: Specimen
+) -> Iterator[str]:
+    """What must be known of a count of blood, of marrow, or of one where it is not known which."""
+    yield red_cell_note([one.code for one in classes if one.lineage == "erythroid"], specimen)
+    if few := _few(groups or (overall,), specimen):
+        yield few
 
 
-def ratio(above: int, below: int) -> Ratio:
-    """`above` / `below` with the odds p / (1 - p) of the bounds of Wilson's interval for `above` of both."""
-    if not above + below:
-        return Ratio(above, below, None, None, None)
-    low, high = _wilson(above, above + below)
-    return Ratio(
-        above,
-        below,
-        above / below if below else None,
-        low / (1 - low),
-        high / (1 - high) if high < 1 else None,
+def red_cell_note(codes: Sequence[str], specimen: Specimen) -> str:
+    """What becomes of nucleated red cells, the classes `codes`."""
+    if not codes:
+        lacking = "The run has no class of nucleated red cells: where there are some it takes them for others"
+        ratio_lacks = "and there is no M:E ratio" if specimen.red_cells_counted else "and not given per 100"
+        return f"{lacking}, {ratio_lacks}."
+    red = f"nucleated red cells ({', '.join(codes)})"
+    if not specimen.name:
+        return (
+            f"It is not known whether this is blood or marrow: percentages are of all nucleated cells, {red} "
+            f"among them, as in marrow. {REMEDY}: of blood they are of the white cells, and the M:E ratio "
+            "means nothing."
+        )
+    if specimen.red_cells_counted:
+        return f"Percentages are of all nucleated cells, {red} among them, as is usual for marrow."
+    return f"White cells are all cells counted but the {red}, which are given per 100 of them."
+
+
+def _few(counts: Sequence[Count], specimen: Specimen) -> str:
+    """That fewer cells were counted than are recommended; empty where they were not."""
+    short = [count.everything.counted for count in counts if count.everything.counted < specimen.recommended]
+    if not short:
+        return ""
+    where = f"In {len(short)} of {len(counts)} groups" if len(counts) > 1 else "Here"
+    least = f"{min(short)} to {max(short)}" if min(short) < max(short) else f"{short[0]}"
+    return (
+        f"{where} fewer {specimen.whole} were counted ({least}) than are recommended: "
+        f"{specimen.recommendation}."
     )
-
-
-def _wilson(count: int, total: int) -> tuple[float, float]:
-    """95 % interval of `count / total`, 0..1; it stays within 0..1 and is not empty at its ends."""
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)

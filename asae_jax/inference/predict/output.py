@@ -12,14 +12,17 @@ import contextlib
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from asae_jax.files import atomic_text, disk_errors, write_json
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
-from asae_jax.inference.predict.differential import Count, Differential, Ratio, Share, Shares
+from asae_jax.inference.predict.count_table import rows, text_table
+from asae_jax.inference.predict.differential import Count, Differential, sections
+from asae_jax.inference.predict.intervals import Ratio, Share, fixed
 from asae_jax.inference.predict.records import Record
+from asae_jax.input.cell_classes import CellClass
 from asae_jax.pages import NOTICE
 
 JSON_LINES = ".jsonl"
@@ -27,7 +30,12 @@ DIFFERENTIAL = "_differential.json"
 """How the name of the differential count's JSON file ends."""
 
 _NUMBERS = ("count", "of", "value", "low", "high")
-_DIFFERENTIAL_COLUMNS = ("group", "what", "lineage", *_NUMBERS, *(f"{name}_with_unsure" for name in _NUMBERS))
+_DIFFERENTIAL_COLUMNS = (
+    *("group", "what", "lineage"),
+    *_NUMBERS,
+    *(f"{name}_with_unsure" for name in _NUMBERS),
+    "full_name",
+)
 _ALL = "all images"
 
 
@@ -120,42 +128,54 @@ def differential_json(stem: Path) -> Path:
 def write_differential(differential: Differential, stem: Path, record: Mapping[str, Any]) -> None:
     """Writes `<stem>_differential.json` and `<stem>_differential.csv`.
 
-    In the CSV file `value`, `low` and `high` are percent, in the row "M:E" a ratio; they are empty where
-    there is no such number. Columns `..._with_unsure` count all cells, the others those that are not left to
-    a person.
+    In the CSV file classes come in the order to show, `value`, `low` and `high` are percent, in the row "M:E"
+    a ratio and in "nucleated red cells per 100 white cells" what it says; they are empty where there is no
+    such number. Columns `..._with_unsure` count all cells, the others those that are not left to a person.
+    The JSON file has the classes in the run's order.
 
     Args:
       differential: the counts.
       stem: folder and beginning of the names.
       record: what else the JSON file says.
     """
-    content = dataclasses.asdict(differential) | {"notice": NOTICE, **record}
-    write_json(differential_json(stem), content, indent=1)
+    content = dataclasses.asdict(differential) | {"specimen": differential.specimen.name}
+    del content["classes"]  # every count has them
+    write_json(differential_json(stem), content | {"notice": NOTICE, **record}, indent=1)
     with atomic_text(differential_json(stem).with_suffix(".csv")) as file:
         writer = csv.writer(file)
         writer.writerow(_DIFFERENTIAL_COLUMNS)
         for count in (differential.overall, *differential.groups):
-            writer.writerows(_differential_rows(count))
+            writer.writerows(_differential_rows(count, differential.classes))
         writer.writerow([NOTICE])
 
 
-def _differential_rows(count: Count) -> Iterator[list[object]]:
+def _differential_rows(count: Count, classes: Sequence[CellClass]) -> Iterator[list[object]]:
     group, sure, everything = count.group or _ALL, count.sure, count.everything
-    for line, of_all in zip(sure.classes, everything.classes, strict=True):
-        yield [group, line.name, line.lineage, *_percent_numbers(line.cells), *_percent_numbers(of_all.cells)]
+    for section, numbers in sections(classes).items():
+        for number in numbers:
+            one, of_all = sure.classes[number], everything.classes[number]
+            yield _row_of_shares([group, one.name, one.lineage], one.cells, of_all.cells, one.full_name)
+        if section in ("myeloid", "erythroid", "lymphoid"):
+            yield _row_of_shares(
+                [group, f"all {section}", section], sure.sections[section], everything.sections[section]
+            )
     if sure.blasts is not None and everything.blasts is not None:
-        yield [group, "blasts", "", *_percent_numbers(sure.blasts), *_percent_numbers(everything.blasts)]
-    if sure.myeloid_erythroid is not None and everything.myeloid_erythroid is not None:
-        yield [
-            group,
-            "M:E",
-            "",
-            *_ratio_numbers(sure.myeloid_erythroid),
-            *_ratio_numbers(everything.myeloid_erythroid),
-        ]
+        yield _row_of_shares([group, "blasts", ""], sure.blasts, everything.blasts)
+    for name, one_ratio, of_all_ratio in (
+        ("M:E", sure.myeloid_erythroid, everything.myeloid_erythroid),
+        ("nucleated red cells per 100 white cells", sure.red_per_100, everything.red_per_100),
+    ):
+        if one_ratio is not None and of_all_ratio is not None:
+            yield [group, name, "", *_ratio_numbers(one_ratio), *_ratio_numbers(of_all_ratio), ""]
+    for what in ("nucleated", "white"):
+        yield [group, f"{what} cells", "", getattr(sure, what), *[""] * 4, getattr(everything, what)]
     yield [group, "left to a person", "", count.left_to_person, count.images]
-    yield [group, "unlike the training images", "", count.out_of_distribution, count.images]
+    yield [group, "unlike the training cells", "", count.out_of_distribution, count.images]
     yield [group, "unreadable", "", count.unreadable, count.images]
+
+
+def _row_of_shares(start: list[object], sure: Share, everything: Share, full_name: str = "") -> list[object]:
+    return [*start, *_percent_numbers(sure), *_percent_numbers(everything), full_name]
 
 
 def _percent_numbers(share: Share) -> list[object]:
@@ -172,48 +192,28 @@ def _ratio_numbers(ratio: Ratio) -> list[object]:
 
 
 def _decimals(value: float | None, factor: int) -> str:
-    return "" if value is None else f"{value * factor:.2f}"
+    return "" if value is None else fixed(value * factor, 2)
 
 
 def summary(differential: Differential) -> str:
     """Counts of all images with their 95 % intervals, and the notes; groups are in the files only."""
     notes = (f"note: {note}" for note in differential.notes)
-    return "\n".join([*_count_lines(differential.overall), *notes])
+    return "\n".join([*_count_lines(differential), *notes])
 
 
-def _count_lines(count: Count) -> Iterator[str]:
+def _count_lines(differential: Differential) -> Iterator[str]:
+    count, specimen = differential.overall, differential.specimen
     yield (
         f"{count.images:,} images: {count.left_to_person:,} left to a person "
-        f"({count.out_of_distribution:,} of them unlike the training images), {count.unreadable:,} unreadable"
+        f"({count.out_of_distribution:,} of them unlike the training cells), {count.unreadable:,} unreadable"
     )
+    yield (
+        f"{specimen.name or 'blood or marrow not known'}: cells and percent of the {specimen.whole} "
+        "[95 % interval]"
+    )
+    columns = [count.everything]
+    heads = [f"all {count.everything.counted:,}, by their most probable class"]
     if count.left_to_person:
-        yield f"of the {count.sure.counted:,} cells the run is sure of:"
-        yield from _share_lines(count.sure)
-    yield f"of all {count.everything.counted:,} cells by their most probable class:"
-    yield from _share_lines(count.everything)
-
-
-def _share_lines(shares: Shares) -> Iterator[str]:
-    width = max(len(line.name) for line in shares.classes)
-    for line in shares.classes:
-        yield f"  {line.name:{width}} {line.cells.count:7,}  {percent(line.cells)}".rstrip()
-    if shares.blasts is not None:
-        yield f"  blasts: {percent(shares.blasts) or 'no cell counted'}"
-    if shares.myeloid_erythroid is not None:
-        yield f"  M:E ratio: {ratio_text(shares.myeloid_erythroid)}"
-
-
-def percent(share: Share) -> str:
-    """ "12.3 % [10.0, 14.9]"; empty where there is no share."""
-    if share.share is None or share.low is None or share.high is None:
-        return ""
-    return f"{share.share:.1%} [{100 * share.low:.1f}, {100 * share.high:.1f}]".replace("%", " %")
-
-
-def ratio_text(ratio: Ratio) -> str:
-    """ "3.10 [2.20, 4.40] (93:30)", with words for what is infinite or unknown."""
-    if ratio.low is None:
-        return "no cell of either lineage"
-    value = "no erythroid cell" if ratio.value is None else f"{ratio.value:.2f}"
-    high = "no upper bound" if ratio.high is None else f"{ratio.high:.2f}"
-    return f"{value} [{ratio.low:.2f}, {high}] ({ratio.above:,}:{ratio.below:,})"
+        columns.insert(0, count.sure)
+        heads.insert(0, f"the {count.sure.counted:,} the run is sure of")
+    yield from text_table(heads, rows(columns, differential.classes, specimen))

@@ -4,10 +4,9 @@ It is one self-contained file; its content security policy forbids the browser a
 The template and the parts of its style and script are in `web`.
 """
 
-import base64
 import hashlib
 import importlib.resources
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,25 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
-from asae_jax.inference.predict.differential import Count, Differential, Share, Shares
-from asae_jax.inference.predict.output import percent, ratio_text
+from asae_jax.inference.predict.count_page import count_data, count_table
+from asae_jax.inference.predict.differential import Differential, specimen_notes
+from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
 from asae_jax.inference.predict.records import Record
+from asae_jax.inference.predict.similar import Similar
+from asae_jax.inference.predict.specimen import SPECIMENS
+from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
 
 SHOWN_BAD = 500
 """Unreadable images listed; the file of predictions has all."""
-PICTURES_PER_BLOCK = 50
-"""Cells whose pictures are kept together; the page decodes a block when one of them comes into view."""
 
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
-_SCRIPTS = ("data", "numbers", "labels", "csv", "counts", "view", "gallery", "panel", "start")
+_STYLES = ("page", "counts", "cells", "report")
+_SCRIPTS = (
+    "data", "numbers", "tally", "labels", "csv", "counts", "view", "contour", "gallery", "selection",
+    "viewer", "panel", "report", "start",
+)  # fmt: skip
 
 
 def write_page(
@@ -39,6 +45,10 @@ def write_page(
     title: str,
     network: str,
     attention_extent: float,
+    made_by: str = "",
+    thresholds: Thresholds | None = None,
+    similar: Similar | None = None,
+    megabytes: float = 0,
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -50,30 +60,68 @@ def write_page(
       differential: the counts of all images and of each group.
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
+      made_by: what predicted and when, in words, for printed reports.
       attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
+      thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
+      similar: training cells like each of `records`; None: the page shows none.
+      megabytes: of large pictures that were allowed, said where cells lack one.
     """
-    bad = [record for record in records if record.error]
-    data = page_data(path, records, class_names, differential, network=network)
+    data = page_data(
+        path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
+    )
+    said = {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     script = page_script()
-    text = _environment().get_template("page.html").render(
+    page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        notes=differential.notes,
-        overall=data["counts"][0],
-        groups=data["counts"][1:],
+        **_count_part(differential, data, uncertainty=any(record.uncertainty for record in records)),
+        **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
+        **_pictures(records, similar),
         classes=class_names,
-        lines=line_names(differential.overall.everything),
-        uncertainty=any(record.uncertainty for record in records),
-        left_out=differential.overall.images - len(records),
-        shown=len(data["cells"]),
-        bad=bad[:SHOWN_BAD],
-        style=Markup(_source("page.css")),
+        style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),
-        data=Markup(script_json(data | {"title": title, "extent": attention_extent})),
-        pictures=[Markup(block) for block in picture_blocks(records)],
+        data=Markup(script_json(data | said)),
     )  # fmt: skip
-    write_text(path, text)
+    write_text(path, page)
+
+
+def _cells_part(
+    records: Sequence[Record], data: Mapping[str, Any], *, of: int, megabytes: float
+) -> dict[str, Any]:
+    """What the template shows of the cells and of images without a prediction."""
+    return {
+        "thresholds": data["thresholds"],
+        "left_out": of - len(records),
+        "shown": len(data["cells"]),
+        "small": _without_large(records),
+        "megabytes": f"{megabytes:g}",
+        "bad": [record for record in records if record.error][:SHOWN_BAD],
+    }
+
+
+def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, Any]:
+    """What the template has of pictures."""
+    return {
+        "pictures": [Markup(block) for block in picture_blocks(records)],
+        "wholes": [Markup(block) for block in whole_blocks(records)],
+        "training": Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
+    }
+
+
+def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
+    """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
+    found = differential
+    of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
+    return {
+        "notes": [note for note in found.notes if note not in of_specimen],
+        "overall": data["counts"][0],
+        "groups": data["counts"][1:],
+        "table": count_table(found, uncertainty=uncertainty),
+        "specimen": found.specimen.name,
+        "specimens": list(SPECIMENS),
+        "uncertainty": uncertainty,
+    }
 
 
 def page_script() -> str:
@@ -97,6 +145,8 @@ def page_data(
     differential: Differential,
     *,
     network: str,
+    thresholds: Thresholds | None = None,
+    similar: Similar | None = None,
 ) -> dict[str, Any]:
     """Everything but the pictures, ready for JSON.
 
@@ -108,11 +158,14 @@ def page_data(
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
       network: identifier of what predicted.
+      thresholds: what probabilities and outlier scores are measured by.
+      similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `classes`; `lineages` `[lineage, blast]` of each class; `counts`, see
-      `count_data`, of all images and then of each group; `cells`, see `_cell`, whose `group` is a
-      position in `counts`, 0 where the input names no group.
+      `page` and `network`: identifiers; `classes`, and `order`, their positions as they are listed; of the
+      count, see `count_page.count_data`; `thresholds`; `training`: class of each training cell shown;
+      `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no group, and
+      whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
@@ -120,79 +173,38 @@ def page_data(
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
         "classes": list(class_names),
-        "lineages": [[line.lineage, line.blast] for line in differential.overall.everything.classes],
-        "counts": [count_data(count) for count in counts],
-        "cells": [_cell(record, places) for record in predicted(records)],
+        "order": list(display_order(differential.classes)),
+        **count_data(differential),
+        "thresholds": None if thresholds is None else thresholds._asdict(),
+        "training": list(similar.labels) if similar else [],
+        "cells": [
+            _cell(record, places) | _near(similar, place)
+            for place, record in enumerate(records)
+            if record.probabilities is not None
+        ],
     }
 
 
-def predicted(records: Sequence[Record]) -> list[Record]:
-    """The records that the page shows as cells: those with a prediction."""
-    return [record for record in records if record.probabilities is not None]
+def _without_large(records: Sequence[Record]) -> int:
+    """Cells without a large picture, where others have one."""
+    have = [record.picture is not None for record in predicted(records)]
+    return have.count(False) if any(have) else 0
 
 
-def picture_blocks(records: Sequence[Record]) -> Iterator[str]:
-    """The pictures of `predicted(records)`, a line for each and `PICTURES_PER_BLOCK` lines in a block.
-
-    A line is `JPEG HEIGHT WIDTH MAP`; JPEG and MAP (the attention, row by row from the top) are base64. It is
-    `- 0 0 -` where there are no pictures. No character needs escaping in HTML.
-    """
-    shown = predicted(records)
-    for first in range(0, len(shown), PICTURES_PER_BLOCK):
-        yield "\n".join(_picture(record) for record in shown[first : first + PICTURES_PER_BLOCK])
-
-
-def count_data(count: Count) -> dict[str, Any]:
-    """The differential count of one group: numbers, and the texts of its table.
-
-    Returns:
-      `group`, `images`, `left`, `strange`, `unreadable`; `sure` and `everything`: `[number, text]` of every
-      line of the table, which are the classes, blasts and M:E ratio where the run defines them, and the
-      cells counted; `cells`: all cells of each class; `bars`: of each class `[share, low, high]` of all
-      cells, or None where it does not count.
-    """
-    of_all = [line.cells for line in count.everything.classes]
-    return {
-        "group": count.group,
-        "images": count.images,
-        "left": count.left_to_person,
-        "strange": count.out_of_distribution,
-        "unreadable": count.unreadable,
-        "sure": _lines(count.sure),
-        "everything": _lines(count.everything),
-        "cells": [cells.count for cells in of_all],
-        "bars": [_bar(cells) for cells in of_all],
-    }
-
-
-def line_names(shares: Shares) -> list[str]:
-    """Names of the table's lines after those of the classes."""
-    blasts = [] if shares.blasts is None else ["blasts"]
-    return [*blasts, *([] if shares.myeloid_erythroid is None else ["M:E ratio"]), "cells counted"]
-
-
-def _lines(shares: Shares) -> list[list[str]]:
-    lines = [[f"{line.cells.count:,}", percent(line.cells)] for line in shares.classes]
-    if shares.blasts is not None:
-        lines.append([f"{shares.blasts.count:,}", percent(shares.blasts)])
-    if shares.myeloid_erythroid is not None:
-        lines.append(["", ratio_text(shares.myeloid_erythroid)])
-    return [*lines, [f"{shares.counted:,}", ""]]
-
-
-def _bar(cells: Share) -> list[float] | None:
-    if cells.share is None or cells.low is None or cells.high is None:
-        return None
-    return [round(value, 4) for value in (cells.share, cells.low, cells.high)]
+def _near(similar: Similar | None, place: int) -> dict[str, Any]:
+    if similar is None:
+        return {}
+    return {"near": [[number, round(cosine, 3)] for number, cosine in similar.of[place]]}
 
 
 def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
-    """`path`, `file`, `content`, `group`, `p` of each class, `label`; uncertainty estimates where known."""
+    """`path`, `file`, `content`, `size`, `group`, `p` of each class, `label`; estimates where known."""
     assert record.probabilities is not None  # `predicted` has dropped the others
     cell: dict[str, Any] = {
         "path": record.path,
         "file": record.file,
         "content": record.content,
+        "size": list(record.size),
         "group": places.get(record.group, 0),
         "p": [round(float(p), 4) for p in record.probabilities],
         "label": record.label,
@@ -206,13 +218,3 @@ def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
         if estimate.conformal_set is not None:
             cell["set"] = list(estimate.conformal_set)
     return cell
-
-
-def _picture(record: Record) -> str:
-    attention = np.zeros((0, 0), np.uint8) if record.attention is None else record.attention
-    height, width = attention.shape
-    return f"{_base64(record.thumbnail or b'')} {height} {width} {_base64(attention.tobytes())}"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii") or "-"

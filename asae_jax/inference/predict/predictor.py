@@ -82,9 +82,10 @@ class Options:
     Attributes:
       batch_size: images per step over all devices, 1 or more.
       tta: whether to average over the eight flips and quarter turns of each image.
-      pictures: whether to keep thumbnail and attention map of each image, for a page.
+      pictures: whether to keep pictures and attention map of each image, for a page.
       workers: decoding threads; None: one per processor.
       features: whether to keep the pooled features of each image, those of the first run and view.
+      picture_side: pixels of the longer side of a large picture, at most; 0: small ones only.
     """
 
     batch_size: int
@@ -92,6 +93,7 @@ class Options:
     pictures: bool
     workers: int | None = None
     features: bool = False
+    picture_side: int = 0
 
 
 class ViewOutput(NamedTuple):
@@ -148,6 +150,7 @@ class Predictor:
             self._preparations,
             size,
             thumbnails=self._options.pictures,
+            picture_side=self._options.picture_side,
             workers=self._options.workers,
         )
         for scored in self._score(batches):
@@ -162,6 +165,7 @@ class Predictor:
             if error:
                 yield Record(item.path, item.file, item.group, error, position=item.position)
                 continue
+            pictures = read.pictures[row]
             yield Record(
                 item.path,
                 item.file,
@@ -170,7 +174,9 @@ class Predictor:
                 probabilities=probabilities[row].astype(np.float32),
                 uncertainty=estimates[row],
                 attention=self._picture(scored.attention[row]) if self._options.pictures else None,
-                thumbnail=read.thumbnails[row],
+                thumbnail=pictures.thumbnail if pictures else None,
+                picture=pictures.whole if pictures else None,
+                size=pictures.size if pictures else (0, 0),
                 features=scored.features[row] if self._options.features else None,
                 position=item.position,
             )

@@ -48,6 +48,10 @@ class Record:
         lowest and 255 at its highest position. It covers the middle of the thumbnail, what the network saw:
         `attention_extent` of its side (an argument of the page). None where no page is made.
       thumbnail: JPEG of the image's centre square in its own colours; None where no page is made.
+      picture: JPEG of the whole image in its own colours, for a look from near; None where no page is made,
+        or where the page has no room for it (see `Gallery`).
+      size: width and height of the image in pixels, of which `picture` may have fewer; (0, 0) where no page
+        is made.
       features: float32 `[channels]`, the pooled features of the last stage; None unless they are asked for.
       position: where the cell lies on its slide, also with an error; None where the input does not tell.
     """
@@ -61,6 +65,8 @@ class Record:
     uncertainty: PredictionUncertainty | None = None
     attention: np.ndarray | None = None
     thumbnail: bytes | None = None
+    picture: bytes | None = None
+    size: tuple[int, int] = (0, 0)
     features: np.ndarray | None = None
     position: Position | None = None
 
@@ -83,26 +89,48 @@ class Record:
 class Gallery:
     """Keeps at most `limit` records for the page: unreadable, then left to a person, then the least certain.
 
-    The others are dropped at once, so that memory does not grow with the number of images.
+    Of these the most urgent keep their large `picture`, as many as fit into `picture_bytes`. What is dropped
+    is dropped at once, so that memory does not grow with the number of images.
     """
 
-    def __init__(self, limit: int):
-        """Takes the largest number of records to keep, 0 or more."""
+    def __init__(self, limit: int, picture_bytes: float = float("inf")):
+        """Takes the largest number of records, and of bytes of all their pictures; each 0 or more."""
         self._limit = limit
         self._numbers = itertools.count()
         self._heap: list[tuple[tuple[bool, bool, float], int, Record]] = []
+        self._budget = picture_bytes
+        self._pictures: list[tuple[tuple[bool, bool, float], int, bytes]] = []
+        self._bytes = 0
 
     def add(self, record: Record) -> None:
         """Keeps the record if it is among the `limit` most urgent so far."""
-        entry = (_urgency(record), next(self._numbers), record)
+        urgency, number = _urgency(record), next(self._numbers)
+        entry = (urgency, number, dataclasses.replace(record, picture=None))
         if len(self._heap) < self._limit:
             heapq.heappush(self._heap, entry)
-        elif self._heap:
-            heapq.heappushpop(self._heap, entry)
+        elif not self._heap:
+            return
+        else:
+            dropped = heapq.heappushpop(self._heap, entry)
+            if dropped is entry:
+                return
+            # The least urgent of all: where it has a picture, that is the first of the pictures.
+            if self._pictures and self._pictures[0][:2] == dropped[:2]:
+                self._drop_picture()
+        if record.picture is not None:
+            heapq.heappush(self._pictures, (urgency, number, record.picture))
+            self._bytes += len(record.picture)
+        while self._bytes > self._budget:
+            self._drop_picture()
+
+    def _drop_picture(self) -> None:
+        self._bytes -= len(heapq.heappop(self._pictures)[2])
 
     def records(self) -> list[Record]:
         """The records kept, in the order of the input."""
-        return [record for _, _, record in sorted(self._heap, key=lambda entry: entry[1])]
+        pictures = {number: picture for _, number, picture in self._pictures}
+        kept = sorted(self._heap, key=lambda entry: entry[1])
+        return [dataclasses.replace(record, picture=pictures.get(number)) for _, number, record in kept]
 
 
 def _urgency(record: Record) -> tuple[bool, bool, float]:

@@ -1,12 +1,27 @@
 """Calibrated probabilities and uncertainty estimates from the scores of one or several runs and views."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.predict.records import PredictionUncertainty
+
+
+class Thresholds(NamedTuple):
+    """What the values of a prediction are measured by.
+
+    Attributes:
+      certainty: probability below which the cell is left to a person; above 1: every cell is.
+      outlier: outlier score above which a cell is unlike the training cells; None where there is no score.
+      confidence: share of validation images whose set of classes has the true one, 0..1.
+    """
+
+    certainty: float
+    outlier: float | None
+    confidence: float
 
 
 class UncertaintyEstimator:
@@ -32,6 +47,18 @@ class UncertaintyEstimator:
     def available(self) -> bool:
         """Whether predictions get uncertainty estimates: whether the first run has any."""
         return self._first is not None
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The first run's; None where it has no uncertainty estimates."""
+        if self._first is None:
+            return None
+        outlier = float(self._first.outliers.threshold)
+        return Thresholds(
+            certainty=float(self._first.abstention.threshold),
+            outlier=outlier if np.isfinite(outlier) else None,
+            confidence=1 - self._first.conformal.error,
+        )
 
     def notes(self) -> list[str]:
         """Sentences for a reader of the results."""

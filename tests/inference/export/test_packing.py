@@ -60,6 +60,7 @@ def test_no_image_no_file_name_and_no_path_travels(run, model):
 def test_paths_are_left_behind_or_only_their_names_kept():
     config = base_config()
     config.data.update(path="/home/me/cells", cache_dir="/big", class_map="C:\\maps\\mine.csv", workers=3)
+    config.data.specimen = "blood"
     config.init.pretrained = "/home/me/weights/resnet.safetensors"
     config.eval.update(path="/home/me/theirs", source="folder", name="theirs", test_mode="enhance")
     config.predict.input, config.export.output = "/home/me/new", "/home/me/out"
@@ -70,6 +71,7 @@ def test_paths_are_left_behind_or_only_their_names_kept():
     assert (packed.data.class_map, packed.init.pretrained) == ("mine.csv", "resnet.safetensors")
     assert (packed.eval.test_mode, packed.eval.source, packed.data.workers) == ("enhance", "", 0)
     assert packed.uncertainty.target_error == 0.25
+    assert packed.data.specimen == "blood"
     config.data.class_map = "stages/bm_cytomorphology"  # the name of a shipped one
     assert portable(config).data.class_map == "stages/bm_cytomorphology"
 

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.page import PICTURES_PER_BLOCK, page_script, write_page
+from asae_jax.inference.predict.page import page_script, write_page
+from asae_jax.inference.predict.pictures import PER_BLOCK, WHOLES_PER_BLOCK
+from asae_jax.inference.predict.similar import Similar
+from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import CellClass
 from asae_jax.pages import NOTICE
 from tests.inference.predict.made import record
@@ -20,8 +23,8 @@ NASTY = """</script><img src=x onerror="alert('1')">&amp;{{ 7 * 6 }}"""
 NOT_UTF8 = "slide/caf\udce9.png"
 NAMES = ("BLA", "EBO", f"NGS {NASTY}")
 CLASSES = (
-    CellClass(NAMES[0], lineage="myeloid", blast=True),
-    CellClass(NAMES[1], lineage="erythroid"),
+    CellClass(NAMES[0], "blast", lineage="myeloid", blast=True, place=7),
+    CellClass(NAMES[1], "erythroblast", lineage="erythroid", place=3),
     CellClass(NAMES[2], lineage="none"),
 )
 
@@ -60,11 +63,17 @@ class _Page(html.parser.HTMLParser):
         return [text for attributes, text in self.scripts if attributes.get("type") == kind]
 
 
+def _blocks(page, kind):
+    return [text for attributes, text in page.scripts if attributes.get("class") == kind]
+
+
 def _with_pictures(one, number):
     return dataclasses.replace(
         one,
         attention=np.full((3, 5), number, np.uint8),
         thumbnail=b"\xff\xd8" + bytes([number]),
+        picture=b"\xff\xd8 large" + bytes([number]) if number != 1 else None,
+        size=(300, 200 + number),
     )
 
 
@@ -83,8 +92,18 @@ def _write(path, records, **changes):
     for one in records:
         counter.add(one)
     differential = dataclasses.replace(counter.differential([f"note {NASTY}"]), **changes)
+    similar = Similar([2, 0], [b"first", b"second"], [[(1, 0.98765), (0, 0.5)], *([()] * (len(records) - 1))])
     write_page(
-        path, records, NAMES, differential, title=f"title {NASTY}", network="n", attention_extent=0.875
+        path,
+        records,
+        NAMES,
+        differential,
+        title=f"title {NASTY}",
+        network="n",
+        attention_extent=0.875,
+        thresholds=Thresholds(0.91, 1.05, 0.9) if any(one.uncertainty for one in records) else None,
+        similar=similar,
+        megabytes=48,
     )
     return path.read_text(encoding="utf-8")
 
@@ -107,38 +126,40 @@ def data(page):
 def test_cells_come_back_as_they_went_in(data):
     first, second, third = data["cells"]
     assert first == {
-        "path": "a.png", "file": "a.png", "content": "pixels of a.png", "group": 1,
+        "path": "a.png", "file": "a.png", "content": "pixels of a.png", "size": [300, 200], "group": 1,
         "p": [0.9, 0.05, 0.05], "label": 0, "unsure": False, "unlike": False, "outlier_score": 1.25,
+        "near": [[1, 0.988], [0, 0.5]],
     }  # fmt: skip
     assert (second["path"], second["unsure"], second["set"], second["group"]) == (NASTY, True, [2, 0], 2)
     assert (third["path"], third["unlike"], third["group"]) == (NOT_UTF8, True, 0)
     assert data["classes"] == list(NAMES)
-    assert data["lineages"] == [["myeloid", True], ["erythroid", False], ["none", False]]
+    assert data["order"] == [2, 1, 0], "by their places 0, 3 and 7"
+    assert [data["known"][name][1:3] for name in ("bla", "ebo")] == [["myeloid", True], ["erythroid", False]]
     assert data["extent"] == 0.875
+    assert data["thresholds"] == {"certainty": 0.91, "outlier": 1.05, "confidence": 0.9}
+    assert data["training"] == [2, 0]
+    assert second["near"] == []
     assert data["network"] == "n"
 
 
 def test_counts_are_those_of_the_differential(data):
     everyone, p1, p2 = data["counts"]
-    assert (everyone["images"], everyone["left"], everyone["strange"], everyone["unreadable"]) == (5, 2, 1, 2)
+    assert (everyone["images"], everyone["left"], everyone["unlike"], everyone["unreadable"]) == (5, 2, 1, 2)
     assert (p1["group"], p1["images"]) == ("p1", 2)
     assert p2["group"] == f"p2 {NASTY}"
-    assert everyone["cells"] == [1, 1, 1]
-    assert everyone["sure"] == [
-        ["1", "100.0 % [20.7, 100.0]"],
-        ["0", "0.0 % [0.0, 79.3]"],
-        ["0", ""],
-        ["1", "100.0 % [20.7, 100.0]"],
-        ["", "no erythroid cell [0.26, no upper bound] (1:0)"],
-        ["1", ""],
-    ]
-    assert everyone["bars"][0] == [0.5, 0.0945, 0.9055]
-    assert everyone["bars"][2] is None
+    assert (everyone["cells"], everyone["sure"]) == ([1, 1, 1], [1, 0, 0])
 
 
 def test_the_count_can_be_read_without_the_script(page):
     words = " ".join(page.texts)
-    for expected in (NOTICE, "50.0 % [9.5, 90.5]", "M:E ratio", "blasts", "cells the run is sure of", "p1"):
+    for expected in (
+        NOTICE,
+        "50.0 % [9.5, 90.5]",
+        "M:E ratio, if this is marrow",
+        "blasts",
+        "cells the run is sure of",
+        "p1",
+    ):
         assert expected in words, expected
 
 
@@ -149,7 +170,7 @@ def test_bad_images_are_listed_with_their_reason(page):
 
 
 def test_pictures_belong_to_their_cells(page):
-    (block,) = page.script("text/plain")
+    (block,) = _blocks(page, "pictures")
     for number, line in enumerate(block.split("\n")):
         jpeg, height, width, attention = line.split(" ")
         assert base64.b64decode(jpeg) == b"\xff\xd8" + bytes([number])
@@ -158,10 +179,27 @@ def test_pictures_belong_to_their_cells(page):
 
 
 def test_pictures_are_cut_into_blocks(tmp_path):
-    many = [record(0, path=f"{n}.png") for n in range(PICTURES_PER_BLOCK + 1)]
-    blocks = _Page(_write(tmp_path / "many.html", many)).script("text/plain")
-    assert [len(block.split("\n")) for block in blocks] == [PICTURES_PER_BLOCK, 1]
+    many = [record(0, path=f"{n}.png") for n in range(PER_BLOCK + 1)]
+    page = _Page(_write(tmp_path / "many.html", many))
+    blocks = _blocks(page, "pictures")
+    assert [len(block.split("\n")) for block in blocks] == [PER_BLOCK, 1]
     assert blocks[1] == "- 0 0 -"
+    wholes = _blocks(page, "wholes")
+    assert sum(len(block.split("\n")) for block in wholes) == PER_BLOCK + 1
+    assert len(wholes[0].split("\n")) == WHOLES_PER_BLOCK
+
+
+def test_large_pictures_belong_to_their_cells_and_lacking_ones_are_told(page):
+    lines = "\n".join(_blocks(page, "wholes")).split("\n")
+    assert [line if line == "-" else base64.b64decode(line) for line in lines] == [
+        b"\xff\xd8 large\x00", "-", b"\xff\xd8 large\x02",
+    ]  # fmt: skip
+    assert "1 of 3 cells have a small picture only: the page holds up to 48 MB" in " ".join(page.texts)
+
+
+def test_similar_training_cells_have_their_pictures(page):
+    (block,) = (text for attributes, text in page.scripts if attributes.get("id") == "training")
+    assert [base64.b64decode(line) for line in block.split("\n")] == [b"first", b"second"]
 
 
 def test_names_stay_text(page):

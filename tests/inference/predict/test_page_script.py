@@ -2,13 +2,14 @@
 
 import importlib.resources
 import json
+import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
-from asae_jax.inference.predict.differential import ratio, share
-from asae_jax.inference.predict.output import percent, ratio_text
+from asae_jax.inference.predict.intervals import percent, ratio, ratio_text, share
 from asae_jax.inference.predict.page import page_script
 from asae_jax.input.manifest import manifest_index
 
@@ -20,7 +21,10 @@ WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
 
 def _run(parts, expression):
     """The value of a JavaScript expression with these parts of the script before it."""
-    source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in parts)
+    return _value("\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in parts), expression)
+
+
+def _value(source, expression):
     program = f'"use strict";{source}\nconsole.log(JSON.stringify({expression}))'
     done = subprocess.run(
         [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
@@ -29,22 +33,23 @@ def _run(parts, expression):
 
 
 def test_intervals_are_those_of_the_python_side():
-    shares = [(0, 7), (7, 7), (1, 3), (356, 623), (1234, 56789), (0, 0)]
-    ratios = [(93, 30), (0, 4), (4, 0), (0, 0), (1645, 152)]
+    """1 of 16 is 6.25 % and 1:8 is 0.125: what lies in the middle is rounded alike."""
+    shares = [(0, 7), (7, 7), (1, 3), (356, 623), (1234, 56789), (0, 0), (1, 16)]
+    ratios = [(93, 30), (0, 4), (4, 0), (0, 0), (1645, 152), (1, 8), (1, 16)]
     expression = (
         f"[{json.dumps(shares)}.map((pair) => percent(...pair)), "
-        f"{json.dumps(ratios)}.map((pair) => ratioText(...pair))]"
+        f"{json.dumps(ratios)}.map((pair) => [ratioText(...pair), ratioText(...pair, {{ per: 100 }})])]"
     )
     found = _run(["numbers"], expression)
     assert found == [
         [percent(share(*pair)) for pair in shares],
-        [ratio_text(ratio(*pair)) for pair in ratios],
+        [[ratio_text(ratio(*pair)), ratio_text(ratio(*pair, per=100))] for pair in ratios],
     ]
 
 
 def _row(file, label, group="", predicted="BLA", seen=True, content=""):
     row = {"file": str(file), "label": label, "group": group, "predicted": predicted, "seen": seen}
-    return row | {"content": content}
+    return row | {"content": content, "run": "net"}
 
 
 def _csv(rows):
@@ -71,14 +76,30 @@ def test_labels_are_read_by_training(tmp_path):
 
 
 def test_columns():
-    assert _csv([_row("/a.png", "EBO", content="0a"), _row("/b.png", "BLA", seen=False)]) == (
-        "path,label,predicted,seen,content\r\n/a.png,EBO,BLA,yes,0a\r\n/b.png,BLA,BLA,no,\r\n"
+    decided = {"reviewer": "Kim, A.", "reviewed": "2026-11-26T04:10:00Z", "reason": ""}
+    rows = [_row("/a.png", "EBO", content="0a") | decided, _row("/b.png", "BLA", seen=False)]
+    assert _csv(rows) == (
+        "path,label,predicted,seen,content,reviewer,reviewed,run,reason\r\n"
+        '/a.png,EBO,BLA,yes,0a,"Kim, A.",2026-11-26T04:10:00Z,net,\r\n'
+        "/b.png,BLA,BLA,no,,,,net,\r\n"
     )
+
+
+def test_cells_left_out_are_told_and_not_trained_on(tmp_path):
+    for name in ("kept.png", "smudge.png"):
+        (tmp_path / name).write_bytes(b"an image")
+    out = _row(tmp_path / "smudge.png", "") | {"reason": "artefact"}
+    path = tmp_path / "labels.csv"
+    path.write_text(_csv([_row(tmp_path / "kept.png", "BLA"), out]), encoding="utf-8", newline="")
+    table = manifest_index(path)
+    assert table.names.tolist() == [str(tmp_path / "kept.png")]
+    assert [reason for _, reason in table.skipped] == [
+        "a person left it out: artefact (line 3 of labels.csv)"
+    ]
 
 
 def test_what_cannot_be_trained_on_is_not_written():
     rows = [
-        _row("/left_out.png", ""),
         _row("/caf\udce9.png", "BLA"),
         _row("/two\nlines.png", "BLA"),
         _row("/space.png ", "BLA"),
@@ -86,7 +107,7 @@ def test_what_cannot_be_trained_on_is_not_written():
         _row("/twice.png", "BLA"),
         _row("/twice.png", "BLA"),
     ]
-    assert _csv(rows).splitlines() == ["path,label,predicted,seen,content", "/twice.png,BLA,BLA,yes,"]
+    assert [line.split(",")[0] for line in _csv(rows).splitlines()] == ["path", "/twice.png"]
 
 
 def test_the_whole_script_is_one_that_can_be_read(tmp_path):
@@ -130,11 +151,7 @@ def _open(stored, cells, *, network="net", act=""):
         states: CELLS.map(stateOf), kept,
         aside: elements.aside.hidden ? "" : elements["aside-text"].textContent }; })()""".replace("ACT", act)
     source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "labels"))
-    program = f'"use strict";{setting}\n{source}\nconsole.log(JSON.stringify({result}))'
-    done = subprocess.run(
-        [NODE, "-"], input=program, capture_output=True, text=True, check=True, encoding="utf-8"
-    )
-    return json.loads(done.stdout)
+    return _value(f"{setting}\n{source}", result)
 
 
 FIRST, SECOND = {"1.png": "aa", "2.png": "bb"}, {"1.png": "cc", "2.png": "dd"}
@@ -177,7 +194,7 @@ def test_labels_set_aside_can_be_deleted():
     second = _open(first["kept"], SECOND, act='say([CELLS[0]], () => "MYB"); forgetAside()')
     assert second["aside"] == ""
     assert second["shown"] == {"1.png": "MYB", "2.png": None}
-    assert json.loads(second["kept"]["asae-predict p"]) == [["cc", "MYB", "net"]]
+    assert [entry[:3] for entry in json.loads(second["kept"]["asae-predict p"])] == [["cc", "MYB", "net"]]
     assert _open(second["kept"], FIRST)["shown"] == {"1.png": None, "2.png": None}
     assert _open(first["kept"], SECOND, act="forgetAside()")["kept"] == {}
 
@@ -201,3 +218,166 @@ def test_labels_taken_back_leave_nothing_behind():
 def test_one_picture_under_two_names_has_one_label():
     page = _open({}, {"a.png": "aa", "copy.png": "aa", "b.png": "bb"}, act='say([CELLS[1]], () => "EBO")')
     assert page["states"] == ["changed", "changed", "open"]
+
+
+def test_a_decision_keeps_who_when_and_why():
+    act = """setReviewer(" Kim ");
+        say([CELLS[0]], () => "EBO");
+        say([CELLS[1]], () => ({ label: "", reason: "artefact" }))"""
+    page = _open({}, FIRST, act=act)
+    first, second = json.loads(page["kept"]["asae-predict p"])
+    assert first[:5] == ["aa", "EBO", "net", "", "Kim"]
+    assert second[:5] == ["bb", "", "net", "artefact", "Kim"]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", first[5])
+    later = _open(page["kept"], FIRST)
+    assert json.loads(later["kept"]["asae-predict p"]) == [first, second]
+
+
+def test_labels_kept_by_pages_made_before_have_no_reviewer():
+    stored = {"asae-predict p": json.dumps([["aa", "EBO", "net"], ["bb", "", "net"]])}
+    page = _open(stored, FIRST)
+    assert page["shown"] == {"1.png": "EBO", "2.png": ""}
+    assert json.loads(page["kept"]["asae-predict p"]) == [
+        ["aa", "EBO", "net", "", "", ""], ["bb", "", "net", "left out", "", ""],
+    ]  # fmt: skip
+
+
+def test_steps_can_be_taken_back_after_the_page_was_opened_again():
+    first = _open({}, FIRST, act=f'{BY_HAND}; say([CELLS[0]], () => "BLA")')
+    again = _open(first["kept"], FIRST, act="undo()")
+    assert again["shown"] == {"1.png": "EBO", "2.png": ""}
+    last = _open(again["kept"], FIRST, act="undo(); undo()")
+    assert last["shown"] == {"1.png": None, "2.png": None}
+    assert last["kept"] == {}
+
+
+def test_steps_of_other_pictures_or_networks_are_not_taken_back():
+    first = _open({}, FIRST, act=BY_HAND)
+    for cells, network in ((SECOND, "net"), (FIRST, "other")):
+        page = _open(first["kept"], cells, network=network, act="undo()")
+        assert set(page["shown"].values()) == {None}
+        assert page["aside"].startswith("2 labels")
+
+
+def test_only_the_newest_steps_are_kept():
+    cells = {f"{number}.png": f"{number:02x}" for number in range(150)}
+    page = _open({}, cells, act='for (const cell of CELLS) say([cell], () => "EBO")')
+    network, *steps = json.loads(page["kept"]["asae-predict-steps p"])
+    assert (network, len(steps)) == ("net", 100)
+    assert [step[0][0] for step in steps] == [f"{number:02x}" for number in range(50, 150)]
+
+
+def test_many_cells_are_one_step():
+    many = 'say(CELLS, () => "EBO")'
+    assert set(_open({}, FIRST, act=many)["shown"].values()) == {"EBO"}
+    assert set(_open({}, FIRST, act=f"{many}; undo()")["shown"].values()) == {None}
+
+
+def test_another_reviewer_s_decision_is_a_new_one():
+    first = _open({}, FIRST, act='setReviewer("Kim"); say([CELLS[0]], () => "EBO")')
+    same = 'setReviewer("Lee"); say(CELLS, (cell) => decisions.get(cell.content) ?? cell.predicted)'
+    page = _open(first["kept"], FIRST, act=same)
+    assert [entry[4] for entry in json.loads(page["kept"]["asae-predict p"])] == ["Kim", "Lee"]
+    page = _open(first["kept"], FIRST, act='setReviewer("Lee"); say([CELLS[0]], () => "EBO")')
+    assert [entry[4] for entry in json.loads(page["kept"]["asae-predict p"])] == ["Lee"]
+
+
+def _path(values, level, **square):
+    height, width = len(values), len(values[0])
+    flat = json.dumps([value for row in values for value in row])
+    return _run(["contour"], f"contour({flat}, {width}, {height}, {level}, {json.dumps(square)})")
+
+
+def _points(path):
+    return np.array([[float(n) for n in pair.split()] for pair in re.findall(r"[-\d.]+ [-\d.]+", path)])
+
+
+def test_a_contour_of_a_ramp_is_a_straight_line():
+    """Values 0, 1, 2, 3 of columns whose middles are at 10, 30, 50, 70: 1.25 is at 35."""
+    points = _points(_path([[0, 1, 2, 3]] * 3, 1.25, side=80))
+    assert np.all(points[:, 0] == 35)
+    assert {points[0, 1], points[-1, 1]} == {round(80 / 6, 2), round(400 / 6, 2)}
+
+
+def test_a_contour_of_a_cone_is_a_circle():
+    size, radius = 41, 12.0
+    middle = (size - 1) / 2
+    rows, columns = np.mgrid[:size, :size]
+    cone = 100 - np.hypot(rows - middle, columns - middle)
+    path = _path(cone.tolist(), 100 - radius, left=5, top=7, side=size)
+    assert path.count("M") == 1, "one line"
+    assert path.endswith("Z"), "that is closed"
+    distance = np.hypot(*(_points(path) - [5 + size / 2, 7 + size / 2]).T)
+    np.testing.assert_allclose(distance, radius, atol=0.15)
+
+
+def test_contours_of_two_peaks_are_two_lines_and_of_none_are_none():
+    peaks = np.zeros((5, 9))
+    peaks[2, 2] = peaks[2, 6] = 1
+    assert _path(peaks.tolist(), 0.5).count("Z") == 2
+    assert _path(np.zeros((4, 4)).tolist(), 0.5) == ""
+
+
+def _sentence(expression, *, thresholds=None):
+    page = json.dumps({"thresholds": thresholds})
+    browser = "const byId = () => ({}); const rounded = (share) => `${Math.round(100 * share)} %`;"
+    source = (WEB / "panel.js").read_text(encoding="utf-8")
+    return _value(f"const DATA = {page};{browser}\n{source}", expression).replace("\xa0", " ")
+
+
+@pytest.mark.parametrize(
+    ("share", "needed", "text"),
+    [
+        (0.82, 0.91, "82 %, needs 91 %"),
+        (0.9064, 0.9081, "90.6 %, needs 90.8 %"),
+        (0.9962, 0.998, "99.6 %, needs 99.8 %"),
+        (1.0, 0.9, "100 %, needs 90 %"),
+        (0.82, 2.0, "82 %; no certainty is enough"),
+        (0.82, None, "82 %"),
+    ],
+)
+def test_a_value_stands_beside_what_it_needs(share, needed, text):
+    assert _sentence(f"besideNeeded({share}, {json.dumps(needed)})") == text
+
+
+def test_possible_classes_in_words():
+    assert _sentence('possible(["BA", "PMY", "MMY"])') == "Could be BA, PMY or MMY."
+    assert _sentence('possible(["BA", "PMY"])') == "Could be BA or PMY."
+    assert _sentence("possible([])") == "No class fits well."
+
+
+def test_the_distance_stands_beside_its_limit():
+    found = _sentence("outlierText({ outlier_score: 1.314 })", thresholds={"outlier": 1.05})
+    assert found == ": 1.31, limit 1.05"
+    assert _sentence("outlierText({})", thresholds={"outlier": 1.05}) == ""
+
+
+def _inside(box):
+    source = (WEB / "selection.js").read_text(encoding="utf-8").split("function inGallery")[0]
+    start = source.index("function placesIn")
+    rows = [
+        {"top": 0, "height": 30, "name": "BLA"},
+        {"top": 30, "height": 108, "from": 0, "to": 3},
+        {"top": 138, "height": 108, "from": 3, "to": 5},
+    ]
+    return _value(
+        f"const gap = 8;{source[start:]}", f"placesIn({json.dumps(box)}, {json.dumps(rows)}, 3, 316)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "places"),
+    [
+        ((0, 10, 0, 25), []),
+        ((0, 10, 0, 35), [0]),
+        ((101, 107, 40, 50), []),
+        ((99, 109, 40, 50), [0, 1]),
+        ((120, 130, 50, 140), [1, 4]),
+        ((220, 300, 140, 240), []),
+        ((0, 316, 0, 300), [0, 1, 2, 3, 4]),
+    ],
+)
+def test_a_box_takes_the_cells_that_it_touches(box, places):
+    """Three columns of 100 pixels, 8 between them; rows of 100 pixels from 30 and from 138."""
+    left, right, top, bottom = box
+    assert _inside({"left": left, "right": right, "top": top, "bottom": bottom}) == places

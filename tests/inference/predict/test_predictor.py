@@ -1,6 +1,7 @@
 """Records of images, against the network applied by hand."""
 
 import copy
+import io
 
 import jax
 import numpy as np
@@ -74,6 +75,26 @@ def test_a_bad_image_is_a_row_with_its_error(plain):
         "not a JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000 image"
     ]
     assert records[3].label is None
+
+
+def test_the_whole_image_is_kept_in_its_own_resolution_up_to_a_side(trained, tmp_path):
+    rng = np.random.default_rng(1)
+    for name, shape in (("a", (60, 90, 3)), ("b", (200, 100, 3))):
+        coarse = rng.integers(60, 200, (3, 3, 3), dtype=np.uint8)
+        smooth = Image.fromarray(coarse).resize(shape[1::-1], Image.Resampling.BICUBIC)
+        smooth.save(tmp_path / f"{name}.png")
+    options = Options(8, tta=False, pictures=True, picture_side=100)
+    first, second = Predictor([trained], [None], options)(read_input(str(tmp_path)))
+    for record, size, kept in ((first, (90, 60), (90, 60)), (second, (100, 200), (50, 100))):
+        assert record.size == size
+        with Image.open(io.BytesIO(record.picture)) as image, Image.open(record.file) as original:
+            assert (image.format, image.size) == ("JPEG", kept)
+            np.testing.assert_allclose(np.asarray(image), np.asarray(original.resize(kept)), atol=12)
+
+
+def test_without_a_side_there_are_small_pictures_only(plain):
+    assert {record.picture for record in plain[0]} == {None}
+    assert all(record.thumbnail for record in plain[0] if not record.error)
 
 
 def test_the_last_batch_does_not_compile_anew(plain):

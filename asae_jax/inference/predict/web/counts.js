@@ -1,77 +1,142 @@
 // The differential count: of the group chosen, and with what a person said.
-const lines = [...byId("counts").querySelectorAll("tbody tr, tfoot tr")];
 const place = () => Number(byId("group")?.value ?? 0);
+const UNCERTAINTY = CELLS.some((cell) => cell.unsure !== undefined);
 
-// A line breaks in front of the interval and of what is in parentheses only.
-const unbroken = (text) => text.replaceAll(" ", "\u00a0").replace(/\u00a0(?=[[(])/g, " ");
+// What the specimen is: as the page was made, or as a person says here.
+const SPECIMEN_STORE = `${STORE} specimen`;
+const specimen = () => DATA.specimens[byId("specimen").value];
 
-function fill(row, kind, [number, text]) {
-  const cell = row.querySelector(`td.${kind}`);
-  if (!cell) return;
-  cell.firstChild.textContent = number;
-  cell.lastChild.textContent = unbroken(text);
+function recallSpecimen() {
+  let said = null;
+  try {
+    said = localStorage.getItem(SPECIMEN_STORE);
+  } catch {} // a browser that keeps nothing
+  byId("specimen").value = Object.hasOwn(DATA.specimens, said ?? "-") ? said : DATA.specimen;
 }
 
-function showCount() {
-  const count = DATA.counts[place()];
-  for (const key of ["images", "left", "strange", "unreadable"]) {
-    if (byId(key)) byId(key).textContent = whole(count[key]);
-  }
-  lines.forEach((row, number) => {
-    fill(row, "sure", count.sure[number]);
-    fill(row, "all", count.everything[number]);
-    const bar = count.bars[number];
-    const track = row.querySelector(".track");
-    if (!track) return;
-    const [share, low, high] = bar ?? [0, 0, 0];
-    track.firstChild.style.width = `${100 * share}%`;
-    track.lastChild.style.left = `${100 * low}%`;
-    track.lastChild.style.width = `${100 * (high - low)}%`;
-  });
-  showYours();
+function saySpecimen() {
+  try {
+    localStorage.setItem(SPECIMEN_STORE, byId("specimen").value);
+  } catch {}
+  showCount();
 }
 
-// All cells, of which those looked at have the label given: class -> number.
-function yourCells() {
-  const cells = new Map(DATA.classes.map((name, number) => [name, DATA.counts[place()].cells[number]]));
+const byCode = (numbers) => new Map(DATA.classes.map((name, number) => [name, numbers[number]]));
+
+// All cells of a group (0: of all), of which those looked at have the label given: code -> number.
+function yourCells(group) {
+  const cells = byCode(DATA.counts[group].cells);
   for (const cell of CELLS) {
     const label = labels.get(cell.content);
-    if (label === undefined || (place() && cell.group !== place())) continue;
+    if (label === undefined || (group && cell.group !== group)) continue;
     cells.set(cell.predicted, cells.get(cell.predicted) - 1);
     if (label !== "") cells.set(label, (cells.get(label) ?? 0) + 1);
   }
   return cells;
 }
 
-function showYours() {
-  byId("counts").classList.toggle("labelled", labels.size > 0);
-  const cells = yourCells();
-  const kind = (name) => DATA.lineages[DATA.classes.indexOf(name)] ?? ["", false];
-  const sum = (belongs) => [...cells].reduce((total, [name, n]) => total + (belongs(...kind(name)) ? n : 0), 0);
-  const total = sum((lineage) => lineage !== "none");
-  const texts = DATA.classes.map((name) => {
-    const n = cells.get(name);
-    return [whole(n), kind(name)[0] === "none" ? "" : percent(n, total)];
-  });
-  const blasts = sum((_, blast) => blast);
-  const others = { blasts: [whole(blasts), percent(blasts, total)], "cells counted": [whole(total), ""] };
-  others["M:E ratio"] = ["", ratioText(...["myeloid", "erythroid"].map((one) => sum((name) => name === one)))];
-  lines.forEach((row, number) => fill(row, "yours", texts[number] ?? others[row.cells[0].textContent]));
-  showAdded(cells, total);
+// Whether a person has looked at a cell of the group.
+const isLabelled = (group) => CELLS.some((cell) => (!group || cell.group === group) && labels.has(cell.content));
+
+// [title, code -> number] of each column of the table.
+function countColumns(group) {
+  const count = DATA.counts[group];
+  const columns = [["all cells", byCode(count.cells)]];
+  if (UNCERTAINTY) columns.unshift(["cells the run is sure of", byCode(count.sure)]);
+  if (isLabelled(group)) columns.push(["all, with your labels", yourCells(group)]);
+  return columns;
 }
 
-// Lines of classes that a person has added; they belong to no lineage.
-function showAdded(cells, total) {
-  for (const row of byId("counts").querySelectorAll("tr.added")) row.remove();
-  for (const name of classes.slice(DATA.classes.length)) {
-    if (!cells.get(name)) continue;
-    const row = lines[0].cloneNode(true);
-    row.className = "added";
-    row.cells[0].textContent = name;
-    row.querySelector(".track").replaceChildren();
-    fill(row, "sure", ["", ""]);
-    fill(row, "all", ["", ""]);
-    fill(row, "yours", [whole(cells.get(name)), percent(cells.get(name), total)]);
-    byId("counts").tBodies[0].append(row);
+// A text breaks in front of the interval and of what is in parentheses only.
+const unbroken = (text) => text.replaceAll(" ", "\u00a0").replace(/\u00a0(?=[[(])/g, " ");
+
+function make(tag, { text, ...properties } = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  if (text !== undefined) element.textContent = text;
+  element.append(...children);
+  return element;
+}
+
+function barOf([share, low, high], end) {
+  const percentOf = (value) => `${(100 * value) / end}%`;
+  const [bar, line] = [make("i"), make("i")];
+  bar.style.width = percentOf(share);
+  line.style.left = percentOf(low);
+  line.style.width = percentOf(high - low);
+  const track = make("span", { className: "track" }, bar, line);
+  track.setAttribute("aria-hidden", "true");
+  return track;
+}
+
+function countCell(cell, end) {
+  const content = [make("b", { text: cell.number }), " ", make("span", { text: unbroken(cell.text) })];
+  if (cell.bar) content.push(barOf(cell.bar, end));
+  return make("td", {}, ...content);
+}
+
+function countRow(row, end) {
+  const head = make("th", { scope: "row" });
+  if (row.colour) {
+    const swatch = make("i", { className: "swatch" });
+    swatch.style.background = row.colour;
+    head.append(swatch);
   }
+  head.append(make("span", { className: "code", text: row.name }));
+  if (row.full) head.append(" ", make("span", { className: "full", text: row.full }));
+  return make("tr", { className: row.kind }, head, ...row.cells.map((cell) => countCell(cell, end)));
+}
+
+// Puts a count into a table with a head, a body and a foot.
+function fillCount(table, columns, specimen_) {
+  const rows = tableRows(columns.map(([, cells]) => cells), specimen_);
+  const end = scaleOf(rows);
+  const heads = columns.map(([title]) => make("th", { scope: "col", text: title }));
+  table.tHead.replaceChildren(make("tr", {}, make("th", { scope: "col", text: "class" }), ...heads));
+  table.tBodies[0].replaceChildren(...rows.filter((row) => row.kind !== "line").map((row) => countRow(row, end)));
+  table.tFoot.replaceChildren(...rows.filter((row) => row.kind === "line").map((row) => countRow(row, end)));
+  return end;
+}
+
+function showCount() {
+  const count = DATA.counts[place()];
+  for (const key of ["images", "left", "unlike", "unreadable"]) {
+    if (byId(key)) byId(key).textContent = whole(count[key]);
+  }
+  showYours();
+  showGroups();
+}
+
+function showYours() {
+  const columns = countColumns(place());
+  const end = fillCount(byId("counts"), columns, specimen());
+  byId("bar-end").textContent = `${Math.round(100 * end)} %`;
+  const of_ = place() ? DATA.counts[place()].group : "all images";
+  byId("count-of").textContent = `${of_}; specimen: ${specimen().name || "not known"}`;
+  const notes = [specimen().note, fewSaid(columns.at(-1)[1], specimen())].filter(Boolean);
+  byId("specimen-notes").replaceChildren(...notes.map((text) => make("li", { text })));
+}
+
+// That fewer cells were counted than are recommended.
+function fewSaid(cells, specimen_) {
+  const { counted } = tally(cells, specimen_);
+  if (counted >= specimen_.recommended) return "";
+  return `Here fewer ${specimen_.whole} were counted (${whole(counted)}) than are recommended: ${specimen_.recommendation}.`;
+}
+
+// The groups side by side, of all cells.
+function showGroups() {
+  if (!byId("groups")) return;
+  const columns = DATA.counts.slice(1).map((count) => byCode(count.cells));
+  const rows = tableRows(columns, specimen());
+  const heads = [...rows.filter((row) => row.kind === "line"), ...rows.filter((row) => row.kind === "class")];
+  const [head, body] = [byId("groups").tHead.rows[0], byId("groups").tBodies[0]];
+  const fixed = UNCERTAINTY ? 3 : 2; // group, images, left to a person
+  head.replaceChildren(
+    ...[...head.cells].slice(0, fixed),
+    ...heads.map((row) => make("th", { scope: "col", text: row.name, title: row.full })),
+  );
+  [...body.rows].forEach((row, group) => {
+    const texts = heads.map(({ cells }) => cells[group].text || cells[group].number);
+    row.replaceChildren(...[...row.cells].slice(0, fixed), ...texts.map((text) => make("td", { text })));
+  });
 }

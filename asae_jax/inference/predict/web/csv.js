@@ -1,4 +1,4 @@
-// The labels as a file `path,label[,group],predicted,seen,content` that can be trained on.
+// The labels as a file `path,label[,group],predicted,seen,content,reviewer,reviewed,run,reason` that can be trained on.
 
 // What a CSV reader takes as it stands: no control characters, no half characters of a name that is not Unicode.
 const isPrintable = (text) => /^(?:[^\p{C}\p{Z}]| )*$/u.test(text);
@@ -10,18 +10,21 @@ const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')
 // Whether a path can be written so that it is read as it was: UTF-8, and not bare of spaces at its ends.
 const canBeListed = (file) => file !== "" && file === file.trim() && !/[\0\r\n\ud800-\udfff]/u.test(file);
 
-// `rows`: {file, label, group, predicted, seen, content}. By `content` training tells whether the file holds the
-// picture that was labelled. An image that is listed twice is written once, one that is
-// left out or cannot be listed is not. With groups every row needs one.
+// `rows`: {file, label, group, predicted, seen, content, reviewer, reviewed, run, reason}. By `content` training tells
+// whether the file holds the picture that was labelled; `reviewed` is the time (UTC) of the last decision, `run` the
+// network that proposed `predicted`. A cell left out has no label but a `reason`, and is not trained on. An image that
+// is listed twice is written once, one that cannot be listed is not. With groups every row needs one.
 function csvText(rows) {
   const kept = new Map();
-  for (const row of rows) if (row.label !== "" && canBeListed(row.file)) kept.set(row.file, row);
+  for (const row of rows) if (canBeListed(row.file)) kept.set(row.file, row);
   const grouped = [...kept.values()].some((row) => row.group);
-  const lines = [["path", "label", ...(grouped ? ["group"] : []), "predicted", "seen", "content"]];
+  const told = ["predicted", "seen", "content", "reviewer", "reviewed", "run", "reason"];
+  const lines = [["path", "label", ...(grouped ? ["group"] : []), ...told]];
   for (const row of kept.values()) {
     const group = grouped ? [printable(row.group) || "no group"] : [];
     const seen = row.seen ? "yes" : "no";
-    lines.push([row.file, printable(row.label), ...group, printable(row.predicted), seen, row.content]);
+    const values = { ...row, seen, predicted: printable(row.predicted), reviewer: printable(row.reviewer ?? "") };
+    lines.push([row.file, printable(row.label), ...group, ...told.map((column) => values[column] ?? "")]);
   }
   return lines.map((line) => line.map(quoted).join(",") + "\r\n").join("");
 }

@@ -24,15 +24,20 @@ function onceAFrame(act) {
   };
 }
 
-// Classes that a person has added by typing them follow those of the run.
-const classes = [...DATA.classes];
+// In the order of lineage and maturity; classes that a person has added by typing them follow those of the run.
+const classes = DATA.order.map((number) => DATA.classes[number]);
 
 function addClass(name) {
   if (name && !classes.includes(name)) classes.push(name);
 }
 
-// The key of each class, as far as there are keys.
-const KEYS = "1234567890abcdefghijklmnopqrstuvwxyz";
+// What a code stands for; empty where it is not known or is the code itself.
+const fullName = (name) => kindOf(name).name;
+
+const inFull = (name) => (fullName(name) ? `${name} (${fullName(name)})` : name);
+
+// The key of each class, as far as there are keys; x marks an artefact.
+const KEYS = "1234567890abcdefghijklmnopqrstuvwyz";
 
 // Pictures are taken apart block by block, when one of a block is first asked for.
 const blocks = [...document.querySelectorAll("script.pictures")];
@@ -48,23 +53,21 @@ function picture(cell) {
 
 function showPicture(image, cell) {
   const { jpeg } = picture(cell);
-  if (jpeg !== "-") image.src = `data:image/jpeg;base64,${jpeg}`;
+  showJpeg(image, jpeg);
+}
+
+function showJpeg(image, jpeg) {
+  if (jpeg && jpeg !== "-") image.src = `data:image/jpeg;base64,${jpeg}`;
   else image.removeAttribute("src");
 }
 
-// The map as colours, from clear over green to yellow, over the part of the thumbnail that the network saw.
-function showAttention(canvas, cell) {
-  const { height, width, attention } = picture(cell);
-  canvas.hidden = attention === "-";
-  if (canvas.hidden) return;
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  const bytes = atob(attention);
-  for (let i = 0; i < bytes.length; i++) {
-    const value = bytes.charCodeAt(i) / 255;
-    image.data.set([255 * value, 140 + 95 * value, 160 * (1 - value), 170 * value], 4 * i);
-  }
-  context.putImageData(image, 0, 0);
+// The large picture of a cell, "-" where the page holds none. These blocks are not kept taken apart: they are large.
+const wholes = [...document.querySelectorAll("script.wholes")];
+const PER_WHOLE = wholes.length ? wholes[0].textContent.split("\n").length : 1;
+
+function wholePicture(cell) {
+  const block = wholes[Math.floor(cell.number / PER_WHOLE)];
+  return block ? block.textContent.split("\n")[cell.number % PER_WHOLE] : "-";
 }
+
+const training = (byId("training")?.textContent ?? "").split("\n");

@@ -2,6 +2,7 @@
 const MARGIN = 600; // pixels above and below the window that are drawn ahead
 const gallery = byId("gallery");
 const gap = 8;
+const THUMBNAIL = [100, 100]; // the square that small pictures show, for the contours over them
 let parts = []; // sections, see view.js
 let order = []; // cells in the order shown
 let rows = []; // {top, height, name, count} of a heading, or {top, height, from, to} of places in `order`
@@ -18,6 +19,7 @@ function show() {
   order = parts.flatMap((part) => part.cells);
   current = order.indexOf(cell);
   if (current < 0 && order.length && !panelCovers()) current = 0;
+  dropHidden();
   layOut();
   showPanel();
   byId("again").hidden = true;
@@ -30,7 +32,7 @@ function layOut() {
   let top = 0;
   let from = 0;
   for (const { name, cells } of parts) {
-    if (name) top = addRow(top, rowSizes.head, { name, count: cells.length });
+    if (name) top = addRow(top, rowSizes.head, { name: inFull(name), count: cells.length });
     for (const end = from + cells.length; from < end; from = Math.min(from + columns, end)) {
       top = addRow(top, rowSizes.cell, { from, to: Math.min(from + columns, end) });
     }
@@ -122,7 +124,7 @@ function drawCell(place) {
   const element = byId("cell").content.firstElementChild.cloneNode(true);
   element.dataset.place = place;
   showPicture(element.querySelector("img"), cell);
-  if (byId("attention").checked) showAttention(element.querySelector("canvas"), cell);
+  if (byId("attention").checked) showLines(element.querySelector("svg"), cell, THUMBNAIL);
   const flag = element.querySelector(".flag");
   flag.textContent = cell.unlike ? "unlike" : cell.unsure ? "unsure" : "";
   element.querySelectorAll("button").forEach((button, rank) => {
@@ -131,7 +133,7 @@ function drawCell(place) {
     if (button.hidden) return;
     const [bar, name, share] = button.children;
     button.dataset.label = DATA.classes[label];
-    button.title = `label as ${DATA.classes[label]}`;
+    button.title = `label as ${inFull(DATA.classes[label])}`;
     name.textContent = DATA.classes[label];
     share.textContent = rounded(cell.p[label]);
     bar.style.width = `${100 * cell.p[label]}%`;
@@ -145,17 +147,20 @@ const rounded = (share) => `${share > 0.995 && share < 1 ? ">99" : Math.round(10
 const SAID = { kept: "accepted", changed: "relabelled", out: "left out" };
 
 // What a label or a move changes.
+const isActedOn = (place) => (selected.size ? selected.has(order[place]) : place === current);
+
 function refreshCell(element, place) {
   const cell = order[place];
   const state = stateOf(cell);
   const now = element.querySelector(".now");
   element.dataset.state = state;
   element.tabIndex = place === Math.max(current, 0) ? 0 : -1;
-  element.setAttribute("aria-selected", place === current);
-  now.textContent = { kept: `✓ ${cell.predicted}`, changed: `→ ${labelOf(cell)}`, out: "left out" }[state] ?? "";
+  element.setAttribute("aria-selected", isActedOn(place));
+  element.classList.toggle("current", place === current);
+  now.textContent = { kept: `✓ ${cell.predicted}`, changed: `→ ${labelOf(cell)}`, out: reasonOf(cell) }[state] ?? "";
   if (state === "open") now.textContent = cell.predicted;
   const likely = cell.ranked.slice(0, 3).map((label) => `${DATA.classes[label]} ${rounded(cell.p[label])}`);
-  const warning = cell.unlike ? "unlike the training images. " : cell.unsure ? "not certain. " : "";
+  const warning = cell.unlike ? "unlike the training cells. " : cell.unsure ? "not certain. " : "";
   const said = SAID[state] ? `${SAID[state]} ${labels.get(cell.content)}. ` : "";
   element.setAttribute("aria-label", `${said}${likely.join(", ")}. ${warning}${cell.path}`);
 }
@@ -176,7 +181,7 @@ function refreshAttention() {
   document.body.classList.toggle("attention", byId("attention").checked);
   if (!byId("attention").checked) return;
   for (const element of gallery.querySelectorAll(".cell")) {
-    showAttention(element.querySelector("canvas"), order[Number(element.dataset.place)]);
+    showLines(element.querySelector("svg"), order[Number(element.dataset.place)], THUMBNAIL);
   }
 }
 
@@ -191,12 +196,13 @@ function moveTo(place) {
   if (top < 0) scrollBy(0, top - gap);
   else if (top + row.height > bottom) scrollBy(0, top + row.height - bottom);
   draw();
-  gallery.querySelector(`[data-place="${current}"]`).focus({ preventScroll: true });
+  const target = isLarge() ? view : gallery.querySelector(`[data-place="${current}"]`);
+  target.focus({ preventScroll: true });
   update();
 }
 
-// The same column some rows of cells away.
-function moveRows(step) {
+// The place in the same column some rows of cells away.
+function rowsAway(step) {
   const column = current - rows[rowOf(current)].from;
   let number = rowOf(current);
   for (let left = Math.abs(step); left > 0; left--) {
@@ -205,7 +211,7 @@ function moveRows(step) {
     if (!rows[next]) break;
     number = next;
   }
-  moveTo(Math.min(rows[number].from + column, rows[number].to - 1));
+  return Math.min(rows[number].from + column, rows[number].to - 1);
 }
 
 const page = () => Math.max(1, Math.floor((visibleBottom() - gap) / rowSizes.cell));
@@ -214,6 +220,8 @@ function showStatus() {
   const states = { kept: 0, changed: 0, out: 0 };
   for (const cell of CELLS) if (stateOf(cell) !== "open") states[stateOf(cell)]++;
   const parts = Object.entries(states).filter(([, n]) => n).map(([state, n]) => `${whole(n)} ${SAID[state]}`);
+  if (selected.size) parts.unshift(`${whole(selected.size)} selected`);
+  byId("select-none").hidden = !selected.size;
   const shown = `${whole(order.length)} of ${whole(CELLS.length)} cells`;
   byId("shown").textContent = [shown, ...parts].join(" · ");
 }

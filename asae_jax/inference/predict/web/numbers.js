@@ -1,4 +1,4 @@
-// Intervals and their texts for counts that labels change: as in intervals.py and summary.py.
+// Intervals and their texts for counts that labels change: as in intervals.py.
 function wilson(hits, total) {
   const z = 1.959963984540054;
   const share = hits / total;
@@ -17,10 +17,12 @@ function percent(hits, total) {
   return `${share} % [${from}, ${to}]`;
 }
 
-function ratioText(above, below) {
-  if (!(above + below)) return "no cell of either lineage";
-  const [low, high] = wilson(above, above + below).map((share) => share / (1 - share));
-  const value = below ? (above / below).toFixed(2) : "no erythroid cell";
-  const bound = Number.isFinite(high) ? high.toFixed(2) : "no upper bound";
-  return `${value} [${low.toFixed(2)}, ${bound}] (${whole(above)}:${whole(below)})`;
+// `above` per `per` of `below`, with the odds of the bounds of the share of `above` among both.
+function ratioText(above, below, { per = 1, noneBelow = "no erythroid cell" } = {}) {
+  if (!(above + below)) return "no cell of either kind";
+  const decimals = per === 1 ? 2 : 1;
+  const [low, high] = wilson(above, above + below).map((share) => (per * share) / (1 - share));
+  const value = below ? ((per * above) / below).toFixed(decimals) : noneBelow;
+  const bound = Number.isFinite(high) ? high.toFixed(decimals) : "no upper bound";
+  return `${value} [${low.toFixed(decimals)}, ${bound}] (${whole(above)}:${whole(below)})`;
 }

@@ -8,36 +8,106 @@ function showPanel() {
   const cell = order[current];
   panel.hidden = !cell;
   if (!cell) return;
-  const state = stateOf(cell);
-  byId("panel-title").textContent = state === "open" ? cell.predicted : labelOf(cell) || LEFT_OUT;
-  showPicture(byId("plain"), cell);
-  showPicture(byId("below"), cell);
-  showAttention(byId("above"), cell);
-  byId("said").textContent = sentence(cell, state);
+  const cells = acted();
+  const many = cells.length > 1;
+  const states = cells.map(stateOf);
+  const code = states[0] === "open" ? cell.predicted : labelOf(cell) || reasonOf(cell);
+  byId("panel-title").textContent = many ? `${whole(cells.length)} cells` : code;
+  byId("full-name").textContent = many ? "" : fullName(code);
+  showNear(cell);
+  byId("said").replaceChildren(...(many ? selectionSentences(cells) : sentences(cell)).map(paragraph));
+  showSimilar(cell);
   byId("path").textContent = cell.path;
-  byId("keep").disabled = state === "kept" || state === "changed";
-  byId("drop").disabled = state === "out";
-  byId("clear").disabled = state === "open";
+  byId("of-group").textContent = cell.group ? `Group ${DATA.counts[cell.group].group}: ` : "";
+  byId("keep").disabled = !many && (states[0] === "kept" || states[0] === "changed") && decisions.get(cell.content).reviewer === reviewer;
+  byId("drop").disabled = states.every((state) => state === "out");
+  byId("clear").disabled = states.every((state) => state === "open");
+  byId("clear-selection").hidden = !selected.size;
   offer();
 }
 
-function sentence(cell, state) {
-  const parts = [`Predicted ${cell.predicted}, ${rounded(cell.sure)}.`];
-  if (SAID[state]) parts.push(`You: ${SAID[state]}.`);
-  if (cell.unsure) parts.push("Less certain than the run's threshold.");
-  if (cell.unlike) parts.push("Unlike the training images.");
-  if (cell.outlier_score !== undefined) parts.push(`Outlier score ${cell.outlier_score}.`);
-  if (cell.set) parts.push(`Conformal set: ${cell.set.map((label) => DATA.classes[label]).join(", ") || "empty"}.`);
-  if (cell.at) parts.push(`At ${cell.at}.`);
-  if (cell.group) parts.push(`Group ${DATA.counts[cell.group].group}.`);
-  return parts.join(" ");
+function paragraph(text) {
+  const element = document.createElement("p");
+  element.textContent = text;
+  return element;
+}
+
+// What is known of a cell, each value beside what it is measured by.
+function sentences(cell) {
+  const state = stateOf(cell);
+  const limits = DATA.thresholds;
+  const found = [`Predicted ${cell.predicted}: ${besideNeeded(cell.sure, limits?.certainty)}.`];
+  if (cell.set && cell.set.length !== 1) found.push(possible(cell.set.map((label) => DATA.classes[label])));
+  if (cell.unlike) found.push(`Unlike the training cells${outlierText(cell)}.`);
+  else if (cell.outlier_score !== undefined && limits?.outlier != null) found.push(`Like the training cells${outlierText(cell)}.`);
+  if (cell.at) found.push(`At ${cell.at}.`);
+  if (SAID[state]) {
+    const { reviewer: by, reviewed } = decisions.get(cell.content);
+    const when = reviewed && new Date(reviewed).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    const what = state === "out" ? reasonOf(cell) : SAID[state];
+    found.push(`${by || "You"}: ${what}${when ? `, ${when}` : ""}.`);
+  }
+  return found;
+}
+
+// "82 %, needs 91 %"; with as many decimals as it takes to tell the two apart.
+function besideNeeded(share, needed) {
+  if (needed == null) return rounded(share);
+  if (needed > 1) return `${rounded(share)}; no certainty is enough`;
+  let digits = 0;
+  const text = (value) => `${(100 * value).toFixed(digits)}\u00a0%`;
+  while (digits < 2 && (text(share) === text(needed) || (share < 1 && text(share) === "100\u00a0%"))) digits++;
+  return `${text(share)}, needs ${text(needed)}`;
+}
+
+function outlierText(cell) {
+  const limit = DATA.thresholds?.outlier;
+  if (cell.outlier_score === undefined || limit == null) return "";
+  return `: ${cell.outlier_score.toFixed(2)}, limit ${limit.toFixed(2)}`;
+}
+
+// The classes that cannot be excluded, in words. One alone is the prediction: nothing is said of it.
+function possible(names) {
+  if (!names.length) return "No class fits well.";
+  return `Could be ${names.slice(0, -1).join(", ")} or ${names.at(-1)}.`;
+}
+
+function selectionSentences(cells) {
+  const counts = new Map();
+  for (const cell of cells) {
+    const name = labelOf(cell) || reasonOf(cell);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const listed = [...counts].sort((a, b) => b[1] - a[1]).map(([name, n]) => `${name} ${whole(n)}`);
+  return [`Now: ${listed.join(", ")}.`, "What you choose applies to all of them."];
+}
+
+// The training cells of the most similar features, where the run keeps them.
+function showSimilar(cell) {
+  byId("similar").hidden = !cell.near?.length || selected.size > 1;
+  if (byId("similar").hidden) return;
+  byId("similar-cells").replaceChildren(
+    ...cell.near.map(([number, cosine]) => {
+      const element = byId("similar-cell").content.firstElementChild.cloneNode(true);
+      const [image, name, share] = element.children;
+      const label = DATA.classes[DATA.training[number]];
+      showJpeg(image, training[number]);
+      image.alt = `Training cell, ${inFull(label)}`;
+      name.textContent = label;
+      share.textContent = cosine.toFixed(2);
+      element.classList.toggle("other", label !== cell.predicted);
+      element.title = `${inFull(label)}, similarity ${cosine.toFixed(2)} (1: the same)`;
+      return element;
+    }),
+  );
 }
 
 // Lists the classes that fit what is typed, those that begin with it first; all where nothing is.
 function offer() {
   const typed = byId("typed").value.trim();
   const text = typed.toLowerCase();
-  const fits = (name) => name.toLowerCase().includes(text);
+  // Of a full name the beginning of a word: "blast" is no erythroblast.
+  const fits = (name) => name.toLowerCase().includes(text) || ` ${fullName(name)}`.toLowerCase().includes(` ${text}`);
   const begins = (name) => !name.toLowerCase().startsWith(text);
   offered = classes.filter(fits);
   if (text) offered.sort((a, b) => begins(a) - begins(b));
@@ -51,15 +121,18 @@ function offer() {
 function option(name, place) {
   const cell = order[current];
   const element = byId("option").content.firstElementChild.cloneNode(true);
-  const [bar, key, text, share] = element.children;
+  const [bar, key, text, full, share] = element.children;
   const number = classes.indexOf(name);
-  const p = cell.p[number];
+  const many = selected.size > 1;
+  const p = many ? undefined : cell.p[DATA.classes.indexOf(name)];
   element.id = `class-${place}`;
   element.dataset.label = name;
-  element.classList.toggle("now", labelOf(cell) === name);
-  element.classList.toggle("seen", labels.get(cell.content) === name);
+  element.classList.toggle("now", !many && labelOf(cell) === name);
+  element.classList.toggle("seen", !many && labels.get(cell.content) === name);
   key.textContent = KEYS[number] ?? "";
   text.textContent = number < 0 ? `new class “${name}”` : name;
+  full.textContent = fullName(name);
+  element.title = inFull(name);
   share.textContent = p === undefined ? "" : rounded(p);
   bar.style.width = `${100 * (p ?? 0)}%`;
   return element;
@@ -92,5 +165,5 @@ function typeKey(event) {
 const panelCovers = () => matchMedia("(max-width: 860px)").matches;
 
 function visibleBottom() {
-  return panelCovers() && !panel.hidden ? panel.getBoundingClientRect().top : innerHeight;
+  return panelCovers() && !panel.hidden && !isLarge() ? panel.getBoundingClientRect().top : innerHeight;
 }

@@ -1,48 +1,92 @@
 // What keys, clicks and choices do.
-function label(name, { place = current, onward = false } = {}) {
-  const cell = order[place];
-  if (!cell) return;
-  say([cell], () => name);
-  byId("heard").textContent = `${name || (name === "" ? LEFT_OUT : "label taken back")}: ${cell.path}`;
+
+// Labels what is selected, or the current cell, or the one at `place`. `choice` as in labels.js, or a function from a
+// cell to it. `onward` goes to the next cell, and selects no longer.
+function label(choice, { place, onward = false } = {}) {
+  const cells = place === undefined || selected.has(order[place]) ? acted() : [order[place]];
+  if (!cells.length) return;
+  const last = order.indexOf(cells.at(-1));
+  say(cells, typeof choice === "function" ? choice : () => choice);
+  const { content, path } = cells[0];
+  const text = labels.has(content) ? labels.get(content) || reasonOf(cells[0]) : "label taken back";
+  byId("heard").textContent = cells.length > 1 ? `${whole(cells.length)} cells: ${text}` : `${text}: ${path}`;
   byId("typed").value = "";
-  moveTo(place + (onward ? 1 : 0));
+  if (onward) {
+    go(last + 1);
+    return;
+  }
+  if (place !== undefined && !selected.size) go(place);
+  else if (current >= 0) moveTo(current);
 }
 
 const accept = (cell) => labels.get(cell.content) || cell.predicted;
+
+// A class of the run for artefacts, where it has one; else such cells are left out, with the reason.
+const ARTEFACT = DATA.classes.find((name) => /^art$|art[ei]fact/i.test(name) || /^art[ei]fact/i.test(fullName(name)));
+const artefact = () => ARTEFACT ?? { label: "", reason: "artefact" };
 
 // Takes a step back or does it again, and goes to where it happened.
 function step(changes) {
   if (!changes) return;
   byId("heard").textContent = `${whole(changes.length)} taken back or done again`;
   const found = order.indexOf(changes[0].cell);
-  if (found >= 0) moveTo(found);
+  if (found >= 0) go(found);
+}
+
+// Makes a cell the current one; with `extend` all up to it are selected.
+function go(place, extend = false) {
+  if (!order.length) return;
+  const to = Math.min(Math.max(place, 0), order.length - 1);
+  if (extend) selectTo(to);
+  moveTo(to);
+  if (extend) tellSelection();
+  else clearSelection();
 }
 
 const MOVES = {
-  ArrowRight: () => moveTo(current + 1),
-  ArrowLeft: () => moveTo(current - 1),
-  ArrowDown: () => moveRows(1),
-  ArrowUp: () => moveRows(-1),
-  PageDown: () => moveRows(page()),
-  PageUp: () => moveRows(-page()),
-  Home: () => moveTo(0),
-  End: () => moveTo(order.length - 1),
-  Enter: () => byId("typed").focus(),
-  " ": () => label(accept(order[current]), { onward: true }),
+  ArrowRight: () => current + 1,
+  ArrowLeft: () => current - 1,
+  ArrowDown: () => rowsAway(1),
+  ArrowUp: () => rowsAway(-1),
+  PageDown: () => rowsAway(page()),
+  PageUp: () => rowsAway(-page()),
+  Home: () => 0,
+  End: () => order.length - 1,
+};
+const ACTS = {
+  " ": () => label(accept, { onward: true }),
   Delete: () => label("", { onward: true }),
   Backspace: () => label("", { onward: true }),
+  x: () => label(artefact(), { onward: true }),
+  ...ZOOM,
 };
 
 function galleryKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.altKey) return;
   if (current < 0) current = Number(event.target.closest(".cell")?.dataset.place ?? -1);
   if (current < 0) return;
-  const number = KEYS.indexOf(event.key.toLowerCase());
-  if (MOVES[event.key]) MOVES[event.key]();
-  else if (event.key.length === 1 && number >= 0 && number < classes.length) {
-    label(classes[number], { onward: true });
-  } else return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const number = KEYS.indexOf(key);
+  if (event.ctrlKey || event.metaKey) {
+    if (key === "a") selectAll();
+    else if (PAN[key]) panBy(...PAN[key]);
+    else return;
+  } else if (MOVES[key]) go(MOVES[key](), event.shiftKey);
+  else if (key === "Enter" && event.shiftKey) setLarge(!isLarge());
+  else if (key === "Enter") byId("typed").focus();
+  else if (key === "Escape" && isLarge()) setLarge(false);
+  else if (key === "Escape") clearSelection();
+  else if (ACTS[key]) ACTS[key]();
+  else if (key.length === 1 && number >= 0 && number < classes.length) label(classes[number], { onward: true });
+  else return;
   event.preventDefault();
+}
+
+// In the panel fields and buttons have keys of their own.
+function panelKey(event) {
+  if (event.target.matches("input[type='text']")) return;
+  if (event.target.matches("button, input") && [" ", "Enter"].includes(event.key)) return;
+  galleryKey(event);
 }
 
 // Everywhere but in fields, which take back their own text.
@@ -65,11 +109,13 @@ function download() {
   }
   const rows = cells.map((cell) => ({
     file: cell.file,
-    label: labelOf(cell),
     group: cell.group ? DATA.counts[cell.group].group : "",
     predicted: cell.predicted,
     seen: stateOf(cell) !== "open",
     content: cell.content,
+    run: DATA.network,
+    ...decisions.get(cell.content),
+    label: labelOf(cell),
   }));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([csvText(rows)], { type: "text/csv" }));
@@ -98,10 +144,12 @@ gallery.addEventListener("keydown", galleryKey);
 document.addEventListener("keydown", undoKey);
 gallery.addEventListener("click", (event) => {
   const cell = event.target.closest(".cell");
-  if (!cell) return;
+  if (!cell || boxed) return;
   const chosenLabel = event.target.closest("button")?.dataset.label;
   const place = Number(cell.dataset.place);
-  if (chosenLabel === undefined) moveTo(place);
+  if (event.ctrlKey || event.metaKey || selecting) toggle(place);
+  else if (event.shiftKey) go(place, true);
+  else if (chosenLabel === undefined) go(place);
   else label(chosenLabel, { place });
 });
 list.addEventListener("click", (event) => {
@@ -110,10 +158,19 @@ list.addEventListener("click", (event) => {
 });
 byId("typed").addEventListener("input", offer);
 byId("typed").addEventListener("keydown", typeKey);
-byId("keep").addEventListener("click", () => label(accept(order[current])));
+panel.addEventListener("keydown", panelKey);
+byId("keep").addEventListener("click", () => label(accept));
+byId("artefact").addEventListener("click", () => label(artefact()));
+byId("clear-selection").addEventListener("click", clearSelection);
+byId("reviewer").addEventListener("change", (event) => {
+  setReviewer(event.target.value);
+  update();
+});
 byId("drop").addEventListener("click", () => label(""));
 byId("clear").addEventListener("click", () => label(undefined));
 byId("close").addEventListener("click", () => {
+  setLarge(false);
+  clearSelection();
   const before = current;
   current = -1;
   update();
@@ -121,7 +178,7 @@ byId("close").addEventListener("click", () => {
 });
 byId("undo").addEventListener("click", () => step(undo()));
 byId("redo").addEventListener("click", () => step(redo()));
-byId("accept").addEventListener("click", () => say(order, (cell) => labels.get(cell.content) ?? cell.predicted));
+byId("accept").addEventListener("click", () => say(order, (cell) => decisions.get(cell.content) ?? cell.predicted));
 byId("download").addEventListener("click", download);
 byId("forget").addEventListener("click", () => {
   if (confirm(`${byId("aside-text").textContent} Delete them from this browser for good?`)) forgetAside();
@@ -135,6 +192,7 @@ byId("sections").addEventListener("change", () => {
 });
 for (const id of ["by-class", "by-state", "sort"]) byId(id).addEventListener("change", show);
 byId("tools").addEventListener("submit", (event) => event.preventDefault());
+byId("specimen").addEventListener("change", saySpecimen);
 byId("group")?.addEventListener("change", () => {
   showCount();
   show();
@@ -148,9 +206,9 @@ new ResizeObserver(() => {
   layOut();
 }).observe(gallery);
 addEventListener("storage", (event) => {
-  if (event.key !== STORE) return;
+  if (![STORE, STEPS, REVIEWER].includes(event.key)) return;
   recall();
-  done.length = undone.length = 0;
+  byId("reviewer").value = reviewer;
   afterChange();
 });
 addEventListener("pagehide", store);
@@ -158,8 +216,12 @@ addEventListener("beforeunload", (event) => {
   if (!stored && labels.size && !downloaded) event.preventDefault();
 });
 
-document.documentElement.style.setProperty("--extent", DATA.extent);
 recall();
+byId("reviewer").value = reviewer;
+byId("undo").disabled = !done.length;
+byId("artefact").title = ARTEFACT ? `label as ${ARTEFACT}` : "leave out, as an artefact";
+recallSpecimen();
 showClasses();
 showCount();
 show();
+if (location.hash === REPORT_HASH) prepareReports(printable_());

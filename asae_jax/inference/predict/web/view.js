@@ -35,7 +35,7 @@ function chosen() {
   ).sort(ORDERS[byId("sort").value]);
 }
 
-// [{name, cells}], by class in the order of the run; one without a name where nothing is grouped.
+// [{name, cells}], by class in the order of lineage and maturity; one without a name where nothing is grouped.
 function sections() {
   const cells = chosen();
   if (!byId("sections").value) return [{ name: "", cells }];
@@ -47,8 +47,9 @@ function sections() {
 function showClasses() {
   const select = byId("by-class");
   const before = select.value;
-  const names = byId("sections").value === "label" ? [...classes, LEFT_OUT] : DATA.classes;
-  const options = names.map((name) => new Option(name, name));
+  const own = classes.slice(0, DATA.classes.length);
+  const names = byId("sections").value === "label" ? [...classes, LEFT_OUT] : own;
+  const options = names.map((name) => new Option(inFull(name), name));
   select.replaceChildren(new Option("all", ""), ...options);
   select.value = names.includes(before) ? before : "";
 }

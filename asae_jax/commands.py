@@ -1,0 +1,128 @@
+"""The commands: what each does, where it is, and which settings belong to it."""
+
+from typing import NamedTuple
+
+from asae_jax import config as settings
+
+_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
+_TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
+
+
+class Command(NamedTuple):
+    """Where a command is, and how its settings are given.
+
+    Attributes:
+      function: `module:function`, called with (configuration, run folder); imported only when it is run, so
+        that a wrong command line is answered before JAX has loaded.
+      summary: what it does, in a line.
+      example: its arguments, as one would first give them.
+      section: section of the configuration whose fields may be given without it: `--input=DIR` for
+        `--config.predict.input=DIR`.
+      shown: sections and single fields that its help shows.
+      of_a_run: takes the configuration from the run folder where no --config is given, or works with a
+        trained model (--model).
+      alone: needs neither a run nor a configuration.
+    """
+
+    function: str
+    summary: str
+    example: str
+    section: str = ""
+    shown: tuple[str, ...] = ()
+    of_a_run: bool = False
+    alone: bool = False
+
+
+COMMANDS = {
+    "train": Command(
+        "asae_jax.training.loop:train",
+        "train a network, score it on the test part",
+        "--config=quickstart",
+        shown=(*_TRAINING, "eval", "uncertainty"),
+    ),
+    "evaluate": Command(
+        "asae_jax.evaluation.command:evaluate_run",
+        "score a run again, on its own images or on another laboratory's",
+        "--workdir=runs/mine --source=folder --path=CELLS --name=theirs",
+        "eval",
+        ("eval", "uncertainty"),
+        of_a_run=True,
+    ),
+    "predict": Command(
+        "asae_jax.inference.predict.command:predict",
+        "label new images: CSV, differential count, page for review",
+        "--workdir=runs/mine --input=NEW_CELLS",
+        "predict",
+        ("predict", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "explain": Command(
+        "asae_jax.inference.explain.command:explain",
+        "show where a run looks, and test whether it needs what it looks at",
+        "--workdir=runs/mine",
+        "explain",
+        ("explain", "eval.split", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "embed": Command(
+        "asae_jax.inference.embed.command:embed",
+        "features of images for other programs, a map of them, a probe of what they tell",
+        "--workdir=runs/mine --input=CELLS --probe",
+        "embed",
+        ("embed", "eval.bootstrap", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "export": Command(
+        "asae_jax.inference.export.command:export",
+        "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
+        "--workdir=runs/mine --formats=onnx",
+        "export",
+        ("export", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "cut": Command(
+        "asae_jax.inference.cut.command:cut",
+        "cut single cells out of photographs of fields: an estimate, to be looked at",
+        "--input=FIELDS --output=CELLS",
+        "cut",
+        ("cut",),
+        alone=True,
+    ),
+    "slide": Command(
+        "asae_jax.inference.slide.command:slide",
+        "put labelled cells back onto their slides, for QuPath and Label Studio",
+        "--input=CELLS.csv --labels=REVIEWED.csv",
+        "slide",
+        ("slide",),
+        alone=True,
+    ),
+    "agreement": Command(
+        "asae_jax.review.agreement_command:agreement",
+        "compare the labels of two or more people, and of a network with each",
+        "--reviewed=first.csv,second.csv --output=agreement",
+        "agreement",
+        ("agreement", "eval.bootstrap"),
+        alone=True,
+    ),
+    "merge": Command(
+        "asae_jax.review.command:merge",
+        "join labels that people gave with the data of a run, for the next one",
+        "--workdir=runs/mine --reviewed=new_cells_labels.csv",
+        "merge",
+        ("merge", "data.path"),
+        of_a_run=True,
+    ),
+    "reproduce": Command(
+        "asae_jax.experiments.command:reproduce",
+        "run the paper's tables and report them",
+        "--config=comparison --tables=1,2 --seeds=3",
+        "reproduce",
+        ("reproduce", *_TRAINING, "eval"),
+    ),
+    "audit": Command(
+        "asae_jax.audit.command:audit",
+        "find faults of a data set before training",
+        "--config=own_cells --workdir=runs/mine --config.data.source=folder --config.data.path=CELLS",
+        shown=("data",),
+    ),
+}

@@ -1,0 +1,111 @@
+"""Small pictures and features of training images, kept with a run: which of them is a new cell like?
+
+They are the images that outliers are told by (`uncertainty_report.sample_per_class`). They stay in the run
+folder: an export holds no image.
+"""
+
+import dataclasses
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.input.decode import BadImage
+from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
+from asae_jax.input.workers import default_workers, thread_pool
+from asae_jax.pages import encode_jpeg
+
+_ENDING = "-cells.npz"
+
+SIZE = 64
+"""Pixels of a picture's side; about two kilobytes each."""
+
+_QUALITY = 80
+_PREPARE = Preparation(SIZE, hue="none")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingCells:
+    """Some training images of a run.
+
+    Attributes:
+      features: float32 `[N, channels]`, pooled from the last stage by the network of the estimates.
+      labels: int32 `[N]`, positions in the run's class names.
+      pictures: JPEG of the centre square of each, `SIZE` pixels wide, in its own colours.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    pictures: Sequence[bytes]
+
+
+def training_cells(
+    index: DataIndex, rows: np.ndarray, features: np.ndarray, *, workers: int | None = None
+) -> TrainingCells:
+    """Those of the images that can still be read.
+
+    Args:
+      index: the run's data-set index.
+      rows: int `[n]`, of the index.
+      features: float32 `[n, channels]`, of these rows.
+      workers: threads that read; None: one per processor.
+    """
+    with thread_pool(workers or default_workers()) as pool:
+        pictures = list(pool.map(lambda row: _picture(index, int(row)), rows))
+    there = np.array([picture is not None for picture in pictures], bool)
+    return TrainingCells(features[there], index.labels[rows[there]], [p for p in pictures if p is not None])
+
+
+def _picture(index: DataIndex, row: int) -> bytes | None:
+    try:
+        return encode_jpeg(_PREPARE(index.read(row)), quality=_QUALITY)
+    except BadImage:
+        return None
+
+
+def cells_file(estimates: Path) -> Path:
+    """Where the cells are that belong to a file of uncertainty estimates: beside it, `uncertainty-cells.npz`.
+
+    Not in the folder `uncertainty`, whose files travel with a model.
+    """
+    return estimates.with_name(f"{estimates.stem}{_ENDING}")
+
+
+def write_training_cells(cells: TrainingCells | None, estimates: Path) -> None:
+    """Writes them beside `estimates`, features in half precision; None: takes away those that are there."""
+    path = cells_file(estimates)
+    path.unlink(missing_ok=True)
+    if cells is None or not len(cells.labels):
+        return
+    joined = np.frombuffer(b"".join(cells.pictures), np.uint8)
+    np.savez(
+        path,
+        features=cells.features.astype(np.float16),
+        labels=cells.labels.astype(np.int32),
+        pictures=joined,
+        ends=np.cumsum([len(picture) for picture in cells.pictures]),
+    )
+
+
+def read_training_cells(estimates: Path) -> TrainingCells | None:
+    """Those that `write_training_cells` wrote beside `estimates`; None where there are none.
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
+    path = cells_file(estimates)
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            data, ends = arrays["pictures"].tobytes(), arrays["ends"].tolist()
+            features, labels = arrays["features"].astype(np.float32), arrays["labels"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} cannot be used ({error}); delete it, or write it anew by `evaluate --workdir=...`."
+        ) from error
+    starts = [0, *ends[:-1]]
+    return TrainingCells(features, labels, [data[start:end] for start, end in zip(starts, ends, strict=True)])

@@ -1,0 +1,104 @@
+"""The differential count on the page of `predict`: what its script counts from, and the table without it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asae_jax.inference.predict.count_table import SCALES, rows, scale
+from asae_jax.inference.predict.differential import (
+    SECTIONS,
+    Count,
+    Differential,
+    Shares,
+    red_cell_note,
+    specimen_notes,
+)
+from asae_jax.inference.predict.specimen import SPECIMENS, Specimen
+from asae_jax.input.cell_classes import CellClass, known_classes, plain_name
+
+
+def count_data(differential: Differential) -> dict[str, Any]:
+    """What the script counts from, ready for JSON.
+
+    Returns:
+      `counts` of all images and then of each group, see `_numbers`; `known`, what the classes are that a
+      person may type, see `_known`; `sections`, their titles; `scales` of bars; `specimen`, the one known or
+      "", and `specimens`, each with its fields and `note`, what becomes of nucleated red cells.
+    """
+    codes = [one.code for one in differential.classes if one.lineage == "erythroid"]
+    specimens = {
+        name: dataclasses.asdict(one) | {"note": red_cell_note(codes, one)} for name, one in SPECIMENS.items()
+    }
+    return {
+        "counts": [_numbers(count) for count in (differential.overall, *differential.groups)],
+        "known": _known(differential.classes),
+        "sections": dict(SECTIONS),
+        "scales": SCALES,
+        "specimen": differential.specimen.name,
+        "specimens": specimens,
+    }
+
+
+def _numbers(count: Count) -> dict[str, Any]:
+    """`group`, `images`, `left`, `unlike`, `unreadable`; `sure` and `cells`: of each class of the run."""
+    return {
+        "group": count.group,
+        "images": count.images,
+        "left": count.left_to_person,
+        "unlike": count.out_of_distribution,
+        "unreadable": count.unreadable,
+        "sure": [line.cells.count for line in count.sure.classes],
+        "cells": [line.cells.count for line in count.everything.classes],
+    }
+
+
+def _known(classes: Sequence[CellClass]) -> dict[str, list[object]]:
+    """Plain name -> `[full name, lineage, blast, place, colour]` of the run's classes and the built-in ones.
+
+    Where the run has its own table of classes the built-in ones that it lacks come after it.
+    """
+    built_in = known_classes()
+    own = {plain_name(one.code): one for one in classes if one.known}
+    is_built_in = all(built_in.get(key, one).place == one.place for key, one in own.items())
+    after = 0 if is_built_in else 1 + max((one.place for one in own.values()), default=0)
+    moved = {key: dataclasses.replace(one, place=one.place + after) for key, one in built_in.items()}
+    return {
+        key: [one.name, one.lineage, one.blast, one.place, one.colour] for key, one in (moved | own).items()
+    }
+
+
+def count_table(differential: Differential, *, uncertainty: bool) -> Mapping[str, Any]:
+    """The table of all images, for browsers that run no script.
+
+    Returns:
+      `rows`; `scale` of the bars; `notes`, sentences on the specimen; `groups`, see `_side_by_side`.
+    """
+    overall, specimen = differential.overall, differential.specimen
+    table = rows(_columns(overall, uncertainty=uncertainty), differential.classes, specimen)
+    return {
+        "rows": table,
+        "scale": scale(table),
+        "notes": list(specimen_notes(overall, (), differential.classes, specimen)),
+        "groups": _side_by_side(differential.groups, differential.classes, specimen),
+    }
+
+
+def _columns(count: Count, *, uncertainty: bool) -> list[Shares]:
+    return [count.sure, count.everything] if uncertainty else [count.everything]
+
+
+def _side_by_side(
+    groups: Sequence[Count], classes: Sequence[CellClass], specimen: Specimen
+) -> dict[str, list[Any]]:
+    """A table with a line for each group, of all cells: the ratios and sums first, then the classes.
+
+    Returns:
+      `heads`, rows of the count that are columns here; `lines`, of each group itself and its texts.
+    """
+    table = rows([one.everything for one in groups], classes, specimen) if groups else []
+    heads = [row for kind in ("line", "class") for row in table if row.kind == kind]
+    lines = [
+        (one, [row.cells[place].text or row.cells[place].number for row in heads])
+        for place, one in enumerate(groups)
+    ]
+    return {"heads": heads, "lines": lines}

@@ -1,0 +1,372 @@
+"""The cells on the page of `predict`: seen from near, many selected at a time, who decided when."""
+
+import csv
+import io
+import re
+
+import pytest
+
+from tests.browser.chromium import PHONE, WIDE, faults, sideways
+from tests.browser.made_pages import CELLS, CLASSES, LARGE, SMALL, predict_page, predicted_cells
+
+PATHS = [record.path for record in predicted_cells()]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return predict_page(tmp_path_factory.mktemp("page") / "page.html")
+
+
+def _in_order(page):
+    """The cells in the order of the input, not grouped."""
+    page.select_option("#sections", "")
+    page.select_option("#sort", "input")
+    return page
+
+
+@pytest.fixture
+def page(path, open_page):
+    page = _in_order(open_page(path))
+    _cell(page, 0).click()
+    return page
+
+
+def _cell(page, number):
+    return page.locator(f'.cell[data-place="{number}"]')
+
+
+def _selected(page):
+    """Numbers of the cells that what is chosen applies to, of those in or near the window."""
+    _settle(page)
+    places = page.locator('.cell[aria-selected="true"]').evaluate_all(
+        "(all) => all.map((c) => c.dataset.place)"
+    )
+    return sorted(map(int, places))
+
+
+def _downloaded(page):
+    page.select_option("#which", "seen")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    text = waiting.value.path().read_bytes().decode("utf-8")
+    return {row["path"]: row for row in csv.DictReader(io.StringIO(text))}
+
+
+def _settle(page):
+    """Waits for what the page draws with its next picture."""
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+    )
+
+
+def _path(page):
+    """Of the current cell."""
+    _settle(page)
+    return page.locator("#path").text_content()
+
+
+def _scale(page):
+    return float(page.locator("#scale").text_content()[:-1])
+
+
+def _frame(page):
+    """Left edge, top edge and width of the whole picture, in the coordinates of its view."""
+    return page.evaluate(
+        """() => {
+          const edges = (id) => document.getElementById(id).getBoundingClientRect();
+          const [stage, view] = [edges("stage"), edges("view")];
+          return [stage.left - view.left, stage.top - view.top, stage.width];
+        }"""
+    )
+
+
+# Seen from near
+
+
+def test_the_whole_picture_is_shown_in_its_own_resolution(page):
+    shown = page.locator("#plain")
+    page.wait_for_function("() => document.getElementById('plain').naturalWidth > 0")
+    assert shown.evaluate("(image) => image.naturalWidth") == LARGE
+    assert page.locator("#small").is_hidden()
+    assert _scale(page) == pytest.approx(_frame(page)[2] / LARGE, abs=0.06)
+    _cell(page, SMALL).click()
+    _settle(page)
+    assert page.locator("#small").is_visible()
+    assert "1 of 40 cells have a small picture only" in page.locator("#cells .head").first.text_content()
+
+
+def test_the_wheel_zooms_where_the_mouse_is_and_a_double_click_goes_back(page):
+    box = page.locator("#view").bounding_box()
+    left, top, width = _frame(page)
+    x, y = 0.6 * box["width"], 0.4 * box["height"]
+    below = (x - left) / width, (y - top) / width
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    page.mouse.wheel(0, -600)
+    page.wait_for_function(f"() => document.getElementById('stage').offsetWidth > {2 * width}")
+    left, top, wider = _frame(page)
+    assert _scale(page) == pytest.approx(wider / LARGE, abs=0.06)
+    assert ((x - left) / wider, (y - top) / wider) == pytest.approx(below, abs=0.01)
+    page.locator("#view").dblclick()
+    assert _frame(page)[2] == pytest.approx(width)
+
+
+def test_dragging_moves_the_picture_and_its_edge_stays_outside(page):
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    left, top, width = _frame(page)
+    box = page.locator("#view").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 100 + 5, box["y"] + 100 - 7)
+    assert _frame(page) == pytest.approx([left + 5, top - 7, width], abs=0.6)
+    page.mouse.move(box["x"] + 2000, box["y"] + 100)
+    page.mouse.up()
+    assert _frame(page)[0] <= 0.5
+    assert _selected(page) == [0], "no other cell was chosen by that"
+
+
+def test_two_fingers_zoom(path, open_page):
+    page = _in_order(open_page(path, size=PHONE, has_touch=True))
+    _cell(page, 0).tap()
+    width = _frame(page)[2]
+    box = page.locator("#view").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, apart):
+        points = (
+            []
+            if kind == "touchEnd"
+            else [{"x": middle[0] + side * apart, "y": middle[1]} for side in (-1, 1)]
+        )
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 10)
+    touch("touchMove", 20)
+    touch("touchMove", 30)
+    touch("touchEnd", 0)
+    assert _frame(page)[2] == pytest.approx(3 * width, rel=0.02)
+
+
+def test_a_panel_that_was_closed_shows_the_next_cell_as_before(path, open_page):
+    page = _in_order(open_page(path, size=PHONE, has_touch=True))
+    _cell(page, 0).tap()
+    _settle(page)
+    before = _frame(page)
+    page.locator("#close").tap()
+    _settle(page)
+    _cell(page, 1).tap()
+    _settle(page)
+    assert _frame(page) == before
+    page.locator("#view").dblclick()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("+")
+    _settle(page)
+    left, _, width = _frame(page)
+    assert width == pytest.approx(1.25 * before[2])
+    assert left + width / 2 == pytest.approx(before[0] + before[2] / 2), "zoomed about the middle"
+
+
+def test_attention_is_lines_that_can_be_switched_off(page):
+    assert page.locator("#lines path").count() == 6
+    assert page.locator("#lines path").first.evaluate("(path) => getComputedStyle(path).fill") == "none"
+    page.locator("#contours").uncheck()
+    assert page.locator("#lines").is_hidden()
+    lines = _cell(page, 1).locator("svg")
+    assert lines.is_hidden()
+    page.locator("#attention").check()
+    assert lines.is_visible()
+
+
+def test_the_enlarged_view_goes_on_by_the_same_keys(page):
+    page.keyboard.press("Shift+Enter")
+    panel = page.locator("#panel")
+    assert panel.bounding_box() == {"x": 0, "y": 0, "width": 1366, "height": 900}
+    assert panel.get_attribute("aria-modal") == "true"
+    page.keyboard.press("ArrowRight")
+    assert _path(page) == PATHS[1]
+    page.keyboard.press(" ")
+    assert _path(page) == PATHS[2]
+    page.keyboard.press("Escape")
+    assert panel.bounding_box()["width"] < 500
+    assert page.evaluate("document.activeElement.dataset.place") == "2"
+    assert list(_downloaded(page)) == [PATHS[1]]
+
+
+def test_values_stand_beside_what_they_need(page):
+    number, record = next((n, r) for n, r in enumerate(predicted_cells()) if r.uncertainty.abstain)
+    page.locator(".cell").first.focus()
+    for _ in range(number):
+        page.keyboard.press("ArrowRight")
+    _settle(page)
+    said = page.locator("#said").text_content().replace("\xa0", " ")
+    name, most = CLASSES[record.label], 100 * record.probability
+    assert re.search(rf"Predicted {name}: {most:.0f}[.\d]* %, needs 60[.0]* %\.", said)
+    names = [CLASSES[label] for label in record.uncertainty.conformal_set]
+    if len(names) > 1:
+        assert f"Could be {', '.join(names[:-1])} or {names[-1]}." in said
+    assert f"training cells: {number:.2f}, limit 33.50" in said
+
+
+def test_the_most_similar_training_cells_are_shown(page):
+    cells = page.locator("#similar-cells li")
+    assert cells.locator("span").all_text_contents() == list(CLASSES)
+    assert cells.locator("b").all_text_contents() == ["0.90", "0.80", "0.70", "0.60", "0.50"]
+    assert (
+        cells.first.locator("img").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 64
+    )
+
+
+@pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (PHONE, True)], ids=["wide", "dark phone"])
+def test_axe_finds_nothing_serious_in_the_enlarged_view_and_with_many_selected(path, open_page, size, dark):
+    page = _in_order(open_page(path, size=size, dark=dark, injected=True))
+    for number in (0, 1, 2):
+        _cell(page, number).click(modifiers=["Control"])
+    page.keyboard.press("x")
+    page.keyboard.press("Control+a")
+    _settle(page)
+    assert faults(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Enter")
+    _settle(page)
+    assert faults(page) == []
+    assert sideways(page) == []
+
+
+# Many at a time
+
+
+def test_shift_selects_up_to_there_and_what_is_chosen_applies_to_all(page):
+    _cell(page, 3).click(modifiers=["Shift"])
+    assert _selected(page) == [0, 1, 2, 3]
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert _selected(page) == [0, 1, 2]
+    _settle(page)
+    assert page.locator("#panel-title").text_content() == "3 cells"
+    page.keyboard.press("1")
+    first = page.locator("#classes li").first.get_attribute("data-label")
+    assert {name: row["label"] for name, row in _downloaded(page).items()} == dict.fromkeys(PATHS[:3], first)
+    assert _selected(page) == [3], "the next one, alone"
+    page.click("#undo")
+    _settle(page)
+    assert page.locator("#shown").text_content() == f"{CELLS} of {CELLS} cells"
+
+
+def test_control_adds_and_takes_away_and_selects_all(page):
+    for number in (2, 5, 7, 5):
+        _cell(page, number).click(modifiers=["Control"])
+    assert _selected(page) == [2, 7]
+    page.keyboard.press("Control+a")
+    _settle(page)
+    assert f"{CELLS} selected" in page.locator("#shown").text_content()
+    assert page.locator("#heard").text_content() == f"{CELLS} cells selected"
+    page.keyboard.press("Escape")
+    assert len(_selected(page)) == 1
+
+
+def test_a_box_from_empty_space_selects_what_it_touches(page):
+    first, second = (_cell(page, number).bounding_box() for number in (0, 1))
+    between = (first["x"] + first["width"] + second["x"]) / 2
+    below = page.locator('.cell[data-place="0"]').bounding_box()["height"]
+    page.mouse.move(between, first["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(between + 30, first["y"] + 40, steps=3)
+    page.mouse.move(second["x"] + second["width"] + 20, first["y"] + below - 10, steps=3)
+    page.mouse.up()
+    assert _selected(page) == [1, 2]
+    assert page.locator("#box").is_hidden()
+    page.keyboard.press("Delete")
+    assert {row["reason"] for row in _downloaded(page).values()} == {"left out"}
+
+
+def test_with_shift_a_box_begins_on_a_cell_and_adds(page):
+    _cell(page, 0).click(modifiers=["Control"])
+    two, three = (_cell(page, number).bounding_box() for number in (2, 3))
+    page.keyboard.down("Shift")
+    page.mouse.move(two["x"] + 30, two["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(three["x"] + 30, three["y"] + 60, steps=4)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    assert _selected(page) == [0, 2, 3]
+
+
+def test_cells_that_a_filter_hides_are_not_selected(page):
+    page.keyboard.press("Control+a")
+    page.fill("#by-text", "cell 00")
+    page.click("#keep")
+    assert sorted(_downloaded(page)) == sorted(PATHS[:10])
+
+
+def test_on_a_touch_screen_a_long_press_selects(path, open_page):
+    page = _in_order(open_page(path, size=PHONE, has_touch=True))
+    _cell(page, 1).scroll_into_view_if_needed()
+    box = _cell(page, 1).bounding_box()
+    session = page.context.new_cdp_session(page)
+    point = {"x": box["x"] + 40, "y": box["y"] + 40}
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
+    page.wait_for_function("() => document.getElementById('select').getAttribute('aria-pressed') === 'true'")
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(50)
+    _cell(page, 2).tap()
+    assert _selected(page) == [1, 2]
+    page.locator("#select").tap()
+    assert page.locator("#select").get_attribute("aria-pressed") == "false"
+
+
+def test_one_key_marks_an_artefact(page):
+    page.keyboard.press("x")
+    (row,) = _downloaded(page).values()
+    assert (row["path"], row["label"], row["reason"]) == (PATHS[0], "", "artefact")
+    page.select_option("#by-state", "out")
+    assert page.locator(".cell .now").all_text_contents() == ["artefact"]
+
+
+# Who and when, and after a reload
+
+
+def test_the_file_tells_who_decided_when_and_what_proposed(page):
+    page.fill("#reviewer", "Kim, A.")
+    _cell(page, 0).click()
+    page.keyboard.press(" ")
+    (row,) = _downloaded(page).values()
+    assert (row["reviewer"], row["run"], row["reason"]) == ("Kim, A.", "n", "")
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["reviewed"])
+    page.reload()
+    assert page.input_value("#reviewer") == "Kim, A."
+    assert _downloaded(page) == {PATHS[0]: row}
+
+
+def test_steps_are_taken_back_after_a_reload(page):
+    _cell(page, 3).click(modifiers=["Shift"])
+    page.keyboard.press(" ")
+    page.keyboard.press("x")
+    page.reload()
+    assert page.locator("#undo").is_enabled()
+    page.click("#undo")
+    _settle(page)
+    assert "left out" not in page.locator("#shown").text_content()
+    assert "4 accepted" in page.locator("#shown").text_content()
+    page.click("#undo")
+    _settle(page)
+    assert page.locator("#shown").text_content() == f"{CELLS} of {CELLS} cells"
+    assert page.locator("#undo").is_disabled()
+
+
+def test_classes_are_listed_by_lineage_and_maturity_with_their_names(page):
+    order = page.locator("#classes li").evaluate_all("(all) => all.map((one) => one.dataset.label)")
+    names = page.locator("#classes li em").all_text_contents()
+    assert order.index("BLA") < order.index("NGS") < order.index("EBO") < order.index("LYT")
+    assert dict(zip(order, names, strict=True))["LYT"] == "lymphocyte"
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"), [("neutro", "NGS"), ("ly", "LYT"), ("blast", "BLA"), ("ngs", "NGS")]
+)
+def test_a_class_is_found_by_its_code_or_by_a_word_of_its_name(page, typed, taken):
+    page.keyboard.press("Enter")
+    page.keyboard.type(typed)
+    page.keyboard.press("Enter")
+    assert _downloaded(page)[PATHS[0]]["label"] == taken

@@ -1,0 +1,215 @@
+"""The count on the page of `predict` and its report on paper, in the hands of a person."""
+
+import re
+
+import pytest
+
+from asae_jax.inference.predict.count_table import rows
+from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.intervals import percent, share
+from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.specimen import BLOOD, UNKNOWN
+from asae_jax.input.cell_classes import cell_classes, known_classes
+from asae_jax.pages import NOTICE
+from tests.browser.chromium import PHONE, faults
+from tests.browser.made_pages import predicted_cells
+
+CLASSES = ("ERB", "LY", "MO", "PLATELET", "SNE")
+"""Of blood, without blasts."""
+CELLS = predicted_cells(60)
+
+
+def _differential(specimen, records=CELLS, names=CLASSES):
+    counter = Counter(cell_classes(names), specimen)
+    for record in records:
+        counter.add(record)
+    return counter.differential()
+
+
+def _write(path, specimen=UNKNOWN, records=CELLS, names=CLASSES):
+    write_page(
+        path, records, names, _differential(specimen, records, names),
+        title="made cells", network="0123456789", attention_extent=0.9, made_by="tiny (step 7)",
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return _write(tmp_path_factory.mktemp("page") / "page.html")
+
+
+def _texts(page):
+    """Row -> texts of its cells, without the bars."""
+    return page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("#counts tr")].map((row) =>
+          [row.cells[0].innerText.trim(), [...row.cells].slice(1).map((cell) =>
+            cell.textContent.replaceAll("\\u00a0", " ").trim())]))"""
+    )
+
+
+def _pages(page):
+    return len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True)))
+
+
+def _label(page, name):
+    page.keyboard.press("Enter")
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+
+
+def test_the_script_shows_the_count_that_stands_there_without_it(path, open_page):
+    with_it, without = _texts(open_page(path)), _texts(open_page(path, java_script_enabled=False))
+    assert with_it == without
+    expected = rows([_differential(UNKNOWN).overall.everything], cell_classes(CLASSES), UNKNOWN)
+    assert [name.split()[0] for name in with_it if name.split()[0] in CLASSES] == [
+        row.name for row in expected if row.kind == "class"
+    ]
+
+
+def test_what_the_specimen_is_can_be_said_on_the_page_and_is_kept(path, open_page):
+    page = open_page(path)
+    assert {
+        "M:E ratio, if this is marrow",
+        "Nucleated red cells per 100 white cells, if this is blood",
+    } <= {name[:1].upper() + name[1:] for name in _texts(page)}
+    page.select_option("#specimen", "blood")
+    page.reload()
+    assert page.input_value("#specimen") == "blood"
+    texts = _texts(page)
+    assert not [name for name in texts if name.startswith("M:E")]
+    count = _differential(BLOOD).overall.everything
+    (shown,) = (cells for name, cells in texts.items() if name.startswith("LY"))
+    of_white = count.classes[1].cells
+    assert shown[-1] == f"{of_white.count} {percent(share(of_white.count, count.white))}"
+    assert f"Here fewer white cells were counted ({count.white})" in page.inner_text("#specimen-notes")
+    page.select_option("#specimen", "marrow")
+    assert not [name for name in _texts(page) if "per 100" in name]
+    assert "500 nucleated cells" in page.inner_text("#specimen-notes")
+
+
+def test_a_blast_that_is_typed_counts_as_one(path, open_page):
+    page = open_page(path)
+    page.select_option("#specimen", "marrow")
+    assert "blasts" not in {name.lower() for name in _texts(page)}
+    page.locator(".cell").first.click()
+    _label(page, "blast")
+    page.wait_for_function("document.querySelector('#counts thead').innerText.includes('your labels')")
+    texts = {name.lower(): cells for name, cells in _texts(page).items()}
+    assert texts["blasts"][:2] == ["", ""], "the network has not counted any"
+    assert texts["blasts"][2].startswith("1 ")
+    assert texts["blast"][2].startswith("1 ")
+    assert "blasts of no lineage" in texts
+
+
+def test_numbers_with_labels_follow_the_group(path, open_page):
+    page = open_page(path)
+    page.select_option("#group", label="p2")
+    heads = page.inner_text("#counts thead")
+    page.locator(".cell").first.click()
+    _label(page, "plasma cell")
+    page.wait_for_function("document.querySelector('#counts thead').innerText.includes('your labels')")
+    assert "your labels" not in heads
+    page.select_option("#group", label="p1")
+    assert "your labels" not in page.inner_text("#counts thead")
+
+
+def _report(page, groups=None):
+    """Presses the buttons; the paper is then that of the reports."""
+    page.evaluate("() => { window.print = () => {}; }")
+    page.click("#report")
+    if groups is not None:
+        page.click("#print-none")
+        for name in groups:
+            page.get_by_label(name, exact=True).check()
+    page.click("#print-go")
+    page.wait_for_selector("#print", state="hidden")
+    return page.locator(".report").all_text_contents()
+
+
+def test_each_patient_s_report_is_one_page(path, open_page):
+    page = open_page(path)
+    page.select_option("#specimen", "blood")
+    reports = _report(page)
+    assert len(reports) == 2
+    for text, name in zip(reports, ("p1", "p2"), strict=True):
+        assert text.startswith(name)
+        for part in (NOTICE, "Specimenblood", "tiny (step 7)", "network 01234567",
+                     "by nobody", "Typical cells", "per 100 white cells"):  # fmt: skip
+            assert part in text, part
+    assert page.locator(".report img").count() > 20
+    assert _pages(page) == 2
+    assert not page.evaluate(
+        "[...document.querySelectorAll('.report')].some((one) => one.scrollHeight > one.clientHeight)"
+    )
+
+
+def test_one_patient_can_be_chosen_and_the_page_comes_back(path, open_page):
+    page = open_page(path)
+    (text,) = _report(page, ["p2"])
+    assert text.startswith("p2")
+    assert _pages(page) == 1
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".report").count() == 0
+    assert page.locator("#counts").is_visible()
+
+
+def test_a_report_says_what_a_person_changed(path, open_page):
+    page = open_page(path)
+    page.select_option("#group", label="p1")
+    page.locator(".cell").first.click()
+    _label(page, "blast")
+    page.keyboard.press(" ")
+    page.keyboard.press("Delete")
+    (text,) = _report(page)
+    assert "3 of 30 cells looked at: 1 accepted, 1 relabelled, 1 left out" in text
+    assert "after review" in text
+    assert "network alone" in text
+    assert "blasts" in text
+    assert _pages(page) == 1
+
+
+def test_a_count_longer_than_a_page_is_one_page_and_says_what_is_missing(open_page, tmp_path):
+    names = tuple(one.code for one in known_classes().values())
+    cells = [_of_class(number % len(names), len(names), number) for number in range(3 * len(names))]
+    page = open_page(_write(tmp_path / "long.html", UNKNOWN, cells, names))
+    (text,) = _report(page)
+    assert _pages(page) == 1
+    assert re.search(r"There is no room for \d+ classes more, with \d+ cells", text)
+    assert not page.evaluate(
+        "[...document.querySelectorAll('.report')].some((one) => one.scrollHeight > one.clientHeight)"
+    )
+
+
+def _of_class(label, classes, number):
+    from tests.inference.predict.made import record
+
+    return record(label, of=classes, path=f"{number}.png")
+
+
+def test_printing_without_a_report_gives_the_count_alone(path, open_page):
+    page = open_page(path, dark=True)
+    assert _pages(page) == 1
+    page.emulate_media(media="print")
+    assert not page.locator("#cells").is_visible()
+    assert page.locator("#counts").is_visible()
+    assert "all images; specimen: not known" in page.inner_text("#count-of")
+
+
+def test_reports_of_all_patients_are_there_under_an_address(path, open_page):
+    """So that `chromium --print-to-pdf page.html#report` prints them."""
+    page = open_page(path)
+    page.goto(page.url + "#report")
+    page.reload()
+    page.wait_for_selector(".report", state="attached")
+    assert _pages(page) == 2
+
+
+@pytest.mark.parametrize("size", [None, PHONE])
+def test_axe_finds_nothing_serious_in_the_dialog(path, open_page, size):
+    page = open_page(path, injected=True, **({"size": size} if size else {}))
+    page.click("#report")
+    assert faults(page) == []
+    page.keyboard.press("Escape")
+    assert not page.locator("#print").is_visible()
+    assert page.evaluate("document.activeElement.id") == "report"
