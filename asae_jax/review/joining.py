@@ -7,24 +7,14 @@ neither does another image of their patients where the split kept these apart. E
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Iterable, Iterator, Sequence
 
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.manifest import ASIDE, LEFT_OUT
-from asae_jax.input.split import draw_split
+from asae_jax.review import patients
 from asae_jax.review.labels import Label, read_time
-from asae_jax.review.old_data import Known
-
-_PARTS = {
-    "test": "in the old test part",
-    ASIDE: "in a second test that was set aside before",
-    "validation": "in the old validation part",
-}
-"""Parts that nothing enters and whose labels stay, the first one named first."""
+from asae_jax.review.old_data import PARTS, Known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +108,11 @@ def join(
     chosen = list(_one_for_each_image(labels, rules, joined))
     _check_classes(chosen, known, class_names, rules)
     new = list(_compared_with_old(chosen, rows, class_names, rules, joined))
-    new = _with_groups(new, known, rules, joined, grouped=grouped)
-    aside = _second_test(new, known, rules, joined)
+    taken = patients.named(new, known, rename=rules.shared_groups == "rename", grouped=grouped)
+    new, joined.notes = taken.labels, taken.notes
+    joined.left_out += taken.left_out
+    aside, said = patients.second_test(new, known, rules.new_test, seed=rules.seed)
+    joined.notes += said
     joined.rows = [row for row in rows if row.label]
     for label in new:
         where = joined.aside if label in aside else joined.added
@@ -208,8 +201,8 @@ def _compared_with_old(
     for label in chosen:
         old = places.get(label.content, [])
         parts = {rows[number].split for number in old}
-        if part := next((part for part in _PARTS if part in parts), ""):
-            _keep(label, rows[old[0]], _PARTS[part], joined)
+        if part := next((part for part in PARTS if part in parts), ""):
+            _keep(label, rows[old[0]], PARTS[part], joined)
         elif not label.label and not old:
             joined.left_out.append((label, _said_no(label)))
         elif label.label not in ("", *class_names) and rules.new_classes == "drop":
@@ -234,7 +227,8 @@ def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rule
     """What a label does to training images of the run that hold what it is of."""
     differing = [rows[number] for number in old if rows[number].label != label.label]
     row = (differing or [rows[old[0]]])[0]
-    provenance = {**label.provenance, "origin": label.origin}
+    patient = {name: row.provenance[name] for name in ("known_group",) if name in row.provenance}
+    provenance = {**patient, **label.provenance, "origin": label.origin}
     why = _why_old_counts(row, label, rules)
     if not differing:
         joined.confirmed.append(label)
@@ -269,80 +263,6 @@ def _why_old_counts(row: Known, label: Label, rules: Rules) -> str:
     return "the old label is newer" if newer and rules.prefer == "newest" else ""
 
 
-def _with_groups(
-    new: Sequence[Label], known: Sequence[Known], rules: Rules, joined: Joined, *, grouped: bool
-) -> list[Label]:
-    """New images with their patients, without those whose patients are kept apart from training."""
-    named = {row.group for row in known if row.group}
-    protected = _kept_apart(known)
-    kept, unnamed, shared, renamed = [], collections.Counter[str](), set(), set()
-    for label in new:
-        if not label.group:
-            if grouped:
-                unnamed[label.origin] += 1
-                label = dataclasses.replace(label, group=f"{Path(label.origin).stem}: patient not named")
-        elif label.group in named and rules.shared_groups == "rename":
-            renamed.add(label.group)
-            label = dataclasses.replace(label, group=f"{Path(label.origin).stem}: {label.group}")
-        elif label.group in protected:
-            joined.left_out.append(
-                (label, f"of patient {label.group}, who is {_PARTS[protected[label.group]]}")
-            )
-            continue
-        elif label.group in named:
-            shared.add(label.group)
-        kept.append(label)
-    joined.notes += _notes_on_groups(unnamed, shared, renamed, protected)
-    joined.notes += _notes_on_what_is_not_known(kept, known, protected, grouped=grouped)
-    return kept
-
-
-def _kept_apart(known: Sequence[Known]) -> dict[str, str]:
-    """Patients of the parts that nothing enters -> the part, where the split kept them out of training."""
-    trained = {row.group for row in known if row.split == "train" and row.group}
-    apart: dict[str, str] = {}
-    for part in _PARTS:
-        groups = {row.group for row in known if row.split == part and row.group}
-        if groups.isdisjoint(trained):
-            apart |= {group: part for group in groups if group not in apart}
-    return apart
-
-
-def _notes_on_groups(
-    unnamed: Mapping[str, int], shared: set[str], renamed: set[str], protected: Mapping[str, str]
-) -> Iterator[str]:
-    for origin, count in unnamed.items():
-        yield (
-            f"{count:,} new images of {origin} name no patient or slide: they are taken for one. If they are "
-            "of "
-            "patients of the old test part, give a column `group`"
-        )
-    if shared:
-        yield f"{_some(shared)}: named by old training images and by new ones, taken for the same patients"
-    if renamed:
-        yield f"{_some(renamed)}: named by old and new images, taken for other patients (rename)"
-
-
-def _notes_on_what_is_not_known(
-    new: Sequence[Label], known: Sequence[Known], protected: Mapping[str, str], *, grouped: bool
-) -> Iterator[str]:
-    test = [row for row in known if row.split == "test"]
-    if new and test and not all(row.group for row in test):
-        yield (
-            "the old test images name no patients: whether new images are of the same patients cannot be "
-            "told, "
-            "and scores would be too high if they are"
-        )
-    elif new and test and not any(row.group in protected for row in test):
-        yield "the old split has patients on both sides: new images of its test patients are trained on too"
-    if not grouped and any(label.group for label in new):
-        yield "patients are known of new images only: they stand in the column known_group"
-    mine = {label.group for label in new if label.group}
-    for names in alike_names(mine | set(protected)):
-        if len(mine & set(names)) and len(set(protected) & set(names)):
-            yield f"patients {' and '.join(map(repr, names))} are called nearly the same: are they one?"
-
-
 def _notes_on_classes(joined: Joined, class_names: Sequence[str]) -> Iterator[str]:
     trained = {row.label for row in joined.rows if row.split == "train"}
     if new := sorted(trained - set(class_names)):
@@ -351,84 +271,8 @@ def _notes_on_classes(joined: Joined, class_names: Sequence[str]) -> Iterator[st
         yield f"no training image is left of {', '.join(lost)}: training will refuse the list"
 
 
-def _second_test(new: Sequence[Label], known: Sequence[Known], rules: Rules, joined: Joined) -> set[Label]:
-    """The new images of the patients that `rules.new_test` names, or of a share of the patients."""
-    wanted = rules.new_test.strip()
-    if not wanted:
-        return set()
-    named = {row.group for row in known if row.group}
-    groups = {label.group for label in new if label.group}
-    share = _share(wanted, groups)
-    if share is None:
-        return _named_patients(new, wanted, groups, named)
-    rows = [label for label in new if label.group not in named]
-    if not rows:
-        raise UserError(f"--new_test={wanted}: no new image is of a new patient: leave it out")
-    by_group = all(label.group for label in rows)
-    if by_group and len({label.group for label in rows}) < 2:
-        raise UserError(
-            f"--new_test={wanted}: all new images are of one patient ({rows[0].group}): leave it out, or "
-            "name "
-            "the patient to test on all of them"
-        )
-    if not by_group:
-        joined.notes.append(
-            "the second test is drawn by image, as new images name no patients: cells of one patient may be "
-            "on "
-            "both sides, and scores on it are then better than on new patients"
-        )
-    names = sorted({label.label for label in rows})
-    splits = draw_split(
-        np.array([names.index(label.label) for label in rows], np.int32),
-        groups=np.array([label.group for label in rows]) if by_group else None,
-        test_fraction=share,
-        validation_fraction=0.0,
-        folds=0,
-        fold=0,
-        seed=rules.seed,
-        class_names=names,
-    )
-    return {label for label, split in zip(rows, splits, strict=True) if split == "test"}
-
-
-def _share(wanted: str, groups: set[str]) -> float | None:
-    """The share that is asked for; None where patients are named."""
-    if wanted in groups:
-        return None
-    try:
-        share = float(wanted)
-    except ValueError:
-        return None
-    if not 0 < share < 1:
-        raise UserError(f"--new_test={wanted}: give a share above 0 and below 1, or names of patients")
-    return share
-
-
-def _named_patients(new: Sequence[Label], wanted: str, groups: set[str], named: set[str]) -> set[Label]:
-    names = {wanted} if wanted in groups else {name.strip() for name in wanted.split(",") if name.strip()}
-    for name in sorted(names):
-        if name not in groups:
-            there = _some(groups) if groups else "none, as the labels have no column group, patient or slide"
-            raise UserError(
-                f"--new_test: no new image is of patient {name!r}.{did_you_mean(name, groups)} There are "
-                f"{there}"
-            )
-        if name in named:
-            raise UserError(
-                f"--new_test: the old data have images of patient {name!r} too, so that a test on the new "
-                "ones would "
-                "not be on a new patient: name others, or say that it is another one (--shared_groups=rename)"
-            )
-    return {label for label in new if label.group in names}
-
-
 def _row(label: Label, split: str, *, grouped: bool) -> Known:
     provenance = {**label.provenance, "origin": label.origin}
     if label.group and not grouped:
         provenance["known_group"] = label.group
     return Known(label.file, label.label, label.group, split, label.content, provenance)
-
-
-def _some(names: Iterable[str]) -> str:
-    names = sorted(names)
-    return ", ".join(names[:4]) + ", ..." * (len(names) > 4)

@@ -20,6 +20,13 @@ _NO_FILES = (
     "images of a list are: write them into class folders as image files, train a run on these, then merge"
 )
 
+PARTS = {
+    "test": "in the old test part",
+    ASIDE: "in a second test that was set aside before",
+    "validation": "in the old validation part",
+}
+"""Parts that nothing enters and whose labels stay -> how to say that; the first one is named first."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Known:

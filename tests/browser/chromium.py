@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PACKAGES = ("playwright", "axe_playwright_python")
 WIDE, PHONE = (1366, 900), (390, 844)
 """Sizes of a window in CSS pixels, width and height."""
+
+BLANK = 200
+"""Compressed: an empty sheet has 0 to 130, one with a single line of text about 300."""
 
 _QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
           "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage")  # fmt: skip
@@ -112,3 +116,12 @@ def sideways(page):
           return beyond.map((element) => element.outerHTML.slice(0, 120));
         }"""
     )
+
+
+def printed(page):
+    """Bytes of what is drawn on each sheet of paper; a blank one has less than `BLANK`."""
+    pdf = page.pdf()
+    inside = rb"(?:(?!endobj).)*?"
+    lengths = dict(re.findall(rb"\n(\d+) 0 obj\s*<<" + inside + rb"/Length (\d+)", pdf, re.DOTALL))
+    sheets = re.findall(rb"/Type\s*/Page\b" + inside + rb"/Contents (\d+) 0 R", pdf, re.DOTALL)
+    return [int(lengths[number]) for number in sheets]

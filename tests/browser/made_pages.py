@@ -124,8 +124,11 @@ def _save(path, number, *, size=64):
     Image.fromarray(render(0, number, size=size)).save(path)
 
 
-def explain_page(folder, *, layer=True):
-    """The page of `explain` of a run with or without the layer: six images, one of them wrong."""
+def explain_page(folder, *, layer=True, tested=True):
+    """The page of `explain` of a run with or without the layer: six images, one of them wrong.
+
+    Without `tested` there is no test of faithfulness, as where no true class is known.
+    """
     rng = np.random.default_rng(2)
     shown = [report.Shown(_explanation(number, rng), f"images/{number}.png") for number in range(6)]
     averages = Averages()
@@ -139,7 +142,7 @@ def explain_page(folder, *, layer=True):
         cell_classes(CLASSES),
         title="made, step 7: the test part of its data",
         facts=["Self-attention is the layer's, on the 6 x 6 features after middle."],
-        report=found,
+        report=found if tested else None,
         means=averages.means(),
         alignments=[*shown[0].explanation.alignments.values()],
         example=shown[0].explanation if layer else None,

@@ -212,6 +212,18 @@ def test_images_without_a_patient_are_one_where_patients_are_known():
     assert any("2 new images of new.csv name no patient" in note for note in result.notes)
 
 
+def test_names_that_are_made_are_not_those_of_an_earlier_round():
+    known = [*GROUPED, old("s1", "A", "aside", "new: patient not named"), old("o9", "A", "train", "new: p3")]
+    labels = [label("n1"), label("n2", group="p3")]
+    result = joined(labels, known, grouped=True, shared_groups="rename")
+    assert [row.group for row in result.rows[-2:]] == ["new 2: patient not named", "new 2: p3"]
+
+
+def test_a_patient_who_is_known_stays_known_when_the_label_changes():
+    known = [old("o1", known_group="p7"), *OLD[1:]]
+    assert joined([label("o1", "B")], known).rows[0].provenance["known_group"] == "p7"
+
+
 def test_patients_of_new_images_only_stand_in_a_column_of_their_own():
     result = joined([label("n1", group="p9")])
     assert result.rows[-1].provenance["known_group"] == "p9"

@@ -237,6 +237,18 @@ def test_the_command_that_it_prints_is_understood(old, new, tmp_path, capsys):
     assert call.config.model.width == tiny_config().model.width
 
 
+def test_a_new_class_lets_the_batch_size_be_chosen_anew_and_the_last_layer_is_said_to_start_at_random(
+    old, new, tmp_path, capsys
+):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new[:5], "A") + page_rows(new[5:], "C"))
+    assert "labels.csv, line 7: class 'C' is not one of the run's" in refused(capsys, old, labels)
+    merge(old, labels, new_classes="add")
+    shown = capsys.readouterr().out
+    assert " --config.train.batch_size=0\n" in shown
+    assert "the last layer then starts at random" in shown
+    assert "new classes: C" in shown
+
+
 @pytest.mark.parametrize(
     ("there", "wanted"),
     [

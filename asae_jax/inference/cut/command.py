@@ -14,7 +14,7 @@ from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
-from asae_jax.inference.cut.nuclei import find_nuclei, sizes, skimage, usual_diameter
+from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.input.decode import BadImage, read_image
@@ -88,7 +88,8 @@ def cut(config: ConfigDict, workdir: Path) -> int:
     how = "as given" if settings.nucleus else "estimated"
     print(f"usual diameter of a nucleus: {diameter:.0f} pixels ({how}); squares of {side} pixels")
     with disk_errors(f"write to {output}", remedy="choose another --output=FOLDER"):
-        counts = _cut_all(items, output, diameter=diameter, side=side, pad=settings.border == "pad")
+        names = _field_names(items, user_path(settings.input))
+        counts = _cut_all(items, names, output, diameter=diameter, side=side, pad=settings.border == "pad")
     _report(counts, output)
     return 0
 
@@ -102,14 +103,14 @@ def _refuse_full(output: Path) -> None:
 
 def _estimated(items: Sequence[Item]) -> float:
     """The usual diameter of a nucleus in all fields together; warns of a field that differs."""
-    by_field: dict[str, list[float]] = {}
+    by_field: dict[str, list[Blob]] = {}
     errors = []
     for item in track(items, "measuring nuclei", len(items), "field"):
         try:
             by_field[item.path] = sizes(read_image(item.file))
         except BadImage as error:
             errors.append(error.reason)
-    everything = [diameter for found in by_field.values() for diameter in found]
+    everything = [blob for found in by_field.values() for blob in found]
     if not by_field:
         raise UserError(f"none of {len(items)} fields can be read ({errors[0]}): give photographs (--input=)")
     if not everything:
@@ -130,9 +131,10 @@ def _estimated(items: Sequence[Item]) -> float:
     return usual
 
 
-def _cut_all(items: Sequence[Item], output: Path, *, diameter: float, side: int, pad: bool) -> list[Counts]:
+def _cut_all(
+    items: Sequence[Item], names: Sequence[str], output: Path, *, diameter: float, side: int, pad: bool
+) -> list[Counts]:
     """Writes everything; the list last, so that a list is always complete."""
-    names = _field_names(items)
     files = safe_names(os.path.splitext(name)[0] for name in names)
     grouped = any(item.group for item in items)
     counts, rows = [], []
@@ -157,12 +159,11 @@ def _cut_all(items: Sequence[Item], output: Path, *, diameter: float, side: int,
     return counts
 
 
-def _field_names(items: Sequence[Item]) -> list[str]:
-    """What each field is called: its path without what all have in common."""
-    if len(items) == 1:
-        return [os.path.basename(items[0].path)]
-    common = os.path.commonpath([os.path.dirname(item.file) for item in items])
-    return [Path(os.path.relpath(item.file, common)).as_posix() for item in items]
+def _field_names(items: Sequence[Item], given: Path) -> list[str]:
+    """What each field is called: its path below the folder that was given, else below what all share."""
+    shared = os.path.commonpath([os.path.dirname(item.file) for item in items])
+    folder = os.path.abspath(given) if given.is_dir() else shared
+    return [Path(os.path.relpath(item.file, folder)).as_posix() for item in items]
 
 
 def _numbered(found: Sequence[Square], *, pad: bool) -> list[tuple[str, Square]]:

@@ -3,8 +3,8 @@
 It is an estimate, to be looked at. Which nuclei belong to one cell is decided by size and distance alone.
 
 Measured: of 560 drawn cells of 14 classes that stand alone, 99.6 % are found within half a nucleus, of 240
-that touch each other 98.3 %, and nothing else. Of 192 real blood cells, tiled as fields, all are found, one
-of them twice.
+that touch each other 97.9 %, and nothing else. Of 192 real blood cells, tiled as fields, all are found once;
+of 216 marrow cells, which lie closer, 64 %.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ called Giemsa, of methyl blue and eosin, of both of which the purple of nuclei i
 
 LEAST_DENSITY = 0.5
 """Amount of the nuclear stain (natural logarithm) up to which nothing is a nucleus. Nuclei have 1 to 2.5."""
-SMALLEST = 0.33
+SMALLEST = 0.3
 """Of the usual diameter: a smaller thing is a platelet, a granule or dirt."""
 ONE = 0.8
 """Of the usual diameter: what all together is smaller is never taken for two nuclei."""
@@ -42,6 +42,8 @@ _LONG = 2.0  # the same: the longer axis of what may be several nuclei
 _WORKING = 36  # pixels of a nucleus' diameter when nuclei are looked for; more takes time and finds no more
 _FIRST_SIDE = 1600  # pixels of the longer side when the diameter is estimated
 _LEAST_PIXELS = 30  # of what counts in that estimate
+_NARROW = 0.6  # of the usual width: what is narrower is no nucleus that counts in it
+_LOBED = 2.2  # of the usual width: a nucleus of three to five lobes, as a disc
 _TILES = 8  # along a side, for the background
 _DARKER = 0.04  # a tile whose brightest is this much (natural logarithm) under the background has none
 _BRIGHT = 95  # percentile of a tile that is taken for its background
@@ -143,28 +145,51 @@ def stained(amounts: np.ndarray) -> np.ndarray:
     return amounts > max(float(threshold), LEAST_DENSITY)
 
 
-def sizes(field: HostImage) -> list[float]:
-    """Rough diameters of the nuclei of a field, in pixels; `usual_diameter` takes those of all fields."""
+class Blob(NamedTuple):
+    """A stained area of one piece, for the estimate of the usual diameter; in pixels."""
+
+    diameter: float
+    """Of a disc of the same area."""
+    width: float
+    """Diameter of the largest disc inside."""
+
+
+def sizes(field: HostImage) -> list[Blob]:
+    """What is stained in a field as nuclei are; `usual_diameter` takes what all fields have."""
     scale = min(1.0, _FIRST_SIDE / max(field.shape))
     mask = stained(density(_scaled(field, scale)))
-    for _ in range(3):
-        areas = np.bincount(skimage().measure.label(mask).ravel())[1:]
-        diameters = [math.sqrt(4 / math.pi * area) for area in areas[areas >= _LEAST_PIXELS].tolist()]
-        if not diameters:
-            return []
-        mask = _closed(mask, LOBES / 2 * usual_diameter(diameters))
-    return [diameter / scale for diameter in diameters]
+    if blobs := _blobs(mask, scale):
+        blobs = _blobs(_closed(mask, LOBES / 2 * 1.3 * scale * _usual_width(blobs)), scale)
+    return blobs
 
 
-def usual_diameter(diameters: list[float]) -> float:
-    """The median of those that are nuclei: not much smaller than what half of the stained area belongs to.
+def _blobs(mask: np.ndarray, scale: float) -> list[Blob]:
+    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
+    measure = skimage().measure
+    regions = measure.regionprops(measure.label(mask), intensity_image=depth)
+    return [
+        Blob(float(region.equivalent_diameter_area) / scale, 2 * float(region.intensity_max) / scale)
+        for region in regions
+        if region.area >= _LEAST_PIXELS
+    ]
 
-    There are more platelets than nuclei in most fields, and hardly any area is theirs.
+
+def _usual_width(blobs: list[Blob]) -> float:
+    """The width of what half of the stained area belongs to: there are more platelets, of hardly any area."""
+    ordered = sorted(blobs, key=lambda blob: blob.width)
+    area = np.cumsum([blob.diameter**2 for blob in ordered])
+    return ordered[int(np.searchsorted(area, area[-1] / 2))].width
+
+
+def usual_diameter(blobs: list[Blob]) -> float:
+    """The median diameter of a nucleus.
+
+    Heaps of touching nuclei must not count as one. The width tells the scale, for a heap is no wider than its
+    nuclei: what is much narrower is left out, and nothing counts for more than a nucleus of lobes that wide.
     """
-    ordered = np.sort(diameters)
-    area = np.cumsum(ordered**2)
-    half = ordered[np.searchsorted(area, area[-1] / 2)]
-    return float(np.median(ordered[ordered >= 0.45 * half]))
+    width = _usual_width(blobs)
+    diameters = [min(blob.diameter, _LOBED * width) for blob in blobs if blob.width >= _NARROW * width]
+    return float(np.median(diameters))
 
 
 def find_nuclei(field: HostImage, diameter: float) -> list[Nucleus]:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import shutil
 import sys
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_what_was_found_is_said_to_be_an_estimate(photographs, tmp_path, capsys)
         assert text in shown
     assert {row["width"] for row in _rows(tmp_path / "o" / "cells.csv")} == {"64"}
     assert "group" not in _rows(tmp_path / "o" / "cells.csv")[0]
+
+
+def test_fields_are_called_by_their_path_below_the_folder_that_was_given(photographs, tmp_path):
+    shutil.copytree(photographs[0] / "p1", tmp_path / "all" / "p1")
+    inputs = {"p1/a b.png": tmp_path / "all", "a b.png": tmp_path / "all" / "p1" / "a b.png"}
+    for number, (name, given) in enumerate(inputs.items()):
+        output = tmp_path / str(number)
+        assert cli.main(["cut", f"--input={given}", f"--output={output}", "--nucleus=70", "--size=64"]) == 0
+        assert {row["slide"] for row in _rows(output / "cells.csv")} == {name}
 
 
 def _nucleus(x, y, radius=20):

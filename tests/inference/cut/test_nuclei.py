@@ -70,6 +70,15 @@ def test_the_usual_diameter_is_that_of_nuclei_not_of_platelets():
     assert usual == pytest.approx(np.median([cell.nucleus for cell in field.cells]), rel=0.25)
 
 
+def test_a_heap_of_touching_nuclei_does_not_make_the_usual_one_large():
+    field = np.full((600, 600, 3), 240, np.uint8)
+    colour = np.round(240 * np.exp(-STAINS[0])).tolist()
+    heap = [(200 + 38 * column, 200 + 38 * row) for row in range(5) for column in range(5)]
+    for place in (*heap, (60, 60), (520, 60), (60, 520)):
+        cv2.circle(field, place, 20, colour, -1)
+    assert usual_diameter(sizes(field)) == pytest.approx(40, rel=0.15)
+
+
 def test_a_field_photographed_larger_shows_the_same_cells():
     field = draw_field(51, size=800, singles=8)
     large = cv2.resize(field.image, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC)

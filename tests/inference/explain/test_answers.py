@@ -8,6 +8,7 @@ from asae_jax.inference.explain import answers, report
 from asae_jax.inference.explain.explanations import ClassMaps
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.input.cell_classes import cell_classes
+from tests.browser.made_pages import explain_page
 
 CLASSES = ("BLA", "EBO", "LYT")
 MAPS = (Alignment(4, 32), Alignment(4, 32))
@@ -90,6 +91,18 @@ def test_classes_that_lose_most_come_first():
     assert [line.verdict.colour for line in lines] == ["good", "good", "bad"]
     np.testing.assert_allclose([line.peak for line in lines], (0.6, 0.1, -0.05), atol=0.002)
     np.testing.assert_allclose([line.random for line in lines], 0, atol=1e-12)
+
+
+def test_the_page_answers_or_says_why_not(tmp_path):
+    page = explain_page(tmp_path).read_text()
+    asked = [page.index(f"<h2>{question}") for question in (
+        "Where does it look?", "Is that needed?", "On which classes?", "Means of each class")]  # fmt: skip
+    assert asked == sorted(asked)
+    assert "Yes: hiding it costs" in page
+    untested = explain_page(tmp_path, tested=False).read_text()
+    assert "Not tested." in untested
+    assert "On which classes?" not in untested
+    assert "The test in numbers" not in untested
 
 
 @pytest.mark.parametrize(
