@@ -99,10 +99,16 @@ def test_one_file_names_pmap():
     assert users == {"asae_jax/run/parallel.py"}
 
 
-def test_training_loads_without_tensorflow_and_commands_without_matplotlib():
+def test_training_loads_without_tensorflow_and_commands_without_matplotlib(tmp_path):
+    """Nor does TensorBoard's writer load TensorFlow, where it is installed."""
     code = (
         "import sys; sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None\n"
         "import asae_jax.training.loop, asae_jax.evaluation.command, asae_jax.inference.predict.command\n"
-        "assert 'matplotlib' not in sys.modules"
+        "assert 'matplotlib' not in sys.modules\n"
+        "del sys.modules['tensorflow'], sys.modules['tensorflow_datasets']\n"
+        "import pathlib; from asae_jax.training.metrics_log import MetricsLog\n"
+        f"log = MetricsLog(pathlib.Path({str(tmp_path)!r}))\n"
+        "log.write('train', 1, {'loss': 1.0}); log.close()\n"
+        "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

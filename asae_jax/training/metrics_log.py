@@ -5,7 +5,9 @@ Which numbers a line holds is decided by `progress.Meter` (training) and `loop` 
 
 import importlib.util
 import json
+import sys
 import time
+import types
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,6 +48,8 @@ class _Events:
     """TensorBoard event files through the `tensorboard` package alone: TensorFlow is not loaded."""
 
     def __init__(self, folder: Path, start_step: int):
+        # The name by which TensorBoard is told to do without TensorFlow, which takes seconds to load.
+        sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asae_jax.run.folder import METRICS_FILE
-from asae_jax.training.metrics_log import read_metrics
+from asae_jax.run.metrics_file import read_metrics
 from tests.quick import quick_flags
 
 ROOT = Path(__file__).resolve().parents[2]

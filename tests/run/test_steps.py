@@ -13,10 +13,10 @@ from tests.quick import quick_options
 from tests.training.tiny import BATCH_SIZE, NUM_CLASSES, tiny_config
 
 
-def _batch(seed):
+def _batch(seed, side=36):
     rng = np.random.default_rng(seed)
     return {
-        "image": rng.integers(0, 256, (BATCH_SIZE, 36, 36, 3), np.uint8),
+        "image": rng.integers(0, 256, (BATCH_SIZE, side, side, 3), np.uint8),
         "label": np.arange(BATCH_SIZE, dtype=np.int32) % NUM_CLASSES,
     }
 
@@ -38,10 +38,15 @@ def _flipped(key, images, first_example=0):
     return jnp.where(flips[:, None, None, None], images[:, :, ::-1], images)
 
 
+NARROW = {"model__width": 4}
+SIDE = 24
+"""In float64 XLA's convolutions are slow: half of the channels, and images of 24 pixels."""
+
+
 @functools.cache
-def _fresh_state():
+def _fresh_state(width):
     """Of all configurations here: neither the layer nor the type of the computation has parameters."""
-    config = tiny_config()
+    config = tiny_config(model__width=width)
     with jax.enable_x64(False):
         return create_state(
             _network(config), _optimizer(config), keys.stream_key(0, "init"), image_size=config.augment.size
@@ -63,7 +68,7 @@ def _parts(config):
         seed=0,
         axis_name=parallel.AXIS,
     )
-    return _fresh_state(), function
+    return _fresh_state(config.model.width), function
 
 
 def _on_one_device(function):
@@ -84,14 +89,14 @@ def _on_eight_devices(function, state, batch):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("branching", ["asae", "none"])
 def test_one_and_eight_devices_train_alike(branching):
-    config = tiny_config(model__branching=branching)
+    config = tiny_config(model__branching=branching, **NARROW)
     state, function = _parts(config)
     function = functools.partial(
         function, network=_in_float64(_network(config, parallel.AXIS)), augment=_flipped
     )
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
-    one, metrics_one = _on_one_device(function)(state, _batch(0))
-    eight, metrics_eight = _on_eight_devices(function, state, _batch(0))
+    one, metrics_one = _on_one_device(function)(state, _batch(0, SIDE))
+    eight, metrics_eight = _on_eight_devices(function, state, _batch(0, SIDE))
     np.testing.assert_allclose(metrics_one.sums.loss, metrics_eight.sums.loss, rtol=BATCH_SIZE * 2**-23)
     np.testing.assert_allclose(metrics_one.gradient_norm, metrics_eight.gradient_norm, rtol=1e-10)
     assert metrics_one.sums.count == metrics_eight.sums.count == BATCH_SIZE
@@ -136,16 +141,17 @@ def test_steps_differ_by_their_number_only_through_the_keys():
 @pytest.mark.usefixtures("float64")
 def test_the_ramp_starts_at_the_plain_network_and_ends_at_the_whole_layer():
     """At step 0 both branches are the plain features; from the end of the ramp on nothing differs."""
-    state, function = _parts(tiny_config())
+    config = tiny_config(**NARROW)
+    state, function = _parts(config)
     state = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, state)
-    network = _in_float64(_network(tiny_config(), parallel.AXIS))
+    network = _in_float64(_network(config, parallel.AXIS))
     function = functools.partial(function, network=network, augment=_flipped)
     ramped = _on_one_device(functools.partial(function, ramp_steps=8))
     whole = _on_one_device(function)
     plain = _on_one_device(functools.partial(function, network=network.clone(branching=None)))
 
     def loss(update, step):
-        return update(state.replace(step=jnp.int32(step)), _batch(0))[1].sums.loss
+        return update(state.replace(step=jnp.int32(step)), _batch(0, SIDE))[1].sums.loss
 
     rounding = BATCH_SIZE * 2**-23  # of a sum of so many float32
     np.testing.assert_allclose(loss(ramped, 0), loss(plain, 0), rtol=rounding)
@@ -220,7 +226,10 @@ def test_scores_are_log_probabilities_and_ignore_the_layer():
 def test_statistics_step_measures_the_batch_itself():
     """The first convolution is linear, so its batch mean follows from the mean of the images."""
     config = tiny_config(model__branching="none")
-    network, variables = _in_float64(_network(config)), jax.tree.map(np.float64, _fresh_state().variables())
+    network, variables = (
+        _in_float64(_network(config)),
+        jax.tree.map(np.float64, _fresh_state(config.model.width).variables()),
+    )
     batch = _batch(4) | {"index": np.arange(BATCH_SIZE, dtype=np.int32)}
     measure = parallel.parallel_statistics(
         functools.partial(
