@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from asae_jax.config import base_config
-from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.reading import pictures_of
 from asae_jax.inference.predict.records import Gallery, PredictionUncertainty, Record

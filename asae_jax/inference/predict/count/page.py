@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asae_jax.inference.predict.count_table import SCALES, rows, scale
-from asae_jax.inference.predict.differential import (
+from asae_jax.inference.predict.count.differential import (
     SECTIONS,
     Count,
     Differential,
@@ -13,7 +12,8 @@ from asae_jax.inference.predict.differential import (
     red_cell_note,
     specimen_notes,
 )
-from asae_jax.inference.predict.specimen import SPECIMENS, Specimen
+from asae_jax.inference.predict.count.specimen import SPECIMENS, Specimen
+from asae_jax.inference.predict.count.table import SCALES, rows, scale
 from asae_jax.input.cell_classes import CellClass, known_classes, plain_name
 
 
