@@ -327,11 +327,13 @@ def _overview() -> str:
 
 
 def _listing() -> str:
-    recipes = [f"{name:18}{_first_line(file)}" for name, file in shipped.recipes().items()]
+    recipes = [f"{name:22}{_first_line(file)}" for name, file in shipped.recipes().items()]
     prefixes = "se_: squeeze and excitation, nl_: non-local blocks, adl_: attention-based dropout"
     guide = shipped.data_folder() / "README.md"
     maps, sets = list(shipped.class_maps()), list(shipped.data_sets())
-    trained = [f"{name:18}{_heading(folder)}" for name, folder in shipped.models().items()]
+    trained = [
+        f"{name:18}{_heading(folder).removeprefix(f'{name}: ')}" for name, folder in shipped.models().items()
+    ]
     parts = {"trained models (--model=NAME, --config.init.pretrained=NAME)": trained} if trained else {}
     parts |= {
         f"networks (--config.model.name=); {prefixes}": list(settings.MODELS),
