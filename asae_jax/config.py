@@ -180,7 +180,7 @@ FIELDS = (
           "CSV file `class[,name][,lineage][,blast][,colour]`: what the classes are, in the order to show; "
           "kept with the run as classes.csv. Empty: what `data/classes.csv` knows."),
     Field("data.unseen", False,
-          "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
+          "Of a CSV file of the review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
     Field("data.specimen", "",
           "What the cells were taken from, which decides what a count refers to (command predict). blood: "
@@ -192,9 +192,9 @@ FIELDS = (
           "those in one folder directly inside of the class folders (CLASS/PATIENT/image).",
           choices=("given", "folders")),
     Field("data.num_examples", 15252,
-          "Synthetic cells to draw; the default is the size of the paper's data set.",
+          "Cells to draw; the default is the size of the paper's data set.",
           least=1, unit="images", paper="4.1"),
-    Field("data.synthetic_seed", 0, "Which synthetic data set is drawn.", least=0, most=2**63 - 1),
+    Field("data.synthetic_seed", 0, "Which set of cells is drawn.", least=0, most=2**63 - 1),
     Field("data.stored_size", 256,
           "Side of the prepared images, from which augmentation crops.", least=8, unit="pixels"),
     Field("data.hue", "paper",
@@ -458,7 +458,7 @@ FIELDS = (
     Field("uncertainty.images_per_class", 200,
           "Training images of each class to compare with, at most.", least=2, unit="images"),
     Field("uncertainty.keep_cells", True,
-          "Keep small pictures of these images in the run folder, for the page of predict to show the most "
+          "Keep small pictures of these images in the run folder, for the review page to show the most "
           "similar beside each cell; they are not part of exports."),
     # Commands
     Field("predict.input", "",
@@ -480,9 +480,9 @@ FIELDS = (
     Field("predict.label_studio", "",
           "Folder above all images that Label Studio serves files from "
           "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
-    Field("predict.page", True, "Also write a page that shows the cells."),
+    Field("predict.page", True, "Also write the review page."),
     Field("predict.page_cells", 5000,
-          "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
+          "Most cells on it: those left to a person and the least certain.", least=0, unit="cells"),
     Field("predict.picture_side", 512,
           "Longer side, at most, of the large picture of each cell on the page; larger images are made "
           "smaller; 0: small pictures only.", least=0, unit="pixels"),
@@ -530,12 +530,12 @@ FIELDS = (
     Field("slide.input", "",
           "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
     Field("slide.labels", "",
-          "CSV file of a review page, path,label: its labels take the place of those of slide.input; empty: "
-          "none."),
+          "CSV file of the review page, path,label: its labels take the place of those of slide.input; "
+          "empty: none."),
     Field("slide.output", "",
           "Beginning of the names of the files; empty: that of slide.labels, or else of slide.input."),
     Field("slide.classes", "",
-          "CSV file `class[,name][,lineage][,blast][,colour]` for the colours; empty: built in."),
+          "CSV file as data.classes, for the colours."),
     Field("slide.label_studio", "", "As predict.label_studio."),
     Field("slide.images", "",
           "Folder of the slides' or fields' images, called as the column slide, with or without ending: "
@@ -555,7 +555,7 @@ FIELDS = (
           "Cells whose square crosses the field's border: skip leaves them out, pad fills the square up with "
           "the field's background colour.", choices=("skip", "pad")),
     Field("merge.reviewed", "",
-          "CSV files that the page of predict saved, or lists path,label[,group], separated by commas."),
+          "CSV files of the review page, or lists path,label[,group], separated by commas."),
     Field("merge.output", "", "CSV file for the next run, others go beside it; empty: RUN/merged.csv."),
     Field("merge.images", "",
           "Folder in which images are looked for that are not at their paths; they are known by what they "
