@@ -1,6 +1,6 @@
 """What a class of cells is: full name, lineage, whether a blast, colour, and its place among the others.
 
-`data/classes.csv` has the codes of the public sets that `data/` knows and of the built-in cells; the order of
+`data/classes.csv` has the codes of the public sets that `data/` knows and of the drawn cells; the order of
 its rows is the order in which people look at cells: by lineage, and in a lineage by maturity. The choices in
 it:
 

@@ -1,4 +1,4 @@
-"""The page of `predict`: the differential count, and the cells to look at and to label anew.
+"""The review page of `predict`: the differential count, and the cells to look at and to label anew.
 
 It is one self-contained file; its content security policy forbids the browser any request.
 The template and the parts of its style and script are in `web`.

@@ -1,9 +1,9 @@
 """The differential count: how many cells of each class, of all images and of each group.
 
 It is made twice: of the cells the run is sure of, and of all cells by their most probable class. The
-difference are cells left to a person: below the run's threshold of certainty, or unlike its training cells.
-The first count alone would mislead, for cells are not uncertain at random: blasts and rare stages are left
-out more often than others.
+difference is the cells left to a person: below the run's threshold, or unlike its training cells. The first
+count alone would mislead, for cells are not uncertain at random: blasts and rare stages are left out more
+often than others.
 
 What percentages refer to and which ratio is given depends on the specimen: see `specimen`.
 """

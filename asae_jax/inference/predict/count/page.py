@@ -1,4 +1,4 @@
-"""The differential count on the page of `predict`: what its script counts from, and the table without it."""
+"""The differential count on the review page: what its script counts from, and the table without it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
