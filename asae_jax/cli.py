@@ -175,14 +175,14 @@ def _check_not_shipped(workdir: Path, model: Path | None) -> None:
 
 
 def _recipe_file(given: str) -> Path:
-    """The file that `--config` names: a path, or the name of a shipped recipe."""
+    """The file that `--config` names: a path, or the name of an included recipe."""
     path = user_path(given)
     if path.is_file():
         return path
     if path.suffix or len(path.parts) > 1:
         names = shipped.recipes()
-        hint = f" (the shipped recipe {path.stem} is --config={path.stem})" if path.stem in names else ""
-        raise UserError(f"configuration file not found: {given}{hint}; `asae list` shows the shipped ones.")
+        hint = f" (the included recipe {path.stem} is --config={path.stem})" if path.stem in names else ""
+        raise UserError(f"configuration file not found: {given}{hint}; `asae list` shows the included ones.")
     return settings.recipe_file(given)
 
 
@@ -211,7 +211,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--config",
         default=None,
         metavar="FILE|NAME",
-        help="configuration file, or the name of a shipped recipe"
+        help="configuration file, or the name of an included recipe"
         + ("; only where the settings of the run in --workdir are not to be taken" if of_a_run else ""),
     )
     parser.add_argument(

@@ -174,7 +174,7 @@ FIELDS = (
     Field("data.path", "",
           "The folder or file; for tfds:NAME the folder it was prepared in (empty: its default)."),
     Field("data.class_map", "",
-          "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of a shipped "
+          "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of an included "
           "one (`asae list`).", paper="4.1"),
     Field("data.classes", "",
           "CSV file `class[,name][,lineage][,blast][,colour]`: what the classes are, in the order to show; "
@@ -421,7 +421,7 @@ FIELDS = (
           "Another source whose images are all scored, as data.source; empty: the run's own."),
     Field("eval.path", "", "Path of the other source."),
     Field("eval.class_map", "",
-          "CSV file `from,to`, or the name of a shipped one: the other source's classes to the run's."),
+          "CSV file `from,to`, or the name of an included one: the other source's classes to the run's."),
     Field("eval.test_mode", "skip",
           "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over both branches; "
           "second_look: left out, and averaged with the scores of the attended crop, with or without a layer "
@@ -567,7 +567,7 @@ FIELDS = (
     Field("merge.new_classes", "refuse",
           "Labels that are no class of the run: refuse, add or drop.", choices=("refuse", "add", "drop")),
     Field("merge.class_map", "",
-          "CSV file `from,to`, or the name of a shipped one: the reviewed classes to the run's."),
+          "CSV file `from,to`, or the name of an included one: the reviewed classes to the run's."),
     Field("merge.shared_groups", "drop",
           "New images of a patient whom the old test or validation part names. drop: left out; rename: it is "
           "another patient of the same name.", choices=("drop", "rename")),
@@ -623,7 +623,7 @@ def base_config() -> ConfigDict:
 
 
 def recipe(name: str) -> ConfigDict:
-    """The configuration of a shipped recipe, such as "quickstart".
+    """The configuration of an included recipe, such as "quickstart".
 
     Raises:
       UserError: no such recipe.
@@ -632,7 +632,7 @@ def recipe(name: str) -> ConfigDict:
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a shipped recipe.
+    """The file of an included recipe.
 
     Raises:
       UserError: no such recipe; the nearest names are given.
@@ -662,7 +662,7 @@ def load_recipe(file: Path) -> ConfigDict:
     except Exception as error:
         raise UserError(
             f"configuration file {file} fails: {type(error).__name__}: {error}; see `asae list` for the "
-            "shipped ones."
+            "included ones."
         ) from error
     config = base_config()
     for name, value in flatten(given).items():
@@ -890,7 +890,7 @@ def _check_layer(config: ConfigDict, branches: tuple[str, ...]) -> None:
 def unused(config: ConfigDict) -> list[str]:
     """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
 
-    Values of the shipped recipes do not count: a recipe without the layer takes those of one that has it.
+    Values of the included recipes do not count: a recipe without the layer takes those of one that has it.
     """
     branching = config.model.branching
     shipped_values = [base_config(), *map(recipe, shipped.recipes())]

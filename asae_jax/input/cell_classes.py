@@ -9,7 +9,7 @@ it:
 - blasts of no lineage (BM_cytomorphology's BLA, WBCBench's BL) count as blasts, and not as myeloid;
 - an abnormal promyelocyte counts as a myeloid cell, not as a blast (in acute promyelocytic leukaemia it
   is the equivalent of one: a user's own file can say so);
-- none: platelets, smudged cells, artefacts and what cannot be identified are left out of the whole that
+- none: platelets, smudge cells, artefacts and what cannot be identified are left out of the whole that
   percentages refer to.
 """
 
