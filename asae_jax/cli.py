@@ -229,7 +229,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
             "--model",
             default=None,
             metavar="NAME|FOLDER",
-            help="a trained model: the name of one that is included (`asae list`), or a model folder; it is "
+            help=argparse.SUPPRESS
+            if command.of_images
+            else "a trained model: the name of one that is included (`asae list`), or a model folder; it is "
             "copied to the run folder (default: runs/NAME), where the results go",
         )
     own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
@@ -246,6 +248,8 @@ def _needs(command: Command) -> str:
     """What a command cannot do without, as its usage says it."""
     if command.alone:
         return ""
+    if command.of_images:
+        return "--workdir=RUN "
     return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "
 
 

@@ -21,6 +21,7 @@ class Command(NamedTuple):
       shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given, or works with a
         trained model (--model).
+      of_images: needs the images of the run, which a model lacks: its help does not show --model.
       alone: needs neither a run nor a configuration.
     """
 
@@ -30,6 +31,7 @@ class Command(NamedTuple):
     section: str = ""
     shown: tuple[str, ...] = ()
     of_a_run: bool = False
+    of_images: bool = False
     alone: bool = False
 
 
@@ -109,6 +111,7 @@ COMMANDS = {
         "merge",
         ("merge", "data.path"),
         of_a_run=True,
+        of_images=True,
     ),
     "agreement": Command(
         "asae_jax.review.agreement_command:agreement",
