@@ -1,4 +1,4 @@
-"""How long the page of `predict` keeps its reader waiting: the browser's tasks on the page's thread.
+"""How long the review page keeps its reader waiting: the browser's tasks on the page's thread.
 
     pip install playwright
     python -m benchmarks.page [--cells=5000] [--slower=4] [--keep=page.html]
