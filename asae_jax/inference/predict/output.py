@@ -4,7 +4,7 @@ Predictions are CSV or JSON lines, written as they come. Columns, the first thre
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
 then `group` where the input has groups, `slide,x,y,width,height` where it has positions, and `abstain`,
 `ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has uncertainty estimates;
-last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training images or
+last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training cells or
 unreadable. Without estimates that is known of unreadable images only, and else empty.
 """
 
