@@ -146,7 +146,9 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     elif file is None and COMMANDS[name].alone:
         config = settings.base_config()
     elif file is None:
-        missing = "--workdir=RUN or --model=NAME" if COMMANDS[name].of_a_run else "--config=FILE"
+        command = COMMANDS[name]
+        missing = "--config=FILE" if not command.of_a_run else "--workdir=RUN"
+        missing += " or --model=NAME" if command.of_a_run and not command.of_images else ""
         hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
         raise UserError(
             f"{missing} is missing; for example `asae {name} {COMMANDS[name].example}`{hint}. Usage: {_USAGE}"

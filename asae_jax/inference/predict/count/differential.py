@@ -254,7 +254,7 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
             "part of the cells: look at them before relying on a percentage, with or without them."
         )
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
-        yield f"Not in the whole that percentages refer to: {', '.join(uncounted)}."
+        yield f"Not counted in the percentages: {', '.join(uncounted)}."
     if unknown := [one.code for one in classes if not one.known]:
         yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells."
 
