@@ -316,6 +316,37 @@ def test_on_a_touch_screen_a_long_press_selects(path, open_page):
     assert page.locator("#select").get_attribute("aria-pressed") == "false"
 
 
+# What a person has done and what is left to do
+
+
+def test_the_cells_stay_where_they_are_while_a_person_works(page):
+    def top():
+        _settle(page)
+        return page.locator("#gallery").evaluate("(all) => all.getBoundingClientRect().top + scrollY")
+
+    before = top()
+    page.keyboard.press("Shift+ArrowRight")
+    assert top() == before
+    page.keyboard.press("x")
+    assert top() == before
+    page.select_option("#by-state", "open")
+    page.keyboard.press("Control+z")
+    assert page.locator("#again").is_visible()
+    assert top() == before
+
+
+def test_what_is_said_of_the_cells_is_of_the_patient_chosen(page):
+    page.keyboard.press(" ")
+    page.select_option("#group", label="p1")
+    _settle(page)
+    assert page.locator("#cells-title").text_content() == "Cells of p1"
+    shown = f"{CELLS // 2} of {CELLS // 2} cells"
+    assert page.locator("#shown").text_content().startswith(f"{shown} · 1 accepted")
+    page.select_option("#group", label="p2")
+    _settle(page)
+    assert page.locator("#shown").text_content() == shown
+
+
 def test_one_key_marks_an_artefact(page):
     page.keyboard.press("x")
     (row,) = _downloaded(page).values()

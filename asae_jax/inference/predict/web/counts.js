@@ -26,9 +26,9 @@ const byCode = (numbers) => new Map(DATA.classes.map((name, number) => [name, nu
 // All cells of a group (0: of all), of which those looked at have the label given: code -> number.
 function yourCells(group) {
   const cells = byCode(DATA.counts[group].cells);
-  for (const cell of CELLS) {
+  for (const cell of GROUPED[group]) {
     const label = labels.get(cell.content);
-    if (label === undefined || (group && cell.group !== group)) continue;
+    if (label === undefined) continue;
     cells.set(cell.predicted, cells.get(cell.predicted) - 1);
     if (label !== "") cells.set(label, (cells.get(label) ?? 0) + 1);
   }
@@ -36,7 +36,7 @@ function yourCells(group) {
 }
 
 // Whether a person has looked at a cell of the group.
-const isLabelled = (group) => CELLS.some((cell) => (!group || cell.group === group) && labels.has(cell.content));
+const isLabelled = (group) => GROUPED[group].some((cell) => labels.has(cell.content));
 
 // [title, code -> number] of each column of the table.
 function countColumns(group) {
@@ -102,6 +102,7 @@ function showCount() {
   for (const key of ["images", "left", "unlike", "unreadable"]) {
     if (byId(key)) byId(key).textContent = whole(count[key]);
   }
+  byId("cells-of").textContent = place() ? ` of ${count.group}` : "";
   showYours();
   showGroups();
 }

@@ -3,7 +3,11 @@ const byId = (id) => document.getElementById(id);
 const DATA = JSON.parse(byId("data").textContent);
 const CELLS = DATA.cells;
 
+const GROUPED = DATA.counts.map(() => []); // the cells of each group, as DATA.counts; 0: all
+
 CELLS.forEach((cell, number) => {
+  GROUPED[0].push(cell);
+  if (cell.group) GROUPED[cell.group].push(cell);
   cell.number = number;
   cell.predicted = DATA.classes[cell.label];
   cell.sure = cell.p[cell.label];

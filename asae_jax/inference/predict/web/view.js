@@ -26,9 +26,8 @@ function chosen() {
   const name = byId("by-class").value;
   const state = STATES[byId("by-state").value];
   const text = byId("by-text").value.trim().toLowerCase();
-  return CELLS.filter(
+  return GROUPED[place()].filter(
     (cell) =>
-      (!place() || cell.group === place()) &&
       (!name || sectionOf(cell) === name) &&
       (!state || state(cell)) &&
       (!text || cell.text.includes(text)),
