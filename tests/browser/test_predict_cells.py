@@ -347,6 +347,21 @@ def test_what_is_said_of_the_cells_is_of_the_patient_chosen(page):
     assert page.locator("#shown").text_content() == shown
 
 
+def test_cells_that_still_wait_for_a_person_are_found(page):
+    left = sum(r.uncertainty.abstain or r.uncertainty.ood for r in predicted_cells())
+    page.select_option("#by-state", "todo")
+    assert page.locator(".cell").count() == left
+    _cell(page, 0).click()
+    page.keyboard.press(" ")
+    _settle(page)
+    assert f"{left - 1} left to a person not looked at yet" in page.locator("#shown").text_content()
+    page.click("#again")
+    assert page.locator(".cell").count() == left - 1
+    page.click("#accept")
+    _settle(page)
+    assert "all left to a person looked at" in page.locator("#shown").text_content()
+
+
 def test_one_key_marks_an_artefact(page):
     page.keyboard.press("x")
     (row,) = _downloaded(page).values()

@@ -222,6 +222,10 @@ function showStatus() {
   const states = { kept: 0, changed: 0, out: 0 };
   for (const cell of cells) if (stateOf(cell) !== "open") states[stateOf(cell)]++;
   const parts = Object.entries(states).filter(([, n]) => n).map(([state, n]) => `${whole(n)} ${SAID[state]}`);
+  if (parts.length && UNCERTAINTY) {
+    const todo = cells.filter(STATES.todo).length;
+    parts.push(todo ? `${whole(todo)} left to a person not looked at yet` : "all left to a person looked at");
+  }
   if (selected.size) parts.unshift(`${whole(selected.size)} selected`);
   byId("select-none").hidden = !selected.size;
   const shown = `${whole(order.length)} of ${whole(cells.length)} cells`;

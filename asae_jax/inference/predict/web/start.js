@@ -134,7 +134,7 @@ function afterChange() {
   update();
   byId("undo").disabled = !done.length;
   byId("redo").disabled = !undone.length;
-  const stale = ["open", "seen", "changed", "out"].includes(byId("by-state").value);
+  const stale = ["todo", "open", "seen", "changed", "out"].includes(byId("by-state").value);
   byId("again").hidden = !stale && byId("sections").value !== "label";
   if (byId("by-class").length !== classes.length + 1) showClasses();
 }

@@ -1,6 +1,7 @@
 // Which cells are shown, and in which order.
 const STATES = {
   person: (cell) => cell.person,
+  todo: (cell) => cell.person && stateOf(cell) === "open",
   unsure: (cell) => cell.unsure,
   unlike: (cell) => cell.unlike,
   open: (cell) => stateOf(cell) === "open",
