@@ -316,6 +316,17 @@ def test_on_a_touch_screen_a_long_press_selects(path, open_page):
     assert page.locator("#select").get_attribute("aria-pressed") == "false"
 
 
+def test_on_a_touch_screen_to_select_none_ends_selecting(path, open_page):
+    page = _in_order(open_page(path, size=PHONE, has_touch=True))
+    page.locator("#select").tap()
+    _cell(page, 1).tap()
+    page.locator("#clear-selection").tap()
+    assert page.locator("#select").get_attribute("aria-pressed") == "false"
+    _cell(page, 2).tap()
+    _cell(page, 0).tap()
+    assert _selected(page) == [0]
+
+
 # What a person has done and what is left to do
 
 
@@ -416,3 +427,12 @@ def test_a_class_is_found_by_its_code_or_by_a_word_of_its_name(page, typed, take
     page.keyboard.type(typed)
     page.keyboard.press("Enter")
     assert _downloaded(page)[PATHS[0]]["label"] == taken
+
+
+def test_a_new_class_is_read_in_full_on_a_small_screen(path, open_page):
+    page = _in_order(open_page(path, size=PHONE))
+    _cell(page, 0).click()
+    page.fill("#typed", "megakaryocyte of some kind")
+    entry = page.locator("#classes li.new span")
+    assert entry.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    assert entry.evaluate("(one) => one.closest('li').clientHeight") < 60

@@ -127,6 +127,7 @@ function option(name, place) {
   const p = many ? undefined : cell.p[DATA.classes.indexOf(name)];
   element.id = `class-${place}`;
   element.dataset.label = name;
+  element.classList.toggle("new", number < 0);
   element.classList.toggle("now", !many && labelOf(cell) === name);
   element.classList.toggle("seen", !many && labels.get(cell.content) === name);
   key.textContent = KEYS[number] ?? "";

@@ -161,7 +161,7 @@ byId("typed").addEventListener("keydown", typeKey);
 panel.addEventListener("keydown", panelKey);
 byId("keep").addEventListener("click", () => label(accept));
 byId("artefact").addEventListener("click", () => label(artefact()));
-byId("clear-selection").addEventListener("click", clearSelection);
+byId("clear-selection").addEventListener("click", selectNone);
 byId("reviewer").addEventListener("change", (event) => {
   setReviewer(event.target.value);
   update();
@@ -170,7 +170,7 @@ byId("drop").addEventListener("click", () => label(""));
 byId("clear").addEventListener("click", () => label(undefined));
 byId("close").addEventListener("click", () => {
   setLarge(false);
-  clearSelection();
+  selectNone();
   const before = current;
   current = -1;
   update();
