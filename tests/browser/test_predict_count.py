@@ -114,6 +114,25 @@ def test_numbers_with_labels_follow_the_group(path, open_page):
     assert "your labels" not in page.inner_text("#counts thead")
 
 
+def test_groups_side_by_side_are_counted_with_labels(path, open_page):
+    page = open_page(path)
+    page.locator("#count details summary").click()
+    page.select_option("#group", label="p2")
+    page.locator(".cell").first.click()
+    _label(page, "blast")
+    page.wait_for_function("document.querySelector('#groups-of').innerText.includes('your labels')")
+    heads = page.locator("#groups th[scope=col]").all_text_contents()
+    lines = page.locator("#groups tbody tr").evaluate_all(
+        "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    blasts = {line[0]: line[heads.index("blast")] for line in lines}
+    assert blasts["p1"].startswith("0.0 %")
+    assert not blasts["p2"].startswith("0.0 %")
+    page.click("#undo")
+    page.wait_for_function("!document.querySelector('#groups-of').innerText.includes('your labels')")
+    assert "blast" not in page.locator("#groups th[scope=col]").all_text_contents()
+
+
 def _report(page, groups=None):
     """Presses the buttons; the paper is then that of the reports."""
     page.evaluate("() => { window.print = () => {}; }")

@@ -193,6 +193,7 @@ byId("sections").addEventListener("change", () => {
 for (const id of ["by-class", "by-state", "sort"]) byId(id).addEventListener("change", show);
 byId("tools").addEventListener("submit", (event) => event.preventDefault());
 byId("specimen").addEventListener("change", saySpecimen);
+byId("groups")?.closest("details").addEventListener("toggle", showGroups);
 byId("group")?.addEventListener("change", () => {
   showCount();
   show();
