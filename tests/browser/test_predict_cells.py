@@ -429,6 +429,26 @@ def test_a_class_is_found_by_its_code_or_by_a_word_of_its_name(page, typed, take
     assert _downloaded(page)[PATHS[0]]["label"] == taken
 
 
+def test_known_cells_are_proposed_where_the_run_has_no_such_class(page):
+    page.keyboard.press("Enter")
+    page.keyboard.type("plasma")
+    names = page.locator("#classes li").evaluate_all("(all) => all.map((one) => one.dataset.label)")
+    assert names == ["plasma", "plasma cell"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert _downloaded(page)[PATHS[0]]["label"] == "plasma cell"
+
+
+def test_what_the_run_has_is_not_proposed_again(page):
+    """LYT is the run's lymphocyte."""
+    page.keyboard.press("Enter")
+    page.keyboard.type("lymphocyte")
+    names = page.locator("#classes li").evaluate_all("(all) => all.map((one) => one.dataset.label)")
+    assert names[:2] == ["LYT", "lymphocyte"]
+    assert "large granular lymphocyte" in names
+    assert names.count("lymphocyte") == 1
+
+
 def test_a_new_class_is_read_in_full_on_a_small_screen(path, open_page):
     page = _in_order(open_page(path, size=PHONE))
     _cell(page, 0).click()

@@ -1,6 +1,7 @@
 // The current cell from near, and the classes to choose from.
 const panel = byId("panel");
 const list = byId("classes");
+const SUGGESTIONS = 5; // at most
 let offered = []; // classes as listed
 let marked = -1; // place in `offered` that Enter takes, while typing
 
@@ -113,9 +114,18 @@ function offer() {
   if (text) offered.sort((a, b) => begins(a) - begins(b));
   const known = classes.some((name) => name.toLowerCase() === text);
   if (typed && !known && isPrintable(typed)) offered.push(typed);
+  if (text.length > 1) offered.push(...suggested(text).filter((name) => !offered.includes(name)));
   marked = typed && offered.length ? 0 : -1;
   list.replaceChildren(...offered.map(option));
   mark();
+}
+
+// Known cells that are no class of this page, so that one who types a part of a name need not invent one.
+function suggested(text) {
+  const taken = new Set(classes.map((code) => plainName(fullName(code) || code)));
+  const names = [...new Set([...KNOWN.values()].map(([name]) => name))];
+  const fits = (name) => ` ${name.toLowerCase()}`.includes(` ${text}`) && !taken.has(plainName(name));
+  return names.filter(fits).slice(0, SUGGESTIONS);
 }
 
 function option(name, place) {
