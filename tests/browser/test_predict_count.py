@@ -185,10 +185,20 @@ def test_a_report_says_what_a_person_changed(path, open_page):
     (text,) = _report(page)
     assert "3 of 30 cells looked at: 1 accepted, 1 relabelled, 1 left out" in text
     assert "by Dr. <b> A" in text
-    assert "after review" in text
+    assert "as reviewed so far" in text
     assert "network alone" in text
     assert "blasts" in text
     assert _pages(page) == 1
+
+
+def test_a_count_is_after_review_once_no_cell_waits_for_a_person(path, open_page):
+    page = open_page(path)
+    page.select_option("#group", label="p1")
+    page.select_option("#by-state", "person")
+    page.click("#accept")
+    (text,) = _report(page)
+    assert "after review" in text
+    assert "so far" not in text
 
 
 def test_a_count_longer_than_a_page_is_one_page_and_says_what_is_missing(open_page, tmp_path):

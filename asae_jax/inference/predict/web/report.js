@@ -88,11 +88,12 @@ function reportCount(group) {
   return [table, none];
 }
 
-// What a person said comes first; beside it the network alone.
+// What a person said comes first; beside it the network alone. It is no reviewed count while cells wait for a person.
 function reportColumns(group) {
   const [all, ...others] = countColumns(group).reverse();
+  const waits = GROUPED[group].some(UNCERTAINTY ? STATES.todo : STATES.open);
   return others.length && all[0].includes("your labels")
-    ? [["after review", all[1]], ["network alone", byCode(DATA.counts[group].cells)]]
+    ? [[waits ? "as reviewed so far" : "after review", all[1]], ["network alone", byCode(DATA.counts[group].cells)]]
     : [all, ...others];
 }
 
@@ -106,7 +107,7 @@ function reportOf(group) {
     fewSaid(last, specimen()),
     specimen().note,
     none.length ? `No cell of: ${inOrder(none).map(({ code }) => code).join(", ")}.` : "",
-    "Brackets: 95 % intervals (Wilson) of which cells happened to be on the smear, not of the network's mistakes.",
+    "Brackets: 95\u00a0% intervals (Wilson) of which cells happened to be on the smear, not of the network's mistakes.",
   ].filter(Boolean);
   const article = make("article", { className: "report" },
     make("header", {}, make("h2", { text: nameOf(group) }), make("p", { className: "caution", text: DATA.notice })),
