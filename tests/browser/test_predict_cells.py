@@ -373,6 +373,16 @@ def test_cells_that_still_wait_for_a_person_are_found(page):
     assert "all left to a person looked at" in page.locator("#shown").text_content()
 
 
+def test_an_artefact_can_still_be_left_out_without_a_reason(page):
+    page.click("#artefact")
+    _settle(page)
+    assert page.locator("#artefact").is_disabled()
+    page.click("#drop")
+    (row,) = _downloaded(page).values()
+    assert row["reason"] == "left out"
+    assert page.locator("#drop").is_disabled()
+
+
 def test_one_key_marks_an_artefact(page):
     page.keyboard.press("x")
     (row,) = _downloaded(page).values()

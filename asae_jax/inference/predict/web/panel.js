@@ -21,7 +21,8 @@ function showPanel() {
   byId("path").textContent = cell.path;
   byId("of-group").textContent = cell.group ? `Group ${DATA.counts[cell.group].group}: ` : "";
   byId("keep").disabled = !many && (states[0] === "kept" || states[0] === "changed") && decisions.get(cell.content).reviewer === reviewer;
-  byId("drop").disabled = states.every((state) => state === "out");
+  byId("drop").disabled = cells.every((cell) => reasonOf(cell) === LEFT_OUT);
+  byId("artefact").disabled = cells.every(isArtefact);
   byId("clear").disabled = states.every((state) => state === "open");
   byId("clear-selection").hidden = !selected.size;
   offer();

@@ -23,12 +23,13 @@ const accept = (cell) => labels.get(cell.content) || cell.predicted;
 
 // A class of the run for artefacts, where it has one; else such cells are left out, with the reason.
 const ARTEFACT = DATA.classes.find((name) => /^art$|art[ei]fact/i.test(name) || /^art[ei]fact/i.test(fullName(name)));
+const isArtefact = (cell) => (ARTEFACT ? labels.get(cell.content) === ARTEFACT : reasonOf(cell) === "artefact");
 const artefact = () => ARTEFACT ?? { label: "", reason: "artefact" };
 
 // Takes a step back or does it again, and goes to where it happened.
-function step(changes) {
+function step(changes, what) {
   if (!changes) return;
-  byId("heard").textContent = `${whole(changes.length)} taken back or done again`;
+  byId("heard").textContent = `${whole(changes.length)} ${what}`;
   const found = order.indexOf(changes[0].cell);
   if (found >= 0) go(found);
 }
@@ -93,8 +94,8 @@ function panelKey(event) {
 function undoKey(event) {
   if (!(event.ctrlKey || event.metaKey) || event.target.matches("input")) return;
   const key = event.key.toLowerCase();
-  if (key === "z") step(event.shiftKey ? redo() : undo());
-  else if (key === "y") step(redo());
+  if (key === "y" || (key === "z" && event.shiftKey)) step(redo(), "done again");
+  else if (key === "z") step(undo(), "taken back");
   else return;
   event.preventDefault();
 }
@@ -176,8 +177,8 @@ byId("close").addEventListener("click", () => {
   update();
   gallery.querySelector(`[data-place="${before}"]`)?.focus({ preventScroll: true });
 });
-byId("undo").addEventListener("click", () => step(undo()));
-byId("redo").addEventListener("click", () => step(redo()));
+byId("undo").addEventListener("click", () => step(undo(), "taken back"));
+byId("redo").addEventListener("click", () => step(redo(), "done again"));
 byId("accept").addEventListener("click", () => say(order, (cell) => decisions.get(cell.content) ?? cell.predicted));
 byId("download").addEventListener("click", download);
 byId("forget").addEventListener("click", () => {
@@ -220,7 +221,7 @@ addEventListener("beforeunload", (event) => {
 recall();
 byId("reviewer").value = reviewer;
 byId("undo").disabled = !done.length;
-byId("artefact").title = ARTEFACT ? `label as ${ARTEFACT}` : "leave out, as an artefact";
+byId("artefact").title = ARTEFACT ? `x: label as ${ARTEFACT}` : "x: leave out, as an artefact";
 recallSpecimen();
 showClasses();
 showCount();
