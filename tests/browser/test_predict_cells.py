@@ -466,3 +466,19 @@ def test_a_new_class_is_read_in_full_on_a_small_screen(path, open_page):
     entry = page.locator("#classes li.new span")
     assert entry.evaluate("(one) => one.scrollWidth <= one.clientWidth")
     assert entry.evaluate("(one) => one.closest('li').clientHeight") < 60
+
+
+def test_a_typed_class_goes_when_no_cell_has_it_any_more(page):
+    def last():
+        _settle(page)
+        return page.locator("#classes li").last.get_attribute("data-label")
+
+    before = last()
+    page.keyboard.press("Enter")
+    page.keyboard.type("smdge")
+    page.keyboard.press("Enter")
+    assert last() == "smdge"
+    page.keyboard.press("Control+z")
+    assert last() == before
+    page.keyboard.press("Control+y")
+    assert last() == "smdge"

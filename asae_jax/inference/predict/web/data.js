@@ -35,6 +35,13 @@ function addClass(name) {
   if (name && !classes.includes(name)) classes.push(name);
 }
 
+// Those that no cell has any more go again, so that a slip of the pen is gone once it is taken back.
+function dropUnusedClasses() {
+  const used = new Set(labels.values());
+  const kept = classes.filter((name, number) => number < DATA.classes.length || used.has(name));
+  classes.splice(0, classes.length, ...kept);
+}
+
 // What a code stands for; empty where it is not known or is the code itself.
 const fullName = (name) => kindOf(name).name;
 

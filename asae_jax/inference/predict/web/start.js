@@ -132,6 +132,7 @@ function download() {
 }
 
 function afterChange() {
+  dropUnusedClasses();
   update();
   byId("undo").disabled = !done.length;
   byId("redo").disabled = !undone.length;
