@@ -250,8 +250,8 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
     )
     if overall.left_to_person:
         yield (
-            f"{overall.left_to_person} of {overall.images} images are left to a person. They are no random "
-            "part of the cells: look at them before relying on a percentage, with or without them."
+            f"{overall.left_to_person} of all {overall.images} images are left to a person. They are no "
+            "random part of the cells: look at them before relying on a percentage, with or without them."
         )
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
         yield f"Not in the whole that percentages refer to: {', '.join(uncounted)}."
