@@ -368,6 +368,7 @@ def test_cells_that_still_wait_for_a_person_are_found(page):
     assert f"{left - 1} left to a person not looked at yet" in page.locator("#shown").text_content()
     page.click("#again")
     assert page.locator(".cell").count() == left - 1
+    assert page.locator("#accept").text_content() == f"Accept all {left - 1} shown"
     page.click("#accept")
     _settle(page)
     assert "all left to a person looked at" in page.locator("#shown").text_content()

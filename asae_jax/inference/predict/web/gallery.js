@@ -228,6 +228,8 @@ function showStatus() {
   }
   if (selected.size) parts.unshift(`${whole(selected.size)} selected`);
   byId("select-none").hidden = !selected.size;
+  byId("accept").textContent = `Accept all ${whole(order.length)} shown`;
+  byId("accept").disabled = !order.length;
   const shown = `${whole(order.length)} of ${whole(cells.length)} cells`;
   byId("shown").textContent = [shown, ...parts].join(" · ");
 }
