@@ -146,7 +146,9 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     elif file is None and COMMANDS[name].alone:
         config = settings.base_config()
     elif file is None:
-        missing = "--workdir=RUN or --model=NAME" if COMMANDS[name].of_a_run else "--config=FILE"
+        command = COMMANDS[name]
+        missing = "--config=FILE" if not command.of_a_run else "--workdir=RUN"
+        missing += " or --model=NAME" if command.of_a_run and not command.of_images else ""
         hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
         raise UserError(
             f"{missing} is missing; for example `asae {name} {COMMANDS[name].example}`{hint}. Usage: {_USAGE}"
@@ -175,14 +177,14 @@ def _check_not_shipped(workdir: Path, model: Path | None) -> None:
 
 
 def _recipe_file(given: str) -> Path:
-    """The file that `--config` names: a path, or the name of a shipped recipe."""
+    """The file that `--config` names: a path, or the name of an included recipe."""
     path = user_path(given)
     if path.is_file():
         return path
     if path.suffix or len(path.parts) > 1:
         names = shipped.recipes()
-        hint = f" (the shipped recipe {path.stem} is --config={path.stem})" if path.stem in names else ""
-        raise UserError(f"configuration file not found: {given}{hint}; `asae list` shows the shipped ones.")
+        hint = f" (the included recipe {path.stem} is --config={path.stem})" if path.stem in names else ""
+        raise UserError(f"configuration file not found: {given}{hint}; `asae list` shows the included ones.")
     return settings.recipe_file(given)
 
 
@@ -211,7 +213,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         "--config",
         default=None,
         metavar="FILE|NAME",
-        help="configuration file, or the name of a shipped recipe"
+        help="configuration file, or the name of an included recipe"
         + ("; only where the settings of the run in --workdir are not to be taken" if of_a_run else ""),
     )
     parser.add_argument(
@@ -229,7 +231,9 @@ def _parser(name: str) -> argparse.ArgumentParser:
             "--model",
             default=None,
             metavar="NAME|FOLDER",
-            help="a trained model: the name of one that is included (`asae list`), or a model folder; it is "
+            help=argparse.SUPPRESS
+            if command.of_images
+            else "a trained model: the name of one that is included (`asae list`), or a model folder; it is "
             "copied to the run folder (default: runs/NAME), where the results go",
         )
     own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
@@ -246,6 +250,8 @@ def _needs(command: Command) -> str:
     """What a command cannot do without, as its usage says it."""
     if command.alone:
         return ""
+    if command.of_images:
+        return "--workdir=RUN "
     return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "
 
 
@@ -327,11 +333,13 @@ def _overview() -> str:
 
 
 def _listing() -> str:
-    recipes = [f"{name:18}{_first_line(file)}" for name, file in shipped.recipes().items()]
+    recipes = [f"{name:22}{_first_line(file)}" for name, file in shipped.recipes().items()]
     prefixes = "se_: squeeze and excitation, nl_: non-local blocks, adl_: attention-based dropout"
     guide = shipped.data_folder() / "README.md"
     maps, sets = list(shipped.class_maps()), list(shipped.data_sets())
-    trained = [f"{name:18}{_heading(folder)}" for name, folder in shipped.models().items()]
+    trained = [
+        f"{name:18}{_heading(folder).removeprefix(f'{name}: ')}" for name, folder in shipped.models().items()
+    ]
     parts = {"trained models (--model=NAME, --config.init.pretrained=NAME)": trained} if trained else {}
     parts |= {
         f"networks (--config.model.name=); {prefixes}": list(settings.MODELS),

@@ -21,6 +21,7 @@ class Command(NamedTuple):
       shown: sections and single fields that its help shows.
       of_a_run: takes the configuration from the run folder where no --config is given, or works with a
         trained model (--model).
+      of_images: needs the images of the run, which a model lacks: its help does not show --model.
       alone: needs neither a run nor a configuration.
     """
 
@@ -30,6 +31,7 @@ class Command(NamedTuple):
     section: str = ""
     shown: tuple[str, ...] = ()
     of_a_run: bool = False
+    of_images: bool = False
     alone: bool = False
 
 
@@ -50,34 +52,10 @@ COMMANDS = {
     ),
     "predict": Command(
         "asae_jax.inference.predict.command:predict",
-        "label new images: CSV, differential count, page for review",
+        "label new images: CSV, differential count, review page",
         "--workdir=runs/mine --input=NEW_CELLS",
         "predict",
         ("predict", *_OF_A_TEST),
-        of_a_run=True,
-    ),
-    "explain": Command(
-        "asae_jax.inference.explain.command:explain",
-        "show where a run looks, and test whether it needs what it looks at",
-        "--workdir=runs/mine",
-        "explain",
-        ("explain", "eval.split", *_OF_A_TEST),
-        of_a_run=True,
-    ),
-    "embed": Command(
-        "asae_jax.inference.embed.command:embed",
-        "features of images for other programs, a map of them, a probe of what they tell",
-        "--workdir=runs/mine --input=CELLS --probe",
-        "embed",
-        ("embed", "eval.bootstrap", *_OF_A_TEST),
-        of_a_run=True,
-    ),
-    "export": Command(
-        "asae_jax.inference.export.command:export",
-        "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
-        "--workdir=runs/mine --formats=onnx",
-        "export",
-        ("export", *_OF_A_TEST),
         of_a_run=True,
     ),
     "cut": Command(
@@ -96,13 +74,35 @@ COMMANDS = {
         ("slide",),
         alone=True,
     ),
-    "agreement": Command(
-        "asae_jax.review.agreement_command:agreement",
-        "compare the labels of two or more people, and of a network with each",
-        "--reviewed=first.csv,second.csv --output=agreement",
-        "agreement",
-        ("agreement", "eval.bootstrap"),
-        alone=True,
+    "explain": Command(
+        "asae_jax.inference.explain.command:explain",
+        "show where a run looks, and test whether it needs what it looks at",
+        "--workdir=runs/mine",
+        "explain",
+        ("explain", "eval.split", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "embed": Command(
+        "asae_jax.inference.embed.command:embed",
+        "write features of images, a map of them, and what a simple classifier makes of them",
+        "--workdir=runs/mine --input=CELLS --probe",
+        "embed",
+        ("embed", "eval.bootstrap", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "export": Command(
+        "asae_jax.inference.export.command:export",
+        "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
+        "--workdir=runs/mine --formats=onnx",
+        "export",
+        ("export", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "audit": Command(
+        "asae_jax.audit.command:audit",
+        "find faults of a data set before training",
+        "--config=own_cells --workdir=runs/mine --config.data.source=folder --config.data.path=CELLS",
+        shown=("data",),
     ),
     "merge": Command(
         "asae_jax.review.command:merge",
@@ -111,6 +111,15 @@ COMMANDS = {
         "merge",
         ("merge", "data.path"),
         of_a_run=True,
+        of_images=True,
+    ),
+    "agreement": Command(
+        "asae_jax.review.agreement_command:agreement",
+        "compare the labels of two or more people, and of a network with each",
+        "--reviewed=first.csv,second.csv --output=agreement",
+        "agreement",
+        ("agreement", "eval.bootstrap"),
+        alone=True,
     ),
     "reproduce": Command(
         "asae_jax.experiments.command:reproduce",
@@ -118,11 +127,5 @@ COMMANDS = {
         "--config=comparison --tables=1,2 --seeds=3",
         "reproduce",
         ("reproduce", *_TRAINING, "eval"),
-    ),
-    "audit": Command(
-        "asae_jax.audit.command:audit",
-        "find faults of a data set before training",
-        "--config=own_cells --workdir=runs/mine --config.data.source=folder --config.data.path=CELLS",
-        shown=("data",),
     ),
 }

@@ -174,13 +174,13 @@ FIELDS = (
     Field("data.path", "",
           "The folder or file; for tfds:NAME the folder it was prepared in (empty: its default)."),
     Field("data.class_map", "",
-          "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of a shipped "
+          "CSV file `from,to` that merges, renames or (empty `to`) drops classes; or the name of an included "
           "one (`asae list`).", paper="4.1"),
     Field("data.classes", "",
           "CSV file `class[,name][,lineage][,blast][,colour]`: what the classes are, in the order to show; "
           "kept with the run as classes.csv. Empty: what `data/classes.csv` knows."),
     Field("data.unseen", False,
-          "Of a CSV file from a review page of predict: also take the rows that nobody looked at (seen=no), "
+          "Of a CSV file of the review page of predict: also take the rows that nobody looked at (seen=no), "
           "whose labels are a network's guesses."),
     Field("data.specimen", "",
           "What the cells were taken from, which decides what a count refers to (command predict). blood: "
@@ -192,9 +192,9 @@ FIELDS = (
           "those in one folder directly inside of the class folders (CLASS/PATIENT/image).",
           choices=("given", "folders")),
     Field("data.num_examples", 15252,
-          "Synthetic cells to draw; the default is the size of the paper's data set.",
+          "Cells to draw; the default is the size of the paper's data set.",
           least=1, unit="images", paper="4.1"),
-    Field("data.synthetic_seed", 0, "Which synthetic data set is drawn.", least=0, most=2**63 - 1),
+    Field("data.synthetic_seed", 0, "Which set of cells is drawn.", least=0, most=2**63 - 1),
     Field("data.stored_size", 256,
           "Side of the prepared images, from which augmentation crops.", least=8, unit="pixels"),
     Field("data.hue", "paper",
@@ -421,7 +421,7 @@ FIELDS = (
           "Another source whose images are all scored, as data.source; empty: the run's own."),
     Field("eval.path", "", "Path of the other source."),
     Field("eval.class_map", "",
-          "CSV file `from,to`, or the name of a shipped one: the other source's classes to the run's."),
+          "CSV file `from,to`, or the name of an included one: the other source's classes to the run's."),
     Field("eval.test_mode", "skip",
           "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over both branches; "
           "second_look: left out, and averaged with the scores of the attended crop, with or without a layer "
@@ -458,7 +458,7 @@ FIELDS = (
     Field("uncertainty.images_per_class", 200,
           "Training images of each class to compare with, at most.", least=2, unit="images"),
     Field("uncertainty.keep_cells", True,
-          "Keep small pictures of these images in the run folder, for the page of predict to show the most "
+          "Keep small pictures of these images in the run folder, for the review page to show the most "
           "similar beside each cell; they are not part of exports."),
     # Commands
     Field("predict.input", "",
@@ -480,9 +480,9 @@ FIELDS = (
     Field("predict.label_studio", "",
           "Folder above all images that Label Studio serves files from "
           "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
-    Field("predict.page", True, "Also write a page that shows the cells."),
+    Field("predict.page", True, "Also write the review page."),
     Field("predict.page_cells", 5000,
-          "Most cells on the page: those left to a person and the least certain.", least=0, unit="cells"),
+          "Most cells on it: those left to a person and the least certain.", least=0, unit="cells"),
     Field("predict.picture_side", 512,
           "Longer side, at most, of the large picture of each cell on the page; larger images are made "
           "smaller; 0: small pictures only.", least=0, unit="pixels"),
@@ -530,12 +530,12 @@ FIELDS = (
     Field("slide.input", "",
           "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
     Field("slide.labels", "",
-          "CSV file of a review page, path,label: its labels take the place of those of slide.input; empty: "
-          "none."),
+          "CSV file of the review page, path,label: its labels take the place of those of slide.input; "
+          "empty: none."),
     Field("slide.output", "",
           "Beginning of the names of the files; empty: that of slide.labels, or else of slide.input."),
     Field("slide.classes", "",
-          "CSV file `class[,name][,lineage][,blast][,colour]` for the colours; empty: built in."),
+          "CSV file as data.classes, for the colours."),
     Field("slide.label_studio", "", "As predict.label_studio."),
     Field("slide.images", "",
           "Folder of the slides' or fields' images, called as the column slide, with or without ending: "
@@ -555,7 +555,7 @@ FIELDS = (
           "Cells whose square crosses the field's border: skip leaves them out, pad fills the square up with "
           "the field's background colour.", choices=("skip", "pad")),
     Field("merge.reviewed", "",
-          "CSV files that the page of predict saved, or lists path,label[,group], separated by commas."),
+          "CSV files of the review page, or lists path,label[,group], separated by commas."),
     Field("merge.output", "", "CSV file for the next run, others go beside it; empty: RUN/merged.csv."),
     Field("merge.images", "",
           "Folder in which images are looked for that are not at their paths; they are known by what they "
@@ -567,7 +567,7 @@ FIELDS = (
     Field("merge.new_classes", "refuse",
           "Labels that are no class of the run: refuse, add or drop.", choices=("refuse", "add", "drop")),
     Field("merge.class_map", "",
-          "CSV file `from,to`, or the name of a shipped one: the reviewed classes to the run's."),
+          "CSV file `from,to`, or the name of an included one: the reviewed classes to the run's."),
     Field("merge.shared_groups", "drop",
           "New images of a patient whom the old test or validation part names. drop: left out; rename: it is "
           "another patient of the same name.", choices=("drop", "rename")),
@@ -623,7 +623,7 @@ def base_config() -> ConfigDict:
 
 
 def recipe(name: str) -> ConfigDict:
-    """The configuration of a shipped recipe, such as "quickstart".
+    """The configuration of an included recipe, such as "quickstart".
 
     Raises:
       UserError: no such recipe.
@@ -632,7 +632,7 @@ def recipe(name: str) -> ConfigDict:
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a shipped recipe.
+    """The file of an included recipe.
 
     Raises:
       UserError: no such recipe; the nearest names are given.
@@ -662,7 +662,7 @@ def load_recipe(file: Path) -> ConfigDict:
     except Exception as error:
         raise UserError(
             f"configuration file {file} fails: {type(error).__name__}: {error}; see `asae list` for the "
-            "shipped ones."
+            "included ones."
         ) from error
     config = base_config()
     for name, value in flatten(given).items():
@@ -890,7 +890,7 @@ def _check_layer(config: ConfigDict, branches: tuple[str, ...]) -> None:
 def unused(config: ConfigDict) -> list[str]:
     """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
 
-    Values of the shipped recipes do not count: a recipe without the layer takes those of one that has it.
+    Values of the included recipes do not count: a recipe without the layer takes those of one that has it.
     """
     branching = config.model.branching
     shipped_values = [base_config(), *map(recipe, shipped.recipes())]

@@ -1,4 +1,4 @@
-"""How long the page of `predict` keeps its reader waiting: the browser's tasks on the page's thread.
+"""How long the review page keeps its reader waiting: the browser's tasks on the page's thread.
 
     pip install playwright
     python -m benchmarks.page [--cells=5000] [--slower=4] [--keep=page.html]
@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from asae_jax.config import base_config
-from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.reading import pictures_of
 from asae_jax.inference.predict.records import Gallery, PredictionUncertainty, Record

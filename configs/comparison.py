@@ -1,4 +1,4 @@
-"""The setting of README's comparison on real cells: half-width ResNet-18, 64 px, 12 epochs on a CPU.
+"""A comparison on real cells (results/exploration.md): half-width ResNet-18, 64 px, 12 epochs on a CPU.
 
     python main.py --config=configs/comparison.py --workdir=DIR --config.seed=SEED \
       --config.data.source=folder --config.data.path=CELLS --config.train.batch_size=BATCH [ROW]
@@ -12,7 +12,7 @@ with BATCH 66 for the 11 classes and 64 for the 8, and ROW one of
 
 The same weights scored otherwise: `python main.py evaluate` with the settings of the training and
 `--config.eval.batch_statistics=reestimate` or `--config.eval.test_mode=mean`, and an `--config.eval.name`.
-The runs of the README used one thread each; on other machines the last digits of a run, and with them its
+Those runs used one thread each; on other machines the last digits of a run, and with them its
 course, differ.
 """
 

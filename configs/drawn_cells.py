@@ -6,7 +6,7 @@ At 64 px the standard stem would leave a 4x4 map in front of the layer, with one
 choose; without its max-pool the map is 8x8, and the suppression area is a share of it. Half the channels,
 small batches, a higher rate than the paper's, milder jitter and averaged weights make few epochs enough.
 The enhancement keeps the features' mean: as printed, the layer costs accuracy when it is left out at test
-(README, results). The hue adjustment looks at stained pixels only.
+(docs/methods_compared.md). The hue adjustment looks at stained pixels only.
 """
 
 from ml_collections import ConfigDict

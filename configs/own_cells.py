@@ -3,8 +3,8 @@
     python main.py --config=configs/own_cells.py --workdir=runs/mine \
       --config.data.source=folder --config.data.path=DIR
 
-What matters most is the number of epochs: on real cells 40 instead of 18 brought
-three to twelve points. The layer is left out: in two searches on validation images (results/search.md) no
+What matters most is the number of epochs: on real cells 40 instead of 18 brought three to twelve points. The
+layer is left out: in two searches on validation images (results/search.md) no
 variant of it was better than the plain network beyond chance. `own_cells_asae.py` has the layer. The hue is
 left alone: on real cells it seems to carry information (results/exploration.md, one seed).
 

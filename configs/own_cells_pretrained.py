@@ -1,4 +1,4 @@
-"""A few hundred crops of your own: from the included network `cells` instead of random weights.
+"""A few hundred crops of your own: from the included model `cells` instead of random weights.
 
     python main.py --config=configs/own_cells_pretrained.py --workdir=runs/mine \
       --config.data.source=folder --config.data.path=DIR

@@ -1,4 +1,4 @@
-"""The whole method on built-in real cells, in minutes on two CPU cores, from the shipped network `cells`.
+"""The whole method on built-in real cells, in minutes on two CPU cores, from the included model `cells`.
 
     python main.py --config=configs/quickstart.py
 

@@ -14,6 +14,7 @@ from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, write_json
+from asae_jax.input.cell_classes import display_order
 from asae_jax.input.repeats import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
@@ -72,8 +73,9 @@ def evaluate(
             data.index.class_names,
         )
         title = f"{split}: accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}"
-        figures.plot_confusion(scores, folder / f"{name}_confusion.png", title=title)
-        figures.plot_per_class(scores, folder / f"{name}_per_class.png", title=title)
+        order = display_order(run.classes)
+        figures.plot_confusion(scores, order, folder / f"{name}_confusion.png", title=title)
+        figures.plot_per_class(scores, order, folder / f"{name}_per_class.png", title=title)
     return scores
 
 

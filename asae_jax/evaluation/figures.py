@@ -32,10 +32,17 @@ def pyplot() -> Any:
     return plt
 
 
-def plot_confusion(scores: Mapping[str, Any], path: Path, *, title: str) -> None:
-    """Row-normalised confusion matrix (rows true) with counts, from the dict of an evaluation."""
-    counts = np.asarray(scores["confusion_matrix"])
-    names = picture_texts(scores["class_names"])
+def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, *, title: str) -> None:
+    """Row-normalised confusion matrix (rows true) with counts.
+
+    Args:
+      scores: of an evaluation.
+      order: numbers of the classes in the order to show them.
+      path: of the picture.
+      title: above it.
+    """
+    counts = np.asarray(scores["confusion_matrix"])[np.ix_(order, order)]
+    names = picture_texts([scores["class_names"][number] for number in order])
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = max(4.5, 0.55 * len(names) + max(2.0, 1.0 + _LETTER * max(map(text_width, names))))
     figure, axes = pyplot().subplots(figsize=(side, side), layout="constrained")
@@ -51,9 +58,17 @@ def plot_confusion(scores: Mapping[str, Any], path: Path, *, title: str) -> None
     save(figure, path)
 
 
-def plot_per_class(scores: Mapping[str, Any], path: Path, *, title: str) -> None:
-    """Precision, recall and F1 of every class as bars, its number of examples beside the name."""
-    per_class = scores["per_class"]
+def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, *, title: str) -> None:
+    """Precision, recall and F1 of every class as bars, its number of examples beside the name.
+
+    Args:
+      scores: of an evaluation.
+      order: numbers of the classes in the order to show them.
+      path: of the picture.
+      title: above it.
+    """
+    names = [scores["class_names"][number] for number in order]
+    per_class = {name: scores["per_class"][name] for name in names}
     rows, names = np.arange(len(per_class)), picture_texts([*per_class])
     across = 6.2 + _LETTER * max(10, *map(text_width, names))
     figure, axes = pyplot().subplots(figsize=(across, max(3, 0.42 * len(rows) + 1.2)), layout="constrained")

@@ -1,6 +1,6 @@
 """What a class of cells is: full name, lineage, whether a blast, colour, and its place among the others.
 
-`data/classes.csv` has the codes of the public sets that `data/` knows and of the built-in cells; the order of
+`data/classes.csv` has the codes of the public sets that `data/` knows and of the drawn cells; the order of
 its rows is the order in which people look at cells: by lineage, and in a lineage by maturity. The choices in
 it:
 
@@ -9,7 +9,7 @@ it:
 - blasts of no lineage (BM_cytomorphology's BLA, WBCBench's BL) count as blasts, and not as myeloid;
 - an abnormal promyelocyte counts as a myeloid cell, not as a blast (in acute promyelocytic leukaemia it
   is the equivalent of one: a user's own file can say so);
-- none: platelets, smudged cells, artefacts and what cannot be identified are left out of the whole that
+- none: platelets, smudge cells, artefacts and what cannot be identified are left out of the whole that
   percentages refer to.
 """
 

@@ -65,7 +65,7 @@ def source_of(path: str) -> str:
 
 
 def named_class_map(name: str) -> dict[str, str]:
-    """Class -> new class of a class map: a CSV file `from,to`, or the name of a shipped one.
+    """Class -> new class of a class map: a CSV file `from,to`, or the name of an included one.
 
     Raises:
       UserError: no such file, or one that is no class map.

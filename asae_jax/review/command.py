@@ -1,4 +1,4 @@
-"""`merge`: what people labelled since, joined with the data of a run, for the next one."""
+"""`merge`: labels that people gave, joined with the data of a run, for the next one."""
 
 import dataclasses
 import itertools
@@ -95,9 +95,7 @@ def _refuse_nothing(joined: Joined, labels: Sequence[Label]) -> None:
     if joined.added or joined.aside or joined.changed or joined.confirmed or joined.removed:
         return
     if not labels:
-        raise UserError(
-            "the files of labels have no rows: label cells on the page of predict, save the CSV file"
-        )
+        raise UserError("the files of labels have no rows: label cells on the review page, save the CSV file")
     label, reason = joined.left_out[0]
     raise UserError(
         f"none of the {len(labels):,} labels can be used; the first, {label.origin}, line {label.line}, "

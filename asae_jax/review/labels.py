@@ -1,4 +1,4 @@
-"""Labels that people gave, as CSV files of the page of `predict` or of a spreadsheet list them.
+"""Labels that people gave, as CSV files of the review page or of a spreadsheet list them.
 
 Images are known by what they hold (`input.content.image_content`): files are renamed, moved and copied, and
 laboratories number their cells alike.
@@ -22,7 +22,7 @@ from asae_jax.input.workers import bounded, default_workers, thread_pool
 ANOTHER_PICTURE = "another picture has its name now (column content)"
 """Why a row cannot be used: its file does not hold what was labelled."""
 
-_NO_GROUP = "no group"  # what the page of `predict` writes beside cells that have one
+_NO_GROUP = "no group"  # what the review page writes beside cells that have one
 _AHEAD = 256  # files read in advance
 
 
@@ -68,9 +68,7 @@ def listed_files(text: str, option: str) -> list[Path]:
     names = [text] if text and whole.is_file() else [name.strip() for name in text.split(",")]
     files = [user_path(name) for name in names if name]
     if not files:
-        raise UserError(
-            f"no labels are named: give the CSV file that the page of predict saved ({option}=FILE)"
-        )
+        raise UserError(f"no labels are named: give the CSV file that the review page saved ({option}=FILE)")
     for file in files:
         if not file.is_file():
             raise UserError(

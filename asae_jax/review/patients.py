@@ -1,6 +1,6 @@
 """Whose images the new ones are: patients kept out of training, and those of a second test.
 
-The groups of the house, patients or slides, are called patients here.
+Groups of images, be they of a patient or of a slide, are called patients here.
 """
 
 import collections

@@ -37,7 +37,7 @@ def find(given: str) -> Path:
     """The folder of a model.
 
     Args:
-      given: the name of a shipped model, or a model folder.
+      given: the name of an included model, or a model folder.
 
     Raises:
       UserError: neither; the nearest names are given.

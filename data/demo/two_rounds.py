@@ -4,8 +4,8 @@
     python -m data.demo.two_rounds label FOLDER PREDICTIONS.csv
 
 `begin` writes FOLDER/first.csv, the demonstration set with `KEPT` training images of each class, and
-FOLDER/new_cells.csv, the other training images without their labels. `label` stands for a person at the page
-of `predict`: it writes FOLDER/labels.csv as the page saves it, with the true labels of the cells that the
+FOLDER/new_cells.csv, the other training images without their labels. `label` stands for a person at the
+review page: it writes FOLDER/labels.csv as the page saves it, with the true labels of the cells that the
 network leaves to a person. The others are as nobody has looked at them.
 """
 

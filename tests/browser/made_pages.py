@@ -13,7 +13,7 @@ from asae_jax.inference.explain import report
 from asae_jax.inference.explain.explanations import Averages, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.predict import page as predict
-from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds

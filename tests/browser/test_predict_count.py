@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from asae_jax.inference.predict.count_table import rows
-from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.intervals import percent, share
+from asae_jax.inference.predict.count.differential import Counter
+from asae_jax.inference.predict.count.intervals import percent, share
+from asae_jax.inference.predict.count.specimen import BLOOD, UNKNOWN
+from asae_jax.inference.predict.count.table import rows
 from asae_jax.inference.predict.page import write_page
-from asae_jax.inference.predict.specimen import BLOOD, UNKNOWN
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
 from tests.browser.chromium import PHONE, faults

@@ -34,8 +34,8 @@ def test_every_figure_is_a_png_that_says_what_it_is_not_for(tmp_path, monkeypatc
         for e in (1, 2)
     ]
     confidence, correct = np.exp(log_probs).max(1), LOGITS.argmax(1) == LABELS
-    figures.plot_confusion(scores, tmp_path / "new" / "confusion.png", title="t")
-    figures.plot_per_class(scores, tmp_path / "per_class.png", title="t")
+    figures.plot_confusion(scores, (2, 0, 1), tmp_path / "new" / "confusion.png", title="t")
+    figures.plot_per_class(scores, (2, 0, 1), tmp_path / "per_class.png", title="t")
     figures.plot_curves(records, [], tmp_path / "curves.png")
     figures.plot_reliability(LOGITS, LABELS, 1.5, tmp_path / "reliability.png", title="t")
     for threshold in (0.5, NEVER):
@@ -50,6 +50,28 @@ def test_every_figure_is_a_png_that_says_what_it_is_not_for(tmp_path, monkeypatc
     assert not figures.pyplot().get_fignums()  # each is freed
 
 
+def test_classes_are_drawn_in_the_order_to_show_them(tmp_path, monkeypatch):
+    scores = evaluate_scores(LOGITS - np.log(np.exp(LOGITS).sum(1, keepdims=True)), LABELS, ["a", "b", "c"],
+                             bootstrap=0)  # fmt: skip
+    order, drawn = (2, 0, 1), {}
+
+    def keep(figure, path):
+        (axes,) = figure.axes
+        drawn[path.name] = [[text.get_text() for text in axes.get_yticklabels()], axes.images]
+
+    monkeypatch.setattr(figures, "save", keep)
+    figures.plot_confusion(scores, order, tmp_path / "confusion", title="t")
+    figures.plot_per_class(scores, order, tmp_path / "per_class", title="t")
+    names, (picture,) = drawn["confusion"]
+    assert names == ["c", "a", "b"]
+    counts = np.array(scores["confusion_matrix"], float)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    for row, true in enumerate(order):
+        for column, predicted in enumerate(order):
+            assert picture.get_array()[row, column] == shares[true, predicted]
+    assert [name[0] for name in drawn["per_class"][0]] == ["c", "a", "b"]
+
+
 @pytest.mark.filterwarnings("ignore:no installed font")
 def test_class_names_of_every_kind_are_drawn(tmp_path):
     """Half a formula, Latin-1 bytes, Chinese, 300 letters: as they are, a fault, boxes or no room."""
@@ -58,6 +80,6 @@ def test_class_names_of_every_kind_are_drawn(tmp_path):
     log_probs = log_softmax(rng.normal(size=(40, 4)), axis=1)
     scores = evaluate_scores(log_probs, np.arange(40) % 4, names, bootstrap=0)
     for number, plot in enumerate((figures.plot_confusion, figures.plot_per_class)):
-        plot(scores, tmp_path / f"{number}.png", title=f"{names[0]} of {names[1]}")
+        plot(scores, range(4), tmp_path / f"{number}.png", title=f"{names[0]} of {names[1]}")
         with Image.open(tmp_path / f"{number}.png") as picture:
             assert max(picture.size) < 1500

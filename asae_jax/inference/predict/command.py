@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
-from asae_jax.inference.predict.differential import Counter, Differential
+from asae_jax.inference.predict.count.differential import Counter, Differential
+from asae_jax.inference.predict.count.specimen import specimen_of
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
@@ -20,7 +21,6 @@ from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
-from asae_jax.inference.predict.specimen import specimen_of
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run

@@ -4,7 +4,7 @@ Predictions are CSV or JSON lines, written as they come. Columns, the first thre
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
 then `group` where the input has groups, `slide,x,y,width,height` where it has positions, and `abstain`,
 `ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has uncertainty estimates;
-last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training images or
+last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training cells or
 unreadable. Without estimates that is known of unreadable images only, and else empty.
 """
 
@@ -18,9 +18,9 @@ from typing import IO, Any
 
 from asae_jax.files import atomic_text, disk_errors, write_json
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
-from asae_jax.inference.predict.count_table import rows, text_table
-from asae_jax.inference.predict.differential import Count, Differential, sections
-from asae_jax.inference.predict.intervals import Ratio, Share, fixed
+from asae_jax.inference.predict.count.differential import Count, Differential, sections
+from asae_jax.inference.predict.count.intervals import Ratio, Share, fixed
+from asae_jax.inference.predict.count.table import rows, text_table
 from asae_jax.inference.predict.records import Record
 from asae_jax.input.cell_classes import CellClass
 from asae_jax.pages import NOTICE

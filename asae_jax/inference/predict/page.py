@@ -1,4 +1,4 @@
-"""The page of `predict`: the differential count, and the cells to look at and to label anew.
+"""The review page of `predict`: the differential count, and the cells to look at and to label anew.
 
 It is one self-contained file; its content security policy forbids the browser any request.
 The template and the parts of its style and script are in `web`.
@@ -15,12 +15,12 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
-from asae_jax.inference.predict.count_page import count_data, count_table
-from asae_jax.inference.predict.differential import Differential, specimen_notes
+from asae_jax.inference.predict.count.differential import Differential, specimen_notes
+from asae_jax.inference.predict.count.page import count_data, count_table
+from asae_jax.inference.predict.count.specimen import SPECIMENS
 from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
 from asae_jax.inference.predict.records import Record
 from asae_jax.inference.predict.similar import Similar
-from asae_jax.inference.predict.specimen import SPECIMENS
 from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json

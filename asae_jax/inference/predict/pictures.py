@@ -1,4 +1,4 @@
-"""The pictures of `predict`'s page: blocks of text, each taken apart when a cell of it comes into view."""
+"""The pictures of the review page: blocks of text, each taken apart when a cell of it comes into view."""
 
 import base64
 from collections.abc import Iterator, Sequence

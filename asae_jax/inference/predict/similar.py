@@ -1,4 +1,4 @@
-"""The training cells of the most similar features, for the page of `predict` to show beside each cell."""
+"""The training cells of the most similar features, for the review page to show beside each cell."""
 
 import dataclasses
 from collections.abc import Sequence

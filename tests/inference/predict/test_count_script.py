@@ -9,10 +9,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.count_page import count_data
-from asae_jax.inference.predict.count_table import rows, scale
-from asae_jax.inference.predict.differential import Counter, shares
-from asae_jax.inference.predict.specimen import SPECIMENS
+from asae_jax.inference.predict.count.differential import Counter, shares
+from asae_jax.inference.predict.count.page import count_data
+from asae_jax.inference.predict.count.specimen import SPECIMENS
+from asae_jax.inference.predict.count.table import rows, scale
 from asae_jax.input.cell_classes import CellClass, cell_classes, known_classes
 
 NODE = shutil.which("node")

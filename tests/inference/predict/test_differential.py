@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from asae_jax.inference.predict.differential import Counter
-from asae_jax.inference.predict.intervals import ratio, share
+from asae_jax.inference.predict.count.differential import Counter
+from asae_jax.inference.predict.count.intervals import ratio, share
 from asae_jax.inference.predict.output import summary, write_differential
 from asae_jax.input.cell_classes import CellClass
 from tests.inference.predict.made import record

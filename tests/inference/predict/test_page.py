@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.differential import Counter
+from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.page import page_script, write_page
 from asae_jax.inference.predict.pictures import PER_BLOCK, WHOLES_PER_BLOCK
 from asae_jax.inference.predict.similar import Similar

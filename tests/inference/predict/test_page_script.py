@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.intervals import percent, ratio, ratio_text, share
+from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
 from asae_jax.inference.predict.page import page_script
 from asae_jax.input.manifest import manifest_index
 

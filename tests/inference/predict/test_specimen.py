@@ -10,11 +10,11 @@ from scipy.stats import binom
 
 from asae_jax.config import SPECIMENS as CHOICES
 from asae_jax.config import base_config
-from asae_jax.inference.predict.count_table import rows, scale
-from asae_jax.inference.predict.differential import Counter, sections, shares
-from asae_jax.inference.predict.intervals import percent, ratio, ratio_text, share
+from asae_jax.inference.predict.count.differential import Counter, sections, shares
+from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
+from asae_jax.inference.predict.count.specimen import BLOOD, MARROW, SPECIMENS, UNKNOWN, specimen_of
+from asae_jax.inference.predict.count.table import rows, scale
 from asae_jax.inference.predict.output import summary, write_differential
-from asae_jax.inference.predict.specimen import BLOOD, MARROW, SPECIMENS, UNKNOWN, specimen_of
 from asae_jax.input.cell_classes import CellClass, cell_classes
 from tests.inference.predict.made import record
 

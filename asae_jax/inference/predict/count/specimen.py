@@ -5,7 +5,7 @@
 - Blood: percentages are of the white cells, which are all cells counted but the nucleated red ones; these are
   given per 100 white cells, and an M:E ratio means nothing.
 
-Platelets, smudged cells and artefacts belong to neither whole. Where it is not known which of the two the
+Platelets, smudge cells and artefacts belong to neither whole. Where it is not known which of the two the
 cells are, percentages are of all nucleated cells, and both ratios are given, each with the word "if".
 """
 

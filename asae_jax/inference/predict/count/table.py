@@ -7,9 +7,9 @@ or says what the specimen is; a test holds the two together.
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from asae_jax.inference.predict.differential import SECTIONS, Shares, sections
-from asae_jax.inference.predict.intervals import Ratio, Share, percent, ratio_text
-from asae_jax.inference.predict.specimen import Specimen
+from asae_jax.inference.predict.count.differential import SECTIONS, Shares, sections
+from asae_jax.inference.predict.count.intervals import Ratio, Share, percent, ratio_text
+from asae_jax.inference.predict.count.specimen import Specimen
 from asae_jax.input.cell_classes import CellClass, plain_name
 
 SCALES = (0.1, 0.25, 0.5, 0.75, 1.0)

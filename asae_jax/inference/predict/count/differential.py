@@ -1,9 +1,9 @@
 """The differential count: how many cells of each class, of all images and of each group.
 
 It is made twice: of the cells the run is sure of, and of all cells by their most probable class. The
-difference are cells left to a person: below the run's threshold of certainty, or unlike its training cells.
-The first count alone would mislead, for cells are not uncertain at random: blasts and rare stages are left
-out more often than others.
+difference is the cells left to a person: below the run's threshold, or unlike its training cells. The first
+count alone would mislead, for cells are not uncertain at random: blasts and rare stages are left out more
+often than others.
 
 What percentages refer to and which ratio is given depends on the specimen: see `specimen`.
 """
@@ -12,9 +12,9 @@ import collections
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from asae_jax.inference.predict.intervals import Ratio, Share, no_share, ratio, share
+from asae_jax.inference.predict.count.intervals import Ratio, Share, no_share, ratio, share
+from asae_jax.inference.predict.count.specimen import REMEDY, UNKNOWN, Specimen
 from asae_jax.inference.predict.records import Record
-from asae_jax.inference.predict.specimen import REMEDY, UNKNOWN, Specimen
 from asae_jax.input.cell_classes import CellClass, display_order
 
 SECTIONS: Mapping[str, str] = {
@@ -254,7 +254,7 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
             "random part of the cells: look at them before relying on a percentage, with or without them."
         )
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
-        yield f"Not in the whole that percentages refer to: {', '.join(uncounted)}."
+        yield f"Not counted in the percentages: {', '.join(uncounted)}."
     if unknown := [one.code for one in classes if not one.known]:
         yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells."
 

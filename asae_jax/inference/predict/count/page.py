@@ -1,11 +1,10 @@
-"""The differential count on the page of `predict`: what its script counts from, and the table without it."""
+"""The differential count on the review page: what its script counts from, and the table without it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asae_jax.inference.predict.count_table import SCALES, rows, scale
-from asae_jax.inference.predict.differential import (
+from asae_jax.inference.predict.count.differential import (
     SECTIONS,
     Count,
     Differential,
@@ -13,7 +12,8 @@ from asae_jax.inference.predict.differential import (
     red_cell_note,
     specimen_notes,
 )
-from asae_jax.inference.predict.specimen import SPECIMENS, Specimen
+from asae_jax.inference.predict.count.specimen import SPECIMENS, Specimen
+from asae_jax.inference.predict.count.table import SCALES, rows, scale
 from asae_jax.input.cell_classes import CellClass, known_classes, plain_name
 
 

@@ -1,0 +1,195 @@
+"""Few labelled images a class: which start and which recipe? Accuracy against the number of images.
+
+    python -m benchmarks.few_labels run --images=marrow.csv --start=RUN --results=few.jsonl
+    python -m benchmarks.few_labels report --results=few.jsonl [--figure=few.png]
+
+IMAGES is a list `path,label,split` (`python -m data.models.images manifest`); of its training part the first
+N of every class are taken, in an order drawn from the seed, so that all methods of a seed see the same
+images. Every run trains for a number of epochs fixed beforehand and is scored at its last step on the whole
+validation part, on which methods are compared, and on the test part, which nothing is chosen by. START is a
+network that has not seen the laboratory of IMAGES. A run that is already in RESULTS is left out, so the
+command goes on where it stopped.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from asae_jax.input.sampler import permutation
+
+_MAIN = Path(__file__).resolve().parent.parent / "main.py"
+
+EPOCHS = {20: 60, 50: 40, 100: 30, 500: 12}
+"""Images of a class -> epochs of a network that starts from a trained one; twice as many from scratch."""
+
+_FROZEN = {"init.views": 8}
+_COARSE = {"data.stored_size": 128, "augment.size": 96}  # as the start was trained
+_FINE = {"data.stored_size": 192, "augment.size": 144}  # ImageNet networks know larger pictures
+_LITE = _FINE | {
+    "model.name": "efficientnet_lite0", "model.width": 64, "init.pretrained": "efficientnet_lite0",
+    "optimizer.name": "adamw", "optimizer.learning_rate": 5e-4, "optimizer.weight_decay": 0.01,
+}  # fmt: skip
+
+_STARTED = _COARSE | {"optimizer.learning_rate": 0.01, "init.pretrained": "{start}"}
+
+METHODS = {
+    "scratch": _COARSE | {"optimizer.learning_rate": 0.05},
+    "blood cells": _STARTED,
+    "blood cells, layer0 to layer2 frozen": _STARTED | _FROZEN | {"init.freeze": "layer2"},
+    "ImageNet (lite0), layer0 to layer3 frozen": _LITE | _FROZEN | {"init.freeze": "layer3"},
+    "ImageNet (lite0), all frozen": _LITE
+    | _FROZEN
+    | {"init.freeze": "layer4", "optimizer.learning_rate": 5e-3},
+}
+"""Name -> settings, on top of `configs/shipped.py`."""
+
+_SHARED = {
+    "data.sampler": "balanced",
+    "loss.label_smoothing": 0.0,
+    "optimizer.ema_decay": 0.98,
+    "train.batch_size": 32,
+    "train.validate_every": 1000,
+    "eval.checkpoint": "last",
+}
+
+
+def few(rows: list[dict[str, str]], per_class: int, seed: int) -> list[dict[str, str]]:
+    """`rows` with at most `per_class` training rows of each label; validation and test rows stay."""
+    kept = [row for row in rows if row["split"] != "train"]
+    for label in sorted({row["label"] for row in rows}):
+        own = [row for row in rows if row["split"] == "train" and row["label"] == label]
+        order = permutation(len(own), seed, f"few/{label}")
+        kept += [own[i] for i in order[:per_class]]
+    return kept
+
+
+def run_all(args: argparse.Namespace) -> None:
+    """Every method, number of images and seed that is not in the results."""
+    done = {(r["method"], r["per_class"], r["seed"]) for r in _results(args.results)}
+    with open(args.images, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for seed in args.seeds:
+        for per_class in args.per_class:
+            for method in args.methods:
+                if (method, per_class, seed) not in done:
+                    _run(args, rows, method, per_class, seed)
+
+
+def _run(args, rows, method: str, per_class: int, seed: int) -> None:
+    folder = args.folder / f"{list(METHODS).index(method)}-{per_class}-{seed}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    images = args.folder / f"images-{per_class}-{seed}.csv"
+    chosen = few(rows, per_class, seed)
+    with images.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["path", "label", "split"])
+        writer.writeheader()
+        writer.writerows(chosen)
+    epochs = EPOCHS[per_class] * (2 if method == "scratch" else 1)
+    settings = _SHARED | METHODS[method] | {"data.path": images, "train.epochs": epochs, "seed": seed}
+    options = [f"--config.{name}={value}" for name, value in settings.items()]
+    options = [option.format(start=args.start) for option in options]
+    start = time.perf_counter()
+    command = [sys.executable, str(_MAIN), "--config=shipped", f"--workdir={folder}", *options]
+    subprocess.run(command, check=True)
+    line = {
+        "method": method, "per_class": per_class, "seed": seed, "epochs": epochs,
+        "trained_on": sum(row["split"] == "train" for row in chosen),
+        "seconds": round(time.perf_counter() - start),
+    }  # fmt: skip
+    for part in ("validation", "test"):
+        scores = json.loads((folder / "evaluation" / f"{part}.json").read_text())
+        line |= {f"{part}_{name}": scores[name] for name in ("accuracy", "macro_f1", "nll")}
+    with open(args.results, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _results(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def report(args: argparse.Namespace) -> None:
+    """A table of validation accuracies, mean over the seeds with its 95 % Student interval, and a figure."""
+    results = _results(args.results)
+    accuracies = defaultdict(list)
+    for result in results:
+        accuracies[result["method"], result["per_class"]].append(100 * result["validation_accuracy"])
+    counts = sorted({per_class for _, per_class in accuracies})
+    print(f"| start | {' | '.join(f'{count} a class' for count in counts)} |")
+    print(f"|---|{'---|' * len(counts)}")
+    for method in METHODS:
+        cells = [_mean_with_interval(accuracies.get((method, count), [])) for count in counts]
+        print(f"| {method} | {' | '.join(cells)} |")
+    print("\nGain over scratch, points, paired by seed and images:\n")
+    paired = {(r["method"], r["per_class"], r["seed"]): 100 * r["validation_accuracy"] for r in results}
+    for method in [name for name in METHODS if name != "scratch"]:
+        gains = defaultdict(list)
+        for (name, count, seed), accuracy in paired.items():
+            if name == method and ("scratch", count, seed) in paired:
+                gains[count].append(accuracy - paired["scratch", count, seed])
+        print(f"| {method} | {' | '.join(_mean_with_interval(gains[count]) for count in counts)} |")
+    if args.figure:
+        _draw(accuracies, counts, args.figure)
+
+
+def _mean_with_interval(values: list[float]) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.1f} (1 seed)" if values else ""
+    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    return f"{np.mean(values):.1f} ± {half:.1f} ({len(values)} seeds)"
+
+
+def _draw(accuracies, counts: list[int], path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for method in METHODS:
+        known = [count for count in counts if accuracies.get((method, count))]
+        means = [np.mean(accuracies[method, count]) for count in known]
+        (line,) = axes.plot(known, means, marker="o", label=method)
+        for count in known:
+            values = accuracies[method, count]
+            axes.plot([count] * len(values), values, ".", color=line.get_color(), alpha=0.6)
+    axes.set(xscale="log", xlabel="training images of each class", ylabel="validation accuracy, percent")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run")
+    run.add_argument("--images", type=Path, required=True)
+    run.add_argument("--start", type=Path, required=True)
+    run.add_argument("--results", type=Path, required=True)
+    run.add_argument("--folder", type=Path, default=Path("runs/few_labels"))
+    run.add_argument("--per_class", type=_numbers, default=[20, 50, 100, 500])
+    run.add_argument("--seeds", type=_numbers, default=[0, 1, 2])
+    run.add_argument("--methods", type=lambda text: text.split(";"), default=list(METHODS))
+    run.set_defaults(call=run_all)
+    shown = commands.add_parser("report")
+    shown.add_argument("--results", type=Path, required=True)
+    shown.add_argument("--figure", type=Path)
+    shown.set_defaults(call=report)
+    args = parser.parse_args()
+    args.call(args)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()

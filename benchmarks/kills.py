@@ -1,0 +1,116 @@
+"""Kills a training run at random moments until it has ended, and compares it with one that nobody disturbed.
+
+    python -m benchmarks.kills [--kills=20] [--seed=0] [--folder=DIR]
+
+Both are small networks on drawn cells, on one device. Compared are every array of the newest checkpoint
+(bit for bit), `metrics.jsonl`, the predictions and the scores. A kill is SIGKILL to the process, at a moment
+drawn uniformly over the time that the undisturbed run took; after `--kills` of them the run is left alone.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from asae_jax.run.checkpoint import FOLDER, Checkpoints
+
+_KILLS = flags.DEFINE_integer("kills", 20, "How often the run is killed.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
+_FOLDER = flags.DEFINE_string("folder", "", "Where the runs go; empty: a temporary folder.")
+
+_MAIN = pathlib.Path(__file__).resolve().parent.parent / "main.py"
+_SETTINGS = {
+    "data.num_examples": 420, "data.stored_size": 36, "data.hue": "none", "augment.size": 32,
+    "model.name": "resnet18", "model.width": 8, "asae.area": 0.3, "train.batch_size": 28,
+    "train.epochs": 30, "train.log_every": 1, "optimizer.ema_decay": 0.9, "eval.bootstrap": 0,
+}  # fmt: skip
+_FILES = ("metrics.jsonl", "evaluation/test.json", "evaluation/test_predictions.csv", "uncertainty.json")
+
+
+def _start(workdir: pathlib.Path) -> subprocess.Popen:
+    options = [f"--config.{name}={value}" for name, value in _SETTINGS.items()]
+    command = [sys.executable, str(_MAIN), "--config=default", f"--workdir={workdir}", *options]
+    flags_of_xla = "--xla_force_host_platform_device_count=1"
+    with (workdir.parent / "log.txt").open("a") as log:
+        return subprocess.Popen(command, env=os.environ | {"XLA_FLAGS": flags_of_xla}, stdout=log, stderr=log)
+
+
+def _undisturbed(workdir: pathlib.Path) -> float:
+    start = time.monotonic()
+    if _start(workdir).wait():
+        raise SystemExit(f"the undisturbed run failed, see {workdir.parent / 'log.txt'}")
+    return time.monotonic() - start
+
+
+def _disturbed(workdir: pathlib.Path, seconds: float) -> tuple[int, int]:
+    """Kills, and how many of them while a checkpoint was being written."""
+    moments = random.Random(_SEED.value)
+    kills = while_writing = 0
+    while True:
+        process = _start(workdir)
+        if kills < _KILLS.value:
+            try:
+                process.wait(moments.uniform(0, seconds))
+            except subprocess.TimeoutExpired:
+                while_writing += any((workdir / FOLDER).glob("*tmp*"))
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+        status = process.wait()
+        if status == 0:
+            return kills, while_writing
+        if status != -signal.SIGKILL:
+            raise SystemExit(
+                f"the run ended with {status} after {kills} kills, see {workdir.parent / 'log.txt'}"
+            )
+
+
+def _arrays(workdir: pathlib.Path) -> list[np.ndarray]:
+    checkpoints = Checkpoints(workdir)
+    state = checkpoints.read(checkpoints.newest)
+    checkpoints.close()
+    return jax.tree.leaves(state)
+
+
+def _content(path: pathlib.Path):
+    """Of a file of scores without what differs between folders and moments."""
+    if path.suffix != ".json":
+        return path.read_bytes()
+    content = json.loads(path.read_text())
+    return {name: value for name, value in content.items() if name not in ("workdir", "made", "time")}
+
+
+def _compare(a: pathlib.Path, b: pathlib.Path) -> bool:
+    pairs = list(zip(_arrays(a), _arrays(b), strict=True))
+    same = sum(np.array_equal(x, y, equal_nan=True) and x.dtype == y.dtype for x, y in pairs)
+    print(f"arrays of the newest checkpoint: {same} of {len(pairs)} equal bit for bit")
+    equal = same == len(pairs)
+    for name in _FILES:
+        alike = _content(a / name) == _content(b / name)
+        print(f"{name}: {'equal' if alike else 'DIFFERENT'}")
+        equal &= alike
+    return equal
+
+
+def main(_) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(_FOLDER.value or temporary).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        seconds = _undisturbed(folder / "undisturbed")
+        print(f"undisturbed: {seconds:.0f} s")
+        kills, while_writing = _disturbed(folder / "disturbed", seconds)
+        print(f"killed {kills} times, {while_writing} of them while a checkpoint was being written")
+        if not _compare(folder / "undisturbed", folder / "disturbed"):
+            raise SystemExit("the runs differ")
+
+
+if __name__ == "__main__":
+    app.run(main)
