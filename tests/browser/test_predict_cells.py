@@ -316,6 +316,74 @@ def test_on_a_touch_screen_a_long_press_selects(path, open_page):
     assert page.locator("#select").get_attribute("aria-pressed") == "false"
 
 
+def test_on_a_touch_screen_to_select_none_ends_selecting(path, open_page):
+    page = _in_order(open_page(path, size=PHONE, has_touch=True))
+    page.locator("#select").tap()
+    _cell(page, 1).tap()
+    page.locator("#clear-selection").tap()
+    assert page.locator("#select").get_attribute("aria-pressed") == "false"
+    _cell(page, 2).tap()
+    _cell(page, 0).tap()
+    assert _selected(page) == [0]
+
+
+# What a person has done and what is left to do
+
+
+def test_the_cells_stay_where_they_are_while_a_person_works(page):
+    def top():
+        _settle(page)
+        return page.locator("#gallery").evaluate("(all) => all.getBoundingClientRect().top + scrollY")
+
+    before = top()
+    page.keyboard.press("Shift+ArrowRight")
+    assert top() == before
+    page.keyboard.press("x")
+    assert top() == before
+    page.select_option("#by-state", "open")
+    page.keyboard.press("Control+z")
+    assert page.locator("#again").is_visible()
+    assert top() == before
+
+
+def test_what_is_said_of_the_cells_is_of_the_patient_chosen(page):
+    page.keyboard.press(" ")
+    page.select_option("#group", label="p1")
+    _settle(page)
+    assert page.locator("#cells-title").text_content() == "Cells of p1"
+    shown = f"{CELLS // 2} of {CELLS // 2} cells"
+    assert page.locator("#shown").text_content().startswith(f"{shown} · 1 accepted")
+    page.select_option("#group", label="p2")
+    _settle(page)
+    assert page.locator("#shown").text_content() == shown
+
+
+def test_cells_that_still_wait_for_a_person_are_found(page):
+    left = sum(r.uncertainty.abstain or r.uncertainty.ood for r in predicted_cells())
+    page.select_option("#by-state", "todo")
+    assert page.locator(".cell").count() == left
+    _cell(page, 0).click()
+    page.keyboard.press(" ")
+    _settle(page)
+    assert f"{left - 1} left to a person not looked at yet" in page.locator("#shown").text_content()
+    page.click("#again")
+    assert page.locator(".cell").count() == left - 1
+    assert page.locator("#accept").text_content() == f"Accept all {left - 1} shown"
+    page.click("#accept")
+    _settle(page)
+    assert "all left to a person looked at" in page.locator("#shown").text_content()
+
+
+def test_an_artefact_can_still_be_left_out_without_a_reason(page):
+    page.click("#artefact")
+    _settle(page)
+    assert page.locator("#artefact").is_disabled()
+    page.click("#drop")
+    (row,) = _downloaded(page).values()
+    assert row["reason"] == "left out"
+    assert page.locator("#drop").is_disabled()
+
+
 def test_one_key_marks_an_artefact(page):
     page.keyboard.press("x")
     (row,) = _downloaded(page).values()
@@ -370,3 +438,48 @@ def test_a_class_is_found_by_its_code_or_by_a_word_of_its_name(page, typed, take
     page.keyboard.type(typed)
     page.keyboard.press("Enter")
     assert _downloaded(page)[PATHS[0]]["label"] == taken
+
+
+def test_known_cells_are_proposed_where_the_run_has_no_such_class(page):
+    page.keyboard.press("Enter")
+    page.keyboard.type("plasma")
+    names = page.locator("#classes li").evaluate_all("(all) => all.map((one) => one.dataset.label)")
+    assert names == ["plasma", "plasma cell"]
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert _downloaded(page)[PATHS[0]]["label"] == "plasma cell"
+
+
+def test_what_the_run_has_is_not_proposed_again(page):
+    """LYT is the run's lymphocyte."""
+    page.keyboard.press("Enter")
+    page.keyboard.type("lymphocyte")
+    names = page.locator("#classes li").evaluate_all("(all) => all.map((one) => one.dataset.label)")
+    assert names[:2] == ["LYT", "lymphocyte"]
+    assert "large granular lymphocyte" in names
+    assert names.count("lymphocyte") == 1
+
+
+def test_a_new_class_is_read_in_full_on_a_small_screen(path, open_page):
+    page = _in_order(open_page(path, size=PHONE))
+    _cell(page, 0).click()
+    page.fill("#typed", "megakaryocyte of some kind")
+    entry = page.locator("#classes li.new span")
+    assert entry.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+    assert entry.evaluate("(one) => one.closest('li').clientHeight") < 60
+
+
+def test_a_typed_class_goes_when_no_cell_has_it_any_more(page):
+    def last():
+        _settle(page)
+        return page.locator("#classes li").last.get_attribute("data-label")
+
+    before = last()
+    page.keyboard.press("Enter")
+    page.keyboard.type("smdge")
+    page.keyboard.press("Enter")
+    assert last() == "smdge"
+    page.keyboard.press("Control+z")
+    assert last() == before
+    page.keyboard.press("Control+y")
+    assert last() == "smdge"

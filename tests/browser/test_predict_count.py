@@ -114,6 +114,25 @@ def test_numbers_with_labels_follow_the_group(path, open_page):
     assert "your labels" not in page.inner_text("#counts thead")
 
 
+def test_groups_side_by_side_are_counted_with_labels(path, open_page):
+    page = open_page(path)
+    page.locator("#count details summary").click()
+    page.select_option("#group", label="p2")
+    page.locator(".cell").first.click()
+    _label(page, "blast")
+    page.wait_for_function("document.querySelector('#groups-of').innerText.includes('your labels')")
+    heads = page.locator("#groups th[scope=col]").all_text_contents()
+    lines = page.locator("#groups tbody tr").evaluate_all(
+        "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    blasts = {line[0]: line[heads.index("blast")] for line in lines}
+    assert blasts["p1"].startswith("0.0 %")
+    assert not blasts["p2"].startswith("0.0 %")
+    page.click("#undo")
+    page.wait_for_function("!document.querySelector('#groups-of').innerText.includes('your labels')")
+    assert "blast" not in page.locator("#groups th[scope=col]").all_text_contents()
+
+
 def _report(page, groups=None):
     """Presses the buttons; the paper is then that of the reports."""
     page.evaluate("() => { window.print = () => {}; }")
@@ -166,10 +185,20 @@ def test_a_report_says_what_a_person_changed(path, open_page):
     (text,) = _report(page)
     assert "3 of 30 cells looked at: 1 accepted, 1 relabelled, 1 left out" in text
     assert "by Dr. <b> A" in text
-    assert "after review" in text
+    assert "as reviewed so far" in text
     assert "network alone" in text
     assert "blasts" in text
     assert _pages(page) == 1
+
+
+def test_a_count_is_after_review_once_no_cell_waits_for_a_person(path, open_page):
+    page = open_page(path)
+    page.select_option("#group", label="p1")
+    page.select_option("#by-state", "person")
+    page.click("#accept")
+    (text,) = _report(page)
+    assert "after review" in text
+    assert "so far" not in text
 
 
 def test_a_count_longer_than_a_page_is_one_page_and_says_what_is_missing(open_page, tmp_path):

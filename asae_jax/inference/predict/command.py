@@ -54,7 +54,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
         print(_greeting(items, workdir, runs[0].class_names))
         differential = _predict_to(place, items, config, runs)
         print(summary(differential))
-        print(f"written to {place.output} and beside it. {NOTICE}")
+        page = f"; to be read in a browser: {_page_path(place)}" if settings.page else ""
+        print(f"written to {place.output} and beside it{page}. {NOTICE}")
     return 0
 
 
@@ -147,7 +148,7 @@ def _write_beside(
         on_slides = others.write(network)
         if config.predict.page:
             write_page(
-                stem.with_name(f"{stem.name}.html"),
+                _page_path(place),
                 records,
                 runs[0].class_names,
                 differential,
@@ -161,6 +162,10 @@ def _write_beside(
     if on_slides:
         more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
         print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
+
+
+def _page_path(place: Place) -> Path:
+    return place.stem.with_name(f"{place.stem.name}.html")
 
 
 def _made_by(runs: Sequence[Run]) -> str:

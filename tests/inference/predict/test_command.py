@@ -149,6 +149,15 @@ def test_the_same_pictures_are_found_again_and_another_network_is_told(alone, ru
     assert page["network"] == same["network"] != other["network"]
 
 
+def test_the_terminal_says_which_page_to_open(runs, folder, tmp_path, capsys):
+    said = []
+    for option in ((), ("--page=False",)):
+        assert _predict(runs[0], f"--input={folder}", f"--output={tmp_path / 'out.csv'}", *option) == 0
+        said.append(capsys.readouterr().out)
+    assert f"in a browser: {tmp_path / 'out.html'}" in said[0]
+    assert "out.html" not in said[1]
+
+
 def test_two_folders_of_one_name_keep_their_files(runs, folder, tmp_path, capsys):
     shutil.copytree(runs[0], tmp_path / "run")
     for patient, part in (("p1", "slide_a"), ("p2", "slide_b")):

@@ -250,8 +250,8 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
     )
     if overall.left_to_person:
         yield (
-            f"{overall.left_to_person} of {overall.images} images are left to a person. They are no random "
-            "part of the cells: look at them before relying on a percentage, with or without them."
+            f"{overall.left_to_person} of all {overall.images} images are left to a person. They are no "
+            "random part of the cells: look at them before relying on a percentage, with or without them."
         )
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
         yield f"Not counted in the percentages: {', '.join(uncounted)}."
@@ -272,8 +272,8 @@ def red_cell_note(codes: Sequence[str], specimen: Specimen) -> str:
     """What becomes of nucleated red cells, the classes `codes`."""
     if not codes:
         lacking = "The run has no class of nucleated red cells: where there are some it takes them for others"
-        ratio_lacks = "and there is no M:E ratio" if specimen.red_cells_counted else "and not given per 100"
-        return f"{lacking}, {ratio_lacks}."
+        ratio = "and its count has no M:E ratio" if specimen.red_cells_counted else "and not given per 100"
+        return f"{lacking}, {ratio}."
     red = f"nucleated red cells ({', '.join(codes)})"
     if not specimen.name:
         return (

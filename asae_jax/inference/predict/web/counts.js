@@ -26,9 +26,9 @@ const byCode = (numbers) => new Map(DATA.classes.map((name, number) => [name, nu
 // All cells of a group (0: of all), of which those looked at have the label given: code -> number.
 function yourCells(group) {
   const cells = byCode(DATA.counts[group].cells);
-  for (const cell of CELLS) {
+  for (const cell of GROUPED[group]) {
     const label = labels.get(cell.content);
-    if (label === undefined || (group && cell.group !== group)) continue;
+    if (label === undefined) continue;
     cells.set(cell.predicted, cells.get(cell.predicted) - 1);
     if (label !== "") cells.set(label, (cells.get(label) ?? 0) + 1);
   }
@@ -36,7 +36,7 @@ function yourCells(group) {
 }
 
 // Whether a person has looked at a cell of the group.
-const isLabelled = (group) => CELLS.some((cell) => (!group || cell.group === group) && labels.has(cell.content));
+const isLabelled = (group) => GROUPED[group].some((cell) => labels.has(cell.content));
 
 // [title, code -> number] of each column of the table.
 function countColumns(group) {
@@ -102,8 +102,8 @@ function showCount() {
   for (const key of ["images", "left", "unlike", "unreadable"]) {
     if (byId(key)) byId(key).textContent = whole(count[key]);
   }
+  byId("cells-of").textContent = place() ? ` of ${count.group}` : "";
   showYours();
-  showGroups();
 }
 
 function showYours() {
@@ -114,6 +114,7 @@ function showYours() {
   byId("count-of").textContent = `${of_}; specimen: ${specimen().name || "not known"}`;
   const notes = [specimen().note, fewSaid(columns.at(-1)[1], specimen())].filter(Boolean);
   byId("specimen-notes").replaceChildren(...notes.map((text) => make("li", { text })));
+  showGroups();
 }
 
 // That fewer cells were counted than are recommended.
@@ -123,10 +124,15 @@ function fewSaid(cells, specimen_) {
   return `Here fewer ${specimen_.whole} were counted (${whole(counted)}) than are recommended: ${specimen_.recommendation}.`;
 }
 
-// The groups side by side, of all cells.
+// The groups side by side, of all cells; a class that somebody typed has a column for all of them.
 function showGroups() {
-  if (!byId("groups")) return;
-  const columns = DATA.counts.slice(1).map((count) => byCode(count.cells));
+  if (!byId("groups")?.closest("details").open) return;
+  const counts = DATA.counts.slice(1).map((_, number) => yourCells(number + 1));
+  const codes = [...new Set(counts.flatMap((cells) => [...cells.keys()]))];
+  const columns = counts.map((cells) => new Map(codes.map((code) => [code, cells.get(code) ?? 0])));
+  byId("groups-of").textContent = isLabelled(0)
+    ? "Of all cells, by your labels, and by the most probable class where you gave none."
+    : "Of all cells, by their most probable class.";
   const rows = tableRows(columns, specimen());
   const heads = [...rows.filter((row) => row.kind === "line"), ...rows.filter((row) => row.kind === "class")];
   const [head, body] = [byId("groups").tHead.rows[0], byId("groups").tBodies[0]];

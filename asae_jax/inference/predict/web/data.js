@@ -3,7 +3,11 @@ const byId = (id) => document.getElementById(id);
 const DATA = JSON.parse(byId("data").textContent);
 const CELLS = DATA.cells;
 
+const GROUPED = DATA.counts.map(() => []); // the cells of each group, as DATA.counts; 0: all
+
 CELLS.forEach((cell, number) => {
+  GROUPED[0].push(cell);
+  if (cell.group) GROUPED[cell.group].push(cell);
   cell.number = number;
   cell.predicted = DATA.classes[cell.label];
   cell.sure = cell.p[cell.label];
@@ -29,6 +33,13 @@ const classes = DATA.order.map((number) => DATA.classes[number]);
 
 function addClass(name) {
   if (name && !classes.includes(name)) classes.push(name);
+}
+
+// Those that no cell has any more go again, so that a slip of the pen is gone once it is taken back.
+function dropUnusedClasses() {
+  const used = new Set(labels.values());
+  const kept = classes.filter((name, number) => number < DATA.classes.length || used.has(name));
+  classes.splice(0, classes.length, ...kept);
 }
 
 // What a code stands for; empty where it is not known or is the code itself.

@@ -216,12 +216,20 @@ function rowsAway(step) {
 
 const page = () => Math.max(1, Math.floor((visibleBottom() - gap) / rowSizes.cell));
 
+// Of the group chosen.
 function showStatus() {
+  const cells = GROUPED[place()];
   const states = { kept: 0, changed: 0, out: 0 };
-  for (const cell of CELLS) if (stateOf(cell) !== "open") states[stateOf(cell)]++;
+  for (const cell of cells) if (stateOf(cell) !== "open") states[stateOf(cell)]++;
   const parts = Object.entries(states).filter(([, n]) => n).map(([state, n]) => `${whole(n)} ${SAID[state]}`);
+  if (parts.length && UNCERTAINTY) {
+    const todo = cells.filter(STATES.todo).length;
+    parts.push(todo ? `${whole(todo)} left to a person not looked at yet` : "all left to a person looked at");
+  }
   if (selected.size) parts.unshift(`${whole(selected.size)} selected`);
   byId("select-none").hidden = !selected.size;
-  const shown = `${whole(order.length)} of ${whole(CELLS.length)} cells`;
+  byId("accept").textContent = `Accept all ${whole(order.length)} shown`;
+  byId("accept").disabled = !order.length;
+  const shown = `${whole(order.length)} of ${whole(cells.length)} cells`;
   byId("shown").textContent = [shown, ...parts].join(" · ");
 }

@@ -1,6 +1,7 @@
 // The current cell from near, and the classes to choose from.
 const panel = byId("panel");
 const list = byId("classes");
+const SUGGESTIONS = 5; // at most
 let offered = []; // classes as listed
 let marked = -1; // place in `offered` that Enter takes, while typing
 
@@ -20,7 +21,8 @@ function showPanel() {
   byId("path").textContent = cell.path;
   byId("of-group").textContent = cell.group ? `Group ${DATA.counts[cell.group].group}: ` : "";
   byId("keep").disabled = !many && (states[0] === "kept" || states[0] === "changed") && decisions.get(cell.content).reviewer === reviewer;
-  byId("drop").disabled = states.every((state) => state === "out");
+  byId("drop").disabled = cells.every((cell) => reasonOf(cell) === LEFT_OUT);
+  byId("artefact").disabled = cells.every(isArtefact);
   byId("clear").disabled = states.every((state) => state === "open");
   byId("clear-selection").hidden = !selected.size;
   offer();
@@ -113,9 +115,18 @@ function offer() {
   if (text) offered.sort((a, b) => begins(a) - begins(b));
   const known = classes.some((name) => name.toLowerCase() === text);
   if (typed && !known && isPrintable(typed)) offered.push(typed);
+  if (text.length > 1) offered.push(...suggested(text).filter((name) => !offered.includes(name)));
   marked = typed && offered.length ? 0 : -1;
   list.replaceChildren(...offered.map(option));
   mark();
+}
+
+// Known cells that are no class of this page, so that one who types a part of a name need not invent one.
+function suggested(text) {
+  const taken = new Set(classes.map((code) => plainName(fullName(code) || code)));
+  const names = [...new Set([...KNOWN.values()].map(([name]) => name))];
+  const fits = (name) => ` ${name.toLowerCase()}`.includes(` ${text}`) && !taken.has(plainName(name));
+  return names.filter(fits).slice(0, SUGGESTIONS);
 }
 
 function option(name, place) {
@@ -127,6 +138,7 @@ function option(name, place) {
   const p = many ? undefined : cell.p[DATA.classes.indexOf(name)];
   element.id = `class-${place}`;
   element.dataset.label = name;
+  element.classList.toggle("new", number < 0);
   element.classList.toggle("now", !many && labelOf(cell) === name);
   element.classList.toggle("seen", !many && labels.get(cell.content) === name);
   key.textContent = KEYS[number] ?? "";

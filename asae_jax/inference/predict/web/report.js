@@ -5,7 +5,6 @@ const REPORT_HASH = "#report";
 
 // The groups that can be printed: their numbers in DATA.counts, 0 where the input names none.
 const printable_ = () => (DATA.counts.length > 1 ? DATA.counts.map((_, group) => group).slice(1) : [0]);
-const cellsOf = (group) => CELLS.filter((cell) => !group || cell.group === group);
 const nameOf = (group) => (group ? DATA.counts[group].group : DATA.title);
 
 // Who looked at these cells, as far as they said so.
@@ -17,7 +16,7 @@ const today = () => new Date().toLocaleDateString("sv-SE"); // 2026-01-31
 
 // {term: text} of the head of a report.
 function factsOf(group) {
-  const [count, cells] = [DATA.counts[group], cellsOf(group)];
+  const [count, cells] = [DATA.counts[group], GROUPED[group]];
   const seen = cells.filter((cell) => stateOf(cell) !== "open");
   const by = (state) => seen.filter((cell) => stateOf(cell) === state).length;
   const who = reviewersOf(seen);
@@ -39,7 +38,7 @@ function factsOf(group) {
 // Cells to show: [title, cells] of each class, the surest first, those a person has confirmed before the others.
 function typicalOf(group) {
   const found = new Map();
-  for (const cell of cellsOf(group)) {
+  for (const cell of GROUPED[group]) {
     const code = labelOf(cell);
     const isChecked = stateOf(cell) !== "open";
     if (code === "" || (cell.person && !isChecked)) continue;
@@ -54,7 +53,7 @@ function typicalOf(group) {
 
 // Cells that nobody has looked at and that the network would leave to a person, the least certain first.
 function unsureOf(group) {
-  const open = cellsOf(group).filter((cell) => cell.person && stateOf(cell) === "open");
+  const open = GROUPED[group].filter((cell) => cell.person && stateOf(cell) === "open");
   return open.sort((a, b) => a.sure - b.sure);
 }
 
@@ -89,11 +88,12 @@ function reportCount(group) {
   return [table, none];
 }
 
-// What a person said comes first; beside it the network alone.
+// What a person said comes first; beside it the network alone. It is no reviewed count while cells wait for a person.
 function reportColumns(group) {
   const [all, ...others] = countColumns(group).reverse();
+  const waits = GROUPED[group].some(UNCERTAINTY ? STATES.todo : STATES.open);
   return others.length && all[0].includes("your labels")
-    ? [["after review", all[1]], ["network alone", byCode(DATA.counts[group].cells)]]
+    ? [[waits ? "as reviewed so far" : "after review", all[1]], ["network alone", byCode(DATA.counts[group].cells)]]
     : [all, ...others];
 }
 
@@ -107,7 +107,7 @@ function reportOf(group) {
     fewSaid(last, specimen()),
     specimen().note,
     none.length ? `No cell of: ${inOrder(none).map(({ code }) => code).join(", ")}.` : "",
-    "Brackets: 95 % intervals (Wilson) of which cells happened to be on the smear, not of the network's mistakes.",
+    "Brackets: 95\u00a0% intervals (Wilson) of which cells happened to be on the smear, not of the network's mistakes.",
   ].filter(Boolean);
   const article = make("article", { className: "report" },
     make("header", {}, make("h2", { text: nameOf(group) }), make("p", { className: "caution", text: DATA.notice })),

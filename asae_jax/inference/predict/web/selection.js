@@ -51,6 +51,12 @@ function setSelecting(on) {
   byId("select").setAttribute("aria-pressed", on);
 }
 
+// What the buttons do: taps choose one cell again. On a small screen the button Select is far away.
+function selectNone() {
+  setSelecting(false);
+  clearSelection();
+}
+
 // Those of a filter that hides them are no longer selected: nothing is labelled that is not shown.
 function dropHidden() {
   const shown = new Set(order);
@@ -180,4 +186,4 @@ byId("select").addEventListener("click", () => {
   if (!selecting) clearSelection();
 });
 byId("select-all").addEventListener("click", selectAll);
-byId("select-none").addEventListener("click", clearSelection);
+byId("select-none").addEventListener("click", selectNone);

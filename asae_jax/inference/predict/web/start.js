@@ -23,12 +23,13 @@ const accept = (cell) => labels.get(cell.content) || cell.predicted;
 
 // A class of the run for artefacts, where it has one; else such cells are left out, with the reason.
 const ARTEFACT = DATA.classes.find((name) => /^art$|art[ei]fact/i.test(name) || /^art[ei]fact/i.test(fullName(name)));
+const isArtefact = (cell) => (ARTEFACT ? labels.get(cell.content) === ARTEFACT : reasonOf(cell) === "artefact");
 const artefact = () => ARTEFACT ?? { label: "", reason: "artefact" };
 
 // Takes a step back or does it again, and goes to where it happened.
-function step(changes) {
+function step(changes, what) {
   if (!changes) return;
-  byId("heard").textContent = `${whole(changes.length)} taken back or done again`;
+  byId("heard").textContent = `${whole(changes.length)} ${what}`;
   const found = order.indexOf(changes[0].cell);
   if (found >= 0) go(found);
 }
@@ -93,8 +94,8 @@ function panelKey(event) {
 function undoKey(event) {
   if (!(event.ctrlKey || event.metaKey) || event.target.matches("input")) return;
   const key = event.key.toLowerCase();
-  if (key === "z") step(event.shiftKey ? redo() : undo());
-  else if (key === "y") step(redo());
+  if (key === "y" || (key === "z" && event.shiftKey)) step(redo(), "done again");
+  else if (key === "z") step(undo(), "taken back");
   else return;
   event.preventDefault();
 }
@@ -131,10 +132,11 @@ function download() {
 }
 
 function afterChange() {
+  dropUnusedClasses();
   update();
   byId("undo").disabled = !done.length;
   byId("redo").disabled = !undone.length;
-  const stale = ["open", "seen", "changed", "out"].includes(byId("by-state").value);
+  const stale = ["todo", "open", "seen", "changed", "out"].includes(byId("by-state").value);
   byId("again").hidden = !stale && byId("sections").value !== "label";
   if (byId("by-class").length !== classes.length + 1) showClasses();
 }
@@ -161,7 +163,7 @@ byId("typed").addEventListener("keydown", typeKey);
 panel.addEventListener("keydown", panelKey);
 byId("keep").addEventListener("click", () => label(accept));
 byId("artefact").addEventListener("click", () => label(artefact()));
-byId("clear-selection").addEventListener("click", clearSelection);
+byId("clear-selection").addEventListener("click", selectNone);
 byId("reviewer").addEventListener("change", (event) => {
   setReviewer(event.target.value);
   update();
@@ -170,14 +172,14 @@ byId("drop").addEventListener("click", () => label(""));
 byId("clear").addEventListener("click", () => label(undefined));
 byId("close").addEventListener("click", () => {
   setLarge(false);
-  clearSelection();
+  selectNone();
   const before = current;
   current = -1;
   update();
   gallery.querySelector(`[data-place="${before}"]`)?.focus({ preventScroll: true });
 });
-byId("undo").addEventListener("click", () => step(undo()));
-byId("redo").addEventListener("click", () => step(redo()));
+byId("undo").addEventListener("click", () => step(undo(), "taken back"));
+byId("redo").addEventListener("click", () => step(redo(), "done again"));
 byId("accept").addEventListener("click", () => say(order, (cell) => decisions.get(cell.content) ?? cell.predicted));
 byId("download").addEventListener("click", download);
 byId("forget").addEventListener("click", () => {
@@ -193,6 +195,7 @@ byId("sections").addEventListener("change", () => {
 for (const id of ["by-class", "by-state", "sort"]) byId(id).addEventListener("change", show);
 byId("tools").addEventListener("submit", (event) => event.preventDefault());
 byId("specimen").addEventListener("change", saySpecimen);
+byId("groups")?.closest("details").addEventListener("toggle", showGroups);
 byId("group")?.addEventListener("change", () => {
   showCount();
   show();
@@ -219,7 +222,7 @@ addEventListener("beforeunload", (event) => {
 recall();
 byId("reviewer").value = reviewer;
 byId("undo").disabled = !done.length;
-byId("artefact").title = ARTEFACT ? `label as ${ARTEFACT}` : "leave out, as an artefact";
+byId("artefact").title = ARTEFACT ? `x: label as ${ARTEFACT}` : "x: leave out, as an artefact";
 recallSpecimen();
 showClasses();
 showCount();

@@ -1,6 +1,7 @@
 // Which cells are shown, and in which order.
 const STATES = {
   person: (cell) => cell.person,
+  todo: (cell) => cell.person && stateOf(cell) === "open",
   unsure: (cell) => cell.unsure,
   unlike: (cell) => cell.unlike,
   open: (cell) => stateOf(cell) === "open",
@@ -26,9 +27,8 @@ function chosen() {
   const name = byId("by-class").value;
   const state = STATES[byId("by-state").value];
   const text = byId("by-text").value.trim().toLowerCase();
-  return CELLS.filter(
+  return GROUPED[place()].filter(
     (cell) =>
-      (!place() || cell.group === place()) &&
       (!name || sectionOf(cell) === name) &&
       (!state || state(cell)) &&
       (!text || cell.text.includes(text)),
