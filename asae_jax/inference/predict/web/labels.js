@@ -94,12 +94,14 @@ function setReviewer(name) {
   }
 }
 
-// Written once per turn of the event loop, however fast the keys come.
+// Written at once, but where that takes longer than a key: then when the keys have stopped.
+const MOST_AT_ONCE = 1000;
 let waiting = 0;
 
 function keep() {
   clearTimeout(waiting);
-  waiting = setTimeout(store, 200);
+  if (decisions.size + aside.length <= MOST_AT_ONCE) store();
+  else waiting = setTimeout(store, 200);
 }
 
 function store() {
