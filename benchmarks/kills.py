@@ -4,7 +4,8 @@
 
 Both are small networks on drawn cells, on one device. Compared are every array of the newest checkpoint
 (bit for bit), `metrics.jsonl`, the predictions and the scores. A kill is SIGKILL to the process, at a moment
-drawn uniformly over the time that the undisturbed run took; after `--kills` of them the run is left alone.
+drawn uniformly from the first third of the time that the undisturbed run took (each start trains some way
+further); after `--kills` of them the run is left alone.
 """
 
 import json
@@ -19,7 +20,7 @@ import time
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from asae_jax.run.checkpoint import FOLDER, Checkpoints
 
@@ -31,7 +32,7 @@ _MAIN = pathlib.Path(__file__).resolve().parent.parent / "main.py"
 _SETTINGS = {
     "data.num_examples": 420, "data.stored_size": 36, "data.hue": "none", "augment.size": 32,
     "model.name": "resnet18", "model.width": 8, "asae.area": 0.3, "train.batch_size": 28,
-    "train.epochs": 30, "train.log_every": 1, "optimizer.ema_decay": 0.9, "eval.bootstrap": 0,
+    "train.epochs": 150, "train.log_every": 1, "optimizer.ema_decay": 0.9, "eval.bootstrap": 0,
 }  # fmt: skip
 _FILES = ("metrics.jsonl", "evaluation/test.json", "evaluation/test_predictions.csv", "uncertainty.json")
 
@@ -59,7 +60,7 @@ def _disturbed(workdir: pathlib.Path, seconds: float) -> tuple[int, int]:
         process = _start(workdir)
         if kills < _KILLS.value:
             try:
-                process.wait(moments.uniform(0, seconds))
+                process.wait(moments.uniform(0, seconds / 3))
             except subprocess.TimeoutExpired:
                 while_writing += any((workdir / FOLDER).glob("*tmp*"))
                 process.send_signal(signal.SIGKILL)
@@ -81,7 +82,12 @@ def _arrays(workdir: pathlib.Path) -> list[np.ndarray]:
 
 
 def _content(path: pathlib.Path):
-    """Of a file of scores without what differs between folders and moments."""
+    """Of a file of metrics or scores without what differs between folders and moments."""
+    if path.suffix == ".jsonl":
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        return [
+            {name: value for name, value in one.items() if name != "images_per_second"} for one in records
+        ]
     if path.suffix != ".json":
         return path.read_bytes()
     content = json.loads(path.read_text())
@@ -101,6 +107,7 @@ def _compare(a: pathlib.Path, b: pathlib.Path) -> bool:
 
 
 def main(_) -> None:
+    logging.set_verbosity(logging.WARNING)
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(_FOLDER.value or temporary).absolute()
         folder.mkdir(parents=True, exist_ok=True)
