@@ -5,8 +5,8 @@
 
 A plain network, as in `own_cells.py`, at the size and scale that `cells` knows: crops with one cell in the
 middle, of which the outer eighth on each side is not looked at. Where your cells fill the crop, raise
-`augment.size` to `data.stored_size`, and the two shares with it. What a start from another laboratory brings is in
-results/few_labels.md; this recipe itself has not been run on cells of a third laboratory.
+`augment.size` to `data.stored_size`, and the two shares with it. What a start from another
+laboratory brings is in results/few_labels.md; this recipe itself has not been run on cells of a third one.
 """
 
 from ml_collections import ConfigDict
