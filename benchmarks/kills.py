@@ -56,15 +56,18 @@ def _disturbed(workdir: pathlib.Path, seconds: float) -> tuple[int, int]:
     """Kills, and how many of them while a checkpoint was being written."""
     moments = random.Random(_SEED.value)
     kills = while_writing = 0
+    begun: set[pathlib.Path] = set()  # a kill leaves what was begun behind
     while True:
         process = _start(workdir)
         if kills < _KILLS.value:
             try:
                 process.wait(moments.uniform(0, seconds / 3))
             except subprocess.TimeoutExpired:
-                while_writing += any((workdir / FOLDER).glob("*tmp*"))
                 process.send_signal(signal.SIGKILL)
                 kills += 1
+                left = set((workdir / FOLDER).glob("*tmp*"))
+                while_writing += bool(left - begun)
+                begun |= left
         status = process.wait()
         if status == 0:
             return kills, while_writing
