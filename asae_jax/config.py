@@ -649,7 +649,7 @@ def load_recipe(file: Path) -> ConfigDict:
       UserError: the file has no `get_config`, or fails; or it sets what does not exist.
     """
     if file.suffix.lower() == ".json":
-        return completed(read_json(file, remedy="give the config.json of a run, or a Python file"))
+        return _settings_of_a_run(file, remedy="give the config.json of a run, or a Python file")
     spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file} is no configuration file: give a Python file with get_config().")
@@ -695,18 +695,22 @@ def read_run_config(workdir: Path) -> ConfigDict:
         raise UserError(
             f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
         )
-    content = read_json(path, remedy=_RESTORE)
+    return _settings_of_a_run(path, remedy="restore it, or train the run again")
+
+
+def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
+    """The content of a `config.json`, which somebody else may have made: it does not say where to write."""
+    content = read_json(path, remedy=remedy)
     there = set(content) if isinstance(content, dict) else set()
     if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
-        raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {_RESTORE}.")
+        raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {remedy}.")
     config = completed(content)
     for name in BY_NAME:
-        if name.endswith(".output"):  # a folder that somebody else made does not say where to write
+        if name.endswith(".output"):
             set_field(config, name, BY_NAME[name].default)
     return config
 
 
-_RESTORE = "restore it, or train the run again"
 _ALWAYS_THERE = frozenset({"data", "augment", "model", "loss", "optimizer", "train"})
 """Sections that every version has written: without one, defaults would stand for what was trained."""
 

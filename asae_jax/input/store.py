@@ -76,7 +76,9 @@ class RecordStore:
     def mark(self, indices: list[int]) -> None:
         """Waits until what was written is on the disk, then marks `indices` as filled."""
         for index in indices:
-            os.pwrite(self._checksums, self._written.pop(index).to_bytes(4, "little"), 4 * index)
+            checksum = self._written.pop(index, None)  # None: another thread has just marked the same record
+            if checksum is not None:
+                os.pwrite(self._checksums, checksum.to_bytes(4, "little"), 4 * index)
         os.fsync(self._records)
         os.fsync(self._checksums)
         for index in indices:

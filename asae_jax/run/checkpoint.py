@@ -65,6 +65,7 @@ class Checkpoints:
         self._workdir = workdir
         self._folder = (workdir / FOLDER).absolute()
         self._digests = Digests(workdir, FOLDER)
+        self._has_written = False
         self._manager = self._open()
 
     @classmethod
@@ -113,12 +114,14 @@ class Checkpoints:
                 args=ocp.args.StandardSave(state),
                 metrics=None if score is None else {"score": score},
             )
+        self._has_written = True
 
     def wait(self) -> None:
         """Returns when everything saved is on disk."""
         with disk_errors(f"write a checkpoint to {self._manager.directory}", remedy=_REMEDY):
             self._manager.wait_until_finished()
-            self._digests.seal()
+            if self._has_written:  # whoever reads alone may be in a folder that cannot be written
+                self._digests.seal()
 
     def close(self) -> None:
         """Waits, then ends Orbax's threads."""
@@ -219,12 +222,18 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
-        """Orbax says in many ways that a file is not what it should be."""
+        """Orbax says in many ways that a file is not what it should be.
+
+        Where digests say that the files are as they were written, the fault lies elsewhere: in a drive that is
+        not there for a moment, in memory.
+        """
         try:
             yield
-        except (UserError, MemoryError):
+        except (UserError, MemoryError, jax.errors.JaxRuntimeError):
             raise
         except Exception as error:
+            if self._digests.knows(step):
+                raise
             reason = str(error).strip().splitlines() or [type(error).__name__]
             fault = textwrap.shorten(reason[0].split(" [tensorstore_spec")[0], 200, placeholder=" ...")
             raise DamagedCheckpoint(self._workdir, step, fault) from error

@@ -31,6 +31,11 @@ def check_unchanged(workdir: Path, name: str) -> None:
         )
 
 
+def forget(workdir: Path) -> None:
+    """To be called where a run is started: what an earlier one in `workdir` has left does not bind it."""
+    (workdir / FILE).unlink(missing_ok=True)
+
+
 class Digests:
     """The digests of the checkpoints in `workdir / folder`, each a folder named after its step."""
 
@@ -46,14 +51,18 @@ class Digests:
           UserError: the file of digests is damaged.
         """
         before, steps = _read(self._workdir), self._steps()
-        known = before["checkpoints"]
-        fixed = {name: _sha256(self._workdir / name) for name in _FIXED if (self._workdir / name).exists()}
+        files, known = before["files"], before["checkpoints"]
+        new = [name for name in _FIXED if name not in files and (self._workdir / name).exists()]
         entries = {
-            "files": fixed | before["files"],
+            "files": files | {name: _sha256(self._workdir / name) for name in new},
             "checkpoints": {step: known.get(step) or _digests(self._folder / step) for step in steps},
         }
         if entries != before:
             write_json(self._workdir / FILE, entries, indent=1)
+
+    def knows(self, step: int) -> bool:
+        """Whether the files of the checkpoint of `step` have been recorded."""
+        return str(step) in _read(self._workdir)["checkpoints"]
 
     def fault(self, step: int) -> str:
         """What differs from when the checkpoint of `step` was written; empty where nothing does.

@@ -70,6 +70,7 @@ def write(workdir: Path, config: ConfigDict, record: Record) -> None:
     with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
         fields = dataclasses.asdict(record)
         of_a_model = ("weights_sha256", "images")
+        digests.forget(workdir)
         write_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
         write_json(workdir / settings.CONFIG_FILE, config.to_dict())
 

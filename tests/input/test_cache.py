@@ -199,6 +199,18 @@ def test_a_file_cut_short_while_in_use_is_filled_again(tmp_path):
     assert store_files(tmp_path)[0].stat().st_size == 20 * 192
 
 
+def test_two_threads_may_mend_the_same_record(tmp_path):
+    store = RecordStore(tmp_path, 2, 4, name="images")
+    record = np.arange(4, dtype=np.uint8)
+    for _ in range(2):
+        store.write(1, record)
+    for _ in range(2):
+        store.mark([1])
+    read = np.empty(4, np.uint8)
+    store.read(1, read)
+    np.testing.assert_array_equal(read, record)
+
+
 def test_a_damaged_record_that_cannot_be_made_again_is_refused(tmp_path):
     store = RecordStore(tmp_path, 3, 4, name="features")
     store.write(1, np.arange(4, dtype=np.uint8))

@@ -203,3 +203,31 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_over_by_itself(s
     with pytest.raises(UserError, match=r"no checkpoint of .* is whole"):
         checkpoints.restore_newest(_state(0))
     checkpoints.close()
+
+
+def test_reading_writes_nothing_into_a_run_without_digests(saved, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    (workdir / FILE).unlink()
+    checkpoints = Checkpoints(workdir)
+    checkpoints.restore_variables(3)
+    checkpoints.close()
+    assert not (workdir / FILE).exists()
+
+
+def test_what_fails_although_the_files_are_as_written_is_no_damage(saved, tmp_path, monkeypatch):
+    """A network drive that is away for a moment must not cost a checkpoint."""
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    checkpoints = Checkpoints.to_go_on(workdir)
+
+    def away(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "restore", away)
+        with pytest.raises(OSError, match="Input/output error"):
+            checkpoints.restore_newest(_state(0))
+    assert not (workdir / DAMAGED).exists()
+    assert int(checkpoints.restore_newest(_state(0)).step) == 3
+    checkpoints.close()

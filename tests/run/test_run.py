@@ -205,3 +205,14 @@ def test_reordered_classes_are_refused(workdir, tmp_path):
     (received / folder.RUN_FILE).write_text(json.dumps(record))
     with pytest.raises(UserError, match="is not as training wrote it"):
         open_run(received)
+
+
+def test_a_run_started_anew_is_not_bound_by_what_was_there(tmp_path):
+    """Checkpoints and metrics were deleted, to train again in the same folder."""
+    cache = str(tmp_path / "cache")
+    workdir = tmp_path / "run"
+    untrained_run(workdir, _config(data__cache_dir=cache), CLASSES)
+    assert (workdir / "digests.json").exists()
+    shutil.rmtree(workdir / "checkpoints")
+    new_run(_config(data__cache_dir=cache), workdir).start()
+    assert len(open_run(workdir).class_names) == 14
