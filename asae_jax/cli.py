@@ -149,9 +149,9 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
         command = COMMANDS[name]
         missing = "--config=FILE" if not command.of_a_run else "--workdir=RUN"
         missing += " or --model=NAME" if command.of_a_run and not command.of_images else ""
-        hint = "" if COMMANDS[name].of_a_run else ", or --config=configs/quickstart.py in a checkout"
+        hint = "" if command.of_a_run else ", or --config=configs/quickstart.py in a checkout"
         raise UserError(
-            f"{missing} is missing; for example `asae {name} {COMMANDS[name].example}`{hint}. Usage: {_USAGE}"
+            f"{missing} is missing; for example `asae {name} {command.example}`{hint}. Usage: {_USAGE}"
         )
     else:
         config = settings.load_recipe(_recipe_file(file))

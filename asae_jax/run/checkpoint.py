@@ -45,8 +45,7 @@ class DamagedCheckpoint(UserError):
 
 def any_in(workdir: Path) -> bool:
     """Whether there is a complete checkpoint in `workdir/checkpoints`."""
-    folder = workdir / FOLDER
-    return folder.is_dir() and any(entry.name.isdigit() for entry in folder.iterdir())
+    return bool(_entries(workdir))
 
 
 class Checkpoints:
@@ -107,7 +106,7 @@ class Checkpoints:
         state = jax.tree.map(np.array, state)
         with disk_errors(f"write a checkpoint to {self._manager.directory}", remedy=_REMEDY):
             self._manager.wait_until_finished()
-            self._digests.seal()
+            self._digests.seal(int(entry.name) for entry in _entries(self._workdir))
             _check_room(Path(self._manager.directory), sum(x.nbytes for x in jax.tree.leaves(state)))
             self._manager.save(
                 step,
@@ -121,7 +120,7 @@ class Checkpoints:
         with disk_errors(f"write a checkpoint to {self._manager.directory}", remedy=_REMEDY):
             self._manager.wait_until_finished()
             if self._has_written:  # whoever reads alone may be in a folder that cannot be written
-                self._digests.seal()
+                self._digests.seal(int(entry.name) for entry in _entries(self._workdir))
 
     def close(self) -> None:
         """Waits, then ends Orbax's threads."""
@@ -224,8 +223,8 @@ class Checkpoints:
     def _reading(self, step: int) -> Iterator[None]:
         """Orbax says in many ways that a file is not what it should be.
 
-        Where digests say that the files are as they were written, the fault lies elsewhere: in a drive that is
-        not there for a moment, in memory.
+        Where digests say that the files are as they were written, the fault lies elsewhere: in memory, in a
+        drive that is not there for a moment.
         """
         try:
             yield

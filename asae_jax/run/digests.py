@@ -9,6 +9,7 @@ process that was killed right after writing) is taken as it is.
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from asae_jax.config import RUN_FILE
@@ -43,19 +44,22 @@ class Digests:
         self._workdir = workdir
         self._folder = workdir / folder
 
-    def seal(self) -> None:
+    def seal(self, steps: Iterable[int]) -> None:
         """Records the files of every checkpoint that has no entry, and forgets checkpoints that are gone.
+
+        Args:
+          steps: of the checkpoints that are there.
 
         Raises:
           OSError: a file cannot be read or written.
           UserError: the file of digests is damaged.
         """
-        before, steps = _read(self._workdir), self._steps()
+        before, names = _read(self._workdir), [str(step) for step in steps]
         files, known = before["files"], before["checkpoints"]
         new = [name for name in _FIXED if name not in files and (self._workdir / name).exists()]
         entries = {
             "files": files | {name: _sha256(self._workdir / name) for name in new},
-            "checkpoints": {step: known.get(step) or _digests(self._folder / step) for step in steps},
+            "checkpoints": {name: known.get(name) or _digests(self._folder / name) for name in names},
         }
         if entries != before:
             write_json(self._workdir / FILE, entries, indent=1)
@@ -82,10 +86,6 @@ class Digests:
             if there[name] != recorded[name]:
                 return f"{name} has changed since it was written"
         return ""
-
-    def _steps(self) -> list[str]:
-        folders = self._folder.iterdir() if self._folder.is_dir() else ()
-        return sorted((entry.name for entry in folders if entry.name.isdigit()), key=int)
 
 
 def _read(workdir: Path) -> dict[str, dict]:
