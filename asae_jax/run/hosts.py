@@ -14,6 +14,7 @@ On one host, and before `start`, all of this does nothing.
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ _JAX_MISSES_AFTER = 55  # JAX then ends the process itself, with many lines: our
 _BEAT = 1.0  # seconds between two signs of life
 _PATIENCE = 6 * 3600.0  # seconds that a host waits for another that is alive: own caches take hours to fill
 _LAST_WORDS = 10.0  # seconds in which the others hear from a first host that ends
+_LAST_WORDS_OF_JAX = b"JAX distributed service detected fatal errors"
 _DIED = 1
 _PREFIX = "asae"
 
@@ -107,6 +109,8 @@ def start() -> None:
             f"started within {_TO_COME // 60} minutes, by SLURM, Open MPI or on a TPU pod, or else with "
             f"{', '.join(VARIABLES)} set."
         ) from error
+    # JAX has taken SIGTERM for itself, and would let the process live on.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
     state = distributed.global_state
     if state.num_processes > 1:
         _group = _Group(state.client, state.process_id, state.num_processes)
@@ -134,10 +138,29 @@ def _show_only_the_first(group: _Group) -> None:
     nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  it stays open
     if group.index:
         sys.stdout = sys.stderr = nowhere
+        _replace_last_words_of_jax(group)
     else:
         sys.stdout.flush()
         sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     os.dup2(nowhere.fileno(), 1)
+
+
+def _replace_last_words_of_jax(group: _Group) -> None:
+    """One line where JAX says in many that the first host is gone: it ends the process at that moment.
+
+    What libraries write to the standard error goes through a pipe, the rest of it as it is.
+    """
+    outside, (read, write) = os.dup(2), os.pipe()
+    group.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+    os.dup2(write, 2)
+
+    def pass_on() -> None:
+        while data := os.read(read, 65536):
+            if _LAST_WORDS_OF_JAX in data:
+                _lost(group, 0)
+            os.write(outside, data)
+
+    threading.Thread(target=pass_on, daemon=True).start()
 
 
 def first(function: Callable[[], T]) -> T:
@@ -269,7 +292,7 @@ def _end(group: _Group, line: str, status: int) -> NoReturn:
     with contextlib.suppress(Exception):  # another host was faster
         reason = line.removeprefix("error: ")
         told = json.dumps([f"error: host {group.index} of {group.count}: {reason}", status])
-        group.client.key_value_set(f"{_PREFIX}/end", told)
+        group.client.key_value_set(f"{_PREFIX}/end/line", told)
     _leave(group, status)
 
 
@@ -304,7 +327,7 @@ def _watch(group: _Group) -> None:
             beats += 1
             group.client.key_value_set(f"{_PREFIX}/alive/{group.index}", str(beats), allow_overwrite=True)
             alive = dict(group.client.key_value_dir_get(f"{_PREFIX}/alive/"))
-            told = dict(group.client.key_value_dir_get(f"{_PREFIX}/end"))
+            told = dict(group.client.key_value_dir_get(f"{_PREFIX}/end/"))
         except Exception:
             if not group.ending.is_set():
                 _lost(group, 0)
@@ -321,9 +344,11 @@ def _watch(group: _Group) -> None:
 
 
 def _lost(group: _Group, host: int) -> NoReturn:
-    _end(
-        group,
+    line = (
         f"error: host {host} of {group.count} has ended or does not answer any more: start the same command "
-        "on all hosts again, which goes on from the last checkpoint",
-        _DIED,
+        "on all hosts again, which goes on from the last checkpoint."
     )
+    if host == 0:  # nobody is left who could pass it on
+        _say_last(group, line)
+        os._exit(_DIED)
+    _end(group, line, _DIED)
