@@ -36,10 +36,11 @@ _CASES = flags.DEFINE_list(
 )
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Five steps: training is chaotic in rounding, and from the seventh on the losses of layouts part visibly.
 SETTINGS = {
     "data.num_examples": 160, "data.stored_size": 36, "data.hue": "none", "augment.size": 32,
     "model.name": "resnet18", "model.width": 4, "asae.area": 0.3, "train.batch_size": 28,
-    "train.epochs": 2, "train.log_every": 1, "optimizer.ema_decay": 0.9, "optimizer.learning_rate": 0.01,
+    "train.epochs": 1, "train.log_every": 1, "optimizer.ema_decay": 0.9, "optimizer.learning_rate": 0.01,
     "eval.bootstrap": 0, "eval.batch_size": 16, "uncertainty.images_per_class": 3,
 }  # fmt: skip
 _SHALLOW = (
@@ -205,10 +206,10 @@ def _resumed(folder: pathlib.Path) -> dict[str, str]:
     one, found = _one_by_four(folder), {}
     for name, first, second in (("2 hosts, then 1", (2, 2), (1, 4)), ("1 host, then 2", (1, 4), (2, 2))):
         place = folder / name.replace(", ", "-").replace(" ", "_")
-        _complete(place, *first, "--config.train.max_steps=4")
+        _complete(place, *first, "--config.train.max_steps=2")
         steps = sorted(entry.name for entry in (place / "run" / "checkpoints").iterdir())
         found[f"{name}, against 1 x 4"] = difference(_complete(place, *second), one)
-        assert "4" in steps, f"checkpoints {steps}"
+        assert steps == ["2"], f"checkpoints {steps}"
     return found
 
 
