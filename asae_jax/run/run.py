@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -105,7 +104,7 @@ class Run:
                 f"{wanted}."
             )
         with jax.ensure_compile_time_eval():
-            return jax.tree.map(jnp.asarray, variables), step
+            return jax.device_put(variables), step  # jnp.asarray would compile a program for each shape
 
     def _read_weights(self, checkpoints: Checkpoints) -> tuple[Mapping[str, Any], int]:
         best = self.config.eval.checkpoint == "best"
