@@ -62,15 +62,18 @@ def default_folder() -> Path | None:
     return base / "asae-jax" / "compiled" / processor()
 
 
-def processor() -> str:
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """12 hexadecimal digits that differ between processors with different instructions.
 
     A home may be shared by machines, and a program of one be an illegal instruction on another. JAX's key has
     the processor's features too, but what is loaded is not checked against them.
+
+    Args:
+      cpuinfo: what Linux says of the processors; missing elsewhere.
     """
     facts = {"machine": platform.machine(), "processor": platform.processor()}
     with contextlib.suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
         lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
         facts |= {name.strip(): value.strip() for name, _, value in lines if name.strip() in _PARTS}
     return hashlib.blake2b(repr(sorted(facts.items())).encode(), digest_size=6).hexdigest()
