@@ -1,5 +1,6 @@
 """Everything a training step reads and writes, as one pytree."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,16 +76,15 @@ def abstract_state(
     with_auxiliary: bool = False,
 ) -> TrainState:
     """The shapes and types of `create_state`'s result, as `jax.ShapeDtypeStruct`; nothing is computed."""
-    return jax.eval_shape(
-        lambda: create_state(
-            network,
-            optimizer,
-            jax.random.key(0),
-            image_size=image_size,
-            with_average=with_average,
-            with_auxiliary=with_auxiliary,
-        )
+    create = functools.partial(
+        create_state,
+        network,
+        optimizer,
+        image_size=image_size,
+        with_average=with_average,
+        with_auxiliary=with_auxiliary,
     )
+    return jax.eval_shape(create, jax.eval_shape(jax.random.key, 0))
 
 
 def next_state(
