@@ -35,7 +35,7 @@ def switch_on() -> None:
 
     To be called before JAX compiles.
     """
-    if jax.config.jax_compilation_cache_dir or not jax.config.jax_enable_compilation_cache:
+    if _option("jax_compilation_cache_dir") or not _option("jax_enable_compilation_cache"):
         return
     folder = default_folder()
     if folder is None or not _can_write(folder):
@@ -46,6 +46,10 @@ def switch_on() -> None:
     # All of them: there are few, and many that take a tenth of a second take as long as one that takes more.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     _hear_of_faults(folder)
+
+
+def _option(name: str) -> Any:
+    return getattr(jax.config, name)
 
 
 def default_folder() -> Path | None:

@@ -1,4 +1,4 @@
-"""Compiled programs on disk: where, for which processor, how many, and that no fault of a disk is an error."""
+"""Compiled programs on disk: where, for which processor, how many; and no fault of a disk is an error."""
 
 import os
 import warnings
@@ -10,7 +10,11 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from asae_jax.run import compile_cache
 
-_OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+_OPTIONS = (
+    "jax_compilation_cache_dir",
+    "jax_enable_compilation_cache",
+    "jax_persistent_cache_min_compile_time_secs",
+)
 
 
 @pytest.fixture
@@ -68,9 +72,8 @@ def test_jax_own_choice_is_left_alone(no_cache, tmp_path):
     compile_cache.switch_on()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
     jax.config.update("jax_compilation_cache_dir", None)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(jax.config), "jax_enable_compilation_cache", False, raising=False)
-        compile_cache.switch_on()
+    jax.config.update("jax_enable_compilation_cache", False)
+    compile_cache.switch_on()
     assert jax.config.jax_compilation_cache_dir is None
     assert not no_cache.exists()
 
@@ -88,7 +91,8 @@ def test_without_a_folder_to_write_to_nothing_is_kept(no_cache, tmp_path, monkey
 def test_processors_of_other_features_have_folders_of_their_own(tmp_path):
     def of(flags, mhz="2000", more=""):
         file = tmp_path / "cpuinfo"
-        file.write_text(f"processor\t: 0\nmodel name\t: Any\ncpu MHz\t\t: {mhz}\nflags\t\t: {flags}\n\n{more}")
+        first = f"processor\t: 0\nmodel name\t: Any\ncpu MHz\t\t: {mhz}\nflags\t\t: {flags}\n\n"
+        file.write_text(first + more)
         return compile_cache.processor(file)
 
     assert of("sse avx avx2") == of("sse avx avx2", mhz="2100") == of("sse avx avx2", more="flags\t: sse\n")
