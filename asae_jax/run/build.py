@@ -143,9 +143,8 @@ def variable_shapes(config: ConfigDict, num_classes: int) -> Mapping[str, Any]:
     network = create_network(config, num_classes)
     size = config.augment.size
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    shapes = jax.eval_shape(
-        lambda key, images: network.init(key, images, train=False), jax.random.key(0), images
-    )
+    key = jax.eval_shape(jax.random.key, 0)  # a key that is there would have to be computed
+    shapes = jax.eval_shape(lambda key, images: network.init(key, images, train=False), key, images)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 

@@ -133,6 +133,12 @@ def place(tree: Any) -> Any:
     return copy(tree, np.zeros(jax.local_device_count(), np.int32))
 
 
+def copy_to_devices(tree: Any) -> Any:
+    """As `place`, of what is only read (weights for scoring): nothing has to be compiled for it."""
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
 def check_batch_size(batch_size: int, num_classes: int) -> None:
     """Raises a UserError unless `batch_size` deals out evenly to `num_classes` classes and to all devices.
 
