@@ -110,6 +110,7 @@ def _network(
         test_mode=config.eval.test_mode,
         look_threshold=config.eval.look_threshold,
         freeze_until=config.init.freeze or None,
+        remat=model.remat,
         stem=model.stem,
         width=model.width,
         **options,
@@ -256,6 +257,7 @@ def compiled_train_step(
             ema_decay=config.optimizer.ema_decay,
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
+            accumulate=config.train.accumulate,
             ramp_steps=round(ramp_epochs * steps_per_epoch),
         )
     )

@@ -159,6 +159,22 @@ def check_batch_size(batch_size: int, num_classes: int) -> None:
     )
 
 
+def check_accumulate(parts: int, batch_size: int) -> None:
+    """Raises a UserError unless each device's share of a batch can be computed in `parts` equal parts.
+
+    Args:
+      parts: 1 or more.
+      batch_size: of the training step, a multiple of the number of devices.
+    """
+    share = batch_size // jax.device_count()
+    if share % parts:
+        divisors = ", ".join(str(n) for n in range(1, share + 1) if share % n == 0)
+        raise UserError(
+            f"config.train.accumulate={parts} cannot be used: of a batch of {batch_size} each of "
+            f"{jax.device_count()} devices computes {share} images: choose one of {divisors}."
+        )
+
+
 def round_up_to_devices(batch_size: int) -> int:
     """The smallest multiple of the number of devices that is at least `batch_size`."""
     devices = jax.device_count()

@@ -217,6 +217,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     build.variable_shapes(config, 2)
     index = load_index(config) if index is None else index
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
+    parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
     _check_loss(config, index.num_classes)
     if not is_new:
         folder.check_same_data(workdir, index)
