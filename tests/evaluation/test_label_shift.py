@@ -74,9 +74,7 @@ def test_resamples_of_whole_groups_and_weights_are_copies_of_cells():
     twice = np.ones((1, 40))
     twice[0, :10] = 2
     copied = np.concatenate([probabilities, probabilities[:10]])
-    np.testing.assert_allclose(
-        em_shares(probabilities, PRIOR, twice)[0], em_shares(copied, PRIOR), atol=1e-6
-    )
+    np.testing.assert_allclose(em_shares(probabilities, PRIOR, twice)[0], em_shares(copied, PRIOR), atol=1e-6)
     one = estimate_mixture(probabilities, PRIOR, groups=np.array(["a", "b"] * 20), resamples=10)
     assert one.low is None  # two groups tell nothing of others
 
