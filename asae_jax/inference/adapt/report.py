@@ -39,7 +39,7 @@ def record(
     content = {
         "source": dict(source),
         "input": {
-            "given": config.adapt.input or config.adapt.labels,
+            "given": Path(config.adapt.input or config.adapt.labels).name,
             "images": len(cells.images),
             "unreadable": len(cells.errors),
         },
