@@ -60,13 +60,13 @@ def test_em_and_bbse_recover_a_known_mixture_where_counting_does_not(mixture):
 
 
 def test_intervals_hold_the_mixture_as_often_as_they_say():
-    """120 smears of 200 cells, three shares each: 95 % of 360, within four standard errors."""
+    """80 smears of 200 cells, three shares each: 95 % of 240, within four standard errors."""
     mixture = np.array([0.6, 0.1, 0.3])
     held = 0
-    for seed in range(120):
-        found = estimate_mixture(_cells(mixture, 200, seed)[0], PRIOR, resamples=200, seed=seed)
+    for seed in range(80):
+        found = estimate_mixture(_cells(mixture, 200, seed)[0], PRIOR, resamples=100, seed=seed)
         held += ((found.low <= mixture) & (mixture <= found.high)).sum()
-    assert 0.95 - 4 * np.sqrt(0.95 * 0.05 / 120) < held / 360 <= 1
+    assert 0.95 - 4 * np.sqrt(0.95 * 0.05 / 80) < held / 240 <= 1
 
 
 def test_resamples_of_whole_groups_and_weights_are_copies_of_cells():

@@ -19,11 +19,12 @@ from scipy import optimize, special
 from asae_jax.errors import UserError
 from asae_jax.inference.embed.classifiers import fold_masks
 
-STRENGTHS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+STRENGTHS = (10.0, 2.0, 0.5, 0.1, 0.02, 0.005)
 """Penalties on the distance from the old layer, the strongest first, among which cross-validation chooses."""
 
 _INNER_FOLDS = 3
 _OFF = -30.0  # of the bias of a class that does not occur: a probability of 1e-13
+_TOLERANCE = 1e-4  # largest component of the gradient at which a fit ends
 _AGREES = 1e-2  # largest difference between the network's logits and those of its last layer
 
 
@@ -137,7 +138,7 @@ def fit_layer(old: Layer, features: np.ndarray, labels: np.ndarray, strength: fl
         slope = inputs.T @ (np.exp(log_probs) - wanted) / len(inputs) + strength * change
         return value, slope.ravel()
 
-    options = {"gtol": 1e-5, "ftol": 1e-12, "maxiter": 500}
+    options = {"gtol": _TOLERANCE, "ftol": 1e-10, "maxiter": 500}
     found = optimize.minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
     change = found.x.reshape(shape)
     kernel = change[:-1] / scale[:, None]
