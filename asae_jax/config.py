@@ -629,8 +629,8 @@ FIELDS = (
     Field("agreement.output", "", "Folder; empty: runs/agreement."),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
-          "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
-          "ours; or all."),
+          "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended, "
+          "starts: ours; or all."),
     Field("reproduce.seeds", 5, "Runs of every row, of the seeds seed, seed + 1, ...", least=1, unit="runs"),
     Field("reproduce.preset", "",
           "For every setting left at its default: small: 64 px, ResNet-18, for a CPU; paper: 224 px, "
