@@ -292,15 +292,27 @@ def compiled_front_step(config: ConfigDict, num_classes: int) -> Callable:
     )
 
 
-def compiled_statistics_step(config: ConfigDict, num_classes: int) -> Callable:
-    """`(variables, batch split over devices, number) -> batch statistics`: `steps.statistics_step`."""
+def compiled_statistics_step(config: ConfigDict, num_classes: int, *, augmented: bool = True) -> Callable:
+    """`(variables, batch split over devices, number) -> batch statistics`: `steps.statistics_step`.
+
+    Args:
+      config: settings.
+      num_classes: number of classes.
+      augmented: whether of random views, as in training; else of the images as at test.
+    """
     return parallel.parallel_statistics(
         functools.partial(
             steps.statistics_step,
             network=create_test_network(config, num_classes, axis_name=parallel.AXIS),
-            augment=create_augment(config),
+            augment=create_augment(config) if augmented else _as_at_test(config),
             seed=config.seed,
             axis_name=parallel.AXIS,
             momentum=BatchNorm.momentum,
         )
     )
+
+
+def _as_at_test(config: ConfigDict) -> steps.Augment:
+    """Test images in the place of random views."""
+    preprocess = create_preprocess(config)
+    return lambda key, images, *, first_example=0: preprocess(images)
