@@ -428,6 +428,10 @@ FIELDS = (
     Field("train.checkpoint_every", 1, "Epochs between checkpoints.", least=1, unit="epochs"),
     Field("train.max_steps", 0,
           "Stop after so many steps, to be resumed later; 0: never.", least=0, unit="steps"),
+    Field("train.distributed", "none",
+          "Hosts that train or evaluate one run together. auto: those of a TPU pod, of SLURM or Open MPI, or "
+          "as the environment variables JAX_COORDINATOR_ADDRESS (HOST:PORT of the first), JAX_NUM_PROCESSES "
+          "and JAX_PROCESS_ID (0, 1, ...) say. Not kept in the run folder.", choices=("none", "auto")),
     # Evaluation
     Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
     Field("eval.name", "",
@@ -663,6 +667,7 @@ NEUTRAL = frozenset(
         "model.remat",
         "train.log_every",
         "train.max_steps",
+        "train.distributed",
     }
 )
 """Settings of training that do not change its result. The images are identified by their fingerprint."""

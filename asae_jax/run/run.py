@@ -22,7 +22,7 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import SECOND_LOOK, Network
-from asae_jax.run import build, folder, parallel, weights_file
+from asae_jax.run import build, folder, hosts, parallel, weights_file
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data, batch_unit, load_data, load_index, write_data_record
 from asae_jax.run.model_folder import holds_model
@@ -152,7 +152,7 @@ class NewRun(Run):
     def __init__(self, workdir: Path, config: ConfigDict, index: DataIndex):
         super().__init__(workdir, config, index.class_names)
         self._index = index
-        self.is_new = not folder.holds_run(workdir)
+        self.is_new = hosts.first(lambda: not folder.holds_run(workdir))
 
     @functools.cached_property
     def classes(self) -> tuple[CellClass, ...]:
@@ -199,15 +199,8 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
       UserError: anything that cannot be used, or a run of other settings or data.
     """
     settings.check(config)
-    if holds_model(workdir):
-        raise UserError(
-            f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
-            f"(--config.init.pretrained={workdir} --workdir=DIR)."
-        )
-    is_new = not folder.holds_run(workdir)
-    if not is_new:
-        config = folder.with_chosen(workdir, config)
-        folder.check_same_config(workdir, config)
+    size, is_new = hosts.first(lambda: _batch_size_of_the_run(workdir, config))
+    config = settings.copy_with(config, {"train.batch_size": size}).lock()
     index = None
     if not config.train.batch_size:
         index = load_index(config)
@@ -220,10 +213,28 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
     _check_loss(config, index.num_classes)
     if not is_new:
-        folder.check_same_data(workdir, index)
+        hosts.first(lambda: folder.check_same_data(workdir, index))
     run = NewRun(workdir, config, index)
     _ = run.classes  # a table that cannot be read is refused here
     return run
+
+
+def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool]:
+    """The batch size of the run in `workdir`, else of `config`, and whether no run is there.
+
+    Raises:
+      UserError: a run of other settings, or a model.
+    """
+    if holds_model(workdir):
+        raise UserError(
+            f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
+            f"(--config.init.pretrained={workdir} --workdir=DIR)."
+        )
+    if not folder.holds_run(workdir):
+        return config.train.batch_size, True
+    config = folder.with_chosen(workdir, config)
+    folder.check_same_config(workdir, config)
+    return config.train.batch_size, False
 
 
 def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = False) -> Run:

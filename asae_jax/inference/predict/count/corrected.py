@@ -107,7 +107,9 @@ class MixtureCounter:
         chosen = [("", np.ones(len(groups), bool), whole)]
         chosen += [(name, groups == name, None) for name in names if len(names) > 1]
         return [
-            self._one(name, probabilities[rows], of, rows, basis, usually_unlike, min(resamples, RESAMPLES), seed)
+            self._one(
+                name, probabilities[rows], of, rows, basis, usually_unlike, min(resamples, RESAMPLES), seed
+            )
             for name, rows, of in chosen
         ]
 
@@ -123,7 +125,12 @@ class MixtureCounter:
         seed: int,
     ) -> Corrected:
         mixture = estimate_mixture(
-            probabilities, basis.prior, confusion=basis.confusion, groups=groups, resamples=resamples, seed=seed
+            probabilities,
+            basis.prior,
+            confusion=basis.confusion,
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
         )
         counted = np.bincount(probabilities.argmax(1), minlength=len(basis.prior)) / len(probabilities)
         unlike = float(np.array(self._unlike)[rows].mean())
