@@ -97,7 +97,10 @@ def _run_here(call: "Call") -> int:
     module, function = COMMANDS[call.name].function.split(":")
     if call.model is not None:
         model_folder.unpack(call.model, call.workdir)
-    return getattr(importlib.import_module(module), function)(call.config, call.workdir)
+    command = getattr(importlib.import_module(module), function)
+    if "jax" in sys.modules:
+        importlib.import_module("asae_jax.run.compile_cache").switch_on()
+    return command(call.config, call.workdir)
 
 
 def _run_on_all_hosts(call: "Call") -> int:

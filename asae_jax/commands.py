@@ -94,6 +94,14 @@ COMMANDS = {
         ("embed", "eval.bootstrap", *_OF_A_TEST),
         of_a_run=True,
     ),
+    "adapt": Command(
+        "asae_jax.inference.adapt.command:adapt",
+        "make a run fit for another laboratory's images, without labels or with a hundred",
+        "--workdir=runs/mine --input=THEIR_CELLS --output=runs/theirs",
+        "adapt",
+        ("adapt", "uncertainty", *_OF_A_TEST),
+        of_a_run=True,
+    ),
     "export": Command(
         "asae_jax.inference.export.command:export",
         "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",

@@ -160,6 +160,12 @@ def place(tree: Any) -> Any:
     return copy(tree, np.zeros(jax.local_device_count(), np.int32))
 
 
+def copy_to_devices(tree: Any) -> Any:
+    """As `place`, of what is only read (weights for scoring): nothing has to be compiled for it."""
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
 def shared(tree: Any, like: Any) -> Any:
     """`tree` of the first host on all hosts, bit for bit; on one host as it is.
 
@@ -226,6 +232,22 @@ def check_batch_size(batch_size: int, num_classes: int) -> None:
         f"config.train.batch_size={batch_size} cannot be dealt out evenly to {' and '.join(parts)}: "
         f"choose {near}" + (", or --config.data.sampler=shuffled." if num_classes > 1 else ".")
     )
+
+
+def check_accumulate(parts: int, batch_size: int) -> None:
+    """Raises a UserError unless each device's share of a batch can be computed in `parts` equal parts.
+
+    Args:
+      parts: 1 or more.
+      batch_size: of the training step, a multiple of the number of devices.
+    """
+    share = batch_size // jax.device_count()
+    if share % parts:
+        divisors = ", ".join(str(n) for n in range(1, share + 1) if share % n == 0)
+        raise UserError(
+            f"config.train.accumulate={parts} cannot be used: of a batch of {batch_size} each of "
+            f"{jax.device_count()} devices computes {share} images: choose one of {divisors}."
+        )
 
 
 def round_up_to_devices(batch_size: int) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -85,18 +84,18 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple[Mapping[str, Any], int]:
-        if holds_model(self.workdir):
-            return self._read_weights_file()
-        checkpoints = Checkpoints(self.workdir)
-        try:
-            # Whoever asks first may be a function that is being traced.
-            with jax.ensure_compile_time_eval():
-                return self._read_weights(checkpoints)
-        finally:
-            checkpoints.close()
-
-    def _read_weights_file(self) -> tuple[Mapping[str, Any], int]:
         like = build.variable_shapes(self.config, self.num_classes)
+        # Whoever asks first may be a function that is being traced.
+        with jax.ensure_compile_time_eval():
+            if holds_model(self.workdir):
+                return self._read_weights_file(like)
+            checkpoints = Checkpoints(self.workdir)
+            try:
+                return self._read_weights(checkpoints, like)
+            finally:
+                checkpoints.close()
+
+    def _read_weights_file(self, like: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         variables, step = weights_file.read(self.workdir, like)
         there, wanted = weights_file.checkpoint_of(self.workdir), self.config.eval.checkpoint
         if there != wanted:
@@ -104,15 +103,15 @@ class Run:
                 f"{self.workdir} holds a model of one checkpoint: use --config.eval.checkpoint={there}, not "
                 f"{wanted}."
             )
-        with jax.ensure_compile_time_eval():
-            return jax.tree.map(jnp.asarray, variables), step
+        return jax.device_put(variables), step  # jnp.asarray would compile a program for each shape
 
-    def _read_weights(self, checkpoints: Checkpoints) -> tuple[Mapping[str, Any], int]:
+    def _read_weights(
+        self, checkpoints: Checkpoints, like: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
         best = self.config.eval.checkpoint == "best"
         chosen = checkpoints.best if best else checkpoints.newest
         if chosen is None:
             raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
-        like = build.variable_shapes(self.config, self.num_classes)
         return checkpoints.restore_variables(chosen, like), chosen
 
     @property
@@ -211,6 +210,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     build.variable_shapes(config, 2)
     index = load_index(config) if index is None else index
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
+    parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
     _check_loss(config, index.num_classes)
     if not is_new:
         hosts.first(lambda: folder.check_same_data(workdir, index))

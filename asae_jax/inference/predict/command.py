@@ -11,8 +11,11 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
+from asae_jax.inference.predict.count import corrected
+from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
+from asae_jax.inference.mixture import mixture_basis
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
@@ -23,6 +26,7 @@ from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
+from asae_jax.run.adaptation import notes, read_adaptation
 from asae_jax.run.run import Run
 from asae_jax.terminal import Bar
 
