@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_json, write_json
+from asae_jax.files import disk_errors, read_object, write_json
 from asae_jax.input.cell_classes import CellClass, write_classes
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import DataIndex, check_classes
 from asae_jax.run import checkpoint, digests
 from asae_jax.run.model_folder import holds_model
 
@@ -107,10 +107,27 @@ def read_record(workdir: Path) -> Record:
       UserError: the file is missing, damaged, or not as training wrote it.
     """
     digests.check_unchanged(workdir, RUN_FILE)
-    fields = read_json(workdir / RUN_FILE, remedy="restore it, or train the run again")
+    path, remedy = workdir / RUN_FILE, "restore it, or train the run again"
+    fields = read_object(path, remedy=remedy, kinds=_FIELDS)
     known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
-    fields = {name: value for name, value in fields.items() if name in known}
-    return Record(**fields | {"class_names": tuple(fields["class_names"])})
+    record = Record(**{name: value for name, value in fields.items() if name in known})
+    if not _has_right_types(record):
+        raise UserError(f"{path} is damaged, it holds something else than text and counts: {remedy}.")
+    check_classes(record.class_names, f"{path} has")
+    return dataclasses.replace(record, class_names=tuple(record.class_names))
+
+
+_FIELDS = {"class_names": list, "data_fingerprint": str, "versions": dict}
+
+
+def _has_right_types(record: Record) -> bool:
+    texts = (*record.class_names, *record.versions.values(), record.weights_sha256)
+    counts = record.images.values() if isinstance(record.images, dict) else [None]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and len(record.class_names) == len(set(record.class_names)) > 0
+        and all(isinstance(of, dict) and all(type(n) is int for n in of.values()) for of in counts)
+    )
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
