@@ -312,6 +312,8 @@ def read_arrays(path: Path, *, most: int = 1 << 30) -> dict[str, np.ndarray]:
                 with archive.open(info) as stream:
                     shape, dtype, order = _header(stream)
                     size = math.prod(shape) * dtype.itemsize
+                    if dtype.kind not in "biuf":
+                        raise ValueError(f"{info.filename} holds {dtype} and no real numbers")
                     if stream.tell() + size != info.file_size:
                         raise ValueError(f"{info.filename} is not as long as its header says")
                     data = np.empty(size, np.uint8)

@@ -156,7 +156,8 @@ class _Unpickler(pickle.Unpickler):
         """`load`, after a look at what it would reserve: five bytes can ask for a table of 32 GB."""
         start = self._file.tell()
         for count, (code, argument, _) in enumerate(pickletools.genops(self._file)):
-            if count > _MOST_OBJECTS or (code.name in _NOTES and argument > _MOST_OBJECTS):
+            place = argument if code.name in _NOTES and isinstance(argument, int) else 0
+            if count > _MOST_OBJECTS or place > _MOST_OBJECTS:
                 raise UnreadableFile("a pickle with more or larger objects than weights need")
         self._file.seek(start)
         return self.load()

@@ -98,7 +98,10 @@ def _array(name: str, tensor: Mapping[str, Any]) -> np.ndarray:
     dtype = _SAFETENSORS_DTYPES.get(tensor["dtype"])
     if dtype is None:
         raise safetensors.SafetensorError(f"{name} has the unknown number type {tensor['dtype']}")
-    return np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+    try:
+        return np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+    except ValueError as error:  # more axes, or longer ones, than arrays can have
+        raise safetensors.SafetensorError(f"{name}: {error}") from None
 
 
 class Weights(NamedTuple):

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import os
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -98,6 +99,30 @@ def holds_run(workdir: Path) -> bool:
         or checkpoint.any_in(workdir)
         or (metrics.exists() and metrics.stat().st_size > 0)
     )
+
+
+def refuse_links(workdir: Path) -> None:
+    """Refuses a run folder with a link that leads out of it: what is written there would land elsewhere.
+
+    Whoever sends a run folder decides what is in it. A folder that is itself reached by a link is none such.
+
+    Raises:
+      UserError: naming the link.
+    """
+    inside = os.path.realpath(workdir)
+    for folder, folders, files in os.walk(workdir):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and not _is_inside(os.path.realpath(path), inside):
+                raise UserError(
+                    f"{path} is a link that leads out of the run folder, and results would be written there: "
+                    "put what it leads to in its place (`cp -rL` copies a folder so), or link the whole run "
+                    "folder."
+                )
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return os.path.commonpath((path, folder)) == folder
 
 
 def read_record(workdir: Path) -> Record:

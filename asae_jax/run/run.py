@@ -200,6 +200,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
       UserError: anything that cannot be used, or a run of other settings or data.
     """
     settings.check(config)
+    folder.refuse_links(workdir)
     if holds_model(workdir):
         raise UserError(
             f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
@@ -238,6 +239,7 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = 
     Raises:
       UserError: no run there, settings that cannot be used, or that would give other weights.
     """
+    folder.refuse_links(workdir)
     if config is None:
         config = settings.read_run_config(workdir)
     config = folder.with_chosen(workdir, config)

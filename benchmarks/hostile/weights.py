@@ -41,6 +41,8 @@ def _content(number: int, seed: int) -> bytes:
     rng = random.Random(f"weights {seed} {number}")
     data = bytearray(rng.choice((_sound_safetensors(), *_made[-3:], _stream(_dict()))))
     for _ in range(rng.choice((1, 2, 4))):
+        if len(data) < 2:
+            break
         place, how = rng.randrange(min(len(data), 900)), rng.randrange(4)
         if how == 0:
             data[place] ^= 1 << rng.randrange(8)
@@ -108,6 +110,7 @@ def _reduce(module: str, name: str, argument: str) -> bytes:
 
 def _calls(marker: pathlib.Path) -> list[bytes]:
     quoted = str(marker)
+    touch = f"touch {quoted}".encode()
     return [
         _reduce("os", "system", f"touch {quoted}"),
         _reduce("posix", "system", f"touch {quoted}"),
@@ -125,7 +128,7 @@ def _calls(marker: pathlib.Path) -> list[bytes]:
         _reduce("collections", "OrderedDict.fromkeys", quoted),
         _reduce("torch._utils", "_rebuild_tensor_v2.__globals__", quoted),
         _reduce("torch", "Size.__class__", quoted),
-        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c" + bytes([len(f"touch {quoted}")]) + f"touch {quoted}".encode() + b"\x85R",
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c" + bytes([len(touch)]) + touch + b"\x85R",
         b"(i" + b"os\nsystem\n",
         b"ctorch\nSize\n}(V__code__\nV1\nub",
         b"ccollections\nOrderedDict\n)R}(V__class__\nNub",
@@ -165,7 +168,7 @@ def _pickles(marker: pathlib.Path) -> list[bytes]:
         b"\x80\x02}q\0(h\0h\0u.",
         b"\x80\x02P" + b"x" * 1000 + b"\n.",
     ]
-    return [body for body in map(_stream, bodies)] + bodies
+    return [*map(_stream, bodies), *bodies]
 
 
 def _tensor(key: str, offset: int, shape: str, strides: str) -> bytes:
