@@ -109,8 +109,8 @@ def _merge(path: pathlib.Path) -> None:
 def _table(rng: random.Random) -> bytes:
     header = rng.choice(_HEADERS)
     columns = header.split(",")
-    values = {"path": "abc", "label": "AB", "split": ("train", "test"), "seen": ("yes", "no"), "x": "12", "y": "34",
-              "width": "5", "height": "6", "lineage": ("myeloid", ""), "blast": ("yes", "no", "")}  # fmt: skip
+    values = {"split": ("train", "test"), "seen": ("yes", "no"), "x": "12", "y": "34", "width": "5",
+              "height": "6", "lineage": ("myeloid", ""), "blast": ("yes", "no", "")}  # fmt: skip
     rows = []
     for row in range(3):
         cells = [str(rng.choice(values.get(name, "AB"))) for name in columns]
