@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
+from asae_jax.inference.predict.count.corrected import Corrected
 from asae_jax.inference.predict.count.differential import Differential, specimen_notes
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
@@ -49,6 +50,7 @@ def write_page(
     thresholds: Thresholds | None = None,
     similar: Similar | None = None,
     megabytes: float = 0,
+    corrected: Sequence[Corrected] = (),
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -65,6 +67,7 @@ def write_page(
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
+      corrected: the counts corrected for another mixture of classes; empty: the page has none.
     """
     data = page_data(
         path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
@@ -78,6 +81,7 @@ def write_page(
         **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,
+        corrected=[(one, list(one.rows(class_names))) for one in corrected],
         style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),

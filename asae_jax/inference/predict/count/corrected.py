@@ -1,7 +1,9 @@
 """The count of all cells corrected for another mixture of classes than the training's (label shift).
 
-Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities; the same by
-the confusion matrix stands beside them, as both rest on one assumption: that cells of a class look as in training.
+Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities;
+the same by
+the confusion matrix stands beside them, as both rest on one assumption: that cells of a class look as
+in training.
 See `evaluation.label_shift`.
 """
 
@@ -94,7 +96,8 @@ class MixtureCounter:
 
         Args:
           basis: of the run.
-          usually_unlike: share of the run's own images that look unlike its training images; None: not known, as
+          usually_unlike: share of the run's own images that look unlike its training images; None: not
+          known, as
             the run has no calibration and no outlier score.
           resamples: of the bootstrap, over whole groups for all images.
           seed: of the bootstrap.
@@ -107,7 +110,9 @@ class MixtureCounter:
         chosen = [("", np.ones(len(groups), bool), whole)]
         chosen += [(name, groups == name, None) for name in names if len(names) > 1]
         return [
-            self._one(name, probabilities[rows], of, rows, basis, usually_unlike, min(resamples, RESAMPLES), seed)
+            self._one(
+                name, probabilities[rows], of, rows, basis, usually_unlike, min(resamples, RESAMPLES), seed
+            )
             for name, rows, of in chosen
         ]
 
@@ -123,7 +128,12 @@ class MixtureCounter:
         seed: int,
     ) -> Corrected:
         mixture = estimate_mixture(
-            probabilities, basis.prior, confusion=basis.confusion, groups=groups, resamples=resamples, seed=seed
+            probabilities,
+            basis.prior,
+            confusion=basis.confusion,
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
         )
         counted = np.bincount(probabilities.argmax(1), minlength=len(basis.prior)) / len(probabilities)
         unlike = float(np.array(self._unlike)[rows].mean())
@@ -136,7 +146,8 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The probabilities are not calibrated, on which the corrected shares rest."
     elif unlike > 2 * usually:
         yield (
-            f"{100 * unlike:.0f} % of the cells look unlike the training cells, against {100 * usually:.0f} % usually: "
+            f"{100 * unlike:.0f} % of the cells look unlike the training cells, usually "
+            f"{100 * usually:.0f} %: "
             "not only the mixture has changed, and the corrected shares do not hold."
         )
     if not basis.known:
@@ -145,9 +156,10 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The assumption cannot be tested: no confusion matrix with images of every class is known."
     elif mixture.misfit < _UNFIT and mixture.disagreement > _APART:
         yield (
-            f"The predicted classes do not fit the corrected shares and the confusion matrix (p = {mixture.misfit:.2g}; "
-            f"the two estimates differ in {100 * mixture.disagreement:.0f} % of the cells): more than the mixture has "
-            "changed, and the corrected shares do not hold."
+            "The predicted classes do not fit the corrected shares and the confusion matrix "
+            f"(p = {mixture.misfit:.2g}; the two estimates differ in {100 * mixture.disagreement:.0f} % "
+            f"of the "
+            "cells): more than the mixture has changed, and the corrected shares do not hold."
         )
 
 
