@@ -127,10 +127,10 @@ def scored_networks(
     run: Run, config: Any, items: Mapping[str, Sequence[Item]], labels: Mapping[str, np.ndarray], given: Any
 ) -> Iterator[Scored]:
     """The network with every set of remedies that changes images or batch statistics."""
+    score = scorer(run)
     for name, changes in APPEARANCES.items():
         wanted = Run(run.workdir, copy_with(run.config, changes).lock(), run.class_names)
         seen, _, _ = adapted(wanted, evenly(items["train"], 400))
-        score = scorer(seen)
         cells = {part: read_cells(items[part], seen.preparation, workers=None, doing="") for part in items}
         images = {part: found.images for part, found in cells.items()}
         if any(found.errors for found in cells.values()):
@@ -276,8 +276,8 @@ def _line(found: Mapping[str, Any]) -> str:
     wrong = "" if found.get("wrong") is None else f"{100 * found['wrong']:.1f}"
     return (
         f"| {found['name']} | {found['accuracy']:.3f} [{low:.3f}, {high:.3f}] | "
-        f"{found['balanced_accuracy']:.3f} [{wide[0]:.3f}, {wide[1]:.3f}] | {found['ece']:.3f} | {left} "
-        f"| {wrong} |"
+        f"{found['balanced_accuracy']:.3f} [{wide[0]:.3f}, {wide[1]:.3f}] | {found['ece']:.3f} | {left} | "
+        f"{wrong} |"
     )
 
 
@@ -290,9 +290,8 @@ def _write(
     mixtures: Mapping[str, Any],
 ) -> None:
     head = (
-        "| remedies | accuracy | balanced accuracy | calibration error | left to a person, % | wrong "
-        "among the "
-        "rest, % |\n|---|---|---|---|---|---|"
+        "| remedies | accuracy | balanced accuracy | calibration error | left to a person, % | wrong among "
+        "the rest, % |\n|---|---|---|---|---|---|"
     )
     text = "\n".join([head, *map(_line, rows)])
     about = {

@@ -171,8 +171,8 @@ def sentences(content: dict[str, Any]) -> list[str]:
     """What was found, in a few lines."""
     large = [one for one in content["differences"] if one["verdict"] == "large"]
     lines = [
-        f"  {one['meaning']}: {one['own'][2]:.1f} here, {one['other'][2]:.1f} there "
-        f"({one['size']:+.1f} deviations); {one['remedy']}"
+        f"  {one['meaning']}: {one['own'][2]:.1f} here, {one['other'][2]:.1f} there ({one['size']:+.1f} "
+        f"deviations); {one['remedy']}"
         for one in large
     ]
     if not lines:

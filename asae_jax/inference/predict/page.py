@@ -77,11 +77,10 @@ def write_page(
     page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        **_count_part(differential, data, uncertainty=any(record.uncertainty for record in records)),
+        **_count_part(differential, data, corrected, any(record.uncertainty for record in records)),
         **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,
-        corrected=[(one, list(one.rows(class_names))) for one in corrected],
         style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
         script=Markup(script),
         script_hash=script_hash(script),
@@ -113,7 +112,9 @@ def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, A
     }
 
 
-def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
+def _count_part(
+    differential: Differential, data: Mapping[str, Any], corrected: Sequence[Corrected], uncertainty: bool
+) -> dict[str, Any]:
     """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
     found = differential
     of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
@@ -122,6 +123,7 @@ def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertai
         "overall": data["counts"][0],
         "groups": data["counts"][1:],
         "table": count_table(found, uncertainty=uncertainty),
+        "corrected": [(one, list(one.rows(data["classes"]))) for one in corrected],
         "specimen": found.specimen.name,
         "specimens": list(SPECIMENS),
         "uncertainty": uncertainty,

@@ -85,6 +85,7 @@ def test_the_card_says_what_was_done_and_names_no_folder(adapted, folder, runs):
     assert not (output / "uncertainty.json").exists()
 
 
+@pytest.mark.filterwarnings("always:probabilities are not calibrated")
 def test_predict_says_that_the_old_thresholds_were_left_out(adapted, folder, tmp_path, capsys):
     output, _ = adapted
     made = tmp_path / "cells.csv"
@@ -169,6 +170,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("always:labels left out")
 def test_labels_that_cannot_be_used_are_counted(runs, folder, labels, tmp_path, capsys):
     few = tmp_path / "few.csv"
     rows = labels.read_text().splitlines()
@@ -179,6 +181,7 @@ def test_labels_that_cannot_be_used_are_counted(runs, folder, labels, tmp_path, 
     assert "7 labels of 2 classes" in said
 
 
+@pytest.mark.filterwarnings("always:1 of 11 labelled images")
 def test_another_picture_under_the_name_is_not_what_was_labelled(runs, folder, labels, tmp_path, capsys):
     moved = tmp_path / "cells"
     shutil.copytree(folder, moved)

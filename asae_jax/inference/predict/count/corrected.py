@@ -146,9 +146,8 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The probabilities are not calibrated, on which the corrected shares rest."
     elif unlike > 2 * usually:
         yield (
-            f"{100 * unlike:.0f} % of the cells look unlike the training cells, usually "
-            f"{100 * usually:.0f} %: "
-            "not only the mixture has changed, and the corrected shares do not hold."
+            f"{100 * unlike:.0f} % of the cells look unlike the training cells, usually {100 * usually:.0f} "
+            "%: not only the mixture has changed, and the corrected shares do not hold."
         )
     if not basis.known:
         yield "The mixture of the training images is not known: all classes were taken as equally frequent."
@@ -156,9 +155,8 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The assumption cannot be tested: no confusion matrix with images of every class is known."
     elif mixture.misfit < _UNFIT and mixture.disagreement > _APART:
         yield (
-            "The predicted classes do not fit the corrected shares and the confusion matrix "
-            f"(p = {mixture.misfit:.2g}; the two estimates differ in {100 * mixture.disagreement:.0f} % "
-            f"of the "
+            "The predicted classes do not fit the corrected shares and the confusion matrix (p = "
+            f"{mixture.misfit:.2g}; the two estimates differ in {100 * mixture.disagreement:.0f} % of the "
             "cells): more than the mixture has changed, and the corrected shares do not hold."
         )
 
