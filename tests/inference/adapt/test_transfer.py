@@ -24,19 +24,22 @@ def test_every_row_is_made(runs, folder, tmp_path, monkeypatch):
     with (tmp_path / "map.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([("from", "to"), *((f"their {name}", name) for name in CLASS_NAMES[:2])])
-    monkeypatch.setattr(transfer, "APPEARANCES", {"nothing": {}})
     monkeypatch.setattr(transfer, "LABELS", (10,))
     options = [
         f"--workdir={runs[0]}",
         f"--data={tmp_path / 'cells.csv'}",
         f"--class_map={tmp_path / 'map.csv'}",
     ]
-    monkeypatch.setattr(sys, "argv", ["transfer", *options, f"--output={tmp_path / 'found'}", "--draws=2"])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["transfer", *options, f"--output={tmp_path / 'found'}", "--draws=2", "--appearances=nothing"],
+    )
     transfer.main()
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["images"] == {"train": 11, "test": 11}
     names = [row["name"] for row in found["rows"]]
-    assert len(names) == 4 * 3 + 1  # four networks, three rows without labels; one with
+    assert len(names) == 5 * 3 + 2  # five networks, three rows without labels each; of the first two with
     assert "nothing; 10 labels at random" in names
     for row in found["rows"]:
         assert 0 <= row["accuracy"] <= 1
