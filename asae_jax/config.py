@@ -568,7 +568,7 @@ FIELDS = (
     Field("adapt.statistics", "auto",
           "Batch statistics. new: estimated on the new images (AdaBN); keep; auto: new where the run has "
           "some.", choices=("auto", "new", "keep")),
-    Field("adapt.worth", 100.0,
+    Field("adapt.worth", 1000.0,
           "Images that the old batch statistics count as; 0: the new ones alone.", least=0, unit="images"),
     Field("adapt.balance", "none",
           "predicted: images are drawn so that predicted classes come as in training, a guard against "

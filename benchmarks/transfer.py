@@ -51,8 +51,7 @@ BATCH_STATISTICS = ("nothing", "scale", "scale, background")
 LABELLED = (
     "nothing",
     "scale, background",
-    "scale, background, half batch statistics",
-    "scale, background, half batch statistics, balanced",
+    "scale, background, batch statistics, 60 % new",
 )
 """The networks that labels are added to."""
 
@@ -152,8 +151,9 @@ def scored_networks(
                     len(images["train"]), 128, wanted=wanted_mixture, predicted=predicted, seed=given.seed
                 )
                 new = estimated_statistics(seen, seen.variables, images["train"], batches)
-                share = share_of_new(len(images["train"]), 100.0)
-                for title, part in (("batch statistics", share), ("half batch statistics", 0.5)):
+                share = share_of_new(len(images["train"]), 1000.0)
+                for part in (share, 1.0):
+                    title = f"batch statistics, {100 * part:.0f} % new"
                     networks[f"{name}, {title}{how}"] = dict(seen.variables) | {
                         "batch_stats": between(seen.variables["batch_stats"], new, part)
                     }
