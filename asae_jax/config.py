@@ -295,6 +295,9 @@ FIELDS = (
     Field("model.dtype", "float32",
           "Type of the computation; parameters, statistics and loss stay float32.",
           choices=("float32", "bfloat16")),
+    Field("model.remat", False,
+          "Rematerialisation: keep for the gradient only what passes from one stage of the network to the "
+          "next, and compute the rest again. Less memory, a third more arithmetic, the same gradients."),
     Field("model.branching", "asae",
           "Layer between the stages, in training only; none: the plain backbone.",
           choices=("asae", "dropout", "spatial_dropout", "maxdrop", "dropblock", "adl", "diversification",
@@ -414,6 +417,11 @@ FIELDS = (
           "Images of a step over all devices; a multiple of the number of classes where batches are "
           "balanced. 0: chosen near 32, to fit classes and processor cores or GPUs, and kept in the run's "
           "config.json. The paper's is 84.", least=0, unit="images", paper="4.2"),
+    Field("train.accumulate", 1,
+          "Gradient accumulation: parts in which each device computes its share of a batch, one after the "
+          "other, in the memory of one; it must divide the share. The gradient is that of the whole batch, "
+          "but batch normalisation takes the statistics of each part (over all devices), and DropBlock its "
+          "share kept.", least=1, unit="parts"),
     Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,
@@ -421,6 +429,10 @@ FIELDS = (
     Field("train.checkpoint_every", 1, "Epochs between checkpoints.", least=1, unit="epochs"),
     Field("train.max_steps", 0,
           "Stop after so many steps, to be resumed later; 0: never.", least=0, unit="steps"),
+    Field("train.distributed", "none",
+          "Hosts that train or evaluate one run together. auto: those of a TPU pod, of SLURM or Open MPI, or "
+          "as the environment variables JAX_COORDINATOR_ADDRESS (HOST:PORT of the first), JAX_NUM_PROCESSES "
+          "and JAX_PROCESS_ID (0, 1, ...) say. Not kept in the run folder.", choices=("none", "auto")),
     # Evaluation
     Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
     Field("eval.name", "",
@@ -656,8 +668,10 @@ NEUTRAL = frozenset(
         "data.cache_dir",
         "data.driver",
         "data.workers",
+        "model.remat",
         "train.log_every",
         "train.max_steps",
+        "train.distributed",
     }
 )
 """Settings of training that do not change its result. The images are identified by their fingerprint."""

@@ -110,6 +110,7 @@ def _network(
         test_mode=config.eval.test_mode,
         look_threshold=config.eval.look_threshold,
         freeze_until=config.init.freeze or None,
+        remat=model.remat,
         stem=model.stem,
         width=model.width,
         **options,
@@ -143,9 +144,8 @@ def variable_shapes(config: ConfigDict, num_classes: int) -> Mapping[str, Any]:
     network = create_network(config, num_classes)
     size = config.augment.size
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    shapes = jax.eval_shape(
-        lambda key, images: network.init(key, images, train=False), jax.random.key(0), images
-    )
+    key = jax.eval_shape(jax.random.key, 0)  # a key that is there would have to be computed
+    shapes = jax.eval_shape(lambda key, images: network.init(key, images, train=False), key, images)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
@@ -257,6 +257,7 @@ def compiled_train_step(
             ema_decay=config.optimizer.ema_decay,
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
+            accumulate=config.train.accumulate,
             ramp_steps=round(ramp_epochs * steps_per_epoch),
         )
     )
