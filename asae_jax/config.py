@@ -108,6 +108,7 @@ SECTIONS = (
     Section("explain", "Command explain", trains=False),
     Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
+    Section("audit", "Command audit", trains=False),
     Section("adapt", "Command adapt", trains=False),
     Section("slide", "Command slide", trains=False),
     Section("cut", "Command cut", trains=False),
@@ -556,6 +557,9 @@ FIELDS = (
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
+    Field("audit.other", "",
+          "Images of another laboratory, a folder or a CSV file with a column `path`: how they differ from "
+          "these apart from their cells; empty: none."),
     Field("adapt.input", "",
           "Images of the other laboratory, as predict.input; no labels are needed. Empty: those of "
           "adapt.labels."),
@@ -582,7 +586,7 @@ FIELDS = (
     Field("adapt.statistics", "auto",
           "Batch statistics. new: estimated on the new images (AdaBN); keep; auto: new where the run has "
           "some.", choices=("auto", "new", "keep")),
-    Field("adapt.worth", 100.0,
+    Field("adapt.worth", 1000.0,
           "Images that the old batch statistics count as; 0: the new ones alone.", least=0, unit="images"),
     Field("adapt.balance", "none",
           "predicted: images are drawn so that predicted classes come as in training, a guard against "
