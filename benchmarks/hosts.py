@@ -234,10 +234,10 @@ def _evaluate(folder: pathlib.Path) -> dict[str, str]:
     for part, extra in (("train", ()), ("all", ("--batch_statistics=reestimate",))):
         scores = []
         for hosts, devices in ((1, 4), (2, 2)):
-            options = (f"--workdir={run}", f"--split={part}", f"--name={part}{hosts}", *extra)
+            options = (f"--workdir={run}", f"--split={part}", f"--name={part}{len(extra)}{hosts}", *extra)
             ended = Hosts(folder / "evaluate", hosts, devices, "evaluate", *options, settings={}).ended()
             assert [one.status for one in ended] == [0] * hosts, [one.err[-500:] for one in ended]
-            scores.append(json.loads((run / "evaluation" / f"{part}{hosts}.json").read_text()))
+            scores.append(json.loads((run / "evaluation" / f"{part}{len(extra)}{hosts}.json").read_text()))
         assert scores[0]["confusion_matrix"] == scores[1]["confusion_matrix"]
         by_score = max(abs(scores[0][name] - scores[1][name]) for name in ("accuracy", "nll", "ece"))
         number = scores[1]["num_examples"]
