@@ -736,12 +736,15 @@ def set_field(config: ConfigDict, name: str, value: Any) -> None:
     """
     field = find_field(name)
     if isinstance(field.default, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < _LARGEST_FLOAT else math.inf
     if type(value) is not type(field.default):
         raise UserError(
             f"config.{name}={value!r} cannot be used: it must be of type {type(field.default).__name__}."
         )
     _put(config, name, value)
+
+
+_LARGEST_FLOAT = 10**300
 
 
 def find_field(name: str) -> Field:
