@@ -312,7 +312,7 @@ class TestWalks:
             (tmp_path / str(name)).mkdir()
             for other in range(12):
                 (tmp_path / str(name) / f"to{other}").symlink_to(tmp_path / str(other))
-        with pytest.raises(UserError, match="more than 20 times"):
+        with pytest.raises(UserError, match="more than 20 links"):
             list(walk(tmp_path))
 
     def test_a_folder_within_a_folder_without_end(self, tmp_path):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, one_line
 
 OUTCOMES = ("used", "refused", "traceback", "hang", "memory", "crash", "wrote", "executed")
 
@@ -90,7 +90,7 @@ def _reset_peak() -> None:
 
 
 def _is_one_line(message: str) -> bool:
-    return message.isprintable() and len(message) < 5000
+    return one_line(message) == message and len(message) < 5000
 
 
 def try_one(
