@@ -17,6 +17,11 @@ from markupsafe import Markup
 NOTICE = "For research, not a diagnosis."
 """Stands on every page, figure and file that a user might take to a clinic."""
 
+BASE = "base.html"
+"""The template that those of all pages extend, by its blocks `title`, `style` and `body`."""
+
+_WEB = importlib.resources.files("asae_jax") / "web"
+
 
 def environment(
     package: str,
@@ -35,9 +40,11 @@ def environment(
       autoescape: for HTML; False for plain text.
       finalize: applied to every value before it is printed, such as `printable`.
     """
-    files = importlib.resources.files(package) / folder
+    own = importlib.resources.files(package) / folder
     made = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (files / name).read_text(encoding="utf-8")),
+        loader=jinja2.FunctionLoader(
+            lambda name: ((_WEB if name == BASE else own) / name).read_text(encoding="utf-8")
+        ),
         autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -52,7 +59,7 @@ def environment(
 @functools.cache
 def base_style() -> str:
     """The style sheet that all pages share, `web/page.css`; templates have it as `base_style`."""
-    return (importlib.resources.files("asae_jax") / "web" / "page.css").read_text(encoding="utf-8")
+    return (_WEB / "page.css").read_text(encoding="utf-8")
 
 
 @functools.cache

@@ -105,3 +105,15 @@ def test_every_custom_property_is_set_somewhere(path):
     text = path.read_text(encoding="utf-8")
     known = {name for source in beside for name in re.findall(r"--([a-z0-9-]+)(?=:|\")", source)}
     assert set(re.findall(r"var\(--([a-z0-9-]+)", text)) <= known
+
+
+def test_one_head_for_all_pages_and_a_script_only_where_its_digest_is_given():
+    pages = {p for p in (ROOT / "asae_jax").rglob("*.html") if "<body>" in p.read_text(encoding="utf-8")}
+    assert pages == {ROOT / "asae_jax" / "web" / "base.html"}
+    child = '{% extends "base.html" %}{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}' + (
+        "{% block title %}T{% endblock %}{% block body %}{{ twice('<') }}{% endblock %}"
+    )
+    made = environment("asae_jax", {}).from_string(child)
+    assert "<body>\n&lt;&lt;</body>" in made.render()
+    assert "script-src" not in made.render()
+    assert "script-src 'sha256-abc'; " in made.render(script_hash="abc")

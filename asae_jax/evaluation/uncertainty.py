@@ -29,6 +29,7 @@ from asae_jax.evaluation.outliers import (
 )
 from asae_jax.files import read_json, read_object, typed, write_json
 from asae_jax.input.npz import read_arrays
+from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.run.run import Run
 
 FILE = "uncertainty.json"
@@ -310,6 +311,14 @@ def read_matching_uncertainty(run: Run) -> Uncertainty | None:
         return read_uncertainty(run.workdir, path)
     own = uncertainty_file(run.workdir)
     found = read_uncertainty(run.workdir)
+    if (run.workdir / ADAPTATION).exists():
+        warnings.warn(
+            f"probabilities are not calibrated and nothing is flagged: {run.workdir} was adapted to another "
+            "laboratory without labels, where the run's own thresholds do not hold; adapt it with "
+            "--labels=FILE.",
+            stacklevel=2,
+        )
+        return None
     reason = f"{own} is missing"
     if found is not None:
         reason = f"{own} is of {_listed(found.conditions)}, not of {_listed(wanted)}"

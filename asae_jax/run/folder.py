@@ -19,7 +19,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_object, write_json
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
-from asae_jax.run import checkpoint, digests
+from asae_jax.run import digests
 from asae_jax.run.model_folder import holds_model
 
 RUN_FILE = settings.RUN_FILE
@@ -91,6 +91,8 @@ def holds_run(workdir: Path) -> bool:
 
     A folder with settings alone holds a start that was refused or that failed before its first result.
     """
+    from asae_jax.run import checkpoint  # loads Orbax, which a model folder does not need
+
     if not (workdir / settings.CONFIG_FILE).exists():
         return False
     metrics = workdir / METRICS_FILE

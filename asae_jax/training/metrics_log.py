@@ -5,6 +5,7 @@ Which numbers a line holds is decided by `progress.Meter` (training) and `loop` 
 
 import importlib.util
 import json
+import os
 import sys
 import time
 import types
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from asae_jax.files import write_text
+from asae_jax.run import hosts
 from asae_jax.run.folder import METRICS_FILE
 from asae_jax.run.metrics_file import records
 
@@ -20,15 +22,17 @@ class MetricsLog:
     """Appends one JSON object per call to `workdir/metrics.jsonl`, and scalars to TensorBoard events.
 
     On resume, lines of steps that will be run again (`step > start_step`) are dropped first, so that
-    the file reads like that of an uninterrupted run.
+    the file reads like that of an uninterrupted run. Of several hosts the first alone writes.
     """
 
     def __init__(self, workdir: Path, *, start_step: int = 0):
-        path = workdir / METRICS_FILE
-        if path.exists():
+        is_first = hosts.is_first()
+        path = workdir / METRICS_FILE if is_first else Path(os.devnull)
+        if is_first and path.exists():
             _keep_until(path, start_step)
         self._file = path.open("a", encoding="utf-8")
-        self._events = _Events(workdir / "tensorboard", start_step) if _tensorboard_is_installed() else None
+        has_events = is_first and _tensorboard_is_installed()
+        self._events = _Events(workdir / "tensorboard", start_step) if has_events else None
 
     def write(self, kind: str, step: int, scalars: Mapping[str, float]) -> None:
         """Records `scalars` of `kind` ("train", "validation") after `step` steps."""
