@@ -26,7 +26,7 @@ from absl import app, flags
 
 from benchmarks.hostile.pool import run_kind
 
-KINDS = ("images", "bombs", "tables", "arrays", "weights", "folders", "commands")
+KINDS = ("images", "bombs", "tables", "arrays", "weights", "folders", "checkpoints", "commands")
 """Modules of `benchmarks.hostile`: each has COUNT, `prepare()` and `attempt(number, seed, folder)`."""
 
 
