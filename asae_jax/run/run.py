@@ -224,6 +224,7 @@ def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool
     Raises:
       UserError: a run of other settings, or a model.
     """
+    folder.refuse_links(workdir)
     if holds_model(workdir):
         raise UserError(
             f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
@@ -248,6 +249,7 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = 
     Raises:
       UserError: no run there, settings that cannot be used, or that would give other weights.
     """
+    folder.refuse_links(workdir)
     if config is None:
         config = settings.read_run_config(workdir)
     config = folder.with_chosen(workdir, config)
