@@ -3,11 +3,11 @@
     python -m benchmarks.kills [--kills=20] [--seed=0] [--folder=DIR]
 
 Both are small networks on drawn cells, on one device. The undisturbed run compiles its programs; the killed
-one reads them from a cache on disk as soon as they are there (see `asae_jax.run.compile_cache`), so that equal
-ends say too that a program read is the program compiled. Compared are every array of the newest checkpoint
-(bit for bit), `metrics.jsonl`, the predictions and the scores. A kill is SIGKILL to the process, at a moment
-drawn uniformly from the first third of the time that the undisturbed run took (each start trains some way
-further); after `--kills` of them the run is left alone.
+one reads them from disk as soon as they are there (see `asae_jax.run.compile_cache`), so that equal ends say
+too that a program read is the program compiled. Compared are every array of the newest checkpoint (bit for
+bit), `metrics.jsonl`, the predictions and the scores. A kill is SIGKILL to the process, at a moment drawn
+uniformly from the first third of the time that the undisturbed run took (each start trains some way further);
+after `--kills` of them the run is left alone.
 """
 
 import json
