@@ -87,11 +87,14 @@ def train_step(
 
     def part(views: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
         place: dict[str, Any] = {"first_example": share_begins + first} if accumulate > 1 else {}
-        return _gradients(network, losses_of, state, *views, rngs=rngs, **strength, **place)
+        return _gradients(network, losses_of, state, views, rngs=rngs, **strength, **place)
 
     (gradients, batch_stats), (scores, losses) = mean_over_parts(part, views, accumulate)
-    # Synchronised statistics are equal already; with per-device ones this keeps a single copy.
-    gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), axis_name)
+    # Synchronised statistics are equal already; with per-device ones this keeps a single copy. The changes
+    # are averaged: three times a frozen statistic divided by three need not be what it was.
+    change = jax.tree.map(jnp.subtract, batch_stats, state.batch_stats)
+    gradients, change = jax.lax.pmean((gradients, change), axis_name)
+    batch_stats = jax.tree.map(jnp.add, state.batch_stats, change)
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
     return state, StepMetrics(sums, optax.tree.norm(gradients))
@@ -101,11 +104,11 @@ def _gradients(
     network: nn.Module,
     losses_of: Callable[[jax.Array, Targets], tuple[jax.Array, Scores]],
     state: TrainState,
-    images: Images,
-    targets: Targets,
+    views: tuple[Images, Targets],
     **options: Any,
 ) -> tuple[tuple[Any, Any], tuple[Scores, jax.Array]]:
     """Gradients of the images' mean loss and running statistics; and the scores and losses of each image."""
+    images, targets = views
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         variables = {"params": params, "batch_stats": state.batch_stats}
