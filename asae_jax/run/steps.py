@@ -78,26 +78,27 @@ def train_step(
       accumulate: equal parts in which the share passes the network, in the memory of one.
     """
     views = _views(batch, state.step, augment, mix, seed, axis_name)
-    rngs = {stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS}
-    strength: dict[str, Any] = {"strength": ramp(state.step, ramp_steps)} if ramp_steps else {}
-    losses_of = functools.partial(
-        batch_losses, loss=loss, loss_per_branch=loss_per_branch, agreement=agreement
-    )
+    layers = _layer_options(state.step, seed, ramp_steps)
+    options = {"loss_per_branch": loss_per_branch, "agreement": agreement}
+    losses_of = functools.partial(batch_losses, loss=loss, **options)
     share_begins = jax.lax.axis_index(axis_name) * len(batch["label"])
 
     def part(views: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
         place: dict[str, Any] = {"first_example": share_begins + first} if accumulate > 1 else {}
-        return _gradients(network, losses_of, state, views, rngs=rngs, **strength, **place)
+        return _gradients(network, losses_of, state, views, **layers, **place)
 
     (gradients, batch_stats), (scores, losses) = mean_over_parts(part, views, accumulate)
-    # Synchronised statistics are equal already; with per-device ones this keeps a single copy. The changes
-    # are averaged: three times a frozen statistic divided by three need not be what it was.
-    change = jax.tree.map(jnp.subtract, batch_stats, state.batch_stats)
-    gradients, change = jax.lax.pmean((gradients, change), axis_name)
-    batch_stats = jax.tree.map(jnp.add, state.batch_stats, change)
+    gradients = jax.lax.pmean(gradients, axis_name)
+    batch_stats = _joint_statistics(batch_stats, state.batch_stats, axis_name)
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
     return state, StepMetrics(sums, optax.tree.norm(gradients))
+
+
+def _layer_options(step: jax.Array, seed: int, ramp_steps: int) -> dict[str, Any]:
+    """What layers of the network need in training: random keys, and how much of ASAE acts."""
+    rngs = {stream: _key(seed, stream, step) for stream in LAYER_STREAMS}
+    return {"rngs": rngs} | ({"strength": ramp(step, ramp_steps)} if ramp_steps else {})
 
 
 def _gradients(
@@ -118,6 +119,15 @@ def _gradients(
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
     return (gradients, batch_stats), (scores, losses)
+
+
+def _joint_statistics(statistics: Any, before: Any, axis_name: str) -> Any:
+    """One copy of the running statistics: synchronised ones are equal already, others are averaged.
+
+    It is the changes that are averaged: three times a frozen statistic, by three, need not be what it was.
+    """
+    change = jax.lax.pmean(jax.tree.map(jnp.subtract, statistics, before), axis_name)
+    return jax.tree.map(jnp.add, before, change)
 
 
 def ramp(step: jax.Array, steps: int) -> jax.Array:
