@@ -79,13 +79,11 @@ def train_step(
     """
     views = _views(batch, state.step, augment, mix, seed, axis_name)
     layers = _layer_options(state.step, seed, ramp_steps)
-    options = {"loss_per_branch": loss_per_branch, "agreement": agreement}
-    losses_of = functools.partial(batch_losses, loss=loss, **options)
-    share_begins = jax.lax.axis_index(axis_name) * len(batch["label"])
+    share = jax.lax.axis_index(axis_name) * len(batch["label"])
 
     def part(views: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
-        place: dict[str, Any] = {"first_example": share_begins + first} if accumulate > 1 else {}
-        return _gradients(network, losses_of, state, views, **layers, **place)
+        place = {"first_example": share + first} if accumulate > 1 else {}
+        return _gradients(network, state, views, layers | place, loss, loss_per_branch, agreement)
 
     (gradients, batch_stats), (scores, losses) = mean_over_parts(part, views, accumulate)
     gradients = jax.lax.pmean(gradients, axis_name)
@@ -103,18 +101,26 @@ def _layer_options(step: jax.Array, seed: int, ramp_steps: int) -> dict[str, Any
 
 def _gradients(
     network: nn.Module,
-    losses_of: Callable[[jax.Array, Targets], tuple[jax.Array, Scores]],
     state: TrainState,
     views: tuple[Images, Targets],
-    **options: Any,
+    options: Mapping[str, Any],
+    *loss_options: Any,
 ) -> tuple[tuple[Any, Any], tuple[Scores, jax.Array]]:
-    """Gradients of the images' mean loss and running statistics; and the scores and losses of each image."""
+    """Gradients of the images' mean loss and running statistics; and the scores and losses of each image.
+
+    Args:
+      network: see `train_step`.
+      state: what the gradients are taken at.
+      views: images and their labels.
+      options: of the network's call.
+      *loss_options: of `batch_losses`.
+    """
     images, targets = views
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         variables = {"params": params, "batch_stats": state.batch_stats}
         logits, updated = network.apply(variables, images, train=True, mutable=["batch_stats"], **options)
-        losses, scores = losses_of(logits, targets)
+        losses, scores = batch_losses(logits, targets, *loss_options)
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
