@@ -1,6 +1,6 @@
 """How far training on several devices departs from training on one, in float32 and in float64.
 
-    python -m benchmarks.devices [--steps=40] [--devices 2 4] [--branching none asae] [--rate=0.05]
+    python -m benchmarks.devices [--steps=15] [--devices 2 4] [--branching none asae] [--smooth]
 
 A ResNet of four blocks learns drawn cells on virtual CPU devices, with and without the ASAE layer; the only
 random draws are flips and peaks, which are the same in any type. Printed is, after some of the steps, the
@@ -13,6 +13,7 @@ import argparse
 import functools
 from collections.abc import Iterator, Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,6 +35,8 @@ SHOWN = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 30, 40, 60, 80, 120)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_options(arguments)
+    if options.smooth:
+        nn.relu = nn.silu
     jax.config.update("jax_num_cpu_devices", max(options.devices))
     images = np.stack([dataset.render(0, i, size=SIDE) for i in range(EXAMPLES)])
     labels = dataset.labels(EXAMPLES).astype(np.int32)
@@ -55,11 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--devices", type=int, nargs="+", default=[2, 4], help="divisors of 28")
     parser.add_argument("--branching", nargs="+", default=["none", "asae"])
     parser.add_argument("--rate", type=float, default=0.05, help="learning rate")
     parser.add_argument("--width", type=int, default=8, help="channels of the first stage")
+    parser.add_argument("--smooth", action="store_true", help="SiLU, which has no kink, in the place of ReLU")
     return parser.parse_args(arguments)
 
 

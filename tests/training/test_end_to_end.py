@@ -15,6 +15,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.errors import UserError
 from asae_jax.evaluation.scoring import Scorer
+from asae_jax.run import build
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import open_run
@@ -199,6 +200,19 @@ def test_nan_stops_the_run_and_leaves_the_last_good_checkpoint(cache, tmp_path, 
     assert "not finite at step" in error
     assert "learning_rate" in error
     assert _final_state(workdir)[0] == 1
+
+
+def test_too_little_memory_ends_in_one_line_with_the_settings_that_need_less(
+    cache, tmp_path, monkeypatch, capsys
+):
+    def update(state, batch):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."
+        )
+
+    monkeypatch.setattr(build, "compiled_train_step", lambda *_, **__: update)
+    assert _main(cache, tmp_path / "large") == 2
+    assert "add --config.model.remat=True, then" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_shuffled_sampler_and_the_plain_network_train(cache, tmp_path):
