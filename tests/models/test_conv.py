@@ -120,6 +120,20 @@ def test_gradients_equal_torchs(shape, features, size, strides, padding):
     np.testing.assert_allclose(of_x, torch_x.grad.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
 
 
+def test_the_gradient_of_images_is_not_computed_where_nothing_needs_it():
+    images, conv = np.ones((2, 16, 16, 3), np.float32), Conv(4, 3, padding=1)
+    params = conv.init(jax.random.key(0), images)
+
+    def convolutions(arguments):
+        def objective(params, x):
+            return jnp.sum(conv.apply(params, x) ** 2)
+
+        compiled = jax.jit(jax.grad(objective, arguments)).lower(params, images).compile()
+        return compiled.as_text().count(" convolution(")
+
+    assert (convolutions((0, 1)), convolutions((0,))) == (3, 2)
+
+
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():
     x, kernel = np.ones((1, 1, 2, 1), np.float32), np.arange(49, dtype=np.float32).reshape(7, 7, 1, 1)
     out = Conv(1, 7, padding=3, groups=1).apply({"params": {"kernel": kernel}}, x)
