@@ -33,7 +33,12 @@ def use_all_cores(batch_size: int) -> None:
     0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
     fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
     """
-    cores = min(hosts.gather(default_workers()))  # JAX's start gives up on a host that is minutes late
+    _set_devices(batch_size, min(hosts.gather(default_workers())))
+    if hosts.count() > 1:
+        jax.device_count()  # starts JAX, which waits two minutes for the other hosts: now they are all here
+
+
+def _set_devices(batch_size: int, cores: int) -> None:
     given = os.environ.get("XLA_FLAGS", "")
     if "host_platform_device_count" in given:
         return
