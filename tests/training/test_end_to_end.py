@@ -206,9 +206,7 @@ def test_too_little_memory_ends_in_one_line_with_the_settings_that_need_less(
     cache, tmp_path, monkeypatch, capsys
 ):
     def update(state, batch):
-        raise jax.errors.JaxRuntimeError(
-            "RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."
-        )
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
 
     monkeypatch.setattr(build, "compiled_train_step", lambda *_, **__: update)
     assert _main(cache, tmp_path / "large") == 2
