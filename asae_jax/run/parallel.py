@@ -270,6 +270,25 @@ def check_accumulate(parts: int, batch_size: int) -> None:
         )
 
 
+def even_batches(count: int, most: int) -> int:
+    """Images per step for `count` images, each once: at most `most`, but for the rounding to whole devices.
+
+    Batches are filled, and their size is one of a few, so that a program that was compiled for another
+    number of images can serve: a power of two, or one and a half times that. Where one batch does not do,
+    it is the largest from a quarter of `most` on that computes at most a tenth more than the best one.
+
+    Args:
+      count: 1 or more.
+      most: 1 or more.
+    """
+    steps = {size for power in range(most.bit_length()) for size in (2**power, 3 * 2**power // 2)}
+    sizes = sorted(round_up_to_devices(size) for size in {min(size, most) for size in steps} | {most})
+    if count <= sizes[-1]:
+        return min(size for size in sizes if size >= count)
+    computed = {size: -(-count // size) * size for size in sizes if size >= most / 4}
+    return max(size for size in computed if computed[size] <= 1.1 * min(computed.values()))
+
+
 def round_up_to_devices(batch_size: int) -> int:
     """The smallest multiple of the number of devices that is at least `batch_size`."""
     devices = jax.device_count()

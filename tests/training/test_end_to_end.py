@@ -24,7 +24,7 @@ from asae_jax.training.progress import Meter
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
 
 
-pytestmark = pytest.mark.usefixtures("shallow_networks")
+pytestmark = pytest.mark.usefixtures("shallow_networks", "blank_pictures")
 
 
 @pytest.fixture(scope="module")
