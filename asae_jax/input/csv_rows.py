@@ -10,7 +10,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_bounded, unguarded
 from asae_jax.input.kinds import START_BYTES, kind_of
 
-_MOST_COLUMNS = 1000
+_MOST_COLUMNS, _MOST_LINES = 1000, 5_000_000
 
 Row = tuple[int, Mapping[str, str]]
 """(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
@@ -92,6 +92,8 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:
         line = reader.line_num + 1
+        if line > _MOST_LINES:
+            raise fault(path, line, f"more than {_MOST_LINES:,} lines", "divide it")
         try:
             yield line, next(reader)
         except StopIteration:
