@@ -243,8 +243,9 @@ class Checkpoints:
             raise DamagedCheckpoint(self._workdir, step, fault)
         with self._reading(step):
             tree = self._manager.item_metadata(step).tree
-            if not isinstance(tree, dict):
-                raise TypeError("it lists no arrays")
+            if not isinstance(tree, dict) or not {"params", "batch_stats"} <= tree.keys():
+                raise TypeError("it lists no weights")
+            _ = _shapes(tree)  # all are arrays
             return tree
 
     @contextlib.contextmanager
