@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, open_text
+from asae_jax.files import CsvWriter, atomic_text, csv_records, open_text
 
 _REMEDY = "evaluate the run again"
 
@@ -45,7 +45,7 @@ def write_predictions(
       class_names: in the order of the columns.
     """
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in class_names)])
         for name, label, p in zip(names, labels, np.exp(log_probs), strict=True):
             best = int(p.argmax())
@@ -64,7 +64,7 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
     numbers = {name: number for number, name in enumerate(class_names)}
     try:
         with open_text(path, "r") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv_records(file)) or [[]]
             names = np.array([row[0] for row in rows], dtype=np.str_)
             labels = np.array([numbers[row[1]] for row in rows], np.int64)
             values = np.array([row[4:] for row in rows], np.float64).reshape(len(rows), len(class_names))

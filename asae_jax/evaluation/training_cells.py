@@ -5,7 +5,6 @@ folder: an export holds no image.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
+from asae_jax.input.npz import read_arrays
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import default_workers, thread_pool
 from asae_jax.pages import encode_jpeg
@@ -100,10 +100,12 @@ def read_training_cells(estimates: Path) -> TrainingCells | None:
     if not path.exists():
         return None
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            data, ends = arrays["pictures"].tobytes(), arrays["ends"].tolist()
-            features, labels = arrays["features"].astype(np.float32), arrays["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        data, ends = arrays["pictures"].tobytes(), arrays["ends"].astype(np.int64).tolist()
+        features, labels = arrays["features"].astype(np.float32), arrays["labels"].astype(np.int64)
+        if features.ndim != 2 or not len(features) == len(labels) == len(ends):
+            raise ValueError("features, labels and pictures of different numbers")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} cannot be used ({error}); delete it, or write it anew by `evaluate --workdir=...`."
         ) from error

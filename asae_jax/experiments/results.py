@@ -1,6 +1,5 @@
 """What the finished runs measured and cost, read from their folders."""
 
-import csv
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from asae_jax.experiments.grid import (
     run_folder,
     scores_file,
 )
-from asae_jax.files import open_text, read_json
+from asae_jax.files import csv_records, open_text, read_json
 from asae_jax.input.sources import configured_index
 from asae_jax.run import build, folder
 from asae_jax.run.metrics_file import read_metrics
@@ -145,7 +144,8 @@ def _predictions(
     """Names, labels and predictions of the test images."""
     number = {name: index for index, name in enumerate(class_names)}
     with open_text(scores_file(workdir, run.name).with_name("test_predictions.csv"), "r") as file:
-        rows = [(row["path"], number[row["true"]], number[row["label"]]) for row in csv.DictReader(file)]
+        (_, *_), *found = csv_records(file)
+        rows = [(name, number[true], number[label]) for name, true, label, *_ in found]
     names, labels, predictions = zip(*rows, strict=True)
     return list(names), np.array(labels), np.array(predictions)
 

@@ -4,15 +4,16 @@ Files are compared by what they hold (`DataIndex.contents`), so that copies and 
 are called. Pictures that were turned, scaled or encoded again are found by `audit` only.
 """
 
-import csv
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from asae_jax.files import open_text
+from asae_jax.errors import UserError
+from asae_jax.input.content import CONTENT_TYPE
 from asae_jax.input.index import DataIndex
+from asae_jax.input.run_split import read_records
 
 _REMEDY = "remove them, or look at all of them with `audit`"
 
@@ -40,9 +41,11 @@ def recorded_contents(path: Path, split: str) -> np.ndarray:
     """
     if not path.exists():
         return np.array([], np.bytes_)
-    with open_text(path, "r") as file:
-        rows = [row.get("content") or "" for row in csv.DictReader(file) if row["split"] == split]
-    return np.array([content for content in rows if content], np.bytes_)
+    rows = [row.content for row in read_records(path).values() if row.split == split]
+    try:
+        return np.array([content for content in rows if content], CONTENT_TYPE)
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path} is damaged, its contents are no digests: restore it from a copy") from error
 
 
 def _found(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:

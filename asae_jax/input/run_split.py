@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, open_text
+from asae_jax.files import CsvWriter, atomic_text, csv_records, open_text
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
@@ -156,7 +156,7 @@ def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) 
     elsewhere is one of these.
     """
     with atomic_text(Path(path)) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(_HEADER)
         for name, label, split, content in zip(
             index.names, index.labels, splits, index.contents.astype(str), strict=True
@@ -171,7 +171,7 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
       UserError: no such file, not such a file, or it does not fit the index: the first differences
         are named.
     """
-    recorded = _read_records(path)
+    recorded = read_records(path)
     differences = [*_differences(index, recorded)]
     if differences:
         more = len(differences) - 3
@@ -182,10 +182,13 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
     return np.array([recorded[name].split for name in index.names], dtype="<U10")
 
 
-class _Recorded(NamedTuple):
+class Recorded(NamedTuple):
+    """What a split says of one image."""
+
     label: str
     split: str
-    content: str = ""  # empty where it was not known
+    content: str = ""
+    """What its file held; empty where it was not known."""
 
 
 def split_names(path: str | os.PathLike, part: str) -> set[str]:
@@ -194,24 +197,28 @@ def split_names(path: str | os.PathLike, part: str) -> set[str]:
     Raises:
       UserError: no such file, or not such a file.
     """
-    return {name for name, row in _read_records(path).items() if row.split == part}
+    return {name for name, row in read_records(path).items() if row.split == part}
 
 
-def _read_records(path: str | os.PathLike) -> dict[str, _Recorded]:
-    """What is recorded of each name."""
+def read_records(path: str | os.PathLike) -> dict[str, Recorded]:
+    """What `write_splits` recorded of each name.
+
+    Raises:
+      UserError: no such file, or not such a file.
+    """
     try:
         with open_text(Path(path), "r") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv_records(file)) or [[]]
     except (OSError, csv.Error) as error:
         raise UserError(f"cannot read the split {path} ({error}): delete it to draw it anew") from error
     if header not in (_HEADER, _OLD_HEADER) or any(
         len(row) != len(header) or row[2] not in SPLITS for row in rows
     ):
         raise UserError(f"{path} is not a split (columns {','.join(_HEADER)}): delete it to draw it anew")
-    return {name: _Recorded(*values) for name, *values in rows}
+    return {name: Recorded(*values) for name, *values in rows}
 
 
-def _differences(index: DataIndex, recorded: dict[str, _Recorded]) -> Iterator[str]:
+def _differences(index: DataIndex, recorded: dict[str, Recorded]) -> Iterator[str]:
     contents = index.contents.astype(str)
     for name, number, content in zip(index.names, index.labels, contents, strict=True):
         label = index.class_names[number]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from asae_jax.config import RUN_FILE
 from asae_jax.errors import UserError
-from asae_jax.files import read_json, write_json
+from asae_jax.files import read_object, write_json
 from asae_jax.input.run_split import SPLITS_FILE
 
 FILE = "digests.json"
@@ -91,8 +91,8 @@ class Digests:
 def _read(workdir: Path) -> dict[str, dict]:
     if not (workdir / FILE).exists():
         return {"files": {}, "checkpoints": {}}
-    content = read_json(workdir / FILE, remedy=_REMEDY)
-    if not isinstance(content, dict) or set(content) != {"files", "checkpoints"}:
+    content = read_object(workdir / FILE, remedy=_REMEDY, kinds={"files": dict, "checkpoints": dict})
+    if len(content) != 2 or not all(isinstance(files, dict) for files in content["checkpoints"].values()):
         raise UserError(f"{workdir / FILE} is damaged: {_REMEDY}.")
     return content
 
