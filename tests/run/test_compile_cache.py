@@ -78,6 +78,12 @@ def test_jax_own_choice_is_left_alone(no_cache, tmp_path):
     assert not no_cache.exists()
 
 
+def test_several_hosts_keep_nothing(no_cache, monkeypatch):
+    monkeypatch.setattr(compile_cache.hosts, "count", lambda: 2)
+    compile_cache.switch_on()
+    assert jax.config.jax_compilation_cache_dir is None
+
+
 def test_without_a_folder_to_write_to_nothing_is_kept(no_cache, tmp_path, monkeypatch):
     (tmp_path / "home").write_text("a file where a folder should be")
     compile_cache.switch_on()
