@@ -5,9 +5,10 @@ sees plain arrays. Batches are split along their first axis. On several hosts (`
 contiguous part of a batch, and what a step returns is the same on all.
 """
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -32,7 +33,12 @@ def use_all_cores(batch_size: int) -> None:
     0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
     fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
     """
-    cores = min(hosts.gather(default_workers()))  # JAX's start gives up on a host that is minutes late
+    _set_devices(batch_size, min(hosts.gather(default_workers())))
+    if hosts.count() > 1:
+        jax.device_count()  # starts JAX, which waits two minutes for the other hosts: now they are all here
+
+
+def _set_devices(batch_size: int, cores: int) -> None:
     given = os.environ.get("XLA_FLAGS", "")
     if "host_platform_device_count" in given:
         return
@@ -232,6 +238,20 @@ def check_batch_size(batch_size: int, num_classes: int) -> None:
         f"config.train.batch_size={batch_size} cannot be dealt out evenly to {' and '.join(parts)}: "
         f"choose {near}" + (", or --config.data.sampler=shuffled." if num_classes > 1 else ".")
     )
+
+
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Turns JAX's report that a training step does not fit into memory into a UserError with the remedy."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"the training step does not fit into the memory of {machine()}: add --config.model.remat=True, "
+            "then --config.train.accumulate=2, or a smaller --config.train.batch_size (docs/performance.md)."
+        ) from error
 
 
 def check_accumulate(parts: int, batch_size: int) -> None:
