@@ -4,14 +4,11 @@ Files are compared by what they hold (`DataIndex.contents`), so that copies and 
 are called. Pictures that were turned, scaled or encoded again are found by `audit` only.
 """
 
-import csv
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from asae_jax.files import open_text
 from asae_jax.input.index import DataIndex
 
 _REMEDY = "remove them, or look at all of them with `audit`"
@@ -31,18 +28,6 @@ def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
 def is_among(contents: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Which of `contents` are among `known`: bool `[N]`; what is not known is not."""
     return (contents != b"") & np.isin(contents, known)
-
-
-def recorded_contents(path: Path, split: str) -> np.ndarray:
-    """The contents of a part of the split that `run_split.write_splits` recorded.
-
-    Empty where the file was made before contents were recorded, or there is none.
-    """
-    if not path.exists():
-        return np.array([], np.bytes_)
-    with open_text(path, "r") as file:
-        rows = [row.get("content") or "" for row in csv.DictReader(file) if row["split"] == split]
-    return np.array([content for content in rows if content], np.bytes_)
 
 
 def _found(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The split of a run: the one recorded in its folder, the source's own, or one drawn by `config.data`."""
 
 import csv
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, open_text
+from asae_jax.files import open_text, write_bytes
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
@@ -155,13 +156,19 @@ def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) 
     The content (`DataIndex.contents`) tells when another picture has come under the name, and when an image
     elsewhere is one of these.
     """
-    with atomic_text(Path(path)) as file:
+    write_bytes(Path(path), splits_record(index, splits))
+
+
+def splits_record(index: DataIndex, splits: np.ndarray) -> bytes:
+    """The content of the file that `write_splits` writes."""
+    with io.StringIO(newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_HEADER)
         for name, label, split, content in zip(
             index.names, index.labels, splits, index.contents.astype(str), strict=True
         ):
             writer.writerow([name, index.class_names[label], split, content])
+        return file.getvalue().encode(errors="surrogateescape")
 
 
 def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
@@ -195,6 +202,18 @@ def split_names(path: str | os.PathLike, part: str) -> set[str]:
       UserError: no such file, or not such a file.
     """
     return {name for name, row in _read_records(path).items() if row.split == part}
+
+
+def recorded_contents(path: Path, part: str) -> np.ndarray:
+    """The contents of a part that `write_splits` recorded, bytes `[n]`.
+
+    Empty where the file was made before contents were recorded, or there is none.
+
+    Raises:
+      UserError: not such a file.
+    """
+    rows = _read_records(path).values() if path.exists() else ()
+    return np.array([row.content for row in rows if row.split == part and row.content], np.bytes_)
 
 
 def _read_records(path: str | os.PathLike) -> dict[str, _Recorded]:

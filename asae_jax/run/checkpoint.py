@@ -262,18 +262,19 @@ def _incomplete(entry: Path) -> str:
     score = entry / "metrics" / "metrics"
     try:
         if score.exists():
-            json.loads(score.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+            float(_score(json.loads(score.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, KeyError):
         return "its score cannot be read"
     return ""
 
 
 def _put_aside(workdir: Path, step: int, fault: str) -> None:
     target = workdir / DAMAGED
-    target.mkdir(exist_ok=True)
-    number = sum(entry.name.split("-")[0] == str(step) for entry in target.iterdir())
-    place = target / (f"{step}-{number + 1}" if number else str(step))
-    (workdir / FOLDER / str(step)).rename(place)
+    with disk_errors(f"move the damaged checkpoint {step} to {target}", remedy="delete it"):
+        target.mkdir(exist_ok=True)
+        number = sum(entry.name.split("-")[0] == str(step) for entry in target.iterdir())
+        place = target / (f"{step}-{number + 1}" if number else str(step))
+        (workdir / FOLDER / str(step)).rename(place)
     print(f"checkpoint {step} is damaged ({fault}) and not used; it was moved to {place}")
 
 

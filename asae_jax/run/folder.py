@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_json, write_json
+from asae_jax.files import disk_errors, read_json, together, write_sealed_json
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex
 from asae_jax.run import checkpoint, digests
@@ -67,12 +67,12 @@ def write(workdir: Path, config: ConfigDict, record: Record) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
-        fields = dataclasses.asdict(record)
-        of_a_model = ("weights_sha256", "images")
+    fields = dataclasses.asdict(record)
+    of_a_model = ("weights_sha256", "images")
+    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"), together():
         digests.forget(workdir)
-        write_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
-        write_json(workdir / settings.CONFIG_FILE, config.to_dict())
+        write_sealed_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
+        write_sealed_json(workdir / settings.CONFIG_FILE, config.to_dict())
 
 
 def write_own_classes(workdir: Path, classes: Sequence[CellClass]) -> None:
@@ -100,6 +100,15 @@ def holds_run(workdir: Path) -> bool:
     )
 
 
+def check_settings_are_there(workdir: Path) -> None:
+    """Raises a UserError where checkpoints have lost their `config.json`: others would pass for theirs."""
+    if not (workdir / settings.CONFIG_FILE).exists() and checkpoint.any_in(workdir):
+        raise UserError(
+            f"{workdir} has checkpoints, but no {settings.CONFIG_FILE} that says what they are: restore it "
+            "from a copy, or choose another --workdir=DIR for a new run."
+        )
+
+
 def read_record(workdir: Path) -> Record:
     """Classes, fingerprint and versions of the run in `workdir`.
 
@@ -107,10 +116,14 @@ def read_record(workdir: Path) -> Record:
       UserError: the file is missing, damaged, or not as training wrote it.
     """
     digests.check_unchanged(workdir, RUN_FILE)
-    fields = read_json(workdir / RUN_FILE, remedy="restore it, or train the run again")
+    path, remedy = workdir / RUN_FILE, "restore it, or train the run again"
+    content = read_json(path, remedy=remedy)
     known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
-    fields = {name: value for name, value in fields.items() if name in known}
-    return Record(**fields | {"class_names": tuple(fields["class_names"])})
+    try:
+        fields = {name: value for name, value in content.items() if name in known}
+        return Record(**fields | {"class_names": tuple(map(str, fields["class_names"]))})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged, it is no record of a run: {remedy}.") from error
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:

@@ -57,6 +57,8 @@ class Run:
           UserError: that file is no table of classes.
         """
         own = self.workdir / folder.CLASSES_FILE
+        if not own.exists() and self.config.data.classes:
+            print(f"{own} is missing: what the classes are is taken from the built-in table")
         return cell_classes(self.class_names, own if own.exists() else None)
 
     @functools.cached_property
@@ -205,6 +207,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
             f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
             f"(--config.init.pretrained={workdir} --workdir=DIR)."
         )
+    folder.check_settings_are_there(workdir)
     is_new = not folder.holds_run(workdir)
     if not is_new:
         config = folder.with_chosen(workdir, config)
