@@ -43,21 +43,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _quiet():
             return _run(list(sys.argv[1:] if arguments is None else arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return _EXIT_USER_ERROR
     except BrokenPipeError:  # the reader of our output, `head` or `less`, has ended
         sys.stderr.close()
         return 0
-    except KeyboardInterrupt:
-        print("interrupted.", file=sys.stderr)
-        return _EXIT_INTERRUPTED
-    except Exception as error:
-        fault = _fault_of_the_machine(error)
-        if fault is None:
+    except BaseException as error:
+        said = _explained(error)
+        if said is None:
             raise
-        print(f"error: {fault}.", file=sys.stderr)
-        return _EXIT_USER_ERROR
+        line, status = said
+        print(line, file=sys.stderr)
+        return status
+
+
+def _explained(error: BaseException) -> tuple[str, int] | None:
+    """The line that says what ended a command, and its exit status; None for a fault of the program."""
+    if isinstance(error, UserError):
+        return f"error: {error}", _EXIT_USER_ERROR
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted.", _EXIT_INTERRUPTED
+    fault = _fault_of_the_machine(error) if isinstance(error, Exception) else None
+    return None if fault is None else (f"error: {fault}.", _EXIT_USER_ERROR)
 
 
 def _fault_of_the_machine(error: Exception) -> str | None:
@@ -83,10 +88,41 @@ def _run(arguments: list[str]) -> int:
         print(_listing() if name == _LIST else _parser(name).format_help() if name else _overview())
         return 0
     call = parse(arguments)
+    if call.config.train.distributed != "none":
+        return _run_on_all_hosts(call)
+    return _run_here(call)
+
+
+def _run_here(call: "Call") -> int:
     module, function = COMMANDS[call.name].function.split(":")
     if call.model is not None:
         model_folder.unpack(call.model, call.workdir)
-    return getattr(importlib.import_module(module), function)(call.config, call.workdir)
+    command = getattr(importlib.import_module(module), function)
+    if "jax" in sys.modules:
+        importlib.import_module("asae_jax.run.compile_cache").switch_on()
+    return command(call.config, call.workdir)
+
+
+def _run_on_all_hosts(call: "Call") -> int:
+    """Joins the other hosts before anything uses JAX, and does this host's part of the command."""
+    if not COMMANDS[call.name].on_hosts:
+        raise UserError(f"`{call.name}` works on one host: give it --config.train.distributed=none.")
+    hosts = importlib.import_module("asae_jax.run.hosts")
+    hosts.start()
+    config = settings.copy_with(call.config, {"train.distributed": "none"}).lock()
+    own = {name: value for name, value in settings.flatten(config).items() if name not in _OF_A_HOST}
+
+    def work() -> int:
+        hosts.check_same("settings", {"command": call.name} | own)
+        if call.model is not None:
+            hosts.first(lambda: model_folder.unpack(call.model, call.workdir))
+        return _run_here(call._replace(config=config, model=None))
+
+    return hosts.run(work, _explained)
+
+
+_OF_A_HOST = frozenset({"data.path", "data.cache", "data.cache_dir", "data.driver", "data.workers"})
+"""Settings that may differ between hosts."""
 
 
 class Call(NamedTuple):

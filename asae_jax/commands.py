@@ -23,6 +23,7 @@ class Command(NamedTuple):
         trained model (--model).
       of_images: needs the images of the run, which a model lacks: its help does not show --model.
       alone: needs neither a run nor a configuration.
+      on_hosts: works on several hosts together (`train.distributed`).
     """
 
     function: str
@@ -33,6 +34,7 @@ class Command(NamedTuple):
     of_a_run: bool = False
     of_images: bool = False
     alone: bool = False
+    on_hosts: bool = False
 
 
 COMMANDS = {
@@ -41,14 +43,16 @@ COMMANDS = {
         "train a network, score it on the test part",
         "--config=quickstart",
         shown=(*_TRAINING, "eval", "uncertainty"),
+        on_hosts=True,
     ),
     "evaluate": Command(
         "asae_jax.evaluation.command:evaluate_run",
         "score a run again, on its own images or on another laboratory's",
         "--workdir=runs/mine --source=folder --path=CELLS --name=theirs",
         "eval",
-        ("eval", "uncertainty"),
+        ("eval", "uncertainty", "train.distributed"),
         of_a_run=True,
+        on_hosts=True,
     ),
     "predict": Command(
         "asae_jax.inference.predict.command:predict",
@@ -88,6 +92,14 @@ COMMANDS = {
         "--workdir=runs/mine --input=CELLS --probe",
         "embed",
         ("embed", "eval.bootstrap", *_OF_A_TEST),
+        of_a_run=True,
+    ),
+    "adapt": Command(
+        "asae_jax.inference.adapt.command:adapt",
+        "make a run fit for another laboratory's images, without labels or with a hundred",
+        "--workdir=runs/mine --input=THEIR_CELLS --output=runs/theirs",
+        "adapt",
+        ("adapt", "uncertainty", *_OF_A_TEST),
         of_a_run=True,
     ),
     "export": Command(

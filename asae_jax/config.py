@@ -108,6 +108,7 @@ SECTIONS = (
     Section("explain", "Command explain", trains=False),
     Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
+    Section("adapt", "Command adapt", trains=False),
     Section("slide", "Command slide", trains=False),
     Section("cut", "Command cut", trains=False),
     Section("merge", "Command merge", trains=False),
@@ -209,6 +210,13 @@ FIELDS = (
     Field("data.stain", "none",
           "Stain normalisation in the place of the hue adjustment (data.hue=none).",
           choices=("none", "reinhard", "macenko")),
+    Field("data.scale", 1.0,
+          "How many times as large cells become in the frame before images are resized, so that those of two "
+          "laboratories are as large; below 1 the image is continued by its mirror image. `adapt` sets it.",
+          least=0.25, most=4),
+    Field("data.background", "",
+          "Light to which the background of each image is brought: red, green and blue, as 255,230,207; "
+          "empty: as it is. `adapt` sets it."),
     Field("data.test_fraction", 0.2,
           "Share of each class in the test part; a split given by the source comes first.",
           least=0, below=1, unit="share", paper="4.2"),
@@ -286,6 +294,9 @@ FIELDS = (
     Field("model.dtype", "float32",
           "Type of the computation; parameters, statistics and loss stay float32.",
           choices=("float32", "bfloat16")),
+    Field("model.remat", False,
+          "Rematerialisation: keep for the gradient only what passes from one stage of the network to the "
+          "next, and compute the rest again. Less memory, a third more arithmetic, the same gradients."),
     Field("model.branching", "asae",
           "Layer between the stages, in training only; none: the plain backbone.",
           choices=("asae", "dropout", "spatial_dropout", "maxdrop", "dropblock", "adl", "diversification",
@@ -405,6 +416,11 @@ FIELDS = (
           "Images of a step over all devices; a multiple of the number of classes where batches are "
           "balanced. 0: chosen near 32, to fit classes and processor cores or GPUs, and kept in the run's "
           "config.json. The paper's is 84.", least=0, unit="images", paper="4.2"),
+    Field("train.accumulate", 1,
+          "Gradient accumulation: parts in which each device computes its share of a batch, one after the "
+          "other, in the memory of one; it must divide the share. The gradient is that of the whole batch, "
+          "but batch normalisation takes the statistics of each part (over all devices), and DropBlock its "
+          "share kept.", least=1, unit="parts"),
     Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,
@@ -412,6 +428,10 @@ FIELDS = (
     Field("train.checkpoint_every", 1, "Epochs between checkpoints.", least=1, unit="epochs"),
     Field("train.max_steps", 0,
           "Stop after so many steps, to be resumed later; 0: never.", least=0, unit="steps"),
+    Field("train.distributed", "none",
+          "Hosts that train or evaluate one run together. auto: those of a TPU pod, of SLURM or Open MPI, or "
+          "as the environment variables JAX_COORDINATOR_ADDRESS (HOST:PORT of the first), JAX_NUM_PROCESSES "
+          "and JAX_PROCESS_ID (0, 1, ...) say. Not kept in the run folder.", choices=("none", "auto")),
     # Evaluation
     Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
     Field("eval.name", "",
@@ -480,6 +500,9 @@ FIELDS = (
     Field("predict.label_studio", "",
           "Folder above all images that Label Studio serves files from "
           "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
+    Field("predict.mixture", "counted",
+          "corrected: also correct the count of all cells for another mixture of classes than the training's "
+          "(label shift).", choices=("counted", "corrected")),
     Field("predict.page", True, "Also write the review page."),
     Field("predict.page_cells", 5000,
           "Most cells on it: those left to a person and the least certain.", least=0, unit="cells"),
@@ -527,6 +550,45 @@ FIELDS = (
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
+    Field("adapt.input", "",
+          "Images of the other laboratory, as predict.input; no labels are needed. Empty: those of "
+          "adapt.labels."),
+    Field("adapt.labels", "",
+          "CSV files of labels that people gave to such images, as the review page of `predict` saves them, "
+          "separated by commas; empty: none."),
+    Field("adapt.class_map", "",
+          "CSV file from,to, or an included map, that turns these labels into the run's classes."),
+    Field("adapt.output", "", "Folder of the adapted model, which must be new or empty."),
+    Field("adapt.images", 2000,
+          "Most images that are read, evenly spaced over the input.", least=1, unit="images"),
+    Field("adapt.template", "",
+          "Images of the run's own laboratory, as predict.input, that scale and background are taken from; "
+          "empty: the run's training images."),
+    Field("adapt.scale", 1.0,
+          "How many times as large cells become in the frame; 0: estimated, so that nuclei are as large as "
+          "in the run's own images.", least=0, most=4),
+    Field("adapt.background", "keep",
+          "match: the light of each image's background is brought to that of the run's own images.",
+          choices=("keep", "match")),
+    Field("adapt.stain", "keep",
+          "Stain normalisation of the new images in the place of what the run does with colours; for a run "
+          "that was trained with the same.", choices=("keep", "reinhard", "macenko")),
+    Field("adapt.statistics", "auto",
+          "Batch statistics. new: estimated on the new images (AdaBN); keep; auto: new where the run has "
+          "some.", choices=("auto", "new", "keep")),
+    Field("adapt.worth", 100.0,
+          "Images that the old batch statistics count as; 0: the new ones alone.", least=0, unit="images"),
+    Field("adapt.balance", "none",
+          "predicted: images are drawn so that predicted classes come as in training, a guard against "
+          "another mixture of classes; it goes by predictions that may be wrong.",
+          choices=("none", "predicted")),
+    Field("adapt.only", "",
+          "Classes of the run that occur among the new images, separated by commas; the others are never "
+          "given. Empty: all may occur."),
+    Field("adapt.folds", 5, "Parts of the cross-fitting with labels.", least=2, most=100),
+    Field("adapt.propose", 0,
+          "Images to propose for labelling, different from each other and among them the least certain: "
+          "written to to_label.csv.", least=0, unit="images"),
     Field("slide.input", "",
           "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
     Field("slide.labels", "",
@@ -579,8 +641,8 @@ FIELDS = (
     Field("agreement.output", "", "Folder; empty: runs/agreement."),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
-          "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended: "
-          "ours; or all."),
+          "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended, "
+          "starts: ours; or all."),
     Field("reproduce.seeds", 5, "Runs of every row, of the seeds seed, seed + 1, ...", least=1, unit="runs"),
     Field("reproduce.preset", "",
           "For every setting left at its default: small: 64 px, ResNet-18, for a CPU; paper: 224 px, "
@@ -602,8 +664,10 @@ NEUTRAL = frozenset(
         "data.cache_dir",
         "data.driver",
         "data.workers",
+        "model.remat",
         "train.log_every",
         "train.max_steps",
+        "train.distributed",
     }
 )
 """Settings of training that do not change its result. The images are identified by their fingerprint."""
@@ -781,6 +845,18 @@ _LARGEST = 2**31 - 1
 """Of whole numbers without another limit: JAX counts in 32 bits."""
 
 
+def colour_of(text: str) -> tuple[float, ...]:
+    """Red, green and blue, 0..255, of "255,230,207"; nothing of an empty text.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    values = tuple(float(part) for part in text.split(",")) if text.strip() else ()
+    if values and not (len(values) == 3 and all(0 < value <= 255 for value in values)):
+        raise ValueError(f"{text!r} is no colour")
+    return values
+
+
 def check(config: ConfigDict) -> None:
     """Raises a UserError that names the first setting which cannot work, its value, and what is allowed."""
     for field in FIELDS:
@@ -820,6 +896,11 @@ def _check_data(config: ConfigDict) -> None:
              f"it must not exceed config.data.hue_high={data.hue_high}")  # fmt: skip
     _require(data.stain == "none" or data.hue == "none", config, "data.stain",
              f"config.data.hue={data.hue} changes the colours too, set one of them to none")  # fmt: skip
+    try:
+        colour_of(data.background)
+    except ValueError:
+        _require(False, config, "data.background",
+                 "give red, green and blue, above 0 and up to 255, as 255,230,207, or nothing")  # fmt: skip
 
 
 def _check_eval_name(config: ConfigDict) -> None:

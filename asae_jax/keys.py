@@ -34,6 +34,19 @@ def example_keys(key: Key, count: int, first: Index = 0) -> ExampleKeys:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
 
 
+def first_of_share(axis_name: str | None, count: int, given: Index | None = None) -> Index:
+    """Number of the first of `count` examples within the global batch.
+
+    Args:
+      axis_name: device axis over which the batch is spread in equal shares; None: it is not spread.
+      count: examples of this device.
+      given: the number, where the caller knows it: a share may be computed in parts.
+    """
+    if given is not None:
+        return given
+    return 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
+
+
 def view_keys(key: Key, views: jax.Array, examples: jax.Array) -> ExampleKeys:
     """The keys of view `views[i]` of example `examples[i]`, both int `[batch]`: `[batch]` keys of a stream.
 

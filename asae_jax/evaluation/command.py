@@ -14,7 +14,7 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
 from asae_jax.evaluation.page.write import PAGE, write_evaluation_page, write_run_page
 from asae_jax.evaluation.provenance import FOLDER, check_name, free_name, provenance, source_record
-from asae_jax.evaluation.scoring import SCORING
+from asae_jax.evaluation.scoring import SCORING, led_by_first
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty, num_scored
 from asae_jax.files import user_path
 from asae_jax.input.class_map import alike_names, relabel
@@ -22,7 +22,7 @@ from asae_jax.input.description import describe
 from asae_jax.input.index import DataIndex
 from asae_jax.input.sources import configured_index, named_class_map, source_of
 from asae_jax.pages import NOTICE
-from asae_jax.run.data import Data, prepare_index, write_skipped
+from asae_jax.run.data import Data, check_same_on_all_hosts, prepare_index, write_skipped
 from asae_jax.run.run import Run, open_run
 
 _OTHER = "other"
@@ -50,9 +50,21 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
     """
     config = _with_source(config)
     run = open_run(workdir, config, trains=True)
-    folder = workdir / FOLDER
-    if config.eval.source:
-        data, record = load_other(run)
+    data, record = load_other(run) if config.eval.source else (run.data, None)
+    led_by_first(lambda: _evaluate(run, data, record), run, data)
+    return 0
+
+
+def _evaluate(run: Run, data: Data, record: Mapping[str, Any] | None) -> None:
+    """Scores `data` and writes what comes of it.
+
+    Args:
+      run: whose weights are used.
+      data: the run's own or others.
+      record: of others, as `load_other` gives it; None for the run's own.
+    """
+    folder, split = run.workdir / FOLDER, run.config.eval.split
+    if record is not None:
         name = _name(run, data, "all", record)
         scores = evaluate.evaluate(run, data, split="all", name=name, other=record)
         print(evaluate.summary(scores))
@@ -60,17 +72,15 @@ def evaluate_run(config: ConfigDict, workdir: Path) -> int:
         write_evaluation_page(run, data, name, scores)
         page = folder / f"{name}.html"
     else:
-        split = config.eval.split
-        name = _name(run, run.data, split)
-        images = len(run.data.indices(split)) + sum(num_scored(config, run.data))
+        name = _name(run, data, split)
+        images = len(data.indices(split)) + sum(num_scored(run.config, data))
         with terminal.plan(terminal.Forecast({SCORING: terminal.Part(images)})):
-            scores = evaluate.evaluate(run, run.data, split=split, name=name)
+            scores = evaluate.evaluate(run, data, split=split, name=name)
             print(evaluate.summary(scores))
             measure_uncertainty(run)
         page = _write_pages(run, name, scores)
     where = f"; to be read in a browser: {page}" if page.exists() else ""
     print(f"written to {folder / name}.json and beside it{where}. {NOTICE}")
-    return 0
 
 
 def _write_pages(run: Run, name: str, scores: Mapping[str, Any]) -> Path:
@@ -154,6 +164,7 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
     print(describe(known))
     _say(record, run.class_names)
     data = Data(known, prepare_index(config, run.workdir, known), np.full(len(known), "test"))
+    check_same_on_all_hosts(data)
     return data, record
 
 

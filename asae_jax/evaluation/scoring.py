@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax import terminal
 from asae_jax.errors import UserError
-from asae_jax.run import build, parallel
+from asae_jax.run import build, hosts, parallel
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -22,11 +22,15 @@ COMPILED = 1 / 3
 
 
 class Scorer:
-    """Scores of examples under given weights; compiles once."""
+    """Scores of examples under given weights; compiles once.
+
+    Of several hosts each scores its part of every batch, and all have the scores of all examples: they must
+    all ask for the same, or be `led_by_first`.
+    """
 
     def __init__(self, run: Run, data: Data | None = None):
         """Scores images of `data`; None: the run's own."""
-        self._config, self._data = run.config, run.data if data is None else data
+        self._run_of_it, self._config, self._data = run, run.config, run.data if data is None else data
         self._score = build.compiled_score_step(run.config, run.num_classes)
         self._score_and_pool = build.compiled_score_step(run.config, run.num_classes, with_features=True)
         self._compiled: set[tuple[bool, int]] = set()
@@ -58,20 +62,57 @@ class Scorer:
         _check_finite(logits)
         return logits, features
 
+    def follow(self, task: Mapping[str, Any]) -> None:
+        """Computes this host's part of what the first host scores."""
+        score = self._score_and_pool if task["with_features"] else self._score
+        for _ in self._run(score, None, np.array(task["rows"]), ""):
+            pass
+
     def _run(
-        self, score: Callable, variables: Mapping[str, Any], indices: np.ndarray, title: str
+        self, score: Callable, variables: Mapping[str, Any] | None, indices: np.ndarray, title: str
     ) -> Iterator[Any]:
         """What `score` gives for the examples of each batch, without padding, on the host."""
+        task = {"with_features": score is self._score_and_pool, "rows": indices.tolist()}
+        variables = _on_all_hosts(self._run_of_it, task, variables)
         size = parallel.round_up_to_devices(min(self._config.eval.batch_size, len(indices)))
         kind = (score is self._score, size)
         compiles = 0.0 if kind in self._compiled else COMPILED
         self._compiled.add(kind)
         with terminal.Bar(title, len(indices), "image", part=SCORING, compiles=compiles) as bar:
-            for batch in self._data.batches(self._config, indices, size):
-                mask = batch["mask"] > 0
+            for first, batch in enumerate(self._data.batches(self._config, indices, size)):
+                count = min(size, len(indices) - first * size)
                 stacked = score(variables, parallel.split({"image": batch["image"]}))
-                yield jax.tree.map(lambda array, mask=mask: parallel.join(array)[mask], stacked)
-                bar.update(int(mask.sum()))
+                yield jax.tree.map(lambda array, count=count: parallel.join(array)[:count], stacked)
+                bar.update(count)
+
+
+def led_by_first(work: Callable[[], None], run: Run, data: Data | None = None) -> None:
+    """Does `work`; of several hosts the first does it, and the others compute their part of what it scores.
+
+    Args:
+      work: scores images of `run` or `data` and writes what comes of it.
+      run: the same on all hosts; only the first needs its folder.
+      data: as in `Scorer`.
+    """
+    if hosts.is_first():
+        with hosts.lead():
+            work()
+        return
+    scorer = Scorer(run, data)
+    while (task := hosts.next_task()) is not None:
+        if "rows" in task:
+            scorer.follow(task)
+        else:
+            reestimate_statistics(run)
+
+
+def _on_all_hosts(run: Run, task: Mapping[str, Any], variables: Mapping[str, Any] | None) -> Any:
+    """`variables` of the first host, after the hosts that it leads have heard what to do with them."""
+    if hosts.leading():
+        hosts.tell(task)
+    elif variables is not None:  # one host, or all ask for the same
+        return variables
+    return parallel.place(parallel.shared(variables, build.variable_shapes(run.config, run.num_classes)))
 
 
 def _check_finite(scores: np.ndarray) -> None:
@@ -99,10 +140,11 @@ def reestimate_statistics(run: Run) -> dict[str, Any]:
     """
     measure = build.compiled_statistics_step(run.config, run.num_classes)
     count = run.config.eval.reestimate_batches
+    variables = _on_all_hosts(run, {}, run.variables if hosts.is_first() else None)
     total = None
     for number, batch in enumerate(itertools.islice(run.data.training_batches(run.config), count)):
-        statistics = measure(run.variables, parallel.split(batch), jnp.int32(number))
+        statistics = measure(variables, parallel.split(batch), jnp.int32(number))
         total = statistics if total is None else jax.tree.map(jnp.add, total, statistics)
         # One batch at a time: virtual CPU devices share the threads in which a collective waits.
         jax.block_until_ready(total)
-    return {"params": run.variables["params"], "batch_stats": jax.tree.map(lambda t: t / count, total)}
+    return {"params": variables["params"], "batch_stats": jax.tree.map(lambda t: t / count, total)}

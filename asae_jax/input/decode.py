@@ -12,7 +12,6 @@ import re
 import stat
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -31,6 +30,13 @@ MIN_SIDE = 8
 """Pixels. Smaller images show no cell."""
 MAX_PIXELS = 40_000_000
 """Larger images are whole fields of view, not cells, and decoding eight of them at once takes gigabytes."""
+
+MAX_BYTES = 400_000_000
+"""Of a file: more than any image of `MAX_PIXELS` has, as some decoders want all of it in memory."""
+
+_MAX_READS = 20_000, 1_000_000
+"""Pieces that may be read before the size of the image is known, and in all: 50 MB of comments of two bytes
+each, which Pillow reads one by one, took more than half a minute. Sound files are read in some hundreds."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
 _ANIMATED = ("PNG", "WEBP", "GIF")
@@ -73,19 +79,46 @@ def read_image(path: str | os.PathLike) -> HostImage:
 
 def decode_image(data: bytes, name: str) -> HostImage:
     """`read_image` for the content of a file, which errors call `name`."""
-    return _read(name, lambda: io.BytesIO(data))
+    return _read(name, lambda: _Bytes(data))
 
 
-def _open(path: str | os.PathLike) -> IO[bytes]:
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe would wait for ever
+class _Countdown:
+    """Of a file in memory or on disk: ends reading after `left` pieces."""
+
+    left = _MAX_READS[0]
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyPieces
+        return super().read(size)  # type: ignore[misc]
+
+
+class _File(_Countdown, io.BufferedReader):
+    pass
+
+
+class _Bytes(_Countdown, io.BytesIO):
+    pass
+
+
+class _TooManyPieces(Exception):
+    pass
+
+
+def _open(path: str | os.PathLike) -> "_File":
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):  # a pipe would wait for ever
         raise BadImage(path, "not a file but a pipe, socket or device")
-    return Path(path).open("rb")
+    if status.st_size > MAX_BYTES:
+        raise BadImage(path, f"a file of {status.st_size:,} bytes; more than {MAX_BYTES:,}")
+    return _File(io.FileIO(path))
 
 
-def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostImage:
+def _read(path: str | os.PathLike, open_file: Callable[[], "_File | _Bytes"]) -> HostImage:
     try:
         with open_file() as file, Image.open(file, formats=_FORMATS) as image:
+            file.left = _MAX_READS[1]
             _check_size(path, image.size)
             page = first_page(file, image.tag_v2) if isinstance(image, TiffImageFile) else None
             if fault := page.fault if page else _animation(image):
@@ -94,6 +127,8 @@ def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostIm
             pixels = _rgb(image, file, bits)
     except BadImage:
         raise
+    except _TooManyPieces:
+        raise BadImage(path, "more pieces of metadata or data than a sound image has") from None
     except Image.DecompressionBombError:
         raise BadImage(path, f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, MemoryError ...
@@ -108,8 +143,12 @@ def _read(path: str | os.PathLike, open_file: Callable[[], IO[bytes]]) -> HostIm
 
 
 def _animation(image: Image.Image) -> str:
-    frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
-    return f"an animation of {frames} frames: save each frame alone" if frames > 1 else ""
+    if image.format not in _ANIMATED or not getattr(image, "is_animated", False):
+        return ""
+    try:
+        return f"an animation of {image.n_frames} frames: save each frame alone"  # type: ignore[attr-defined]
+    except _TooManyPieces:
+        return "an animation of very many frames: save each frame alone"
 
 
 def _bits(image: ImageFile, file: IO[bytes]) -> int:
@@ -155,7 +194,7 @@ def _rgb(image: Image.Image, file: IO[bytes], bits: int) -> HostImage:
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ValueError(f"{_BITS_32}, which have no fixed range")
-    if isinstance(image, JpegImageFile) and image.format == "JPEG":
+    if isinstance(image, JpegImageFile):
         load_jpeg(image, file)
     else:
         image.load()

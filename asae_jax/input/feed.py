@@ -93,6 +93,8 @@ def view_batches(
     start_step: int = 0,
     prefetch: int = 2,
     workers: int | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
 ) -> HostBatches:
     """Endless batches of kept features from step `start_step` on: `features`, `label` and `index`.
 
@@ -108,12 +110,15 @@ def view_batches(
       start_step: the first step, 0 or above; no earlier batch is read.
       prefetch: number of batches to read ahead.
       workers: number of threads; by default one per processor.
+      process_index: as in `train_batches`.
+      process_count: number of processes.
     """
+    part = _part(sampler.batch_size, process_index, process_count)
     indices, labels = _aligned(indices, labels)
 
     def positions_and_records(step: int) -> tuple[np.ndarray, np.ndarray]:
-        positions = sampler.batch(step)
-        return positions, indices[positions] * views + sampler.visits(step) % views
+        positions = sampler.batch(step)[part]
+        return positions, indices[positions] * views + sampler.visits(step)[part] % views
 
     stream = _read_batches(
         features,

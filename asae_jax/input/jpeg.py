@@ -17,6 +17,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 _SLACK = 12
 """Bytes. libjpeg reads up to eight ahead before it decodes the last pixels."""
 
+_MAX_SCANS = 100
+"""Each passes over all of the image: 1 MB of scans of a large one takes hours. Encoders write ten or so."""
+
 _END, _SCAN, _FILL = b"\xff\xd9", b"\xff\xda", b"\xff\0"
 _ONE_PASS = (0xC0, 0xC1)  # frames of sequential Huffman coding
 
@@ -34,7 +37,9 @@ def load_jpeg(image: JpegImageFile, file: IO[bytes]) -> None:
     first = file.tell()
     file.seek(0)
     data = file.read()
-    pieces = _pieces(data, first)
+    if data.count(_SCAN) > _MAX_SCANS:
+        raise OSError(f"more than {_MAX_SCANS} scans are not supported")
+    pieces = _pieces(data, first) if image.format == "JPEG" else ()  # else of several pictures
     if not pieces:
         image.load()
         return

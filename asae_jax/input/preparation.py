@@ -13,6 +13,8 @@ from asae_jax.types import HostImage
 
 HUE_MODES = (*hue.MODES, "none")
 STAIN_MODES = (*stain.METHODS, "none")
+SCALES = (0.25, 4.0)
+"""How much smaller or larger cells may be made."""
 
 _VERSION = 1  # of the arithmetic below; raise it when results change, so that old caches are not used
 
@@ -24,7 +26,9 @@ cv2.setNumThreads(1)
 class Preparation:
     """Turns a raw image of any size into what is stored and trained on.
 
-    The centre square is cut out and resized. This equals resizing the shorter side and cropping the centre,
+    The centre square is cut out and resized. Where cells are to be as large in the frame as those of another
+    laboratory (`scale`), a smaller square is cut out, or a larger one of the image continued by its own
+    mirror image. Cutting out and resizing equals resizing the shorter side and cropping the centre,
     without computing what is cut away. Colours are changed after resizing, either by the paper's hue
     adjustment or by stain normalisation: interpolating adjusted hues would create new ones, resizing
     averages away the noise that would set minimum and maximum in eq. (11), and fewer pixels are left to
@@ -36,6 +40,9 @@ class Preparation:
       hue_low: lowest hue of the result, OpenCV's 0..179.
       hue_high: highest hue of the result, OpenCV's 0..179.
       stain: "reinhard", "macenko" (see `normalize_stain`) or "none"; one of the two only with `hue="none"`.
+      scale: how many times as large cells become in the frame, `SCALES[0]`..`SCALES[1]`; 1: as they are.
+      background: red, green and blue, 0..255, to which the light of each image's background is brought (see
+        `stain.match_background`), before colours are changed otherwise; empty: as it is.
     """
 
     stored_size: int
@@ -43,10 +50,14 @@ class Preparation:
     hue_low: int = 125
     hue_high: int = 155
     stain: str = "none"
+    scale: float = 1.0
+    background: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.stored_size < 1:
             raise UserError(f"stored size is {self.stored_size}: it must be at least 1 pixel")
+        if not SCALES[0] <= self.scale <= SCALES[1]:
+            raise UserError(f"scale is {self.scale:g}: choose {SCALES[0]:g} to {SCALES[1]:g} (data.scale)")
         if self.hue not in HUE_MODES:
             raise UserError(f"unknown hue mode {self.hue!r}: choose one of {', '.join(HUE_MODES)}")
         if not 0 <= self.hue_low <= self.hue_high <= 179:
@@ -63,7 +74,9 @@ class Preparation:
 
     def __call__(self, raw: HostImage) -> HostImage:
         """uint8 RGB `[height, width, 3]` of any size -> uint8 RGB `[stored_size, stored_size, 3]`."""
-        image = _resize(_centre_square(raw), self.stored_size)
+        image = _resize(_centre_square(raw, self.scale), self.stored_size)
+        if self.background:
+            image = stain.match_background(image, self.background)
         if self.stain != "none":
             return stain.normalize_stain(image, method=self.stain)
         if self.hue == "none":
@@ -72,14 +85,24 @@ class Preparation:
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change when any setting, or the arithmetic, does."""
-        settings = json.dumps([_VERSION, dataclasses.asdict(self)], sort_keys=True)
+        fields = dataclasses.asdict(self)
+        for name, off in (("scale", 1), ("background", ())):  # caches made before are named without them
+            if fields[name] == off:
+                del fields[name]
+        settings = json.dumps([_VERSION, fields], sort_keys=True)
         return hashlib.sha256(settings.encode()).hexdigest()[:32]
 
 
-def _centre_square(image: HostImage) -> HostImage:
+def _centre_square(image: HostImage, scale: float = 1.0) -> HostImage:
+    """The middle square of side (shorter side) / `scale`; beyond its edges the image is mirrored."""
     height, width = image.shape[:2]
-    side = min(height, width)
+    side = max(1, round(min(height, width) / scale))
     top, left = (height - side) // 2, (width - side) // 2
+    if top < 0 or left < 0:
+        above, before = max(-top, 0), max(-left, 0)
+        below, behind = max(side - height - above, 0), max(side - width - before, 0)
+        image = np.pad(image, ((above, below), (before, behind), (0, 0)), "symmetric")
+        top, left = max(top, 0), max(left, 0)
     return image[top : top + side, left : left + side]
 
 

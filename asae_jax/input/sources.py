@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax import shipped, synthetic
-from asae_jax.config import SOURCES, is_source
+from asae_jax.config import SOURCES, colour_of, is_source
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.class_map import map_classes, read_class_map
@@ -81,6 +81,8 @@ def configured_preparation(settings: ConfigDict) -> Preparation:
         hue_low=settings.hue_low,
         hue_high=settings.hue_high,
         stain=settings.stain,
+        scale=settings.scale,
+        background=colour_of(settings.background),
     )
 
 

@@ -10,6 +10,8 @@ The references below are those of cells in May-Grünwald-Giemsa: of 3,844 crops 
 (Acevedo, doi 10.17632/snkd93bnjr).
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -70,6 +72,20 @@ def normalize_stain(image: HostImage, *, method: str) -> HostImage:
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     return _reinhard(image) if method == "reinhard" else _macenko(image)
+
+
+def background_light(image: HostImage) -> np.ndarray:
+    """The light of an image's background, float64 `[3]`: percentile `LIGHT` of red, green and blue."""
+    return np.percentile(image, LIGHT, axis=(0, 1))
+
+
+def match_background(image: HostImage, light: Sequence[float]) -> HostImage:
+    """Multiplies red, green and blue so that the light of the background is `light`, 0..255 each.
+
+    Light that is not there cannot be multiplied: a factor is at most `MAX_GAIN`.
+    """
+    gain = np.minimum(np.asarray(light) / np.maximum(background_light(image), 1), MAX_GAIN)
+    return _to_bytes(image * gain.astype(np.float32))
 
 
 def _reinhard(image: HostImage) -> HostImage:

@@ -323,10 +323,23 @@ class ASAE(nn.Module):
         """All branches with a peak drawn at random: `[branches, batch, height, width, channels]`."""
         return self.all_branches(features, self.maps(features, train=True))
 
-    def maps(self, features: ImageFeatures, *, train: bool, strength: Number | None = None) -> ASAEMaps:
-        """The layer's maps. At test, without a key in the stream `"asae"`, the highest peak is taken."""
+    def maps(
+        self,
+        features: ImageFeatures,
+        *,
+        train: bool,
+        strength: Number | None = None,
+        first_example: Index | None = None,
+    ) -> ASAEMaps:
+        """The layer's maps. At test, without a key in the stream `"asae"`, the highest peak is taken.
+
+        Args:
+          features: `[batch, height, width, channels]`.
+          train: whether the batch is spread over devices.
+          strength: see `asae_maps`.
+          first_example: number of the first image within the global batch; None: each device has one share.
+        """
         draws = self.has_rng("asae") or (train and "suppress" in self.branches)
-        spread = train and self.axis_name is not None
         return asae_maps(
             self.make_rng("asae") if draws else None,
             features,
@@ -338,7 +351,9 @@ class ASAE(nn.Module):
             enhancement=self.enhancement,
             place=self.place,
             strength=strength,
-            first_example=lax.axis_index(self.axis_name) * features.shape[0] if spread else 0,
+            first_example=keys.first_of_share(
+                self.axis_name if train else None, features.shape[0], first_example
+            ),
         )
 
     def all_branches(self, features: ImageFeatures, maps: ASAEMaps) -> BranchFeatures:

@@ -19,6 +19,7 @@ from asae_jax.types import (
     Features,
     ImageFeatures,
     Images,
+    Index,
     Logits,
     NextFeatures,
     Number,
@@ -50,6 +51,8 @@ class Network(nn.Module):
       look_threshold: of a second look: the crop holds the positions of at least this share of the maximum.
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
+      remat: keep for the gradient only what passes from one stage to the next, and compute the stages again
+        in the backward pass: less memory for a third more arithmetic. The variables are the same.
       start_after: stage whose features are what the network is given in the place of images; the stages up
         to it are not computed. Their variables are the same. None: it is given images.
     """
@@ -61,6 +64,7 @@ class Network(nn.Module):
     freeze_until: str | None = None
     start_after: str | None = None
     look_threshold: float = 0.3
+    remat: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,6 +103,7 @@ class Network(nn.Module):
         train: bool,
         return_endpoints: bool = False,
         strength: Number | None = None,
+        first_example: Index | None = None,
     ) -> Logits | tuple[Logits, dict[str, Array]]:
         """Logits of normalised images `[batch, height, width, 3]`.
 
@@ -108,6 +113,8 @@ class Network(nn.Module):
             suppressed, "drop" for the drop layers, and `mutable=["batch_stats"]`.
           return_endpoints: also return what was computed on the way, at the first look.
           strength: how much of ASAE acts in training, 0..1, see `asae_maps`; None: all of it.
+          first_example: number of the first image within the global batch, to which random draws belong;
+            None: each device has one share of the batch.
 
         Returns:
           float32 logits: `[branches, batch, classes]` in training with ASAE, otherwise `[batch, classes]`
@@ -119,7 +126,8 @@ class Network(nn.Module):
         Raises:
           UserError: the images are too small for the backbone.
         """
-        logits, endpoints = self._look(images, train, self._uses_layer(train, return_endpoints), strength)
+        use_layer = self._uses_layer(train, return_endpoints)
+        logits, endpoints = self._look(images, train, use_layer, strength, first_example)
         if self.test_mode == SECOND_LOOK and not train:
             # Baseline layers may act on class maps, which are not a stage.
             watched = endpoints.get(self.insert_after, endpoints[self.backbone.stage_names[-1]])
@@ -128,7 +136,12 @@ class Network(nn.Module):
         return (logits, endpoints) if return_endpoints else logits
 
     def _look(
-        self, images: Images | ImageFeatures, train: bool, use_layer: bool, strength: Number | None = None
+        self,
+        images: Images | ImageFeatures,
+        train: bool,
+        use_layer: bool,
+        strength: Number | None = None,
+        first_example: Index | None = None,
     ) -> tuple[Logits, dict[str, Array]]:
         """Logits of one pass, and what was computed on the way."""
         endpoints: dict[str, Array] = {}
@@ -144,7 +157,7 @@ class Network(nn.Module):
                     f"nothing is left of {height} x {width} images after {name}: use larger images"
                 )
             if name == self.insert_after and use_layer:
-                x, maps = self._apply_layer(x, train=train, strength=strength)
+                x, maps = self._apply_layer(x, train, strength, first_example)
                 endpoints |= maps
         logits = jnp.mean(x, axis=(-3, -2)) if stages[-1] == CLASS_MAPS else self.backbone.classify(x)
         if logits.ndim == 3 and not train:
@@ -162,23 +175,33 @@ class Network(nn.Module):
         if name == self.start_after:
             return x.astype(self.backbone.dtype)
         frozen = train and name in self.frozen_stages
-        x = self.backbone.apply_stage(name, x, train=train and not frozen)
-        return lax.stop_gradient(x) if frozen else x
+        if frozen:
+            return lax.stop_gradient(self.backbone.apply_stage(name, x, train=False))
+
+        def apply(backbone: Backbone, x: Features) -> NextFeatures:
+            return backbone.apply_stage(name, x, train=train)
+
+        return nn.remat(apply)(self.backbone, x) if self.remat and train else apply(self.backbone, x)
 
     def _apply_layer(
-        self, features: Features, *, train: bool, strength: Number | None
+        self, features: Features, train: bool, strength: Number | None, first_example: Index | None
     ) -> tuple[Array, dict[str, Array]]:
         """What the later stages get, and the layer's maps by their names."""
         if isinstance(self.branching, ASAE):
-            return self._branch(self.branching, features, train=train, strength=strength)
+            return self._branch(self.branching, features, train, strength, first_example)
         assert self.branching is not None
-        return self.branching(features, train=train), {}
+        return self.branching(features, train=train, first_example=first_example), {}
 
     def _branch(
-        self, layer: ASAE, features: Features, *, train: bool, strength: Number | None
+        self,
+        layer: ASAE,
+        features: Features,
+        train: bool,
+        strength: Number | None,
+        first_example: Index | None,
     ) -> tuple[Array, dict[str, Array]]:
         """All branches in training, else what `test_mode` says, and the fields of `ASAEMaps`."""
-        maps = layer.maps(features, train=train, strength=strength)
+        maps = layer.maps(features, train=train, strength=strength, first_example=first_example)
         if train or self.test_mode == "mean":
             features = layer.all_branches(features, maps)
         elif self.test_mode == "enhance":

@@ -110,6 +110,7 @@ def _network(
         test_mode=config.eval.test_mode,
         look_threshold=config.eval.look_threshold,
         freeze_until=config.init.freeze or None,
+        remat=model.remat,
         stem=model.stem,
         width=model.width,
         **options,
@@ -143,9 +144,8 @@ def variable_shapes(config: ConfigDict, num_classes: int) -> Mapping[str, Any]:
     network = create_network(config, num_classes)
     size = config.augment.size
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    shapes = jax.eval_shape(
-        lambda key, images: network.init(key, images, train=False), jax.random.key(0), images
-    )
+    key = jax.eval_shape(jax.random.key, 0)  # a key that is there would have to be computed
+    shapes = jax.eval_shape(lambda key, images: network.init(key, images, train=False), key, images)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
 
 
@@ -257,6 +257,7 @@ def compiled_train_step(
             ema_decay=config.optimizer.ema_decay,
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
+            accumulate=config.train.accumulate,
             ramp_steps=round(ramp_epochs * steps_per_epoch),
         )
     )
@@ -291,15 +292,27 @@ def compiled_front_step(config: ConfigDict, num_classes: int) -> Callable:
     )
 
 
-def compiled_statistics_step(config: ConfigDict, num_classes: int) -> Callable:
-    """`(variables, batch split over devices, number) -> batch statistics`: `steps.statistics_step`."""
+def compiled_statistics_step(config: ConfigDict, num_classes: int, *, augmented: bool = True) -> Callable:
+    """`(variables, batch split over devices, number) -> batch statistics`: `steps.statistics_step`.
+
+    Args:
+      config: settings.
+      num_classes: number of classes.
+      augmented: whether of random views, as in training; else of the images as at test.
+    """
     return parallel.parallel_statistics(
         functools.partial(
             steps.statistics_step,
             network=create_test_network(config, num_classes, axis_name=parallel.AXIS),
-            augment=create_augment(config),
+            augment=create_augment(config) if augmented else _as_at_test(config),
             seed=config.seed,
             axis_name=parallel.AXIS,
             momentum=BatchNorm.momentum,
         )
     )
+
+
+def _as_at_test(config: ConfigDict) -> steps.Augment:
+    """Test images in the place of random views."""
+    preprocess = create_preprocess(config)
+    return lambda key, images, *, first_example=0: preprocess(images)

@@ -20,6 +20,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
 from asae_jax.models.auxiliary_norm import without_auxiliary
+from asae_jax.run import hosts
 from asae_jax.run.digests import Digests
 from asae_jax.run.state import TrainState
 
@@ -46,6 +47,16 @@ class DamagedCheckpoint(UserError):
 def any_in(workdir: Path) -> bool:
     """Whether there is a complete checkpoint in `workdir/checkpoints`."""
     return bool(_entries(workdir))
+
+
+class NoCheckpoints:
+    """What every host but the first has: that one saves."""
+
+    def save(self, state: TrainState, *, score: float | None = None) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 class Checkpoints:
@@ -79,10 +90,13 @@ class Checkpoints:
         for entry in _entries(self._workdir):
             if fault := _incomplete(entry):
                 raise DamagedCheckpoint(self._workdir, int(entry.name), fault)
+        self._folder.mkdir(parents=True, exist_ok=True)
         return ocp.CheckpointManager(
             self._folder,
-            item_handlers=ocp.StandardCheckpointHandler(),
+            item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=_this_host()),
             options=ocp.CheckpointManagerOptions(
+                create=False,
+                multiprocessing_options=_this_host(),
                 # `best_fn` with `max_to_keep` would drop the newest when the score falls.
                 preservation_policy=preservation_policy.AnyPreservationPolicy(
                     [
@@ -194,7 +208,9 @@ class Checkpoints:
         if like is not None:
             self._check_fits(dict(like), weights, step)
         target = _on_one_device({"average": weights} if averaged else weights)
-        with self._reading(step), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_this_host())
+        checkpointer = ocp.Checkpointer(handler, multiprocessing_options=_this_host())
+        with self._reading(step), checkpointer:
             restored = checkpointer.restore(
                 self._manager.directory / str(step) / _ITEM,
                 args=ocp.args.PyTreeRestore(
@@ -291,6 +307,15 @@ _ITEM = "default"
 
 def _score(metrics: dict[str, Any]) -> float:
     return metrics["score"]
+
+
+def _this_host() -> ocp.options.MultiprocessingOptions:
+    """On several hosts the one that calls works alone: Orbax else waits for the others at every turn."""
+    if hosts.count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=hosts.index(), active_processes={hosts.index()}, barrier_sync_key_prefix="asae"
+    )
 
 
 def _on_one_device(tree: Any) -> Any:

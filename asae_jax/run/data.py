@@ -19,7 +19,7 @@ from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, splits_record, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
-from asae_jax.run import digests
+from asae_jax.run import digests, hosts
 
 SKIPPED_FILE = "skipped.csv"
 SAMPLERS: dict[str, Callable[[np.ndarray, int, int], Sampler]] = {
@@ -63,7 +63,7 @@ class Data:
         return sampler(self.labels(self.indices("train")), config.train.batch_size, config.seed)
 
     def training_batches(self, config: ConfigDict, *, start_step: int = 0) -> HostBatches:
-        """Endless batches of the training part, from step `start_step` on."""
+        """Endless batches of the training part, from step `start_step` on; of each this host's part."""
         indices = self.indices("train")
         return train_batches(
             self.prepared,
@@ -73,12 +73,21 @@ class Data:
             start_step=start_step,
             driver=config.data.driver,
             workers=config.data.workers or None,
+            process_index=hosts.index(),
+            process_count=hosts.count(),
         )
 
     def batches(self, config: ConfigDict, indices: np.ndarray, batch_size: int) -> HostBatches:
-        """Every row of `indices` once, in order; the last batch padded with `mask` 0."""
-        workers = config.data.workers or None
-        return eval_batches(self.prepared, indices, self.labels(indices), batch_size, workers=workers)
+        """Every row of `indices` once, in order; the last batch padded with `mask` 0; this host's part."""
+        return eval_batches(
+            self.prepared,
+            indices,
+            self.labels(indices),
+            batch_size,
+            workers=config.data.workers or None,
+            process_index=hosts.index(),
+            process_count=hosts.count(),
+        )
 
 
 def load_index(config: ConfigDict) -> DataIndex:
@@ -115,16 +124,31 @@ def load_data(
       UserError: data that cannot be found or used.
     """
     index = configured_index(config.data) if index is None else index
-    if not draw_anew:
-        digests.check_unchanged(workdir, SPLITS_FILE, missing_ok=True)
-    splits = chosen_split(config.data, None if draw_anew else workdir, index)
-    if not (draw_anew or (workdir / SPLITS_FILE).exists()):
-        digests.check_made_again(workdir, SPLITS_FILE, splits_record(index, splits))
+    splits = np.asarray(hosts.first(lambda: _split(config, None if draw_anew else workdir, index)))
     print(describe(index, splits))
     warn_of_repeats(index, splits)
     data = Data(index, prepare_index(config, workdir, index), splits)
     _check_classes(data)
+    check_same_on_all_hosts(data)
     return data
+
+
+def _split(config: ConfigDict, workdir: Path | None, index: DataIndex) -> list[str]:
+    if workdir is None:
+        return chosen_split(config.data, None, index).tolist()
+    digests.check_unchanged(workdir, SPLITS_FILE, missing_ok=True)
+    splits = chosen_split(config.data, workdir, index)
+    if not (workdir / SPLITS_FILE).exists():
+        digests.check_made_again(workdir, SPLITS_FILE, splits_record(index, splits))
+    return splits.tolist()
+
+
+def check_same_on_all_hosts(data: Data) -> None:
+    """Raises a UserError when the hosts see different images, or cannot read different ones of them."""
+    if hosts.count() > 1:
+        unreadable = [str(data.index.names[row]) for row, _ in data.prepared.bad]
+        fingerprint = data.index.fingerprint(modified=False)
+        hosts.check_same("images", {"their fingerprint": fingerprint, "the list of unreadable": unreadable})
 
 
 def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepared:

@@ -24,7 +24,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, write_json
 from asae_jax.input.feed import HostBatches, view_batches
 from asae_jax.input.store import MARK_EVERY, DamagedRecord, RecordStore, check_room
-from asae_jax.run import build, folder, parallel
+from asae_jax.run import build, folder, hosts, parallel
 from asae_jax.run.data import Data, cache_folder
 from asae_jax.terminal import Bar
 
@@ -82,6 +82,8 @@ class Features:
             views=len(self.stores),
             start_step=start_step,
             workers=config.data.workers or None,
+            process_index=hosts.index(),
+            process_count=hosts.count(),
         )
 
 
@@ -114,6 +116,9 @@ def front_features(
         rows = data.indices("train")
         folders = [place / f"view{view:02d}" for view in range(config.init.views)]
         missing = [rows[~open_store(path).filled()[rows]] if path.exists() else rows for path in folders]
+        # What one host lacks all compute, each its part, and all keep, in their own caches or a common one.
+        of_all = zip(*hosts.gather([part.tolist() for part in missing]), strict=True)
+        missing = [np.unique(np.concatenate(parts)).astype(rows.dtype) for parts in of_all]
         if progress:
             print(_described(config, len(rows), record_bytes, sum(map(len, missing)), place))
         check_room(place, sum(map(len, missing)) * record_bytes)
@@ -199,12 +204,13 @@ def _computed(
     size: int,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """(row, features of its view) of all `rows`, in batches of `size`."""
-    for batch in data.batches(config, rows, size):
-        mask = batch["mask"] > 0
-        given = {name: batch[name] for name in ("image", "index")} | {"view": np.full(size, view, np.int32)}
-        features = parallel.join(step(variables, parallel.split(given)))[mask]
+    for first, batch in zip(range(0, len(rows), size), data.batches(config, rows, size), strict=True):
+        views = np.full(len(batch["index"]), view, np.int32)
+        given = {name: batch[name] for name in ("image", "index")} | {"view": views}
+        computed = rows[first : first + size]
+        features = parallel.join(step(variables, parallel.split(given)))[: len(computed)]
         _check_finite(features, config)
-        yield from zip(map(int, batch["index"][mask]), features, strict=True)
+        yield from zip(map(int, computed), features, strict=True)
 
 
 def _check_finite(features: np.ndarray, config: ConfigDict) -> None:

@@ -9,6 +9,7 @@ import filelock
 
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
+from asae_jax.run import hosts
 
 FILE = ".lock"
 
@@ -17,7 +18,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSU
 
 @contextlib.contextmanager
 def only_one(workdir: Path) -> Iterator[None]:
-    """Within the block no other process can train in `workdir`.
+    """Within the block no other process can train in `workdir`; of several hosts the first holds the lock.
 
     The lock belongs to the process, not to the file: a crash leaves none behind. Some network drives have no
     locks, which is said.
@@ -25,6 +26,9 @@ def only_one(workdir: Path) -> Iterator[None]:
     Raises:
       UserError: another process holds the lock, or the folder cannot be written.
     """
+    if not hosts.is_first():
+        yield
+        return
     lock = filelock.FileLock(workdir / FILE)
     with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
         workdir.mkdir(parents=True, exist_ok=True)
@@ -33,6 +37,7 @@ def only_one(workdir: Path) -> Iterator[None]:
         except filelock.Timeout:
             raise UserError(
                 f"another process is training in {workdir}: wait for it, or choose another --workdir=DIR."
+                f"{_if_launched_together()}"
             ) from None
         except (NotImplementedError, OSError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
@@ -42,3 +47,13 @@ def only_one(workdir: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _if_launched_together() -> str:
+    """The remedy where a launcher has started several processes that do not know of each other."""
+    processes = hosts.launched()
+    if processes == 1 or hosts.count() > 1:
+        return ""
+    return (
+        f" {processes} processes were started together: --config.train.distributed=auto makes them one run."
+    )

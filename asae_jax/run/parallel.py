@@ -1,7 +1,8 @@
 """The only file that knows about several devices: one `jax.pmap` for each kind of step.
 
 State goes in and out unstacked (`None` axes): JAX keeps one copy per device and the code around it
-sees plain arrays. Batches are split along their first axis.
+sees plain arrays. Batches are split along their first axis. On several hosts (`hosts`) each of them has its
+contiguous part of a batch, and what a step returns is the same on all.
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.input.sampler import fitting_batch_size, sharing
 from asae_jax.input.workers import default_workers
+from asae_jax.run import hosts
 
 AXIS = "devices"
 """Name of the data-parallel axis inside every step."""
@@ -30,19 +32,20 @@ def use_all_cores(batch_size: int) -> None:
     0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
     fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
     """
+    cores = min(hosts.gather(default_workers()))  # JAX's start gives up on a host that is minutes late
     given = os.environ.get("XLA_FLAGS", "")
     if "host_platform_device_count" in given:
         return
     if "collective_call_terminate_timeout" not in given:
         # XLA ends the process when one device waits 40 s for another, as happens on a busy machine.
         os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_collective_call_terminate_timeout_seconds=3600"
-    cores = default_workers()
-    shared_by = sharing(batch_size, cores)
+    shared_by = sharing(batch_size // hosts.count(), cores)
     try:
         jax.config.update("jax_num_cpu_devices", shared_by)
     except RuntimeError:  # JAX is in use already: its devices stay as they are
         return
     if 2 * shared_by <= cores and jax.default_backend() == "cpu":
+        cores, shared_by = cores * hosts.count(), shared_by * hosts.count()
         lower = batch_size // cores * cores
         near = " or ".join(str(n) for n in (lower, lower + cores) if n)
         one = "only one core" if shared_by == 1 else f"only {shared_by} cores"
@@ -60,7 +63,8 @@ def choose_batch_size(num_classes: int) -> int:
     Args:
       num_classes: classes of a balanced batch; 1 where batches are not balanced.
     """
-    size = fitting_batch_size(num_classes, default_workers())
+    cores = min(hosts.gather(default_workers())) * hosts.count()
+    size = fitting_batch_size(math.lcm(num_classes, hosts.count()), cores)
     use_all_cores(size)
     devices = jax.device_count()
     if size % devices:
@@ -75,9 +79,10 @@ def choose_batch_size(num_classes: int) -> int:
 def machine() -> str:
     """What computes, in words: "2 processor cores", "one NVIDIA H100"."""
     count, kind = jax.device_count(), jax.devices()[0].device_kind
+    where = f" of {hosts.count()} hosts" if hosts.count() > 1 else ""
     if jax.default_backend() == "cpu":
-        return "one processor core" if count == 1 else f"{count} processor cores"
-    return f"one {kind}" if count == 1 else f"{count} x {kind}"
+        return "one processor core" if count == 1 else f"{count} processor cores{where}"
+    return f"one {kind}" if count == 1 else f"{count} x {kind}{where}"
 
 
 def device_fault() -> str | None:
@@ -96,17 +101,41 @@ def device_fault() -> str | None:
 
 def parallel_update(step: Callable) -> Callable:
     """pmaps `step(state, batch) -> (state, metrics)`; the old state's memory is reused for the new one."""
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))
+    return _pmap(step, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))
 
 
 def parallel_score(step: Callable) -> Callable:
-    """pmaps `step(variables, batch) -> [examples, ...]`, its result stacked `[devices, examples, ...]`."""
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0), out_axes=0)
+    """pmaps `step(variables, batch) -> [examples, ...]`, its result stacked `[devices, examples, ...]`.
+
+    On several hosts each has the results of the whole batch, `[1, devices * examples, ...]`.
+    """
+    if hosts.count() == 1:
+        return _pmap(step, in_axes=(None, 0), out_axes=0)
+
+    def gathered(variables: Any, batch: Any) -> Any:
+        whole = jax.lax.all_gather(step(variables, batch), AXIS, tiled=True)
+        return jax.tree.map(lambda array: array[None], whole)
+
+    return _pmap(gathered, in_axes=(None, 0), out_axes=None)
 
 
 def parallel_statistics(step: Callable) -> Callable:
     """pmaps `step(variables, batch, number) -> tree`, equal on all devices."""
-    return jax.pmap(step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=None)
+    return _pmap(step, in_axes=(None, 0, None), out_axes=None)
+
+
+def _pmap(step: Callable, **options: Any) -> Callable:
+    """`jax.pmap` over the devices of all hosts, in the order of the hosts.
+
+    The order is given because that of JAX need not be: on some TPU pods the numbers of a host's devices do
+    not follow each other, and the part of a batch that a host reads would get the keys of another part.
+    """
+    order = None
+    if hosts.count() > 1:
+        order = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        if len(order) != hosts.count() * jax.local_device_count():
+            raise UserError("the hosts have different numbers of devices: give each of them the same.")
+    return jax.pmap(step, axis_name=AXIS, devices=order, **options)
 
 
 def split(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -127,10 +156,62 @@ def place(tree: Any) -> Any:
     Without this the second step, whose state comes from the first, would compile anew. The copy also
     makes restored arrays donatable: a checkpoint may hand out buffers that are not JAX's own.
     """
-    copy = jax.pmap(
-        lambda tree, _: jax.tree.map(jnp.copy, tree), axis_name=AXIS, in_axes=(None, 0), out_axes=None
-    )
+    copy = _pmap(lambda tree, _: jax.tree.map(jnp.copy, tree), in_axes=(None, 0), out_axes=None)
     return copy(tree, np.zeros(jax.local_device_count(), np.int32))
+
+
+def copy_to_devices(tree: Any) -> Any:
+    """As `place`, of what is only read (weights for scoring): nothing has to be compiled for it."""
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def shared(tree: Any, like: Any) -> Any:
+    """`tree` of the first host on all hosts, bit for bit; on one host as it is.
+
+    Args:
+      tree: of arrays; what the other hosts give does not count.
+      like: a tree of the same structure with the arrays' shapes and types.
+    """
+    if hosts.count() == 1:
+        return tree
+    leaves, structure = jax.tree.flatten(like)
+    sizes = [leaf.size * leaf.dtype.itemsize for leaf in leaves]
+    data = np.zeros((jax.local_device_count(), sum(sizes)), np.uint8)
+    if hosts.is_first():
+        own = map(np.ascontiguousarray, jax.tree.leaves(tree))
+        data[0] = np.concatenate([np.frombuffer(array.tobytes(), np.uint8) for array in own])
+    summed = np.asarray(_pmap(lambda x: jax.lax.psum(x, AXIS), in_axes=0, out_axes=None)(data))
+    parts = np.split(summed, np.cumsum(sizes)[:-1])
+    arrays = [
+        np.frombuffer(part.tobytes(), leaf.dtype).reshape(leaf.shape)
+        for part, leaf in zip(parts, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, arrays)
+
+
+class Largest:
+    """The largest of a number over the hosts, told one call later: nobody waits for the step in progress."""
+
+    def __init__(self) -> None:
+        self._waiting: jax.Array | None = None
+        self._largest: Callable | None = None
+
+    def __call__(self, number: int) -> int:
+        """The largest of what the hosts gave in the call before (0 in the first); on one host `number`."""
+        if hosts.count() == 1:
+            return number
+        before, self._waiting = self._waiting, self._over_hosts(number)
+        return 0 if before is None else int(before)
+
+    def now(self, number: int) -> int:
+        """The largest of what the hosts give in this call."""
+        return number if hosts.count() == 1 else int(self._over_hosts(number))
+
+    def _over_hosts(self, number: int) -> jax.Array:
+        if self._largest is None:
+            self._largest = _pmap(lambda x: jax.lax.pmax(x, AXIS), in_axes=0, out_axes=None)
+        return self._largest(np.full(jax.local_device_count(), number, np.int32))
 
 
 def check_batch_size(batch_size: int, num_classes: int) -> None:
@@ -151,6 +232,22 @@ def check_batch_size(batch_size: int, num_classes: int) -> None:
         f"config.train.batch_size={batch_size} cannot be dealt out evenly to {' and '.join(parts)}: "
         f"choose {near}" + (", or --config.data.sampler=shuffled." if num_classes > 1 else ".")
     )
+
+
+def check_accumulate(parts: int, batch_size: int) -> None:
+    """Raises a UserError unless each device's share of a batch can be computed in `parts` equal parts.
+
+    Args:
+      parts: 1 or more.
+      batch_size: of the training step, a multiple of the number of devices.
+    """
+    share = batch_size // jax.device_count()
+    if share % parts:
+        divisors = ", ".join(str(n) for n in range(1, share + 1) if share % n == 0)
+        raise UserError(
+            f"config.train.accumulate={parts} cannot be used: of a batch of {batch_size} each of "
+            f"{jax.device_count()} devices computes {share} images: choose one of {divisors}."
+        )
 
 
 def round_up_to_devices(batch_size: int) -> int:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -23,7 +22,7 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import SECOND_LOOK, Network
-from asae_jax.run import build, folder, parallel, weights_file
+from asae_jax.run import build, folder, hosts, parallel, weights_file
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data, batch_unit, load_data, load_index, write_data_record
 from asae_jax.run.model_folder import holds_model
@@ -87,18 +86,18 @@ class Run:
 
     @functools.cached_property
     def _weights(self) -> tuple[Mapping[str, Any], int]:
-        if holds_model(self.workdir):
-            return self._read_weights_file()
-        checkpoints = Checkpoints(self.workdir)
-        try:
-            # Whoever asks first may be a function that is being traced.
-            with jax.ensure_compile_time_eval():
-                return self._read_weights(checkpoints)
-        finally:
-            checkpoints.close()
-
-    def _read_weights_file(self) -> tuple[Mapping[str, Any], int]:
         like = build.variable_shapes(self.config, self.num_classes)
+        # Whoever asks first may be a function that is being traced.
+        with jax.ensure_compile_time_eval():
+            if holds_model(self.workdir):
+                return self._read_weights_file(like)
+            checkpoints = Checkpoints(self.workdir)
+            try:
+                return self._read_weights(checkpoints, like)
+            finally:
+                checkpoints.close()
+
+    def _read_weights_file(self, like: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         variables, step = weights_file.read(self.workdir, like)
         there, wanted = weights_file.checkpoint_of(self.workdir), self.config.eval.checkpoint
         if there != wanted:
@@ -106,15 +105,15 @@ class Run:
                 f"{self.workdir} holds a model of one checkpoint: use --config.eval.checkpoint={there}, not "
                 f"{wanted}."
             )
-        with jax.ensure_compile_time_eval():
-            return jax.tree.map(jnp.asarray, variables), step
+        return jax.device_put(variables), step  # jnp.asarray would compile a program for each shape
 
-    def _read_weights(self, checkpoints: Checkpoints) -> tuple[Mapping[str, Any], int]:
+    def _read_weights(
+        self, checkpoints: Checkpoints, like: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], int]:
         best = self.config.eval.checkpoint == "best"
         chosen = checkpoints.best if best else checkpoints.newest
         if chosen is None:
             raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
-        like = build.variable_shapes(self.config, self.num_classes)
         return checkpoints.restore_variables(chosen, like), chosen
 
     @property
@@ -155,7 +154,7 @@ class NewRun(Run):
     def __init__(self, workdir: Path, config: ConfigDict, index: DataIndex):
         super().__init__(workdir, config, index.class_names)
         self._index = index
-        self.is_new = not folder.holds_run(workdir)
+        self.is_new = hosts.first(lambda: not folder.holds_run(workdir))
 
     @functools.cached_property
     def classes(self) -> tuple[CellClass, ...]:
@@ -202,16 +201,8 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
       UserError: anything that cannot be used, or a run of other settings or data.
     """
     settings.check(config)
-    if holds_model(workdir):
-        raise UserError(
-            f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
-            f"(--config.init.pretrained={workdir} --workdir=DIR)."
-        )
-    folder.check_settings_are_there(workdir)
-    is_new = not folder.holds_run(workdir)
-    if not is_new:
-        config = folder.with_chosen(workdir, config)
-        folder.check_same_config(workdir, config)
+    size, is_new = hosts.first(lambda: _batch_size_of_the_run(workdir, config))
+    config = settings.copy_with(config, {"train.batch_size": size}).lock()
     index = None
     if not config.train.batch_size:
         index = load_index(config)
@@ -221,12 +212,32 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     build.variable_shapes(config, 2)
     index = load_index(config) if index is None else index
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
+    parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
     _check_loss(config, index.num_classes)
     if not is_new:
-        folder.check_same_data(workdir, index)
+        hosts.first(lambda: folder.check_same_data(workdir, index))
     run = NewRun(workdir, config, index)
     _ = run.classes  # a table that cannot be read is refused here
     return run
+
+
+def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool]:
+    """The batch size of the run in `workdir`, else of `config`, and whether no run is there.
+
+    Raises:
+      UserError: a run of other settings, or a model.
+    """
+    if holds_model(workdir):
+        raise UserError(
+            f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
+            f"(--config.init.pretrained={workdir} --workdir=DIR)."
+        )
+    folder.check_settings_are_there(workdir)
+    if not folder.holds_run(workdir):
+        return config.train.batch_size, True
+    config = folder.with_chosen(workdir, config)
+    folder.check_same_config(workdir, config)
+    return config.train.batch_size, False
 
 
 def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = False) -> Run:

@@ -84,7 +84,7 @@ def abstract_state(
         with_average=with_average,
         with_auxiliary=with_auxiliary,
     )
-    return jax.eval_shape(create, jax.random.key(0))
+    return jax.eval_shape(create, jax.eval_shape(jax.random.key, 0))
 
 
 def next_state(

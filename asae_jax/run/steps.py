@@ -17,9 +17,10 @@ from asae_jax import keys
 from asae_jax.losses import Loss, branch_disagreement, mean_branch_log_probs, mean_branch_loss
 from asae_jax.models.baselines import drop_layers
 from asae_jax.models.network import Network
+from asae_jax.run.accumulation import mean_over_parts
 from asae_jax.run.state import TrainState, next_state
 from asae_jax.run.sums import Sums
-from asae_jax.types import Images, Key, Labels, Scores
+from asae_jax.types import Images, Index, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", drop_layers.STREAM)
 """Random streams that layers of the network draw from in training."""
@@ -56,6 +57,7 @@ def train_step(
     agreement: float = 0.0,
     mix: Mix | None = None,
     ramp_steps: int = 0,
+    accumulate: int = 1,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss of the global batch; equal on all devices.
 
@@ -73,24 +75,46 @@ def train_step(
       agreement: weight of the branches' disagreement, which is added to the loss where there are branches.
       mix: mixes each image with a partner, for both labels; the accuracy measured counts its own.
       ramp_steps: steps over which the ASAE layer's strength rises from 0 to 1; 0: it is whole from the start.
+      accumulate: equal parts in which the share passes the network, in the memory of one.
     """
-    images, targets = _views(batch, state.step, augment, mix, seed, axis_name)
+    views = _views(batch, state.step, augment, mix, seed, axis_name)
+    rngs = {stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS}
     strength: dict[str, Any] = {"strength": ramp(state.step, ramp_steps)} if ramp_steps else {}
+    losses_of = functools.partial(
+        batch_losses, loss=loss, loss_per_branch=loss_per_branch, agreement=agreement
+    )
+    share_begins = jax.lax.axis_index(axis_name) * len(batch["label"])
 
-    def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        rngs = {stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS}
-        logits, updated = network.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs,
-                                        **strength)  # fmt: skip
-        losses, scores = batch_losses(logits, targets, loss, loss_per_branch, agreement)
-        return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
+    def part(views: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
+        place: dict[str, Any] = {"first_example": share_begins + first} if accumulate > 1 else {}
+        return _gradients(network, losses_of, state, *views, rngs=rngs, **strength, **place)
 
-    gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
+    (gradients, batch_stats), (scores, losses) = mean_over_parts(part, views, accumulate)
     # Synchronised statistics are equal already; with per-device ones this keeps a single copy.
     gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), axis_name)
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
     return state, StepMetrics(sums, optax.tree.norm(gradients))
+
+
+def _gradients(
+    network: nn.Module,
+    losses_of: Callable[[jax.Array, Targets], tuple[jax.Array, Scores]],
+    state: TrainState,
+    images: Images,
+    targets: Targets,
+    **options: Any,
+) -> tuple[tuple[Any, Any], tuple[Scores, jax.Array]]:
+    """Gradients of the images' mean loss and running statistics; and the scores and losses of each image."""
+
+    def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
+        variables = {"params": params, "batch_stats": state.batch_stats}
+        logits, updated = network.apply(variables, images, train=True, mutable=["batch_stats"], **options)
+        losses, scores = losses_of(logits, targets)
+        return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
+
+    gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
+    return (gradients, batch_stats), (scores, losses)
 
 
 def ramp(step: jax.Array, steps: int) -> jax.Array:

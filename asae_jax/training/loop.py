@@ -15,12 +15,12 @@ from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.page.write import PAGE, write_run_page
 from asae_jax.evaluation.provenance import FOLDER, free_name, provenance
-from asae_jax.evaluation.scoring import Scorer
+from asae_jax.evaluation.scoring import Scorer, led_by_first
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty
 from asae_jax.input.feed import HostBatches
 from asae_jax.pages import NOTICE
-from asae_jax.run import build, parallel
-from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run import build, hosts, parallel
+from asae_jax.run.checkpoint import Checkpoints, NoCheckpoints
 from asae_jax.run.frozen import front_features
 from asae_jax.run.lock import only_one
 from asae_jax.run.metrics_file import read_metrics
@@ -48,11 +48,10 @@ def train(config: ConfigDict, workdir: Path) -> int:
     run = new_run(config, workdir)
     config = run.config
     if run.is_new:
-        initial.check(config)
+        hosts.first(lambda: initial.check(config))
     plan = TrainingPlan(run)
     with only_one(workdir):
-        run.start()
-        checkpoints = Checkpoints.to_go_on(workdir)
+        checkpoints = _start(run)
         try:
             state = parallel.place(first_state(plan, checkpoints))
             print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
@@ -63,8 +62,16 @@ def train(config: ConfigDict, workdir: Path) -> int:
             checkpoints.close()
         if status == 0 and plan.finishes:
             with terminal.plan(forecast):
-                _final_scores(run)
+                led_by_first(lambda: _final_scores(run), run)
     return status
+
+
+def _start(run: NewRun) -> Checkpoints | NoCheckpoints:
+    """Writes what a new run needs, and opens its checkpoints; of several hosts the first does both."""
+    if not hosts.is_first():
+        return NoCheckpoints()
+    run.start()
+    return Checkpoints.to_go_on(run.workdir)
 
 
 class TrainingPlan:
@@ -103,25 +110,30 @@ class TrainingPlan:
         )
 
 
-def first_state(plan: TrainingPlan, checkpoints: Checkpoints) -> TrainState:
-    """The state of the newest checkpoint; without one a fresh state with the initial weights."""
+def first_state(plan: TrainingPlan, checkpoints: Checkpoints | NoCheckpoints) -> TrainState:
+    """The state of the newest checkpoint; without one a fresh state with the initial weights.
+
+    Of several hosts the first restores or initialises it for all.
+    """
     run, config = plan.run, plan.run.config
     sizes = {
         "image_size": config.augment.size,
         "with_average": config.optimizer.ema_decay > 0,
         "with_auxiliary": build.has_auxiliary(config),
     }
-    saved = checkpoints.restore_newest(abstract_state(run.network, plan.optimizer, **sizes))
-    if saved is not None:
-        return saved
-    fresh = create_state(run.network, plan.optimizer, keys.stream_key(config.seed, "init"), **sizes)
-    state, summary = initial.start(fresh, config, run.class_names, run.workdir)
-    if summary:
-        print(summary)
-    return state
+    like = abstract_state(run.network, plan.optimizer, **sizes)
+    if isinstance(checkpoints, NoCheckpoints):
+        return parallel.shared(None, like)
+    state = checkpoints.restore_newest(like)
+    if state is None:
+        fresh = create_state(run.network, plan.optimizer, keys.stream_key(config.seed, "init"), **sizes)
+        state, summary = initial.start(fresh, config, run.class_names, run.workdir)
+        if summary:
+            print(summary)
+    return parallel.shared(state, like)
 
 
-def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints) -> int:
+def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints | NoCheckpoints) -> int:
     """Trains from `state` to the plan's last step; returns 0, or 128 + signal when interrupted."""
     run, start, end = plan.run, int(state.step), plan.last_step
     if start >= end:
@@ -145,11 +157,13 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
         log_every=run.config.train.log_every,
     )
     try:
+        largest = parallel.Largest()  # whichever host is asked to end, all end after the same step
         with interruption.watch() as stop:
             for number in range(start + 1, end + 1):
                 state, metrics = update(state, parallel.split(next(batches)))
                 meter.add(metrics)
-                leaving = stop.requested or number == end
+                stopping = largest(stop.signal_number or 0) > 0
+                leaving = stopping or number == end
                 epoch = 0 if number % plan.steps_per_epoch else number // plan.steps_per_epoch
                 if not (leaving or epoch):
                     continue
@@ -159,10 +173,11 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints)
                     with terminal.timed(SAVING):
                         checkpoints.save(state, score=validation)
                 meter.pause()
-                if stop.requested:
+                if stopping:
                     meter.say(f"interrupted after step {number}; the same command goes on from there.")
                     break
-        return stop.exit_status
+            number = largest.now(stop.signal_number or 0)
+        return 128 + number if number else 0
     finally:
         batches.close()
         meter.close()

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asae_jax.files import disk_errors, write_text
+from asae_jax.run import hosts
 from asae_jax.run.folder import METRICS_FILE
 from asae_jax.run.metrics_file import records
 
@@ -27,18 +28,19 @@ class MetricsLog:
     """Appends one JSON object per call to `workdir/metrics.jsonl`, and scalars to TensorBoard events.
 
     On resume, lines of steps that will be run again (`step > start_step`) are dropped first, so that
-    the file reads like that of an uninterrupted run.
+    the file reads like that of an uninterrupted run. Of several hosts the first alone writes.
     """
 
     def __init__(self, workdir: Path, *, start_step: int = 0):
-        self._path = workdir / METRICS_FILE
+        is_first = hosts.is_first()
+        self._path = workdir / METRICS_FILE if is_first else Path(os.devnull)
         with self._writing():
-            if self._path.exists():
+            if is_first and self._path.exists():
                 _keep_until(self._path, start_step)
             # Without a buffer: what could not be written is not tried again when the file is closed.
             self._file = self._path.open("ab", buffering=0)
         self._events: _Events | None = None
-        if _tensorboard_is_installed():
+        if is_first and _tensorboard_is_installed():
             with self._only_warned():
                 self._events = _Events(workdir / "tensorboard", start_step)
 

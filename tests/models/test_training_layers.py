@@ -81,6 +81,13 @@ def test_the_result_does_not_depend_on_how_the_batch_is_spread(name):
     np.testing.assert_allclose(np.asarray(spread).reshape(features.shape), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name in RIVALS if name != "dropblock"])
+def test_a_part_of_the_batch_is_disturbed_as_within_the_whole(name):
+    """DropBlock rescales by the share that is kept of what it sees."""
+    part = functools.partial(_layer(name).apply, {}, train=True, first_example=3, rngs={STREAM: KEY})
+    np.testing.assert_allclose(jax.jit(part)(_features()[3:]), _compiled(name)(_features())[3:], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", [name for name in RIVALS if name != "adl"])
 def test_equal_images_of_a_batch_are_disturbed_differently(name):
     out = np.asarray(_compiled(name)(np.repeat(_features(1), 8, axis=0)))

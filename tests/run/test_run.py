@@ -86,6 +86,7 @@ def test_batch_statistics_of_the_training_images_are_for_evaluate_only(workdir):
         ({"model__insert_after": "layer9"}, "layer9"),
         ({"model__name": "vgg16", "model__norm": "group"}, "vgg16_bn"),
         ({"train__batch_size": 50}, "14 classes and 8 devices"),
+        ({"train__accumulate": 2}, "accumulate=2 cannot be used"),
         ({"loss__name": "gmmce", "loss__label_smoothing": 0.1}, "label_smoothing has no effect on gmmce"),
         ({"data__source": "folder", "data__path": "nowhere"}, "nowhere does not exist"),
         ({"data__class_map": "nowhere.csv"}, "nowhere.csv"),

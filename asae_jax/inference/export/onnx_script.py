@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax.inference.export.program import Program
 from asae_jax.input import hue, stain
-from asae_jax.input.preparation import Preparation
+from asae_jax.input.preparation import Preparation, _centre_square
 from asae_jax.pages import NOTICE
 
 FILE = "predict_onnx.py"
@@ -41,9 +41,7 @@ with Image.open(sys.argv[1]) as picture:
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P"):
         sys.exit(f"{{sys.argv[1]}}: save it as an RGB image of 8 bits (it is {{picture.mode}})")
     image = np.asarray(picture.convert("RGB"))
-side = min(image.shape[:2])
-top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-image = np.ascontiguousarray(image[top : top + side, left : left + side])
+{square}
 blocks = max(side // SIZE, 1)
 if side != blocks * SIZE:
     image = cv2.resize(image, (blocks * SIZE, blocks * SIZE), interpolation=cv2.INTER_LINEAR)
@@ -55,6 +53,14 @@ classes = json.loads(session.get_modelmeta().custom_metadata_map["class_names"])
 for probability, name in sorted(zip(probabilities[0].tolist(), classes), reverse=True):
     print(f"{{probability:.6f}} {{name}}")
 '''
+
+_SQUARE = """\
+side = min(image.shape[:2])
+top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+image = np.ascontiguousarray(image[top : top + side, left : left + side])"""
+_SCALED = """\
+image = np.ascontiguousarray(_centre_square(image, {scale}))
+side = len(image)"""
 
 _HUE = """\
 hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
@@ -90,12 +96,20 @@ def onnx_script(program: Program) -> str:
     if preparation.stain != "none":
         functions = _stain_functions(preparation.stain)
         colours = f"image = _{preparation.stain}(image)\n"
+    if preparation.background:
+        functions = _background_functions(bare=not functions) + functions
+        colours = f"image = match_background(image, {preparation.background})\n{colours}"
+    square = _SQUARE
+    if preparation.scale != 1:
+        square = _SCALED.format(scale=preparation.scale)
+        functions += inspect.getsource(_centre_square).rstrip() + "\n\n"
     return _SCRIPT.format(
         file=FILE,
         notice=NOTICE,
         packages=_PACKAGES,
         future="from __future__ import annotations\n\n" if functions else "",
         size=preparation.stored_size,
+        square=square,
         functions=functions,
         colours=colours,
     )
@@ -116,6 +130,13 @@ def _stain_functions(method: str) -> str:
     names, functions = _STAIN[method]
     constants = "\n".join(map(_constant, names))
     return "\n\n\n".join([constants, *(inspect.getsource(function).rstrip() for function in functions), ""])
+
+
+def _background_functions(*, bare: bool) -> str:
+    """The functions that match the background, with the constants that stain normalisation may bring too."""
+    named = (stain.background_light, stain.match_background, *((stain._to_bytes,) if bare else ()))
+    constants = [f"LIGHT = {stain.LIGHT}", f"MAX_GAIN = {stain.MAX_GAIN}"]
+    return "\n\n\n".join(["\n".join(constants), *(inspect.getsource(one).rstrip() for one in named), ""])
 
 
 def _constant(name: str) -> str:

@@ -152,9 +152,19 @@ def drawn_cell(number: int) -> HostImage:
 def _host_steps(preparation: Preparation) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = [
         {"step": "decode", "how": _DECODE},
-        {"step": "centre_square", "how": _SQUARE},
+        {"step": "centre_square", "how": _SQUARE} | _scale_settings(preparation.scale),
         {"step": "resize", "size": preparation.stored_size, "how": _RESIZE},
     ]
+    if preparation.background:
+        steps.append(
+            {
+                "step": "background",
+                "light": list(preparation.background),
+                "percentile": stain.LIGHT,
+                "max_gain": stain.MAX_GAIN,
+                "how": _BACKGROUND,
+            }
+        )
     if preparation.hue != "none":
         how = _HUE + (_ROBUST.format(least=hue.MIN_SATURATION) if preparation.hue == "robust" else "")
         steps.append(
@@ -169,6 +179,11 @@ def _host_steps(preparation: Preparation) -> list[dict[str, Any]]:
     if preparation.stain != "none":
         steps.append({"step": "stain", "method": preparation.stain} | _stain_settings(preparation.stain))
     return steps
+
+
+def _scale_settings(scale: float) -> dict[str, Any]:
+    """Of a square of another side than the image's shorter one; nothing where it is that."""
+    return {} if scale == 1 else {"scale": scale, "scale_how": _SCALE}
 
 
 def _stain_settings(method: str) -> dict[str, Any]:
@@ -199,6 +214,14 @@ _DECODE = (
 _SQUARE = (
     "side = min(height, width); top = (height - side) // 2; left = (width - side) // 2; "
     "keep rows top .. top + side - 1 and columns left .. left + side - 1."
+)
+_SCALE = (
+    "side = max(1, round(min(height, width) / scale)), to the nearest even number at a half; beyond its "
+    "edges the image is continued by its mirror image (the outermost row and column are repeated)."
+)
+_BACKGROUND = (
+    "Each of red, green and blue times min(light / max(p, 1), max_gain), p being that percentile of it over "
+    "the image; rounded, at most 255."
 )
 _RESIZE = (
     "k = max(side // size, 1). Unless side == k * size: bilinear to k * size (pixel centres at half "

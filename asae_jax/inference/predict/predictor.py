@@ -206,7 +206,7 @@ class Scorer:
         self._num_views = num_views
         self._steps = [_compiled_step(run) for run in runs]
         # Copied to the devices once instead of with every batch.
-        self._variables = [parallel.place(dict(run.variables)) for run in runs]
+        self._variables = [parallel.copy_to_devices(dict(run.variables)) for run in runs]
 
     def __call__(self, batches: Iterable[ReadBatch]) -> Iterator[ScoredBatch]:
         """Scores batches in order; the devices work on one while the one before is handed out."""

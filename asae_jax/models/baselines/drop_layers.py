@@ -62,24 +62,27 @@ class TrainingLayer(nn.Module):
 
     axis_name: str | None = None
 
-    def __call__(self, features: Features, *, train: bool) -> Features:
+    def __call__(self, features: Features, *, train: bool, first_example: Index | None = None) -> Features:
         """Features of the same shape and dtype; at test the input itself.
 
         Args:
           features: `[batch, height, width, channels]` (ADL: with any leading axes).
           train: draw from the rng stream `STREAM` and disturb the features.
+          first_example: number of the first image within the global batch; None: each device has one share.
         """
-        return self.disturb(self.make_rng(STREAM), features) if train else features
+        if not train:
+            return features
+        first = keys.first_of_share(self.axis_name, features.shape[0], first_example)
+        return self.disturb(self.make_rng(STREAM), features, first)
 
-    def disturb(self, key: Key, features: Features) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
         """Training: the features disturbed, drawn from `key`, the same on every device."""
         raise NotImplementedError
 
-    def image_keys(self, key: Key, features: ImageFeatures) -> ExampleKeys:
-        """One key per image, which does not depend on how the batch is spread over devices."""
-        count = features.shape[0]
-        first: Index = 0 if self.axis_name is None else lax.axis_index(self.axis_name) * count
-        return keys.example_keys(key, count, first)
+
+def image_keys(key: Key, features: ImageFeatures, first_example: Index) -> ExampleKeys:
+    """One key per image, which does not depend on how the batch is spread."""
+    return keys.example_keys(key, features.shape[0], first_example)
 
 
 class RateLayer(TrainingLayer):
@@ -126,17 +129,17 @@ def _drop(
 class Dropout(RateLayer):
     """Single values are dropped, each with probability `rate`."""
 
-    def disturb(self, key: Key, features: Features) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
         """See `dropout`."""
-        return dropout(self.image_keys(key, features), features, rate=self.rate)
+        return dropout(image_keys(key, features, first_example), features, rate=self.rate)
 
 
 class SpatialDropout(RateLayer):
     """Whole channels are dropped, each with probability `rate`."""
 
-    def disturb(self, key: Key, features: Features) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
         """See `spatial_dropout`."""
-        return spatial_dropout(self.image_keys(key, features), features, rate=self.rate)
+        return spatial_dropout(image_keys(key, features, first_example), features, rate=self.rate)
 
 
 def max_drop(image_keys: ExampleKeys, features: ImageFeatures, *, rate: Number) -> ImageFeatures:
@@ -163,9 +166,9 @@ def max_drop(image_keys: ExampleKeys, features: ImageFeatures, *, rate: Number) 
 class MaxDrop(RateLayer):
     """The highest value of each channel is dropped, each with probability `rate`."""
 
-    def disturb(self, key: Key, features: Features) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
         """See `max_drop`."""
-        return max_drop(self.image_keys(key, features), features, rate=self.rate)
+        return max_drop(image_keys(key, features, first_example), features, rate=self.rate)
 
 
 def block_side(block_size: float, height: int, width: int) -> int:
@@ -223,12 +226,15 @@ class DropBlock(RateLayer):
                 f"block_size is {self.block_size}: give a number of positions, or a share of the map below 1"
             )
 
-    def disturb(self, key: Key, features: Features) -> Features:
-        """Hide the blocks and rescale the rest by the share kept of the batch over all devices."""
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+        """Hide the blocks and rescale the rest by the share kept of the batch over all devices.
+
+        Of a batch that is computed in parts, of each part over all devices.
+        """
         height, width = features.shape[1:3]
         side = block_side(self.block_size, height, width)
         wide = at_least_float32(features)
-        mask = block_mask(self.image_keys(key, features), height, width, rate=self.rate, side=side)
+        mask = block_mask(image_keys(key, features, first_example), height, width, rate=self.rate, side=side)
         mask = mask.astype(wide.dtype)
         kept = jnp.mean(mask)
         if self.axis_name is not None:
@@ -278,7 +284,7 @@ class ADL(TrainingLayer):
             if not 0 <= value <= 1:
                 raise UserError(f"{option} of ADL is {value}: give a number within 0..1")
 
-    def disturb(self, key: Key, features: Features) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
         """Draw once for the batch, the same on every device, and multiply."""
         attention = jnp.mean(at_least_float32(features), axis=-1)
         drops = jax.random.bernoulli(key, self.rate)
@@ -342,10 +348,10 @@ class DiversificationBlock(TrainingLayer):
         if self.patch_size < 1:
             raise UserError(f"patch_size is {self.patch_size}: give at least one position")
 
-    def disturb(self, key: Key, features: Features) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
         """Weaken the chosen values."""
         weakened = diversification_mask(
-            self.image_keys(key, features),
+            image_keys(key, features, first_example),
             features,
             peak_rate=self.peak_rate,
             patch_rate=self.patch_rate,

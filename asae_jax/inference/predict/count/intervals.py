@@ -8,7 +8,7 @@ ratio are the odds of the bounds of that share.
 import dataclasses
 from decimal import ROUND_HALF_UP, Decimal
 
-from scipy.stats import binomtest
+from asae_jax.evaluation.metrics import wilson_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def share(count: int, total: int) -> Share:
     """`count` of `total` with Wilson's score interval, which stays within 0..1."""
     if not total:
         return Share(count, total, None, None, None)
-    return Share(count, total, count / total, *_wilson(count, total))
+    return Share(count, total, count / total, *wilson_interval(count, total))
 
 
 def no_share(count: int, total: int) -> Share:
@@ -67,7 +67,7 @@ def ratio(above: int, below: int, *, per: int = 1) -> Ratio:
     """`above` per `per` of `below`, with the odds of the bounds of Wilson's interval for `above` of both."""
     if not above + below:
         return Ratio(above, below, None, None, None, per)
-    low, high = _wilson(above, above + below)
+    low, high = wilson_interval(above, above + below)
     return Ratio(
         above,
         below,
@@ -76,12 +76,6 @@ def ratio(above: int, below: int, *, per: int = 1) -> Ratio:
         per * high / (1 - high) if high < 1 else None,
         per,
     )
-
-
-def _wilson(count: int, total: int) -> tuple[float, float]:
-    """95 % interval of `count / total`, 0..1; it stays within 0..1 and is not empty at its ends."""
-    interval = binomtest(count, total).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def percent(share: Share) -> str:

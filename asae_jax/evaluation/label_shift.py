@@ -1,0 +1,167 @@
+"""Label shift: the mixture of classes among new cells, where only the mixture has changed since training.
+
+A classifier counts badly what is rarer than in training: its mistakes do not cancel. If the cells of each
+class look as they did, p(image | class) is the same and only p(class) differs; then the mixture can be
+estimated from the classifier's answers, without a label:
+
+- by maximum likelihood from calibrated probabilities (EM; Saerens, Latinne and Decaestecker 2002, "Adjusting
+  the outputs of a classifier to new a priori probabilities");
+- by the confusion matrix, inverted (BBSE; Lipton, Wang and Smola 2018, arXiv:1802.03916), which needs no
+  calibration.
+
+The two rest on the same assumption and differ in the rest, so that where they disagree one of the conditions
+fails: `misfit` tests it.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy import optimize, stats
+
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, resampled_weights
+
+_STEPS = 2000
+_TOLERANCE = 1e-7  # largest change of a share at which EM ends
+_LEAST = 1e-12
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mixture:
+    """Shares of classes among new cells, corrected for label shift.
+
+    Attributes:
+      shares: float64 `[K]`, by EM; they sum to 1.
+      low: lower bounds of the 95 % intervals (bootstrap over cells or groups), `[K]`; None without resamples
+        or with fewer than `MIN_GROUPS` groups. They cover which cells were on the smear and how well the
+        probabilities tell classes apart, not that the probabilities may be wrong here.
+      high: upper bounds.
+      by_confusion: float64 `[K]`, by BBSE; None where no usable confusion matrix is known.
+      misfit: p-value of the test that the classes predicted are those expected of `shares` and the confusion
+        matrix; None without a confusion matrix. A small one says that more than the mixture has changed.
+    """
+
+    shares: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    by_confusion: np.ndarray | None = None
+    misfit: float | None = None
+
+    @property
+    def disagreement(self) -> float | None:
+        """Half the sum of differences between both estimates, 0..1: the share of cells they differ in."""
+        return None if self.by_confusion is None else total_variation(self.shares, self.by_confusion)
+
+
+def total_variation(first: np.ndarray, second: np.ndarray) -> float:
+    """Half the sum of absolute differences of two mixtures `[K]`, 0..1."""
+    return float(np.abs(np.asarray(first) - np.asarray(second)).sum() / 2)
+
+
+def em_shares(probabilities: np.ndarray, prior: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The mixture of greatest likelihood, float64 `[K]`, or `[R, K]` for each row of `weights`.
+
+    q_k <- mean of q_k p_k / prior_k / sum_j (q_j p_j / prior_j), which rises to the one maximum.
+
+    Args:
+      probabilities: `[N, K]`, calibrated, under the mixture `prior`; N at least 1.
+      prior: `[K]`, the mixture that the probabilities are of (of the training images), all above 0.
+      weights: `[R, N]`, how often each resample holds each cell; None: each once.
+    """
+    ratios = np.asarray(probabilities, np.float64) / np.asarray(prior, np.float64)
+    rows = np.ones((1, len(ratios))) if weights is None else weights
+    rows = rows / rows.sum(1, keepdims=True)
+    shares = np.full((len(rows), ratios.shape[1]), 1 / ratios.shape[1])
+    for _ in range(_STEPS):
+        likelihood = np.maximum(shares @ ratios.T, _LEAST)
+        new = shares * ((rows / likelihood) @ ratios)
+        new /= new.sum(1, keepdims=True)
+        change, shares = np.abs(new - shares).max(), new
+        if change < _TOLERANCE:
+            break
+    return shares[0] if weights is None else shares
+
+
+def bbse_shares(predicted: np.ndarray, confusion: np.ndarray) -> np.ndarray | None:
+    """The mixture that explains the predicted classes best by the confusion matrix: `[K]`; None for none.
+
+    Least squares with shares of at least 0 that sum to 1.
+
+    Args:
+      predicted: counts `[K]` of the most probable classes of the new cells.
+      confusion: counts `[K, K]`, rows true, of labelled images of the training laboratory that were not
+        trained on. Without images of some class there is no estimate.
+    """
+    rates = _rates(confusion)
+    if rates is None or not predicted.sum():
+        return None
+    found, _ = optimize.nnls(
+        np.vstack([rates.T, np.full(len(rates), 1e3)]), np.append(predicted / predicted.sum(), 1e3)
+    )
+    return found / found.sum()
+
+
+def misfit(predicted: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> float | None:
+    """p-value of the predicted classes under a mixture and the confusion matrix; None without one.
+
+    Pearson's chi-squared, the variance of each expected count being that of the new cells and that of the
+    rates, which are known from the labelled images only. Expected counts below 5 are put together.
+
+    Args:
+      predicted: counts `[K]` of the most probable classes.
+      confusion: counts `[K, K]`, rows true.
+      shares: the mixture, `[K]`.
+    """
+    rates = _rates(confusion)
+    if rates is None:
+        return None
+    count, labelled = predicted.sum(), np.asarray(confusion).sum(1)
+    expected = count * shares @ rates
+    of_rates = (count * shares) ** 2 @ (rates * (1 - rates) / labelled[:, None])
+    small = expected < 5
+    groups = [np.flatnonzero(small)] * bool(small.any()) + [np.array([k]) for k in np.flatnonzero(~small)]
+    if len(groups) < 2:
+        return None
+    total = sum(
+        (predicted[g].sum() - expected[g].sum()) ** 2
+        / max(expected[g].sum() + of_rates[g].sum(), 1.0)  # an expected count of 0 must not divide
+        for g in groups
+    )
+    return float(stats.chi2.sf(total, len(groups) - 1))
+
+
+def estimate_mixture(
+    probabilities: np.ndarray,
+    prior: np.ndarray,
+    *,
+    confusion: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    resamples: int = 0,
+    seed: int = 0,
+) -> Mixture:
+    """The corrected mixture with intervals and checks.
+
+    Args:
+      probabilities: float `[N, K]`, calibrated, of the new cells; N at least 1.
+      prior: `[K]`, mixture of the training images, all above 0.
+      confusion: counts `[K, K]`, rows true, see `bbse_shares`; None where not known.
+      groups: patient or slide of each cell `[N]`; None: each cell counts by itself.
+      resamples: of the bootstrap; 0 for no intervals.
+      seed: of the bootstrap.
+    """
+    shares, low, high = em_shares(probabilities, prior), None, None
+    if resamples and (groups is None or len(np.unique(groups)) >= MIN_GROUPS):
+        drawn = resampled_weights(len(probabilities), groups=groups, resamples=resamples, seed=seed)
+        values = np.concatenate([em_shares(probabilities, prior, weights) for weights in drawn])
+        low, high = np.percentile(values, (2.5, 97.5), axis=0)
+    predicted = np.bincount(probabilities.argmax(1), minlength=len(prior))
+    if confusion is None:
+        return Mixture(shares, low, high)
+    by_confusion = bbse_shares(predicted, confusion)
+    return Mixture(shares, low, high, by_confusion, misfit(predicted, confusion, shares))
+
+
+def _rates(confusion: np.ndarray) -> np.ndarray | None:
+    """p(predicted | true), `[K, K]`, rows true; None where a class has no image."""
+    confusion = np.asarray(confusion, np.float64)
+    labelled = confusion.sum(1, keepdims=True)
+    return confusion / labelled if (labelled > 0).all() else None

@@ -1,0 +1,92 @@
+"""Scale, background and stain of the other laboratory's images, brought to those the network knows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from asae_jax.config import copy_with
+from asae_jax.errors import UserError
+from asae_jax.inference.adapt.cells import MEASURED, evenly, measured_nuclei
+from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.input.appearance import scale_between
+from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.preparation import SCALES
+from asae_jax.input.stain import background_light
+from asae_jax.run.model_folder import holds_model
+from asae_jax.run.run import Run
+
+
+def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[str, Any]]:
+    """The run with another preparation of images, the settings that changed, and what to record.
+
+    Args:
+      run: to be adapted.
+      items: of the other laboratory.
+
+    Raises:
+      UserError: the run's own images are needed and not there, or a scale out of range.
+    """
+    settings, changes, record = run.config.adapt, {}, {}
+    template = _template(run) if settings.scale == 0 or settings.background == "match" else []
+    if settings.scale == 0:
+        scale, low, high = scale_between(measured_nuclei(template), measured_nuclei(items))
+        if not SCALES[0] <= scale <= SCALES[1]:
+            raise UserError(
+                f"nuclei seem to be {1 / scale:.3g} times as large as in the run's own images, which cannot "
+                "be right: give the enlargement, --scale=NUMBER."
+            )
+        changes["data.scale"] = round(scale * run.config.data.scale, 4)
+        record["scale"] = {"value": scale, "interval": [low, high], "estimated": True}
+    elif settings.scale != 1:
+        changes["data.scale"] = settings.scale * run.config.data.scale
+        record["scale"] = {"value": settings.scale, "estimated": False}
+    if settings.background == "match":
+        light = np.median([background_light(image) for image in _some(template)], axis=0)
+        changes["data.background"] = ",".join(f"{value:.0f}" for value in light)
+        record["background"] = light.round(1).tolist()
+    if settings.stain != "keep":
+        changes |= {"data.stain": settings.stain, "data.hue": "none"}
+        record["stain"] = settings.stain
+    config = copy_with(run.config, changes).lock()
+    return _OfOtherImages(run, config), changes, {"appearance": record}
+
+
+class _OfOtherImages(Run):
+    """A run with the weights of another and settings of its own."""
+
+    def __init__(self, run: Run, config: Any):
+        super().__init__(run.workdir, config, run.class_names)
+        self._of = run
+
+    @property
+    def _weights(self) -> Any:  # the folder's settings are those of `run`
+        return self._of.variables, self._of.step
+
+
+def _template(run: Run) -> Sequence[Item]:
+    """Images of the run's own laboratory."""
+    given = run.config.adapt.template
+    if given:
+        return evenly(read_input(given), MEASURED)
+    data = run.config.data
+    if holds_model(run.workdir) or data.source not in ("folder", "csv"):
+        raise UserError(
+            "scale and background are taken from images of the run's own laboratory, which are not here: "
+            "give some, --template=FOLDER, or --scale=NUMBER and --background=keep."
+        )
+    return evenly(read_input(data.path), MEASURED)
+
+
+def _some(items: Sequence[Item]) -> list[np.ndarray]:
+    found = []
+    for item in items:
+        try:
+            found.append(read_image(item.file))
+        except BadImage:
+            continue
+    if not found:
+        raise UserError(
+            "not one image of the run's own laboratory can be read: give others, --template=FOLDER."
+        )
+    return found

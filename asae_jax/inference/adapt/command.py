@@ -1,0 +1,246 @@
+"""`adapt`: a run made fit for another laboratory's images; it writes a new model, the run stays as it is."""
+
+import csv
+import dataclasses
+import datetime
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+import asae_jax
+from asae_jax.config import copy_with
+from asae_jax.errors import UserError, did_you_mean
+from asae_jax.evaluation.label_shift import em_shares, total_variation
+from asae_jax.inference.adapt import appearance, report
+from asae_jax.inference.adapt.cells import Cells, evenly, read_cells, scorer
+from asae_jax.inference.adapt.folder import check_output, write_adapted
+from asae_jax.inference.adapt.labels import Given, matched, read_given
+from asae_jax.inference.adapt.last_layer import find_layer, with_layer, without_classes
+from asae_jax.inference.adapt.learning import learn
+from asae_jax.inference.adapt.proposals import propose
+from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
+from asae_jax.inference.mixture import Basis, mixture_basis
+from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.predictor import network_identity
+from asae_jax.input.sources import named_class_map
+from asae_jax.pages import NOTICE
+from asae_jax.run import parallel
+from asae_jax.run.run import Run, check_one_look, open_for_inference
+
+_Variables = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Task:
+    """What is asked for, checked.
+
+    Attributes:
+      run: to be adapted.
+      output: folder of the adapted model.
+      items: images of the other laboratory.
+      given: labels, where there are any.
+      absent: bool `[K]`, classes that do not occur.
+      basis: mixture of the run.
+    """
+
+    run: Run
+    output: Path
+    items: Sequence[Item]
+    given: Sequence[Given]
+    absent: np.ndarray
+    basis: Basis
+
+
+def adapt(config: ConfigDict, workdir: Path) -> int:
+    """Adapts the run in `workdir` to the images of `adapt.input`, and writes a model to `adapt.output`.
+
+    In this order, as far as asked for: scale, background and stain of the new images (`appearance`), batch
+    statistics (`statistics`), classes that cannot occur, the last layer and all estimates of certainty
+    by labels
+    (`last_layer`, `learning`). Estimates of the run itself are not taken along: they do not hold elsewhere.
+
+    Args:
+      config: settings of the run, `adapt`, `uncertainty` and `eval`.
+      workdir: the folder of a run or model; nothing in it is changed.
+
+    Returns:
+      The exit status, 0.
+
+    Raises:
+      UserError: no run, no images, labels that cannot be used, an output that exists, or nothing to do.
+    """
+    check_one_look(config, "adapt")
+    task = _checked(config, workdir)
+    run, changes, seen = appearance.adapted(task.run, task.items)
+    cells, labels, rows = _read(run, task)
+    score = scorer(run)
+    variables, of_statistics = _with_statistics(run, task, cells, score)
+    variables = _without(variables, task.absent, score(variables, cells.images[:64]))
+    logits, features = score(variables, cells.images)
+    learned = None
+    if task.given:
+        learned = learn(run, variables, features[rows], logits[rows], labels, _groups(cells, rows))
+        variables = learned.variables
+        logits = learned.layer.logits(features)
+    mixture = _mixture(logits, task)
+    to_label = _proposals(run, cells, rows, features, logits)
+    record = report.record(
+        _source(run, task), config, cells, seen | of_statistics | mixture, learned, run.class_names
+    )
+    estimates = None if learned is None else learned.estimates
+    write_adapted(
+        task.output, run, copy_with(run.config, changes), variables, record,
+        estimates=estimates, to_label=to_label,
+    )  # fmt: skip
+    print("\n".join(f"note: {note}" for note in record["notes"]))
+    print(report.next_steps(task.output, to_label=bool(to_label)))
+    print(f"written to {task.output}; {workdir} is as it was. {NOTICE}")
+    return 0
+
+
+def _checked(config: ConfigDict, workdir: Path) -> _Task:
+    settings = config.adapt
+    output = check_output(settings.output, workdir)
+    if not settings.input and not settings.labels:
+        raise UserError(
+            "no images are named: give those of the other laboratory, --input=DIR (or --labels=FILE)"
+        )
+    run = open_for_inference(workdir, config)
+    class_map = named_class_map(settings.class_map) if settings.class_map else {}
+    given = read_given(settings.labels, run.class_names, class_map) if settings.labels else []
+    items = read_input(settings.input) if settings.input else [one.item for one in given]
+    absent = _absent(settings.only, run.class_names)
+    if wrong := sorted(
+        {one.label for one in given} & {n for n, gone in zip(run.class_names, absent, strict=True) if gone}
+    ):
+        raise UserError(
+            f"--only={settings.only} leaves out {', '.join(wrong)}, which some labels name (--labels=)"
+        )
+    has_statistics = bool(run.variables["batch_stats"])
+    if settings.statistics == "new" and not has_statistics:
+        raise UserError("--statistics=new: this network has no batch statistics (model.norm): leave it out.")
+    changes = (
+        settings.scale != 1 or settings.background != "keep" or settings.stain != "keep" or settings.only
+    )
+    if not (changes or given or (has_statistics and settings.statistics != "keep")):
+        raise UserError("nothing would change: give --scale, --background, --only or --labels.")
+    return _Task(run, output, items, given, absent, mixture_basis(run))
+
+
+def _absent(text: str, class_names: Sequence[str]) -> np.ndarray:
+    """bool `[K]`: the classes that do not occur."""
+    named = [part.strip() for part in text.split(",") if part.strip()]
+    for name in named:
+        if name not in class_names:
+            raise UserError(
+                f"--only names {name!r}, which is no class of the run.{did_you_mean(name, class_names)} The "
+                f"classes are {', '.join(class_names)}."
+            )
+    if len(set(named)) == 1:
+        raise UserError(f"--only={text}: one class alone is not told from anything; name two or more.")
+    return np.array([bool(named) and name not in named for name in class_names])
+
+
+def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray]:
+    """The images, with the labelled ones first; number of the class of each of these, and their rows."""
+    config = run.config
+    of_labels = {one.item.file for one in task.given}
+    others = [item for item in evenly(task.items, config.adapt.images) if item.file not in of_labels]
+    items = [*(one.item for one in task.given), *others]
+    cells = read_cells(items, run.preparation, workers=config.data.workers or None, doing="reading images")
+    if not len(cells.images):
+        raise UserError(f"none of the {len(items)} images can be read (--input=)")
+    labelled = [row for row, item in enumerate(cells.items) if item.file in of_labels]
+    part = Cells([cells.items[r] for r in labelled], cells.images[labelled],
+                 [cells.contents[r] for r in labelled], {})  # fmt: skip
+    places = matched(task.given, part) if task.given else np.zeros(0, np.int64)
+    rows = np.array(labelled, np.int64)[places >= 0]
+    numbers = [run.class_names.index(task.given[int(place)].label) for place in places if place >= 0]
+    if task.given and len(set(numbers)) < 2:
+        raise UserError("too few of the labelled images can be read, or hold what was labelled (--labels=)")
+    return cells, np.array(numbers, np.int64), rows
+
+
+def _groups(cells: Cells, rows: np.ndarray) -> np.ndarray | None:
+    """Slide or patient of the labelled images, where all are known and there are several."""
+    groups = [cells.items[row].group for row in rows]
+    return np.array(groups) if all(groups) and len(set(groups)) > 1 else None
+
+
+def _with_statistics(
+    run: Run, task: _Task, cells: Cells, score: Callable
+) -> tuple[_Variables, dict[str, Any]]:
+    """The run's variables with batch statistics as `adapt.statistics` says, and what to record of them."""
+    settings, variables = run.config.adapt, dict(run.variables)
+    if settings.statistics == "keep" or not variables["batch_stats"]:
+        return variables, {"statistics": {"kept": True}}
+    count, devices = len(cells.images), parallel.round_up_to_devices(1)
+    size = max(min(run.config.eval.batch_size, count) // devices, 1) * devices
+    predicted, wanted = np.zeros(count, np.int64), None
+    if settings.balance == "predicted":
+        predicted, wanted = score(variables, cells.images)[0].argmax(1), task.basis.prior
+    batches = drawn_rows(count, size, wanted=wanted, predicted=predicted, seed=run.config.seed)
+    new = estimated_statistics(run, variables, cells.images, batches)
+    share = share_of_new(count, settings.worth)
+    variables["batch_stats"] = between(variables["batch_stats"], new, share)
+    return variables, {
+        "statistics": {"kept": False, "images": count, "share_new": share, "balance": settings.balance}
+    }
+
+
+def _without(variables: _Variables, absent: np.ndarray, scored: tuple[np.ndarray, np.ndarray]) -> _Variables:
+    """The variables of a network that never names the classes `absent`."""
+    if not absent.any():
+        return variables
+    logits, features = scored
+    path, layer = find_layer(variables, features, logits)
+    return with_layer(variables, path, without_classes(layer, absent))
+
+
+def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:
+    """How far the mixture of classes seems to be from the run's, by EM on probabilities that may be wrong."""
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    shares = em_shares(shifted / shifted.sum(1, keepdims=True), task.basis.prior)
+    names = task.run.class_names
+    return {
+        "mixture": {
+            "training": dict(zip(names, task.basis.prior.round(4).tolist(), strict=True)),
+            "estimated": dict(zip(names, shares.round(4).tolist(), strict=True)),
+            "distance": round(total_variation(shares, task.basis.prior), 4),
+            "training_known": task.basis.known,
+        }
+    }
+
+
+def _source(run: Run, task: _Task) -> dict[str, Any]:
+    return {
+        "name": run.workdir.absolute().name,
+        "step": run.step,
+        "network": network_identity([run]),
+        "by": f"ASAE-JAX {asae_jax.__version__}",
+        "date": datetime.date.today().isoformat(),
+        "only": [name for name, gone in zip(run.class_names, task.absent, strict=True) if not gone]
+        if task.absent.any()
+        else [],
+    }
+
+
+def _proposals(run: Run, cells: Cells, labelled: np.ndarray, features: np.ndarray, logits: np.ndarray) -> str:
+    """`path` of the images to label, as CSV text; empty where none were asked for."""
+    count = run.config.adapt.propose
+    rest = np.setdiff1d(np.arange(len(cells.items)), labelled)
+    if not count or not len(rest):
+        return ""
+    shifted = np.exp(logits[rest] - logits[rest].max(1, keepdims=True))
+    chosen = propose(features[rest], shifted / shifted.sum(1, keepdims=True), count, seed=run.config.seed)
+    items = [cells.items[row] for row in rest[chosen]]
+    grouped = all(item.group for item in items)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["path", "group"] if grouped else ["path"])
+    writer.writerows([item.file, item.group] if grouped else [item.file] for item in items)
+    return text.getvalue()

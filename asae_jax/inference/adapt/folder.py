@@ -1,0 +1,111 @@
+"""The folder of an adapted model: weights, settings, estimates where labels allow them, and a card."""
+
+import dataclasses
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
+from asae_jax.files import disk_errors, user_path, write_json, write_text
+from asae_jax.inference.export.card import read_counts
+from asae_jax.inference.export.packing import portable
+from asae_jax.pages import NOTICE
+from asae_jax.run import folder, weights_file
+from asae_jax.run.adaptation import FILE
+from asae_jax.run.model_folder import CARD, weights_digest
+from asae_jax.run.run import Run
+
+PROPOSALS = "to_label.csv"
+
+
+def check_output(text: str, source: Path) -> Path:
+    """The folder that `adapt.output` names.
+
+    Raises:
+      UserError: none is named, or it holds something.
+    """
+    if not text:
+        raise UserError(
+            "--output=DIR is missing: name a new folder for the adapted model (the run stays as it is)"
+        )
+    path = user_path(text)
+    if path.resolve() == source.resolve():
+        raise UserError(f"--output={text} is the run itself, which stays as it is: name a new folder.")
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f"--output={text} exists: name a new folder for the adapted model, or delete it.")
+    return path
+
+
+def write_adapted(
+    path: Path,
+    run: Run,
+    config: ConfigDict,
+    variables: Mapping[str, Any],
+    record: Mapping[str, Any],
+    *,
+    estimates: Uncertainty | None,
+    to_label: str,
+) -> None:
+    """Writes the model folder `path`: at once and complete, or not at all.
+
+    Args:
+      path: new or empty.
+      run: that was adapted.
+      config: its settings with what was changed.
+      variables: adapted.
+      record: the content of `adaptation.json`.
+      estimates: of the labels; None: there are none, and the run's own are not taken along, as they do
+      not hold.
+      to_label: content of `to_label.csv`; empty: none is written.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with disk_errors(f"write the adapted model to {path}", remedy="choose another --output=DIR"):
+            part.mkdir(parents=True)
+            weights_file.write(part, variables, step=run.step, checkpoint=run.config.eval.checkpoint)
+            write_json(part / FILE, record)
+            write_text(part / CARD, card(record))
+            if (run.workdir / folder.CLASSES_FILE).exists():
+                folder.write_own_classes(part, run.classes)
+            if estimates is not None:
+                write_uncertainty(
+                    estimates, part, {"caveats": record["notes"], "notice": NOTICE}, compact=True
+                )
+            if to_label:
+                write_text(part / PROPOSALS, to_label)
+            folder.write(part, portable(config), _run_record(run, part))
+            if path.is_dir():
+                path.rmdir()
+            part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _run_record(run: Run, path: Path) -> folder.Record:
+    images: dict[str, dict[str, int]] = {}
+    for (label, split), count in sorted(read_counts(run.workdir).items()):
+        images.setdefault(label, {})[split] = count
+    of_run = folder.read_record(run.workdir)
+    return dataclasses.replace(of_run, images=images, weights_sha256=weights_digest(path))
+
+
+def card(record: Mapping[str, Any]) -> str:
+    """`README.md` of an adapted model."""
+    lines = [
+        f"# {record['source']['name']}, adapted to another laboratory",
+        f"**{NOTICE}**",
+        "\n".join(f"- {note}" for note in record["notes"]),
+        "Use it by `asae predict --model=FOLDER --input=CELLS`. The run that it was made from is as it was.",
+        "What was done, in numbers:",
+        f"```json\n{json.dumps(record, indent=1, ensure_ascii=False)}\n```",
+    ]
+    return "\n\n".join(lines) + "\n"

@@ -1,0 +1,112 @@
+"""Labels that people gave to images of the other laboratory, as files of the review page list them."""
+
+import collections
+import dataclasses
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.files import user_path
+from asae_jax.inference.adapt.cells import Cells
+from asae_jax.inference.predict.inputs import Item
+from asae_jax.input.manifest import Entry, read_entries
+
+FEWEST = 10
+"""Labelled images below which nothing is trained: not one threshold could be set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """A label that somebody gave.
+
+    Attributes:
+      item: the image, where the list says that it is.
+      label: the class, under the run's names.
+      content: what the image held when it was labelled; empty where the list does not say.
+    """
+
+    item: Item
+    label: str
+    content: str
+
+
+def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, str]) -> list[Given]:
+    """The usable labels of `adapt.labels`, each image once.
+
+    Left out, with a warning that counts them: rows that nobody looked at, images that a person left out, and
+    classes that the run does not know.
+
+    Args:
+      text: CSV files `path,label[,group][,seen][,content]`, separated by commas.
+      class_names: of the run.
+      class_map: label -> class of the run, or "" to drop it.
+
+    Raises:
+      UserError: no such file, one that is none, an image with two labels, or too few labels.
+    """
+    found: dict[str, Given] = {}
+    left: collections.Counter[str] = collections.Counter()
+    for name in [text] if user_path(text).is_file() else [part.strip() for part in text.split(",")]:
+        file = user_path(name)
+        if not file.is_file():
+            raise UserError(f"{name} is not there: give the CSV file that the review page saved (--labels=)")
+        _, _, entries = read_entries(file, unseen=False)
+        for entry in entries:
+            label = class_map.get(entry.label, entry.label)
+            if reason := _unusable(entry, label, class_names):
+                left[reason] += 1
+                continue
+            path = os.path.abspath(file.parent / entry.name)
+            given = Given(Item(path, path, entry.group), label, entry.content)
+            other = found.setdefault(entry.content or path, given)
+            if other.label != label:
+                raise UserError(
+                    f"{entry.name} has two labels, {other.label} and {label} (--labels=): keep one"
+                )
+    if left:
+        counts = "; ".join(f"{count:,} {reason}" for reason, count in left.items())
+        warnings.warn(f"labels left out: {counts}", stacklevel=2)
+    _refuse_few(list(found.values()), class_names)
+    return list(found.values())
+
+
+def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
+    if not entry.seen:
+        return "that nobody looked at"
+    if not entry.label:
+        return "of images that a person left out"
+    if not label:
+        return "of classes that the class map drops"
+    return "" if label in class_names else f"of {label}, which the run does not know (--class_map=FILE)"
+
+
+def _refuse_few(given: Sequence[Given], class_names: Sequence[str]) -> None:
+    classes = {one.label for one in given}
+    if len(given) < FEWEST or len(classes) < 2:
+        raise UserError(
+            f"{len(given)} labels of {len(classes)} classes can be used (--labels=): label {FEWEST} "
+            f"images at "
+            f"least, of two of the run's classes ({', '.join(class_names)})"
+        )
+
+
+def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
+    """Row of `given` for each of `cells`, int `[N]`; -1 where the file holds another picture now.
+
+    Args:
+      given: the labels, whose items were read.
+      cells: what could be read of them.
+    """
+    place = {one.item.path: number for number, one in enumerate(given)}
+    rows = [place[item.path] for item in cells.items]
+    same = [given[row].content in ("", held) for row, held in zip(rows, cells.contents, strict=True)]
+    if lost := len(given) - sum(same):
+        warnings.warn(
+            f"{lost} of {len(given)} labelled images are not used: the file cannot be read, or holds another "
+            "picture now (column content)",
+            stacklevel=2,
+        )
+    return np.where(same, rows, -1).astype(np.int64)

@@ -1,0 +1,216 @@
+"""The last layer trained anew on a few labelled images of another laboratory, and honest scores of them.
+
+Softmax regression on the network's pooled features that begins at the trained layer and is drawn to it: what
+a hundred labels do not say stays as it was, the classes among them too that no label names. How strongly it
+is drawn, a cross-validation among the labels chooses.
+
+Scores are cross-fitted: each labelled image is scored by a layer that was trained, and whose strength was
+chosen, without its fold. Calibration and thresholds are made of these scores.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+from scipy import optimize, special
+
+from asae_jax.errors import UserError
+from asae_jax.inference.embed.classifiers import fold_masks
+
+STRENGTHS = (10.0, 2.0, 0.5, 0.1, 0.02, 0.005)
+"""Penalties on the distance from the old layer, the strongest first, among which cross-validation chooses."""
+
+_INNER_FOLDS = 3
+_OFF = -30.0  # of the bias of a class that does not occur: a probability of 1e-13
+_TOLERANCE = 1e-4  # largest component of the gradient at which a fit ends
+_AGREES = 1e-2  # largest difference between the network's logits and those of its last layer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer:
+    """A last layer.
+
+    Attributes:
+      kernel: float64 `[channels, classes]`.
+      bias: float64 `[classes]`.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """float64 `[N, classes]` of features `[N, channels]`."""
+        return np.asarray(features, np.float64) @ self.kernel + self.bias
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CrossFitted:
+    """What the labels gave.
+
+    Attributes:
+      layer: trained on all of them.
+      strength: of its penalty; infinite where the old layer was no worse.
+      logits: `[N, classes]`, of each labelled image by a layer that has not seen its fold.
+      folds: bool `[N]` of each fold.
+    """
+
+    layer: Layer
+    strength: float
+    logits: np.ndarray
+    folds: list[np.ndarray]
+
+
+def find_layer(
+    variables: Mapping[str, Any], features: np.ndarray, logits: np.ndarray
+) -> tuple[tuple[str, ...], Layer]:
+    """Where in `params` the last layer is, and the layer.
+
+    Args:
+      variables: of the network.
+      features: its pooled features of some images, `[N, channels]`.
+      logits: its logits of the same.
+
+    Raises:
+      UserError: its logits are no linear function of these features.
+    """
+    params = traverse_util.flatten_dict(dict(variables["params"]))
+    shape, size = (features.shape[1], logits.shape[1]), max(float(np.abs(logits).max()), 1.0)
+    for path, kernel in params.items():
+        bias = params.get((*path[:-1], "bias"))
+        if (
+            path[-1] != "kernel"
+            or kernel.shape[-2:] != shape
+            or bias is None
+            or kernel.size != np.prod(shape)
+        ):
+            continue
+        layer = Layer(np.asarray(kernel, np.float64).reshape(shape), np.asarray(bias, np.float64))
+        if np.abs(layer.logits(features) - logits).max() <= _AGREES * size:
+            return path[:-1], layer
+    raise UserError(
+        "the last layer of this network does not act on its pooled features, so that it cannot be trained on "
+        "labels alone: train from the run instead (`merge`, then --config.init.pretrained=RUN)."
+    )
+
+
+def with_layer(variables: Mapping[str, Any], path: tuple[str, ...], layer: Layer) -> dict[str, Any]:
+    """The variables with another last layer, float32."""
+    params = traverse_util.flatten_dict(dict(variables["params"]))
+    for name, values in (("kernel", layer.kernel), ("bias", layer.bias)):
+        params[(*path, name)] = np.asarray(values, np.float32).reshape(params[(*path, name)].shape)
+    return {**variables, "params": traverse_util.unflatten_dict(params)}
+
+
+def without_classes(layer: Layer, absent: np.ndarray) -> Layer:
+    """The layer that never names the classes `absent`, bool `[classes]`."""
+    kernel, bias = layer.kernel.copy(), layer.bias.copy()
+    kernel[:, absent] = layer.kernel[:, ~absent].mean(1, keepdims=True)
+    bias[absent] = layer.bias[~absent].mean() + _OFF
+    return Layer(kernel, bias)
+
+
+def fit_layer(old: Layer, features: np.ndarray, labels: np.ndarray, strength: float) -> Layer:
+    """The layer of least mean cross entropy plus half of `strength` times its squared distance from `old`.
+
+    The distance is measured on standardised features, weights and biases alike.
+
+    Args:
+      old: where it begins, and what it is drawn to.
+      features: float `[N, channels]`.
+      labels: int `[N]`.
+      strength: of the penalty, above 0; infinite: `old` itself.
+    """
+    if not np.isfinite(strength):
+        return old
+    features = np.asarray(features, np.float64)
+    mean, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 1e-9 * max(float(scale.max()), 1e-30), scale, 1.0)
+    inputs = np.hstack([(features - mean) / scale, np.ones((len(features), 1))])
+    before, wanted = old.logits(features), np.eye(len(old.bias))[labels]
+    shape = (inputs.shape[1], len(old.bias))
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        change = flat.reshape(shape)
+        log_probs = special.log_softmax(before + inputs @ change, axis=1)
+        value = -(wanted * log_probs).sum() / len(inputs) + 0.5 * strength * (change**2).sum()
+        slope = inputs.T @ (np.exp(log_probs) - wanted) / len(inputs) + strength * change
+        return value, slope.ravel()
+
+    options = {"gtol": _TOLERANCE, "ftol": 1e-10, "maxiter": 500}
+    found = optimize.minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
+    change = found.x.reshape(shape)
+    kernel = change[:-1] / scale[:, None]
+    return Layer(old.kernel + kernel, old.bias + change[-1] - mean @ kernel)
+
+
+def choose_strength(
+    old: Layer, features: np.ndarray, labels: np.ndarray, *, groups: np.ndarray | None, seed: int
+) -> float:
+    """The strength of the least cross entropy in a cross-validation; infinite where none beats `old`.
+
+    Args:
+      old: the layer before.
+      features: float `[N, channels]`.
+      labels: int `[N]`.
+      groups: `[N]`, which are not divided; None: images are.
+      seed: of the folds.
+    """
+    masks = fold_masks(labels, groups=groups, folds=_INNER_FOLDS, seed=seed)
+    tested = np.any(masks, axis=0)
+    best, chosen = _loss(old, features[tested], labels[tested]), np.inf
+    for strength in STRENGTHS:
+        total = sum(
+            _loss(fit_layer(old, features[~test], labels[~test], strength), features[test], labels[test])
+            for test in masks
+        )
+        if total < best:
+            best, chosen = total, strength
+        elif np.isfinite(chosen):
+            break
+    return chosen
+
+
+def cross_fit(
+    old: Layer,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> CrossFitted:
+    """The layer trained on all labels, and the scores of each image by one that has not seen its fold.
+
+    Args:
+      old: the layer before.
+      features: float `[N, channels]`.
+      labels: int `[N]`.
+      groups: slide or patient of each, whole ones are in a fold; None where not known.
+      folds: how many, 2 or more.
+      seed: of the folds.
+    """
+    logits = np.zeros((len(labels), len(old.bias)))
+    masks = [mask for mask in _even_folds(len(labels), groups, folds, seed) if mask.any()]
+    for test in masks:
+        kept = None if groups is None else groups[~test]
+        strength = choose_strength(old, features[~test], labels[~test], groups=kept, seed=seed)
+        logits[test] = fit_layer(old, features[~test], labels[~test], strength).logits(features[test])
+    strength = choose_strength(old, features, labels, groups=groups, seed=seed)
+    return CrossFitted(fit_layer(old, features, labels, strength), strength, logits, masks)
+
+
+def _even_folds(count: int, groups: np.ndarray | None, folds: int, seed: int) -> list[np.ndarray]:
+    """Folds of nearly equal size that do not depend on labels: an image's fold must not tell its label."""
+    units = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
+    number = int(units.max()) + 1
+    order = np.random.default_rng(seed).permutation(number)
+    fold_of = np.empty(number, np.int64)
+    fold_of[order] = np.arange(number) % min(folds, number)
+    return [fold_of[units] == fold for fold in range(min(folds, number))]
+
+
+def _loss(layer: Layer, features: np.ndarray, labels: np.ndarray) -> float:
+    log_probs = special.log_softmax(layer.logits(features), axis=1)
+    return -float(log_probs[np.arange(len(labels)), labels].sum())

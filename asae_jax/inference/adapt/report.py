@@ -1,0 +1,174 @@
+"""What is said of an adaptation: the record `adaptation.json`, and sentences for whoever uses the model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.inference.adapt.cells import Cells
+from asae_jax.inference.adapt.folder import PROPOSALS
+from asae_jax.inference.adapt.learning import Learned
+from asae_jax.inference.mixture import smoothed
+from asae_jax.pages import NOTICE
+
+FAR = 0.3
+"""Distance of two mixtures (share of cells in another class) from which on it is warned of."""
+
+
+def record(
+    source: Mapping[str, Any],
+    config: ConfigDict,
+    cells: Cells,
+    done: Mapping[str, Any],
+    learned: Learned | None,
+    class_names: Sequence[str],
+) -> dict[str, Any]:
+    """The content of `adaptation.json`.
+
+    Args:
+      source: what was adapted, by what and when.
+      config: with the section `adapt`.
+      cells: that were read.
+      done: `appearance`, `statistics` and `mixture`.
+      learned: from labels; None without.
+      class_names: of the run.
+    """
+    content = {
+        "source": dict(source),
+        "input": {
+            "given": Path(config.adapt.input or config.adapt.labels).name,
+            "images": len(cells.images),
+            "unreadable": len(cells.errors),
+        },
+        **done,
+        "labels": None if learned is None else _labels(learned, class_names),
+        "prior": None,
+        "confusion_matrix": None,
+        "notice": NOTICE,
+    }
+    if learned is not None:
+        counts = np.bincount(learned.labels, minlength=len(class_names))
+        content["prior"] = dict(zip(class_names, smoothed(counts).tolist(), strict=True))
+        content["confusion_matrix"] = learned.confusion.tolist()
+    return content | {"notes": list(_notes(content))}
+
+
+def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
+    counts = np.bincount(learned.labels, minlength=len(class_names))
+    total = len(learned.labels)
+    rule = learned.estimates.abstention
+    return {
+        "count": total,
+        "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
+        "strength": learned.strength if np.isfinite(learned.strength) else "old layer kept",
+        "right_before": _share(learned.before == learned.labels),
+        "right_cross_fitted": _share(learned.after == learned.labels),
+        "temperature": learned.estimates.temperature.value,
+        "labelled_by_itself": rule.coverage,
+        "error_of_these": rule.error,
+        "target_error": rule.target_error,
+    }
+
+
+def _share(chosen: np.ndarray) -> dict[str, Any]:
+    return {
+        "count": int(chosen.sum()),
+        "share": float(chosen.mean()),
+        "interval": list(wilson_interval(int(chosen.sum()), len(chosen))),
+    }
+
+
+def _notes(content: Mapping[str, Any]) -> Iterator[str]:
+    source, given = content["source"], content["input"]
+    yield (
+        f"Adapted on {source['date']} from {source['name']} (step {source['step']:,}) to "
+        f"{given['images']:,} images "
+        f"of another laboratory, {given['given']}, by {source['by']}."
+    )
+    yield from _seen(content["appearance"])
+    statistics = content["statistics"]
+    if not statistics["kept"]:
+        drawn = ", drawn so that predicted classes come as in training" * (statistics["balance"] != "none")
+        yield (
+            f"Batch statistics: {100 * statistics['share_new']:.0f} % of them are of the new "
+            f"images{drawn} (AdaBN)."
+        )
+    if source["only"]:
+        yield f"Only these classes are ever given: {', '.join(source['only'])}."
+    yield from _of_mixture(content)
+    yield from _of_labels(content["labels"])
+
+
+def _seen(done: Mapping[str, Any]) -> Iterator[str]:
+    if scale := done.get("scale"):
+        how = ""
+        if scale["estimated"]:
+            how = ", by the size of nuclei, 95 % interval {:.2f} to {:.2f}".format(*scale["interval"])
+        yield f"Cells are shown {scale['value']:.2f} times as large{how}."
+    if "background" in done:
+        yield "The light of each background is brought to that of the training images."
+    if "stain" in done:
+        yield f"Stain normalisation: {done['stain']}."
+
+
+def _of_mixture(content: Mapping[str, Any]) -> Iterator[str]:
+    mixture = content["mixture"]
+    if mixture["distance"] < FAR:
+        return
+    told = (
+        f"The mixture of classes seems far from the training's: {100 * mixture['distance']:.0f} % of "
+        f"the cells "
+        "would have to be of another class"
+    )
+    if content["statistics"]["kept"]:
+        yield f"{told}. Counts of classes are off by it (predict --mixture=corrected)."
+    else:
+        yield (
+            f"{told}. Batch statistics take part of that for another look of cells: compare with "
+            "--statistics=keep and --balance=predicted on labelled cells."
+        )
+
+
+def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
+    if labels is None:
+        yield (
+            "Calibration, the threshold of certainty and outlier scores of the run do not hold for "
+            "these images "
+            "and were left out: probabilities are not calibrated, and no cell is left to a person. How "
+            "many are "
+            "right is not known: label a hundred cells and adapt again with --labels."
+        )
+        return
+    before, after = labels["right_before"], labels["right_cross_fitted"]
+    yield (
+        f"Last layer, calibration and thresholds are of {labels['count']} labels, each scored by a "
+        f"layer that has "
+        f"not seen it: {_percent(after)} right ({_percent(before)} before). Where cells were chosen for "
+        f"labelling "
+        "because they are difficult, others are easier."
+    )
+    if not labels["labelled_by_itself"]:
+        yield (
+            f"So few labels do not keep errors to {100 * labels['target_error']:.3g} % at any "
+            f"certainty: every cell "
+            "is left to a person. Label more."
+        )
+
+
+def _percent(share: Mapping[str, Any]) -> str:
+    low, high = share["interval"]
+    return f"{100 * share['share']:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def next_steps(output: Path, *, to_label: bool) -> str:
+    """The commands that go on from here."""
+    if to_label:
+        return (
+            f"label these: asae predict --model={output} --input={output / PROPOSALS}; save the labels "
+            f"on its page, "
+            "then adapt the run again with --labels=FILE"
+        )
+    return f"use it: asae predict --model={output} --input=CELLS"

@@ -1,0 +1,168 @@
+"""The count of all cells corrected for another mixture of classes than the training's (label shift).
+
+Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities; the same by
+the confusion matrix stands beside them, as both rest on one assumption: that cells of a class look as in training.
+See `evaluation.label_shift`.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
+from asae_jax.inference.mixture import Basis
+from asae_jax.inference.predict.records import Record
+
+RESAMPLES = 200
+"""Behind the intervals, at most."""
+
+_UNFIT = 0.01  # p-value
+_APART = 0.05  # share of the cells in which both estimates may differ
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corrected:
+    """The corrected count of one group, or of all images.
+
+    Attributes:
+      group: its name; empty for all images.
+      cells: how many could be read.
+      counted: float64 `[K]`, shares of the most probable classes.
+      mixture: corrected.
+      warnings: sentences; why it should not be believed.
+    """
+
+    group: str
+    cells: int
+    counted: np.ndarray
+    mixture: Mixture
+    warnings: tuple[str, ...]
+
+    def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
+        """Plain Python; shares 0..1 by class."""
+        found = self.mixture
+        of_class = {}
+        for k, name in enumerate(class_names):
+            of_class[name] = {
+                "counted": float(self.counted[k]),
+                "corrected": float(found.shares[k]),
+                "low": None if found.low is None else float(found.low[k]),
+                "high": None if found.high is None else float(found.high[k]),
+                "by_confusion_matrix": None if found.by_confusion is None else float(found.by_confusion[k]),
+            }
+        return {
+            "group": self.group,
+            "cells": self.cells,
+            "classes": of_class,
+            "disagreement": found.disagreement,
+            "misfit_p": found.misfit,
+            "warnings": list(self.warnings),
+        }
+
+    def rows(self, class_names: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
+        """Class, and its share counted, corrected with its interval, and by the confusion matrix, percent."""
+        found = self.mixture
+        for k, name in enumerate(class_names):
+            interval = "" if found.low is None or found.high is None else (
+                f" [{100 * found.low[k]:.1f}, {100 * found.high[k]:.1f}]"
+            )  # fmt: skip
+            other = "" if found.by_confusion is None else f"{100 * found.by_confusion[k]:.1f}"
+            yield name, f"{100 * self.counted[k]:.1f}", f"{100 * found.shares[k]:.1f}{interval}", other
+
+
+class MixtureCounter:
+    """Keeps the probabilities of records, four bytes a class and cell."""
+
+    def __init__(self) -> None:
+        self._probabilities: list[np.ndarray] = []
+        self._groups: list[str] = []
+        self._unlike: list[bool] = []
+
+    def add(self, record: Record) -> None:
+        """Takes one image; an unreadable one is no cell."""
+        if record.probabilities is not None:
+            self._probabilities.append(record.probabilities)
+            self._groups.append(record.group)
+            self._unlike.append(record.uncertainty is not None and record.uncertainty.ood)
+
+    def corrected(
+        self, basis: Basis, *, usually_unlike: float | None, resamples: int, seed: int
+    ) -> list[Corrected]:
+        """Of all images, and then of each group in the order of the input; empty without a cell.
+
+        Args:
+          basis: of the run.
+          usually_unlike: share of the run's own images that look unlike its training images; None: not known, as
+            the run has no calibration and no outlier score.
+          resamples: of the bootstrap, over whole groups for all images.
+          seed: of the bootstrap.
+        """
+        if not self._probabilities:
+            return []
+        probabilities, groups = np.stack(self._probabilities).astype(np.float64), np.array(self._groups)
+        names = [name for name in dict.fromkeys(self._groups) if name]
+        whole = groups if len(names) > 1 and all(self._groups) else None
+        chosen = [("", np.ones(len(groups), bool), whole)]
+        chosen += [(name, groups == name, None) for name in names if len(names) > 1]
+        return [
+            self._one(
+                name, probabilities[rows], of, rows, basis, usually_unlike, min(resamples, RESAMPLES), seed
+            )
+            for name, rows, of in chosen
+        ]
+
+    def _one(
+        self,
+        name: str,
+        probabilities: np.ndarray,
+        groups: np.ndarray | None,
+        rows: np.ndarray,
+        basis: Basis,
+        usually_unlike: float | None,
+        resamples: int,
+        seed: int,
+    ) -> Corrected:
+        mixture = estimate_mixture(
+            probabilities,
+            basis.prior,
+            confusion=basis.confusion,
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
+        )
+        counted = np.bincount(probabilities.argmax(1), minlength=len(basis.prior)) / len(probabilities)
+        unlike = float(np.array(self._unlike)[rows].mean())
+        told = tuple(_warnings(mixture, basis, unlike, usually_unlike))
+        return Corrected(name, len(probabilities), counted, mixture, told)
+
+
+def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | None) -> Iterator[str]:
+    if usually is None:
+        yield "The probabilities are not calibrated, on which the corrected shares rest."
+    elif unlike > 2 * usually:
+        yield (
+            f"{100 * unlike:.0f} % of the cells look unlike the training cells, against {100 * usually:.0f} % usually: "
+            "not only the mixture has changed, and the corrected shares do not hold."
+        )
+    if not basis.known:
+        yield "The mixture of the training images is not known: all classes were taken as equally frequent."
+    if mixture.misfit is None or mixture.disagreement is None:
+        yield "The assumption cannot be tested: no confusion matrix with images of every class is known."
+    elif mixture.misfit < _UNFIT and mixture.disagreement > _APART:
+        yield (
+            f"The predicted classes do not fit the corrected shares and the confusion matrix (p = {mixture.misfit:.2g}; "
+            f"the two estimates differ in {100 * mixture.disagreement:.0f} % of the cells): more than the mixture has "
+            "changed, and the corrected shares do not hold."
+        )
+
+
+def summary(one: Corrected, class_names: Sequence[str]) -> Iterator[str]:
+    """The lines for a terminal."""
+    yield f"corrected for another mixture of classes, percent of all {one.cells:,} cells [95 % interval]"
+    width = max(map(len, class_names))
+    for name, counted, corrected, other in one.rows(class_names):
+        beside = f"  by the confusion matrix {other}" if other else ""
+        yield f"    {name:{width}}  {counted:>5} counted  {corrected:<22}{beside}".rstrip()
+    yield from (f"note: {warning}" for warning in one.warnings)

@@ -1,0 +1,30 @@
+"""What a model says of how it was adapted to another laboratory: `adaptation.json`, which `adapt` writes.
+
+It travels with the model. Nothing here loads JAX.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asae_jax.files import read_json
+
+FILE = "adaptation.json"
+
+
+def read_adaptation(workdir: Path) -> Mapping[str, Any] | None:
+    """The record of the model in `workdir`; None where it was not adapted.
+
+    Raises:
+      UserError: a damaged file.
+    """
+    path = workdir / FILE
+    if not path.exists():
+        return None
+    record = read_json(path, remedy="adapt the run again")
+    return record if isinstance(record, dict) else {}
+
+
+def notes(record: Mapping[str, Any] | None) -> list[str]:
+    """What a reader of an adapted model's results must know, a sentence each."""
+    return [str(note) for note in (record or {}).get("notes", [])]

@@ -1,0 +1,161 @@
+"""The last layer on a few labels, and scores of images by layers that have not seen them."""
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from sklearn.linear_model import LogisticRegression
+
+from asae_jax.errors import UserError
+from asae_jax.inference.adapt.last_layer import (
+    Layer,
+    cross_fit,
+    find_layer,
+    fit_layer,
+    with_layer,
+    without_classes,
+)
+from asae_jax.inference.adapt.learning import cross_fitted_estimates
+from asae_jax.inference.adapt.proposals import propose
+
+SETTINGS = ConfigDict(
+    {
+        "target_error": 0.1,
+        "certainty": 0.0,
+        "conformal_error": 0.1,
+        "conformal": "lac",
+        "outlier_quantile": 0.95,
+    }
+)
+
+
+def _task(count=90, seed=0, noise=1.0):
+    """Features `[count, 4]` of three classes, labels, and a layer that was trained where features lay
+    elsewhere."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, count)
+    features = 2 * np.eye(3, 4)[labels] + noise * rng.normal(size=(count, 4)) + np.array([5, 0, 0, 1.0])
+    old = Layer(2 * np.eye(4, 3), np.array([0.5, 0, 0]))
+    return features, labels, old
+
+
+def _log_loss(layer, features, labels):
+    logits = layer.logits(features)
+    logits -= logits.max(1, keepdims=True)
+    return -np.mean(logits[np.arange(len(labels)), labels] - np.log(np.exp(logits).sum(1)))
+
+
+def test_without_an_old_layer_it_is_scikit_learn_s_regression():
+    features, labels, _ = _task()
+    nothing = Layer(np.zeros((4, 3)), np.zeros(3))
+    standardised = (features - features.mean(0)) / features.std(0)
+    # Its biases are free: a column of ones beside the features is drawn to 0 as ours are.
+    inputs = np.hstack([standardised, np.ones((len(labels), 1))])
+    oracle = LogisticRegression(C=1 / (0.1 * len(labels)), fit_intercept=False, tol=1e-8, max_iter=5000)
+    oracle.fit(inputs, labels)
+    ours = fit_layer(nothing, features, labels, 0.1).logits(features)
+    theirs = oracle.decision_function(inputs)
+    np.testing.assert_allclose(
+        ours - ours.mean(1, keepdims=True), theirs - theirs.mean(1, keepdims=True), atol=2e-3
+    )
+
+
+def test_a_strong_penalty_keeps_the_old_layer_and_a_weak_one_follows_the_labels():
+    features, labels, old = _task()
+    kept = fit_layer(old, features, labels, 1e6)
+    np.testing.assert_allclose(kept.kernel, old.kernel, atol=1e-4)
+    assert fit_layer(old, features, labels, np.inf) is old
+    losses = [_log_loss(fit_layer(old, features, labels, s), features, labels) for s in (10, 1, 0.1, 0.01)]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_an_old_layer_that_fits_is_not_given_up_for_noise():
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(40, 20))
+    old = Layer(rng.normal(size=(20, 3)) * 3, np.zeros(3))
+    labels = old.logits(features).argmax(1)
+    found = cross_fit(old, features, labels)
+    assert (found.logits.argmax(1) == labels).mean() > 0.9
+
+
+def test_labels_make_it_better_on_new_images():
+    features, labels, old = _task(120)
+    new, true, _ = _task(2000, seed=5)
+    before, after = (
+        (one.logits(new).argmax(1) == true).mean() for one in (old, cross_fit(old, features, labels).layer)
+    )
+    assert after > 0.8 > 0.6 > before
+
+
+def test_a_label_has_no_part_in_its_own_score():
+    features, labels, old = _task(60)
+    first = cross_fit(old, features, labels, folds=5, seed=3)
+    flipped = labels.copy()
+    flipped[7] = (labels[7] + 1) % 3
+    second = cross_fit(old, features, flipped, folds=5, seed=3)
+    own_fold = next(fold for fold in first.folds if fold[7])
+    np.testing.assert_array_equal(first.logits[own_fold], second.logits[own_fold])
+    assert np.abs(first.logits[~own_fold] - second.logits[~own_fold]).max() > 1e-4
+
+
+def test_groups_are_not_divided():
+    features, labels, old = _task(60)
+    groups = np.repeat(np.arange(12), 5)
+    for fold in cross_fit(old, features, labels, groups=groups).folds:
+        assert not set(groups[fold]) & set(groups[~fold])
+
+
+def test_cross_fitted_estimates_do_not_flatter():
+    """More channels than images: the layer is right about all it has seen, and its scores must not say so."""
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 3, 60)
+    features = rng.normal(size=(60, 80)) + 0.6 * np.eye(3, 80)[labels]
+    old = Layer(np.zeros((80, 3)), np.zeros(3))
+    found = cross_fit(old, features, labels)
+    seen = fit_layer(old, features, labels, 0.001)
+    assert (seen.logits(features).argmax(1) == labels).mean() > 0.95
+    assert (found.logits.argmax(1) == labels).mean() < 0.75
+    estimates = cross_fitted_estimates(
+        SETTINGS, ("A", "B", "C"), found.logits, features, labels, found.folds, {}
+    )
+    assert estimates.abstention.coverage < 0.7
+    # An image compared with itself would be no outlier at any distance.
+    assert estimates.outliers.threshold > 0.5
+
+
+def test_classes_that_do_not_occur_are_never_named_and_the_others_stay_as_they_were():
+    features, _, old = _task()
+    only = without_classes(old, np.array([False, True, False])).logits(features)
+    np.testing.assert_array_equal(only[:, [0, 2]], old.logits(features)[:, [0, 2]])
+    assert (only.argmax(1) != 1).all()
+    assert (np.exp(only[:, 1] - only.max(1)) < 1e-9).all()
+
+
+def test_the_layer_is_found_by_what_it_computes():
+    features, _, old = _task()
+    params = {
+        "other": {"kernel": np.ones((4, 3)), "bias": np.ones(3)},
+        "head": {"kernel": old.kernel, "bias": old.bias},
+    }
+    path, layer = find_layer({"params": params}, features, old.logits(features))
+    assert path == ("head",)
+    changed = with_layer({"params": params, "batch_stats": {}}, path, Layer(layer.kernel + 1, layer.bias))
+    np.testing.assert_allclose(changed["params"]["head"]["kernel"], old.kernel + 1)
+    np.testing.assert_array_equal(changed["params"]["other"]["kernel"], np.ones((4, 3)))
+    with pytest.raises(UserError, match="does not act on its pooled features"):
+        find_layer({"params": params}, features, old.logits(features) + 1)
+
+
+def test_proposals_are_of_every_cluster_and_near_its_boundary():
+    rng = np.random.default_rng(0)
+    centres = 10 * np.eye(6)
+    cluster = np.repeat(np.arange(6), [200, 200, 50, 20, 20, 10])
+    features = centres[cluster] + rng.normal(size=(500, 6))
+    sure = rng.uniform(0.5, 1, 500)
+    chosen = propose(features, np.stack([sure, 1 - sure], 1), 6, seed=0)
+    assert sorted(cluster[chosen]) == list(range(6))
+    margins = 2 * sure - 1
+    assert (np.diff(margins[chosen]) >= 0).all()
+    for row in chosen:
+        assert margins[row] <= np.median(margins[cluster == cluster[row]])
+    assert len(set(propose(features, np.stack([sure, 1 - sure], 1), 40, seed=0))) == 40
+    assert len(propose(features[:5], np.ones((5, 2)) / 2, 9, seed=0)) == 5
