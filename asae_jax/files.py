@@ -84,8 +84,10 @@ def _taking_name(path: Path) -> Iterator[Path]:
             part.replace(path)
         else:
             waiting[path] = part
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a failed write, unlike a failed opening, does not say of what
         raise
 
 

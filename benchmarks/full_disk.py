@@ -12,7 +12,6 @@ Each time the command must end with one line and status 2, or with its result wh
 complete files; and the same command must go on when there is room.
 """
 
-import csv
 import errno
 import json
 import os
@@ -117,8 +116,7 @@ def _is_complete(path: pathlib.Path) -> bool:
         elif path.suffix == ".html":
             return "</html>" in path.read_text(encoding="utf-8", errors="surrogateescape")
         elif path.suffix == ".csv":
-            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-            return len({len(row) for row in rows}) == 1
+            return path.read_bytes().endswith(b"\n")
         elif path.suffix in (".png", ".jpg"):
             with Image.open(path) as picture:
                 picture.load()

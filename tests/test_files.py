@@ -119,6 +119,11 @@ def test_sealed_json_that_has_changed_is_refused_by_name(tmp_path, then, now):
     assert files.read_json(path, remedy="") == content
 
 
+def test_a_write_that_fails_names_its_file(tmp_path):
+    with pytest.raises(OSError, match=r"full.*a\.txt"), files.atomic_text(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "full")
+
+
 def _write_three(folder, text):
     with files.together():
         files.write_text(folder / "a.txt", text)
