@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from ml_collections import ConfigDict
 from asae_jax import config as settings
 from asae_jax import shipped
 from asae_jax.commands import COMMANDS, Command
-from asae_jax.errors import UserError, did_you_mean
+from asae_jax.errors import UserError, did_you_mean, one_line
 from asae_jax.files import disk_fault, user_path
 from asae_jax.run import model_folder
 
@@ -41,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _escape_what_consoles_lack()
     try:
-        with _quiet():
+        with (
+            _quiet(),
+            contextlib.redirect_stdout(_Harmless(sys.stdout)),
+            contextlib.redirect_stderr(_Harmless(sys.stderr)),
+        ):
             return _run(list(sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:  # the reader of our output, `head` or `less`, has ended
         sys.stderr.close()
@@ -79,6 +84,27 @@ def _escape_what_consoles_lack() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Harmless:
+    """A stream on which names of files cannot steer the terminal: their control characters are escaped.
+
+    Line ends stay, and the carriage returns of progress bars.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write("".join(map(_harmless_piece, re.split(r"([\t\n\r]+)", text))))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _harmless_piece(text: str) -> str:
+    return text if not text.strip("\t\n\r") else one_line(text)
 
 
 def _run(arguments: list[str]) -> int:
@@ -427,4 +453,4 @@ def _of_a_closed_loop(said: Any) -> bool:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {one_line(str(message))}", file=sys.stderr)

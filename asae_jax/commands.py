@@ -114,7 +114,8 @@ COMMANDS = {
         "asae_jax.audit.command:audit",
         "find faults of a data set before training",
         "--config=own_cells --workdir=runs/mine --config.data.source=folder --config.data.path=CELLS",
-        shown=("data",),
+        "audit",
+        ("audit", "data"),
     ),
     "merge": Command(
         "asae_jax.review.command:merge",

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from asae_jax import shipped
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import read_json
+from asae_jax.files import read_object, user_path
 
 
 class Field(NamedTuple):
@@ -108,6 +108,7 @@ SECTIONS = (
     Section("explain", "Command explain", trains=False),
     Section("embed", "Command embed", trains=False),
     Section("export", "Command export", trains=False),
+    Section("audit", "Command audit", trains=False),
     Section("adapt", "Command adapt", trains=False),
     Section("slide", "Command slide", trains=False),
     Section("cut", "Command cut", trains=False),
@@ -197,7 +198,7 @@ FIELDS = (
           least=1, unit="images", paper="4.1"),
     Field("data.synthetic_seed", 0, "Which set of cells is drawn.", least=0, most=2**63 - 1),
     Field("data.stored_size", 256,
-          "Side of the prepared images, from which augmentation crops.", least=8, unit="pixels"),
+          "Side of the prepared images, from which augmentation crops.", least=8, most=4096, unit="pixels"),
     Field("data.hue", "paper",
           "Hue adjustment. paper: eq. (11) on all pixels; robust: stained pixels and percentiles only; "
           "none.", choices=("paper", "robust", "none"), paper="3.5"),
@@ -225,7 +226,8 @@ FIELDS = (
     Field("data.split_by", "auto",
           "group: no slide or patient on both sides; image; auto: group where known.",
           choices=("auto", "group", "image")),
-    Field("data.folds", 0, "Parts of a cross-validation, one of which is the test part; 0: none.", least=0),
+    Field("data.folds", 0, "Parts of a cross-validation, one of which is the test part; 0: none.",
+          least=0, most=1000),
     Field("data.fold", 0, "Which part is the test part, from 0 to folds - 1.", least=0),
     Field("data.split_seed", 0,
           "Seed of the split, apart from `seed`, so that repeated runs share one test part.",
@@ -239,10 +241,10 @@ FIELDS = (
     Field("data.driver", "auto",
           "What reads the batches; auto: tf.data where TensorFlow is installed.",
           choices=("auto", "tf.data", "threads")),
-    Field("data.workers", 0, "Decoding threads; 0: one per core.", least=0),
+    Field("data.workers", 0, "Decoding threads; 0: one per core.", least=0, most=1024),
     # Augmentation
     Field("augment.size", 224,
-          "Side of the images that the network sees.", least=8, unit="pixels", paper="4.2"),
+          "Side of the images that the network sees.", least=8, most=4096, unit="pixels", paper="4.2"),
     Field("augment.scale_min", 0.7,
           "Smallest share of the stored image's area that a random crop keeps.",
           above=0, most=1, unit="share"),
@@ -279,7 +281,8 @@ FIELDS = (
           "Side of the map after layer3 per side of the image: imagenet 1/16; no_pool 1/8, for about 64 px;"
           " small 1/4, for about 32 px.", choices=("imagenet", "no_pool", "small")),
     Field("model.width", 64,
-          "Channels of the first stage; 32 halves the channels everywhere.", least=1, unit="channels"),
+          "Channels of the first stage; 32 halves the channels everywhere.",
+          least=1, most=1024, unit="channels"),
     Field("model.norm", "batch", "Normalisation layers.", choices=("batch", "group", "frozen_batch")),
     Field("model.branch_statistics", "separate",
           "Batch statistics of each branch by itself, or of all jointly.", choices=("separate", "joint")),
@@ -323,8 +326,9 @@ FIELDS = (
     # ASAE
     Field("asae.window", 5,
           "Side r of the window in which a peak is the maximum; odd.",
-          least=1, unit="positions", paper="3.2"),
-    Field("asae.num_candidates", 5, "k, highest peaks to choose from.", least=1, unit="peaks", paper="3.2"),
+          least=1, most=999, unit="positions", paper="3.2"),
+    Field("asae.num_candidates", 5, "k, highest peaks to choose from.",
+          least=1, most=10_000, unit="peaks", paper="3.2"),
     Field("asae.p_top1", 0.7,
           "Probability of choosing the highest peak.", least=0, most=1, unit="probability", paper="3.2"),
     Field("asae.ratio", 0.8, "gamma, threshold of suppression relative to the peak.", paper="3.2, eq. (3)"),
@@ -364,7 +368,7 @@ FIELDS = (
           "Probability that the peak of a channel is suppressed.", least=0, most=1, unit="probability"),
     Field("diversification.patch_rate", 0.5,
           "Probability that a patch of a channel is suppressed.", least=0, most=1, unit="probability"),
-    Field("diversification.patch_size", 3, "Side of a patch.", least=1, unit="positions"),
+    Field("diversification.patch_size", 3, "Side of a patch.", least=1, most=1000, unit="positions"),
     Field("diversification.factor", 0.1,
           "What suppressed values are multiplied by.", least=0, most=1, unit="share"),
     # Loss
@@ -378,9 +382,11 @@ FIELDS = (
     Field("loss.agreement", 0.0,
           "Weight of the Jensen-Shannon divergence between the branches' predictions.", least=0),
     Field("loss.k_high", 3,
-          "k+, most likely wrong classes that the loss looks at.", least=1, unit="classes", paper="3.4"),
+          "k+, most likely wrong classes that the loss looks at.",
+          least=1, most=1000, unit="classes", paper="3.4"),
     Field("loss.k_low", 3,
-          "k-, least likely wrong classes that the loss looks at.", least=0, unit="classes", paper="3.4"),
+          "k-, least likely wrong classes that the loss looks at.",
+          least=0, most=1000, unit="classes", paper="3.4"),
     Field("loss.label_smoothing", 0.0,
           "Of ce: share of the label spread over all classes.", least=0, below=1, unit="share"),
     Field("loss.gamma", 2.0,
@@ -415,7 +421,7 @@ FIELDS = (
     Field("train.batch_size", 0,
           "Images of a step over all devices; a multiple of the number of classes where batches are "
           "balanced. 0: chosen near 32, to fit classes and processor cores or GPUs, and kept in the run's "
-          "config.json. The paper's is 84.", least=0, unit="images", paper="4.2"),
+          "config.json. The paper's is 84.", least=0, most=1_000_000, unit="images", paper="4.2"),
     Field("train.accumulate", 1,
           "Gradient accumulation: parts in which each device computes its share of a batch, one after the "
           "other, in the memory of one; it must divide the share. The gradient is that of the whole batch, "
@@ -453,12 +459,13 @@ FIELDS = (
     Field("eval.checkpoint", "best",
           "best: of the highest validation score; last.", choices=("best", "last")),
     Field("eval.select_by", "macro_f1", "Validation score that best means.", choices=_SCORES),
-    Field("eval.batch_size", 128, "Images scored at once.", least=1, unit="images"),
+    Field("eval.batch_size", 128, "Images scored at once.", least=1, most=1_000_000, unit="images"),
     Field("eval.batch_statistics", "running",
           "reestimate: batch statistics estimated again over training batches, on what the network sees at "
           "test.", choices=("running", "reestimate")),
-    Field("eval.reestimate_batches", 50, "Batches of that estimate.", least=1),
-    Field("eval.bootstrap", 1000, "Resamples behind the 95 % intervals; 0: no intervals.", least=0),
+    Field("eval.reestimate_batches", 50, "Batches of that estimate.", least=1, most=1_000_000),
+    Field("eval.bootstrap", 1000, "Resamples behind the 95 % intervals; 0: no intervals.",
+          least=0, most=100_000),
     # Uncertainty
     Field("uncertainty.target_error", 0.05,
           "Wanted share of errors among the images not left to a person.", above=0, below=1, unit="share"),
@@ -508,7 +515,7 @@ FIELDS = (
           "Most cells on it: those left to a person and the least certain.", least=0, unit="cells"),
     Field("predict.picture_side", 512,
           "Longer side, at most, of the large picture of each cell on the page; larger images are made "
-          "smaller; 0: small pictures only.", least=0, unit="pixels"),
+          "smaller; 0: small pictures only.", least=0, most=4096, unit="pixels"),
     Field("predict.page_megabytes", 48.0,
           "Of all large pictures on the page, at most; beyond it only cells left to a person and the least "
           "certain have one.", least=0, unit="MB"),
@@ -520,11 +527,11 @@ FIELDS = (
           "own images that eval.split names."),
     Field("explain.output", "", "Folder; empty: RUN/explain, below it NAME of the input."),
     Field("explain.num_images", 40,
-          "Most images shown, spread evenly over the classes.", least=1, unit="images"),
+          "Most images shown, spread evenly over the classes.", least=1, most=10_000, unit="images"),
     Field("explain.faithfulness_images", 1000,
           "Most images of the test of faithfulness; 0: no test.", least=0, unit="images"),
     Field("explain.random_regions", 10,
-          "Random regions that the region of the top peak is compared with.", least=1),
+          "Random regions that the region of the top peak is compared with.", least=1, most=10_000),
     Field("explain.fill", "border",
           "What occluded pixels are replaced by: the image's mean colour along its border, its mean colour,"
           " or the blurred image.", choices=("border", "mean", "blur")),
@@ -550,6 +557,9 @@ FIELDS = (
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
+    Field("audit.other", "",
+          "Images of another laboratory, a folder or a CSV file with a column `path`: how they differ from "
+          "these apart from their cells; empty: none."),
     Field("adapt.input", "",
           "Images of the other laboratory, as predict.input; no labels are needed. Empty: those of "
           "adapt.labels."),
@@ -576,7 +586,7 @@ FIELDS = (
     Field("adapt.statistics", "auto",
           "Batch statistics. new: estimated on the new images (AdaBN); keep; auto: new where the run has "
           "some.", choices=("auto", "new", "keep")),
-    Field("adapt.worth", 100.0,
+    Field("adapt.worth", 1000.0,
           "Images that the old batch statistics count as; 0: the new ones alone.", least=0, unit="images"),
     Field("adapt.balance", "none",
           "predicted: images are drawn so that predicted classes come as in training, a guard against "
@@ -764,14 +774,21 @@ def read_run_config(workdir: Path) -> ConfigDict:
 
 def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
     """The content of a `config.json`, which somebody else may have made: it does not say where to write."""
-    content = read_json(path, remedy=remedy)
-    there = set(content) if isinstance(content, dict) else set()
+    content = read_object(path, remedy=remedy)
+    there = {name for name, value in content.items() if isinstance(value, dict)}
     if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
         raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {remedy}.")
-    config = completed(content)
+    try:
+        config = completed(content)
+    except RecursionError:
+        raise UserError(
+            f"{path} is damaged, it has objects within each other without end: {remedy}."
+        ) from None
     for name in BY_NAME:
         if name.endswith(".output"):
             set_field(config, name, BY_NAME[name].default)
+    if config.data.cache_dir and not user_path(config.data.cache_dir).is_dir():
+        set_field(config, "data.cache_dir", "")  # of another machine, or of nobody
     return config
 
 
@@ -869,6 +886,7 @@ def check(config: ConfigDict) -> None:
     _check_network(config)
     _require(config.augment.size <= config.data.stored_size, config, "augment.size",
              f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
+    _check_batches(config)
     _require(config.augment.scale_min <= config.augment.scale_max, config, "augment.scale_min",
              f"it must not exceed config.augment.scale_max={config.augment.scale_max}")  # fmt: skip
     mode = config.eval.test_mode
@@ -876,6 +894,18 @@ def check(config: ConfigDict) -> None:
              "uncertainty.outliers",
              f"a mean of probabilities (config.eval.test_mode={mode}) has no energy, "
              "use distance")  # fmt: skip
+
+
+_MOST_PIXELS = 2**28
+"""Of a batch: 5,000 images of 224 pixels. Network and images of somebody's settings need a multiple."""
+
+
+def _check_batches(config: ConfigDict) -> None:
+    side = max(config.data.stored_size, config.augment.size)
+    for name in ("train.batch_size", "eval.batch_size"):
+        most = _MOST_PIXELS // side**2
+        _require(_get(config, name) <= most, config, name,
+                 f"images of {side} pixels a side allow at most {most:,}")  # fmt: skip
 
 
 def _check_data(config: ConfigDict) -> None:

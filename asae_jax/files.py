@@ -6,6 +6,7 @@ is not UTF-8, a crash half-way through a write, a full disk, a folder that canno
 
 import contextlib
 import contextvars
+import csv
 import errno
 import hashlib
 import itertools
@@ -13,12 +14,15 @@ import json
 import os
 import re
 import stat
+import types
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from asae_jax.errors import UserError
+
+Made = TypeVar("Made")
 
 IMAGE_EXTENSIONS = frozenset(
     ".bmp .gif .j2k .jfif .jif .jp2 .jpe .jpeg .jpf .jpg .jpx .png .tif .tiff .webp".split()  # noqa: SIM905
@@ -153,18 +157,71 @@ def _checksum(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).hexdigest()
 
 
-def read_json(path: Path, *, remedy: str) -> Any:
+MOST_TEXT = 200_000_000
+"""Bytes of a text file that is read whole: a list of two million images, as Python objects some gigabytes."""
+
+
+def read_bounded(path: Path, *, most: int = MOST_TEXT) -> bytes:
+    """The content of a file that somebody else may have made.
+
+    Raises:
+      OSError: it cannot be read, is a pipe or a device, which may never end, or has more than `most` bytes;
+        `strerror` says which.
+    """
+    check_bounded(path, most=most)
+    with path.open("rb") as file:
+        content = file.read(most + 1)  # it may have grown
+    if len(content) > most:
+        raise _too_large(path, most)
+    return content
+
+
+def check_bounded(path: Path, *, most: int = MOST_TEXT) -> None:
+    """Raises the OSError of `read_bounded` for a file that is read otherwise."""
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a file but a pipe, socket or device", str(path))
+    if status.st_size > most:
+        raise _too_large(path, most)
+
+
+def _too_large(path: Path, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"more than {most:,} bytes", str(path))
+
+
+def parse_json(text: str) -> Any:
+    """The content of JSON text.
+
+    Raises:
+      ValueError: it is not JSON, has NaN or infinity, which JSON has not, a number that no program could
+        take, or lists within lists without end.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("too many lists or objects within each other") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def read_json(path: Path, *, remedy: str, most: int = MOST_TEXT) -> Any:
     """The content of a JSON file, without its checksum where it has one.
 
     Args:
       path: of the file.
       remedy: what the user can do when it cannot be read, as a clause: "train the run again".
+      most: bytes that it may have.
 
     Raises:
-      UserError: the file is missing, cannot be read, is not JSON, or has changed since `write_sealed_json`.
+      UserError: the file is missing, cannot be read, is too large, is not JSON, or has changed since
+        `write_sealed_json`.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+        content = parse_json(read_bounded(path, most=most).decode("utf-8", errors="surrogateescape"))
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): {remedy}.") from error
     except ValueError as error:
@@ -183,6 +240,56 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def read_object(path: Path, *, remedy: str, kinds: Mapping[str, type] | None = None) -> dict[str, Any]:
+    """The content of a JSON file that holds one object.
+
+    Args:
+      path: of the file.
+      remedy: as of `read_json`.
+      kinds: field -> type of those that must be there.
+
+    Raises:
+      UserError: as `read_json`, or the content is something else.
+    """
+    content = read_json(path, remedy=remedy)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged, it holds no object with named fields: {remedy}.")
+    for name, kind in (kinds or {}).items():
+        if not isinstance(content.get(name), kind):
+            raise UserError(f"{path} is damaged, its field {name!r} is missing or of another type: {remedy}.")
+    return content
+
+
+def typed(kind: type[Made], values: Mapping[str, Any]) -> Made:
+    """The object of a data class that JSON describes.
+
+    Args:
+      kind: a data class whose fields are numbers, text, None or one of these, or pairs of numbers.
+      values: by the names of its fields.
+
+    Raises:
+      TypeError: a field is missing or unknown, or its value of another type.
+    """
+    made = kind(**values)
+    for name, hint in get_type_hints(kind).items():
+        alternatives = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        if name in values and not any(_is_of(values[name], one) for one in alternatives):
+            raise TypeError(f"{name} is {values[name]!r:.60}")
+    return made
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is_of, value, kinds))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+_LARGEST = 1e300  # larger whole numbers become infinite, or no floats at all
 
 
 @contextlib.contextmanager
@@ -251,6 +358,53 @@ def _disk_reason(error: BaseException | None) -> str | None:
             return reason
         error = error.__cause__ or error.__context__
     return None
+
+
+class CsvWriter:
+    """Writes rows of a CSV file; text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Names of files, classes and patients come from others, and laboratories open results in spreadsheets.
+    """
+
+    def __init__(self, file: IO[str]):
+        """Takes a file of `open_text` or `atomic_text`."""
+        self._writer = csv.writer(file)
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        """Writes one row."""
+        self._writer.writerow([guarded(value) if isinstance(value, str) else value for value in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        """Writes several rows."""
+        for row in rows:
+            self.writerow(row)
+
+
+def csv_records(file: IO[str]) -> Iterator[list[str]]:
+    """The rows that `CsvWriter` wrote.
+
+    Raises:
+      csv.Error: no comma-separated values.
+    """
+    return ([unguarded(cell) for cell in row] for row in csv.reader(file))
+
+
+def guarded(text: str) -> str:
+    """`text` as a cell of a CSV file, which no spreadsheet takes for a formula; `unguarded` gives `text`.
+
+    A sign alone does nothing: +, -1 and CD34+ stay as they are.
+    """
+    return f"'{text}" if _is_formula(text.lstrip("'")) else text
+
+
+def unguarded(cell: str) -> str:
+    """What `guarded` was given."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell.lstrip("'")) else cell
+
+
+def _is_formula(text: str) -> bool:
+    text = text.lstrip()
+    return text.startswith(("=", "@")) or (text.startswith(("+", "-")) and bool(set(text) & set("(|!")))
 
 
 class FoundFile(NamedTuple):

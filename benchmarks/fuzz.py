@@ -1,6 +1,6 @@
 """Feeds made, damaged and hostile files to the program and counts what becomes of them.
 
-    python -m benchmarks.fuzz [--kinds=images,bombs,...] [--seed=0] [--count=0] [--seconds=10] [--megabytes=1500]
+    python -m benchmarks.fuzz [--kinds=images,bombs,...] [--seed=0] [--count=0] [--seconds=10]
 
 Each input is a pure function of (kind, seed, number). It is used in a process of its own kind that is ended
 when it takes longer than `--seconds`; an audit hook of Python notices files written outside of the input's
@@ -25,7 +25,7 @@ from absl import app, flags
 
 from benchmarks.hostile.pool import run_kind
 
-KINDS = ("images", "bombs", "tables", "arrays", "weights", "json", "runs", "commands")
+KINDS = ("images", "bombs", "tables", "arrays", "weights", "folders", "commands")
 """Modules of `benchmarks.hostile`: each has COUNT, `prepare()` and `attempt(number, seed, folder)`."""
 
 

@@ -48,6 +48,12 @@ APPEARANCES: Mapping[str, Mapping[str, Any]] = {
 }
 BATCH_STATISTICS = ("nothing", "scale", "scale, background")
 """To which of the appearances batch statistics are added."""
+LABELLED = (
+    "nothing",
+    "scale, background",
+    "scale, background, batch statistics, 60 % new",
+)
+"""The networks that labels are added to."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,10 +86,10 @@ def main() -> None:
     for scored in scored_networks(run, config, items, labels, given):
         rows += list(without_labels(run, scored, given))
         print(_line(rows[-1]), flush=True)
-        if scored.name in ("nothing", "scale, background", "scale, background, batch statistics"):
-            for row in with_labels(run, scored, given):
-                rows.append(row)
-                print(_line(row), flush=True)
+        for only in (False, True) if scored.name in LABELLED else ():
+            for found in with_labels(run, scored, given, only=only):
+                rows.append(found)
+                print(_line(found), flush=True)
         mixtures[scored.name] = counts(run, scored)
         _write(given, run, items, labels, rows, mixtures)
 
@@ -94,6 +100,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--class_map", required=True)
     parser.add_argument("--output", required=True)
+    parser.add_argument("--appearances", default=";".join(APPEARANCES), help="which, separated by ;")
     parser.add_argument("--most", type=int, default=1500, help="images of the training part that are read")
     parser.add_argument("--draws", type=int, default=5, help="of every number of labels")
     parser.add_argument("--seed", type=int, default=0)
@@ -127,10 +134,11 @@ def scored_networks(
     run: Run, config: Any, items: Mapping[str, Sequence[Item]], labels: Mapping[str, np.ndarray], given: Any
 ) -> Iterator[Scored]:
     """The network with every set of remedies that changes images or batch statistics."""
-    for name, changes in APPEARANCES.items():
+    score = scorer(run)
+    for name in given.appearances.split(";"):
+        changes = APPEARANCES[name]
         wanted = Run(run.workdir, copy_with(run.config, changes).lock(), run.class_names)
         seen, _, _ = adapted(wanted, evenly(items["train"], 400))
-        score = scorer(seen)
         cells = {part: read_cells(items[part], seen.preparation, workers=None, doing="") for part in items}
         images = {part: found.images for part, found in cells.items()}
         if any(found.errors for found in cells.values()):
@@ -143,10 +151,9 @@ def scored_networks(
                     len(images["train"]), 128, wanted=wanted_mixture, predicted=predicted, seed=given.seed
                 )
                 new = estimated_statistics(seen, seen.variables, images["train"], batches)
-                share = share_of_new(len(images["train"]), 100.0)
-                for title, part in (("batch statistics", share), ("half batch statistics", 0.5)):
-                    if how and part == 0.5:
-                        continue
+                share = share_of_new(len(images["train"]), 1000.0)
+                for part in (share, 1.0):
+                    title = f"batch statistics, {100 * part:.0f} % new"
                     networks[f"{name}, {title}{how}"] = dict(seen.variables) | {
                         "batch_stats": between(seen.variables["batch_stats"], new, part)
                     }
@@ -176,10 +183,15 @@ def without_labels(run: Run, scored: Scored, given: Any) -> Iterator[dict[str, A
     )
 
 
-def with_labels(run: Run, scored: Scored, given: Any) -> Iterator[dict[str, Any]]:
-    """Rows with labels: the last layer trained on them, calibration and thresholds made of them."""
+def with_labels(run: Run, scored: Scored, given: Any, *, only: bool) -> Iterator[dict[str, Any]]:
+    """Rows with labels: the last layer trained on them, calibration and thresholds made of them.
+
+    With `only` the layer that is trained on knows which classes occur.
+    """
     test, train = scored.test, scored.train
     _, old = find_layer(scored.variables, test.features, test.logits)
+    if only:
+        old = without_classes(old, np.bincount(test.labels, minlength=run.num_classes) == 0)
     known = np.flatnonzero(train.labels >= 0)
     for how in ("at random", "proposed"):
         for count in LABELS:
@@ -195,7 +207,8 @@ def with_labels(run: Run, scored: Scored, given: Any) -> Iterator[dict[str, Any]
                 )  # fmt: skip
                 logits = fitted.layer.logits(test.features)
                 found.append(row("", logits, test, estimates, given))
-            yield _mean(f"{scored.name}; {count} labels {how}", found)
+            which = ", only these classes" * only
+            yield _mean(f"{scored.name}{which}; {count} labels {how}", found)
 
 
 def _chosen(how: str, count: int, draw: int, known: np.ndarray, train: Part) -> np.ndarray:
@@ -276,8 +289,8 @@ def _line(found: Mapping[str, Any]) -> str:
     wrong = "" if found.get("wrong") is None else f"{100 * found['wrong']:.1f}"
     return (
         f"| {found['name']} | {found['accuracy']:.3f} [{low:.3f}, {high:.3f}] | "
-        f"{found['balanced_accuracy']:.3f} [{wide[0]:.3f}, {wide[1]:.3f}] | {found['ece']:.3f} | {left} "
-        f"| {wrong} |"
+        f"{found['balanced_accuracy']:.3f} [{wide[0]:.3f}, {wide[1]:.3f}] | {found['ece']:.3f} | {left} | "
+        f"{wrong} |"
     )
 
 
@@ -290,9 +303,8 @@ def _write(
     mixtures: Mapping[str, Any],
 ) -> None:
     head = (
-        "| remedies | accuracy | balanced accuracy | calibration error | left to a person, % | wrong "
-        "among the "
-        "rest, % |\n|---|---|---|---|---|---|"
+        "| remedies | accuracy | balanced accuracy | calibration error | left to a person, % | wrong among "
+        "the rest, % |\n|---|---|---|---|---|---|"
     )
     text = "\n".join([head, *map(_line, rows)])
     about = {

@@ -112,3 +112,13 @@ def test_training_loads_without_tensorflow_and_commands_without_matplotlib(tmp_p
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_predict_starts_without_what_it_does_not_need():
+    """Each takes 0.1 to 0.5 s to import: Orbax, which a model folder does not need, and parts of SciPy."""
+    code = (
+        "import sys, asae_jax.inference.predict.command\n"
+        "slow = {'orbax.checkpoint', 'scipy.stats', 'scipy.optimize', 'matplotlib', 'tensorflow'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

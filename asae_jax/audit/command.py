@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.audit.duplicates import find_duplicates
 from asae_jax.audit.findings import collect
+from asae_jax.audit.other import compare, other_files, sentences
 from asae_jax.audit.page import write_page
 from asae_jax.audit.samples import choose_samples
 from asae_jax.audit.scan import scan
@@ -23,6 +25,7 @@ from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import CLASSES_FILE
+from asae_jax.types import HostImage
 
 FOLDER = "audit"
 PAGE = "index.html"
@@ -46,8 +49,9 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     Raises:
       UserError: data that cannot be found, no readable image, or a `workdir` that cannot be written to.
     """
-    from asae_jax.audit.figures import draw_figures  # loads matplotlib
+    from asae_jax.audit.figures import draw_figures, draw_two_sets  # loads matplotlib
 
+    files = other_files(config.audit.other) if config.audit.other else []
     preparation = configured_preparation(config.data)
     table = configured_index(config.data)
     check_classes(table)
@@ -61,14 +65,19 @@ def audit(config: ConfigDict, workdir: Path) -> int:
         raise UserError(f"none of the {len(table)} images of the data source can be read{first}")
     groups = find_duplicates(table, scanned.facts, splits, workers=workers)
     found = collect(table, splits, scanned, groups, batch_size=_batch_size(config, table))
+    sets: list[list[HostImage]] = []
+    if files:
+        found["other_set"], sets = compare(table, np.flatnonzero(scanned.facts.readable), files)
     folder = workdir / FOLDER
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
         samples = choose_samples(table, scanned.facts.readable, preparation, display_order(classes))
         totals = {name: found["counts"]["per_class"][name]["total"] for name in samples.class_names}
         found["figures"] = draw_figures(samples, totals, folder)
+        if sets:
+            found["figures"] |= draw_two_sets(sets, ("this", "other"), folder)
         write_json(folder / RECORD, found, indent=1)
-        write_page(folder / PAGE, found, table, samples, classes)
+        write_page(folder / PAGE, found, table, samples, classes, sets)
     print(summary(found))
     print(f"written to {folder / PAGE} and {RECORD}. {NOTICE}")
     return EXIT_INVALID_SCORES if found["faults"] else 0
@@ -97,4 +106,6 @@ def summary(found: Mapping[str, Any]) -> str:
         *(f"fault: {text}" for text in found["faults"]),
         *(f"note: {text}" for text in found["warnings"]),
     ]
+    if other := found.get("other_set"):
+        lines += sentences(other)
     return "\n".join(lines)

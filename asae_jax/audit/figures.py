@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from asae_jax.audit.samples import PER_CLASS, TILE, Samples
+from asae_jax.input.preparation import Preparation
 from asae_jax.lettering import picture_texts, text_width
 from asae_jax.pages import NOTICE, colours
 from asae_jax.types import HostImage
@@ -106,3 +107,22 @@ def _bars(counts: Mapping[str, int]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(NOTICE, fontsize=7, color="grey")
     return figure
+
+
+def draw_two_sets(sets: Sequence[Sequence[HostImage]], names: Sequence[str], folder: Path) -> dict[str, str]:
+    """Writes `other_set.png`: images of two sets, a row each, their middle squares.
+
+    Args:
+      sets: uint8 RGB images of any size, one at least.
+      names: of the sets.
+      folder: an existing folder.
+
+    Returns:
+      File name -> caption.
+    """
+    as_is = Preparation(TILE, hue="none")
+    sheet = montage([[as_is(image) for image in images] for images in sets])
+    places = (np.arange(len(sets)) * (TILE + _GAP) + TILE / 2).tolist()
+    name = "other_set.png"
+    FigureCanvasAgg(_picture(sheet, [], list(zip(places, names, strict=True)))).print_png(folder / name)
+    return {name: "Images of both sets, as they are framed (this set above, the other below)."}

@@ -8,11 +8,12 @@ import cv2
 import jinja2
 import numpy as np
 
-from asae_jax.audit.samples import Samples
+from asae_jax.audit.samples import TILE, Samples
 from asae_jax.files import write_text
 from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
+from asae_jax.input.preparation import Preparation
 from asae_jax.pages import environment, jpeg_uri, printable
 from asae_jax.types import HostImage
 
@@ -27,6 +28,7 @@ SHOWN_LINES = 50
 
 _THUMBNAIL = 112  # pixels, longer side; twice what is shown, for fine displays
 _JPEG_QUALITY = 82
+_FRAME = Preparation(TILE, hue="none")
 _TEMPLATE = "page.html"
 
 VERDICTS = {
@@ -43,6 +45,7 @@ def write_page(
     table: DataIndex,
     samples: Samples,
     classes: Sequence[CellClass],
+    sets: Sequence[Sequence[HostImage]] = (),
 ) -> None:
     """Writes the page to `path`.
 
@@ -52,6 +55,7 @@ def write_page(
       table: the examples; those whose pictures are shown, a bounded number, are read again.
       samples: of the classes.
       classes: of the table, in its order.
+      sets: images of this set and of another one that it is compared with; empty: it is not.
     """
     rows = _shown_rows(found)
     text = _environment().get_template(_TEMPLATE).render(
@@ -62,6 +66,10 @@ def write_page(
             name: [_tile(image) for image in images]
             for name, images in zip(samples.class_names, samples.of_class, strict=True)
         },
+        sets=[
+            (name, [_tile(_FRAME(image)) for image in images])
+            for name, images in zip(("this set", "the other set"), sets, strict=False)
+        ],
         pairs=[(_tile(before), _tile(after)) for before, after in samples.pairs],
         adjustment=samples.adjustment,
         thumbnails={row: thumbnail_uri(table, row) for row in rows},

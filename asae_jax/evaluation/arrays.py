@@ -2,12 +2,14 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from asae_jax.files import sha256, write_bytes
+from asae_jax.files import check_bounded, sha256, write_bytes
+from asae_jax.input.npz import read_arrays
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False) -> str:
@@ -19,18 +21,18 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], compressed: bool 
     return hashlib.sha256(data).hexdigest()
 
 
-def read_arrays(path: Path, digest: str = "") -> dict[str, np.ndarray]:
-    """The arrays of a `.npz` file; no pickle is read.
+def read_checked_arrays(path: Path, digest: str) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` file, see `input.npz.read_arrays`.
 
     Args:
       path: of the file.
       digest: its SHA-256; empty where it is not known.
 
     Raises:
-      ValueError: the file has changed.
-      OSError, KeyError, EOFError, zipfile.BadZipFile: it is missing or damaged.
+      ValueError: the file has changed, or as `read_arrays`.
+      OSError: it cannot be read.
     """
+    check_bounded(path, most=sys.maxsize)
     if digest and sha256(path) != digest:
         raise ValueError(f"{path.name} has changed since it was written")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays.items())
+    return read_arrays(path)

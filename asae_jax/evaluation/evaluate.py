@@ -15,8 +15,8 @@ from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together, write_sealed_json
 from asae_jax.input.cell_classes import display_order
-from asae_jax.input.repeats import is_among
-from asae_jax.input.run_split import SPLITS_FILE, recorded_contents
+from asae_jax.input.repeats import is_among, recorded_contents
+from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
 from asae_jax.run import digests
 from asae_jax.run.data import Data

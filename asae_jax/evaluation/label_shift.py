@@ -16,7 +16,7 @@ fails: `misfit` tests it.
 import dataclasses
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 from asae_jax.evaluation.bootstrap import MIN_GROUPS, resampled_weights
 
@@ -91,6 +91,8 @@ def bbse_shares(predicted: np.ndarray, confusion: np.ndarray) -> np.ndarray | No
       confusion: counts `[K, K]`, rows true, of labelled images of the training laboratory that were not
         trained on. Without images of some class there is no estimate.
     """
+    from scipy import optimize  # takes a quarter of a second, which `predict` would pay on every start
+
     rates = _rates(confusion)
     if rates is None or not predicted.sum():
         return None
@@ -126,7 +128,7 @@ def misfit(predicted: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> 
         / max(expected[g].sum() + of_rates[g].sum(), 1.0)  # an expected count of 0 must not divide
         for g in groups
     )
-    return float(stats.chi2.sf(total, len(groups) - 1))
+    return float(special.chdtrc(len(groups) - 1, total))  # scipy.stats.chi2.sf
 
 
 def estimate_mixture(

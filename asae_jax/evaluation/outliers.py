@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from asae_jax.errors import UserError
+
 METHODS = ("neighbours", "distance", "energy")
 """neighbours: distance to the tenth nearest training image; distance: to the nearest class mean; energy:
 minus the log of the sum of exponentiated logits.
@@ -86,6 +88,12 @@ class Outliers:
             return None if are_log_probs else found
         if features is None or self.reference is None:
             return None
+        there, here = self.reference[0].shape[1], features.shape[1]
+        if there != here:
+            raise UserError(
+                f"the outlier scores were fitted on features of {there} channels, and this network has "
+                f"{here}: `evaluate` fits them anew."
+            )
         if isinstance(self.reference, Neighbours):
             return neighbour_distances(self.reference, features)
         return class_distances(self.reference, features)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, open_text, sha256, write_bytes
+from asae_jax.files import CsvWriter, csv_records, disk_errors, open_text, sha256, write_bytes
 
 PREDICTIONS_SHA256 = "predictions_sha256"
 """The entry of an evaluation's scores by which its predictions are known to belong to them."""
@@ -50,7 +50,7 @@ def write_predictions(
       class_names: in the order of the columns.
     """
     with io.StringIO(newline="") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in class_names)])
         for name, label, p in zip(names, labels, np.exp(log_probs), strict=True):
             best = int(p.argmax())
@@ -80,7 +80,7 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
     numbers = {name: number for number, name in enumerate(class_names)}
     try:
         with open_text(path, "r") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv_records(file)) or [[]]
             names = np.array([row[0] for row in rows], dtype=np.str_)
             labels = np.array([numbers[row[1]] for row in rows], np.int64)
             values = np.array([row[4:] for row in rows], np.float64).reshape(len(rows), len(class_names))

@@ -5,15 +5,14 @@ folder: an export holds no image.
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.arrays import read_arrays, write_arrays
-from asae_jax.files import read_json
+from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
+from asae_jax.files import read_object
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
@@ -110,12 +109,14 @@ def read_training_cells(estimates: Path) -> TrainingCells | None:
     if not path.exists():
         return None
     remedy = "delete it, or write it anew by `evaluate --workdir=...`"
-    recorded = read_json(estimates, remedy=remedy) if estimates.exists() else {}
+    recorded = read_object(estimates, remedy=remedy) if estimates.exists() else {}
     try:
-        arrays = read_arrays(path, recorded.get(CELLS_SHA256, ""))
-        data, ends = arrays["pictures"].tobytes(), arrays["ends"].tolist()
-        features, labels = arrays["features"].astype(np.float32), arrays["labels"]
-    except (OSError, ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_checked_arrays(path, recorded.get(CELLS_SHA256, ""))
+        data, ends = arrays["pictures"].tobytes(), arrays["ends"].astype(np.int64).tolist()
+        features, labels = arrays["features"].astype(np.float32), arrays["labels"].astype(np.int64)
+        if features.ndim != 2 or not len(features) == len(labels) == len(ends):
+            raise ValueError("features, labels and pictures of different numbers")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
     starts = [0, *ends[:-1]]
     return TrainingCells(features, labels, [data[start:end] for start, end in zip(starts, ends, strict=True)])

@@ -7,7 +7,6 @@ name the classes that cannot be excluded, an outlier score tells images unlike t
 
 import dataclasses
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from ml_collections import ConfigDict
 from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import Abstention, choose_abstention
-from asae_jax.evaluation.arrays import read_arrays, write_arrays
+from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
 from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
 from asae_jax.evaluation.conformal import Conformal, fit_conformal
 from asae_jax.evaluation.outliers import (
@@ -29,7 +28,8 @@ from asae_jax.evaluation.outliers import (
     fit_outliers,
     fit_reference,
 )
-from asae_jax.files import read_json, together, write_sealed_json
+from asae_jax.files import read_json, read_object, together, typed, write_sealed_json
+from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.run.run import Run
 
 FILE = "uncertainty.json"
@@ -157,16 +157,15 @@ class Uncertainty:
           content: of the file.
           reference: the arrays that are kept beside it, where there are any.
         """
+        abstention = content["abstention"]
         return cls(
-            tuple(content["class_names"]),
-            content["num_validation_images"],
+            tuple(map(str, content["class_names"])),
+            int(content["num_validation_images"]),
             dict(content["conditions"]),
-            Temperature(**content["temperature"]),
-            Abstention(
-                **content["abstention"] | {"error_interval": tuple(content["abstention"]["error_interval"])}
-            ),
-            Conformal(**content["conformal"]),
-            Outliers(**content["outliers"], reference=reference),
+            typed(Temperature, content["temperature"]),
+            typed(Abstention, abstention | {"error_interval": tuple(abstention["error_interval"])}),
+            typed(Conformal, content["conformal"]),
+            dataclasses.replace(typed(Outliers, content["outliers"]), reference=reference),
         )
 
 
@@ -288,16 +287,17 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
     if not path.exists():
         return None
     remedy = f"`evaluate --workdir={workdir}` writes it anew"
-    content = read_json(path, remedy=remedy)
+    content = read_object(path, remedy=remedy)
     try:
         kind = REFERENCES.get(content["outliers"]["method"])
         if kind is None:
             return Uncertainty.from_json(content)
-        kept = read_arrays(path.with_suffix("") / _ARRAYS, content.get(_DIGEST, ""))
-        return Uncertainty.from_json(
-            content, kind(**{name: array.astype(np.float32) for name, array in kept.items()})
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_checked_arrays(path.with_suffix("") / _ARRAYS, content.get(_DIGEST, ""))
+        reference = kind(**{name: array.astype(np.float32) for name, array in arrays.items()})
+        if reference[0].ndim != 2 or not all(np.isfinite(array).all() for array in reference):
+            raise ValueError("its features of training images are no table of numbers")
+        return Uncertainty.from_json(content, reference)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
 
 
@@ -312,6 +312,14 @@ def read_matching_uncertainty(run: Run) -> Uncertainty | None:
         return read_uncertainty(run.workdir, path)
     own = uncertainty_file(run.workdir)
     found = read_uncertainty(run.workdir)
+    if (run.workdir / ADAPTATION).exists():
+        warnings.warn(
+            f"probabilities are not calibrated and nothing is flagged: {run.workdir} was adapted to another "
+            "laboratory without labels, where the run's own thresholds do not hold; adapt it with "
+            "--labels=FILE.",
+            stacklevel=2,
+        )
+        return None
     reason = f"{own} is missing"
     if found is not None:
         reason = f"{own} is of {_listed(found.conditions)}, not of {_listed(wanted)}"

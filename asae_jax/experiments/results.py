@@ -24,7 +24,7 @@ from asae_jax.experiments.grid import (
     run_folder,
     scores_file,
 )
-from asae_jax.files import open_text, read_json
+from asae_jax.files import csv_records, open_text, read_json
 from asae_jax.input.sources import configured_index
 from asae_jax.run import build, folder
 from asae_jax.run.metrics_file import read_metrics
@@ -149,7 +149,8 @@ def _predictions(
     check_unchanged(path, _scores(workdir, run, "test"))
     try:
         with open_text(path, "r") as file:
-            rows = [(row["path"], number[row["true"]], number[row["label"]]) for row in csv.DictReader(file)]
+            (_, *_), *found = csv_records(file)
+            rows = [(name, number[true], number[label]) for name, true, label, *_ in found]
         names, labels, predictions = zip(*rows, strict=True)
     except (OSError, KeyError, ValueError, csv.Error) as error:
         remedy = f"asae evaluate --workdir={run_folder(workdir, run.name)}"

@@ -13,14 +13,13 @@ it:
   percentages refer to.
 """
 
-import csv
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax import shipped
-from asae_jax.files import atomic_text
+from asae_jax.files import CsvWriter, atomic_text
 from asae_jax.input.csv_rows import fault, read_rows
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")
@@ -134,7 +133,7 @@ def write_classes(path: Path, classes: Sequence[CellClass]) -> None:
       OSError: it cannot be written.
     """
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(COLUMNS)
         for number in display_order(classes):
             one = classes[number]

@@ -7,8 +7,10 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors
+from asae_jax.files import disk_errors, read_bounded, unguarded
 from asae_jax.input.kinds import START_BYTES, kind_of
+
+_MOST_COLUMNS = 1000
 
 Row = tuple[int, Mapping[str, str]]
 """(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
@@ -36,7 +38,7 @@ def read_rows(
         another length, broken quotes. Errors in rows are raised while iterating.
     """
     records = _records(path, _text(path))
-    line, names = _header(records)
+    line, names = _header(path, records)
     for name in required:
         if name not in names:
             raise fault(path, line, f"column {name!r} is missing", _header_remedy(required, optional))
@@ -49,12 +51,15 @@ def read_rows(
 
 def other_columns(path: Path, used: Container[str]) -> list[str]:
     """The columns of a CSV file that are not in `used`, in lower case; unnamed ones are left out."""
-    _, names = _header(_records(path, _text(path)))
+    _, names = _header(path, _records(path, _text(path)))
     return [name for name in names if name and name not in used]
 
 
-def _header(records: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
+def _header(path: Path, records: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
     line, header = next(records, (1, []))
+    if len(header) > _MOST_COLUMNS:
+        what = f"{len(header):,} columns, more than {_MOST_COLUMNS:,}"
+        raise fault(path, line, what, "keep those that are used")
     return line, [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in header]
 
 
@@ -73,13 +78,14 @@ def fault(path: Path, line: int, what: str, remedy: str) -> UserError:
 def _rows(
     path: Path, records: Iterator[tuple[int, list[str]]], names: list[str], known: frozenset[str]
 ) -> Iterator[Row]:
+    places = {name: names.index(name) for name in known}
     for line, record in records:
         if not any(value.strip() for value in record):
             continue
         if len(record) < len(names) or any(value.strip() for value in record[len(names) :]):
             what = f"{len(record)} values for {len(names)} columns"
             raise fault(path, line, what, 'put values that hold a comma into "quotes"')
-        yield line, {name: record[names.index(name)].strip() for name in known}
+        yield line, {name: unguarded(record[places[name]].strip()) for name in known}
 
 
 def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -96,7 +102,7 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _text(path: Path) -> str:
     with disk_errors(f"read {path}", remedy="give the path of a CSV file"):
-        data = path.read_bytes()
+        data = read_bounded(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, one_line
 from asae_jax.input.jpeg import frame, load_jpeg
 from asae_jax.input.kinds import START_BYTES, Kind, kind_of
 from asae_jax.input.tiff import first_page, unread_layout
@@ -218,7 +218,7 @@ def _reason(open_file: Callable[[], IO[bytes]], error: Exception) -> str:
         return known
     if isinstance(error, UnidentifiedImageError):
         return _unidentified(start, kind)
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = one_line(" ".join(str(error).split())) or type(error).__name__
     if re.search("unsupported|not supported|cannot handle|unknown", message, re.IGNORECASE):
         return f"of a kind that is not read ({message}): save it as PNG or 8-bit RGB TIFF"
     return f"truncated or damaged ({message})"

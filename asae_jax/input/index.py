@@ -3,12 +3,19 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from asae_jax.errors import UserError, one_line
 from asae_jax.input.content import CONTENT_TYPE
 from asae_jax.types import HostImage
+
+MOST_CLASSES = 1000
+"""Tables of class by class, and what the network learns of each, grow with it; many more are no classes."""
+
+LONGEST_LABEL = 255
+"""Characters of the name of a class, patient or slide: as many as a folder's name may have."""
 
 Skipped = tuple[tuple[str, str], ...]
 """(name, reason) of every file or record of a source that is not in the index."""
@@ -17,6 +24,9 @@ Skipped = tuple[tuple[str, str], ...]
 @dataclasses.dataclass(frozen=True, eq=False)
 class DataIndex:
     """Where each image is, its label, its group, its split. Row `i` describes example `i`.
+
+    Raises:
+      UserError: classes that cannot be worked with, see `check_classes`.
 
     Attributes:
       source: the kind of source, "folder", "synthetic", ...
@@ -51,6 +61,7 @@ class DataIndex:
     content: Callable[[], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
+        check_classes(self.class_names, f"the {self.source} data have")
         for field in _COLUMNS:
             column = getattr(self, field)
             if column is not None and column.shape != (len(self),):
@@ -123,3 +134,29 @@ def _digest(column: np.ndarray | None) -> bytes:
     else:
         digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
     return digest.digest()
+
+
+def check_classes(names: Sequence[str], where: str) -> None:
+    """Refuses names of classes that cannot be worked with, whoever gives them.
+
+    Args:
+      names: of the classes.
+      where: who has them, as the beginning of a sentence: "the csv data have".
+
+    Raises:
+      UserError: too many, one that is too long, or one that would end a line of output or steer a
+        terminal.
+    """
+    if len(names) > MOST_CLASSES:
+        raise UserError(
+            f"{where} {len(names):,} classes, more than {MOST_CLASSES:,}: is the right column or level of "
+            "folders taken for the class?"
+        )
+    for name in names:
+        if len(name) > LONGEST_LABEL:
+            raise UserError(
+                f"{where} a class whose name has {len(name):,} characters, more than {LONGEST_LABEL} "
+                f"({name[:40]}...): shorten it"
+            )
+        if one_line(name) != name:
+            raise UserError(f"{where} a class with unprintable characters in its name, {name!r}: rename it")

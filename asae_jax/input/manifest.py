@@ -13,7 +13,7 @@ from asae_jax.files import LEFTOVER, leftover_in, user_path
 from asae_jax.input.content import file_contents, image_content
 from asae_jax.input.csv_rows import Row, fault, other_columns, read_rows
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import LONGEST_LABEL, DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
@@ -49,6 +49,9 @@ _NO_VALUE = frozenset(
     ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
 )
 """What programs write where a value is missing or a formula failed, in lower case."""
+
+_LONGEST_PATH = 4096
+"""Characters; no system opens longer ones."""
 
 _SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -179,6 +182,9 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         if not row[column] and not (column == "label" and row.get("reason")):
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
+        if len(row[column]) > LONGEST_LABEL:
+            what = f"{column} has {len(row[column]):,} characters, more than {LONGEST_LABEL}"
+            raise fault(file, line, f"{what} ({row[column][:40]}...)", "is a quote missing?")
         if not row[column].isprintable():
             raise fault(file, line, f"unprintable characters in {column} {row[column]!r}", "remove them")
         if row[column].lower() in _NO_VALUE:
@@ -192,6 +198,9 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
     if seen is None:
         remedy = "write yes where a person gave the label, and no elsewhere"
         raise fault(file, line, f"seen is {row['seen']!r}", remedy)
+    if len(row["path"]) > _LONGEST_PATH:
+        what = f"a path of {len(row['path']):,} characters, more than {_LONGEST_PATH:,}"
+        raise fault(file, line, what, "is a quote missing?")
     name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
     if not row["label"]:
         missing = f"{LEFT_OUT}: {row['reason']}"

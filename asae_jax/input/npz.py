@@ -9,19 +9,20 @@ import contextlib
 import math
 import os
 import struct
+import sys
 import weakref
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import user_path
+from asae_jax.files import check_bounded, user_path
 from asae_jax.input.content import CONTENT_TYPE, bytes_content
 from asae_jax.input.decode import MAX_PIXELS, MIN_SIDE
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import MOST_CLASSES, DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
@@ -38,7 +39,6 @@ BLOODMNIST = (
 """Classes of BloodMNIST; the file has numbers only (MedMNIST v2, doi 10.1038/s41597-022-01721-8)."""
 
 _PARTS = ("train", "val", "test")  # as the members are called
-_MAX_CLASSES = 10_000  # more are not labels, and would be as many class names
 _CHUNK = 1 << 20  # bytes
 _SAMPLE = 16  # images, evenly spaced, whose values are looked at
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # of zip: signature; lengths of the name and of the extra field
@@ -89,7 +89,7 @@ def npz_index(path: str | os.PathLike) -> DataIndex:
       UserError: no such file, not such a file, truncated, damaged, or with other contents than these.
     """
     file = user_path(path)
-    with _explained_errors(file), zipfile.ZipFile(file) as archive:
+    with _explained_errors(file), _archive(file) as archive:
         _check_directory(file, archive)
         parts = _parts(file, archive)
         labels = {part: _labels(file, archive, f"{part}_labels") for part in parts}
@@ -113,6 +113,11 @@ def npz_index(path: str | os.PathLike) -> DataIndex:
             [bytes_content(row) for part in parts for row in _rows(images[part])], CONTENT_TYPE
         ),
     )
+
+
+def _archive(file: Path) -> zipfile.ZipFile:
+    check_bounded(file, most=sys.maxsize)  # a pipe would wait for ever
+    return zipfile.ZipFile(file)
 
 
 def _rows(images: _ImageArray) -> Iterator[memoryview]:
@@ -157,8 +162,8 @@ def _labels(file: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
         raise _odd(file, f"{name} is {labels.dtype} {[*labels.shape]}, not one integer an image")
     if not len(labels):
         raise _odd(file, f"{name} is empty")
-    if not 0 <= labels.min() <= labels.max() < _MAX_CLASSES:
-        raise _odd(file, f"{name} holds {labels.min()}..{labels.max()}, not 0..{_MAX_CLASSES - 1}")
+    if not 0 <= labels.min() <= labels.max() < MOST_CLASSES:
+        raise _odd(file, f"{name} holds {labels.min()}..{labels.max()}, not 0..{MOST_CLASSES - 1}")
     return labels.reshape(-1).astype(np.int64)
 
 
@@ -239,8 +244,12 @@ def _read_member(
       Exception: any of those that `zipfile` and `numpy.lib.format` raise for a damaged file.
     """
     info = archive.getinfo(f"{name}.npy")
+    if not in_place or info.compress_type != zipfile.ZIP_STORED:
+        _check_unpacked(info)
     with archive.open(info) as stream:
-        shape, dtype = _header(stream)
+        shape, dtype, order = _header(stream)
+        if order == "F":
+            raise ValueError("an array in Fortran order")
         start, size = stream.tell(), math.prod(shape) * dtype.itemsize
         if start + size != info.file_size:
             raise ValueError(f"{name} is not as long as its header says")
@@ -253,12 +262,77 @@ def _read_member(
     return array.view(dtype).reshape(shape)
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def _check_unpacked(info: zipfile.ZipInfo, most: int | None = None) -> None:
+    """Refuses a member that is enormous when it is unpacked, before it is.
+
+    Raises:
+      ValueError: it is larger than this machine's memory or `most` bytes, or packed more tightly than images
+        or measurements ever are.
+    """
+    size, most = info.file_size, most or _memory()
+    if size > most:
+        raise ValueError(
+            f"{info.filename} has {size:,} bytes when it is unpacked, more than {most:,}; "
+            "numpy.savez writes a file that stays on the disk"
+        )
+    if size > _LARGE and size > _TIGHTEST * info.compress_size:
+        raise ValueError(f"{info.filename} is packed to a {_TIGHTEST}th and more, and has {size:,} bytes")
+
+
+_LARGE, _TIGHTEST = 100_000_000, 200  # zeros pack to a 1,030th, cells on a plain ground to a 20th or so
+
+
+def _memory() -> int:
+    """Bytes of this machine's memory; where it does not tell, as of a large one."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 1 << 37
+
+
+def read_arrays(path: Path, *, most: int = 1 << 30) -> dict[str, np.ndarray]:
+    """All arrays of a small .npz file of ours that somebody else may have written.
+
+    Args:
+      path: of the file.
+      most: bytes that all arrays together may have.
+
+    Raises:
+      ValueError: not such a file, damaged, larger, or with objects in it; other errors of `zipfile` are made
+        one.
+      OSError: it cannot be read.
+    """
+    check_bounded(path, most=most)
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                _check_unpacked(info, most)
+                most -= info.file_size
+                with archive.open(info) as stream:
+                    shape, dtype, order = _header(stream)
+                    size = math.prod(shape) * dtype.itemsize
+                    if dtype.kind not in "biuf":
+                        raise ValueError(f"{info.filename} holds {dtype} and no real numbers")
+                    if stream.tell() + size != info.file_size:
+                        raise ValueError(f"{info.filename} is not as long as its header says")
+                    data = np.empty(size, np.uint8)
+                    _fill(stream, data.data)
+                    _read_to_the_end(stream)
+                arrays[info.filename.removesuffix(".npy")] = data.view(dtype).reshape(shape, order=order)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+    return arrays
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, Literal["C", "F"]]:
     version = np.lib.format.read_magic(stream)
     shape, fortran_order, dtype = _HEADER_READERS[version](stream)
-    if dtype.hasobject or fortran_order or min(shape, default=0) < 0:
-        raise ValueError("an array of objects, or in Fortran order")
-    return shape, dtype
+    if dtype.hasobject or min(shape, default=0) < 0:
+        raise ValueError("an array of objects, or of a negative size")
+    return shape, dtype, "F" if fortran_order else "C"
 
 
 def _fill(stream: IO[bytes], target: memoryview) -> None:

@@ -6,10 +6,14 @@ are called. Pictures that were turned, scaled or encoded again are found by `aud
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from asae_jax.errors import UserError
+from asae_jax.input.content import CONTENT_TYPE
 from asae_jax.input.index import DataIndex
+from asae_jax.input.run_split import read_records
 
 _REMEDY = "remove them, or look at all of them with `audit`"
 
@@ -28,6 +32,20 @@ def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
 def is_among(contents: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Which of `contents` are among `known`: bool `[N]`; what is not known is not."""
     return (contents != b"") & np.isin(contents, known)
+
+
+def recorded_contents(path: Path, split: str) -> np.ndarray:
+    """The contents of a part of the split that `run_split.write_splits` recorded.
+
+    Empty where the file was made before contents were recorded, or there is none.
+    """
+    if not path.exists():
+        return np.array([], np.bytes_)
+    rows = [row.content for row in read_records(path).values() if row.split == split]
+    try:
+        return np.array([content for content in rows if content], CONTENT_TYPE)
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path} is damaged, its contents are no digests: restore it from a copy") from error
 
 
 def _found(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
-from asae_jax.files import open_text, write_bytes
+from asae_jax.files import CsvWriter, csv_records, open_text, write_bytes
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
@@ -162,7 +162,7 @@ def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) 
 def splits_record(index: DataIndex, splits: np.ndarray) -> bytes:
     """The content of the file that `write_splits` writes."""
     with io.StringIO(newline="") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(_HEADER)
         for name, label, split, content in zip(
             index.names, index.labels, splits, index.contents.astype(str), strict=True
@@ -178,7 +178,7 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
       UserError: no such file, not such a file, or it does not fit the index: the first differences
         are named.
     """
-    recorded = _read_records(path)
+    recorded = read_records(path)
     differences = [*_differences(index, recorded)]
     if differences:
         more = len(differences) - 3
@@ -189,10 +189,13 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
     return np.array([recorded[name].split for name in index.names], dtype="<U10")
 
 
-class _Recorded(NamedTuple):
+class Recorded(NamedTuple):
+    """What a split says of one image."""
+
     label: str
     split: str
-    content: str = ""  # empty where it was not known
+    content: str = ""
+    """What its file held; empty where it was not known."""
 
 
 def split_names(path: str | os.PathLike, part: str) -> set[str]:
@@ -201,36 +204,28 @@ def split_names(path: str | os.PathLike, part: str) -> set[str]:
     Raises:
       UserError: no such file, or not such a file.
     """
-    return {name for name, row in _read_records(path).items() if row.split == part}
+    return {name for name, row in read_records(path).items() if row.split == part}
 
 
-def recorded_contents(path: Path, part: str) -> np.ndarray:
-    """The contents of a part that `write_splits` recorded, bytes `[n]`.
-
-    Empty where the file was made before contents were recorded, or there is none.
+def read_records(path: str | os.PathLike) -> dict[str, Recorded]:
+    """What `write_splits` recorded of each name.
 
     Raises:
-      UserError: not such a file.
+      UserError: no such file, or not such a file.
     """
-    rows = _read_records(path).values() if path.exists() else ()
-    return np.array([row.content for row in rows if row.split == part and row.content], np.bytes_)
-
-
-def _read_records(path: str | os.PathLike) -> dict[str, _Recorded]:
-    """What is recorded of each name."""
     try:
         with open_text(Path(path), "r") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            header, *rows = list(csv_records(file)) or [[]]
     except (OSError, csv.Error) as error:
         raise UserError(f"cannot read the split {path} ({error}): delete it to draw it anew") from error
     if header not in (_HEADER, _OLD_HEADER) or any(
         len(row) != len(header) or row[2] not in SPLITS for row in rows
     ):
         raise UserError(f"{path} is not a split (columns {','.join(_HEADER)}): delete it to draw it anew")
-    return {name: _Recorded(*values) for name, *values in rows}
+    return {name: Recorded(*values) for name, *values in rows}
 
 
-def _differences(index: DataIndex, recorded: dict[str, _Recorded]) -> Iterator[str]:
+def _differences(index: DataIndex, recorded: dict[str, Recorded]) -> Iterator[str]:
     contents = index.contents.astype(str)
     for name, number, content in zip(index.names, index.labels, contents, strict=True):
         label = index.class_names[number]

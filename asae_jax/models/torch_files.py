@@ -8,7 +8,9 @@ archive (since 1.6) and the stream of pickles before it.
 """
 
 import io
+import math
 import pickle
+import pickletools
 import struct
 import zipfile
 from collections import OrderedDict
@@ -22,6 +24,12 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 """First object of a file in the format before 1.6."""
 _PROTOCOL = 1001
 """Its second."""
+
+_MOST_OBJECTS = 1_000_000
+"""Of one pickle; those of the largest networks have some ten thousand."""
+
+_NOTES = ("PUT", "BINPUT", "LONG_BINPUT")
+"""Operations that keep an object under a number, in an array that is as long as the highest."""
 
 _DTYPES: dict[str, Any] = {
     "FloatStorage": np.float32,
@@ -104,6 +112,8 @@ def read_state_dict(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 def _read_zip(file: io.BufferedIOBase) -> tuple[Any, _Bytes]:
     archive = zipfile.ZipFile(file)
     names = archive.namelist()
+    if sum(entry.file_size for entry in archive.infolist()) > file.seek(0, io.SEEK_END):
+        raise UnreadableFile("its parts are larger than the file, they overlap")
     folder = next((name[:-8] for name in names if name.split("/")[-1] == "data.pkl"), None)
     if folder is None:
         raise UnreadableFile("a zip archive without data.pkl")
@@ -112,7 +122,7 @@ def _read_zip(file: io.BufferedIOBase) -> tuple[Any, _Bytes]:
     if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
         raise UnreadableFile("written by a big-endian machine")
     unpickler = _Unpickler(io.BytesIO(archive.read(f"{folder}data.pkl")))
-    content = unpickler.load()
+    content = unpickler.load_checked()
     data = {key: archive.read(f"{folder}data/{key}") for key in unpickler.storages}
     return content, lambda storage: data[storage.key]
 
@@ -120,14 +130,16 @@ def _read_zip(file: io.BufferedIOBase) -> tuple[Any, _Bytes]:
 def _read_stream(file: io.BufferedIOBase) -> tuple[Any, _Bytes]:
     """Magic number, protocol, machine, the object, the storages' keys, then their bytes in that order."""
     file.seek(0)
-    magic, protocol, machine = (_Unpickler(file).load() for _ in range(3))
+    magic, protocol, machine = (_Unpickler(file).load_checked() for _ in range(3))
     if (magic, protocol) != (_MAGIC, _PROTOCOL) or not machine["little_endian"]:
         raise UnreadableFile("a pickle, but not of PyTorch on a little-endian machine")
     unpickler = _Unpickler(file)
-    content = unpickler.load()
+    content = unpickler.load_checked()
     data = {}
-    for key in _Unpickler(file).load():
+    for key in _Unpickler(file).load_checked():
         (count,) = struct.unpack("<q", file.read(8))
+        if count < 0:
+            raise UnreadableFile("a storage of less than no numbers")
         data[key] = file.read(count * unpickler.storages[key].dtype.itemsize)
     return content, lambda storage: data[storage.key]
 
@@ -137,7 +149,18 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__(file, encoding="utf-8")
+        self._file = file
         self.storages: dict[str, _Storage] = {}
+
+    def load_checked(self) -> Any:
+        """`load`, after a look at what it would reserve: five bytes can ask for a table of 32 GB."""
+        start = self._file.tell()
+        for count, (code, argument, _) in enumerate(pickletools.genops(self._file)):
+            place = argument if code.name in _NOTES and isinstance(argument, int) else 0
+            if count > _MOST_OBJECTS or place > _MOST_OBJECTS:
+                raise UnreadableFile("a pickle with more or larger objects than weights need")
+        self._file.seek(start)
+        return self.load()
 
     def find_class(self, module: str, name: str) -> Any:
         """A new object for every name: a pickle may write to what it is given, but not to this module's."""
@@ -181,6 +204,8 @@ def _array(tensor: _Tensor, data: _Bytes) -> np.ndarray:
     end = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + 1
     if min((offset, *shape, *strides)) < 0 or end * size > len(raw):
         raise UnreadableFile(f"a tensor {list(shape)} reaches beyond the end of its numbers: cut short?")
+    if math.prod(shape) * size > len(raw):
+        raise UnreadableFile(f"a tensor {list(shape)} repeats numbers, it is larger than its storage")
     numbers = np.frombuffer(raw, storage.dtype, end - offset, offset * size)
     return np.lib.stride_tricks.as_strided(
         numbers, shape, [stride * size for stride in strides], writeable=False

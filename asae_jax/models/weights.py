@@ -20,6 +20,7 @@ import numpy as np
 import safetensors
 
 from asae_jax.errors import UserError
+from asae_jax.files import check_bounded
 from asae_jax.models import torch_files
 from asae_jax.models import torch_names as names
 from asae_jax.models import torch_spellings as spellings
@@ -41,6 +42,7 @@ _SAFETENSORS_DTYPES: dict[str, Any] = {
     "BOOL": np.bool_,
 }
 
+_MOST_BYTES = 20_000_000_000  # five billion weights; all of them are read into memory
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02")  # a zip archive, and a pickle of PyTorch before 1.6
 CONVERSION = (
     'python -c "import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], weights_only=True); '
@@ -62,6 +64,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
       UserError: no such file, not a weight file, a damaged one, or one that holds more than tensors.
     """
     try:
+        check_bounded(path, most=_MOST_BYTES)
         with path.open("rb") as file:
             start = file.read(9)
             if start.startswith(_TORCH_STARTS) and start[8:] != b"{":
@@ -95,7 +98,10 @@ def _array(name: str, tensor: Mapping[str, Any]) -> np.ndarray:
     dtype = _SAFETENSORS_DTYPES.get(tensor["dtype"])
     if dtype is None:
         raise safetensors.SafetensorError(f"{name} has the unknown number type {tensor['dtype']}")
-    return np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+    try:
+        return np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+    except ValueError as error:  # more axes, or longer ones, than arrays can have
+        raise safetensors.SafetensorError(f"{name}: {error}") from None
 
 
 class Weights(NamedTuple):

@@ -1,6 +1,5 @@
 """`agreement`: the labels of two or more people compared, and a network's with each person's."""
 
-import csv
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, disk_errors, read_json, user_path, write_json
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, user_path, write_json
 from asae_jax.input.cell_classes import cell_classes, display_order
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import NOBODY, Measure, Pair, alpha, compare, numbered
@@ -175,7 +174,7 @@ def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
     if not all(row["group"] for row in rows) and "group" in names:
         names.remove("group")  # a list with a column for groups needs one in every row
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(names)
         writer.writerows([[row[name] for name in names] for row in rows])
 

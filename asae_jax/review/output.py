@@ -1,7 +1,6 @@
 """What `merge` writes and prints: the list for the next run, what became of every label, and how to go on."""
 
 import collections
-import csv
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, disk_errors, read_json, write_json
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, write_json
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.pages import NOTICE
 from asae_jax.review.joining import Joined
@@ -249,6 +248,6 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     always = ("path", "label", "split")
     names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(names)
         writer.writerows([[row[name] for name in names] for row in rows])

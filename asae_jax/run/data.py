@@ -1,6 +1,5 @@
 """The examples of a run: data-set index, split, prepared images, and the order they are drawn in."""
 
-import csv
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, disk_errors, user_path
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, user_path
 from asae_jax.input import class_map
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe
@@ -192,7 +191,7 @@ def write_skipped(data: Data, path: Path) -> None:
     skipped = [*data.index.skipped, *((data.index.names[i], reason) for i, reason in data.prepared.bad)]
     if skipped:
         with atomic_text(path) as file:
-            csv.writer(file).writerows([("name", "reason"), *skipped])
+            CsvWriter(file).writerows([("name", "reason"), *skipped])
     else:
         path.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from asae_jax.config import RUN_FILE
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_json, sha256, write_sealed_json
+from asae_jax.files import disk_errors, read_object, sha256, write_sealed_json
 from asae_jax.input.run_split import SPLITS_FILE
 
 FILE = "digests.json"
@@ -100,17 +100,10 @@ class Digests:
 def _read(workdir: Path) -> dict[str, dict]:
     if not (workdir / FILE).exists():
         return {"files": {}, "checkpoints": {}}
-    content = read_json(workdir / FILE, remedy=_REMEDY)
-    if not isinstance(content, dict) or set(content) != {"files", "checkpoints"} or not _is_whole(content):
+    content = read_object(workdir / FILE, remedy=_REMEDY, kinds={"files": dict, "checkpoints": dict})
+    if len(content) != 2 or not all(isinstance(files, dict) for files in content["checkpoints"].values()):
         raise UserError(f"{workdir / FILE} is damaged: {_REMEDY}.")
     return content
-
-
-def _is_whole(content: dict) -> bool:
-    """Whether files and every checkpoint have names with digests."""
-    checkpoints = content["checkpoints"]
-    entries = [content["files"], *(checkpoints.values() if isinstance(checkpoints, dict) else [None])]
-    return all(isinstance(entry, dict) for entry in entries)
 
 
 def _digests(folder: Path) -> dict[str, str]:

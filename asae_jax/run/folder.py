@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import os
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -15,10 +16,10 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_json, together, write_sealed_json
+from asae_jax.files import disk_errors, read_object, together, write_sealed_json
 from asae_jax.input.cell_classes import CellClass, write_classes
-from asae_jax.input.index import DataIndex
-from asae_jax.run import checkpoint, digests
+from asae_jax.input.index import DataIndex, check_classes
+from asae_jax.run import digests
 from asae_jax.run.model_folder import holds_model
 
 RUN_FILE = settings.RUN_FILE
@@ -90,6 +91,8 @@ def holds_run(workdir: Path) -> bool:
 
     A folder with settings alone holds a start that was refused or that failed before its first result.
     """
+    from asae_jax.run import checkpoint  # loads Orbax, which a model folder does not need
+
     if not (workdir / settings.CONFIG_FILE).exists():
         return False
     metrics = workdir / METRICS_FILE
@@ -102,11 +105,37 @@ def holds_run(workdir: Path) -> bool:
 
 def check_settings_are_there(workdir: Path) -> None:
     """Raises a UserError where checkpoints have lost their `config.json`: others would pass for theirs."""
+    from asae_jax.run import checkpoint
+
     if not (workdir / settings.CONFIG_FILE).exists() and checkpoint.any_in(workdir):
         raise UserError(
             f"{workdir} has checkpoints, but no {settings.CONFIG_FILE} that says what they are: restore it "
             "from a copy, or choose another --workdir=DIR for a new run."
         )
+
+
+def refuse_links(workdir: Path) -> None:
+    """Refuses a run folder with a link that leads out of it: what is written there would land elsewhere.
+
+    Whoever sends a run folder decides what is in it. A folder that is itself reached by a link is none such.
+
+    Raises:
+      UserError: naming the link.
+    """
+    inside = os.path.realpath(workdir)
+    for folder, folders, files in os.walk(workdir):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            if os.path.islink(path) and not _is_inside(os.path.realpath(path), inside):
+                raise UserError(
+                    f"{path} is a link that leads out of the run folder, and results would be written there: "
+                    "put what it leads to in its place (`cp -rL` copies a folder so), or link the whole run "
+                    "folder."
+                )
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return os.path.commonpath((path, folder)) == folder
 
 
 def read_record(workdir: Path) -> Record:
@@ -117,13 +146,26 @@ def read_record(workdir: Path) -> Record:
     """
     digests.check_unchanged(workdir, RUN_FILE)
     path, remedy = workdir / RUN_FILE, "restore it, or train the run again"
-    content = read_json(path, remedy=remedy)
+    fields = read_object(path, remedy=remedy, kinds=_FIELDS)
     known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
-    try:
-        fields = {name: value for name, value in content.items() if name in known}
-        return Record(**fields | {"class_names": tuple(map(str, fields["class_names"]))})
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged, it is no record of a run: {remedy}.") from error
+    record = Record(**{name: value for name, value in fields.items() if name in known})
+    if not _has_right_types(record):
+        raise UserError(f"{path} is damaged, it holds something else than text and counts: {remedy}.")
+    check_classes(record.class_names, f"{path} has")
+    return dataclasses.replace(record, class_names=tuple(record.class_names))
+
+
+_FIELDS = {"class_names": list, "data_fingerprint": str, "versions": dict}
+
+
+def _has_right_types(record: Record) -> bool:
+    texts = (*record.class_names, *record.versions.values(), record.weights_sha256)
+    counts = record.images.values() if isinstance(record.images, dict) else [None]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and len(record.class_names) == len(set(record.class_names)) > 0
+        and all(isinstance(of, dict) and all(type(n) is int for n in of.values()) for of in counts)
+    )
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:

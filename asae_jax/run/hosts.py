@@ -6,7 +6,7 @@ folder there alone. Small messages go through the coordination service that `jax
 first host; arrays travel between devices (`parallel.shared`).
 
 A thread of each host watches the others. Whatever ends one of them ends all: an error is told, and shown by
-each host in one line; a host that was killed or cut off is missed after half a minute. No wait is endless.
+each host in one line; a host that was killed or cut off is missed within half a minute. No wait is endless.
 
 On one host, and before `start`, all of this does nothing.
 """
@@ -14,6 +14,7 @@ On one host, and before `start`, all of this does nothing.
 import contextlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -31,11 +32,12 @@ LAUNCHERS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", VARIABLES[1])
 """Environment variables by which a launcher says how many processes it has started."""
 
 _TO_COME = 300  # seconds in which all hosts must have been started
-_MISSED_AFTER = 30.0  # seconds without a sign of life
+_MISSED_AFTER = 25.0  # seconds without a sign of life
 _JAX_MISSES_AFTER = 55  # JAX then ends the process itself, with many lines: ours come first
 _BEAT = 1.0  # seconds between two signs of life
 _PATIENCE = 6 * 3600.0  # seconds that a host waits for another that is alive: own caches take hours to fill
 _LAST_WORDS = 10.0  # seconds in which the others hear from a first host that ends
+_LAST_WORDS_OF_JAX = b"JAX distributed service detected fatal errors"
 _DIED = 1
 _PREFIX = "asae"
 
@@ -94,24 +96,42 @@ def start() -> None:
     from jax._src import distributed  # there is no public name for the client; Orbax takes it from there, too
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    given = _given()
+    timer = threading.Timer(_TO_COME, _give_up)  # JAX would abort the process, with a page of lines
+    timer.daemon = True
+    timer.start()
     try:
         jax.distributed.initialize(
-            **_given(),
-            initialization_timeout=_TO_COME,
+            **given,
+            initialization_timeout=2 * _TO_COME,
             heartbeat_timeout_seconds=_JAX_MISSES_AFTER,
         )
     except (RuntimeError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"config.train.distributed=auto: cannot join the other hosts ({reason}): all of them must be "
-            f"started within {_TO_COME // 60} minutes, by SLURM, Open MPI or on a TPU pod, or else with "
-            f"{', '.join(VARIABLES)} set."
+            _not_joined((str(error).strip().splitlines() or [type(error).__name__])[0])
         ) from error
+    finally:
+        timer.cancel()
+    # JAX has taken SIGTERM for itself, and would let the process live on.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
     state = distributed.global_state
     if state.num_processes > 1:
         _group = _Group(state.client, state.process_id, state.num_processes)
         _show_only_the_first(_group)
         threading.Thread(target=_watch, args=(_group,), daemon=True).start()
+
+
+def _give_up() -> None:
+    print(f"error: {_not_joined('some are missing')}", file=sys.stderr, flush=True)
+    os._exit(_DIED)
+
+
+def _not_joined(reason: str) -> str:
+    return (
+        f"config.train.distributed=auto: cannot join the other hosts ({reason}): all of them must be started "
+        f"within {_TO_COME // 60} minutes, by SLURM, Open MPI or on a TPU pod, or else with "
+        f"{', '.join(VARIABLES)} set."
+    )
 
 
 def _given() -> dict[str, Any]:
@@ -134,10 +154,30 @@ def _show_only_the_first(group: _Group) -> None:
     nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  it stays open
     if group.index:
         sys.stdout = sys.stderr = nowhere
+        _replace_last_words_of_jax(group)
     else:
         sys.stdout.flush()
-        sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+        encoding = sys.stdout.encoding
+        sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding=encoding, errors="backslashreplace")
     os.dup2(nowhere.fileno(), 1)
+
+
+def _replace_last_words_of_jax(group: _Group) -> None:
+    """One line where JAX says in many that the first host is gone: it ends the process at that moment.
+
+    What libraries write to the standard error goes through a pipe, the rest of it as it is.
+    """
+    outside, (read, write) = os.dup(2), os.pipe()
+    group.stderr = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace")
+    os.dup2(write, 2)
+
+    def pass_on() -> None:
+        while data := os.read(read, 65536):
+            if _LAST_WORDS_OF_JAX in data:
+                _lost(group, 0)
+            os.write(outside, data)
+
+    threading.Thread(target=pass_on, daemon=True).start()
 
 
 def first(function: Callable[[], T]) -> T:
@@ -263,14 +303,14 @@ def run(work: Callable[[], int], explain: Explain) -> int:
     return status
 
 
-def _end(group: _Group, line: str, status: int) -> NoReturn:
+def _end(group: _Group, line: str, status: int, *, lost: int = 0) -> NoReturn:
     """Ends this process, and tells the others why."""
     _say_last(group, line)
     with contextlib.suppress(Exception):  # another host was faster
         reason = line.removeprefix("error: ")
         told = json.dumps([f"error: host {group.index} of {group.count}: {reason}", status])
-        group.client.key_value_set(f"{_PREFIX}/end", told)
-    _leave(group, status)
+        group.client.key_value_set(f"{_PREFIX}/end/line", told)
+    _leave(group, status, lost=lost)
 
 
 def _say_last(group: _Group, line: str) -> None:
@@ -282,13 +322,13 @@ def _say_last(group: _Group, line: str) -> None:
     print(line, file=group.stderr, flush=True)
 
 
-def _leave(group: _Group, status: int) -> NoReturn:
-    """Ends this process; the first host, which passes on what is told, after the others have heard it."""
+def _leave(group: _Group, status: int, *, lost: int = 0) -> NoReturn:
+    """Ends this process; the first host, which passes on what is told, after those not lost have heard it."""
     with contextlib.suppress(Exception):
         group.client.key_value_set(f"{_PREFIX}/left/{group.index}", "")
         until = time.monotonic() + _LAST_WORDS
         while group.index == 0 and time.monotonic() < until:
-            if len(group.client.key_value_dir_get(f"{_PREFIX}/left/")) == group.count:
+            if len(group.client.key_value_dir_get(f"{_PREFIX}/left/")) >= group.count - lost:
                 break
             time.sleep(_BEAT / 4)
     sys.stdout.flush()
@@ -304,7 +344,7 @@ def _watch(group: _Group) -> None:
             beats += 1
             group.client.key_value_set(f"{_PREFIX}/alive/{group.index}", str(beats), allow_overwrite=True)
             alive = dict(group.client.key_value_dir_get(f"{_PREFIX}/alive/"))
-            told = dict(group.client.key_value_dir_get(f"{_PREFIX}/end"))
+            told = dict(group.client.key_value_dir_get(f"{_PREFIX}/end/"))
         except Exception:
             if not group.ending.is_set():
                 _lost(group, 0)
@@ -321,9 +361,11 @@ def _watch(group: _Group) -> None:
 
 
 def _lost(group: _Group, host: int) -> NoReturn:
-    _end(
-        group,
+    line = (
         f"error: host {host} of {group.count} has ended or does not answer any more: start the same command "
-        "on all hosts again, which goes on from the last checkpoint",
-        _DIED,
+        "on all hosts again, which goes on from the last checkpoint."
     )
+    if host == 0:  # nobody is left who could pass it on
+        _say_last(group, line)
+        os._exit(_DIED)
+    _end(group, line, _DIED, lost=1)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from asae_jax.errors import UserError
+from asae_jax.files import read_bounded
 from asae_jax.run.folder import METRICS_FILE
 
 
@@ -21,8 +23,12 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with contextlib.suppress(ValueError):
+    try:
+        text = read_bounded(path).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror or error}): move it away.") from error
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("step"), int) and "kind" in record:
                 yield line, record

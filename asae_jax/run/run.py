@@ -23,7 +23,6 @@ from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
 from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import build, folder, hosts, parallel, weights_file
-from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data, batch_unit, load_data, load_index, write_data_record
 from asae_jax.run.model_folder import holds_model
 from asae_jax.types import Images
@@ -91,11 +90,7 @@ class Run:
         with jax.ensure_compile_time_eval():
             if holds_model(self.workdir):
                 return self._read_weights_file(like)
-            checkpoints = Checkpoints(self.workdir)
-            try:
-                return self._read_weights(checkpoints, like)
-            finally:
-                checkpoints.close()
+            return self._read_checkpoint(like)
 
     def _read_weights_file(self, like: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         variables, step = weights_file.read(self.workdir, like)
@@ -107,14 +102,18 @@ class Run:
             )
         return jax.device_put(variables), step  # jnp.asarray would compile a program for each shape
 
-    def _read_weights(
-        self, checkpoints: Checkpoints, like: Mapping[str, Any]
-    ) -> tuple[Mapping[str, Any], int]:
-        best = self.config.eval.checkpoint == "best"
-        chosen = checkpoints.best if best else checkpoints.newest
-        if chosen is None:
-            raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
-        return checkpoints.restore_variables(chosen, like), chosen
+    def _read_checkpoint(self, like: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
+        from asae_jax.run.checkpoint import Checkpoints  # loads Orbax, which a model folder does not need
+
+        checkpoints = Checkpoints(self.workdir)
+        try:
+            best = self.config.eval.checkpoint == "best"
+            chosen = checkpoints.best if best else checkpoints.newest
+            if chosen is None:
+                raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
+            return checkpoints.restore_variables(chosen, like), chosen
+        finally:
+            checkpoints.close()
 
     @property
     def test_mode(self) -> str:
@@ -227,6 +226,7 @@ def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool
     Raises:
       UserError: a run of other settings, or a model.
     """
+    folder.refuse_links(workdir)
     if holds_model(workdir):
         raise UserError(
             f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
@@ -252,6 +252,7 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = 
     Raises:
       UserError: no run there, settings that cannot be used, or that would give other weights.
     """
+    folder.refuse_links(workdir)
     if config is None:
         config = settings.read_run_config(workdir)
     config = folder.with_chosen(workdir, config)

@@ -4,8 +4,9 @@ Half precision: the file is half as large, and predictions stay the same to thre
 paths of the variables, such as `params.backbone.head.kernel`; the metadata say which checkpoint it was.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from safetensors.numpy import save
 
 import asae_jax
 from asae_jax.errors import UserError
-from asae_jax.files import write_bytes
+from asae_jax.files import parse_json, write_bytes
 from asae_jax.run.model_folder import WEIGHTS_FILE, checked_digest
 
 _FACTS = "model"
@@ -51,28 +52,41 @@ def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str,
     """
     checked_digest(folder)
     path = folder / WEIGHTS_FILE
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            arrays = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
-            step = int(_facts(file)["step"])
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise UserError(
-            f"{path} is no weight file of a model ({error}): get the model folder again."
-        ) from error
-    if like is not None:
-        _check_fits(path, arrays, _flat(like))
-    variables = {"params": {}, "batch_stats": {}} | traverse_util.unflatten_dict(arrays, sep=".")
+    with _opened(path) as file:
+        arrays = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
+        step = int(_facts(file)["step"])
+        if like is not None:
+            _check_fits(path, arrays, _flat(like))
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has values that are not finite")
+        variables = {"params": {}, "batch_stats": {}} | traverse_util.unflatten_dict(arrays, sep=".")
     return variables, step
 
 
 def checkpoint_of(folder: Path) -> str:
     """Which checkpoint of its run the weights in `folder` are: "best" or "last"."""
-    with safetensors.safe_open(folder / WEIGHTS_FILE, framework="numpy") as file:
-        return _facts(file)["checkpoint"]
+    with _opened(folder / WEIGHTS_FILE) as file:
+        return str(_facts(file)["checkpoint"])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file, open; whatever else than weights of ours it holds is a UserError."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            yield file
+    except UserError:
+        raise
+    except Exception as error:  # somebody else may have made it: of wrong types, names, shapes, NaN
+        reason = str(error) or type(error).__name__
+        raise UserError(
+            f"{path} is no weight file of a model ({reason}): get the model folder again."
+        ) from error
 
 
 def _facts(file: Any) -> dict[str, Any]:
-    return json.loads((file.metadata() or {})[_FACTS])
+    return parse_json((file.metadata() or {})[_FACTS])
 
 
 def _stored(array: np.ndarray) -> np.ndarray:

@@ -17,6 +17,10 @@ from asae_jax.errors import UserError
 OUTCOMES = ("used", "refused", "traceback", "hang", "memory", "crash", "wrote", "executed")
 
 
+MARKER = "EXECUTED"
+"""Name of the file that code in an input would make beside the input's folder."""
+
+
 class Fault(NamedTuple):
     """An input that was not handled, and how to make it again."""
 
@@ -92,7 +96,7 @@ def try_one(
     use: Callable[[], object], folder: pathlib.Path, megabytes_allowed: float
 ) -> tuple[str, str, float, float]:
     """Outcome, detail, seconds and megabytes of one input."""
-    canary = folder / "EXECUTED"
+    canary = folder.parent / MARKER
     _reset_peak()
     before, start = _memory("VmRSS"), time.monotonic()
     del _seen[:]

@@ -90,7 +90,7 @@ def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:no installed font")
 def test_class_names_of_every_kind_are_drawn(tmp_path):
-    names = [r"$\frac{$", b"bl\xe4tt".decode("utf-8", "surrogateescape"), "淋巴细胞", "sehr lang " * 30]
+    names = [r"$\frac{$", b"bl\xe4tt".decode("utf-8", "surrogateescape"), "淋巴细胞", "sehr lang " * 25]
     table = dataclasses.replace(
         table_of(cells(8), [0, 1] * 4), class_names=tuple(names), labels=np.arange(8) % 4
     )

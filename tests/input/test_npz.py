@@ -100,7 +100,7 @@ def test_an_uncompressed_file_stays_on_disk(tmp_path):
         ({"train_labels": np.zeros(20)}, "not one integer an image"),
         ({"train_labels": np.uint8(1)}, "."),
         ({"train_labels": np.full(20, -1)}, "holds -1..-1"),
-        ({"train_labels": np.full(20, 2**40)}, "not 0..9999"),
+        ({"train_labels": np.full(20, 2**40)}, "not 0..999"),
         ({"train_labels": np.full(20, None)}, "objects"),
         ({"train_images": np.zeros((20, 9, 9, 3))}, "not uint8"),
         ({"train_images": np.zeros((20, 9, 9, 9), np.uint8)}, "not uint8"),

@@ -1,4 +1,6 @@
 import dataclasses
+import hashlib
+import json
 
 import cv2
 import numpy as np
@@ -75,9 +77,39 @@ def test_stain_is_normalised_after_resizing_in_place_of_hue(method):
     assert (result != resized).any()
 
 
+def test_scaling_cuts_out_the_middle_or_continues_by_the_mirror_image():
+    raw = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    half = Preparation(20, hue="none", scale=2.0)(raw)
+    np.testing.assert_array_equal(half, raw[10:30, 20:40])
+    double = Preparation(80, hue="none", scale=0.5)(raw)
+    padded = np.pad(raw, ((20, 20), (10, 10), (0, 0)), "symmetric")
+    np.testing.assert_array_equal(double, padded)
+    # Within the image: more of it is seen before anything is mirrored.
+    wide = Preparation(50, hue="none", scale=0.8)(raw)
+    np.testing.assert_array_equal(wide[5:45], raw[:, 5:55])
+
+
+def test_the_background_becomes_the_light_that_is_asked_for_and_proportions_stay():
+    raw = np.full((30, 30, 3), (200, 180, 210), np.uint8)
+    raw[10:14, 10:14] = (100, 45, 105)
+    found = Preparation(30, hue="none", background=(250.0, 225.0, 200.0))(raw)
+    np.testing.assert_array_equal(found[0, 0], (250, 225, 200))
+    np.testing.assert_array_equal(found[12, 12], (125, 56, 100))
+    blank = Preparation(8, hue="none", background=(255.0, 255.0, 255.0))(np.full((8, 8, 3), 10, np.uint8))
+    assert (blank == 30).all()  # light that is not there cannot be multiplied
+
+
+def test_what_is_off_leaves_old_caches_valid():
+    """The fingerprint of a preparation as it was before there were scale and background."""
+    fields = {"stored_size": 64, "hue": "none", "hue_low": 125, "hue_high": 155, "stain": "none"}
+    before = hashlib.sha256(json.dumps([1, fields], sort_keys=True).encode()).hexdigest()[:32]
+    assert Preparation(64, hue="none").fingerprint() == before
+
+
 def test_every_field_changes_the_fingerprint():
     base = Preparation(64, hue="none")
     others = {"stored_size": 65, "hue": "robust", "hue_low": 124, "hue_high": 156, "stain": "macenko"}
+    others |= {"scale": 0.9, "background": (255.0, 250.0, 240.0)}
     assert set(others) == {field.name for field in dataclasses.fields(Preparation)}
     changed = {dataclasses.replace(base, **{name: value}).fingerprint() for name, value in others.items()}
     assert len(changed | {base.fingerprint()}) == len(others) + 1
@@ -89,6 +121,7 @@ def test_every_field_changes_the_fingerprint():
     [
         ({"stored_size": 0}, "stored size is 0"),
         ({"stored_size": 64, "hue": "papre"}, "unknown hue mode 'papre'.*paper, robust, none"),
+        ({"stored_size": 64, "scale": 5.0}, "scale is 5: choose 0.25 to 4"),
         ({"stored_size": 64, "hue_low": 156}, r"156\.\.155"),
         ({"stored_size": 64, "hue_high": 180}, r"125\.\.180"),
         ({"stored_size": 64, "stain": "macenco"}, "unknown stain mode 'macenco'.*reinhard, macenko, none"),

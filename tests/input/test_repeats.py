@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from asae_jax.input.folder import folder_index
-from asae_jax.input.repeats import is_among, warn_of_repeats
-from asae_jax.input.run_split import SPLITS_FILE, recorded_contents, write_splits
+from asae_jax.input.repeats import is_among, recorded_contents, warn_of_repeats
+from asae_jax.input.run_split import SPLITS_FILE, write_splits
 
 
 @pytest.fixture

@@ -48,19 +48,17 @@ def _downsample(inputs, outputs, stride):
 
 
 class ResNet(nn.Module):
-    def __init__(self, block, blocks, num_classes):
+    def __init__(self, block, blocks, num_classes, width=64):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        channels = 64
-        for stage, (count, width, stride) in enumerate(
-            zip(blocks, (64, 128, 256, 512), (1, 2, 2, 2), strict=True), start=1
-        ):
-            layers = []
+        channels = width
+        for stage, count in enumerate(blocks, start=1):
+            layers, features = [], width * 2 ** (stage - 1)
             for i in range(count):
-                layers.append(block(channels, width, stride if i == 0 else 1))
-                channels = width * block.expansion
+                layers.append(block(channels, features, 2 if i == 0 and stage > 1 else 1))
+                channels = features * block.expansion
             setattr(self, f"layer{stage}", nn.Sequential(*layers))
         self.fc = nn.Linear(channels, num_classes)
 
@@ -108,10 +106,10 @@ class VGG16(nn.Module):
 
 
 MODELS = {
-    "resnet18": lambda classes: ResNet(BasicBlock, (2, 2, 2, 2), classes),
-    "resnet34": lambda classes: ResNet(BasicBlock, (3, 4, 6, 3), classes),
-    "resnet50": lambda classes: ResNet(Bottleneck, (3, 4, 6, 3), classes),
-    "resnet101": lambda classes: ResNet(Bottleneck, (3, 4, 23, 3), classes),
+    "resnet18": lambda classes, width=64: ResNet(BasicBlock, (2, 2, 2, 2), classes, width),
+    "resnet34": lambda classes, width=64: ResNet(BasicBlock, (3, 4, 6, 3), classes, width),
+    "resnet50": lambda classes, width=64: ResNet(Bottleneck, (3, 4, 6, 3), classes, width),
+    "resnet101": lambda classes, width=64: ResNet(Bottleneck, (3, 4, 23, 3), classes, width),
     "vgg16": lambda classes: VGG16(classes, batch_norm=False),
     "vgg16_bn": lambda classes: VGG16(classes, batch_norm=True),
 }

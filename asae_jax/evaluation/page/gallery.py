@@ -1,6 +1,5 @@
 """The pictures of the page: the surest mistakes, and the labels that are suspected to be wrong."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import numpy as np
 
 from asae_jax.evaluation.label_errors import suspected_labels
 from asae_jax.evaluation.predictions import Predictions
-from asae_jax.files import atomic_text
+from asae_jax.files import CsvWriter, atomic_text
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.pages import jpeg_uri
@@ -81,7 +80,7 @@ def _shown(part: str, predictions: Predictions, row: int, other: int) -> Shown:
 def write_suspected(path: Path, found: Sequence[Shown], class_names: Sequence[str]) -> None:
     """Writes `path,label,suggested,p_label,p_suggested,margin,split`, the surest suspicion first."""
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(["path", "label", "suggested", "p_label", "p_suggested", "margin", "split"])
         for one in found:
             numbers = (f"{value:.6f}" for value in (one.p_label, one.p_other, one.margin))

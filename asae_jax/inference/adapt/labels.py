@@ -87,9 +87,8 @@ def _refuse_few(given: Sequence[Given], class_names: Sequence[str]) -> None:
     classes = {one.label for one in given}
     if len(given) < FEWEST or len(classes) < 2:
         raise UserError(
-            f"{len(given)} labels of {len(classes)} classes can be used (--labels=): label {FEWEST} "
-            f"images at "
-            f"least, of two of the run's classes ({', '.join(class_names)})"
+            f"{len(given)} labels of {len(classes)} classes can be used (--labels=): label {FEWEST} images "
+            f"at least, of two of the run's classes ({', '.join(class_names)})"
         )
 
 

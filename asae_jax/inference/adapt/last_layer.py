@@ -90,8 +90,8 @@ def find_layer(
         if np.abs(layer.logits(features) - logits).max() <= _AGREES * size:
             return path[:-1], layer
     raise UserError(
-        "the last layer of this network does not act on its pooled features, so that it cannot be trained on "
-        "labels alone: train from the run instead (`merge`, then --config.init.pretrained=RUN)."
+        "the last layer of this network does not act on its pooled features, so that it cannot be trained "
+        "on labels alone: train from the run instead (`merge`, then --config.init.pretrained=RUN)."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from asae_jax.evaluation.abstention import choose_abstention
-from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
+from asae_jax.evaluation.calibration import fit_temperature, soften
 from asae_jax.evaluation.conformal import fit_conformal
 from asae_jax.evaluation.metrics import confusion_matrix
 from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_distances
@@ -105,7 +105,7 @@ def cross_fitted_estimates(
       folds: bool `[N]` each, in which the images were scored.
       measured_under: what `Uncertainty.conditions` says.
     """
-    temperature = bounded(fit_temperature(logits, labels))
+    temperature = fit_temperature(logits, labels).if_needed()
     probabilities = np.exp(soften(logits, temperature.value))
     distances = np.empty(len(labels))
     for test in folds:
@@ -130,8 +130,3 @@ def cross_fitted_estimates(
             fit_neighbours(features),
         ),
     )  # fmt: skip
-
-
-def bounded(temperature: Temperature) -> Temperature:
-    """The temperature where the labels tell it from 1, see `Temperature.if_needed`."""
-    return temperature.if_needed()

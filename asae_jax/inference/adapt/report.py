@@ -84,17 +84,16 @@ def _share(chosen: np.ndarray) -> dict[str, Any]:
 def _notes(content: Mapping[str, Any]) -> Iterator[str]:
     source, given = content["source"], content["input"]
     yield (
-        f"Adapted on {source['date']} from {source['name']} (step {source['step']:,}) to "
-        f"{given['images']:,} images "
-        f"of another laboratory, {given['given']}, by {source['by']}."
+        f"Adapted on {source['date']} from {source['name']} (step {source['step']:,}) to {given['images']:,} "
+        f"images of another laboratory, {given['given']}, by {source['by']}."
     )
     yield from _seen(content["appearance"])
     statistics = content["statistics"]
     if not statistics["kept"]:
         drawn = ", drawn so that predicted classes come as in training" * (statistics["balance"] != "none")
         yield (
-            f"Batch statistics: {100 * statistics['share_new']:.0f} % of them are of the new "
-            f"images{drawn} (AdaBN)."
+            f"Batch statistics: {100 * statistics['share_new']:.0f} % of them are of the new images{drawn} "
+            "(AdaBN)."
         )
     if source["only"]:
         yield f"Only these classes are ever given: {', '.join(source['only'])}."
@@ -119,12 +118,11 @@ def _of_mixture(content: Mapping[str, Any]) -> Iterator[str]:
     if mixture["distance"] < FAR:
         return
     told = (
-        f"The mixture of classes seems far from the training's: {100 * mixture['distance']:.0f} % of "
-        f"the cells "
-        "would have to be of another class"
+        f"The mixture of classes seems far from the training's: {100 * mixture['distance']:.0f} % of the "
+        "cells would have to be of another class"
     )
     if content["statistics"]["kept"]:
-        yield f"{told}. Counts of classes are off by it (predict --mixture=corrected)."
+        yield f"{told}, if probabilities are right here."
     else:
         yield (
             f"{told}. Batch statistics take part of that for another look of cells: compare with "
@@ -135,26 +133,21 @@ def _of_mixture(content: Mapping[str, Any]) -> Iterator[str]:
 def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
     if labels is None:
         yield (
-            "Calibration, the threshold of certainty and outlier scores of the run do not hold for "
-            "these images "
-            "and were left out: probabilities are not calibrated, and no cell is left to a person. How "
-            "many are "
-            "right is not known: label a hundred cells and adapt again with --labels."
+            "Calibration, the threshold of certainty and outlier scores of the run do not hold for these "
+            "images and were left out: probabilities are not calibrated, and no cell is left to a person. "
+            "How many are right is not known: label a hundred cells and adapt again with --labels."
         )
         return
     before, after = labels["right_before"], labels["right_cross_fitted"]
     yield (
-        f"Last layer, calibration and thresholds are of {labels['count']} labels, each scored by a "
-        f"layer that has "
-        f"not seen it: {_percent(after)} right ({_percent(before)} before). Where cells were chosen for "
-        f"labelling "
-        "because they are difficult, others are easier."
+        f"Last layer, calibration and thresholds are of {labels['count']} labels, each scored by a layer "
+        f"that has not seen it: {_percent(after)} right ({_percent(before)} before). Where cells were chosen "
+        "for labelling because they are difficult, others are easier."
     )
     if not labels["labelled_by_itself"]:
         yield (
-            f"So few labels do not keep errors to {100 * labels['target_error']:.3g} % at any "
-            f"certainty: every cell "
-            "is left to a person. Label more."
+            f"So few labels do not keep errors to {100 * labels['target_error']:.3g} % at any certainty: "
+            "every cell is left to a person. Label more."
         )
 
 
@@ -167,8 +160,7 @@ def next_steps(output: Path, *, to_label: bool) -> str:
     """The commands that go on from here."""
     if to_label:
         return (
-            f"label these: asae predict --model={output} --input={output / PROPOSALS}; save the labels "
-            f"on its page, "
-            "then adapt the run again with --labels=FILE"
+            f"label these: asae predict --workdir={output} --input={output / PROPOSALS}; save the labels on "
+            "its page, then adapt the run again with --labels=FILE"
         )
-    return f"use it: asae predict --model={output} --input=CELLS"
+    return f"use it: asae predict --workdir={output} --input=CELLS"

@@ -1,6 +1,5 @@
 """`cut`: single cells out of photographs of fields, their list for `predict`, pictures to check them by."""
 
-import csv
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
+from asae_jax.files import CsvWriter, atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
@@ -195,7 +194,7 @@ def _lines(counts: Sequence[Counts]) -> Iterator[list[object]]:
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[list] | Iterator[list]) -> None:
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(columns)
         writer.writerows(rows)
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from asae_jax.input.split import draw_split
 
@@ -41,6 +41,8 @@ class LogisticRegression:
           labels: int `[N]`, 0..num_classes-1.
           num_classes: number of classes.
         """
+        from scipy import optimize  # takes a quarter of a second, and the neighbours in `predict` need none
+
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(self._scale > 0, self._scale, 1)
         inputs = self._with_ones(features)

@@ -1,13 +1,12 @@
 """Features of images with what is known of each, in the order of the input, and the files that hold them."""
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from asae_jax.files import atomic_binary, atomic_text
+from asae_jax.files import CsvWriter, atomic_binary, atomic_text
 from asae_jax.inference.predict.records import Record
 
 _COLUMNS = ("path", "label", "group", "predicted", "probability", "outlier_score", "x", "y", "error")
@@ -100,7 +99,7 @@ def write_csv(path: Path, embedding: Embedding, places: np.ndarray) -> None:
       places: float32 `[N, 2]` on the map.
     """
     with atomic_text(path) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow([*_COLUMNS, *(f"f{channel}" for channel in range(embedding.features.shape[1]))])
         for row in range(len(embedding.paths)):
             numbers = (embedding.probability[row], embedding.outlier_score[row], *places[row])

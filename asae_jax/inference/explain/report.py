@@ -1,6 +1,5 @@
 """What `explain` writes: the faithfulness test in numbers with intervals, and the page of explanations."""
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
-from asae_jax.files import atomic_text, write_json, write_text
+from asae_jax.files import CsvWriter, atomic_text, write_json, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
 from asae_jax.inference.explain.explanations import ClassMaps, Explanation
@@ -165,7 +164,7 @@ def write_faithfulness(
     write_json(folder / "faithfulness.json", {**report, "notice": NOTICE})
     losses = measured.losses(logarithm=False)
     with atomic_text(folder / "faithfulness.csv") as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         columns = [f"loss_{place}" for place in losses]
         writer.writerow(["path", "true", "probability", "hidden_share", *columns])
         for number, row in enumerate(measured.rows):

@@ -1,6 +1,5 @@
 """What a stranger must know before using a network: `MODEL_CARD.md` of an export, `README.md` of a model."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,9 +9,9 @@ from typing import Any
 from asae_jax.evaluation.provenance import FOLDER as EVALUATION
 from asae_jax.evaluation.provenance import foreign
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
-from asae_jax.files import open_text, read_json
+from asae_jax.files import read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
-from asae_jax.input.run_split import SPLITS_FILE
+from asae_jax.input.run_split import SPLITS_FILE, read_records
 from asae_jax.pages import NOTICE
 from asae_jax.run import digests
 from asae_jax.run.folder import read_record, versions_now
@@ -137,8 +136,7 @@ def read_counts(workdir: Path) -> Counts:
     if not path.exists():
         images = read_record(workdir).images
         return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})
-    with open_text(path, "r") as file:
-        return Counter((row["label"], row["split"]) for row in csv.DictReader(file))
+    return Counter((row.label, row.split) for row in read_records(path).values())
 
 
 def _section(title: str, lines: list[str]) -> str:

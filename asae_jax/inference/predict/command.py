@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
+from asae_jax.inference.predict.count import corrected
+from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
 from asae_jax.inference.predict.inputs import Item, read_input
@@ -23,6 +25,7 @@ from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
+from asae_jax.run.adaptation import notes, read_adaptation
 from asae_jax.run.run import Run
 from asae_jax.terminal import Bar
 
@@ -52,14 +55,18 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     runs = load_runs(config, workdir)
     with chosen_place(settings.input, items, given=settings.output, workdir=workdir) as place:
         print(_greeting(items, workdir, runs[0].class_names))
-        differential = _predict_to(place, items, config, runs)
+        differential, shifted = _predict_to(place, items, config, runs)
         print(summary(differential))
+        for one in shifted[:1]:
+            print("\n".join(corrected.summary(one, runs[0].class_names)))
         page = f"; to be read in a browser: {_page_path(place)}" if settings.page else ""
         print(f"written to {place.output} and beside it{page}. {NOTICE}")
     return 0
 
 
-def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]) -> Differential:
+def _predict_to(
+    place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]
+) -> tuple[Differential, list[Corrected]]:
     """Writes every file of an input."""
     settings, class_names = config.predict, runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
@@ -69,15 +76,31 @@ def _predict_to(place: Place, items: Sequence[Item], config: ConfigDict, runs: S
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
     predictor = _predictor(config, runs, features=cells is not None)
-    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others))
-    differential = counter.differential(predictor.uncertainty.notes())
+    mixtures = [MixtureCounter()] if settings.mixture == "corrected" else []
+    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, *mixtures))
+    adapted = notes(read_adaptation(runs[0].workdir))
+    differential = counter.differential([*adapted, *predictor.uncertainty.notes()])
+    shifted = _corrected(mixtures, runs[0], predictor)
     records = gallery.records()
     page = {
         "thresholds": predictor.uncertainty.thresholds,
         "similar": None if cells is None else find_similar(cells, records, settings.similar),
+        "corrected": shifted,
     }
     _write_beside(place, runs, differential, others, records, page)
-    return differential
+    return differential, shifted
+
+
+def _corrected(mixtures: Sequence[MixtureCounter], run: Run, predictor: Predictor) -> list[Corrected]:
+    """The counts corrected for another mixture of classes, where that was asked for."""
+    if not mixtures:
+        return []
+    from asae_jax.inference.mixture import mixture_basis  # loads the exports, which nothing else here needs
+
+    usual = predictor.uncertainty.usually_unlike
+    return mixtures[0].corrected(
+        mixture_basis(run), usually_unlike=usual, resamples=run.config.eval.bootstrap, seed=run.config.seed
+    )
 
 
 def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]) -> str:
@@ -110,7 +133,7 @@ def _predict_all(
     items: Sequence[Item],
     class_names: tuple[str, ...],
     output: Path,
-    listeners: Sequence[Counter | Gallery | Interchange],
+    listeners: Sequence[Counter | Gallery | Interchange | MixtureCounter],
 ) -> None:
     """Writes every record as it comes, and adds it to the listeners."""
     with (
@@ -144,7 +167,9 @@ def _write_beside(
     """
     config, stem, network = runs[0].config, place.stem, network_identity(runs)
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
-        write_differential(differential, stem, {MADE_FROM: _made_from(place, runs, network)})
+        content = {"corrected": [one.to_json(runs[0].class_names) for one in page["corrected"]]}
+        content = content if content["corrected"] else {}
+        write_differential(differential, stem, content | {MADE_FROM: _made_from(place, runs, network)})
         on_slides = others.write(network)
         if config.predict.page:
             write_page(

@@ -9,14 +9,13 @@ unreadable. Without estimates that is known of unreadable images only, and else 
 """
 
 import contextlib
-import csv
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from asae_jax.files import atomic_text, disk_errors, write_json
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, write_json
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.predict.count.differential import Count, Differential, sections
 from asae_jax.inference.predict.count.intervals import Ratio, Share, fixed
@@ -97,7 +96,7 @@ def _rounded(value: float) -> float:
 
 
 def _csv(file: IO[str], columns: list[str]) -> Callable[[dict[str, Any]], None]:
-    writer = csv.writer(file)
+    writer = CsvWriter(file)
     writer.writerow(columns)
     return lambda row: writer.writerow([_csv_value(row.get(column)) for column in columns])
 
@@ -142,7 +141,7 @@ def write_differential(differential: Differential, stem: Path, record: Mapping[s
     del content["classes"]  # every count has them
     write_json(differential_json(stem), content | {"notice": NOTICE, **record}, indent=1)
     with atomic_text(differential_json(stem).with_suffix(".csv")) as file:
-        writer = csv.writer(file)
+        writer = CsvWriter(file)
         writer.writerow(_DIFFERENTIAL_COLUMNS)
         for count in (differential.overall, *differential.groups):
             writer.writerows(_differential_rows(count, differential.classes))

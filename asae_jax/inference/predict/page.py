@@ -15,6 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
+from asae_jax.inference.predict.count.corrected import Corrected
 from asae_jax.inference.predict.count.differential import Differential, specimen_notes
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
@@ -49,6 +50,7 @@ def write_page(
     thresholds: Thresholds | None = None,
     similar: Similar | None = None,
     megabytes: float = 0,
+    corrected: Sequence[Corrected] = (),
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -65,6 +67,7 @@ def write_page(
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
+      corrected: the counts corrected for another mixture of classes; empty: the page has none.
     """
     data = page_data(
         path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
@@ -74,7 +77,7 @@ def write_page(
     page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        **_count_part(differential, data, uncertainty=any(record.uncertainty for record in records)),
+        **_count_part(differential, data, corrected, any(record.uncertainty for record in records)),
         **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,
@@ -109,7 +112,9 @@ def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, A
     }
 
 
-def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertainty: bool) -> dict[str, Any]:
+def _count_part(
+    differential: Differential, data: Mapping[str, Any], corrected: Sequence[Corrected], uncertainty: bool
+) -> dict[str, Any]:
     """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
     found = differential
     of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
@@ -118,6 +123,7 @@ def _count_part(differential: Differential, data: Mapping[str, Any], *, uncertai
         "overall": data["counts"][0],
         "groups": data["counts"][1:],
         "table": count_table(found, uncertainty=uncertainty),
+        "corrected": [(one, list(one.rows(data["classes"]))) for one in corrected],
         "specimen": found.specimen.name,
         "specimens": list(SPECIMENS),
         "uncertainty": uncertainty,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asae_jax.errors import UserError
 from asae_jax.evaluation.training_cells import TrainingCells, read_training_cells
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.inference.embed.classifiers import nearest_rows
@@ -36,7 +37,10 @@ def kept_cells(run: Run) -> TrainingCells | None:
       UserError: files that cannot be read.
     """
     estimates = matching_file(run)
-    return None if estimates is None else read_training_cells(estimates)
+    cells = None if estimates is None else read_training_cells(estimates)
+    if cells is not None and not ((cells.labels >= 0) & (cells.labels < run.num_classes)).all():
+        raise UserError(f"the training cells kept beside {estimates} are of other classes: delete them.")
+    return cells
 
 
 def find_similar(cells: TrainingCells, records: Sequence[Record], count: int) -> Similar:

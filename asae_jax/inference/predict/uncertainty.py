@@ -60,6 +60,11 @@ class UncertaintyEstimator:
             confidence=1 - self._first.conformal.error,
         )
 
+    @property
+    def usually_unlike(self) -> float | None:
+        """Share of the run's own images that look unlike its training images; None without estimates."""
+        return None if self._first is None else 1 - self._first.outliers.quantile
+
     def notes(self) -> list[str]:
         """Sentences for a reader of the results."""
         if self._first is None:

@@ -77,6 +77,10 @@ def test_images_are_prepared_as_by_the_run(tmp_path, monkeypatch, mode, size):
         {"hue": "robust", "hue_low": 130, "hue_high": 140},
         {"hue": "none", "stain": "reinhard"},
         {"hue": "none", "stain": "macenko"},
+        {"hue": "none", "scale": 0.7, "background": (255.0, 230.0, 207.0)},
+        {"hue": "none", "scale": 1.3, "background": (255.0, 230.0, 207.0), "stain": "reinhard"},
+        {"hue": "none", "background": (255.0, 230.0, 207.0), "stain": "macenko"},
+        {"hue": "paper", "scale": 1.6},
     ],
 )
 @pytest.mark.parametrize("blank", [False, True])

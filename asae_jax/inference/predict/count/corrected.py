@@ -1,7 +1,9 @@
 """The count of all cells corrected for another mixture of classes than the training's (label shift).
 
-Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities; the same by
-the confusion matrix stands beside them, as both rest on one assumption: that cells of a class look as in training.
+Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities;
+the same by
+the confusion matrix stands beside them, as both rest on one assumption: that cells of a class look as
+in training.
 See `evaluation.label_shift`.
 """
 
@@ -94,7 +96,8 @@ class MixtureCounter:
 
         Args:
           basis: of the run.
-          usually_unlike: share of the run's own images that look unlike its training images; None: not known, as
+          usually_unlike: share of the run's own images that look unlike its training images; None: not
+          known, as
             the run has no calibration and no outlier score.
           resamples: of the bootstrap, over whole groups for all images.
           seed: of the bootstrap.
@@ -143,8 +146,8 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The probabilities are not calibrated, on which the corrected shares rest."
     elif unlike > 2 * usually:
         yield (
-            f"{100 * unlike:.0f} % of the cells look unlike the training cells, against {100 * usually:.0f} % usually: "
-            "not only the mixture has changed, and the corrected shares do not hold."
+            f"{100 * unlike:.0f} % of the cells look unlike the training cells, usually {100 * usually:.0f} "
+            "%: not only the mixture has changed, and the corrected shares do not hold."
         )
     if not basis.known:
         yield "The mixture of the training images is not known: all classes were taken as equally frequent."
@@ -152,9 +155,9 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The assumption cannot be tested: no confusion matrix with images of every class is known."
     elif mixture.misfit < _UNFIT and mixture.disagreement > _APART:
         yield (
-            f"The predicted classes do not fit the corrected shares and the confusion matrix (p = {mixture.misfit:.2g}; "
-            f"the two estimates differ in {100 * mixture.disagreement:.0f} % of the cells): more than the mixture has "
-            "changed, and the corrected shares do not hold."
+            "The predicted classes do not fit the corrected shares and the confusion matrix (p = "
+            f"{mixture.misfit:.2g}; the two estimates differ in {100 * mixture.disagreement:.0f} % of the "
+            "cells): more than the mixture has changed, and the corrected shares do not hold."
         )
 
 

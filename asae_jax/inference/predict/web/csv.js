@@ -5,6 +5,9 @@ const isPrintable = (text) => /^(?:[^\p{C}\p{Z}]| )*$/u.test(text);
 
 const printable = (text) => text.replace(/[^\P{C}]|[^\P{Z} ]/gu, "\ufffd").trim();
 
+// As `files.guarded`: text that a spreadsheet would take for a formula begins with an apostrophe, and readers take it off.
+const guarded = (text) => (/^'*\s*(?:[=@]|[+-].*[(|!])/su.test(text) ? `'${text}` : text);
+
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 // Whether a path can be written so that it is read as it was: UTF-8, and not bare of spaces at its ends.
@@ -26,5 +29,5 @@ function csvText(rows) {
     const values = { ...row, seen, predicted: printable(row.predicted), reviewer: printable(row.reviewer ?? "") };
     lines.push([row.file, printable(row.label), ...group, ...told.map((column) => values[column] ?? "")]);
   }
-  return lines.map((line) => line.map(quoted).join(",") + "\r\n").join("");
+  return lines.map((line) => line.map((cell) => quoted(guarded(cell))).join(",") + "\r\n").join("");
 }

@@ -1,0 +1,180 @@
+"""How two sets of images differ apart from their cells, and which of the differences are large.
+
+A difference is large where it is, measured against how the images of either set differ among themselves: a
+network has seen as much as that, and no more.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.files import user_path, walk
+from asae_jax.input.appearance import MEASURES, appearance, nucleus_sizes, scale_between
+from asae_jax.input.csv_rows import read_rows
+from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.index import DataIndex
+from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.types import HostImage
+
+MOST = 600
+"""Images of each set that are measured, evenly spaced."""
+LARGE, SOME = 1.0, 0.5
+"""Differences, in deviations within a set, from which on they are called large, or noticeable."""
+SHOWN = 10
+"""Images of each set in the picture."""
+
+REMEDIES = {
+    "nucleus_size": "adapt --scale=0, or train with a wider augment.scale_min to augment.scale_max",
+    "background": "adapt --background=match, or train with more augment.brightness and augment.hue",
+    "nucleus": "train with data.stain, or more augment.hue and augment.saturation",
+    "saturation": "train with data.stain, or more augment.saturation",
+    "sharpness": "train with augment.blur",
+    "crowding": "crop both sets alike: `cut`, or adapt --scale",
+}
+"""Beginning of a measure's name -> what helps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """One measure of two sets.
+
+    Attributes:
+      name: of the measure, see `appearance.MEASURES`.
+      meaning: in words, with its unit.
+      own: percentiles 5, 25, 50, 75 and 95 of the own set.
+      other: the same of the other.
+      size: difference of the medians, other less own, in deviations within a set (pooled, by quartiles).
+      interval: its 95 % interval.
+      verdict: "large", "noticeable" or "small", by the end of the interval that is nearer 0.
+      remedy: what helps; empty where the difference is small.
+    """
+
+    name: str
+    meaning: str
+    own: tuple[float, ...]
+    other: tuple[float, ...]
+    size: float
+    interval: tuple[float, float]
+    verdict: str
+    remedy: str
+
+
+def other_files(text: str) -> list[Path]:
+    """The images of a folder, at any depth, or of a CSV file with a column `path`.
+
+    Raises:
+      UserError: there is none.
+    """
+    place = user_path(text)
+    if place.is_dir():
+        found = [place / file.name for file in walk(place) if file.is_image]
+    elif place.suffix.lower() == ".csv" and place.is_file():
+        found = [place.parent / row["path"] for _, row in read_rows(place, required=("path",))[1]]
+    else:
+        raise UserError(f"--other={text} is neither a folder nor a CSV file with a column path.")
+    if len(found) < 2:
+        raise UserError(f"--other={text}: {len(found)} images are too few to compare with.")
+    return sorted(found)
+
+
+def compare(
+    table: DataIndex, rows: np.ndarray, files: Sequence[Path]
+) -> tuple[dict[str, Any], list[list[HostImage]]]:
+    """What differs between a data set and other images, and some images of both.
+
+    Args:
+      table: the own set.
+      rows: those of its examples that can be read.
+      files: of the other set.
+
+    Returns:
+      Content for JSON: `images` of both, `differences` (fields of `Difference`, the largest first), `scale`:
+      by what the other images must be enlarged for nuclei to be as large, with its interval; and the images.
+
+    Raises:
+      UserError: no image of the other set can be read.
+    """
+    own, first = _measured(lambda row: table.read(int(row)), _evenly(rows))
+    other, second = _measured(read_image, _evenly(files))
+    if len(other) < 2:
+        raise UserError("of the other images (--other=) fewer than two can be read.")
+    found = sorted(_differences(own, other), key=lambda one: -abs(one.size))
+    scale = None
+    if len(nucleus_sizes(own)) > 1 and len(nucleus_sizes(other)) > 1:
+        value, low, high = scale_between(nucleus_sizes(own), nucleus_sizes(other))
+        scale = {"value": value, "interval": [low, high]}
+    content = {
+        "images": {"own": len(own), "other": len(other)},
+        "differences": [dataclasses.asdict(one) for one in found],
+        "scale": scale,
+    }
+    return content, [first, second]
+
+
+def _evenly(given: Sequence[Any] | np.ndarray) -> list[Any]:
+    places = np.unique(np.linspace(0, len(given) - 1, min(MOST, len(given))).round().astype(int))
+    return [given[place] for place in places]
+
+
+def _measured(read: Callable[[Any], HostImage], images: Sequence[Any]) -> tuple[np.ndarray, list[HostImage]]:
+    """Measures `[n, measures]` of those that can be read, and at most `SHOWN` of the images."""
+    shown = set(np.linspace(0, len(images) - 1, SHOWN).round().astype(int).tolist())
+
+    def one(place: int) -> tuple[np.ndarray, HostImage | None] | None:
+        try:
+            image = read(images[place])
+        except BadImage:
+            return None
+        return appearance(image), image if place in shown else None
+
+    with thread_pool(default_workers()) as pool:
+        tasks = bounded(lambda place: pool.submit(one, place), range(len(images)), 64)
+        found = [result for task in tasks if (result := task.result()) is not None]
+    measures = np.stack([measure for measure, _ in found]) if found else np.zeros((0, len(MEASURES)))
+    return measures, [image for _, image in found if image is not None]
+
+
+def _differences(own: np.ndarray, other: np.ndarray) -> list[Difference]:
+    found = []
+    for column, (name, meaning) in enumerate(MEASURES.items()):
+        values = [part[np.isfinite(part[:, column]), column] for part in (own, other)]
+        if min(map(len, values)) < 2:
+            continue
+        size, interval = _size(*values)
+        nearer = 0.0 if interval[0] * interval[1] <= 0 else min(map(abs, interval))
+        verdict = "large" if nearer >= LARGE else "noticeable" if nearer >= SOME else "small"
+        remedy = next(text for start, text in REMEDIES.items() if name.startswith(start))
+        described = [tuple(np.percentile(part, (5, 25, 50, 75, 95)).tolist()) for part in values]
+        found.append(
+            Difference(name, meaning, described[0], described[1], size, interval, verdict,
+                       "" if verdict == "small" else remedy)
+        )  # fmt: skip
+    return found
+
+
+def _size(own: np.ndarray, other: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Difference of the medians in deviations within a set, and its 95 % interval."""
+    spreads = [float(np.subtract(*np.percentile(part, (75, 25)))) / 1.349 for part in (own, other)]
+    within = max(float(np.sqrt(np.mean(np.square(spreads)))), 1e-3)
+    size = float(np.median(other) - np.median(own)) / within
+    error = 1.2533 * np.sqrt(
+        sum((s / within) ** 2 / len(p) for s, p in zip(spreads, (own, other), strict=True))
+    )
+    return size, (size - 1.96 * float(error), size + 1.96 * float(error))
+
+
+def sentences(content: dict[str, Any]) -> list[str]:
+    """What was found, in a few lines."""
+    large = [one for one in content["differences"] if one["verdict"] == "large"]
+    lines = [
+        f"  {one['meaning']}: {one['own'][2]:.1f} here, {one['other'][2]:.1f} there ({one['size']:+.1f} "
+        f"deviations); {one['remedy']}"
+        for one in large
+    ]
+    if not lines:
+        return ["the other set differs in nothing that was measured by much"]
+    return ["the other set differs by much in:", *lines]

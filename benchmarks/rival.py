@@ -1,0 +1,255 @@
+"""Our training step against the same work in PyTorch, in turn, on the same cores or the same GPU.
+
+    python -m benchmarks.rival --model=resnet18 --stem=no_pool --size=64 --batch_size=66
+    python -m benchmarks.rival --model=resnet50 --size=112 --batch_size=14 [--layer=none] [--steps=10]
+
+Each side is a process of its own that waits while the other runs one step: no thread pool disturbs another.
+Both take the same uint8 images, normalise them and do one update by SGD. Nothing is augmented, except by the
+contender that `--augmented` adds: our step with its random views. PyTorch runs channels-last, eagerly and through
+`torch.compile`; ratios are to the faster. On a busy machine read the ratio of processor times: wall time includes
+waiting for a core. A ratio is the median over pairs of steps, with the 10 % and 90 % quantiles.
+"""
+
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import time
+from typing import NamedTuple
+
+import numpy as np
+from absl import app, flags
+
+_MODEL = flags.DEFINE_enum("model", "resnet18", ["resnet18", "resnet50"], "Backbone.")
+_STEM = flags.DEFINE_enum("stem", "imagenet", ["imagenet", "no_pool"], "Stem of the backbone.")
+_WIDTH = flags.DEFINE_integer("width", 64, "Channels of the first stage.")
+_SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 66, "Images of a step.")
+_LAYER = flags.DEFINE_multi_enum("layer", ["none", "asae"], ["none", "asae"], "Plain, or ASAE with GMMCE.")
+_DTYPE = flags.DEFINE_enum(
+    "dtype", "float32", ["float32", "bfloat16"], "Of the computation; PyTorch: autocast."
+)
+_STEPS = flags.DEFINE_integer("steps", 10, "Timed steps of each contender.")
+_COMPILE = flags.DEFINE_bool("compile", True, "Time `torch.compile` too.")
+_AUGMENTED = flags.DEFINE_bool("augmented", False, "Time our step with random views too.")
+
+CLASSES = 14
+SGD = {"learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 1e-4}
+
+
+class Work(NamedTuple):
+    """What both sides compute."""
+
+    model: str
+    stem: str
+    width: int
+    size: int
+    batch_size: int
+    layer: str
+    dtype: str
+
+
+class Took(NamedTuple):
+    """Seconds of one step."""
+
+    wall: float
+    cpu: float
+    loss: float
+
+
+def batch_of(work: Work) -> dict[str, np.ndarray]:
+    """Random uint8 images and labels."""
+    shape = (work.batch_size, work.size, work.size, 3)
+    labels = np.arange(work.batch_size, dtype=np.int32) % CLASSES
+    return {"image": np.random.default_rng(0).integers(0, 256, shape, np.uint8), "label": labels}
+
+
+def our_config(work: Work):
+    """Our settings of the work."""
+    from asae_jax.config import base_config, copy_with
+
+    return copy_with(
+        base_config(),
+        {
+            "model.name": work.model,
+            "model.stem": work.stem,
+            "model.width": work.width,
+            "model.dtype": work.dtype,
+            "model.branching": work.layer,
+            "loss.name": "gmmce" if work.layer == "asae" else "ce",
+            "asae.area": 0.18,
+            "augment.size": work.size,
+            "optimizer.learning_rate": SGD["learning_rate"],
+            "optimizer.momentum": SGD["momentum"],
+            "optimizer.weight_decay": SGD["weight_decay"],
+        },
+    )
+
+
+def ours(work: Work, augmented: bool = False):
+    """(one step, versions) of ASAE-JAX, set up as `train` does."""
+    from asae_jax.run import build, parallel
+
+    parallel.use_all_cores(work.batch_size)
+    import jax
+
+    from asae_jax import keys
+    from asae_jax.run.state import create_state
+    from asae_jax.training.optimizer import create_optimizer, create_schedule
+
+    config = our_config(work)
+    optimizer = create_optimizer(
+        config.optimizer, create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
+    )
+    network = build.create_network(config, CLASSES)
+    state = parallel.place(create_state(network, optimizer, keys.stream_key(0, "init"), image_size=work.size))
+    step = update_step(config, optimizer, augmented)
+    batch = parallel.split(batch_of(work))
+
+    def run() -> float:
+        nonlocal state
+        state, metrics = step(state, batch)
+        jax.block_until_ready(state.params)
+        return float(metrics.sums.loss) / work.batch_size
+
+    return run, f"JAX {jax.__version__}, {jax.device_count()} x {jax.devices()[0].device_kind}"
+
+
+def update_step(config, optimizer, augmented: bool):
+    """The compiled update, on views as at test unless `augmented`."""
+    import functools
+
+    from asae_jax.run import build, parallel, steps
+
+    if augmented:
+        return build.compiled_train_step(config, CLASSES, optimizer)
+    preprocess = build.create_preprocess(config)
+    return parallel.parallel_update(
+        functools.partial(
+            steps.train_step,
+            network=build.create_network(config, CLASSES, axis_name=parallel.AXIS),
+            optimizer=optimizer,
+            loss=build.create_loss(config, CLASSES),
+            augment=lambda key, images, first_example: preprocess(images),
+            seed=config.seed,
+            axis_name=parallel.AXIS,
+        )
+    )
+
+
+def pytorch(work: Work, compiled: bool):
+    """(one step, versions) of the twin."""
+    import torch
+
+    from benchmarks import torch_twin
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    model = torch_twin.Twin(
+        work.model, CLASSES, stem=work.stem, width=work.width, asae=work.layer == "asae", area=0.18
+    )
+    training = torch_twin.Training(model.to(device), amp=work.dtype == "bfloat16", compiled=compiled, **SGD)
+    batch = batch_of(work)
+    images, labels = torch.from_numpy(batch["image"]), torch.from_numpy(batch["label"]).long()
+
+    def run() -> float:
+        shown = torch_twin.normalised(images.to(device))
+        loss = training.step(shown, labels.to(device))
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return float(loss)
+
+    return run, f"PyTorch {torch.__version__}, {device}, {torch.get_num_threads()} threads"
+
+
+CONTENDERS = {
+    "ours": ours,
+    "ours, augmented": lambda work: ours(work, augmented=True),
+    "PyTorch": lambda work: pytorch(work, compiled=False),
+    "torch.compile": lambda work: pytorch(work, compiled=True),
+}
+
+
+def _serve(name: str, work: Work, pipe) -> None:
+    """A contender's process: one step for every message until None comes."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    began = _now()
+    run, versions = CONTENDERS[name](work)
+    run()
+    pipe.send((versions, *(b - a for a, b in zip(began, _now(), strict=True))))
+    run()
+    while pipe.recv():
+        start = _now()
+        loss = run()
+        pipe.send(Took(*(b - a for a, b in zip(start, _now(), strict=True)), loss))
+
+
+def _now() -> tuple[float, float]:
+    """Wall and processor time, seconds."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return time.perf_counter(), usage.ru_utime + usage.ru_stime
+
+
+def race(work: Work, names: list[str], steps: int) -> dict[str, list[Took]]:
+    """Steps of each contender in turn. One that cannot start is reported and left out."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name in names:
+        pipe, other = context.Pipe()
+        process = context.Process(target=_serve, args=(name, work, other), daemon=True)
+        process.start()
+        other.close()
+        try:
+            versions, wall, cpu = pipe.recv()
+        except EOFError:
+            print(f"  {name}: does not work here")
+            continue
+        print(f"  {name}: {versions}; to the first step {wall:.1f} s, {cpu:.1f} s of processor time")
+        pipes[name] = pipe
+        processes.append(process)
+    took: dict[str, list[Took]] = {name: [] for name in pipes}
+    for number in range(steps):
+        for name in list(pipes)[:: 1 if number % 2 else -1]:
+            pipes[name].send(True)
+            took[name].append(pipes[name].recv())
+    for pipe in pipes.values():
+        pipe.send(None)
+    for process in processes:
+        process.join()
+    return took
+
+
+def report(took: dict[str, list[Took]]) -> None:
+    """Prints medians, and each contender's ratio to the faster one of PyTorch."""
+    for name, steps in took.items():
+        wall, cpu = (statistics.median(step[i] for step in steps) for i in (0, 1))
+        print(f"  {name}: {1e3 * wall:.0f} ms a step, {1e3 * cpu:.0f} ms of processor time; "
+              f"loss {steps[-1].loss:.3f}")  # fmt: skip
+    rivals = [name for name in took if not name.startswith("ours")]
+    for name in took.keys() - rivals if rivals else ():
+        for i, clock in enumerate(("wall", "processor")):
+            fastest = min(rivals, key=lambda rival: statistics.median(step[i] for step in took[rival]))
+            ratios = [a[i] / b[i] for a, b in zip(took[name], took[fastest], strict=True)]
+            low, middle, high = np.quantile(ratios, [0.1, 0.5, 0.9])
+            print(f"  {name} / {fastest}, {clock} time: {middle:.2f} ({low:.2f} to {high:.2f})")
+
+
+def main(_) -> None:
+    names = ["ours", "PyTorch"]
+    names[1:1] = ["ours, augmented"] if _AUGMENTED.value else []
+    names += ["torch.compile"] if _COMPILE.value else []
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, load {os.getloadavg()[0]:.1f}")
+    for layer in dict.fromkeys(_LAYER.value):
+        work = Work(
+            _MODEL.value, _STEM.value, _WIDTH.value, _SIZE.value, _BATCH_SIZE.value, layer, _DTYPE.value
+        )
+        print(", ".join(f"{field} {value}" for field, value in work._asdict().items()))
+        report(race(work, names, _STEPS.value))
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    app.run(main)

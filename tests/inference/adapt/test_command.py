@@ -1,0 +1,195 @@
+"""`adapt` as a user calls it."""
+
+import csv
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from asae_jax import cli
+from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.input.content import image_content
+from asae_jax.input.decode import read_image
+from asae_jax.run.run import open_run
+from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
+
+__all__ = ["_shallow", "folder", "images", "runs"]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:probabilities are not calibrated", "ignore:left out as no images"
+)
+
+
+def _adapt(workdir, *options):
+    return cli.main(["adapt", f"--workdir={workdir}", *map(str, options)])
+
+
+def _state(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def labels(folder, tmp_path_factory):
+    """A review page's list: all eleven images labelled, the twelfth not looked at."""
+    path = tmp_path_factory.mktemp("labels") / "labels.csv"
+    files = sorted(folder.glob("*/*.png"))
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "seen", "content"])
+        for number, image in enumerate(files):
+            writer.writerow([image, CLASS_NAMES[number % 2], "yes", image_content(read_image(image))])
+    return path
+
+
+@pytest.fixture(scope="module")
+def adapted(runs, folder, tmp_path_factory):
+    """Adapted without labels, and the files of the run before."""
+    before = _state(runs[0])
+    output = tmp_path_factory.mktemp("adapted") / "theirs"
+    assert _adapt(runs[0], f"--input={folder}", f"--output={output}", "--propose=4", "--worth=0") == 0
+    return output, before
+
+
+def test_the_run_stays_as_it_is_and_only_batch_statistics_are_new(adapted, runs):
+    output, before = adapted
+    assert _state(runs[0]) == before
+    old, new = open_run(runs[0]).variables, open_run(output).variables
+    leaves = lambda tree: np.concatenate([np.ravel(x) for x in _leaves(tree)])  # noqa: E731
+    np.testing.assert_allclose(leaves(new["params"]), leaves(old["params"]), atol=1e-3)
+    assert np.abs(leaves(new["batch_stats"]) - leaves(old["batch_stats"])).max() > 0.05
+
+
+def _leaves(tree):
+    for _, value in sorted(tree.items()):
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        else:
+            yield np.asarray(value, np.float32)
+
+
+def test_the_card_says_what_was_done_and_names_no_folder(adapted, folder, runs):
+    output, _ = adapted
+    record = json.loads((output / "adaptation.json").read_text())
+    assert record["source"]["name"] == runs[0].name
+    assert record["input"] == {"given": folder.name, "images": 11, "unreadable": 1}
+    assert record["statistics"]["share_new"] == 1
+    card = (output / "README.md").read_text()
+    assert "For research, not a diagnosis" in card
+    assert "do not hold for these images" in card
+    assert str(folder.parent) not in card + (output / "config.json").read_text()
+    assert not (output / "uncertainty.json").exists()
+
+
+def test_predict_says_that_the_old_thresholds_were_left_out(adapted, folder, tmp_path):
+    output, _ = adapted
+    made = tmp_path / "cells.csv"
+    options = [f"--model={output}", f"--workdir={tmp_path / 'work'}", f"--input={folder}", f"--output={made}"]
+    assert cli.main(["predict", *options]) == 0
+    with pytest.warns(UserWarning, match="adapted to another laboratory without labels"):
+        assert read_matching_uncertainty(open_run(output)) is None
+    assert "do not hold for these images" in made.with_suffix(".html").read_text()
+    with made.open() as file:
+        assert "abstain" not in csv.DictReader(file).fieldnames
+
+
+def test_proposals_are_a_list_that_predict_takes(adapted, tmp_path):
+    output, _ = adapted
+    with (output / "to_label.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["path"] for row in rows}) == 4
+    options = [f"--workdir={output}", f"--input={output / 'to_label.csv'}", f"--output={tmp_path / 'a.csv'}"]
+    assert cli.main(["predict", *options, "--nopage"]) == 0
+
+
+def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels, tmp_path):
+    output = tmp_path / "theirs"
+    options = [f"--input={folder}", f"--labels={labels}", f"--output={output}", "--folds=3"]
+    assert _adapt(runs[0], *options, "--statistics=keep", "--propose=3") == 0
+    record = json.loads((output / "adaptation.json").read_text())
+    assert record["labels"]["count"] == 11
+    assert record["labels"]["of_class"] == {"BLA": 6, "EBO": 5}
+    assert np.sum(record["confusion_matrix"]) == 11
+    assert json.loads((output / "uncertainty.json").read_text())["num_validation_images"] == 11
+    old, new = open_run(runs[0]).variables["params"], open_run(output).variables["params"]
+    differing = [np.abs(a - b).max() > 1e-3 for a, b in zip(_leaves(old), _leaves(new), strict=True)]
+    assert sum(differing) <= 2  # kernel and bias of the last layer
+    assert not (output / "to_label.csv").exists()  # every image is labelled
+    made = tmp_path / "cells.csv"
+    assert cli.main(["predict", f"--workdir={output}", f"--input={folder}", f"--output={made}"]) == 0
+    with made.open() as file:
+        assert "abstain" in csv.DictReader(file).fieldnames
+
+
+def test_scale_and_classes_that_occur(runs, folder, tmp_path):
+    output = tmp_path / "theirs"
+    options = [
+        f"--input={folder}",
+        f"--output={output}",
+        "--scale=0.8",
+        "--statistics=keep",
+        "--only=BLA,NGS",
+    ]
+    assert _adapt(runs[0], *options) == 0
+    assert open_run(output).preparation.scale == 0.8
+    made = tmp_path / "cells.csv"
+    assert (
+        cli.main(["predict", f"--workdir={output}", f"--input={folder}", f"--output={made}", "--nopage"]) == 0
+    )
+    with made.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["label"]]
+    assert {row["label"] for row in rows} <= {"BLA", "NGS"}
+    assert max(float(row["p_EBO"]) for row in rows) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--output=DIR is missing"),
+        (["--output=new"], "no images are named"),
+        (["--output=new", "--input=CELLS", "--only=BLA,NSG"], "no class of the run. Did you mean NGS?"),
+        (["--output=new", "--input=CELLS", "--statistics=keep"], "nothing would change"),
+        (["--output=new", "--input=CELLS", "--scale=0"], "are not here: give some, --template"),
+        (["--output=new", "--labels=absent.csv"], "absent.csv is not there"),
+        (["--output=RUN", "--input=CELLS"], "is the run itself"),
+        (["--output=CELLS", "--input=CELLS"], "exists: name a new folder"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(
+    runs, folder, tmp_path, monkeypatch, capsys, options, message
+):
+    monkeypatch.chdir(tmp_path)
+    names = {"CELLS": str(folder), "RUN": str(runs[0])}
+    given = [o.replace("CELLS", names["CELLS"]).replace("RUN", names["RUN"]) for o in options]
+    assert _adapt(runs[0], *given) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("always:labels left out")
+def test_labels_that_cannot_be_used_are_counted(runs, folder, labels, tmp_path, capsys):
+    few = tmp_path / "few.csv"
+    rows = labels.read_text().splitlines()
+    few.write_text("\n".join([*rows[:8], rows[8].replace("EBO", "XYZ").replace("BLA", "XYZ")]) + "\n")
+    assert _adapt(runs[0], f"--labels={few}", f"--output={tmp_path / 'new'}") == 2
+    said = capsys.readouterr().err
+    assert "labels left out: 1 of XYZ, which the run does not know" in said
+    assert "7 labels of 2 classes" in said
+
+
+@pytest.mark.filterwarnings("always:1 of 11 labelled images")
+def test_another_picture_under_the_name_is_not_what_was_labelled(runs, folder, labels, tmp_path, capsys):
+    moved = tmp_path / "cells"
+    shutil.copytree(folder, moved)
+    text = labels.read_text().replace(str(folder), str(moved))
+    (tmp_path / "labels.csv").write_text(text)
+    shutil.copyfile(moved / "slide_a" / "00.png", moved / "slide_a" / "01.png")
+    options = [f"--labels={tmp_path / 'labels.csv'}", f"--output={tmp_path / 'new'}", "--folds=2"]
+    assert _adapt(runs[0], *options, "--statistics=keep") == 0
+    assert "1 of 11 labelled images are not used" in capsys.readouterr().err
+    assert json.loads((tmp_path / "new" / "adaptation.json").read_text())["labels"]["count"] == 10

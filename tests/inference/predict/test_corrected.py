@@ -1,0 +1,94 @@
+"""The count corrected for another mixture of classes."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from asae_jax import cli
+from asae_jax.inference.mixture import Basis, smoothed
+from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
+from asae_jax.inference.predict.records import PredictionUncertainty, Record
+
+NAMES = ("A", "B")
+PRIOR = np.array([0.5, 0.5])
+
+
+def _counter(mixture, count=4000, *, unlike=0.0, group="", seed=0, counter=None):
+    """Cells of two Gaussian classes at -1 and 1, with their exact probabilities under `PRIOR`."""
+    rng = np.random.default_rng(seed)
+    labels = rng.random(count) < mixture
+    places = np.where(labels, 1.0, -1.0) + rng.normal(size=count)
+    second = 1 / (1 + np.exp(-2 * places))
+    counter = MixtureCounter() if counter is None else counter
+    for p in second:
+        estimate = PredictionUncertainty(False, 0.0, bool(rng.random() < unlike))
+        probabilities = np.array([1 - p, p], np.float32)
+        counter.add(Record("x", "x", group, probabilities=probabilities, uncertainty=estimate))
+    return counter
+
+
+def _basis():
+    """Of this network: right about 84 of 100 cells of either class."""
+    return Basis(PRIOR, np.array([[841, 159], [159, 841]]), known=True)
+
+
+def test_a_rare_class_that_is_counted_too_often_is_corrected():
+    (found,) = _counter(0.05).corrected(_basis(), usually_unlike=0.05, resamples=50, seed=0)
+    assert found.counted[1] > 0.15
+    assert abs(found.mixture.shares[1] - 0.05) < 0.02
+    assert found.mixture.low[1] < 0.05 < found.mixture.high[1]
+    assert not found.warnings
+    content = found.to_json(NAMES)
+    assert content["classes"]["B"]["corrected"] == pytest.approx(found.mixture.shares[1])
+    assert json.loads(json.dumps(content)) == content
+    assert "percent of all 4,000 cells" in "\n".join(summary(found, NAMES))
+
+
+def test_what_it_rests_on_is_warned_of():
+    counter = _counter(0.3, 200, unlike=0.5)
+    nothing = Basis(PRIOR, None, known=False)
+    (found,) = counter.corrected(nothing, usually_unlike=0.05, resamples=0, seed=0)
+    text = " ".join(found.warnings)
+    assert "look unlike the training cells" in text
+    assert "not known" in text
+    assert "cannot be tested" in text
+    (found,) = counter.corrected(nothing, usually_unlike=None, resamples=0, seed=0)
+    assert "not calibrated" in found.warnings[0]
+    wrong = Basis(PRIOR, np.array([[841, 159], [700, 300]]), known=True)
+    (found,) = _counter(0.9).corrected(wrong, usually_unlike=0.05, resamples=0, seed=0)
+    assert any("do not fit" in warning for warning in found.warnings)
+
+
+def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():
+    counter = _counter(0.9, 500, group="one")
+    _counter(0.1, 500, group="two", seed=1, counter=counter)
+    counter.add(Record("bad", "bad", "two", "empty file"))
+    whole, one, two = counter.corrected(_basis(), usually_unlike=0.05, resamples=20, seed=0)
+    assert [found.cells for found in (whole, one, two)] == [1000, 500, 500]
+    assert one.mixture.shares[1] > 0.8 > 0.2 > two.mixture.shares[1]
+    assert whole.mixture.low is None  # of two groups nothing can be said of others
+    assert MixtureCounter().corrected(_basis(), usually_unlike=None, resamples=9, seed=0) == []
+
+
+def test_half_an_image_keeps_shares_above_nothing():
+    np.testing.assert_allclose(smoothed(np.array([3, 0])), [3.5 / 4, 0.5 / 4])
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated", "ignore:left out as no images")
+def test_predict_shows_it_where_it_is_asked_for(runs, folder, tmp_path, capsys):
+    output = tmp_path / "cells.csv"
+    options = [f"--workdir={runs[0]}", f"--input={folder}", f"--output={output}"]
+    assert cli.main(["predict", *options, "--mixture=corrected"]) == 0
+    found = json.loads((tmp_path / "cells_differential.json").read_text())["corrected"]
+    assert [one["group"] for one in found] == ["", "slide_a", "slide_b"]
+    shares = [one["corrected"] for one in found[0]["classes"].values()]
+    assert sum(shares) == pytest.approx(1)
+    assert "corrected for another mixture" in capsys.readouterr().out
+    assert 'id="corrected"' in (tmp_path / "cells.html").read_text()
+    assert cli.main(["predict", *options]) == 0
+    assert "corrected" not in json.loads((tmp_path / "cells_differential.json").read_text())
+    assert 'id="corrected"' not in (tmp_path / "cells.html").read_text()
+    with output.open() as file:
+        assert len(list(csv.DictReader(file))) == 12
