@@ -18,13 +18,13 @@ import time
 from absl import app, flags, logging
 
 from benchmarks.kills import compare
-from benchmarks.tiny_runs import options
+from benchmarks.tiny_runs import QUICK_FLAGS, options
 
 _FOLDER = flags.DEFINE_string("into", "", "Where the runs go; empty: a temporary folder.")
 
 _MAIN = pathlib.Path(__file__).resolve().parent.parent / "main.py"
 _SETTINGS = {
-    "data.num_examples": 2100, "data.stored_size": 36, "augment.size": 32, "data.workers": 1,
+    "data.num_examples": 700, "data.stored_size": 36, "augment.size": 32, "data.workers": 1,
     "model.name": "resnet18", "model.width": 4, "model.branching": "none", "loss.name": "ce",
     "train.batch_size": 56, "train.epochs": 1, "train.log_every": 1, "eval.bootstrap": 0,
 }  # fmt: skip
@@ -32,7 +32,7 @@ _SETTINGS = {
 
 def _start(workdir: pathlib.Path, cache: pathlib.Path, seed: int) -> subprocess.Popen:
     settings = _SETTINGS | {"seed": seed, "data.cache_dir": cache}
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    environment = os.environ | {"XLA_FLAGS": QUICK_FLAGS}
     with workdir.with_suffix(".txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, str(_MAIN), "--config=default", f"--workdir={workdir}", *options(settings)],
@@ -49,7 +49,7 @@ def _kill_while_filling(process: subprocess.Popen, cache: pathlib.Path) -> int:
     """Kills it when the cache has grown; returns how many bytes of the images were on the disk then."""
     while process.poll() is None:
         size = sum(file.stat().st_blocks * 512 for file in cache.glob("*/images.u8"))
-        if size > 2**20:
+        if size > 2**19:
             process.send_signal(signal.SIGKILL)
             process.wait()
             return size

@@ -29,6 +29,12 @@ SETTINGS = {
 }  # fmt: skip
 """Of a run that trains in a second once it is compiled."""
 
+QUICK_FLAGS = (
+    "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0 "
+    "--xla_llvm_disable_expensive_passes=true"
+)
+"""One device, and compilation in a hurry."""
+
 _CLASSES = ("EO", "LY", "NE")
 
 
@@ -65,10 +71,7 @@ class Outcome(NamedTuple):
 def set_up() -> None:
     """One device, quick compilation that later processes share, and a network of few layers."""
     os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["XLA_FLAGS"] = (
-        "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true"
-    )
+    os.environ["XLA_FLAGS"] = QUICK_FLAGS
     import jax
 
     from asae_jax import models

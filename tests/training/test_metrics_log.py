@@ -1,5 +1,8 @@
+import errno
+import io
 import json
-import resource
+import os
+from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -39,13 +42,24 @@ def test_tensorboard_reads_the_events(tmp_path):
     assert events[0].summary.value[0].tag == "train/loss"
 
 
+class Small(io.FileIO):
+    """A file on a disk with room for 100 bytes: what fits of a write is written."""
+
+    def write(self, data):
+        room = 100 - self.tell()
+        if room <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data[:room])
+
+
 @pytest.fixture
-def small_files():
-    """Files end at 100 bytes, as on a disk that is full: what fits of a write is written."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+def small_files(monkeypatch):
+    usual = Path.open
+
+    def opened(path, mode="r", buffering=-1, **rest):
+        return usual(path, mode, buffering, **rest) if buffering else Small(path, mode)
+
+    monkeypatch.setattr(Path, "open", opened)
 
 
 def test_a_full_disk_is_one_line_and_the_next_start_goes_on(tmp_path, small_files):
@@ -55,7 +69,7 @@ def test_a_full_disk_is_one_line_and_the_next_start_goes_on(tmp_path, small_file
     for step in (1, 2):
         log.write("train", step, {"loss": 2.0})
     with pytest.raises(
-        UserError, match=r"cannot write .*metrics\.jsonl \(.*goes on from the last checkpoint"
+        UserError, match=r"cannot write .*metrics\.jsonl \(No space.*goes on from the last checkpoint"
     ):
         log.write("train", 3, {"loss": 2.0})
     log.close()
