@@ -804,12 +804,15 @@ def set_field(config: ConfigDict, name: str, value: Any) -> None:
     """
     field = find_field(name)
     if isinstance(field.default, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < _LARGEST_FLOAT else math.inf
     if type(value) is not type(field.default):
         raise UserError(
             f"config.{name}={value!r} cannot be used: it must be of type {type(field.default).__name__}."
         )
     _put(config, name, value)
+
+
+_LARGEST_FLOAT = 10**300
 
 
 def find_field(name: str) -> Field:
@@ -896,14 +899,14 @@ def check(config: ConfigDict) -> None:
              "use distance")  # fmt: skip
 
 
-_MOST_PIXELS = 2**28
-"""Of a batch: 5,000 images of 224 pixels. Network and images of somebody's settings need a multiple."""
+_MOST_PIXELS = {"train.batch_size": 2**31, "eval.batch_size": 2**28}
+"""Of a batch: 42,000 images of 224 pixels over all hosts; 5,000 where settings may be somebody else's."""
 
 
 def _check_batches(config: ConfigDict) -> None:
     side = max(config.data.stored_size, config.augment.size)
-    for name in ("train.batch_size", "eval.batch_size"):
-        most = _MOST_PIXELS // side**2
+    for name, pixels in _MOST_PIXELS.items():
+        most = pixels // side**2
         _require(_get(config, name) <= most, config, name,
                  f"images of {side} pixels a side allow at most {most:,}")  # fmt: skip
 

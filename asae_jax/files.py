@@ -4,6 +4,7 @@ Every file the program writes goes through here, so that each kind of trouble is
 is not UTF-8, a crash half-way through a write, a full disk, a folder that cannot be listed.
 """
 
+import collections
 import contextlib
 import contextvars
 import csv
@@ -456,22 +457,44 @@ def walk(folder: Path) -> Iterator[FoundFile]:
     Links are followed, but not into a folder that the walk is inside of. A link that leads nowhere is a file.
 
     Raises:
-      UserError: a folder that cannot be listed.
+      UserError: a folder that cannot be listed, that lies too deep, or that links lead to again and again:
+        ten folders that link to each other have millions of paths.
     """
-    return _walk(folder, "", frozenset())
+    visits: collections.Counter[tuple[int, int]] = collections.Counter()
+    waiting: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(folder, "", frozenset())]
+    while waiting:
+        here, prefix, above = waiting.pop()
+        status = _folder_status(here)
+        place = status.st_dev, status.st_ino
+        if place in above:
+            continue
+        visits[place] += 1
+        if visits[place] > _MOST_VISITS or len(above) > _DEEPEST:
+            raise UserError(
+                f"folder {here} is reached by more than {_MOST_VISITS} links, or lies within more than "
+                f"{_DEEPEST} others: remove them"
+            )
+        for entry in visible_entries(here):
+            name = f"{prefix}{entry.name}"
+            if is_folder(entry):
+                waiting.append((here / entry.name, f"{name}/", above | {place}))
+            elif found := _status(entry):
+                special = not stat.S_ISREG(found.st_mode) and not stat.S_ISLNK(found.st_mode)
+                yield FoundFile(name, found.st_size, found.st_mtime_ns, special)
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[FoundFile]:
-    place = os.path.realpath(folder)
-    if place in above:
-        return
-    for entry in visible_entries(folder):
-        name = f"{prefix}{entry.name}"
-        if is_folder(entry):
-            yield from _walk(folder / entry.name, f"{name}/", above | {place})
-        elif status := _status(entry):
-            special = not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode)
-            yield FoundFile(name, status.st_size, status.st_mtime_ns, special)
+_MOST_VISITS, _DEEPEST = 20, 200
+
+
+def _folder_status(folder: Path) -> os.stat_result:
+    try:
+        return os.stat(folder)
+    except OSError as error:
+        raise _unlisted(folder, error) from error
+
+
+def _unlisted(folder: Path, error: OSError) -> UserError:
+    return UserError(f"cannot list folder {folder} ({error.strerror}): check its permissions")
 
 
 def is_folder(entry: os.DirEntry) -> bool:
@@ -500,7 +523,7 @@ def visible_entries(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not is_hidden(entry.name)]
     except OSError as error:
-        raise UserError(f"cannot list folder {folder} ({error.strerror}): check its permissions") from error
+        raise _unlisted(folder, error) from error
 
 
 def is_hidden(name: str) -> bool:

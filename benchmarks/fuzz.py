@@ -2,9 +2,10 @@
 
     python -m benchmarks.fuzz [--kinds=images,bombs,...] [--seed=0] [--count=0] [--seconds=10]
 
-Each input is a pure function of (kind, seed, number). It is used in a process of its own kind that is ended
-when it takes longer than `--seconds`; an audit hook of Python notices files written outside of the input's
-folder, programs started and names looked up by pickles. Printed are, for each kind, how many inputs were
+Each input is a pure function of (kind, seed, number). It is used in a process that is ended when it works
+longer than `--seconds` (processor time; thirty times as long where it waits). An audit hook of Python notices
+files written outside of the input's folder, programs started and names looked up by pickles. Printed are, for
+each kind, how many inputs were
 
 - used: read without a word against them (damage that no format can show is among them);
 - refused: in one line, without control characters;
@@ -25,7 +26,7 @@ from absl import app, flags
 
 from benchmarks.hostile.pool import run_kind
 
-KINDS = ("images", "bombs", "tables", "arrays", "weights", "folders", "commands")
+KINDS = ("images", "bombs", "tables", "arrays", "weights", "folders", "checkpoints", "commands")
 """Modules of `benchmarks.hostile`: each has COUNT, `prepare()` and `attempt(number, seed, folder)`."""
 
 

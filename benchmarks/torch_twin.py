@@ -1,8 +1,8 @@
 """The training step in PyTorch: ResNet-18 or -50 with cross entropy, or with ASAE and GMMCE.
 
 Layers, loss and update are those of `asae_jax`, written as a user of PyTorch would write them;
-`tests/run/test_torch_twin.py` holds both to the same loss and weights. Equal peaks within one window are all kept:
-float maps have none.
+`tests/run/test_torch_twin.py` holds both to the same loss and weights. Equal peaks within one window are all
+kept: float maps have none.
 """
 
 import math

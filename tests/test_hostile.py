@@ -20,7 +20,7 @@ from PIL import Image
 from asae_jax import config as settings
 from asae_jax.cli import main
 from asae_jax.errors import UserError
-from asae_jax.files import csv_records, guarded, open_text, parse_json, read_json, unguarded
+from asae_jax.files import csv_records, guarded, open_text, parse_json, read_json, unguarded, walk
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.decode import BadImage, decode_image, read_image
 from asae_jax.input.manifest import manifest_index
@@ -304,6 +304,23 @@ class TestFolders:
         assert settings.read_run_config(tmp_path).data.cache_dir == ""
         (tmp_path / "nowhere").mkdir()
         assert settings.read_run_config(tmp_path).data.cache_dir == str(tmp_path / "nowhere")
+
+
+class TestWalks:
+    def test_folders_that_link_to_each_other_end(self, tmp_path):
+        for name in range(12):
+            (tmp_path / str(name)).mkdir()
+            for other in range(12):
+                (tmp_path / str(name) / f"to{other}").symlink_to(tmp_path / str(other))
+        with pytest.raises(UserError, match="more than 20 links"):
+            list(walk(tmp_path))
+
+    def test_a_folder_within_a_folder_without_end(self, tmp_path):
+        (tmp_path / "/".join(["a"] * 150)).mkdir(parents=True)
+        assert list(walk(tmp_path)) == []
+        (tmp_path / "/".join(["a"] * 250)).mkdir(parents=True)
+        with pytest.raises(UserError, match="more than 200 others"):
+            list(walk(tmp_path))
 
 
 def test_the_fuzz_script_counts_what_a_process_does(tmp_path):

@@ -1,7 +1,7 @@
 """Convolution in the way that is fastest where it runs; all ways agree to rounding.
 
-XLA's own convolution serves accelerators. On CPUs its forward pass is good and its gradients are not: on one core
-the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch uses. So on CPUs
+XLA's own convolution serves accelerators. On CPUs its forward pass is good and its gradients are not: on one
+core the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch uses. So on CPUs
 
 - the kernel's gradient is summed over parts of the batch whose maps fit the cache (`_kernel_gradient`);
 - where the kernel is larger than the map, the map's gradient does not move the kernel (`_map_gradient`);

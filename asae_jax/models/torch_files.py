@@ -15,7 +15,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -155,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
     def load_checked(self) -> Any:
         """`load`, after a look at what it would reserve: five bytes can ask for a table of 32 GB."""
         start = self._file.tell()
-        for count, (code, argument, _) in enumerate(pickletools.genops(self._file)):
+        for count, (code, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], self._file))):
             place = argument if code.name in _NOTES and isinstance(argument, int) else 0
             if count > _MOST_OBJECTS or place > _MOST_OBJECTS:
                 raise UnreadableFile("a pickle with more or larger objects than weights need")

@@ -5,6 +5,7 @@ import importlib
 import multiprocessing
 import os
 import pathlib
+import shutil
 import sys
 import time
 import traceback
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, one_line
 
 OUTCOMES = ("used", "refused", "traceback", "hang", "memory", "crash", "wrote", "executed")
 
@@ -89,7 +90,7 @@ def _reset_peak() -> None:
 
 
 def _is_one_line(message: str) -> bool:
-    return message.isprintable() and len(message) < 5000
+    return one_line(message) == message and len(message) < 5000
 
 
 def try_one(
@@ -98,7 +99,7 @@ def try_one(
     """Outcome, detail, seconds and megabytes of one input."""
     canary = folder.parent / MARKER
     _reset_peak()
-    before, start = _memory("VmRSS"), time.monotonic()
+    before, start = _memory("VmRSS"), time.process_time()
     del _seen[:]
     _allowed[:] = [os.path.realpath(folder)]
     try:
@@ -115,7 +116,7 @@ def try_one(
         outcome, detail = _seen[0] if _seen else ("executed", "the marker file is there")
     elif outcome != "traceback" and megabytes > megabytes_allowed:
         outcome, detail = "memory", f"{megabytes:.0f} MB; {detail}"
-    return outcome, detail, time.monotonic() - start, megabytes
+    return outcome, detail, time.process_time() - start, megabytes
 
 
 def _work(kind: str, seed: int, numbers: range, folder: str, megabytes: float, pipe: Connection) -> None:
@@ -131,18 +132,8 @@ def _work(kind: str, seed: int, numbers: range, folder: str, megabytes: float, p
         use = module.attempt(number, seed, own)
         pipe.send(("made", number))
         pipe.send(("end", number, *try_one(use, own, megabytes)))
-        _remove(own)
+        shutil.rmtree(own, ignore_errors=True)
     pipe.send(("done",))
-
-
-def _remove(folder: pathlib.Path) -> None:
-    for top, folders, files in os.walk(folder, topdown=False):
-        for name in (*files, *(f for f in folders if os.path.islink(os.path.join(top, f)))):
-            os.unlink(os.path.join(top, name))
-        for name in folders:
-            if not os.path.islink(os.path.join(top, name)):
-                os.rmdir(os.path.join(top, name))
-    os.rmdir(folder)
 
 
 # The process that counts.
@@ -166,6 +157,7 @@ class Tally:
         self.largest = max(self.largest, (megabytes, number))
         if outcome not in ("used", "refused"):
             self.faults.append(Fault(self.kind, number, outcome, detail))
+            print(f"{self.kind} {number}: {outcome}: {detail[-400:]}", file=sys.stderr, flush=True)
         elif outcome == "refused":
             self.messages.append((number, detail))
 
@@ -192,19 +184,37 @@ def run_kind(
         )
         process.start()
         there.close()
-        current = _listen(here, tally, seconds)
+        current = _listen(here, process.pid, tally, seconds)
         process.kill()
         process.join()
         left = range(current + 1, numbers.stop) if current is not None else range(0)
     return tally
 
 
-def _listen(pipe: Connection, tally: Tally, seconds: float) -> int | None:
+def _answers(pipe: Connection, pid: int, seconds: float) -> bool:
+    """Whether a message comes within so many seconds of the process's own work, or thirty times as long."""
+    end, before = time.monotonic() + 30 * seconds, _worked(pid)
+    while not pipe.poll(1.0):
+        if _worked(pid) - before > seconds or time.monotonic() > end:
+            return False
+    return True
+
+
+def _worked(pid: int) -> float:
+    """Processor seconds of a process; 0 where it has ended."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def _listen(pipe: Connection, pid: int, tally: Tally, seconds: float) -> int | None:
     """The input at which the process was lost; None where it came to the end."""
     current, patience = None, 300.0  # it loads libraries first
     while True:
         try:
-            if not pipe.poll(patience):
+            if not _answers(pipe, pid, patience):
                 tally.add(current if current is not None else -1, "hang", "no answer", patience)
                 return current
             message = pipe.recv()
