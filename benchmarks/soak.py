@@ -29,11 +29,15 @@ _FLAT = {"memory MiB": 1.05, "open files": 1.0, "threads": 1.0}
 _MAIN = pathlib.Path(__file__).resolve().parent.parent / "main.py"
 
 
-def _sampled(process: subprocess.Popen) -> list[dict[str, float]]:
-    """Resident memory, open files and threads of a process until it ends."""
-    samples = []
+def _sampled(process: subprocess.Popen, metrics: pathlib.Path) -> list[dict[str, float]]:
+    """Resident memory, open files and threads of a process, from the first line of metrics to the last."""
+    samples: list[dict[str, float]] = []
     place = pathlib.Path(f"/proc/{process.pid}")
     while process.poll() is None:
+        time.sleep(0.1)
+        written = metrics.stat().st_size if metrics.exists() else 0
+        if not written:
+            continue
         try:
             status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
             resident = int(status["VmRSS"].split()[0]) / 1024
@@ -42,12 +46,12 @@ def _sampled(process: subprocess.Popen) -> list[dict[str, float]]:
                     "memory MiB": resident,
                     "open files": len(os.listdir(place / "fd")),
                     "threads": int(status["Threads"]),
+                    "written": written,
                 }
             )
         except (OSError, KeyError):  # it has just ended
             pass
-        time.sleep(0.1)
-    return samples
+    return [sample for sample in samples if sample["written"] < samples[-1]["written"]]
 
 
 def _tenths(values: list[float]) -> tuple[float, float]:
@@ -73,15 +77,12 @@ def _soak(folder: pathlib.Path, cells: pathlib.Path, driver: str) -> bool:
         process = subprocess.Popen(
             [*command, *tiny_runs.options(settings)], env=environment, stdout=log, stderr=log
         )
-        samples = _sampled(process)
+        samples = _sampled(process, workdir / "metrics.jsonl")
     if process.returncode:
         raise SystemExit((folder / f"{driver}.txt").read_text())
-    # What comes before the first step, such as the imports, is no part of the run.
-    most = max(sample["threads"] for sample in samples)
-    begun = next(n for n, sample in enumerate(samples) if sample["threads"] > most / 2)
     flat = True
     for name, allowed in _FLAT.items():
-        early, late = _tenths([sample[name] for sample in samples[begun:]])
+        early, late = _tenths([sample[name] for sample in samples])
         flat &= late <= early * allowed
         print(f"{driver:8} {name:12} {early:10.1f} {late:10.1f}  {late / early:.3f}")
     records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
