@@ -8,17 +8,32 @@ import numpy as np
 import pytest
 import torch
 
-from asae_jax import keys
+from asae_jax import keys, models
+from asae_jax.models.backbones import resnet
 from asae_jax.models.weights import to_torch
 from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from benchmarks import rival, torch_twin
+from tests.reference import torch_models
 
 SIZE, BATCH, WIDTH = 32, 6, 4
+STAGES = (1, 1, 1, 1)
+RATE, DECAY = 1 / 8, 1 / 64
+"""Without rounding in float32, in which the schedule is computed."""
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.fixture
+def shallow(monkeypatch):
+    """One block a stage on both sides: nearly all the time of this test would be XLA's compiler."""
+    for name, block in (("resnet18", "BasicBlock"), ("resnet50", "Bottleneck")):
+        ours = functools.partial(resnet.ResNet, block=getattr(resnet, block), stage_sizes=STAGES)
+        theirs = functools.partial(torch_models.ResNet, getattr(torch_models, block), STAGES)
+        monkeypatch.setitem(models.MODELS, name, ours)
+        monkeypatch.setitem(torch_models.MODELS, name, theirs)
+
+
+@pytest.mark.usefixtures("float64", "shallow")
 @pytest.mark.parametrize(("model", "layer"), [("resnet18", "asae"), ("resnet50", "none")])
 def test_two_steps_give_the_same_losses_and_weights(model, layer):
     work = rival.Work(model, "no_pool", WIDTH, SIZE, BATCH, layer, "float32")
@@ -26,15 +41,14 @@ def test_two_steps_give_the_same_losses_and_weights(model, layer):
     images = batch["image"] / 255 - 0.5
     config = rival.our_config(work)
     config.asae.p_top1 = 1.0  # nothing is left to chance
-    config.optimizer.learning_rate = 0.1
-    config.optimizer.weight_decay = 0.01
+    config.optimizer.learning_rate, config.optimizer.weight_decay = RATE, DECAY
     state, step = _ours(config, work)
 
     twin = torch_twin.Twin(
         model, rival.CLASSES, stem="no_pool", width=WIDTH, asae=layer == "asae", area=0.18, p_top1=1.0
     ).double()
     twin.backbone.load_state_dict(_as_torch(state, model), strict=True)
-    training = torch_twin.Training(twin, learning_rate=0.1, momentum=0.9, weight_decay=0.01)
+    training = torch_twin.Training(twin, learning_rate=RATE, momentum=0.9, weight_decay=DECAY)
     shown, labels = torch.from_numpy(images.transpose(0, 3, 1, 2)), torch.from_numpy(batch["label"]).long()
 
     for _ in range(2):
