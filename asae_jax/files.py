@@ -6,8 +6,10 @@ is not UTF-8, a crash half-way through a write, a full disk, a folder that canno
 
 import collections
 import contextlib
+import contextvars
 import csv
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -80,18 +82,56 @@ def _taking_name(path: Path) -> Iterator[Path]:
     """Another name for a file, which is called `path` when the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    waiting = _waiting.get()
     try:
         yield part
-        part.replace(path)
-    except BaseException:
+        if waiting is None:
+            part.replace(path)
+        else:
+            waiting[path] = part
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a failed write, unlike a failed opening, does not say of what
         raise
+
+
+_waiting: contextvars.ContextVar[dict[Path, Path] | None] = contextvars.ContextVar("_waiting", default=None)
+"""Of `together`: final name -> where the file is until then."""
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """What is written atomically within the block takes its names when the block ends: all of it, or nothing.
+
+    So a disk that is full half-way leaves no new scores beside older predictions. In between the files cannot
+    be read. (A crash at the very end can leave some with their new names.)
+    """
+    if _waiting.get() is not None:
+        yield  # the block around this one
+        return
+    waiting: dict[Path, Path] = {}
+    token = _waiting.set(waiting)
+    try:
+        yield
+        for path, part in waiting.items():
+            part.replace(path)
+    finally:
+        _waiting.reset(token)
+        for part in waiting.values():
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes `text` to `path` atomically (see `atomic_text`)."""
     with atomic_text(path) as file:
         file.write(text)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data` to `path` atomically (see `atomic_text`)."""
+    with atomic_binary(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
@@ -101,6 +141,21 @@ def write_json(path: Path, content: Any, *, indent: int = 2) -> None:
     """
     text = json.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
     write_text(path, re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+
+
+CHECKSUM = "sha256_of_the_rest"
+"""The entry of a JSON file by which `read_json` sees that another one has changed."""
+
+
+def write_sealed_json(path: Path, content: dict[str, Any], *, indent: int = 2) -> None:
+    """As `write_json`, with a checksum: what has changed since is refused by `read_json`."""
+    write_json(path, content | {CHECKSUM: _checksum(content)}, indent=indent)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    """SHA-256 of what JSON makes of `content`, whatever its order and spaces."""
+    parsed = json.loads(json.dumps(content, allow_nan=False))
+    return hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).hexdigest()
 
 
 MOST_TEXT = 200_000_000
@@ -155,7 +210,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def read_json(path: Path, *, remedy: str, most: int = MOST_TEXT) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file, without its checksum where it has one.
 
     Args:
       path: of the file.
@@ -163,14 +218,29 @@ def read_json(path: Path, *, remedy: str, most: int = MOST_TEXT) -> Any:
       most: bytes that it may have.
 
     Raises:
-      UserError: the file is missing, cannot be read, is too large, or is not JSON.
+      UserError: the file is missing, cannot be read, is too large, is not JSON, or has changed since
+        `write_sealed_json`.
     """
     try:
-        return parse_json(read_bounded(path, most=most).decode("utf-8", errors="surrogateescape"))
+        content = parse_json(read_bounded(path, most=most).decode("utf-8", errors="surrogateescape"))
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): {remedy}.") from error
     except ValueError as error:
         raise UserError(f"{path} is damaged, it is not JSON ({error}): {remedy}.") from error
+    if isinstance(content, dict) and CHECKSUM in content:
+        recorded = content.pop(CHECKSUM)
+        if recorded != _checksum(content):
+            raise UserError(
+                f"{path} has changed since it was written: {remedy}; where the change is yours, delete its "
+                f"entry {CHECKSUM!r}."
+            )
+    return content
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_object(path: Path, *, remedy: str, kinds: Mapping[str, type] | None = None) -> dict[str, Any]:
@@ -252,7 +322,7 @@ def disk_errors(doing: str, *, remedy: str) -> Iterator[None]:
 _FAULTS = frozenset(
     number
     for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EFBIG", "ENAMETOOLONG", "EMFILE",
-                 "ENFILE", "ESTALE")
+                 "ENFILE", "ESTALE", "EISDIR", "ENOTDIR")
     if (number := getattr(errno, name, None)) is not None
 )  # fmt: skip
 """Errors of a disk or of its permissions: never a fault of the program."""
@@ -276,7 +346,7 @@ def disk_fault(error: BaseException | None) -> str | None:
 def _named_fault(error: BaseException) -> str | None:
     """The disk error whose text is in that of `error`, as libraries have it."""
     said = str(error).lower()
-    faults = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
+    faults = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
     return next((fault for fault in faults if fault.lower() in said), None)
 
 

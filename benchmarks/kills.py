@@ -24,6 +24,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
+from asae_jax.files import CHECKSUM
 from asae_jax.run.checkpoint import FOLDER, Checkpoints
 
 _KILLS = flags.DEFINE_integer("kills", 20, "How often the run is killed.")
@@ -98,10 +99,13 @@ def _content(path: pathlib.Path):
     if path.suffix != ".json":
         return path.read_bytes()
     content = json.loads(path.read_text())
-    return {name: value for name, value in content.items() if name not in ("workdir", "made", "time")}
+    return {
+        name: value for name, value in content.items() if name not in ("workdir", "made", "time", CHECKSUM)
+    }
 
 
-def _compare(a: pathlib.Path, b: pathlib.Path) -> bool:
+def compare(a: pathlib.Path, b: pathlib.Path) -> bool:
+    """Prints what of two run folders is equal; returns whether all is."""
     pairs = list(zip(_arrays(a), _arrays(b), strict=True))
     same = sum(np.array_equal(x, y, equal_nan=True) and x.dtype == y.dtype for x, y in pairs)
     print(f"arrays of the newest checkpoint: {same} of {len(pairs)} equal bit for bit")
@@ -122,7 +126,7 @@ def main(_) -> None:
         print(f"undisturbed: {seconds:.0f} s")
         kills, while_writing = _disturbed(folder / "disturbed", seconds)
         print(f"killed {kills} times, {while_writing} of them while a checkpoint was being written")
-        if not _compare(folder / "undisturbed", folder / "disturbed"):
+        if not compare(folder / "undisturbed", folder / "disturbed"):
             raise SystemExit("the runs differ")
 
 

@@ -88,6 +88,65 @@ def test_json_has_no_nan_and_the_old_file_stays(tmp_path, value):
     assert json.loads(path.read_text()) == [1]
 
 
+SEALED = {"b": [0.1, -1e-300, 3], "a": {"ä": "\ud8ff", "none": None}, "c": True}
+
+
+def test_sealed_json_is_read_without_its_checksum_in_any_order(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_sealed_json(path, SEALED)
+    assert files.read_json(path, remedy="") == SEALED
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(content.items()))))
+    assert files.read_json(path, remedy="") == SEALED
+
+
+@pytest.mark.parametrize(
+    ("then", "now"), [("0.1", "0.11"), ("true", "false"), ("-1e-300", "-1e-301"), ('"none"', '"nine"')]
+)
+def test_sealed_json_that_has_changed_is_refused_by_name(tmp_path, then, now):
+    path = tmp_path / "a.json"
+    files.write_sealed_json(path, SEALED)
+    text = path.read_text()
+    assert text.count(then) == 1
+    path.write_text(text.replace(then, now))
+    with pytest.raises(
+        UserError, match=rf"a\.json has changed.*measure again.*delete its entry '{files.CHECKSUM}'"
+    ):
+        files.read_json(path, remedy="measure again")
+    content = json.loads(path.read_text())
+    del content[files.CHECKSUM]
+    path.write_text(json.dumps(content))
+    assert files.read_json(path, remedy="") == content
+
+
+def test_a_write_that_fails_names_its_file(tmp_path):
+    with pytest.raises(OSError, match=r"full.*a\.txt"), files.atomic_text(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, "full")
+
+
+def _write_three(folder, text):
+    with files.together():
+        files.write_text(folder / "a.txt", text)
+        with files.together():
+            files.write_json(folder / "b.json", text)
+        files.write_bytes(folder / "c", text.encode())
+        if text == "bad":
+            raise OSError(errno.ENOSPC, "full")
+
+
+def test_files_written_together_appear_all_or_not_at_all(tmp_path):
+    with pytest.raises(OSError, match="full"):
+        _write_three(tmp_path, "bad")
+    assert not list(tmp_path.iterdir())
+    _write_three(tmp_path, "good")
+    with pytest.raises(OSError, match="full"):
+        _write_three(tmp_path, "bad")
+    there = {path.name: path.read_text().strip() for path in tmp_path.iterdir()}
+    assert there == {"a.txt": "good", "b.json": '"good"', "c": "good"}
+    files.write_text(tmp_path / "a.txt", "alone")
+    assert (tmp_path / "a.txt").read_text() == "alone"
+
+
 def test_json_that_cannot_be_read_names_file_and_remedy(tmp_path):
     path = tmp_path / "content.json"
     with pytest.raises(UserError, match=r"cannot read .*content\.json \(No such file.*\): train again\.$"):

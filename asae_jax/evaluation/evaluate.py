@@ -9,15 +9,16 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation import elsewhere, figures
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
-from asae_jax.evaluation.predictions import write_predictions
+from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
-from asae_jax.files import disk_errors, write_json
+from asae_jax.files import disk_errors, together, write_sealed_json
 from asae_jax.input.cell_classes import display_order
 from asae_jax.input.repeats import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.pages import NOTICE
+from asae_jax.run import digests
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -63,15 +64,16 @@ def evaluate(
         "notice": NOTICE,
     }
     folder = run.workdir / FOLDER
-    with disk_errors(f"write the evaluation to {folder}", remedy="free some space or mend its permissions"):
-        write_json(folder / f"{name}.json", scores)
-        write_predictions(
+    remedy = "free some space or mend its permissions, then run `evaluate`"
+    with disk_errors(f"write the evaluation to {folder}", remedy=remedy), together():
+        scores[PREDICTIONS_SHA256] = write_predictions(
             folder / f"{name}_predictions.csv",
             data.index.names[indices],
             data.labels(indices),
             log_probs,
             data.index.class_names,
         )
+        write_sealed_json(folder / f"{name}.json", scores)
         title = f"{split}: accuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}"
         order = display_order(run.classes)
         figures.plot_confusion(scores, order, folder / f"{name}_confusion.png", title=title)
@@ -90,6 +92,8 @@ def _scored(
     path = None if is_own else matching_file(run)
     estimates = None if path is None else read_uncertainty(run.workdir, path)
     if estimates is None:
+        if not is_own:
+            print(f"{run.workdir} has no uncertainty estimates for these settings: none are measured here")
         return scorer(variables, indices, title=title), {}
     logits, features = scorer.with_features(variables, indices, title=title)
     part = Part(logits, features, data.labels(indices))
@@ -123,6 +127,7 @@ def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> i
         known = data.index.contents[data.splits == "train"]
         rows = indices[data.splits[indices] != "train"]  # of these it is no news
     else:
+        digests.check_unchanged(run.workdir, SPLITS_FILE)
         known, rows = recorded_contents(run.workdir / SPLITS_FILE, "train"), indices
         if not len(known):
             return None

@@ -12,6 +12,7 @@ import numpy as np
 from asae_jax.evaluation.abstention import Abstention, risk_coverage
 from asae_jax.evaluation.calibration import measure_reliability, reliability_bins, soften
 from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.files import atomic_binary
 from asae_jax.lettering import picture_text, picture_texts, text_width
 from asae_jax.pages import NOTICE, colours
 
@@ -162,8 +163,8 @@ def plot_risk_coverage(
 def save(figure: Any, path: Path) -> None:
     """Writes `figure` as PNG with the notice below it, and frees it."""
     figure.supxlabel(NOTICE, fontsize=7, color="grey")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with atomic_binary(path) as file:
+        figure.savefig(file, dpi=130, format="png")
     pyplot().close(figure)
 
 

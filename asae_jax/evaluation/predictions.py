@@ -1,14 +1,19 @@
 """The predictions of an evaluation as a CSV file: one row an image, written and read again."""
 
 import csv
-from collections.abc import Sequence
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, csv_records, open_text
+from asae_jax.files import CsvWriter, csv_records, disk_errors, open_text, sha256, write_bytes
+
+PREDICTIONS_SHA256 = "predictions_sha256"
+"""The entry of an evaluation's scores by which its predictions are known to belong to them."""
 
 _REMEDY = "evaluate the run again"
 
@@ -34,8 +39,8 @@ class Predictions(NamedTuple):
 
 def write_predictions(
     path: Path, names: Sequence[str], labels: np.ndarray, log_probs: np.ndarray, class_names: Sequence[str]
-) -> None:
-    """Writes `path,true,label,probability` and a column `p_<class>` for each class.
+) -> str:
+    """Writes `path,true,label,probability` and a column `p_<class>` for each class; returns its SHA-256.
 
     Args:
       path: of the file.
@@ -44,7 +49,7 @@ def write_predictions(
       log_probs: `[N, classes]`.
       class_names: in the order of the columns.
     """
-    with atomic_text(path) as file:
+    with io.StringIO(newline="") as file:
         writer = CsvWriter(file)
         writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in class_names)])
         for name, label, p in zip(names, labels, np.exp(log_probs), strict=True):
@@ -53,6 +58,17 @@ def write_predictions(
                 [name, class_names[label], class_names[best], f"{p[best]:.6f}"]
                 + [f"{value:.6f}" for value in p]
             )
+        data = file.getvalue().encode(errors="surrogateescape")
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_unchanged(path: Path, scores: Mapping[str, Any]) -> None:
+    """Raises a UserError where the predictions in `path` are not those that `scores` were computed from."""
+    recorded = scores.get(PREDICTIONS_SHA256)
+    with disk_errors(f"read {path}", remedy=_REMEDY):
+        if recorded is not None and sha256(path) != recorded:
+            raise UserError(f"{path} does not belong to the scores beside it, or has changed: {_REMEDY}.")
 
 
 def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:

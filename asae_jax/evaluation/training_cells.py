@@ -11,12 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
+from asae_jax.files import read_object
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
-from asae_jax.input.npz import read_arrays
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import default_workers, thread_pool
 from asae_jax.pages import encode_jpeg
+
+CELLS_SHA256 = "cells_sha256"
+"""The entry of a file of uncertainty estimates by which their cells are known to belong to them."""
 
 _ENDING = "-cells.npz"
 
@@ -74,19 +78,24 @@ def cells_file(estimates: Path) -> Path:
     return estimates.with_name(f"{estimates.stem}{_ENDING}")
 
 
-def write_training_cells(cells: TrainingCells | None, estimates: Path) -> None:
-    """Writes them beside `estimates`, features in half precision; None: takes away those that are there."""
+def write_training_cells(cells: TrainingCells | None, estimates: Path) -> str:
+    """Writes them beside `estimates`, features in half precision; None: takes away those that are there.
+
+    Returns:
+      The SHA-256 of the file, to be recorded as `CELLS_SHA256` of the estimates; empty where there is none.
+    """
     path = cells_file(estimates)
-    path.unlink(missing_ok=True)
     if cells is None or not len(cells.labels):
-        return
-    joined = np.frombuffer(b"".join(cells.pictures), np.uint8)
-    np.savez(
+        path.unlink(missing_ok=True)
+        return ""
+    return write_arrays(
         path,
-        features=cells.features.astype(np.float16),
-        labels=cells.labels.astype(np.int32),
-        pictures=joined,
-        ends=np.cumsum([len(picture) for picture in cells.pictures]),
+        {
+            "features": cells.features.astype(np.float16),
+            "labels": cells.labels.astype(np.int32),
+            "pictures": np.frombuffer(b"".join(cells.pictures), np.uint8),
+            "ends": np.cumsum([len(picture) for picture in cells.pictures]),
+        },
     )
 
 
@@ -99,15 +108,15 @@ def read_training_cells(estimates: Path) -> TrainingCells | None:
     path = cells_file(estimates)
     if not path.exists():
         return None
+    remedy = "delete it, or write it anew by `evaluate --workdir=...`"
+    recorded = read_object(estimates, remedy=remedy) if estimates.exists() else {}
     try:
-        arrays = read_arrays(path)
+        arrays = read_checked_arrays(path, recorded.get(CELLS_SHA256, ""))
         data, ends = arrays["pictures"].tobytes(), arrays["ends"].astype(np.int64).tolist()
         features, labels = arrays["features"].astype(np.float32), arrays["labels"].astype(np.int64)
         if features.ndim != 2 or not len(features) == len(labels) == len(ends):
             raise ValueError("features, labels and pictures of different numbers")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be used ({error}); delete it, or write it anew by `evaluate --workdir=...`."
-        ) from error
+        raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
     starts = [0, *ends[:-1]]
     return TrainingCells(features, labels, [data[start:end] for start, end in zip(starts, ends, strict=True)])

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import Abstention, choose_abstention
+from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
 from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
 from asae_jax.evaluation.conformal import Conformal, fit_conformal
 from asae_jax.evaluation.outliers import (
@@ -27,8 +28,7 @@ from asae_jax.evaluation.outliers import (
     fit_outliers,
     fit_reference,
 )
-from asae_jax.files import read_json, read_object, typed, write_json
-from asae_jax.input.npz import read_arrays
+from asae_jax.files import read_json, read_object, together, typed, write_sealed_json
 from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.run.run import Run
 
@@ -36,6 +36,7 @@ FILE = "uncertainty.json"
 FOLDER = "uncertainty"
 
 _ARRAYS = "features.npz"
+_DIGEST = "features_sha256"
 _OLD_FILE = "trust.json"  # the name in run folders made before; its folder is trust/
 
 
@@ -254,16 +255,16 @@ def write_uncertainty(
       name: of file and folder, see `uncertainty_name`.
     """
     arrays = workdir / name / _ARRAYS
-    arrays.parent.mkdir(parents=True, exist_ok=True)
-    arrays.unlink(missing_ok=True)
-    if estimates.outliers.reference is not None:
-        kept = estimates.outliers.reference._asdict()
-        if compact:
-            halves = {key: array.astype(np.float16) for key, array in kept.items() if key == "directions"}
-            np.savez_compressed(arrays, **kept | halves)
+    content = estimates.to_json() | dict(record) | {_DIGEST: ""}
+    with together():
+        if estimates.outliers.reference is None:
+            arrays.unlink(missing_ok=True)
         else:
-            np.savez(arrays, **kept)
-    write_json(workdir / f"{name}.json", estimates.to_json() | dict(record))
+            kept = estimates.outliers.reference._asdict()
+            if compact and "directions" in kept:
+                kept["directions"] = kept["directions"].astype(np.float16)
+            content[_DIGEST] = write_arrays(arrays, kept, compressed=compact)
+        write_sealed_json(workdir / f"{name}.json", content)
 
 
 def uncertainty_file(workdir: Path) -> Path:
@@ -291,7 +292,7 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
         kind = REFERENCES.get(content["outliers"]["method"])
         if kind is None:
             return Uncertainty.from_json(content)
-        arrays = read_arrays(path.with_suffix("") / _ARRAYS)
+        arrays = read_checked_arrays(path.with_suffix("") / _ARRAYS, content.get(_DIGEST, ""))
         reference = kind(**{name: array.astype(np.float32) for name, array in arrays.items()})
         if reference[0].ndim != 2 or not all(np.isfinite(array).all() for array in reference):
             raise ValueError("its features of training images are no table of numbers")

@@ -20,7 +20,12 @@ from asae_jax.evaluation.calibration import (
 )
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.scoring import Scorer, tested_variables
-from asae_jax.evaluation.training_cells import TrainingCells, training_cells, write_training_cells
+from asae_jax.evaluation.training_cells import (
+    CELLS_SHA256,
+    TrainingCells,
+    training_cells,
+    write_training_cells,
+)
 from asae_jax.evaluation.uncertainty import (
     FOLDER,
     Judgement,
@@ -31,7 +36,7 @@ from asae_jax.evaluation.uncertainty import (
     uncertainty_name,
     write_uncertainty,
 )
-from asae_jax.files import disk_errors
+from asae_jax.files import disk_errors, together
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
@@ -76,9 +81,9 @@ def measure_uncertainty(run: Run) -> None:
     }
     remedy = f"make room or check its permissions, then run `evaluate --workdir={workdir}`"
     name = uncertainty_name(run)
-    with disk_errors(f"write the uncertainty estimates to {workdir}", remedy=remedy):
-        write_uncertainty(estimates, workdir, record, name=name)
-        write_training_cells(_training_cells(run, parts["train"]), workdir / f"{name}.json")
+    with disk_errors(f"write the uncertainty estimates to {workdir}", remedy=remedy), together():
+        cells = write_training_cells(_training_cells(run, parts["train"]), workdir / f"{name}.json")
+        write_uncertainty(estimates, workdir, record | {CELLS_SHA256: cells}, name=name)
         _draw(estimates, parts, workdir / name)
     print(summary(estimates, record))
     if name != FOLDER:

@@ -1,5 +1,6 @@
 """What the finished runs measured and cost, read from their folders."""
 
+import csv
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.predictions import check_unchanged
 from asae_jax.evaluation.provenance import foreign
 from asae_jax.experiments.grid import (
     FAILED,
@@ -143,10 +145,16 @@ def _predictions(
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names, labels and predictions of the test images."""
     number = {name: index for index, name in enumerate(class_names)}
-    with open_text(scores_file(workdir, run.name).with_name("test_predictions.csv"), "r") as file:
-        (_, *_), *found = csv_records(file)
-        rows = [(name, number[true], number[label]) for name, true, label, *_ in found]
-    names, labels, predictions = zip(*rows, strict=True)
+    path = scores_file(workdir, run.name).with_name("test_predictions.csv")
+    check_unchanged(path, _scores(workdir, run, "test"))
+    try:
+        with open_text(path, "r") as file:
+            (_, *_), *found = csv_records(file)
+            rows = [(name, number[true], number[label]) for name, true, label, *_ in found]
+        names, labels, predictions = zip(*rows, strict=True)
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        remedy = f"asae evaluate --workdir={run_folder(workdir, run.name)}"
+        raise UserError(f"{path} is damaged or of other classes ({error}): {remedy}.") from error
     return list(names), np.array(labels), np.array(predictions)
 
 

@@ -21,6 +21,7 @@ from asae_jax.types import HostImage
 Bad = tuple[tuple[int, str], ...]
 """(row, reason) of examples that cannot be used, by row."""
 
+_REPAIRS_SAID = 5
 _REMEDY = "choose another place (--config.data.cache_dir=DIR) or do without (--config.data.cache=False)"
 
 
@@ -76,10 +77,14 @@ class Prepared:
             store.read(row, place)
         except DamagedRecord:
             place[...] = self.preparation(self.index.read(row))
-            print(f"{self.index.names[row]} is damaged in the cache {store.directory} and was prepared again")
-            with disk_errors(f"write the cache {store.directory}", remedy=_REMEDY):
+            said = f"{self.index.names[row]} is damaged in the cache {store.directory} and was prepared again"
+            try:
                 store.write(row, place)
                 store.mark([row])
+            except OSError as error:  # the image is whole, wherever it is kept
+                said += f", but not written there ({error.strerror or error})"
+            if (number := next(store.repairs)) <= _REPAIRS_SAID:
+                print(said + ("; of more there is no line" if number == _REPAIRS_SAID else ""))
 
     def empty(self, count: int) -> np.ndarray:
         """An array for `count` images, not filled."""

@@ -1,6 +1,7 @@
 """The split of a run: the one recorded in its folder, the source's own, or one drawn by `config.data`."""
 
 import csv
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import BY_NAME
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, csv_records, open_text
+from asae_jax.files import CsvWriter, csv_records, open_text, write_bytes
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
@@ -155,13 +156,19 @@ def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) 
     The content (`DataIndex.contents`) tells when another picture has come under the name, and when an image
     elsewhere is one of these.
     """
-    with atomic_text(Path(path)) as file:
+    write_bytes(Path(path), splits_record(index, splits))
+
+
+def splits_record(index: DataIndex, splits: np.ndarray) -> bytes:
+    """The content of the file that `write_splits` writes."""
+    with io.StringIO(newline="") as file:
         writer = CsvWriter(file)
         writer.writerow(_HEADER)
         for name, label, split, content in zip(
             index.names, index.labels, splits, index.contents.astype(str), strict=True
         ):
             writer.writerow([name, index.class_names[label], split, content])
+        return file.getvalue().encode(errors="surrogateescape")
 
 
 def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:

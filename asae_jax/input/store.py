@@ -1,6 +1,7 @@
 """Records of one length in a file, filled in any order, by several processes if need be."""
 
 import errno
+import itertools
 import os
 import shutil
 import weakref
@@ -49,6 +50,7 @@ class RecordStore:
         self._flags = self._open("filled.u8")
         self._checksums = self._open("crc32.u32")
         self._written: dict[int, int] = {}
+        self.repairs = itertools.count(1)  # for whoever writes damaged records again
         lengths = {self._records: count * record_bytes, self._checksums: 4 * count, self._flags: count}
         if any(os.fstat(file).st_size != length for file, length in lengths.items()):
             os.ftruncate(self._flags, 0)  # forget what was marked before anything else
@@ -83,6 +85,10 @@ class RecordStore:
         os.fsync(self._checksums)
         for index in indices:
             os.pwrite(self._flags, b"\1", index)
+
+    def forget(self, index: int) -> None:
+        """Marks a record as not filled."""
+        os.pwrite(self._flags, b"\0", index)
 
     def read(self, index: int, out: np.ndarray) -> None:
         """Reads a record into `out`, a contiguous array of `record_bytes`. Thread-safe.

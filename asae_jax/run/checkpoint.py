@@ -324,10 +324,11 @@ def _first_line(error: Exception) -> str:
 
 def _put_aside(workdir: Path, step: int, fault: str) -> None:
     target = workdir / DAMAGED
-    target.mkdir(exist_ok=True)
-    number = sum(entry.name.split("-")[0] == str(step) for entry in target.iterdir())
-    place = target / (f"{step}-{number + 1}" if number else str(step))
-    (workdir / FOLDER / str(step)).rename(place)
+    with disk_errors(f"move the damaged checkpoint {step} to {target}", remedy="delete it"):
+        target.mkdir(exist_ok=True)
+        number = sum(entry.name.split("-")[0] == str(step) for entry in target.iterdir())
+        place = target / (f"{step}-{number + 1}" if number else str(step))
+        (workdir / FOLDER / str(step)).rename(place)
     print(f"checkpoint {step} is damaged ({fault}) and not used; it was moved to {place}")
 
 

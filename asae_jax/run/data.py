@@ -8,14 +8,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, disk_errors, open_text, user_path
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, user_path
 from asae_jax.input import class_map
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.index import DataIndex
 from asae_jax.input.repeats import warn_of_repeats
-from asae_jax.input.run_split import SPLITS_FILE, chosen_split, write_splits
+from asae_jax.input.run_split import SPLITS_FILE, chosen_split, splits_record, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.run import digests, hosts
@@ -133,9 +133,13 @@ def load_data(
 
 
 def _split(config: ConfigDict, workdir: Path | None, index: DataIndex) -> list[str]:
-    if workdir is not None:
-        digests.check_unchanged(workdir, SPLITS_FILE)
-    return chosen_split(config.data, workdir, index).tolist()
+    if workdir is None:
+        return chosen_split(config.data, None, index).tolist()
+    digests.check_unchanged(workdir, SPLITS_FILE, missing_ok=True)
+    splits = chosen_split(config.data, workdir, index)
+    if not (workdir / SPLITS_FILE).exists():
+        digests.check_made_again(workdir, SPLITS_FILE, splits_record(index, splits))
+    return splits.tolist()
 
 
 def check_same_on_all_hosts(data: Data) -> None:
@@ -184,11 +188,12 @@ def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> No
 
 def write_skipped(data: Data, path: Path) -> None:
     """Writes name and reason of everything that was left out as CSV; no file where there is nothing."""
-    path.unlink(missing_ok=True)
     skipped = [*data.index.skipped, *((data.index.names[i], reason) for i, reason in data.prepared.bad)]
     if skipped:
-        with open_text(path) as file:
+        with atomic_text(path) as file:
             CsvWriter(file).writerows([("name", "reason"), *skipped])
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check_classes(data: Data) -> None:

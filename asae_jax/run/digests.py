@@ -14,22 +14,31 @@ from pathlib import Path
 
 from asae_jax.config import RUN_FILE
 from asae_jax.errors import UserError
-from asae_jax.files import read_object, write_json
+from asae_jax.files import disk_errors, read_object, sha256, write_sealed_json
 from asae_jax.input.run_split import SPLITS_FILE
 
 FILE = "digests.json"
 _REMEDY = "delete it: the run is then used unchecked"
+_RESTORE = "restore it from a copy, or train the run again"
 _FIXED = (RUN_FILE, SPLITS_FILE)
 """Files beside the checkpoints that do not change while and after a run is trained."""
 
 
-def check_unchanged(workdir: Path, name: str) -> None:
+def check_unchanged(workdir: Path, name: str, *, missing_ok: bool = False) -> None:
     """Raises a UserError when the file `name` of a run is not as it was when its network was trained."""
     recorded = _read(workdir)["files"].get(name)
-    if recorded is not None and (workdir / name).exists() and _sha256(workdir / name) != recorded:
-        raise UserError(
-            f"{workdir / name} is not as training wrote it: restore it from a copy, or train the run again."
-        )
+    if recorded is None or (missing_ok and not (workdir / name).exists()):
+        return
+    with disk_errors(f"read {workdir / name}", remedy=_RESTORE):
+        if sha256(workdir / name) != recorded:
+            raise UserError(f"{workdir / name} is not as training wrote it: {_RESTORE}.")
+
+
+def check_made_again(workdir: Path, name: str, data: bytes) -> None:
+    """Raises a UserError when `data`, for a file that is missing, is not what training wrote to it."""
+    recorded = _read(workdir)["files"].get(name)
+    if recorded is not None and hashlib.sha256(data).hexdigest() != recorded:
+        raise UserError(f"{workdir / name} is missing and cannot be made again as it was: {_RESTORE}.")
 
 
 def forget(workdir: Path) -> None:
@@ -58,11 +67,11 @@ class Digests:
         files, known = before["files"], before["checkpoints"]
         new = [name for name in _FIXED if name not in files and (self._workdir / name).exists()]
         entries = {
-            "files": files | {name: _sha256(self._workdir / name) for name in new},
+            "files": files | {name: sha256(self._workdir / name) for name in new},
             "checkpoints": {name: known.get(name) or _digests(self._folder / name) for name in names},
         }
         if entries != before:
-            write_json(self._workdir / FILE, entries, indent=1)
+            write_sealed_json(self._workdir / FILE, entries, indent=1)
 
     def knows(self, step: int) -> bool:
         """Whether the files of the checkpoint of `step` have been recorded."""
@@ -100,9 +109,4 @@ def _read(workdir: Path) -> dict[str, dict]:
 def _digests(folder: Path) -> dict[str, str]:
     """Name relative to `folder` -> SHA-256 of each file below it."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return {file.relative_to(folder).as_posix(): sha256(file) for file in files}

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_object, write_json
+from asae_jax.files import disk_errors, read_object, together, write_sealed_json
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
 from asae_jax.run import digests
@@ -68,12 +68,12 @@ def write(workdir: Path, config: ConfigDict, record: Record) -> None:
     Raises:
       UserError: it cannot be written.
     """
-    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
-        fields = dataclasses.asdict(record)
-        of_a_model = ("weights_sha256", "images")
+    fields = dataclasses.asdict(record)
+    of_a_model = ("weights_sha256", "images")
+    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"), together():
         digests.forget(workdir)
-        write_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
-        write_json(workdir / settings.CONFIG_FILE, config.to_dict())
+        write_sealed_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
+        write_sealed_json(workdir / settings.CONFIG_FILE, config.to_dict())
 
 
 def write_own_classes(workdir: Path, classes: Sequence[CellClass]) -> None:
@@ -101,6 +101,17 @@ def holds_run(workdir: Path) -> bool:
         or checkpoint.any_in(workdir)
         or (metrics.exists() and metrics.stat().st_size > 0)
     )
+
+
+def check_settings_are_there(workdir: Path) -> None:
+    """Raises a UserError where checkpoints have lost their `config.json`: others would pass for theirs."""
+    from asae_jax.run import checkpoint
+
+    if not (workdir / settings.CONFIG_FILE).exists() and checkpoint.any_in(workdir):
+        raise UserError(
+            f"{workdir} has checkpoints, but no {settings.CONFIG_FILE} that says what they are: restore it "
+            "from a copy, or choose another --workdir=DIR for a new run."
+        )
 
 
 def refuse_links(workdir: Path) -> None:

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, write_json
 from asae_jax.input.feed import HostBatches, view_batches
-from asae_jax.input.store import MARK_EVERY, RecordStore, check_room
+from asae_jax.input.store import MARK_EVERY, DamagedRecord, RecordStore, check_room
 from asae_jax.run import build, folder, hosts, parallel
 from asae_jax.run.data import Data, cache_folder
 from asae_jax.terminal import Bar
@@ -56,11 +56,19 @@ class Features:
         """Records `rows` (int `[n]`) into `out`, `[n, height, width, channels]`. Thread-safe.
 
         Raises:
-          UserError: a file of the cache was cut short.
+          UserError: features have changed since they were written, or are not there any more.
         """
         for place, record in zip(out, rows, strict=True):
             row, view = divmod(int(record), len(self.stores))
-            self.stores[view].read(row, place)
+            try:
+                self.stores[view].read(row, place)
+            except DamagedRecord as error:
+                with disk_errors(f"write the features {self.stores[view].directory}", remedy="delete them"):
+                    self.stores[view].forget(row)
+                raise UserError(
+                    f"features in {self.stores[view].directory} are damaged: start the same command again, "
+                    "which computes those anew and goes on from the last checkpoint."
+                ) from error
         return out
 
     def training_batches(self, data: Data, config: ConfigDict, *, start_step: int = 0) -> HostBatches:

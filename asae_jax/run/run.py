@@ -55,6 +55,8 @@ class Run:
           UserError: that file is no table of classes.
         """
         own = self.workdir / folder.CLASSES_FILE
+        if not own.exists() and self.config.data.classes:
+            print(f"{own} is missing: what the classes are is taken from the built-in table")
         return cell_classes(self.class_names, own if own.exists() else None)
 
     @functools.cached_property
@@ -230,6 +232,7 @@ def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool
             f"{workdir} holds a model, which is not trained further: start a run from it in another folder "
             f"(--config.init.pretrained={workdir} --workdir=DIR)."
         )
+    folder.check_settings_are_there(workdir)
     if not folder.holds_run(workdir):
         return config.train.batch_size, True
     config = folder.with_chosen(workdir, config)

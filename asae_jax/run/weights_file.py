@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 import asae_jax
 from asae_jax.errors import UserError
-from asae_jax.files import parse_json
+from asae_jax.files import parse_json, write_bytes
 from asae_jax.run.model_folder import WEIGHTS_FILE, checked_digest
 
 _FACTS = "model"
@@ -37,7 +37,7 @@ def write(folder: Path, variables: Mapping[str, Any], *, step: int, checkpoint: 
     tensors = {name: _stored(np.asarray(array)) for name, array in _flat(variables).items()}
     # One entry: safetensors writes several in any order, and the same weights would be another model.
     # `save_file` would let no other user read the file.
-    (folder / WEIGHTS_FILE).write_bytes(save(tensors, {_FACTS: json.dumps(facts)}))
+    write_bytes(folder / WEIGHTS_FILE, save(tensors, {_FACTS: json.dumps(facts)}))
 
 
 def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], int]:

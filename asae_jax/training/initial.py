@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import flatten, read_run_config
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import user_path, write_json
+from asae_jax.files import disk_errors, user_path, write_json
 from asae_jax.models import pretrained, weights
 from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
 from asae_jax.run import build, folder, weights_file
@@ -70,7 +70,8 @@ def start(
     # A copy: the step donates its state, and a buffer can be donated once only.
     average = None if state.average is None else jax.tree.map(jnp.copy, variables)
     record = origin | {"taken": len(loaded.arrays), "missing": loaded.missing, "unused": loaded.unused}
-    write_json(workdir / RECORD_FILE, record)
+    with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"):
+        write_json(workdir / RECORD_FILE, record)
     return state.replace(average=average, **variables), _summary(loaded, origin, config)
 
 

@@ -13,6 +13,7 @@ from asae_jax.evaluation.provenance import foreign
 from asae_jax.run import folder
 from asae_jax.run.data import load_data, write_data_record
 from asae_jax.run.run import Run
+from tests.edited import unsealed
 from tests.run.test_data import RUN_CLASSES, folder_config, own, own_map, put_images, read_csv
 
 __all__ = ["own", "own_map"]
@@ -258,12 +259,12 @@ def test_scores_of_the_own_test_part_are_replaced_by_such_only(run):
     workdir, config = run
     assert command.evaluate_run(config, workdir) == 0
     path = workdir / "evaluation" / "test.json"
-    scores = json.loads(path.read_text())
+    scores = unsealed(path)
     old = {name: value for name, value in scores.items()
            if name not in ("data_fingerprint", "checkpoint", "path")}  # fmt: skip
     path.write_text(json.dumps(old))
     assert command.evaluate_run(config, workdir) == 0
-    assert json.loads(path.read_text()) == scores
+    assert unsealed(path) == scores
     for changes, difference in [
         ({"batch_statistics": "reestimate"}, "batch_statistics 'running'"),
         ({"split": "all"}, "of the source"),

@@ -1,5 +1,6 @@
 """Training images kept with a run, in small: they come back, and what cannot be read is left out."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -8,12 +9,14 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.training_cells import (
+    CELLS_SHA256,
     SIZE,
     cells_file,
     read_training_cells,
     training_cells,
     write_training_cells,
 )
+from asae_jax.files import write_sealed_json
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 
@@ -68,4 +71,14 @@ def test_a_damaged_file_is_named(cells, tmp_path, keep):
     path = cells_file(estimates)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UserError, match=r"uncertainty-cells\.npz cannot be used"):
+        read_training_cells(estimates)
+
+
+def test_cells_of_other_estimates_are_refused(cells, tmp_path):
+    estimates = tmp_path / "uncertainty.json"
+    digest = write_training_cells(cells, estimates)
+    write_sealed_json(estimates, {CELLS_SHA256: digest})
+    assert read_training_cells(estimates).labels.tolist() == cells.labels.tolist()
+    write_training_cells(dataclasses.replace(cells, labels=cells.labels + 1), estimates)
+    with pytest.raises(UserError, match=r"uncertainty-cells\.npz has changed since it was written.*evaluate"):
         read_training_cells(estimates)

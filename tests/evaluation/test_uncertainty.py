@@ -112,6 +112,23 @@ def test_damaged_arrays_are_named_with_the_remedy(tmp_path):
             uncertainty.read_uncertainty(tmp_path)
 
 
+def test_one_changed_number_is_noticed(tmp_path):
+    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
+    estimates, arrays = tmp_path / uncertainty.FILE, tmp_path / uncertainty.FOLDER / "features.npz"
+    text = estimates.read_text()
+    assert '"value": 2.0' in text
+    estimates.write_text(text.replace('"value": 2.0', '"value": 3.0'))
+    with pytest.raises(UserError, match=r"uncertainty\.json has changed.*evaluate --workdir"):
+        uncertainty.read_uncertainty(tmp_path)
+    estimates.write_text(text)
+    with np.load(arrays) as whole:
+        np.savez(arrays, **{name: -array for name, array in whole.items()})
+    with pytest.raises(
+        UserError, match=r"features\.npz has changed since it was written.*evaluate --workdir"
+    ):
+        uncertainty.read_uncertainty(tmp_path)
+
+
 def test_a_run_folder_of_the_version_before_opens(tmp_path):
     """Its file and folder have the names trust.json and trust/; once measured anew, the new ones count."""
     uncertainty.write_uncertainty(_estimates(), tmp_path, {})

@@ -3,7 +3,10 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from asae_jax.input.store import RecordStore
 from tests.input.same_looks import put_cells, uncompressed
 
 PREPARATION = Preparation(8, hue="none")
+ROOT = Path(__file__).parents[2]
 
 
 class Images:
@@ -146,6 +150,54 @@ def test_two_fills_at_once_leave_one_valid_cache(tmp_path):
         assert prepared.bad == ((11, "broken"),)
         assert_right(prepared, prepared.good)
     assert untouched.reads == {11: 1}
+
+
+_FILL = """
+import sys, time
+from tests.input.test_cache import Images, cache, index_of, prepare
+
+class Slow(Images):
+    def __call__(self, row):
+        time.sleep(0.005)
+        if row == 100:
+            print("begun", flush=True)
+        return super().__call__(row)
+
+cache.MARK_EVERY = 8
+prepare(index_of(Slow(), 300), sys.argv[1])
+"""
+
+
+def test_a_fill_beside_one_that_is_killed_leaves_one_valid_cache(tmp_path):
+    fills = [
+        subprocess.Popen([sys.executable, "-c", _FILL, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
+        for _ in range(2)
+    ]
+    assert fills[0].stdout.readline() == b"begun\n"
+    fills[0].kill()
+    assert fills[1].wait() == 0
+    for fill in fills:
+        fill.stdout.close()
+        fill.wait()
+    images = Images()
+    prepared = prepare(index_of(images, 300), tmp_path)
+    assert images.reads.total() == 0
+    assert_right(prepared, range(300))
+
+
+def test_a_cache_that_cannot_be_mended_still_gives_whole_images(tmp_path, capsys, monkeypatch):
+    prepared = prepare(index_of(Images()), tmp_path)
+    store_files(tmp_path)[0].write_bytes(bytes(20 * 192))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RecordStore, "write", full)
+    assert_right(prepared, range(20))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert all("prepared again, but not written there (No space left" in line for line in lines)
+    assert lines[-1].endswith("of more there is no line")
 
 
 def test_another_index_or_preparation_has_a_cache_of_its_own(tmp_path):

@@ -205,6 +205,30 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_over_by_itself(s
     checkpoints.close()
 
 
+@pytest.mark.parametrize("content", ["[]", "{", '{"files": [], "checkpoints": {}}', None])
+def test_damaged_digests_are_refused_and_cost_no_checkpoint(saved, tmp_path, content):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    text = (workdir / FILE).read_text()
+    place = text.index('"', text.index("default")) + 8  # a digit of a digest
+    changed = text[:place] + ("0" if text[place] != "0" else "1") + text[place + 1 :]
+    (workdir / FILE).write_text(changed if content is None else content)
+    with pytest.raises(UserError, match=r"digests\.json .*delete it: the run is then used unchecked"):
+        Checkpoints.to_go_on(workdir)
+    assert {entry.name for entry in (workdir / FOLDER).iterdir()} == {"2", "3"}
+
+
+@pytest.mark.parametrize("score", ["null", "[]", "{}", '{"score": "high"}'])
+def test_a_score_that_is_none_puts_the_checkpoint_aside(saved, tmp_path, score):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    (workdir / FILE).unlink()
+    (workdir / FOLDER / "3" / "metrics" / "metrics").write_text(score)
+    checkpoints = Checkpoints.to_go_on(workdir)
+    assert checkpoints.newest == 2
+    checkpoints.close()
+
+
 def test_reading_writes_nothing_into_a_run_without_digests(saved, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(saved, workdir)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.run import build, folder
+from asae_jax.run import build, digests, folder
 from asae_jax.run.data import load_data, load_index, write_data_record
 from tests.training.tiny import tiny_config
 
@@ -96,6 +96,21 @@ def test_the_split_is_reused_whatever_the_settings_say(own, tmp_path):
     write_data_record(data, tmp_path)
     again = load_data(folder_config(own, train__batch_size=24, data__split_seed=5), tmp_path)
     assert again.splits.tolist() == data.splits.tolist()
+
+
+def test_a_split_that_was_lost_is_made_again_only_as_it_was(own, tmp_path):
+    config = folder_config(own, train__batch_size=24)
+    data = load_data(config, tmp_path)
+    write_data_record(data, tmp_path)
+    digests.Digests(tmp_path, "checkpoints").seal([])
+    before = (tmp_path / "splits.csv").read_bytes()
+    (tmp_path / "splits.csv").unlink()
+    again = load_data(config, tmp_path)
+    write_data_record(again, tmp_path)
+    assert (tmp_path / "splits.csv").read_bytes() == before
+    (tmp_path / "splits.csv").unlink()
+    with pytest.raises(UserError, match=r"splits\.csv is missing and cannot be made again.*restore it"):
+        load_data(folder_config(own, train__batch_size=24, data__split_seed=5), tmp_path)
 
 
 def test_a_list_with_groups_and_a_class_that_is_only_tested(own, tmp_path):

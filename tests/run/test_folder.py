@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -7,6 +5,7 @@ from asae_jax import config as settings
 from asae_jax.errors import UserError
 from asae_jax.input.index import DataIndex
 from asae_jax.run import folder
+from tests.edited import edited
 from tests.training.tiny import tiny_config
 
 CLASSES = ("BLA", "LYT")
@@ -45,19 +44,17 @@ def test_settings_that_do_not_change_the_weights_may_differ(workdir, change):
 
 
 def test_a_setting_that_did_not_exist_then_counts_with_its_default(workdir):
-    content = json.loads((workdir / settings.CONFIG_FILE).read_text())
-    del content["loss"]["branches"]
-    (workdir / settings.CONFIG_FILE).write_text(json.dumps(content))
+    with edited(workdir / settings.CONFIG_FILE) as content:
+        del content["loss"]["branches"]
     folder.check_same_config(workdir, tiny_config())
     with pytest.raises(UserError, match=r"loss.branches='mean_loss' .there: 'mean_probability'"):
         folder.check_same_config(workdir, tiny_config(loss__branches="mean_loss"))
 
 
 def test_a_section_of_the_version_before_is_read_under_its_present_name(workdir):
-    content = json.loads((workdir / settings.CONFIG_FILE).read_text())
-    content["trust"] = content.pop("uncertainty") | {"target_error": 0.125}
-    content["gone"] = {"field": 1}
-    (workdir / settings.CONFIG_FILE).write_text(json.dumps(content))
+    with edited(workdir / settings.CONFIG_FILE) as content:
+        content["trust"] = content.pop("uncertainty") | {"target_error": 0.125}
+        content["gone"] = {"field": 1}
     assert settings.read_run_config(workdir).uncertainty.target_error == 0.125
 
 
@@ -81,6 +78,30 @@ def test_a_damaged_record_is_one_line_that_names_the_file(workdir, name):
     (workdir / name).write_text('{"seed": ')
     with pytest.raises(UserError, match=f"{name} is damaged"):
         settings.read_run_config(workdir) if name == settings.CONFIG_FILE else folder.read_record(workdir)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"class_names": 3}', '{"class_names": ["a"]}'])
+def test_a_record_that_is_none_is_one_line(workdir, content):
+    (workdir / folder.RUN_FILE).write_text(content)
+    with pytest.raises(UserError, match=r"run\.json is damaged.*train the run again"):
+        folder.read_record(workdir)
+
+
+@pytest.mark.parametrize("name", [settings.CONFIG_FILE, folder.RUN_FILE])
+def test_one_changed_letter_is_noticed(workdir, name):
+    text = (workdir / name).read_text()
+    (workdir / name).write_text(text.replace("resnet18", "resnet34").replace("LYT", "LYS"))
+    with pytest.raises(UserError, match=f"{name} has changed since it was written"):
+        settings.read_run_config(workdir) if name == settings.CONFIG_FILE else folder.read_record(workdir)
+
+
+def test_checkpoints_without_settings_are_not_taken_for_a_new_run(workdir):
+    folder.check_settings_are_there(workdir)
+    (workdir / settings.CONFIG_FILE).unlink()
+    folder.check_settings_are_there(workdir)
+    (workdir / "checkpoints" / "5").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"has checkpoints, but no config\.json.*restore it.*--workdir=DIR"):
+        folder.check_settings_are_there(workdir)
 
 
 def test_a_folder_that_cannot_be_written_names_the_remedy(tmp_path):

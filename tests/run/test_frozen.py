@@ -304,6 +304,24 @@ def test_an_interrupted_computation_goes_on_where_it_stopped(cache, data, counte
     )
 
 
+def test_damaged_features_are_refused_and_computed_anew_at_the_next_start(cache, data, counted):
+    config = _config(cache)
+    features = _features(config, data, cache)
+    row = int(data.indices("train")[3])
+    record = np.array([2 * row])
+    expected = features.read_batch(record, features.empty(1)).copy()
+    (file,) = features.stores[0].directory.glob("features.*")
+    content = bytearray(file.read_bytes())
+    content[row * features.stores[0].record_bytes + 7] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"view00 are damaged: start the same command again"):
+        features.read_batch(record, features.empty(1))
+    counted.clear()
+    again = _features(config, data, cache)
+    assert len(counted) == 1
+    np.testing.assert_allclose(again.read_batch(record, again.empty(1)), expected, rtol=1e-5, atol=1e-5)
+
+
 def _changed_weights():
     variables = jax.tree.map(np.array, _variables())
     variables["batch_stats"]["backbone"][FREEZE] = jax.tree.map(

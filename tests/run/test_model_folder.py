@@ -1,6 +1,5 @@
 """Model folders: found by name or path, copied to a run folder once, never over anything else."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from asae_jax import shipped
 from asae_jax.errors import UserError
 from asae_jax.run import folder, model_folder
 from asae_jax.run.run import new_run, open_run
+from tests.edited import edited
 from tests.made_runs import random_model
 from tests.training.tiny import tiny_config
 
@@ -115,9 +115,8 @@ def test_a_damaged_model_is_not_copied(model, tmp_path):
 
 
 def test_a_model_without_a_digest_is_refused(model, tmp_path):
-    record = json.loads((model / "run.json").read_text())
-    del record["weights_sha256"]
-    (model / "run.json").write_text(json.dumps(record))
+    with edited(model / "run.json") as record:
+        del record["weights_sha256"]
     with pytest.raises(UserError, match=r"its SHA-256 is not the one in run.json"):
         model_folder.unpack(model, tmp_path / "mine")
 

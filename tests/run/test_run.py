@@ -10,6 +10,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.run import folder
 from asae_jax.run.run import new_run, open_for_inference, open_run
+from tests.edited import edited
 from tests.made_runs import untrained_run
 from tests.training.tiny import tiny_config
 
@@ -54,13 +55,13 @@ def test_opening_compiles_nothing_and_reads_the_weights_once(workdir):
 
 
 def test_weights_of_another_network_are_refused(workdir, tmp_path):
-    record = json.loads((workdir / "config.json").read_text())
-    record["model"]["width"] = 8
     other = tmp_path / "other"
     other.mkdir()
-    (other / "config.json").write_text(json.dumps(record))
+    shutil.copy(workdir / "config.json", other)
+    with edited(other / "config.json") as content:
+        content["model"]["width"] = 8
     (other / "run.json").write_bytes((workdir / "run.json").read_bytes())
-    (other / "checkpoints").symlink_to(workdir / "checkpoints")
+    shutil.copytree(workdir / "checkpoints", other / "checkpoints")
     with pytest.raises(UserError, match=r"does not fit these settings: batch_stats.* there and .* here"):
         _ = open_run(other).variables
 
@@ -119,9 +120,8 @@ def test_a_run_with_results_is_not_taken_over(tmp_path):
     assert not new_run(config, tmp_path / "run").is_new
     with pytest.raises(UserError, match=r"optimizer.momentum=0.5"):
         new_run(_config(optimizer__momentum=0.5), tmp_path / "run")
-    record = json.loads((tmp_path / "run" / folder.RUN_FILE).read_text())
-    record["data_fingerprint"] = "f" * 32
-    (tmp_path / "run" / folder.RUN_FILE).write_text(json.dumps(record))
+    with edited(tmp_path / "run" / folder.RUN_FILE) as record:
+        record["data_fingerprint"] = "f" * 32
     with pytest.raises(UserError, match="the images are not those"):
         new_run(config, tmp_path / "run")
 
@@ -170,9 +170,8 @@ def test_a_table_of_classes_with_a_fault_is_refused_before_anything_is_written(t
 def test_a_folder_of_somebody_else_does_not_say_where_to_write(workdir, tmp_path):
     received = tmp_path / "run"
     shutil.copytree(workdir, received)
-    content = json.loads((received / "config.json").read_text())
-    content["predict"]["output"] = content["explain"]["output"] = str(tmp_path / "elsewhere.csv")
-    (received / "config.json").write_text(json.dumps(content))
+    with edited(received / "config.json") as content:
+        content["predict"]["output"] = content["explain"]["output"] = str(tmp_path / "elsewhere.csv")
     config = open_run(received).config
     assert (config.predict.output, config.explain.output) == ("", "")
 
@@ -181,9 +180,8 @@ def test_a_folder_of_somebody_else_does_not_say_where_to_write(workdir, tmp_path
 def test_settings_without_a_section_are_not_completed_by_defaults(workdir, tmp_path, section):
     received = tmp_path / "run"
     shutil.copytree(workdir, received)
-    content = json.loads((received / "config.json").read_text())
-    del content[section]
-    (received / "config.json").write_text(json.dumps(content))
+    with edited(received / "config.json") as content:
+        del content[section]
     with pytest.raises(UserError, match=f"has no section '{section}'"):
         open_run(received)
 
@@ -201,9 +199,8 @@ def test_reordered_classes_are_refused(workdir, tmp_path):
     """Every cell would get another name."""
     received = tmp_path / "run"
     shutil.copytree(workdir, received)
-    record = json.loads((received / folder.RUN_FILE).read_text())
-    record["class_names"] = record["class_names"][::-1]
-    (received / folder.RUN_FILE).write_text(json.dumps(record))
+    with edited(received / folder.RUN_FILE) as record:
+        record["class_names"] = record["class_names"][::-1]
     with pytest.raises(UserError, match="is not as training wrote it"):
         open_run(received)
 

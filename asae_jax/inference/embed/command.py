@@ -25,6 +25,7 @@ from asae_jax.inference.predict.records import Record
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.run_split import SPLITS_FILE, split_names
 from asae_jax.pages import NOTICE
+from asae_jax.run import digests
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.terminal import track
 
@@ -211,6 +212,7 @@ def _trained_on(run: Run) -> set[str]:
     given, splits = run.config.data, run.workdir / SPLITS_FILE
     if given.source not in ("folder", "csv") or not splits.is_file():
         return set()
+    digests.check_unchanged(run.workdir, SPLITS_FILE)
     path = user_path(given.path)
     base = path if given.source == "folder" else path.parent
     return {os.path.realpath(base / name) for name in split_names(splits, "train")}

@@ -13,6 +13,7 @@ from asae_jax.files import read_json
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.input.run_split import SPLITS_FILE, read_records
 from asae_jax.pages import NOTICE
+from asae_jax.run import digests
 from asae_jax.run.folder import read_record, versions_now
 from asae_jax.run.run import Run
 
@@ -131,6 +132,7 @@ def read_scores(run: Run) -> Scores | None:
 def read_counts(workdir: Path) -> Counts:
     """Images of each class and part, by the run's split, or as a model's record has them."""
     path = workdir / SPLITS_FILE
+    digests.check_unchanged(workdir, SPLITS_FILE)
     if not path.exists():
         images = read_record(workdir).images
         return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})

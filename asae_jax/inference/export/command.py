@@ -113,7 +113,7 @@ def _write_all(
             try:
                 check_installed(name)
                 _remove(folder / FORMATS[name].file)
-                FORMATS[name].write(program, folder / FORMATS[name].file)
+                _write(program, name, folder / FORMATS[name].file)
             except UserError as error:
                 if not optional:
                     raise
@@ -126,6 +126,15 @@ def _write_all(
             bar.say(_line(name, written[name], sample))
             bar.update()
     return written, skipped
+
+
+def _write(program: Program, name: str, path: Path) -> None:
+    """Writes a format; what is not complete is taken away, also a folder."""
+    try:
+        FORMATS[name].write(program, path)
+    except BaseException:
+        _remove(path)
+        raise
 
 
 def _checked(program: Program, name: str, sample: Sample, folder: Path) -> Difference:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from safetensors.numpy import save
 
 from asae_jax.errors import UserError
+from asae_jax.files import write_bytes
 from asae_jax.inference.export import packing, tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
 from asae_jax.inference.export.program import PLATFORMS, Program
@@ -53,7 +54,7 @@ def write_stablehlo(program: Program, path: Path) -> None:
     (batch,) = export.symbolic_shape("batch")
     images = jax.ShapeDtypeStruct((batch, *program.image_shape), np.uint8)
     exported = export.export(jax.jit(program.__call__), platforms=PLATFORMS)(images)
-    path.write_bytes(exported.serialize())
+    write_bytes(path, bytes(exported.serialize()))
 
 
 def run_stablehlo(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -69,7 +70,7 @@ def write_onnx(program: Program, path: Path) -> None:
         "temperature": program.temperature,
         "notice": NOTICE,
     }
-    path.write_bytes(to_onnx(program, image_shape=program.image_shape, metadata=metadata))
+    write_bytes(path, to_onnx(program, image_shape=program.image_shape, metadata=metadata))
 
 
 def run_onnx(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -104,7 +105,7 @@ def write_torch(program: Program, path: Path) -> None:
         "notice": NOTICE,
     }
     metadata = {"format": "pt", **{name: json.dumps(fact) for name, fact in facts.items()}}
-    path.write_bytes(save(tensors, metadata))  # `save_file` lets no other user read the file
+    write_bytes(path, save(tensors, metadata))  # `save_file` lets no other user read the file
 
 
 def run_torch(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

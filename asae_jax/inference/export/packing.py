@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from asae_jax import shipped
 from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
 from asae_jax.evaluation.uncertainty import matching_file, write_uncertainty
-from asae_jax.files import read_json, write_json, write_text
+from asae_jax.files import read_json, write_sealed_json, write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
 from asae_jax.run import folder, weights_file
@@ -40,7 +40,7 @@ def write_model(program: Program, path: Path) -> None:
     weights_file.write(path, run.variables, step=run.step, checkpoint=run.config.eval.checkpoint)
     _write_uncertainty(program, path)
     if (scores := card.read_scores(run)) is not None:
-        write_json(path / SCORES, {**scores, "path": ""})
+        write_sealed_json(path / SCORES, {**scores, "path": ""})
     write_text(path / CARD, card.hub_card(program))
     if (run.workdir / folder.CLASSES_FILE).exists():
         folder.write_own_classes(path, run.classes)

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
+from asae_jax.files import atomic_binary
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation
 from asae_jax.models.network import Network
@@ -138,8 +139,9 @@ def preprocessing(program: Program) -> dict[str, Any]:
 def write_example(program: Program, folder: Path) -> None:
     """Writes a drawn cell before and after preparation: no patient's image travels."""
     raw = drawn_cell(0)
-    Image.fromarray(raw).save(folder / EXAMPLE_RAW)
-    Image.fromarray(program.run.preparation(raw)).save(folder / EXAMPLE_PREPARED)
+    for name, image in ((EXAMPLE_RAW, raw), (EXAMPLE_PREPARED, program.run.preparation(raw))):
+        with atomic_binary(folder / name) as file:
+            Image.fromarray(image).save(file, "PNG")
 
 
 def drawn_cell(number: int) -> HostImage:

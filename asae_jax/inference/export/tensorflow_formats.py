@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from asae_jax.files import write_bytes
 from asae_jax.inference.export.program import PLATFORMS, Program
 from asae_jax.input.tf_data import load_tensorflow
 
@@ -48,7 +49,7 @@ def write_tflite(program: Program, path: Path) -> None:
             input_signature=[tf.TensorSpec((None, size, size, channels), tf.uint8, name="images")],
         ).get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], tf.Module())
-        path.write_bytes(converter.convert())
+        write_bytes(path, converter.convert())
 
 
 def run_tflite(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -262,6 +262,17 @@ def test_a_full_disk_is_one_line_and_ends_nothing(place, monkeypatch):
     assert (place / "run" / "index.html").read_bytes() == before
 
 
+def test_predictions_that_do_not_belong_to_the_scores_are_not_shown(place):
+    path = place / "run" / "evaluation" / "test_predictions.csv"
+    whole, before = path.read_bytes(), (place / "run" / "index.html").read_bytes()
+    for changed in (whole[: whole.rindex(b"\n", 0, -1) + 1], whole.replace(b"0.", b"1.", 1)):
+        path.write_bytes(changed)
+        with pytest.warns(UserWarning, match=r"test_predictions.csv does not belong to the scores beside it"):
+            assert write.write_run_page(open_run(place / "run")) is None
+    path.write_bytes(whole)
+    assert (place / "run" / "index.html").read_bytes() == before
+
+
 def test_pictures_that_are_gone_and_too_many_to_show(place, monkeypatch, tmp_path):
     run = open_run(place / "run")
     names = run.data.index.names.tolist()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from asae_jax import cli
 from asae_jax.run.run import open_run
+from tests.edited import edited
 from tests.inference.predict.conftest import _shallow, folder, images, runs
 
 __all__ = ["_shallow", "folder", "images", "runs"]
@@ -146,9 +147,8 @@ def test_a_probe_is_printed_and_written(runs, classes, tmp_path, capsys):
 def test_a_probe_of_images_trained_on_says_so(runs, classes, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)
-    config = json.loads((run / "config.json").read_text())
-    config["data"] |= {"source": "folder", "path": str(classes)}
-    (run / "config.json").write_text(json.dumps(config))
+    with edited(run / "config.json") as config:
+        config["data"] |= {"source": "folder", "path": str(classes)}
     names = sorted(str(path.relative_to(classes)) for path in classes.glob("*/*"))
     parts = ["train"] * 4 + ["test"] * (len(names) - 4)
     rows = [f"{name},{name.split('/')[0]},{part}" for name, part in zip(names, parts, strict=True)]

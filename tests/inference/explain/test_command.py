@@ -12,6 +12,7 @@ from asae_jax import cli
 from asae_jax.inference.explain.examples import evenly_spaced, spread_over_classes
 from asae_jax.run import folder
 from asae_jax.run.run import new_run
+from tests.edited import edited
 from tests.made_runs import untrained_run
 from tests.training.tiny import tiny_config
 
@@ -39,9 +40,8 @@ def run(tmp_path_factory):
 def _without_layer(run, copy):
     """The layer has no parameters: the same checkpoint serves."""
     shutil.copytree(run, copy, ignore=shutil.ignore_patterns("explain"))
-    config = json.loads((copy / "config.json").read_text())
-    config["model"]["branching"] = "none"
-    (copy / "config.json").write_text(json.dumps(config))
+    with edited(copy / "config.json") as config:
+        config["model"]["branching"] = "none"
     return copy
 
 

@@ -22,6 +22,7 @@ from asae_jax.inference.export.card import model_card
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.sources import configured_preparation
+from tests.edited import unsealed
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
 from tests.training.tiny import shallow
@@ -175,7 +176,7 @@ def _theirs(scores):
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_the_card_takes_no_scores_of_something_else(run, program, record, tmp_path, change, elsewhere):
     """`test.json` is whatever was written there; the scores may stand in another file."""
-    scores = json.loads((run / "evaluation" / "test.json").read_text())
+    scores = unsealed(run / "evaluation" / "test.json")
     copied = copy.copy(program.run)
     copied.workdir = tmp_path / "run"
     (tmp_path / "run" / "evaluation").mkdir(parents=True)

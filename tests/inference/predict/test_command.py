@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
+from tests.edited import edited
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:probabilities are not calibrated", "ignore:left out as no images"
@@ -109,9 +110,8 @@ def test_mistakes_end_in_one_line(runs, folder, tmp_path, capsys, options, messa
 def test_a_run_of_other_classes_is_refused(runs, folder, tmp_path, capsys):
     copy = tmp_path / "copy"
     shutil.copytree(runs[1], copy)
-    info = json.loads((copy / "run.json").read_text())
-    info["class_names"][0] = "BLAST"
-    (copy / "run.json").write_text(json.dumps(info))
+    with edited(copy / "run.json") as info:
+        info["class_names"][0] = "BLAST"
     (copy / "digests.json").unlink(missing_ok=True)  # which would call the change damage
     assert _predict(runs[0], f"--input={folder}", f"--ensemble={copy}") == 2
     assert "their classes differ in BLA, BLAST" in capsys.readouterr().err
