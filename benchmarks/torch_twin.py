@@ -35,7 +35,7 @@ class Twin(nn.Module):
         x = net.layer3(net.layer2(net.layer1(x)))
         if not self.asae:
             return self._tail(x)
-        attention = x.mean(1).float()
+        attention = x.to(torch.promote_types(x.dtype, torch.float32)).mean(1)
         mask = suppression_mask(attention.detach(), area=self.area, p_top1=self.p_top1)
         branches = (mask, attention.sigmoid())  # batch statistics of each branch are its own
         return torch.stack([self._tail((x * m[:, None]).to(x.dtype)) for m in branches])

@@ -10,7 +10,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_bounded, unguarded
 from asae_jax.input.kinds import START_BYTES, kind_of
 
-_MOST_COLUMNS = 1000
+_MOST_COLUMNS, _MOST_LINES = 1000, 5_000_000
 
 Row = tuple[int, Mapping[str, str]]
 """(line the row starts on, from 1; column name -> value, stripped of spaces around it)."""
@@ -37,7 +37,7 @@ def read_rows(
       UserError: naming file and line: not readable, not UTF-8, a column missing or there twice, a row of
         another length, broken quotes. Errors in rows are raised while iterating.
     """
-    records = _records(path, _text(path))
+    records = _records(path, _content(path))
     line, names = _header(path, records)
     for name in required:
         if name not in names:
@@ -51,7 +51,7 @@ def read_rows(
 
 def other_columns(path: Path, used: Container[str]) -> list[str]:
     """The columns of a CSV file that are not in `used`, in lower case; unnamed ones are left out."""
-    _, names = _header(path, _records(path, _text(path)))
+    _, names = _header(path, _records(path, _content(path)))
     return [name for name in names if name and name not in used]
 
 
@@ -88,10 +88,14 @@ def _rows(
         yield line, {name: unguarded(record[places[name]].strip()) for name in known}
 
 
-def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
+    # Line by line: as text in memory it would be five times as large.
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    reader = csv.reader(lines, strict=True)
     while True:
         line = reader.line_num + 1
+        if line > _MOST_LINES:
+            raise fault(path, line, f"more than {_MOST_LINES:,} lines", "divide it")
         try:
             yield line, next(reader)
         except StopIteration:
@@ -100,16 +104,17 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             raise fault(path, line, f"no comma-separated values ({error})", "check its quotes") from error
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> bytes:
     with disk_errors(f"read {path}", remedy="give the path of a CSV file"):
         data = read_bounded(path)
     try:
-        return data.decode("utf-8-sig")
+        data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if kind := kind_of(data[:START_BYTES], path.name):
             raise UserError(f"{path} is {kind.name}, not a CSV file: {kind.remedy or _GIVE_CSV}") from error
         line = data.count(b"\n", 0, error.start) + 1
         raise fault(path, line, "not UTF-8", "save the file as CSV in UTF-8") from error
+    return data
 
 
 _GIVE_CSV = "list images in a CSV file"

@@ -25,6 +25,8 @@ Zeros = tuple[tuple[int, int], tuple[int, int]]
 
 _PART_BYTES = 2**20
 """Of the larger one of a part's maps: half of a usual core's second-level cache."""
+_FEW_PARTS = 3
+"""Up to here the whole batch is as fast."""
 _MOST_PARTS = 16
 """Each part takes XLA about 0.05 s to compile."""
 
@@ -122,8 +124,8 @@ def _kernel_gradient(x: Array, kernel: Array, gradient: Array, strides: int, zer
     XLA reads the map once for every place of the kernel, so it has to stay in the cache: 33 maps of
     32 x 32 x 64 took 90 ms at once, and 25 ms in parts of four.
     """
-    batch, count = len(x), min(max(x.nbytes, gradient.nbytes) // _PART_BYTES, _MOST_PARTS)
-    in_part = math.ceil(batch / count) if count > 2 else batch
+    batch, count = len(x), math.ceil(max(x.nbytes, gradient.nbytes) / _PART_BYTES)
+    in_part = math.ceil(batch / min(count, _MOST_PARTS)) if count > _FEW_PARTS else batch
 
     def of_part(first: int) -> Array:
         part = slice(first, first + in_part)

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors
+from asae_jax.files import disk_errors, read_bounded
 from asae_jax.models.auxiliary_norm import without_auxiliary
 from asae_jax.run import hosts
 from asae_jax.run.digests import Digests
@@ -91,6 +91,15 @@ class Checkpoints:
             if fault := _incomplete(entry):
                 raise DamagedCheckpoint(self._workdir, int(entry.name), fault)
         self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._listed()
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            if not (entries := _entries(self._workdir)):
+                raise
+            fault = f"it cannot be listed: {_first_line(error)}"
+            raise DamagedCheckpoint(self._workdir, int(entries[-1].name), fault) from error
+
+    def _listed(self) -> ocp.CheckpointManager:
         return ocp.CheckpointManager(
             self._folder,
             item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=_this_host()),
@@ -233,7 +242,11 @@ class Checkpoints:
         if fault := self._digests.fault(step):
             raise DamagedCheckpoint(self._workdir, step, fault)
         with self._reading(step):
-            return self._manager.item_metadata(step).tree
+            tree = self._manager.item_metadata(step).tree
+            if not isinstance(tree, dict) or not {"params", "batch_stats"} <= tree.keys():
+                raise TypeError("it lists no weights")
+            _ = _shapes(tree)  # all are arrays
+            return tree
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
@@ -249,9 +262,7 @@ class Checkpoints:
         except Exception as error:
             if self._digests.knows(step):
                 raise
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            fault = textwrap.shorten(reason[0].split(" [tensorstore_spec")[0], 200, placeholder=" ...")
-            raise DamagedCheckpoint(self._workdir, step, fault) from error
+            raise DamagedCheckpoint(self._workdir, step, _first_line(error)) from error
 
     def _check_fits(self, like: Any, saved: Any, step: int) -> None:
         there, here = _shapes(saved), _shapes(like)
@@ -277,11 +288,38 @@ def _incomplete(entry: Path) -> str:
         return "it is incomplete"
     score = entry / "metrics" / "metrics"
     try:
-        if score.exists():
-            json.loads(score.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if score.exists() and not isinstance(_json(score)["score"], int | float):
+            return "its score is no number"
+    except (OSError, ValueError, LookupError, TypeError):
         return "its score cannot be read"
+    with contextlib.suppress(OSError, ValueError):  # without it Orbax goes on
+        found = _json(entry / "_CHECKPOINT_METADATA")
+        kinds = _METADATA.items() if isinstance(found, dict) else ()
+        if not kinds or any(found.get(name) and not isinstance(found[name], kind) for name, kind in kinds):
+            return "_CHECKPOINT_METADATA holds something else than Orbax wrote"
     return ""
+
+
+_METADATA = {
+    "item_handlers": dict,
+    "metrics": dict,
+    "performance_metrics": dict,
+    "custom_metadata": dict,
+    "init_timestamp_nsecs": int,
+    "commit_timestamp_nsecs": int,
+}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(read_bounded(path))  # a score may be NaN
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return textwrap.shorten(reason[0].split(" [tensorstore_spec")[0], 200, placeholder=" ...")
 
 
 def _put_aside(workdir: Path, step: int, fault: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from asae_jax.config import CONFIG_FILE, RUN_FILE
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import disk_errors, read_json, user_path
+from asae_jax.files import MOST_TEXT, check_bounded, disk_errors, read_json, user_path
 from asae_jax.shipped import WEIGHTS_FILE, models
 
 CARD = "README.md"
@@ -25,6 +25,8 @@ DIGEST = "weights_sha256"
 """The field of `run.json` that tells which model it is."""
 
 _TRAVELS = ("*.json", "*.md", "classes.csv", "LICENSE*", "uncertainty/*", SCORES)
+_MOST_BYTES = 20_000_000_000
+"""Of weights. A file can be said to be larger than any disk, and be full of holes."""
 _SHOWN = 8  # digits of a digest in messages
 
 
@@ -83,6 +85,7 @@ def weights_digest(folder: Path) -> str:
     """
     path = folder / WEIGHTS_FILE
     try:
+        check_bounded(path, most=_MOST_BYTES)
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -136,6 +139,7 @@ def copy(model: Path, folder: Path) -> None:
     for file in (*sorted(files), model / WEIGHTS_FILE):
         target = folder / file.relative_to(model)
         target.parent.mkdir(exist_ok=True)
+        check_bounded(file, most=_MOST_BYTES if file.name == WEIGHTS_FILE else MOST_TEXT)
         shutil.copyfile(file, target)
 
 

@@ -58,6 +58,8 @@ _CHANGES = {"os.mkdir": 1, "os.remove": 1, "os.rmdir": 1, "os.truncate": 1, "os.
 def _audit(event: str, arguments: tuple) -> None:
     if not _allowed:
         return
+    if event == "subprocess.Popen" and arguments[0] == "uname":  # Python's own `platform.processor`
+        return
     if event in _STARTS:
         _seen.append(("executed", f"{event} {arguments!r}"[:300]))
     elif event in _CHANGES:

@@ -102,6 +102,7 @@ def _losses(workdir):
 def test_two_hosts_train_as_one_and_one_goes_on(tmp_path):
     """14 images are validated in two batches of 12: of the second the second host has none."""
     settings = {"train__log_every": 1, "eval__batch_size": 12, "train__max_steps": 3}
+    settings |= {"model__branching": "none", "loss__name": "ce", "data__driver": "threads"}  # quick to start
     config = tiny_config(data__hue="none", optimizer__learning_rate=1e-3, **settings)  # rounding grows slowly
     options = [f"--config.{name}={value}" for name, value in flatten(config).items() if value != ""]
     both, one = tmp_path / "both" / "run", tmp_path / "one" / "run"
