@@ -426,7 +426,7 @@ FIELDS = (
           "Gradient accumulation: parts in which each device computes its share of a batch, one after the "
           "other, in the memory of one; it must divide the share. The gradient is that of the whole batch, "
           "but batch normalisation takes the statistics of each part (over all devices), and DropBlock its "
-          "share kept.", least=1, unit="parts"),
+          "share kept. For GPUs and TPUs: on a CPU it is slow.", least=1, unit="parts"),
     Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,
