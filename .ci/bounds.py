@@ -24,7 +24,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RESOLUTION = {"lowest": "lowest-direct", "highest": "highest"}
+BOUNDS = ("lowest", "highest", "lowest with the newest JAX")
 TESTS = {
     "tests/training/test_end_to_end.py": "jax flax optax orbax-checkpoint numpy ml-collections absl-py tqdm",
     "tests/run/test_checkpoint.py": "orbax-checkpoint",
@@ -74,7 +74,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--python", nargs="+", default=[sys.executable], help="versions or paths")
-    parser.add_argument("--bound", nargs="+", choices=RESOLUTION, default=list(RESOLUTION))
+    parser.add_argument("--bound", nargs="+", choices=BOUNDS, default=BOUNDS)
     parser.add_argument("--audit", action="store_true", help="also look for known vulnerabilities")
     parser.add_argument("--place", help="folder for the environments, removed at the end")
     parser.add_argument("--processes", default="auto", help="of the tests: a number, or auto")
@@ -98,26 +98,35 @@ def _own_uv(place: Path) -> str:
 def _try(uv: str, place: Path, python: str, bound: str, options: argparse.Namespace) -> list[str]:
     """One row of the table: resolves, installs, checks and tests one bound with one Python."""
     print(f"\n== Python {python}, {bound} versions", flush=True)
-    home, ranges, pins = (place / name for name in ("environment", "ranges.in", "pins.txt"))
+    home, pins = place / "environment", place / "pins.txt"
     shutil.rmtree(home, ignore_errors=True)
-    ranges.write_text("\n".join(_ranges()))
-    into = ["--python", str(home)]
-    steps = {
-        "resolve": [uv, "pip", "compile", "--quiet", "--resolution", RESOLUTION[bound], *into,
-                    "--output-file", str(pins), str(ranges)],
-        "install": [uv, "pip", "install", "--quiet", *into, "-r", str(pins), *_test_tools()],
-        "check": [uv, "pip", "check", *into],
-    }  # fmt: skip
     subprocess.run([uv, "venv", "--quiet", "--python", python, home], check=True)
+    into = ["--python", str(home)]
     version = _output([str(home / "bin/python"), "-c", "import platform as p; print(p.python_version())"])
-    for name, command in steps.items():
+    row = [version.strip(), bound]
+    ranges = _ranges()
+    if bound == "lowest with the newest JAX":  # the newest JAX breaks most
+        ranges.append(f"jax=={_versions(_resolved(uv, into, ranges, 'highest'))['jax']}")
+    pins.write_text(_resolved(uv, into, ranges, "highest" if bound == "highest" else "lowest-direct"))
+    found = _versions(pins.read_text())
+    row.append(
+        ", ".join(f"{name} {found.get(name)}" for name in ("jax", "flax", "numpy", "orbax-checkpoint"))
+    )
+    install = [uv, "pip", "install", "--quiet", *into, "-r", str(pins), *_test_tools()]
+    for name, command in {"install": install, "check": [uv, "pip", "check", *into]}.items():
         if subprocess.run(command, cwd=ROOT).returncode:
-            return [version.strip(), bound, "", f"{name} FAILED", "", ""]
+            return [*row, f"{name} FAILED", "", ""]
     start = time.monotonic()
-    tested = _tested(home, options.processes)
-    seconds = f"{time.monotonic() - start:.0f}"
-    advisories = _advisories(uv, pins) if options.audit else "not asked"
-    return [version.strip(), bound, _versions(pins), "agree", f"{tested} ({seconds} s)", advisories]
+    tested = f"{_tested(home, options.processes)} ({time.monotonic() - start:.0f} s)"
+    return [*row, "agree", tested, _advisories(uv, pins) if options.audit else "not asked"]
+
+
+def _resolved(uv: str, into: list[str], ranges: list[str], resolution: str) -> str:
+    """Pinned versions, a line each."""
+    command = [uv, "pip", "compile", "--quiet", *into, "--resolution", resolution, "-"]
+    return subprocess.run(
+        command, input="\n".join(ranges), stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 def _test_tools() -> list[str]:
@@ -141,9 +150,8 @@ def _tested(home: Path, processes: str) -> str:
     return ("FAILED " if status else "") + re.sub(r" in [\d.]+s.*", "", lines[-1]).strip("= ")
 
 
-def _versions(pins: Path) -> str:
-    found = dict(re.findall(r"^([\w.-]+)==(\S+)", pins.read_text(), flags=re.MULTILINE))
-    return ", ".join(f"{name} {found[name]}" for name in ("jax", "flax", "numpy", "orbax-checkpoint"))
+def _versions(pins: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", pins, flags=re.MULTILINE))
 
 
 def _advisories(uv: str, pins: Path) -> str:

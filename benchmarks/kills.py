@@ -2,10 +2,12 @@
 
     python -m benchmarks.kills [--kills=20] [--seed=0] [--folder=DIR]
 
-Both are small networks on drawn cells, on one device. Compared are every array of the newest checkpoint
-(bit for bit), `metrics.jsonl`, the predictions and the scores. A kill is SIGKILL to the process, at a moment
-drawn uniformly from the first third of the time that the undisturbed run took (each start trains some way
-further); after `--kills` of them the run is left alone.
+Both are small networks on drawn cells, on one device. The undisturbed run compiles its programs; the killed
+one reads them from disk as soon as they are there (see `asae_jax.run.compile_cache`), so that equal ends say
+too that a program read is the program compiled. Compared are every array of the newest checkpoint (bit for
+bit), `metrics.jsonl`, the predictions and the scores. A kill is SIGKILL to the process, at a moment drawn
+uniformly from the first third of the time that the undisturbed run took (each start trains some way further);
+after `--kills` of them the run is left alone.
 """
 
 import json
@@ -37,17 +39,19 @@ _SETTINGS = {
 _FILES = ("metrics.jsonl", "evaluation/test.json", "evaluation/test_predictions.csv", "uncertainty.json")
 
 
-def _start(workdir: pathlib.Path) -> subprocess.Popen:
+def _start(workdir: pathlib.Path, compiled: dict[str, str]) -> subprocess.Popen:
+    """Starts training; `compiled` are the variables that say where compiled programs are kept."""
     options = [f"--config.{name}={value}" for name, value in _SETTINGS.items()]
     command = [sys.executable, str(_MAIN), "--config=default", f"--workdir={workdir}", *options]
     flags_of_xla = "--xla_force_host_platform_device_count=1"
     with (workdir.parent / "log.txt").open("a") as log:
-        return subprocess.Popen(command, env=os.environ | {"XLA_FLAGS": flags_of_xla}, stdout=log, stderr=log)
+        environment = os.environ | {"XLA_FLAGS": flags_of_xla} | compiled
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
 def _undisturbed(workdir: pathlib.Path) -> float:
     start = time.monotonic()
-    if _start(workdir).wait():
+    if _start(workdir, {"JAX_ENABLE_COMPILATION_CACHE": "0"}).wait():
         raise SystemExit(f"the undisturbed run failed, see {workdir.parent / 'log.txt'}")
     return time.monotonic() - start
 
@@ -58,7 +62,7 @@ def _disturbed(workdir: pathlib.Path, seconds: float) -> tuple[int, int]:
     kills = while_writing = 0
     begun: set[pathlib.Path] = set()  # a kill leaves what was begun behind
     while True:
-        process = _start(workdir)
+        process = _start(workdir, {"XDG_CACHE_HOME": str(workdir.parent / "compiled")})
         if kills < _KILLS.value:
             try:
                 process.wait(moments.uniform(0, seconds / 3))

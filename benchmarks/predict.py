@@ -1,12 +1,12 @@
-"""Images per second of `predict`, beside PyTorch and ONNX Runtime doing the same work, and where its time goes.
+"""Speed of `predict`, beside PyTorch and ONNX Runtime doing the same work, and where its time goes.
 
-    python -m benchmarks.predict [--model=blood11] [--images=1000] [--rounds=3] [--profile]
+    python -m benchmarks.predict [--model=blood11] [--images=1024] [--rounds=3] [--profile]
 
 Every way reads a folder of JPEGs, prepares them by the same function, applies the same weights, and writes a
 CSV file of labels and probabilities; `predict` writes its count and, but for --nopage, its page too. PyTorch
 decodes in the worker processes of a DataLoader and computes in channels-last memory, ONNX Runtime runs what
 `export --formats=onnx` writes, and decodes in threads. Each is a process of its own, which predicts
-once all images and once a fifth of them; the difference is the time of the images, without the start. The
+once all images and once a quarter of them; the difference is the time of the images, without the start. The
 ways take turns, round after round, and ratios are printed; the machine's load too: above its number of cores
 CPU seconds count. Probabilities are compared. With --profile: CPU milliseconds an image of each stage.
 """
@@ -14,6 +14,7 @@ CPU seconds count. Probabilities are compared. With --profile: CPU milliseconds 
 import argparse
 import csv
 import itertools
+import json
 import os
 import platform
 import shutil
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="blood11", help="an included model, a ResNet")
     parser.add_argument("--folder", type=Path, default=ROOT / "data" / "demo" / "images", help="of images")
-    parser.add_argument("--images", type=int, default=1000, help="how many; those of the folder are repeated")
+    parser.add_argument("--images", type=int, default=1024, help="how many; those of the folder are repeated")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--profile", action="store_true", help="print the stages instead")
     parser.add_argument("--rival", nargs=4, metavar=("WAY", "RUN", "FOLDER", "CSV"), help=argparse.SUPPRESS)
@@ -57,7 +58,7 @@ def main() -> None:
     print(f"{platform.processor() or platform.machine()}, {default_workers()} cores, {_versions()}; "
           f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
     with tempfile.TemporaryDirectory() as place:
-        folders = {n: _repeated(given.folder, Path(place), n) for n in (given.images // 5, given.images)}
+        folders = {n: _repeated(given.folder, Path(place), n) for n in (given.images // 4, given.images)}
         if given.profile:
             _print_profile(Path(place), given.model, folders[given.images])
         else:
@@ -88,7 +89,7 @@ def _compare(place: Path, model: str, folders: dict[int, Path], rounds: int) -> 
     taken: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way in WAYS:
-            times = [_seconds(_command(way, run, folders[n], place / f"{way}.csv")) for n in (few, many)]
+            times = [_seconds(_command(way, run, folders[n], _output(place, way, n))) for n in (few, many)]
             if number:  # the first round fills caches, ours of compiled programs too
                 taken[way].append((np.array(times[1]) - times[0]) / (many - few))
     print(
@@ -99,14 +100,16 @@ def _compare(place: Path, model: str, folders: dict[int, Path], rounds: int) -> 
         wall, cpu = 1000 * _medians(rows)
         least, most = 1000 * np.array(rows)[:, 1].min(), 1000 * np.array(rows)[:, 1].max()
         ratios = ours / _medians(rows)
-        print(
-            f"{way:18}{wall:8.2f}{cpu:8.2f}   {least:.2f} to {most:.2f}{'':10}{ratios[0]:.2f}, {ratios[1]:.2f}"
-        )
-    first = _probabilities(place / "asae.csv")
+        spread = f"{least:.2f} to {most:.2f}"
+        print(f"{way:18}{wall:8.2f}{cpu:8.2f}   {spread:22}{ratios[0]:.2f}, {ratios[1]:.2f}")
+    first = _probabilities(_output(place, WAYS[0], many))
     for way in WAYS[1:]:
-        print(
-            f"largest difference of probabilities to {way}: {np.abs(first - _probabilities(place / f'{way}.csv')).max():.1e}"
-        )
+        largest = np.abs(first - _probabilities(_output(place, way, many))).max()
+        print(f"largest difference of probabilities to {way}: {largest:.1e}")
+
+
+def _output(place: Path, way: str, count: int) -> Path:
+    return place / f"{way}-{count}.csv"
 
 
 def _command(way: str, run: Path, folder: Path, output: Path) -> list[str]:
@@ -212,8 +215,6 @@ RIVALS = {"torch": _torch, "onnx": _onnx}
 
 def _facts(run: Path) -> tuple[tuple[str, ...], float]:
     """Class names, and the temperature that divides logits."""
-    import json
-
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     estimates = json.loads((run / "uncertainty.json").read_text(encoding="utf-8"))
     return tuple(record["class_names"]), estimates["temperature"]["value"]

@@ -5,9 +5,9 @@
 
 Each side is a process of its own that waits while the other runs one step: no thread pool disturbs another.
 Both take the same uint8 images, normalise them and do one update by SGD. Nothing is augmented, except by the
-contender that `--augmented` adds: our step with its random views. PyTorch runs channels-last, eagerly and through
-`torch.compile`; ratios are to the faster. On a busy machine read the ratio of processor times: wall time includes
-waiting for a core. A ratio is the median over pairs of steps, with the 10 % and 90 % quantiles.
+contender that `--augmented` adds: our step with its random views. PyTorch runs channels-last, eagerly and
+through `torch.compile`; ratios are to the faster. On a busy machine read the ratio of processor times: wall
+time includes waiting for a core. A ratio is the median over pairs of steps, with the 10 % and 90 % quantiles.
 """
 
 import multiprocessing

@@ -1,8 +1,8 @@
 """The training step in PyTorch: ResNet-18 or -50 with cross entropy, or with ASAE and GMMCE.
 
 Layers, loss and update are those of `asae_jax`, written as a user of PyTorch would write them;
-`tests/run/test_torch_twin.py` holds both to the same loss and weights. Equal peaks within one window are all kept:
-float maps have none.
+`tests/run/test_torch_twin.py` holds both to the same loss and weights. Equal peaks within one window are all
+kept: float maps have none.
 """
 
 import math
@@ -35,7 +35,7 @@ class Twin(nn.Module):
         x = net.layer3(net.layer2(net.layer1(x)))
         if not self.asae:
             return self._tail(x)
-        attention = x.mean(1).float()
+        attention = x.to(torch.promote_types(x.dtype, torch.float32)).mean(1)
         mask = suppression_mask(attention.detach(), area=self.area, p_top1=self.p_top1)
         branches = (mask, attention.sigmoid())  # batch statistics of each branch are its own
         return torch.stack([self._tail((x * m[:, None]).to(x.dtype)) for m in branches])

@@ -61,7 +61,7 @@ HEAD = """\
 <!-- Written by `python docs/licences_page.py` from requirements.txt, pyproject.toml and metadata. -->
 
 ASAE-JAX itself is under the [Apache License 2.0](https://www.apache.org/licenses/LICENSE-2.0). The licences
-of the public data sets and of the models in the package stand on their cards ([data sets](data/README.md)).
+of the public data sets and of the packaged models stand on their cards ([data sets](../data/README.md)).
 Below is what `pip install` fetches, with the licence that each package states. What only the tests need
 (`requirements-dev.txt`) is not passed on and is not listed.
 

@@ -7,6 +7,7 @@ so are the tests in a browser where there is none.
 
 import ast
 import functools
+import gc
 import importlib.util
 import os
 import signal
@@ -24,6 +25,10 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+# The processes of the tests share the cores: threads of their linear algebra would wait for each other.
+# Set here, where the processes inherit it: NumPy reads it when it is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
@@ -33,8 +38,18 @@ from tests.browser.chromium import missing as _missing_for_the_browser
 TESTS = Path(__file__).parent
 ORACLES = ("hypothesis", "onnx", "onnxruntime", "skimage", "sklearn", "torch", "transformers")
 """Packages of requirements-dev.txt alone that tests compare with, or that users add for a command."""
+LONGEST = (
+    "training/test_end_to_end.py",
+    "experiments/test_real_grid.py",
+    "run/test_steps.py",
+    "training/test_variants.py",
+    "models/test_torch_parity.py",
+    "run/test_frozen.py",
+)
+"""Files that take longest. They run first: at the end one process would work on the last of them alone."""
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+gc.set_threshold(10_000)  # tracing makes so many objects that the usual 700 cost a tenth of its time
 
 
 def _is_installed(package):
@@ -82,6 +97,15 @@ def shallow_networks():
         yield
 
 
+@pytest.fixture
+def blank_pictures():
+    """No figure of the test shows anything, see `tests.quick`. Those of its fixtures do."""
+    from tests.quick import blank_pictures
+
+    with blank_pictures():
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compile_once(tmp_path_factory):
     """Runs of the same step in several tests, and in several processes, share one compilation."""
@@ -102,6 +126,13 @@ def pytest_cmdline_main(config):
     is_worker = hasattr(config, "workerinput") or "PYTEST_XDIST_WORKER" in os.environ
     if getattr(config.option, "numprocesses", 0) is None and not is_worker and not config.option.usepdb:
         config.option.numprocesses, config.option.dist = "auto", "loadfile"
+        config.option.loadscopereorder = False  # else files with the fewest tests come last
+
+
+def pytest_collection_modifyitems(items):
+    """Sorts the files of `LONGEST` to the front; the others stay in their order."""
+    places = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_ignore_collect(collection_path):

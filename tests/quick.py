@@ -1,11 +1,17 @@
-"""Compiling in a hurry: for a few steps of tiny batches nearly all the time goes into compiling.
+"""What tests leave out to be quick: the compiler's optimisations, and pictures that nobody looks at.
 
-So the tests' own process compiles (`conftest.py`); what computes much asks for more.
+For a few steps of tiny batches nearly all the time goes into compiling, so the tests' own process compiles
+in a hurry (`conftest.py`); what computes much asks for more.
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
 
 import jax
+import pytest
+
+from asae_jax.evaluation import figures
 
 _WISHES = {
     "xla_backend_optimization_level": 0,
@@ -29,6 +35,20 @@ def thorough_options():
 def quick_flags():
     """The same for the environment variable XLA_FLAGS of another process."""
     return " ".join(f"--{name}={str(value).lower()}" for name, value in quick_options().items())
+
+
+@contextlib.contextmanager
+def blank_pictures() -> Iterator[None]:
+    """The figures of runs and evaluations are planned and written, but empty: drawing seven takes 4 s."""
+
+    def save(figure, path):
+        figure.clear()
+        drawn(figure, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        drawn = figures.save
+        patch.setattr(figures, "save", save)
+        yield
 
 
 def _is_known(name, value):

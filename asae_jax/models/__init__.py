@@ -95,7 +95,6 @@ def create_model(
     test_mode: str = "skip",
     freeze_until: str | None = None,
     look_threshold: float = 0.3,
-    remat: bool = False,
     axis_name: str | None = None,
     **options: Any,
 ) -> Network:
@@ -113,8 +112,7 @@ def create_model(
       insert_after: stage after which the layer is put, or "class_maps".
       test_mode: "skip", "enhance" or "mean" for "asae", or "second_look"; other layers are absent at test.
       freeze_until: last of the stages that training leaves as they are.
-      look_threshold: of a second look.
-      remat: compute stages again in the backward pass; this and the four before are those of `Network`.
+      look_threshold: of a second look; this and the three before are those of `Network`.
       axis_name: device axis of the training step: batch statistics are synchronised over it, and random
         choices do not depend on how the batch is spread. Not used at test.
       **options: fields of the backbone: `stem`, `dtype`, `width`.
@@ -132,9 +130,7 @@ def create_model(
                   "branch_affine": branch_affine}  # fmt: skip
     norm_layer = _norm_for(name, norm, **per_branch, axis_name=axis_name)
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
-    return Network(
-        backbone, layer, insert_after, test_mode, freeze_until, look_threshold=look_threshold, remat=remat
-    )
+    return Network(backbone, layer, insert_after, test_mode, freeze_until, look_threshold=look_threshold)
 
 
 def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:

@@ -1,7 +1,7 @@
 """Convolution in the way that is fastest where it runs; all ways agree to rounding.
 
-XLA's own convolution serves accelerators. On CPUs its forward pass is good and its gradients are not: on one core
-the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch uses. So on CPUs
+XLA's own convolution serves accelerators. On CPUs its forward pass is good and its gradients are not: on one
+core the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch uses. So on CPUs
 
 - the kernel's gradient is summed over parts of the batch whose maps fit the cache (`_kernel_gradient`);
 - where the kernel is larger than the map, the map's gradient does not move the kernel (`_map_gradient`);
@@ -25,8 +25,10 @@ Zeros = tuple[tuple[int, int], tuple[int, int]]
 
 _PART_BYTES = 2**20
 """Of the larger one of a part's maps: half of a usual core's second-level cache."""
+_FEW_PARTS = 3
+"""Up to here the whole batch is as fast."""
 _MOST_PARTS = 16
-"""Each part takes XLA about 0.04 s to compile."""
+"""Each part takes XLA about 0.05 s to compile."""
 
 
 def convolve(x: Features, kernel: Array, *, strides: int, zeros: Zeros, groups: int = 1) -> NextFeatures:
@@ -120,19 +122,19 @@ def _kernel_gradient(x: Array, kernel: Array, gradient: Array, strides: int, zer
     """The gradient with respect to `kernel`.
 
     XLA reads the map once for every place of the kernel, so it has to stay in the cache: 33 maps of
-    32 x 32 x 64 at once take 68 ms on one core, in parts of four 17 ms.
+    32 x 32 x 64 took 90 ms at once, and 25 ms in parts of four.
     """
-    batch = len(x)
-    in_part = _PART_BYTES * batch // max(x.nbytes, gradient.nbytes)
-    in_part = max(1, in_part, math.ceil(batch / _MOST_PARTS))
-    parts = [slice(first, first + in_part) for first in range(0, batch, in_part)]
-    gradients = [
-        jax.linear_transpose(lambda kernel, x=x[part]: _plain(x, kernel, strides, zeros), kernel)(
-            gradient[part]
-        )[0]
-        for part in parts
-    ]
-    return sum(gradients[1:], gradients[0])
+    batch, count = len(x), math.ceil(max(x.nbytes, gradient.nbytes) / _PART_BYTES)
+    in_part = math.ceil(batch / min(count, _MOST_PARTS)) if count > _FEW_PARTS else batch
+
+    def of_part(first: int) -> Array:
+        part = slice(first, first + in_part)
+        convolved = functools.partial(_plain, x[part], strides=strides, zeros=zeros)
+        (result,) = jax.linear_transpose(convolved, kernel)(gradient[part])
+        return result
+
+    parts = [of_part(first) for first in range(0, batch, in_part)]
+    return sum(parts[1:], parts[0])
 
 
 def _plain_product(x: Features, matrix: Array) -> NextFeatures:

@@ -96,7 +96,7 @@ def _network(
     **options: Any,
 ) -> Network:
     model = config.model
-    return create_model(
+    network = create_model(
         name,
         num_classes,
         norm=model.norm,
@@ -110,11 +110,11 @@ def _network(
         test_mode=config.eval.test_mode,
         look_threshold=config.eval.look_threshold,
         freeze_until=config.init.freeze or None,
-        remat=model.remat,
         stem=model.stem,
         width=model.width,
         **options,
     )
+    return network.clone(remat=model.remat)
 
 
 def _layer_options(config: ConfigDict, branching: str, branches: tuple[str, ...]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from typing import Any
 
 import jax
 
-MEGABYTES = 1000
+from asae_jax.run import hosts
+
+MEGABYTES = 500
 """Above this, whenever a command starts, what has not been used for longest is deleted down to half of it."""
 
 _PARTS = ("model name", "flags", "Features", "CPU implementer", "CPU part", "CPU variant")
@@ -33,8 +35,11 @@ _PARTS = ("model name", "flags", "Features", "CPU implementer", "CPU part", "CPU
 def switch_on() -> None:
     """Keeps compiled programs from now on, and removes old ones; does nothing where JAX has a cache already.
 
+    Nor on several hosts: on GPUs they tune a program together, and one that had it already would not come.
     To be called before JAX compiles.
     """
+    if hosts.count() > 1:
+        return
     if _option("jax_compilation_cache_dir") or not _option("jax_enable_compilation_cache"):
         return
     folder = default_folder()

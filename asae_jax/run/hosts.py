@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, one_line
 
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 """Environment variables that say who the hosts are, where no cluster does."""
@@ -150,16 +150,11 @@ def _given() -> dict[str, Any]:
 
 
 def _show_only_the_first(group: _Group) -> None:
-    """The other hosts print nothing but errors, and no host what libraries say on the standard output."""
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  it stays open
+    """The other hosts print nothing but errors, not even what libraries say."""
     if group.index:
-        sys.stdout = sys.stderr = nowhere
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  it stays open
+        os.dup2(sys.stdout.fileno(), 1)
         _replace_last_words_of_jax(group)
-    else:
-        sys.stdout.flush()
-        encoding = sys.stdout.encoding
-        sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding=encoding, errors="backslashreplace")
-    os.dup2(nowhere.fileno(), 1)
 
 
 def _replace_last_words_of_jax(group: _Group) -> None:
@@ -319,7 +314,7 @@ def _say_last(group: _Group, line: str) -> None:
     if not group.last_words.acquire(blocking=False):
         time.sleep(_PATIENCE)
     sys.stdout.flush()
-    print(line, file=group.stderr, flush=True)
+    print(one_line(line), file=group.stderr, flush=True)
 
 
 def _leave(group: _Group, status: int, *, lost: int = 0) -> NoReturn:

@@ -5,9 +5,10 @@ sees plain arrays. Batches are split along their first axis. On several hosts (`
 contiguous part of a batch, and what a step returns is the same on all.
 """
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -32,7 +33,12 @@ def use_all_cores(batch_size: int) -> None:
     0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
     fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
     """
-    cores = min(hosts.gather(default_workers()))  # JAX's start gives up on a host that is minutes late
+    _set_devices(batch_size, min(hosts.gather(default_workers())))
+    if hosts.count() > 1:
+        jax.device_count()  # starts JAX, which waits two minutes for the other hosts: now they are all here
+
+
+def _set_devices(batch_size: int, cores: int) -> None:
     given = os.environ.get("XLA_FLAGS", "")
     if "host_platform_device_count" in given:
         return
@@ -234,6 +240,20 @@ def check_batch_size(batch_size: int, num_classes: int) -> None:
     )
 
 
+@contextlib.contextmanager
+def within_memory() -> Iterator[None]:
+    """Turns JAX's report that a training step does not fit into memory into a UserError with the remedy."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"the training step does not fit into the memory of {machine()}: add --config.model.remat=True, "
+            "then --config.train.accumulate=2, or a smaller --config.train.batch_size (docs/performance.md)."
+        ) from error
+
+
 def check_accumulate(parts: int, batch_size: int) -> None:
     """Raises a UserError unless each device's share of a batch can be computed in `parts` equal parts.
 
@@ -248,6 +268,25 @@ def check_accumulate(parts: int, batch_size: int) -> None:
             f"config.train.accumulate={parts} cannot be used: of a batch of {batch_size} each of "
             f"{jax.device_count()} devices computes {share} images: choose one of {divisors}."
         )
+
+
+def even_batches(count: int, most: int) -> int:
+    """Images per step for `count` images, each once: at most `most`, but for the rounding to whole devices.
+
+    Batches are filled, and their size is one of a few, so that a program that was compiled for another
+    number of images can serve: a power of two, or one and a half times that. Where one batch does not do,
+    it is the largest from a quarter of `most` on that computes at most a tenth more than the best one.
+
+    Args:
+      count: 1 or more.
+      most: 1 or more.
+    """
+    steps = {size for power in range(most.bit_length()) for size in (2**power, 3 * 2**power // 2)}
+    sizes = sorted(round_up_to_devices(size) for size in {min(size, most) for size in steps} | {most})
+    if count <= sizes[-1]:
+        return min(size for size in sizes if size >= count)
+    computed = {size: -(-count // size) * size for size in sizes if size >= most / 4}
+    return max(size for size in computed if computed[size] <= 1.1 * min(computed.values()))
 
 
 def round_up_to_devices(batch_size: int) -> int:

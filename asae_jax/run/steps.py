@@ -78,43 +78,62 @@ def train_step(
       accumulate: equal parts in which the share passes the network, in the memory of one.
     """
     views = _views(batch, state.step, augment, mix, seed, axis_name)
-    rngs = {stream: _key(seed, stream, state.step) for stream in LAYER_STREAMS}
-    strength: dict[str, Any] = {"strength": ramp(state.step, ramp_steps)} if ramp_steps else {}
-    losses_of = functools.partial(
-        batch_losses, loss=loss, loss_per_branch=loss_per_branch, agreement=agreement
-    )
-    share_begins = jax.lax.axis_index(axis_name) * len(batch["label"])
+    layers = _layer_options(state.step, seed, ramp_steps)
+    share = jax.lax.axis_index(axis_name) * len(batch["label"])
 
     def part(views: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
-        place: dict[str, Any] = {"first_example": share_begins + first} if accumulate > 1 else {}
-        return _gradients(network, losses_of, state, *views, rngs=rngs, **strength, **place)
+        place = {"first_example": share + first} if accumulate > 1 else {}
+        return _gradients(network, state, views, layers | place, loss, loss_per_branch, agreement)
 
     (gradients, batch_stats), (scores, losses) = mean_over_parts(part, views, accumulate)
-    # Synchronised statistics are equal already; with per-device ones this keeps a single copy.
-    gradients, batch_stats = jax.lax.pmean((gradients, batch_stats), axis_name)
+    gradients = jax.lax.pmean(gradients, axis_name)
+    batch_stats = _joint_statistics(batch_stats, state.batch_stats, axis_name)
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
     sums = jax.lax.psum(Sums.of(losses, scores, batch["label"]), axis_name)
     return state, StepMetrics(sums, optax.tree.norm(gradients))
 
 
+def _layer_options(step: jax.Array, seed: int, ramp_steps: int) -> dict[str, Any]:
+    """What layers of the network need in training: random keys, and how much of ASAE acts."""
+    rngs = {stream: _key(seed, stream, step) for stream in LAYER_STREAMS}
+    return {"rngs": rngs} | ({"strength": ramp(step, ramp_steps)} if ramp_steps else {})
+
+
 def _gradients(
     network: nn.Module,
-    losses_of: Callable[[jax.Array, Targets], tuple[jax.Array, Scores]],
     state: TrainState,
-    images: Images,
-    targets: Targets,
-    **options: Any,
+    views: tuple[Images, Targets],
+    options: Mapping[str, Any],
+    *loss_options: Any,
 ) -> tuple[tuple[Any, Any], tuple[Scores, jax.Array]]:
-    """Gradients of the images' mean loss and running statistics; and the scores and losses of each image."""
+    """Gradients of the images' mean loss and running statistics; and the scores and losses of each image.
+
+    Args:
+      network: see `train_step`.
+      state: what the gradients are taken at.
+      views: images and their labels.
+      options: of the network's call.
+      *loss_options: of `batch_losses`.
+    """
+    images, targets = views
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         variables = {"params": params, "batch_stats": state.batch_stats}
         logits, updated = network.apply(variables, images, train=True, mutable=["batch_stats"], **options)
-        losses, scores = losses_of(logits, targets)
+        losses, scores = batch_losses(logits, targets, *loss_options)
         return losses.mean(), (updated.get("batch_stats", {}), scores, losses)
 
     gradients, (batch_stats, scores, losses) = jax.grad(objective, has_aux=True)(state.params)
     return (gradients, batch_stats), (scores, losses)
+
+
+def _joint_statistics(statistics: Any, before: Any, axis_name: str) -> Any:
+    """One copy of the running statistics: synchronised ones are equal already, others are averaged.
+
+    It is the changes that are averaged: three times a frozen statistic, by three, need not be what it was.
+    """
+    change = jax.lax.pmean(jax.tree.map(jnp.subtract, statistics, before), axis_name)
+    return jax.tree.map(jnp.add, before, change)
 
 
 def ramp(step: jax.Array, steps: int) -> jax.Array:

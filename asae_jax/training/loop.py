@@ -43,7 +43,8 @@ def train(config: ConfigDict, workdir: Path) -> int:
       The exit status: 0, or 128 + signal when the run was interrupted (its state is saved).
 
     Raises:
-      UserError: settings, data or a run folder that cannot be used, or a loss that is not finite.
+      UserError: settings, data or a run folder that cannot be used, a loss that is not finite, or too little
+        memory.
     """
     run = new_run(config, workdir)
     config = run.config
@@ -56,7 +57,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
             state = parallel.place(first_state(plan, checkpoints))
             print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
             forecast = terminal.Forecast(plan.parts(int(state.step)))
-            with terminal.plan(forecast):
+            with terminal.plan(forecast), parallel.within_memory():
                 status = train_steps(plan, state, checkpoints)
         finally:
             checkpoints.close()

@@ -11,7 +11,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.decode import BadImage
-from asae_jax.input.feed import DRIVERS, eval_batches, train_batches
+from asae_jax.input.feed import DRIVERS, eval_batches, train_batches, view_batches
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sampler import BalancedSampler, ShuffledSampler, WeightedSampler
@@ -75,6 +75,28 @@ def test_the_processes_parts_join_to_the_whole_batch(prepared, driver):
         for name in ("image", "label", "index"):
             joined = np.concatenate([part[step][name] for part in parts])
             np.testing.assert_array_equal(joined, whole[step][name])
+
+
+def test_the_processes_parts_of_views_join_too():
+    class Numbers:
+        """Record r is the number r."""
+
+        def empty(self, count):
+            return np.empty(count, np.int64)
+
+        def read_batch(self, rows, out):
+            out[...] = rows
+
+    def some(**part):
+        sampler = BalancedSampler(LABELS, 12, seed=1)
+        stream = view_batches(Numbers(), INDICES, LABELS, sampler=sampler, views=2, workers=2, **part)
+        with contextlib.closing(stream):
+            return list(itertools.islice(stream, 4))
+
+    whole, *parts = some(), *(some(process_index=process, process_count=3) for process in range(3))
+    for step, batch in enumerate(whole):
+        for name, array in batch.items():
+            np.testing.assert_array_equal(np.concatenate([part[step][name] for part in parts]), array)
 
 
 def test_auto_chooses_tensorflow_where_it_is_installed(monkeypatch):

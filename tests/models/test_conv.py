@@ -83,6 +83,57 @@ def test_padding_same_is_xla_s(size, groups, strides):
     np.testing.assert_allclose(out, np.stack([expected, -expected]), rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(
+    ("shape", "features", "size", "strides", "padding"),
+    [
+        pytest.param((5, 60, 60, 24), 3, 3, 1, 1, id="kernel gradient in parts, the last one smaller"),
+        pytest.param((5, 60, 59, 24), 3, 3, 2, 1, id="in parts, strided"),
+        pytest.param((3, 5, 6, 8), 16, 3, 1, 1, id="kernel larger than the map"),
+        pytest.param((3, 5, 6, 8), 16, 3, 2, 1, id="kernel larger than the map, strided"),
+        pytest.param(
+            (3, 5, 6, 8), 16, 3, 1, "same", id="kernel larger than the map, padded as TensorFlow does"
+        ),
+        pytest.param((3, 5, 6, 8), 4, 1, 1, 0, id="1 x 1, fewer channels out"),
+        pytest.param((3, 5, 6, 8), 12, 1, 2, 0, id="1 x 1, strided, more channels out"),
+    ],
+)
+def test_gradients_equal_torchs(shape, features, size, strides, padding):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=shape), rng.normal(size=(size, size, shape[-1], features))
+    torch_x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).requires_grad_()
+    torch_kernel = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()).requires_grad_()
+    expected = torch.nn.functional.conv2d(torch_x, torch_kernel, None, strides, padding)
+    weights = rng.normal(size=expected.shape)
+    (expected * torch.from_numpy(weights)).sum().backward()
+
+    conv = Conv(features, size, strides=strides, padding=padding, dtype=jnp.float64)
+
+    def objective(kernel, x):
+        return jnp.sum(conv.apply({"params": {"kernel": kernel}}, x) * weights.transpose(0, 2, 3, 1))
+
+    of_kernel, of_x = jax.jit(jax.grad(objective, (0, 1)))(kernel, x)
+    expected_of_kernel = torch_kernel.grad.numpy().transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(
+        of_kernel, expected_of_kernel, rtol=0, atol=1e-11 * abs(expected_of_kernel).max()
+    )
+    np.testing.assert_allclose(of_x, torch_x.grad.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
+
+
+def test_the_gradient_of_images_is_not_computed_where_nothing_needs_it():
+    images, conv = np.ones((2, 16, 16, 3), np.float32), Conv(4, 3, padding=1)
+    params = conv.init(jax.random.key(0), images)
+
+    def convolutions(arguments):
+        def objective(params, x):
+            return jnp.sum(conv.apply(params, x) ** 2)
+
+        compiled = jax.jit(jax.grad(objective, arguments)).lower(params, images).compile()
+        return compiled.as_text().count(" convolution(")
+
+    assert (convolutions((0, 1)), convolutions((0,))) == (3, 2)
+
+
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():
     x, kernel = np.ones((1, 1, 2, 1), np.float32), np.arange(49, dtype=np.float32).reshape(7, 7, 1, 1)
     out = Conv(1, 7, padding=3, groups=1).apply({"params": {"kernel": kernel}}, x)

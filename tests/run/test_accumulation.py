@@ -19,10 +19,10 @@ from asae_jax.models.layers import Conv, make_norm
 from asae_jax.models.network import Network
 from asae_jax.run import build, parallel, steps
 from asae_jax.run.accumulation import mean_over_parts
-from asae_jax.run.state import TrainState
+from asae_jax.run.state import TrainState, create_state
 from benchmarks import step_memory
 from tests.quick import quick_options
-from tests.training.tiny import NUM_CLASSES, tiny_config
+from tests.training.tiny import NUM_CLASSES, shallow, tiny_config
 
 CLASSES, SIDE, COUNT, LAYERS = 4, 14, 8, 3
 RATE = 0.5
@@ -52,6 +52,30 @@ def test_what_no_part_changes_stays_bit_for_bit():
     assert np.float32(np.float32(number + number + number) / np.float32(3)) != number
     mean, _ = jax.jit(lambda: mean_over_parts(lambda part, first: (number, part), np.zeros(3), 3))()
     assert mean == number
+
+
+class _Frozen(nn.Module):
+    """Logits of a network whose statistics training leaves as they are."""
+
+    @nn.compact
+    def __call__(self, images, *, train, first_example=0):
+        self.variable("batch_stats", "mean", jnp.float32, 1.75 + 2**-22)
+        return nn.Dense(CLASSES)(images.mean((1, 2)))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_frozen_statistics_stay_bit_for_bit_on_three_devices(parts):
+    network, optimizer = _Frozen(), optax.sgd(RATE)
+    state = create_state(network, optimizer, jax.random.key(0), image_size=4)
+    function = functools.partial(
+        steps.train_step, network=network, optimizer=optimizer, loss=cross_entropy, seed=0,
+        axis_name=parallel.AXIS, augment=lambda key, images, first_example: images / 255, accumulate=parts,
+    )  # fmt: skip
+    devices = jax.devices()[:3]
+    update = jax.pmap(function, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None, devices=devices)
+    batch = {"image": np.ones((3, 3, 4, 4, 3), np.uint8), "label": np.zeros((3, 3), np.int32)}
+    after, _ = update(state, batch)
+    assert after.batch_stats["mean"] == state.batch_stats["mean"] == np.float32(1.75 + 2**-22)
 
 
 class _Stage(nn.Module):
@@ -213,9 +237,9 @@ def test_the_settings_reach_step_and_network(monkeypatch):
 
 
 def test_the_memory_of_a_step_is_printed_without_running_it(capsys):
-    step_memory.main(
-        ["--model=resnet18", "--stem=small", "--width=4", "--size=32", "--batch_size=8", "--accumulate", "2"]
-    )
+    options = "--model=resnet18 --stem=small --branching=none --width=4 --size=24 --batch_size=4"
+    with shallow():
+        step_memory.main([*options.split(), "--accumulate", "2"])
     *_, once, twice = (line.split() for line in capsys.readouterr().out.splitlines())
     assert [once[:2], twice[:2]] == [["2", "no"], ["2", "yes"]]
     assert float(twice[3]) < 0.9 < float(once[3]) == 1

@@ -8,6 +8,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
+from asae_jax import cli
 from asae_jax.run import compile_cache
 
 _OPTIONS = (
@@ -76,6 +77,22 @@ def test_jax_own_choice_is_left_alone(no_cache, tmp_path):
     compile_cache.switch_on()
     assert jax.config.jax_compilation_cache_dir is None
     assert not no_cache.exists()
+
+
+def command_of_this_test(config, workdir):
+    return int(not jax.config.jax_compilation_cache_dir)
+
+
+def test_commands_switch_it_on(no_cache, monkeypatch):
+    stand_in = cli.COMMANDS["cut"]._replace(function=f"{__name__}:command_of_this_test")
+    monkeypatch.setitem(cli.COMMANDS, "cut", stand_in)
+    assert cli.main(["cut"]) == 0
+
+
+def test_several_hosts_keep_nothing(no_cache, monkeypatch):
+    monkeypatch.setattr(compile_cache.hosts, "count", lambda: 2)
+    compile_cache.switch_on()
+    assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_without_a_folder_to_write_to_nothing_is_kept(no_cache, tmp_path, monkeypatch):

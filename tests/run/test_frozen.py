@@ -32,7 +32,7 @@ UNCHANGED = {"augment__size": 36, "augment__scale_min": 1.0, "augment__horizonta
 """Every view is the image itself."""
 
 
-pytestmark = pytest.mark.usefixtures("shallow_networks")
+pytestmark = pytest.mark.usefixtures("shallow_networks", "blank_pictures")
 
 
 @pytest.fixture(scope="module")

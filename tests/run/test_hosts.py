@@ -14,7 +14,6 @@ import pytest
 from asae_jax import cli
 from asae_jax.config import flatten
 from asae_jax.errors import UserError
-from asae_jax.files import write_json
 from asae_jax.run import hosts, lock
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.training import loop
@@ -91,7 +90,8 @@ def test_hosts_hear_the_first_and_an_error_ends_all_in_one_line_each():
     )
     for status, _, err in (first, second):
         assert (status, err.replace("host 0 of 2: ", "").replace("host 1 of 2: ", "")) == (2, line)
-    assert (first[1], second[1]) == ("talked\n", "")
+    assert "talked" in first[1]
+    assert second[1] == ""
 
 
 def _losses(workdir):
@@ -102,8 +102,8 @@ def _losses(workdir):
 def test_two_hosts_train_as_one_and_one_goes_on(tmp_path):
     """14 images are validated in two batches of 12: of the second the second host has none."""
     settings = {"train__log_every": 1, "eval__batch_size": 12, "train__max_steps": 3}
-    config = tiny_config(data__hue="none", **settings)
-    write_json(tmp_path / "settings.json", config.to_dict())
+    settings |= {"model__branching": "none", "loss__name": "ce", "data__driver": "threads"}  # quick to start
+    config = tiny_config(data__hue="none", optimizer__learning_rate=1e-3, **settings)  # rounding grows slowly
     options = [f"--config.{name}={value}" for name, value in flatten(config).items() if value != ""]
     both, one = tmp_path / "both" / "run", tmp_path / "one" / "run"
     ended = _two_hosts(TRAIN, "train", "--config=default", f"--workdir={both}", *options,
@@ -120,10 +120,11 @@ def test_two_hosts_train_as_one_and_one_goes_on(tmp_path):
     states = []
     for workdir in (both, one):
         checkpoints = Checkpoints(workdir)
-        states.append(checkpoints.read(4))
+        states.append(checkpoints.read(4)["params"])
         checkpoints.close()
     assert json.loads((both / "config.json").read_text())["train"]["distributed"] == "none"
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5), *states)
+    # A step moves them by about 1e-4: the rate times a gradient.
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), *states)
 
 
 def test_who_the_hosts_are_must_be_said_whole(monkeypatch):

@@ -73,3 +73,25 @@ def test_a_batch_that_classes_or_devices_do_not_divide_names_the_nearest():
         parallel.check_batch_size(70, 14)
     with pytest.raises(UserError, match=r"to 8 devices: choose 64 or 72\."):
         parallel.check_batch_size(70, 1)
+
+
+def test_batches_are_few_in_kind_and_hold_little_padding(monkeypatch):
+    for devices in (1, 2, 6):
+        monkeypatch.setattr(parallel.jax, "device_count", lambda devices=devices: devices)
+        for most in (1, 30, 128):
+            sizes = {count: parallel.even_batches(count, most) for count in range(1, 1000)}
+            assert all(
+                size % devices == 0 and size <= parallel.round_up_to_devices(most) for size in sizes.values()
+            )
+            assert len(set(sizes.values())) <= 2 * most.bit_length()
+            computed = {count: -(-count // size) * size for count, size in sizes.items()}
+            # One batch is up to one and a half times too large; several are nearly full.
+            assert all(computed[count] <= 1.5 * count + 2 * devices for count in range(1, most + 1))
+            assert all(computed[count] <= 1.25 * count + 4 * devices for count in range(most + 1, 1000))
+
+
+def test_a_batch_just_over_the_largest_does_not_compute_twice_as_much(monkeypatch):
+    monkeypatch.setattr(parallel.jax, "device_count", lambda: 2)
+    assert parallel.even_batches(128, 128) == 128
+    assert -(-158 // parallel.even_batches(158, 128)) * parallel.even_batches(158, 128) < 170
+    assert parallel.even_batches(100_000, 128) == 128

@@ -15,6 +15,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.errors import UserError
 from asae_jax.evaluation.scoring import Scorer
+from asae_jax.run import build
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import open_run
@@ -23,7 +24,7 @@ from asae_jax.training.progress import Meter
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
 
 
-pytestmark = pytest.mark.usefixtures("shallow_networks")
+pytestmark = pytest.mark.usefixtures("shallow_networks", "blank_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,25 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_
         assert whole.read_bytes() == parts.read_bytes()
 
 
+def test_a_run_that_was_stopped_on_eight_devices_goes_on_with_two(finished, cache, tmp_path, monkeypatch):
+    workdir = tmp_path / "fewer"
+    options = ("--config.train.validate_every=2", "--config.train.max_steps")
+    assert _main(cache, workdir, options[0], f"{options[1]}=2") == 0
+    two, pmap = jax.devices()[:2], jax.pmap
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "pmap", lambda *args, **options: pmap(*args, **options | {"devices": two}))
+        for name in ("devices", "local_devices"):
+            patch.setattr(jax, name, lambda *_: two)
+        for name in ("device_count", "local_device_count"):
+            patch.setattr(jax, name, lambda: 2)
+        assert _main(cache, workdir, options[0], f"{options[1]}=4") == 0
+    records, whole = (read_metrics(folder, "train") for folder in (workdir, finished))
+    assert [record["step"] for record in records] == [2, 3, 4]
+    # Step 3 scores what eight devices left; its gradient may round to another side of a ReLU, and so step 4.
+    for record, expected in zip(records[:2], whole, strict=False):
+        np.testing.assert_allclose(record["loss"], expected["loss"], rtol=1e-5)
+
+
 @pytest.mark.usefixtures("usual_signals")
 def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch):
     workdir, add = tmp_path / "signalled", Meter.add
@@ -180,6 +200,17 @@ def test_nan_stops_the_run_and_leaves_the_last_good_checkpoint(cache, tmp_path, 
     assert "not finite at step" in error
     assert "learning_rate" in error
     assert _final_state(workdir)[0] == 1
+
+
+def test_too_little_memory_ends_in_one_line_with_the_settings_that_need_less(
+    cache, tmp_path, monkeypatch, capsys
+):
+    def update(state, batch):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(build, "compiled_train_step", lambda *_, **__: update)
+    assert _main(cache, tmp_path / "large") == 2
+    assert "add --config.model.remat=True, then" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_the_shuffled_sampler_and_the_plain_network_train(cache, tmp_path):

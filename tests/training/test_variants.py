@@ -15,6 +15,7 @@ from asae_jax.evaluation.scoring import Scorer
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.run import open_run
 from asae_jax.synthetic import render
+from tests.quick import blank_pictures
 
 CONFIG = Path(__file__).with_name("tiny_config_file.py")
 AUXILIARY = [
@@ -29,7 +30,7 @@ AUXILIARY = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("shallow_networks")
+pytestmark = pytest.mark.usefixtures("shallow_networks", "blank_pictures")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def _train(cache, workdir, *options):
 def finished(cache, tmp_path_factory):
     """An uninterrupted run of 6 steps, the ramp over the first four of them."""
     workdir = tmp_path_factory.mktemp("runs") / "whole"
-    assert _train(cache, workdir, *AUXILIARY) == 0
+    with blank_pictures():
+        assert _train(cache, workdir, *AUXILIARY) == 0
     return workdir
 
 

@@ -76,7 +76,26 @@ def _function(tf: ModuleType, program: Program, *, batch: int | None) -> Any:
         native_serialization_platforms=PLATFORMS if batch is None else None,
     )
     signature = [tf.TensorSpec((batch, size, size, channels), tf.uint8, name="images")]
-    return tf.function(converted, autograph=False, input_signature=signature).get_concrete_function()
+    with _oldest_stablehlo():
+        return tf.function(converted, autograph=False, input_signature=signature).get_concrete_function()
+
+
+@contextlib.contextmanager
+def _oldest_stablehlo() -> Iterator[None]:
+    """Has JAX write the oldest version of StableHLO that it can, not that of four weeks before its release.
+
+    TensorFlow comes out less often: 2.21 does not read what JAX 0.11 writes else. JAX has no option for this.
+    """
+    from jaxlib.mlir.dialects import stablehlo
+
+    name = "get_version_from_compatibility_requirement"
+    usual = getattr(stablehlo, name)
+    oldest = usual(stablehlo.StablehloCompatibilityRequirement.MAX)
+    setattr(stablehlo, name, lambda _: oldest)
+    try:
+        yield
+    finally:
+        setattr(stablehlo, name, usual)
 
 
 @contextlib.contextmanager

@@ -144,7 +144,7 @@ class Predictor:
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
         """One record for each item, in order; the record of a bad image carries its error."""
-        size = parallel.round_up_to_devices(min(self._options.batch_size, len(items)))
+        size = parallel.even_batches(len(items), self._options.batch_size)
         batches = read_batches(
             items,
             self._preparations,

@@ -3,12 +3,14 @@
 import copy
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
 import onnxruntime
 import pytest
 from jax import export as jax_export
+from jaxlib.mlir.dialects import stablehlo
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -111,6 +113,15 @@ def test_every_other_graph_gives_a_row_for_each_image(program, exported, count):
         form = formats.FORMATS[name]
         scores = form.run(program, exported / form.file, images)
         assert {array.shape for array in scores.values()} == {(count, program.run.num_classes)}
+
+
+def test_tensorflow_gets_the_oldest_stablehlo_as_it_comes_out_less_often_than_jax(exported):
+    oldest = stablehlo.get_version_from_compatibility_requirement(
+        stablehlo.StablehloCompatibilityRequirement.MAX
+    )
+    assert oldest != stablehlo.get_current_version()
+    written = (exported / formats.FORMATS["savedmodel"].file / "saved_model.pb").read_bytes()
+    assert re.findall(rb"StableHLO_v([0-9.]+)", written) == [oldest.encode()]
 
 
 def test_classes_and_temperature_travel_along(run, program, exported, record):
