@@ -49,6 +49,8 @@ _CLASSES = (
 
 def prepare(folder: pathlib.Path) -> None:
     """Makes a tiny model whose classes have hostile names, and one with plain ones."""
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")  # compiled programs: not of these inputs
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     os.environ["MPLCONFIGDIR"] = str(folder / "matplotlib")
     importlib.import_module("matplotlib.font_manager")  # it writes there what fonts there are
     if not (folder / "model").exists():
