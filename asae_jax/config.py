@@ -573,7 +573,7 @@ FIELDS = (
           "Most images that are read, evenly spaced over the input.", least=1, unit="images"),
     Field("adapt.template", "",
           "Images of the run's own laboratory, as predict.input, that scale and background are taken from; "
-          "empty: the run's training images."),
+          "empty: those that the run's data come from."),
     Field("adapt.scale", 1.0,
           "How many times as large cells become in the frame; 0: estimated, so that nuclei are as large as "
           "in the run's own images.", least=0, most=4),
