@@ -312,7 +312,7 @@ def read_matching_uncertainty(run: Run) -> Uncertainty | None:
         return read_uncertainty(run.workdir, path)
     own = uncertainty_file(run.workdir)
     found = read_uncertainty(run.workdir)
-    if (run.workdir / ADAPTATION).exists():
+    if found is None and (run.workdir / ADAPTATION).exists():
         warnings.warn(
             f"probabilities are not calibrated and nothing is flagged: {run.workdir} was adapted to another "
             "laboratory without labels, where the run's own thresholds do not hold; adapt it with "

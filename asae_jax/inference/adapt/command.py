@@ -203,14 +203,19 @@ def _without(variables: _Variables, absent: np.ndarray, scored: tuple[np.ndarray
 
 
 def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:
-    """How far the mixture of classes seems to be from the run's, by EM on probabilities that may be wrong."""
-    shares = em_shares(special.softmax(logits, axis=1), task.basis.prior)
-    names = task.run.class_names
+    """How far the mixture of classes seems to be from the run's, by EM on probabilities that may be wrong.
+
+    Of the classes that can occur: that others do not is known, and no reason to warn.
+    """
+    there = ~task.absent
+    prior = task.basis.prior[there] / task.basis.prior[there].sum()
+    shares = em_shares(special.softmax(logits[:, there], axis=1), prior)
+    names = [name for name, occurs in zip(task.run.class_names, there, strict=True) if occurs]
     return {
         "mixture": {
-            "training": dict(zip(names, task.basis.prior.round(4).tolist(), strict=True)),
+            "training": dict(zip(names, prior.round(4).tolist(), strict=True)),
             "estimated": dict(zip(names, shares.round(4).tolist(), strict=True)),
-            "distance": round(total_variation(shares, task.basis.prior), 4),
+            "distance": round(total_variation(shares, prior), 4),
             "training_known": task.basis.known,
         }
     }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
+from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.input.content import image_content
@@ -133,6 +134,9 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
     assert cli.main(["predict", f"--workdir={output}", f"--input={folder}", f"--output={made}"]) == 0
     with made.open() as file:
         assert "abstain" in csv.DictReader(file).fieldnames
+    other = copy_with(read_run_config(output), {"eval.test_mode": "mean"})
+    with pytest.warns(UserWarning, match="is of .*, not of"):
+        assert read_matching_uncertainty(open_run(output, other)) is None
 
 
 def test_scale_and_classes_that_occur(runs, folder, tmp_path):
@@ -146,6 +150,9 @@ def test_scale_and_classes_that_occur(runs, folder, tmp_path):
     ]
     assert _adapt(runs[0], *options) == 0
     assert open_run(output).preparation.scale == 0.8
+    mixture = json.loads((output / FILE).read_text())["mixture"]
+    assert mixture["training"] == {"BLA": 0.5, "NGS": 0.5}  # EBO is known not to occur
+    assert sum(mixture["estimated"].values()) == pytest.approx(1, abs=1e-3)
     made = tmp_path / "cells.csv"
     assert (
         cli.main(["predict", f"--workdir={output}", f"--input={folder}", f"--output={made}", "--nopage"]) == 0
