@@ -341,8 +341,13 @@ def disk_fault(error: BaseException | None) -> str | None:
             return " ".join([error.strerror or str(error), *(f"({name})" for name in names[-1:])])
         if (reason := _named_fault(error)) is not None:
             return reason
-        error = error.__cause__ or error.__context__
+        error = _behind(error)
     return None
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    """What `error` comes from; nothing where it was raised `from None`: then that had been dealt with."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _named_fault(error: BaseException) -> str | None:
@@ -359,7 +364,7 @@ def _disk_reason(error: BaseException | None) -> str | None:
             return error.strerror or str(error)
         if (reason := _named_fault(error)) is not None:
             return reason
-        error = error.__cause__ or error.__context__
+        error = _behind(error)
     return None
 
 

@@ -174,6 +174,14 @@ def chained(message, cause):
     return error
 
 
+def unchained(message, context):
+    """As `raise ValueError(message) from None` while `context` is handled."""
+    error = chained(message, None)
+    error.__context__ = context
+    assert error.__suppress_context__
+    return error
+
+
 FULL = os.strerror(errno.ENOSPC)
 
 
@@ -198,7 +206,13 @@ def test_disk_errors_of_any_library_become_one_line(error, reason):
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("negative size"), chained("cannot save", KeyError("a")), KeyboardInterrupt()]
+    "error",
+    [
+        ValueError("negative size"),
+        chained("cannot save", KeyError("a")),
+        unchained("a fault of the program", PermissionError(errno.EACCES, "dealt with")),
+        KeyboardInterrupt(),
+    ],
 )
 def test_other_errors_pass_through(error):
     with pytest.raises(type(error)) as raised:
