@@ -42,7 +42,7 @@ def mixture_basis(run: Run) -> Basis:
     if adapted is not None and adapted.get("prior"):
         with _refused(run.workdir / FILE, "adapt the run again"):
             of_labels = np.array([adapted["prior"][name] for name in classes], np.float64)
-            if not (of_labels > 0).all():
+            if not (np.isfinite(of_labels) & (of_labels > 0)).all():
                 raise ValueError("shares that are not above 0")
             return Basis(of_labels, _confusion(adapted, len(classes)), known=True)
     if adapted is None and (scores := read_scores(run)) is not None:
@@ -84,13 +84,13 @@ def _refused(place: Path, remedy: str) -> Iterator[None]:
     """What a file lacks, or has of another type, is a UserError."""
     try:
         yield
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{place} is damaged, its counts of classes cannot be used: {remedy}.") from error
 
 
 def _confusion(content: Mapping[str, Any], num_classes: int) -> np.ndarray:
     found = np.array(content["confusion_matrix"], np.float64)
-    if found.shape != (num_classes, num_classes) or not (found >= 0).all():
+    if found.shape != (num_classes, num_classes) or not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError("no confusion matrix")
     return found
 

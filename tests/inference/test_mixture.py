@@ -59,8 +59,9 @@ def test_without_the_numbers_of_images_it_is_known_of_equal_draws_only(sampler, 
         {"confusion_matrix": None},
         {"confusion_matrix": [[1, 2, 3], [4, 5, 6]]},
         {"confusion_matrix": [[1, 2], [3, -4]]},
+        {"confusion_matrix": [[1, 2], [3, 10**400]]},
     ],
-    ids=str,
+    ids=lambda damage: str(damage)[:40],
 )
 def test_a_damaged_record_of_labels_is_named(tmp_path, damage):
     run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"))
