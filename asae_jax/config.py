@@ -213,7 +213,8 @@ FIELDS = (
           choices=("none", "reinhard", "macenko")),
     Field("data.scale", 1.0,
           "Enlargement of the cells in the frame before images are resized, so that cells of two "
-          "laboratories are equally large; below 1 the border is filled with the mirrored image. `adapt` sets it.",
+          "laboratories are equally large; below 1 the border is filled with the mirrored image. `adapt` "
+          "sets it.",
           least=0.25, most=4),
     Field("data.background", "",
           "Colour to which the background of each image is brought: red, green and blue, for example "
@@ -512,7 +513,8 @@ FIELDS = (
           "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
     Field("predict.mixture", "counted",
           "counted: the count of the predicted classes; corrected: beside it the count corrected for a "
-          "mixture of classes that differs from that in training (label shift).", choices=("counted", "corrected")),
+          "mixture of classes that differs from that in training (label shift).",
+          choices=("counted", "corrected")),
     Field("predict.page", True, "Also write the review page."),
     Field("predict.page_cells", 5000,
           "Most cells on it: those left to a person and the least certain.", least=0, unit="cells"),
