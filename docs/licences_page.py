@@ -91,8 +91,8 @@ INSIDE = """
 Some wheels contain libraries under licences of their own, dynamically linked: FFmpeg in
 opencv-python-headless (LGPL-2.1-or-later), and GCC's run-time libraries in NumPy, SciPy, OpenCV and
 scikit-learn (libgfortran and libgomp: GPL-3.0-or-later with GCC's exception for run-time libraries;
-libquadmath: LGPL-2.1-or-later). The texts of these licences are in the wheels. Whoever passes the wheels on, for
-example in a container image, must pass on the texts too. ASAE-JAX reads no video, so FFmpeg is not used.
+libquadmath: LGPL-2.1-or-later). The texts of these licences are in the wheels. Whoever passes the wheels on,
+for example in a container image, must pass on the texts too. ASAE-JAX reads no video, so FFmpeg is not used.
 
 `jax[cuda13]`, which users with an NVIDIA GPU install on top, brings NVIDIA's libraries, which are not
 open source: NVIDIA's terms apply to them.
