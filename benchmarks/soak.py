@@ -6,7 +6,7 @@ The real command `train`, with cache, a validation every epoch and a checkpoint 
 its own for each driver of the input. Compared are the second and the last tenth of the run (the first tenth
 compiles): resident memory, open file descriptors and threads, sampled ten times a second, and the rate in
 `metrics.jsonl`. Of files and threads it is the least of the tenth: a checkpoint that is being written has
-some for a moment, and a leak raises the least. On a busy machine the rate is noise: read it beside the others.
+some for a moment, and a leak raises the least. On a busy machine the rate is noise: read it beside the rest.
 """
 
 import json
