@@ -249,7 +249,7 @@ def _read_member(
     with archive.open(info) as stream:
         shape, dtype, order = _header(stream)
         if order == "F":
-            raise ValueError("an array in Fortran order")
+            raise _odd(path, f"{name} is in Fortran order: save numpy.ascontiguousarray of it")
         start, size = stream.tell(), math.prod(shape) * dtype.itemsize
         if start + size != info.file_size:
             raise ValueError(f"{name} is not as long as its header says")
