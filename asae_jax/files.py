@@ -88,6 +88,8 @@ def _taking_name(path: Path) -> Iterator[Path]:
         if waiting is None:
             part.replace(path)
         else:
+            if path in waiting:
+                waiting[path].unlink(missing_ok=True)
             waiting[path] = part
     except BaseException as error:
         part.unlink(missing_ok=True)

@@ -26,13 +26,14 @@ from asae_jax.evaluation.calibration import measure_reliability, soften
 from asae_jax.evaluation.label_shift import em_shares, estimate_mixture, total_variation
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
 from asae_jax.inference.adapt.appearance import adapted
-from asae_jax.inference.adapt.cells import evenly, read_cells, scorer
+from asae_jax.inference.adapt.cells import read_cells, scorer
 from asae_jax.inference.adapt.last_layer import cross_fit, find_layer, without_classes
 from asae_jax.inference.adapt.learning import cross_fitted_estimates
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import mixture_basis
 from asae_jax.inference.predict.inputs import Item
+from asae_jax.input.appearance import evenly
 from asae_jax.input.class_map import read_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, open_run

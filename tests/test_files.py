@@ -147,6 +147,13 @@ def test_files_written_together_appear_all_or_not_at_all(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "alone"
 
 
+def test_of_a_file_written_twice_together_only_the_last_is_left(tmp_path):
+    with files.together():
+        files.write_text(tmp_path / "a.txt", "first")
+        files.write_text(tmp_path / "a.txt", "last")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "last"}
+
+
 def test_json_that_cannot_be_read_names_file_and_remedy(tmp_path):
     path = tmp_path / "content.json"
     with pytest.raises(UserError, match=r"cannot read .*content\.json \(No such file.*\): train again\.$"):

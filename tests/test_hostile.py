@@ -193,6 +193,16 @@ class TestArrays:
         with pytest.raises(ValueError, match="not as long as its header says"):
             read_arrays(path)
 
+    def test_the_limit_is_of_all_arrays_together(self, tmp_path):
+        path = tmp_path / "x.npz"
+        np.savez_compressed(path, a=np.zeros(1000), b=np.zeros(1000))
+        with zipfile.ZipFile(path) as archive:
+            first, second = (entry.file_size for entry in archive.infolist())
+        assert len(read_arrays(path, most=first + second)) == 2
+        for most in (first, first + second - 1):
+            with pytest.raises(ValueError, match=r"b\.npy has .* bytes when it is unpacked"):
+                read_arrays(path, most=most)
+
 
 PROLOGUE = b"".join(pickle.dumps(x, 2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
 

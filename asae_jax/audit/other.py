@@ -13,7 +13,15 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path, walk
-from asae_jax.input.appearance import MEASURES, appearance, nucleus_sizes, scale_between
+from asae_jax.input.appearance import (
+    MEASURES,
+    appearance,
+    evenly,
+    median_error,
+    nucleus_sizes,
+    scale_between,
+    spread,
+)
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.index import DataIndex
@@ -98,8 +106,8 @@ def compare(
     Raises:
       UserError: no image of the other set can be read.
     """
-    own, first = _measured(lambda row: table.read(int(row)), _evenly(rows))
-    other, second = _measured(read_image, _evenly(files))
+    own, first = _measured(lambda row: table.read(int(row)), evenly(rows, MOST))
+    other, second = _measured(read_image, evenly(files, MOST))
     if len(other) < 2:
         raise UserError("fewer than two of the other images can be read (--other=): name others.")
     found = sorted(_differences(own, other), key=lambda one: -abs(one.size))
@@ -113,11 +121,6 @@ def compare(
         "scale": scale,
     }
     return content, [first, second]
-
-
-def _evenly(given: Sequence[Any] | np.ndarray) -> list[Any]:
-    places = np.unique(np.linspace(0, len(given) - 1, min(MOST, len(given))).round().astype(int))
-    return [given[place] for place in places]
 
 
 def _measured(read: Callable[[Any], HostImage], images: Sequence[Any]) -> tuple[np.ndarray, list[HostImage]]:
@@ -158,13 +161,10 @@ def _differences(own: np.ndarray, other: np.ndarray) -> list[Difference]:
 
 def _size(own: np.ndarray, other: np.ndarray) -> tuple[float, tuple[float, float]]:
     """Difference of the medians in deviations within a set, and its 95 % interval."""
-    spreads = [float(np.subtract(*np.percentile(part, (75, 25)))) / 1.349 for part in (own, other)]
-    within = max(float(np.sqrt(np.mean(np.square(spreads)))), 1e-3)
+    within = max(float(np.hypot(spread(own), spread(other))) / 2**0.5, 1e-3)
     size = float(np.median(other) - np.median(own)) / within
-    error = 1.2533 * np.sqrt(
-        sum((s / within) ** 2 / len(p) for s, p in zip(spreads, (own, other), strict=True))
-    )
-    return size, (size - 1.96 * float(error), size + 1.96 * float(error))
+    width = 1.96 * float(np.hypot(median_error(own), median_error(other))) / within
+    return size, (size - width, size + width)
 
 
 def sentences(content: dict[str, Any]) -> list[str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import conditions
 from asae_jax.files import read_json, user_path
 from asae_jax.run.data import Data
-from asae_jax.run.folder import Record
+from asae_jax.run.folder import Record, read_record
 from asae_jax.run.run import Run
 
 FOLDER = "evaluation"
@@ -21,7 +22,7 @@ FOLDER = "evaluation"
 _ANOTHER_SOURCE = "class_map"  # stands in the files of other sources, of all versions
 _COMPARED = ("split", "source", "data_fingerprint", "checkpoint", "test_mode", "batch_statistics")
 _COMPARED_ELSEWHERE = ("path", "class_map")
-_UNREADABLE = "evaluate the run again"
+_UNREADABLE = "delete it and evaluate the run again"  # a file that cannot be read is not replaced
 
 
 def provenance(run: Run, data: Data, split: str, other: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -70,6 +71,25 @@ def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] |
         content = _content(path) if path.exists() else None
         if isinstance(content, dict) and not _difference(content, wanted):
             return path.stem, content
+    return None
+
+
+def read_scores(run: Run) -> Mapping[str, Any] | None:
+    """Scores of the test part by this checkpoint and way of testing; None where they were not measured.
+
+    Any file of the evaluations may hold them, and `test.json` something else: what it says of itself counts.
+    Unlike `own_scores` this needs no data.
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
+    record, wanted = read_record(run.workdir), conditions(run)
+    folder = run.workdir / FOLDER
+    for path in (folder / "test.json", *sorted(folder.glob("*.json"))):
+        if path.exists():
+            scores = read_json(path, remedy=_UNREADABLE)
+            if not foreign(scores, record, split="test") and wanted.items() <= scores.items():
+                return scores
     return None
 
 

@@ -1,12 +1,18 @@
 """The mixture of classes that a run's probabilities are of, and what is known of its confusions."""
 
-from typing import NamedTuple
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from asae_jax.inference.export.card import read_counts, read_scores
-from asae_jax.losses import NEED_CLASS_COUNTS
-from asae_jax.run.adaptation import read_adaptation
+from asae_jax.errors import UserError
+from asae_jax.evaluation.provenance import FOLDER, read_scores
+from asae_jax.losses import NEED_CLASS_COUNTS, effective_number_weights
+from asae_jax.run.adaptation import FILE, read_adaptation
+from asae_jax.run.folder import read_counts
 from asae_jax.run.run import Run
 
 
@@ -27,25 +33,66 @@ class Basis(NamedTuple):
 def mixture_basis(run: Run) -> Basis:
     """That of a run: of its training images, or of the labels that it was adapted with.
 
-    Balanced batches, and losses that correct for numbers of images, make every class equally frequent. The
-    confusion matrix is that of the run's own test part; of an adapted one only its labels tell it.
+    The confusion matrix is that of the run's own test part; of an adapted one only its labels tell it.
 
     Raises:
       UserError: a damaged file.
     """
-    adapted = read_adaptation(run.workdir)
+    adapted, classes, confusion = read_adaptation(run.workdir), run.class_names, None
     if adapted is not None and adapted.get("prior"):
-        confusion = adapted.get("confusion_matrix")
-        prior = np.array([adapted["prior"][name] for name in run.class_names], np.float64)
-        return Basis(prior, None if confusion is None else np.array(confusion), known=True)
-    scores = None if adapted is not None else read_scores(run)
-    confusion = None if scores is None else np.array(scores["confusion_matrix"])
+        with _refused(run.workdir / FILE, "adapt the run again"):
+            of_labels = np.array([adapted["prior"][name] for name in classes], np.float64)
+            if not (of_labels > 0).all():
+                raise ValueError("shares that are not above 0")
+            return Basis(of_labels, _confusion(adapted, len(classes)), known=True)
+    if adapted is None and (scores := read_scores(run)) is not None:
+        with _refused(run.workdir / FOLDER, "delete its scores of the test part and evaluate the run again"):
+            confusion = _confusion(scores, len(classes))
     counts = read_counts(run.workdir)
-    trained = np.array([counts.get((name, "train"), 0) for name in run.class_names], np.float64)
-    balanced = run.config.data.sampler == "balanced" or run.config.loss.name in NEED_CLASS_COUNTS
-    if balanced or not trained.any():
-        return Basis(np.full(len(trained), 1 / len(trained)), confusion, known=balanced)
-    return Basis(smoothed(trained), confusion, known=True)
+    trained = np.array([counts.get((name, "train"), 0) for name in classes])
+    prior = training_mixture(run.config, trained)
+    equal = np.full(len(trained), 1 / len(trained))
+    return Basis(equal if prior is None else prior, confusion, known=prior is not None)
+
+
+def training_mixture(config: ConfigDict, counts: np.ndarray) -> np.ndarray | None:
+    """The mixture of classes that the network's probabilities are of; None where it cannot be known.
+
+    That is how often training draws each class, times the weight of its images in the loss.
+
+    Args:
+      config: settings of the run.
+      counts: training images of each class, `[K]`; all 0 where they are not known.
+
+    Returns:
+      float64 `[K]`, all above 0.
+    """
+    drawn_as_they_come, loss = config.data.sampler == "shuffled", config.loss.name
+    if not counts.any() and (drawn_as_they_come or loss in NEED_CLASS_COUNTS):
+        return None
+    images = np.maximum(counts, 1.0)
+    shares = images if drawn_as_they_come else np.ones(len(images))
+    if loss == "class_balanced":
+        shares = shares * effective_number_weights(images, beta=config.loss.beta)
+    elif loss == "logit_adjusted":
+        shares = shares / images**config.loss.tau
+    return shares / shares.sum()
+
+
+@contextlib.contextmanager
+def _refused(place: Path, remedy: str) -> Iterator[None]:
+    """What a file lacks, or has of another type, is a UserError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{place} is damaged, its counts of classes cannot be used: {remedy}.") from error
+
+
+def _confusion(content: Mapping[str, Any], num_classes: int) -> np.ndarray:
+    found = np.array(content["confusion_matrix"], np.float64)
+    if found.shape != (num_classes, num_classes) or not (found >= 0).all():
+        raise ValueError("no confusion matrix")
+    return found
 
 
 def smoothed(counts: np.ndarray) -> np.ndarray:

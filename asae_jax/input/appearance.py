@@ -5,11 +5,14 @@ crop by plain thresholds: estimates for comparing sets, not measurements of cell
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from asae_jax.types import HostImage
+
+Item = TypeVar("Item")
 
 MEASURES = {
     "nucleus_size": "diameter of the nucleus in the middle, percent of the crop's shorter side",
@@ -21,7 +24,7 @@ MEASURES = {
     "nucleus_yellow": "nucleus: blue to yellow, CIELAB b",
     "saturation": "mean saturation, 0..255",
     "sharpness": "sharpness: fine detail in parts of all contrast, percent",
-    "crowding": "other dark matter at the border, percent of its length",
+    "crowding": "dark matter at the border, percent of its area",
 }
 """Column of `appearance` -> what it is."""
 
@@ -29,8 +32,8 @@ SIDE = 96
 """Pixels to which the shorter side is brought; sharpness is of the detail that is left."""
 
 _LIGHT = 95  # percentile of lightness that counts as background
-_DARK = 3  # percentile of what is dark that stands for the nucleus' colour
-_BORDER = 6  # pixels of `SIDE`
+_DARK = 30  # percentile of the nucleus' lightness, up to which its pixels give its colour
+_BORDER = 6  # width of the border, pixels of `SIDE`
 
 
 def appearance(image: HostImage) -> np.ndarray:
@@ -47,7 +50,7 @@ def appearance(image: HostImage) -> np.ndarray:
     background = lab[lightness >= np.percentile(lightness, _LIGHT)].mean(axis=0)
     _, mask = cv2.threshold(green, 0, 1, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
     size, nucleus = _nucleus(mask, lab)
-    edge = np.concatenate([mask[:_BORDER].ravel(), mask[-_BORDER:].ravel(), *mask[:, [0, -1]].T])
+    border = np.pad(np.zeros([SIDE - 2 * _BORDER] * 2, bool), _BORDER, constant_values=True)
     return np.array(
         [
             size,
@@ -55,9 +58,15 @@ def appearance(image: HostImage) -> np.ndarray:
             *nucleus,
             cv2.cvtColor(small, cv2.COLOR_RGB2HSV)[..., 1].mean(),
             _sharpness(lightness),
-            100 * edge.mean(),
+            100 * mask[border].mean(),
         ]
     )
+
+
+def evenly(items: Sequence[Item] | np.ndarray, most: int) -> list[Item]:
+    """At most `most` of the items, evenly spaced: so from all slides and folders."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[place] for place in np.unique(places)]
 
 
 def nucleus_sizes(measures: np.ndarray) -> np.ndarray:
@@ -78,15 +87,19 @@ def scale_between(reference: np.ndarray, other: np.ndarray) -> tuple[float, floa
     """
     logs = np.log(reference), np.log(other)
     ratio = float(np.median(logs[0]) - np.median(logs[1]))
-    errors = [1.2533 * _spread(values) / np.sqrt(len(values)) for values in logs]
-    width = 1.96 * float(np.hypot(*errors))
+    width = 1.96 * float(np.hypot(median_error(logs[0]), median_error(logs[1])))
     return float(np.exp(ratio)), float(np.exp(ratio - width)), float(np.exp(ratio + width))
 
 
-def _spread(values: np.ndarray) -> float:
+def spread(values: np.ndarray) -> float:
     """The standard deviation of a normal distribution with these quartiles."""
     low, high = np.percentile(values, (25, 75))
     return float(high - low) / 1.349
+
+
+def median_error(values: np.ndarray) -> float:
+    """The standard error of the median of values `[N]`, as of a normal distribution."""
+    return float(np.sqrt(np.pi / 2)) * spread(values) / len(values) ** 0.5
 
 
 def _square(image: HostImage) -> HostImage:
@@ -115,7 +128,7 @@ def _nucleus(mask: np.ndarray, lab: np.ndarray) -> tuple[float, Sequence[float]]
     width = 2 * float((depth * (away < SIDE / 3))[inside].max() or depth[inside].max())
     diameter = min(2 * np.sqrt(inside.sum() / np.pi), 2 * width)
     lightness = lab[..., 0][inside]
-    darkest = lab[inside][lightness <= np.percentile(lightness, 10 * _DARK)]
+    darkest = lab[inside][lightness <= np.percentile(lightness, _DARK)]
     return 100 * diameter / SIDE, list(darkest.mean(axis=0))
 
 

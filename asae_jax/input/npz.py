@@ -269,7 +269,7 @@ def _check_unpacked(info: zipfile.ZipInfo, most: int | None = None) -> None:
       ValueError: it is larger than this machine's memory or `most` bytes, or packed more tightly than images
         or measurements ever are.
     """
-    size, most = info.file_size, most or _memory()
+    size, most = info.file_size, _memory() if most is None else most
     if size > most:
         raise ValueError(
             f"{info.filename} has {size:,} bytes when it is unpacked, more than {most:,}; "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asae_jax.files import read_json
+from asae_jax.files import read_object
 
 FILE = "adaptation.json"
 
@@ -19,12 +19,9 @@ def read_adaptation(workdir: Path) -> Mapping[str, Any] | None:
       UserError: a damaged file.
     """
     path = workdir / FILE
-    if not path.exists():
-        return None
-    record = read_json(path, remedy="adapt the run again")
-    return record if isinstance(record, dict) else {}
+    return read_object(path, remedy="adapt the run again", kinds={"notes": list}) if path.exists() else None
 
 
 def notes(record: Mapping[str, Any] | None) -> list[str]:
     """What a reader of an adapted model's results must know, a sentence each."""
-    return [str(note) for note in (record or {}).get("notes", [])]
+    return [str(note) for note in (record or {"notes": []})["notes"]]

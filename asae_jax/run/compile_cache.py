@@ -103,9 +103,15 @@ def shrink(folder: Path, most: int) -> None:
 
 
 def _can_write(folder: Path) -> bool:
-    """Makes the folder if it is missing, for its owner alone: who writes there has his programs run by us."""
+    """Makes the folder if it is missing, for its owner alone: who writes there has his programs run by us.
+
+    So one that others own or can write to is not used: `$XDG_CACHE_HOME` may lead to a place for all.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+        if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+            return False
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"1")
     except OSError:

@@ -6,7 +6,8 @@
 import dataclasses
 import os
 import platform
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_object, together, write_sealed_json
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
+from asae_jax.input.run_split import SPLITS_FILE, read_records
 from asae_jax.run import digests
 from asae_jax.run.model_folder import holds_model
 
@@ -126,16 +128,12 @@ def refuse_links(workdir: Path) -> None:
     for folder, folders, files in os.walk(workdir):
         for name in (*folders, *files):
             path = os.path.join(folder, name)
-            if os.path.islink(path) and not _is_inside(os.path.realpath(path), inside):
+            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
                 raise UserError(
                     f"{path} is a link that leads out of the run folder, and results would be written there: "
                     "put what it leads to in its place (`cp -rL` copies a folder so), or link the whole run "
                     "folder."
                 )
-
-
-def _is_inside(path: str, folder: str) -> bool:
-    return os.path.commonpath((path, folder)) == folder
 
 
 def read_record(workdir: Path) -> Record:
@@ -166,6 +164,24 @@ def _has_right_types(record: Record) -> bool:
         and len(record.class_names) == len(set(record.class_names)) > 0
         and all(isinstance(of, dict) and all(type(n) is int for n in of.values()) for of in counts)
     )
+
+
+Counts = Mapping[tuple[str, str], int]
+"""(class, part) -> images; empty where the run has no record of its split."""
+
+
+def read_counts(workdir: Path) -> Counts:
+    """Images of each class and part, by the run's split, or as a model's record has them.
+
+    Raises:
+      UserError: split or record are missing, damaged, or not as training wrote them.
+    """
+    path = workdir / SPLITS_FILE
+    digests.check_unchanged(workdir, SPLITS_FILE)
+    if not path.exists():
+        images = read_record(workdir).images
+        return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})
+    return Counter((row.label, row.split) for row in read_records(path).values())
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:

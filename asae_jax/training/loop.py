@@ -177,8 +177,8 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints 
                 if stopping:
                     meter.say(f"interrupted after step {number}; the same command goes on from there.")
                     break
-            number = largest.now(stop.signal_number or 0)
-        return 128 + number if number else 0
+            asked = largest.now(stop.signal_number or 0)
+        return 128 + asked if asked else 0
     finally:
         batches.close()
         meter.close()

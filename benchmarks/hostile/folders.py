@@ -16,11 +16,12 @@ import numpy as np
 from asae_jax import config as settings
 from asae_jax import shipped
 from asae_jax.evaluation.predictions import read_predictions
+from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.uncertainty import matching_file, read_matching_uncertainty
-from asae_jax.inference.export import card
 from asae_jax.inference.predict.similar import kept_cells
 from asae_jax.input.run_split import split_names
 from asae_jax.run import build, model_folder
+from asae_jax.run.folder import read_counts
 from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import Run, open_run
 from benchmarks.hostile.pool import refusing
@@ -78,8 +79,8 @@ def _use(place: pathlib.Path) -> None:
     estimates = read_matching_uncertainty(run)
     _judge(run, estimates)
     kept_cells(run), matching_file(run)
-    read_metrics(place, "train"), split_names(place / "splits.csv", "train"), card.read_counts(place)
-    card.read_scores(run)
+    read_metrics(place, "train"), split_names(place / "splits.csv", "train"), read_counts(place)
+    read_scores(run)
     for path in place.glob("evaluation/*.csv"):
         read_predictions(path, run.class_names)
 

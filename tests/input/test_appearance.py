@@ -37,6 +37,13 @@ def test_the_nucleus_in_the_middle_is_measured_and_a_heap_is_no_nucleus():
     assert _measured(_crop(neighbours=touching))["nucleus_size"] <= 2.05 * alone
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_crowding_is_the_same_at_every_side(turns):
+    image = _crop(neighbours=[(3, 50)])
+    turned = np.ascontiguousarray(np.rot90(image, turns))
+    assert _measured(turned)["crowding"] == pytest.approx(_measured(image)["crowding"], abs=0.5)
+
+
 def test_colours_are_those_that_were_drawn():
     found = _measured(_crop())
     for what, colour in (("background", BACKGROUND), ("nucleus", NUCLEUS)):

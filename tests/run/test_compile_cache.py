@@ -53,6 +53,13 @@ def test_small_programs_are_kept_in_the_users_cache_folder(no_cache):
     assert no_cache.stat().st_mode & 0o077 == 0
 
 
+def test_a_folder_that_others_can_write_to_is_not_used(no_cache):
+    no_cache.mkdir(parents=True)
+    no_cache.chmod(0o777)
+    compile_cache.switch_on()
+    assert jax.config.jax_compilation_cache_dir is None
+
+
 def test_a_cut_entry_is_compiled_again_and_replaced_without_a_word(no_cache, monkeypatch):
     said = []
     monkeypatch.setattr(warnings, "showwarning", lambda message, *_, **__: said.append(str(message)))

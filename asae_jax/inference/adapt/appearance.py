@@ -7,9 +7,9 @@ import numpy as np
 
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError
-from asae_jax.inference.adapt.cells import MEASURED, evenly, measured_nuclei
+from asae_jax.inference.adapt.cells import MEASURED, measured_nuclei
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.input.appearance import scale_between
+from asae_jax.input.appearance import evenly, scale_between
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.preparation import SCALES
 from asae_jax.input.stain import background_light
@@ -42,7 +42,7 @@ def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[
         changes["data.scale"] = settings.scale * run.config.data.scale
         record["scale"] = {"value": settings.scale, "estimated": False}
     if settings.background == "match":
-        light = np.median([background_light(image) for image in _some(template)], axis=0)
+        light = np.median(_background_lights(template), axis=0)
         changes["data.background"] = ",".join(f"{value:.0f}" for value in light)
         record["background"] = light.round(1).tolist()
     if settings.stain != "keep":
@@ -78,11 +78,12 @@ def _template(run: Run) -> Sequence[Item]:
     return evenly(read_input(data.path), MEASURED)
 
 
-def _some(items: Sequence[Item]) -> list[np.ndarray]:
+def _background_lights(items: Sequence[Item]) -> list[np.ndarray]:
+    """See `background_light`, of the images that can be read."""
     found = []
     for item in items:
         try:
-            found.append(read_image(item.file))
+            found.append(background_light(read_image(item.file)))
         except BadImage:
             continue
     if not found:

@@ -9,7 +9,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.inference.predict.reading import read_batches
-from asae_jax.input.appearance import appearance, nucleus_sizes
+from asae_jax.input.appearance import appearance, evenly, nucleus_sizes
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.preparation import Preparation
 from asae_jax.run import build, parallel
@@ -37,12 +37,6 @@ class Cells:
     images: np.ndarray
     contents: Sequence[str]
     errors: Mapping[str, str]
-
-
-def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """At most `most` of the items, evenly spaced: so from all slides and folders."""
-    rows = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
-    return [items[row] for row in np.unique(rows)]
 
 
 def read_cells(items: Sequence[Item], preparation: Preparation, *, workers: int | None, doing: str) -> Cells:

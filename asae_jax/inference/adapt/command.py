@@ -1,6 +1,5 @@
 """`adapt`: a run made fit for another laboratory's images; it writes a new model, the run stays as it is."""
 
-import csv
 import dataclasses
 import datetime
 import io
@@ -10,13 +9,15 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from scipy import special
 
 import asae_jax
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.evaluation.label_shift import em_shares, total_variation
+from asae_jax.files import CsvWriter
 from asae_jax.inference.adapt import appearance, report
-from asae_jax.inference.adapt.cells import Cells, evenly, read_cells, scorer
+from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
 from asae_jax.inference.adapt.labels import Given, matched, read_given
 from asae_jax.inference.adapt.last_layer import find_layer, with_layer, without_classes
@@ -26,6 +27,7 @@ from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_s
 from asae_jax.inference.mixture import Basis, mixture_basis
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.predictor import network_identity
+from asae_jax.input.appearance import evenly
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
@@ -79,7 +81,8 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     cells, labels, rows = _read(run, task)
     score = scorer(run)
     variables, of_statistics = _with_statistics(run, task, cells, score)
-    variables = _without(variables, task.absent, score(variables, cells.images[:64]))
+    if task.absent.any():
+        variables = _without(variables, task.absent, score(variables, cells.images[:64]))
     logits, features = score(variables, cells.images)
     learned = None
     if task.given:
@@ -194,8 +197,6 @@ def _with_statistics(
 
 def _without(variables: _Variables, absent: np.ndarray, scored: tuple[np.ndarray, np.ndarray]) -> _Variables:
     """The variables of a network that never names the classes `absent`."""
-    if not absent.any():
-        return variables
     logits, features = scored
     path, layer = find_layer(variables, features, logits)
     return with_layer(variables, path, without_classes(layer, absent))
@@ -203,8 +204,7 @@ def _without(variables: _Variables, absent: np.ndarray, scored: tuple[np.ndarray
 
 def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:
     """How far the mixture of classes seems to be from the run's, by EM on probabilities that may be wrong."""
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    shares = em_shares(shifted / shifted.sum(1, keepdims=True), task.basis.prior)
+    shares = em_shares(special.softmax(logits, axis=1), task.basis.prior)
     names = task.run.class_names
     return {
         "mixture": {
@@ -235,12 +235,12 @@ def _proposals(run: Run, cells: Cells, labelled: np.ndarray, features: np.ndarra
     rest = np.setdiff1d(np.arange(len(cells.items)), labelled)
     if not count or not len(rest):
         return ""
-    shifted = np.exp(logits[rest] - logits[rest].max(1, keepdims=True))
-    chosen = propose(features[rest], shifted / shifted.sum(1, keepdims=True), count, seed=run.config.seed)
+    probabilities = special.softmax(logits[rest], axis=1)
+    chosen = propose(features[rest], probabilities, count, seed=run.config.seed)
     items = [cells.items[row] for row in rest[chosen]]
     grouped = all(item.group for item in items)
     text = io.StringIO()
-    writer = csv.writer(text)
+    writer = CsvWriter(text)
     writer.writerow(["path", "group"] if grouped else ["path"])
     writer.writerows([item.file, item.group] if grouped else [item.file] for item in items)
     return text.getvalue()

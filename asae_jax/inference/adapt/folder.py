@@ -1,6 +1,5 @@
 """The folder of an adapted model: weights, settings, estimates where labels allow them, and a card."""
 
-import dataclasses
 import json
 import shutil
 import uuid
@@ -12,13 +11,12 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
-from asae_jax.files import disk_errors, user_path, write_json, write_text
-from asae_jax.inference.export.card import read_counts
-from asae_jax.inference.export.packing import portable
+from asae_jax.files import disk_errors, user_path, write_sealed_json, write_text
+from asae_jax.inference.export.packing import model_record, portable
 from asae_jax.pages import NOTICE
 from asae_jax.run import folder, weights_file
 from asae_jax.run.adaptation import FILE
-from asae_jax.run.model_folder import CARD, weights_digest
+from asae_jax.run.model_folder import CARD
 from asae_jax.run.run import Run
 
 PROPOSALS = "to_label.csv"
@@ -72,7 +70,7 @@ def write_adapted(
         with disk_errors(f"write the adapted model to {path}", remedy="choose another --output=DIR"):
             part.mkdir(parents=True)
             weights_file.write(part, variables, step=run.step, checkpoint=run.config.eval.checkpoint)
-            write_json(part / FILE, record)
+            write_sealed_json(part / FILE, dict(record))
             write_text(part / CARD, card(record))
             if (run.workdir / folder.CLASSES_FILE).exists():
                 folder.write_own_classes(part, run.classes)
@@ -82,20 +80,12 @@ def write_adapted(
                 )
             if to_label:
                 write_text(part / PROPOSALS, to_label)
-            folder.write(part, portable(config), _run_record(run, part))
+            folder.write(part, portable(config), model_record(run, part))
             if path.is_dir():
                 path.rmdir()
             part.rename(path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def _run_record(run: Run, path: Path) -> folder.Record:
-    images: dict[str, dict[str, int]] = {}
-    for (label, split), count in sorted(read_counts(run.workdir).items()):
-        images.setdefault(label, {})[split] = count
-    of_run = folder.read_record(run.workdir)
-    return dataclasses.replace(of_run, images=images, weights_sha256=weights_digest(path))
 
 
 def card(record: Mapping[str, Any]) -> str:

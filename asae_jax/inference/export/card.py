@@ -1,20 +1,14 @@
 """What a stranger must know before using a network: `MODEL_CARD.md` of an export, `README.md` of a model."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from asae_jax.evaluation.provenance import FOLDER as EVALUATION
-from asae_jax.evaluation.provenance import foreign
-from asae_jax.evaluation.uncertainty import Uncertainty, conditions
-from asae_jax.files import read_json
+from asae_jax.evaluation.provenance import read_scores
+from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
-from asae_jax.input.run_split import SPLITS_FILE, read_records
 from asae_jax.pages import NOTICE
-from asae_jax.run import digests
-from asae_jax.run.folder import read_record, versions_now
+from asae_jax.run.folder import Counts, read_counts, read_record, versions_now
 from asae_jax.run.run import Run
 
 FILE = "MODEL_CARD.md"
@@ -30,8 +24,6 @@ _SCORES = {
 _FEW = 30
 """Test images of a class below which its recall is known to no better than about 18 points."""
 
-Counts = Mapping[tuple[str, str], int]
-"""(class, part) -> images; empty where the run has no record of its split."""
 Scores = Mapping[str, Any]
 """The content of a file of `evaluation/`, such as `test.json`."""
 
@@ -112,31 +104,6 @@ def _use(run: Run) -> list[str]:
         "with this folder for FOLDER. To train on cells of your own from its weights: "
         f"`--config.init.pretrained=FOLDER {needed}`.",
     ]
-
-
-def read_scores(run: Run) -> Scores | None:
-    """Scores of the test part by this checkpoint and way of testing; None where they were not measured.
-
-    Any file of the evaluations may hold them, and `test.json` something else: what it says of itself counts.
-    """
-    record, wanted = read_record(run.workdir), conditions(run)
-    folder = run.workdir / EVALUATION
-    for path in (folder / "test.json", *sorted(folder.glob("*.json"))):
-        if path.exists():
-            scores = read_json(path, remedy="evaluate the run again")
-            if not foreign(scores, record, split="test") and wanted.items() <= scores.items():
-                return scores
-    return None
-
-
-def read_counts(workdir: Path) -> Counts:
-    """Images of each class and part, by the run's split, or as a model's record has them."""
-    path = workdir / SPLITS_FILE
-    digests.check_unchanged(workdir, SPLITS_FILE)
-    if not path.exists():
-        images = read_record(workdir).images
-        return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})
-    return Counter((row.label, row.split) for row in read_records(path).values())
 
 
 def _section(title: str, lines: list[str]) -> str:

@@ -44,7 +44,7 @@ def write_model(program: Program, path: Path) -> None:
     write_text(path / CARD, card.hub_card(program))
     if (run.workdir / folder.CLASSES_FILE).exists():
         folder.write_own_classes(path, run.classes)
-    folder.write(path, portable(run.config), _record(run, path))
+    folder.write(path, portable(run.config), model_record(run, path))
 
 
 def run_model(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -83,10 +83,10 @@ def _write_uncertainty(program: Program, path: Path) -> None:
         write_uncertainty(program.uncertainty, path, content, compact=True)
 
 
-def _record(run: Run, path: Path) -> folder.Record:
+def model_record(run: Run, path: Path) -> folder.Record:
     """The run's record with what tells the model, and the sizes of the parts of its data."""
     images: dict[str, dict[str, int]] = {}
-    for (label, part), count in sorted(card.read_counts(run.workdir).items()):
+    for (label, part), count in sorted(folder.read_counts(run.workdir).items()):
         images.setdefault(label, {})[part] = count
     record = folder.read_record(run.workdir)
     return dataclasses.replace(record, images=images, weights_sha256=weights_digest(path))

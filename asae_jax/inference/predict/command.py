@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, user_path
+from asae_jax.inference.mixture import mixture_basis
 from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
@@ -80,7 +81,7 @@ def _predict_to(
     _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, *mixtures))
     adapted = notes(read_adaptation(runs[0].workdir))
     differential = counter.differential([*adapted, *predictor.uncertainty.notes()])
-    shifted = _corrected(mixtures, runs[0], predictor)
+    shifted = _corrected(mixtures, runs, predictor)
     records = gallery.records()
     page = {
         "thresholds": predictor.uncertainty.thresholds,
@@ -91,15 +92,20 @@ def _predict_to(
     return differential, shifted
 
 
-def _corrected(mixtures: Sequence[MixtureCounter], run: Run, predictor: Predictor) -> list[Corrected]:
+def _corrected(
+    mixtures: Sequence[MixtureCounter], runs: Sequence[Run], predictor: Predictor
+) -> list[Corrected]:
     """The counts corrected for another mixture of classes, where that was asked for."""
     if not mixtures:
         return []
-    from asae_jax.inference.mixture import mixture_basis  # loads the exports, which nothing else here needs
-
-    usual = predictor.uncertainty.usually_unlike
+    config, basis = runs[0].config, mixture_basis(runs[0])
+    if len(runs) > 1:
+        basis = basis._replace(confusion=None)  # an ensemble confuses others than its first network
     return mixtures[0].corrected(
-        mixture_basis(run), usually_unlike=usual, resamples=run.config.eval.bootstrap, seed=run.config.seed
+        basis,
+        usually_unlike=predictor.uncertainty.usually_unlike,
+        resamples=config.eval.bootstrap,
+        seed=config.seed,
     )
 
 

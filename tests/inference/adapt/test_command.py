@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
+from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
+from asae_jax.run.adaptation import FILE, read_adaptation
 from asae_jax.run.run import open_run
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
 
@@ -84,6 +86,13 @@ def test_the_card_says_what_was_done_and_names_no_folder(adapted, folder, runs):
     assert "do not hold for these images" in card
     assert str(folder.parent) not in card + (output / "config.json").read_text()
     assert not (output / "uncertainty.json").exists()
+
+
+def test_a_record_that_was_changed_is_refused(adapted, tmp_path):
+    text = (adapted[0] / FILE).read_text()
+    (tmp_path / FILE).write_text(text.replace('"images": 11', '"images": 12'))
+    with pytest.raises(UserError, match=rf"{FILE} has changed"):
+        read_adaptation(tmp_path)
 
 
 def test_predict_says_that_the_old_thresholds_were_left_out(adapted, folder, tmp_path):

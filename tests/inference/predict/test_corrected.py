@@ -92,3 +92,17 @@ def test_predict_shows_it_where_it_is_asked_for(runs, folder, tmp_path, capsys):
     assert 'id="corrected"' not in (tmp_path / "cells.html").read_text()
     with output.open() as file:
         assert len(list(csv.DictReader(file))) == 12
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated", "ignore:left out as no images")
+@pytest.mark.parametrize("together", [False, True])
+def test_the_confusions_of_one_network_are_not_those_of_an_ensemble(
+    runs, folder, tmp_path, monkeypatch, together
+):
+    known = lambda run: Basis(np.full(3, 1 / 3), np.eye(3) * 90 + 5, known=True)  # noqa: E731
+    monkeypatch.setattr("asae_jax.inference.predict.command.mixture_basis", known)
+    options = [f"--workdir={runs[0]}", f"--input={folder}", f"--output={tmp_path / 'cells.csv'}", "--nopage"]
+    ensemble = [f"--ensemble={runs[1]}"] * together
+    assert cli.main(["predict", *options, *ensemble, "--mixture=corrected"]) == 0
+    found = json.loads((tmp_path / "cells_differential.json").read_text())["corrected"][0]
+    assert (found["misfit_p"] is None, found["disagreement"] is None) == (together, together)
