@@ -96,7 +96,7 @@ COMMANDS = {
     ),
     "adapt": Command(
         "asae_jax.inference.adapt.command:adapt",
-        "make a run fit for another laboratory's images, without labels or with a hundred",
+        "fit a run to another laboratory's images, without labels or with a hundred",
         "--workdir=runs/mine --input=THEIR_CELLS --output=runs/theirs",
         "adapt",
         ("adapt", "uncertainty", *_OF_A_TEST),
@@ -112,7 +112,7 @@ COMMANDS = {
     ),
     "audit": Command(
         "asae_jax.audit.command:audit",
-        "find faults of a data set before training",
+        "find faults of a data set before training; with --other, how two sets differ",
         "--config=own_cells --workdir=runs/mine --config.data.source=folder --config.data.path=CELLS",
         "audit",
         ("audit", "data"),

@@ -212,12 +212,13 @@ FIELDS = (
           "Stain normalisation in the place of the hue adjustment (data.hue=none).",
           choices=("none", "reinhard", "macenko")),
     Field("data.scale", 1.0,
-          "How many times as large cells become in the frame before images are resized, so that those of two "
-          "laboratories are as large; below 1 the image is continued by its mirror image. `adapt` sets it.",
+          "Enlargement of the cells in the frame before images are resized, so that cells of two "
+          "laboratories are equally large; below 1 the border is filled with the mirrored image. `adapt` "
+          "sets it.",
           least=0.25, most=4),
     Field("data.background", "",
-          "Light to which the background of each image is brought: red, green and blue, as 255,230,207; "
-          "empty: as it is. `adapt` sets it."),
+          "Colour to which the background of each image is brought: red, green and blue, for example "
+          "255,230,207; empty: as it is. `adapt` sets it."),
     Field("data.test_fraction", 0.2,
           "Share of each class in the test part; a split given by the source comes first.",
           least=0, below=1, unit="share", paper="4.2"),
@@ -299,7 +300,8 @@ FIELDS = (
           choices=("float32", "bfloat16")),
     Field("model.remat", False,
           "Rematerialisation: keep for the gradient only what passes from one stage of the network to the "
-          "next, and compute the rest again. Less memory, a third more arithmetic, the same gradients."),
+          "next, and compute the rest again. Half the memory, a quarter more arithmetic, the same "
+          "gradients."),
     Field("model.branching", "asae",
           "Layer between the stages, in training only; none: the plain backbone.",
           choices=("asae", "dropout", "spatial_dropout", "maxdrop", "dropblock", "adl", "diversification",
@@ -423,10 +425,11 @@ FIELDS = (
           "balanced. 0: chosen near 32, to fit classes and processor cores or GPUs, and kept in the run's "
           "config.json. The paper's is 84.", least=0, most=1_000_000, unit="images", paper="4.2"),
     Field("train.accumulate", 1,
-          "Gradient accumulation: parts in which each device computes its share of a batch, one after the "
-          "other, in the memory of one; it must divide the share. The gradient is that of the whole batch, "
-          "but batch normalisation takes the statistics of each part (over all devices), and DropBlock its "
-          "share kept. For GPUs and TPUs: on a CPU it is slow.", least=1, unit="parts"),
+          "Gradient accumulation: into how many parts each device divides its share of a batch, to compute "
+          "one after the other and need the memory of one only; a divisor of the share. The gradient is that "
+          "of the whole batch, but batch normalisation takes the statistics of each part (over all devices), "
+          "and DropBlock the share that it keeps. For GPUs and TPUs: on a CPU it is slow.",
+          least=1, unit="parts"),
     Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,
@@ -435,9 +438,10 @@ FIELDS = (
     Field("train.max_steps", 0,
           "Stop after so many steps, to be resumed later; 0: never.", least=0, unit="steps"),
     Field("train.distributed", "none",
-          "Hosts that train or evaluate one run together. auto: those of a TPU pod, of SLURM or Open MPI, or "
-          "as the environment variables JAX_COORDINATOR_ADDRESS (HOST:PORT of the first), JAX_NUM_PROCESSES "
-          "and JAX_PROCESS_ID (0, 1, ...) say. Not kept in the run folder.", choices=("none", "auto")),
+          "Hosts that train or evaluate one run together. none: this process alone; auto: all processes of a "
+          "TPU pod, of SLURM or of Open MPI, or those that the environment variables JAX_COORDINATOR_ADDRESS "
+          "(HOST:PORT of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID (0, 1, ...) name. Not kept in the "
+          "run folder.", choices=("none", "auto")),
     # Evaluation
     Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
     Field("eval.name", "",
@@ -508,8 +512,9 @@ FIELDS = (
           "Folder above all images that Label Studio serves files from "
           "(LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT): also write tasks for it; empty: none."),
     Field("predict.mixture", "counted",
-          "corrected: also correct the count of all cells for another mixture of classes than the training's "
-          "(label shift).", choices=("counted", "corrected")),
+          "counted: the count of the predicted classes; corrected: beside it the count corrected for a "
+          "mixture of classes that differs from that in training (label shift).",
+          choices=("counted", "corrected")),
     Field("predict.page", True, "Also write the review page."),
     Field("predict.page_cells", 5000,
           "Most cells on it: those left to a person and the least certain.", least=0, unit="cells"),
@@ -558,47 +563,54 @@ FIELDS = (
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
     Field("audit.other", "",
-          "Images of another laboratory, a folder or a CSV file with a column `path`: how they differ from "
-          "these apart from their cells; empty: none."),
+          "Images of another laboratory, a folder or a CSV file with a column `path`: the report shows how "
+          "they differ from these in scale, light, colour, sharpness and crowding; empty: none."),
     Field("adapt.input", "",
-          "Images of the other laboratory, as predict.input; no labels are needed. Empty: those of "
-          "adapt.labels."),
+          "Images of the other laboratory, given as predict.input is; no labels are needed. Empty: the "
+          "images that adapt.labels names."),
     Field("adapt.labels", "",
-          "CSV files of labels that people gave to such images, as the review page of `predict` saves them, "
-          "separated by commas; empty: none."),
+          "Labels that people gave to images of the other laboratory: CSV files as the review page of "
+          "`predict` saves them, separated by commas; empty: none."),
     Field("adapt.class_map", "",
-          "CSV file from,to, or an included map, that turns these labels into the run's classes."),
-    Field("adapt.output", "", "Folder of the adapted model, which must be new or empty."),
+          "Translates these labels to the run's classes: a CSV file with columns from,to or the name of an "
+          "included class map."),
+    Field("adapt.output", "", "Folder for the adapted model; it must be new or empty."),
     Field("adapt.images", 2000,
-          "Most images that are read, evenly spaced over the input.", least=1, unit="images"),
+          "How many images are read at most, evenly spaced over the input.", least=1, unit="images"),
     Field("adapt.template", "",
-          "Images of the run's own laboratory, as predict.input, that scale and background are taken from; "
-          "empty: those that the run's data come from."),
+          "Images of the run's own laboratory, given as predict.input is, on which scale and background are "
+          "measured; empty: the images that the run's data come from."),
     Field("adapt.scale", 1.0,
-          "How many times as large cells become in the frame; 0: estimated, so that nuclei are as large as "
+          "Enlargement of the new images' cells in the frame; 0: estimated, so that nuclei are as large as "
           "in the run's own images.", least=0, most=4),
     Field("adapt.background", "keep",
-          "match: the light of each image's background is brought to that of the run's own images.",
+          "match: the background of each image is brought to the colour of that of the run's own images; "
+          "keep: it stays as it is.",
           choices=("keep", "match")),
     Field("adapt.stain", "keep",
-          "Stain normalisation of the new images in the place of what the run does with colours; for a run "
-          "that was trained with the same.", choices=("keep", "reinhard", "macenko")),
+          "Stain normalisation of the new images, instead of what the run does with colours; for a run that "
+          "was trained with the same stain normalisation.", choices=("keep", "reinhard", "macenko")),
     Field("adapt.statistics", "auto",
-          "Batch statistics. new: estimated on the new images (AdaBN); keep; auto: new where the run has "
-          "some.", choices=("auto", "new", "keep")),
+          "Statistics of batch normalisation. new: estimated on the new images and averaged with the old "
+          "ones (AdaBN); keep: the old ones; auto: new where the network has batch normalisation.",
+          choices=("auto", "new", "keep")),
     Field("adapt.worth", 1000.0,
-          "Images that the old batch statistics count as; 0: the new ones alone.", least=0, unit="images"),
+          "Weight of the old batch statistics in that average: as many images as they count for; 0: the new "
+          "ones alone.", least=0, unit="images"),
     Field("adapt.balance", "none",
-          "predicted: images are drawn so that predicted classes come as in training, a guard against "
-          "another mixture of classes; it goes by predictions that may be wrong.",
+          "Images for the batch statistics. none: all alike; predicted: drawn so that the predicted classes "
+          "are as frequent as in training, against the effect of another mixture of classes. Predictions may "
+          "be wrong.",
           choices=("none", "predicted")),
     Field("adapt.only", "",
-          "Classes of the run that occur among the new images, separated by commas; the others are never "
-          "given. Empty: all may occur."),
-    Field("adapt.folds", 5, "Parts of the cross-fitting with labels.", least=2, most=100),
+          "Classes of the run that can occur among the new images, separated by commas; the others are never "
+          "given. Empty: all can occur."),
+    Field("adapt.folds", 5,
+          "Parts into which labelled images are divided, so that each is scored by a layer trained on the "
+          "other parts.", least=2, most=100, unit="parts"),
     Field("adapt.propose", 0,
-          "Images to propose for labelling, different from each other and among them the least certain: "
-          "written to to_label.csv.", least=0, unit="images"),
+          "How many images to propose for labelling, different from each other and rather uncertain; they "
+          "are listed in to_label.csv of the adapted model.", least=0, unit="images"),
     Field("slide.input", "",
           "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
     Field("slide.labels", "",

@@ -62,8 +62,8 @@ HEAD = """\
 
 ASAE-JAX itself is under the [Apache License 2.0](https://www.apache.org/licenses/LICENSE-2.0). The licences
 of the public data sets and of the packaged models stand on their cards ([data sets](../data/README.md)).
-Below is what `pip install` fetches, with the licence that each package states. What only the tests need
-(`requirements-dev.txt`) is not passed on and is not listed.
+Below is what `pip install` fetches, with the licence that each package states. Packages that only the tests
+need (`requirements-dev.txt`) are not part of an installation and not listed.
 
 ## What is named in requirements.txt and the extras
 
@@ -91,10 +91,11 @@ INSIDE = """
 Some wheels contain libraries under licences of their own, dynamically linked: FFmpeg in
 opencv-python-headless (LGPL-2.1-or-later), and GCC's run-time libraries in NumPy, SciPy, OpenCV and
 scikit-learn (libgfortran and libgomp: GPL-3.0-or-later with GCC's exception for run-time libraries;
-libquadmath: LGPL-2.1-or-later). The texts are in the wheels; whoever passes these on, in a container image
-say, passes on the texts. ASAE-JAX reads no video, so FFmpeg is not used.
+libquadmath: LGPL-2.1-or-later). The texts of these licences are in the wheels. Whoever passes the wheels on,
+for example in a container image, must pass on the texts too. ASAE-JAX reads no video, so FFmpeg is not used.
 
-`jax[cuda13]`, which users with an NVIDIA GPU install on top, brings NVIDIA's libraries under NVIDIA's terms.
+`jax[cuda13]`, which users with an NVIDIA GPU install on top, brings NVIDIA's libraries, which are not
+open source: NVIDIA's terms apply to them.
 """
 
 

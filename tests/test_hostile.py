@@ -184,7 +184,7 @@ class TestArrays:
     def test_what_is_packed_a_thousandfold_is_not_unpacked(self, tmp_path, read, monkeypatch):
         path = self.bomb(tmp_path / "x.npz")
         monkeypatch.setattr(np, "empty", pytest.fail)
-        with pytest.raises((UserError, ValueError), match="packed to a 200th"):
+        with pytest.raises((UserError, ValueError), match="compressed to less than a 200th"):
             read(path)
 
     def test_a_declared_size_that_is_not_there_is_not_reserved(self, tmp_path, monkeypatch):

@@ -109,7 +109,7 @@ def compare(
     own, first = _measured(lambda row: table.read(int(row)), evenly(rows, MOST))
     other, second = _measured(read_image, evenly(files, MOST))
     if len(other) < 2:
-        raise UserError("of the other images (--other=) fewer than two can be read.")
+        raise UserError("fewer than two of the other images can be read (--other=): name others.")
     found = sorted(_differences(own, other), key=lambda one: -abs(one.size))
     scale = None
     if len(nucleus_sizes(own)) > 1 and len(nucleus_sizes(other)) > 1:
@@ -176,5 +176,5 @@ def sentences(content: dict[str, Any]) -> list[str]:
         for one in large
     ]
     if not lines:
-        return ["the other set differs in nothing that was measured by much"]
-    return ["the other set differs by much in:", *lines]
+        return ["no large difference from the other set was measured"]
+    return ["large differences from the other set (this set is here, the other there):", *lines]

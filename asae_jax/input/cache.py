@@ -84,7 +84,7 @@ class Prepared:
             except OSError as error:  # the image is whole, wherever it is kept
                 said += f", but not written there ({error.strerror or error})"
             if (number := next(store.repairs)) <= _REPAIRS_SAID:
-                print(said + ("; of more there is no line" if number == _REPAIRS_SAID else ""))
+                print(said + ("; further ones are not listed" if number == _REPAIRS_SAID else ""))
 
     def empty(self, count: int) -> np.ndarray:
         """An array for `count` images, not filled."""

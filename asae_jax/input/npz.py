@@ -249,7 +249,7 @@ def _read_member(
     with archive.open(info) as stream:
         shape, dtype, order = _header(stream)
         if order == "F":
-            raise ValueError("an array in Fortran order")
+            raise _odd(path, f"{name} is in Fortran order: save numpy.ascontiguousarray of it")
         start, size = stream.tell(), math.prod(shape) * dtype.itemsize
         if start + size != info.file_size:
             raise ValueError(f"{name} is not as long as its header says")
@@ -273,10 +273,10 @@ def _check_unpacked(info: zipfile.ZipInfo, most: int | None = None) -> None:
     if size > most:
         raise ValueError(
             f"{info.filename} has {size:,} bytes when it is unpacked, more than {most:,}; "
-            "numpy.savez writes a file that stays on the disk"
+            "numpy.savez writes one without compression, which need not fit into memory"
         )
     if size > _LARGE and size > _TIGHTEST * info.compress_size:
-        raise ValueError(f"{info.filename} is packed to a {_TIGHTEST}th and more, and has {size:,} bytes")
+        raise ValueError(f"{info.filename} is compressed to less than a {_TIGHTEST}th of its {size:,} bytes")
 
 
 _LARGE, _TIGHTEST = 100_000_000, 200  # zeros pack to a 1,030th, cells on a plain ground to a 20th or so

@@ -296,7 +296,7 @@ def _incomplete(entry: Path) -> str:
         found = _json(entry / "_CHECKPOINT_METADATA")
         kinds = _METADATA.items() if isinstance(found, dict) else ()
         if not kinds or any(found.get(name) and not isinstance(found[name], kind) for name, kind in kinds):
-            return "_CHECKPOINT_METADATA holds something else than Orbax wrote"
+            return "_CHECKPOINT_METADATA holds something other than what Orbax writes"
     return ""
 
 

@@ -148,7 +148,7 @@ def read_record(workdir: Path) -> Record:
     known = {field.name for field in dataclasses.fields(Record)}  # a later version may have written more
     record = Record(**{name: value for name, value in fields.items() if name in known})
     if not _has_right_types(record):
-        raise UserError(f"{path} is damaged, it holds something else than text and counts: {remedy}.")
+        raise UserError(f"{path} is damaged, it holds something other than text and counts: {remedy}.")
     check_classes(record.class_names, f"{path} has")
     return dataclasses.replace(record, class_names=tuple(record.class_names))
 

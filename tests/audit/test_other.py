@@ -49,10 +49,10 @@ def test_what_differs_is_large_and_what_does_not_is_small(sets, tmp_path, capsys
     assert {"background_lightness", "background_red", "background_yellow", "crowding"} <= small
     assert found["scale"]["interval"][0] < 0.6 < found["scale"]["interval"][1]
     page = (folder / "index.html").read_text()
-    assert "Beside the other set" in page
+    assert "Compared with the other set" in page
     assert "research" in page
     assert (folder / "other_set.png").stat().st_size > 1000
-    assert "the other set differs by much in" in capsys.readouterr().out
+    assert "large differences from the other set" in capsys.readouterr().out
 
 
 def test_a_set_beside_itself_differs_in_nothing(sets, tmp_path, capsys):
@@ -64,7 +64,7 @@ def test_a_set_beside_itself_differs_in_nothing(sets, tmp_path, capsys):
     assert _audit(sets, tmp_path / "a", listed) in STATUS
     found = json.loads((tmp_path / "a" / "audit" / "audit.json").read_text())["other_set"]
     assert {one["size"] for one in found["differences"]} == {0.0}
-    assert "differs in nothing" in capsys.readouterr().out
+    assert "no large difference" in capsys.readouterr().out
 
 
 def test_another_set_that_is_not_there_is_refused_first(sets, tmp_path, capsys):

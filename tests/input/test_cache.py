@@ -197,7 +197,7 @@ def test_a_cache_that_cannot_be_mended_still_gives_whole_images(tmp_path, capsys
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
     assert all("prepared again, but not written there (No space left" in line for line in lines)
-    assert lines[-1].endswith("of more there is no line")
+    assert lines[-1].endswith("further ones are not listed")
 
 
 def test_another_index_or_preparation_has_a_cache_of_its_own(tmp_path):

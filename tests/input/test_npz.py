@@ -106,7 +106,7 @@ def test_an_uncompressed_file_stays_on_disk(tmp_path):
         ({"train_images": np.zeros((20, 9, 9, 9), np.uint8)}, "not uint8"),
         ({"train_images": np.zeros((20, 9), np.uint8)}, "not uint8"),
         ({"train_images": np.zeros((20, 7, 9, 3), np.uint8)}, "9x7 pixels"),
-        ({"train_images": np.asfortranarray(arrays()["train_images"])}, "Fortran"),
+        ({"train_images": np.asfortranarray(arrays()["train_images"])}, "ascontiguousarray"),
         (
             {"val_images": np.zeros((0, 9, 9), np.uint8), "val_labels": np.zeros(0, np.uint8)},
             "val_labels is empty",

@@ -61,8 +61,8 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     """Adapts the run in `workdir` to the images of `adapt.input`, and writes a model to `adapt.output`.
 
     In this order, as far as asked for: scale, background and stain of the new images (`appearance`), batch
-    statistics (`statistics`), classes that cannot occur, the last layer and all estimates of certainty by
-    labels (`last_layer`, `learning`). Estimates of the run itself are not taken along: they do not hold
+    statistics (`statistics`), classes that cannot occur, and with labels the last layer and all estimates of
+    certainty (`last_layer`, `learning`). The run's own estimates are not taken over: they do not hold
     elsewhere.
 
     Args:

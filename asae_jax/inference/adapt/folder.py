@@ -58,8 +58,8 @@ def write_adapted(
       config: its settings with what was changed.
       variables: adapted.
       record: the content of `adaptation.json`.
-      estimates: of the labels; None: there are none, and the run's own are not taken along, as they do not
-        hold.
+      estimates: fitted to the labels; None: there are none, and the run's own are not taken over, as they
+        do not hold.
       to_label: content of `to_label.csv`; empty: none is written.
 
     Raises:

@@ -92,8 +92,8 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
     if not statistics["kept"]:
         drawn = ", drawn so that predicted classes come as in training" * (statistics["balance"] != "none")
         yield (
-            f"Batch statistics: {100 * statistics['share_new']:.0f} % of them are of the new images{drawn} "
-            "(AdaBN)."
+            f"Batch statistics are averaged: {100 * statistics['share_new']:.0f} % those of the new "
+            f"images{drawn}, the rest the run's own (AdaBN)."
         )
     if source["only"]:
         yield f"Only these classes are ever given: {', '.join(source['only'])}."
@@ -108,7 +108,7 @@ def _seen(done: Mapping[str, Any]) -> Iterator[str]:
             how = ", by the size of nuclei, 95 % interval {:.2f} to {:.2f}".format(*scale["interval"])
         yield f"Cells are shown {scale['value']:.2f} times as large{how}."
     if "background" in done:
-        yield "The light of each background is brought to that of the training images."
+        yield "The light of each background is brought to that of the run's own images."
     if "stain" in done:
         yield f"Stain normalisation: {done['stain']}."
 
@@ -125,7 +125,7 @@ def _of_mixture(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"{told}, if probabilities are right here."
     else:
         yield (
-            f"{told}. Batch statistics take part of that for another look of cells: compare with "
+            f"{told}. Batch statistics take a part of that for a change of stain: compare with "
             "--statistics=keep and --balance=predicted on labelled cells."
         )
 
@@ -140,14 +140,14 @@ def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
         return
     before, after = labels["right_before"], labels["right_cross_fitted"]
     yield (
-        f"Last layer, calibration and thresholds are of {labels['count']} labels, each scored by a layer "
-        f"that has not seen it: {_percent(after)} right ({_percent(before)} before). Where cells were chosen "
-        "for labelling because they are difficult, others are easier."
+        f"Last layer, calibration and thresholds were fitted to {labels['count']} labels. Scored by a layer "
+        f"that has not seen the cell's label, {_percent(after)} are right ({_percent(before)} before). Where "
+        "cells were chosen for labelling because they are difficult, others are easier."
     )
     if not labels["labelled_by_itself"]:
         yield (
-            f"So few labels do not keep errors to {100 * labels['target_error']:.3g} % at any certainty: "
-            "every cell is left to a person. Label more."
+            f"With so few labels no threshold keeps errors to {100 * labels['target_error']:.3g} %: every "
+            "cell is left to a person. Label more."
         )
 
 

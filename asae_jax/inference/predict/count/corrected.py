@@ -1,8 +1,8 @@
 """The count of all cells corrected for another mixture of classes than the training's (label shift).
 
-Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities; the same
-by the confusion matrix stands beside them, as both rest on one assumption: that cells of a class look as in
-training. See `evaluation.label_shift`.
+Shares are of all cells that could be read, whatever their class, by EM on calibrated probabilities. The
+shares by the confusion matrix stand beside them, as both rest on one assumption: that cells of a class look
+as in training. See `evaluation.label_shift`.
 """
 
 import dataclasses
