@@ -131,10 +131,10 @@ def _kernel_gradient(x: Array, kernel: Array, gradient: Array, strides: int, zer
         part = slice(first, first + in_part)
         convolved = functools.partial(_plain, x[part], strides=strides, zeros=zeros)
         (result,) = jax.linear_transpose(convolved, kernel)(gradient[part])
-        return result
+        return at_least_float32(result)  # bfloat16 would lose what the later parts add
 
     parts = [of_part(first) for first in range(0, batch, in_part)]
-    return sum(parts[1:], parts[0])
+    return sum(parts[1:], parts[0]).astype(kernel.dtype)
 
 
 def _plain_product(x: Features, matrix: Array) -> NextFeatures:
