@@ -59,7 +59,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
         differential, shifted = _predict_to(place, items, config, runs)
         print(summary(differential))
         for one in shifted[:1]:
-            print("\n".join(corrected.summary(one, runs[0].class_names)))
+            print("\n".join(corrected.summary(one, differential.classes)))
         page = f"; to be read in a browser: {_page_path(place)}" if settings.page else ""
         print(f"written to {place.output} and beside it{page}. {NOTICE}")
     return 0

@@ -123,7 +123,7 @@ def _count_part(
         "overall": data["counts"][0],
         "groups": data["counts"][1:],
         "table": count_table(found, uncertainty=uncertainty),
-        "corrected": [(one, list(one.rows(data["classes"]))) for one in corrected],
+        "corrected": [(one, list(one.rows(found.classes))) for one in corrected],
         "specimen": found.specimen.name,
         "specimens": list(SPECIMENS),
         "uncertainty": uncertainty,

@@ -10,6 +10,7 @@ from asae_jax import cli
 from asae_jax.inference.mixture import Basis, smoothed
 from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
+from asae_jax.input.cell_classes import cell_classes
 
 NAMES = ("A", "B")
 PRIOR = np.array([0.5, 0.5])
@@ -43,7 +44,14 @@ def test_a_rare_class_that_is_counted_too_often_is_corrected():
     content = found.to_json(NAMES)
     assert content["classes"]["B"]["corrected"] == pytest.approx(found.mixture.shares[1])
     assert json.loads(json.dumps(content)) == content
-    assert "percent of all 4,000 cells" in "\n".join(summary(found, NAMES))
+    assert "percent of all 4,000 cells" in "\n".join(summary(found, cell_classes(NAMES)))
+
+
+def test_rows_are_in_the_order_of_maturity():
+    (found,) = _counter(0.3, 200).corrected(_basis(), usually_unlike=0.05, resamples=0, seed=0)
+    shown = list(found.rows(cell_classes(("SNE", "PMY"))))
+    assert [row[0] for row in shown] == ["PMY", "SNE"]
+    assert [float(row[1]) for row in shown] == pytest.approx(100 * found.counted[::-1], abs=0.05)
 
 
 def test_what_it_rests_on_is_warned_of():

@@ -14,6 +14,7 @@ import numpy as np
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
 from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.records import Record
+from asae_jax.input.cell_classes import CellClass, display_order
 
 RESAMPLES = 200
 """Behind the intervals, at most."""
@@ -61,15 +62,23 @@ class Corrected:
             "warnings": list(self.warnings),
         }
 
-    def rows(self, class_names: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
-        """Class, and its share counted, corrected with its interval, and by the confusion matrix, percent."""
+    def rows(self, classes: Sequence[CellClass]) -> Iterator[tuple[str, str, str, str]]:
+        """Class, and its share counted, corrected with its interval, and by the confusion matrix, percent.
+
+        `classes` are the run's, in its order; rows are by lineage and maturity.
+        """
         found = self.mixture
-        for k, name in enumerate(class_names):
+        for k in display_order(classes):
             interval = "" if found.low is None or found.high is None else (
                 f" [{100 * found.low[k]:.1f}, {100 * found.high[k]:.1f}]"
             )  # fmt: skip
             other = "" if found.by_confusion is None else f"{100 * found.by_confusion[k]:.1f}"
-            yield name, f"{100 * self.counted[k]:.1f}", f"{100 * found.shares[k]:.1f}{interval}", other
+            yield (
+                classes[k].code,
+                f"{100 * self.counted[k]:.1f}",
+                f"{100 * found.shares[k]:.1f}{interval}",
+                other,
+            )
 
 
 class MixtureCounter:
@@ -158,11 +167,11 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         )
 
 
-def summary(one: Corrected, class_names: Sequence[str]) -> Iterator[str]:
+def summary(one: Corrected, classes: Sequence[CellClass]) -> Iterator[str]:
     """The lines for a terminal."""
     yield f"corrected for another mixture of classes, percent of all {one.cells:,} cells [95 % interval]"
-    width = max(map(len, class_names))
-    for name, counted, corrected, other in one.rows(class_names):
+    width = max(len(each.code) for each in classes)
+    for name, counted, corrected, other in one.rows(classes):
         beside = f"  by the confusion matrix {other}" if other else ""
         yield f"    {name:{width}}  {counted:>5} counted  {corrected:<22}{beside}".rstrip()
     yield from (f"note: {warning}" for warning in one.warnings)
