@@ -100,7 +100,8 @@ def _try(uv: str, place: Path, python: str, bound: str, options: argparse.Namesp
     print(f"\n== Python {python}, {bound} versions", flush=True)
     home, pins = place / "environment", place / "pins.txt"
     shutil.rmtree(home, ignore_errors=True)
-    subprocess.run([uv, "venv", "--quiet", "--python", python, home], check=True)
+    if subprocess.run([uv, "venv", "--quiet", "--python", python, home]).returncode:
+        raise SystemExit(f"uv has no Python {python}: give the path of one (--python /usr/bin/python3.13)")
     into = ["--python", str(home)]
     version = _output([str(home / "bin/python"), "-c", "import platform as p; print(p.python_version())"])
     row = [version.strip(), bound]
