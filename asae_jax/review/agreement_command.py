@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, user_path, write_json
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, together, user_path, write_json
 from asae_jax.input.cell_classes import cell_classes, display_order
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import NOBODY, Measure, Pair, alpha, compare, numbered
@@ -66,9 +66,9 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         "disagreements": len(rows),
         "notice": NOTICE,
     }
-    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+    with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
+        write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows)
-        write_json(folder / RECORD, record)
     print("\n".join(_summary(people, names, compared, several, record)))
     print(_written(folder, rows))
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, write_json
+from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, together, write_json
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.pages import NOTICE
 from asae_jax.review.joining import Joined
@@ -83,13 +83,14 @@ def write(place: Place, joined: Joined, made_from: Mapping[str, Any], *, grouped
     """
     folder = place.list.parent.absolute()
     rows = list(_rows(joined.rows, folder, grouped=grouped))
-    with disk_errors(f"write {place.list}", remedy="choose another --output=FILE"):
+    with disk_errors(f"write {place.list}", remedy="choose another --output=FILE"), together():
+        # Takes its name first: whatever stops the others, the same command may write over them.
+        write_json(place.record, {MADE_FROM: dict(made_from), **numbers(joined), "notice": NOTICE})
         second = [row for row in rows if row["split"] == ASIDE]
         _write_table(place.new_test, [_of_a_test(row) for row in second])
         _write_table(place.changed, list(_changes(joined)))
         _write_table(place.left_out, list(_left_out(joined)))
         _write_table(place.list, rows)
-        write_json(place.record, {MADE_FROM: dict(made_from), **numbers(joined), "notice": NOTICE})
 
 
 def numbers(joined: Joined) -> dict[str, Any]:
