@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 
 from asae_jax import shipped
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import read_object, user_path
+from asae_jax.files import user_path
+from asae_jax.json_files import read_object
 
 
 class Field(NamedTuple):

@@ -24,7 +24,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from asae_jax.files import CHECKSUM
+from asae_jax.json_files import CHECKSUM
 from asae_jax.run.checkpoint import FOLDER, Checkpoints
 
 _KILLS = flags.DEFINE_integer("kills", 20, "How often the run is killed.")

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.config import read_run_config
-from asae_jax.files import is_image_name, walk
+from asae_jax.folders import is_image_name, walk
 from asae_jax.input.decode import read_image
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
-from asae_jax.files import is_image_name, walk
+from asae_jax.folders import is_image_name, walk
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTS = ("first", "second")

@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from asae_jax.errors import UserError
-from asae_jax.files import IMAGE_EXTENSIONS
+from asae_jax.folders import IMAGE_EXTENSIONS
 
 _DEEPEST = 3
 _IGNORED = "__MACOSX"  # a Mac's archiver puts a shadow of every folder there
@@ -74,7 +74,7 @@ def images_by_class(root: Path, folders: Collection[str], *, title: str) -> list
 
 
 def is_image(path: Path) -> bool:
-    """Whether the extension is one of `asae_jax.files.IMAGE_EXTENSIONS`."""
+    """Whether the extension is one of `asae_jax.folders.IMAGE_EXTENSIONS`."""
     return path.suffix.lower() in IMAGE_EXTENSIONS
 
 

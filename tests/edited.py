@@ -3,7 +3,7 @@
 import contextlib
 import json
 
-from asae_jax.files import CHECKSUM
+from asae_jax.json_files import CHECKSUM
 
 
 def unsealed(path):

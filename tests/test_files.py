@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 import pytest
 
-from asae_jax import files, pages
+from asae_jax import files, folders, json_files, pages
 from asae_jax.errors import UserError
 
 ODD_NAME = os.fsdecode(b"b\xff.png")
@@ -72,19 +72,19 @@ def test_names_that_are_not_utf8_keep_their_bytes(tmp_path):
 def test_json_is_read_back_as_written(tmp_path):
     content = {"name": ODD_NAME, "class": "é", "values": [1, 2.5, None, True]}
     path = tmp_path / "content.json"
-    files.write_json(path, content)
+    json_files.write_json(path, content)
     assert path.read_bytes().endswith(b"}\n")
-    assert files.read_json(path, remedy="write it again") == content
-    files.write_json(path, {"é": 1}, indent=1)
+    assert json_files.read_json(path, remedy="write it again") == content
+    json_files.write_json(path, {"é": 1}, indent=1)
     assert path.read_text(encoding="utf-8") == '{\n "é": 1\n}\n'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_json_has_no_nan_and_the_old_file_stays(tmp_path, value):
     path = tmp_path / "content.json"
-    files.write_json(path, [1])
+    json_files.write_json(path, [1])
     with pytest.raises(ValueError, match="not JSON compliant"):
-        files.write_json(path, [value])
+        json_files.write_json(path, [value])
     assert json.loads(path.read_text()) == [1]
 
 
@@ -93,11 +93,11 @@ SEALED = {"b": [0.1, -1e-300, 3], "a": {"ä": "\ud8ff", "none": None}, "c": True
 
 def test_sealed_json_is_read_without_its_checksum_in_any_order(tmp_path):
     path = tmp_path / "a.json"
-    files.write_sealed_json(path, SEALED)
-    assert files.read_json(path, remedy="") == SEALED
+    json_files.write_sealed_json(path, SEALED)
+    assert json_files.read_json(path, remedy="") == SEALED
     content = json.loads(path.read_text())
     path.write_text(json.dumps(dict(reversed(content.items()))))
-    assert files.read_json(path, remedy="") == SEALED
+    assert json_files.read_json(path, remedy="") == SEALED
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,18 @@ def test_sealed_json_is_read_without_its_checksum_in_any_order(tmp_path):
 )
 def test_sealed_json_that_has_changed_is_refused_by_name(tmp_path, then, now):
     path = tmp_path / "a.json"
-    files.write_sealed_json(path, SEALED)
+    json_files.write_sealed_json(path, SEALED)
     text = path.read_text()
     assert text.count(then) == 1
     path.write_text(text.replace(then, now))
     with pytest.raises(
-        UserError, match=rf"a\.json has changed.*measure again.*delete its entry '{files.CHECKSUM}'"
+        UserError, match=rf"a\.json has changed.*measure again.*delete its entry '{json_files.CHECKSUM}'"
     ):
-        files.read_json(path, remedy="measure again")
+        json_files.read_json(path, remedy="measure again")
     content = json.loads(path.read_text())
-    del content[files.CHECKSUM]
+    del content[json_files.CHECKSUM]
     path.write_text(json.dumps(content))
-    assert files.read_json(path, remedy="") == content
+    assert json_files.read_json(path, remedy="") == content
 
 
 def test_a_write_that_fails_names_its_file(tmp_path):
@@ -128,7 +128,7 @@ def _write_three(folder, text):
     with files.together():
         files.write_text(folder / "a.txt", text)
         with files.together():
-            files.write_json(folder / "b.json", text)
+            json_files.write_json(folder / "b.json", text)
         files.write_bytes(folder / "c", text.encode())
         if text == "bad":
             raise OSError(errno.ENOSPC, "full")
@@ -157,10 +157,10 @@ def test_of_a_file_written_twice_together_only_the_last_is_left(tmp_path):
 def test_json_that_cannot_be_read_names_file_and_remedy(tmp_path):
     path = tmp_path / "content.json"
     with pytest.raises(UserError, match=r"cannot read .*content\.json \(No such file.*\): train again\.$"):
-        files.read_json(path, remedy="train again")
+        json_files.read_json(path, remedy="train again")
     path.write_text('{"a": ')
     with pytest.raises(UserError, match=r"content\.json is damaged.*: train again\.$"):
-        files.read_json(path, remedy="train again")
+        json_files.read_json(path, remedy="train again")
 
 
 def caught(error):
@@ -237,7 +237,7 @@ def put(folder, *names):
 
 def test_walk_finds_files_at_any_depth_with_size_and_time(tmp_path):
     put(tmp_path, "b.txt", "a/c.PNG", "a/deep/er/d.jpeg", f"a/{ODD_NAME}")
-    found = {file.name: file for file in files.walk(tmp_path)}
+    found = {file.name: file for file in folders.walk(tmp_path)}
     assert set(found) == {"b.txt", "a/c.PNG", "a/deep/er/d.jpeg", f"a/{ODD_NAME}"}
     assert found["a/c.PNG"] == ("a/c.PNG", 4, 7_000_000_001, False)
     assert {name for name, file in found.items() if not file.is_image} == {"b.txt"}
@@ -245,10 +245,10 @@ def test_walk_finds_files_at_any_depth_with_size_and_time(tmp_path):
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path):
     put(tmp_path, "a/1.png", ".cache/1.png", "a/.thumbs/1.png", "a/._1.png", ".DS_Store")
-    assert [file.name for file in files.walk(tmp_path)] == ["a/1.png"]
-    assert [entry.name for entry in files.visible_entries(tmp_path)] == ["a"]
-    assert files.is_hidden(".x")
-    assert not files.is_hidden("x.")
+    assert [file.name for file in folders.walk(tmp_path)] == ["a/1.png"]
+    assert [entry.name for entry in folders.visible_entries(tmp_path)] == ["a"]
+    assert folders.is_hidden(".x")
+    assert not folders.is_hidden("x.")
 
 
 def test_what_systems_leave_is_passed_over(tmp_path):
@@ -265,11 +265,15 @@ def test_what_systems_leave_is_passed_over(tmp_path):
         "a/SYNOFILE_THUMB_1.jpg",
     )
     put(tmp_path, "a/1.png", "a/my@eaDir.png", "a/thumb.png", *left)
-    assert sorted(file.name for file in files.walk(tmp_path)) == ["a/1.png", "a/my@eaDir.png", "a/thumb.png"]
-    assert [entry.name for entry in files.visible_entries(tmp_path)] == ["a"]
-    assert all(files.leftover_in(name) for name in left)
-    assert files.leftover_in("a/@eaDir/x") == "@eaDir"
-    assert not files.leftover_in(".cache/a/1.png")
+    assert sorted(file.name for file in folders.walk(tmp_path)) == [
+        "a/1.png",
+        "a/my@eaDir.png",
+        "a/thumb.png",
+    ]
+    assert [entry.name for entry in folders.visible_entries(tmp_path)] == ["a"]
+    assert all(folders.leftover_in(name) for name in left)
+    assert folders.leftover_in("a/@eaDir/x") == "@eaDir"
+    assert not folders.leftover_in(".cache/a/1.png")
 
 
 def test_pipes_and_links_in_a_circle_are_found_as_what_they_are(tmp_path):
@@ -279,7 +283,7 @@ def test_pipes_and_links_in_a_circle_are_found_as_what_they_are(tmp_path):
     os.symlink("/dev/zero", tmp_path / "4.png")
     os.symlink(tmp_path / "6", tmp_path / "5")
     os.symlink(tmp_path / "5", tmp_path / "6")
-    found = {file.name: file.special for file in files.walk(tmp_path)}
+    found = {file.name: file.special for file in folders.walk(tmp_path)}
     assert found == {"1.png": False, "2.png": True, "3.png": False, "4.png": True, "5": False, "6": False}
 
 
@@ -289,7 +293,7 @@ def test_links_are_followed_but_not_round_in_circles(tmp_path):
     os.symlink(tmp_path / "elsewhere", root / "b")
     os.symlink(root, root / "a" / "loop")
     os.symlink(root / "a" / "1.png", root / "3.png")
-    found = {file.name: file.size for file in files.walk(root)}
+    found = {file.name: file.size for file in folders.walk(root)}
     assert found == {"a/1.png": 4, "b/2.png": 4, "3.png": 4}
 
 
@@ -297,25 +301,25 @@ def test_a_folder_that_is_linked_twice_is_walked_twice(tmp_path):
     put(tmp_path, "elsewhere/2.png")
     for name in ("a", "b"):
         os.symlink(tmp_path / "elsewhere", tmp_path / name)
-    names = sorted(file.name for file in files.walk(tmp_path))
+    names = sorted(file.name for file in folders.walk(tmp_path))
     assert names == ["a/2.png", "b/2.png", "elsewhere/2.png"]
 
 
 def test_a_dangling_link_is_found_as_a_file(tmp_path):
     os.symlink(tmp_path / "gone.png", tmp_path / "1.png")
-    (file,) = files.walk(tmp_path)
+    (file,) = folders.walk(tmp_path)
     assert file.name == "1.png"
     assert file.size == os.lstat(tmp_path / "1.png").st_size
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path):
     with pytest.raises(UserError, match=r"cannot list folder .*missing \(No such file.*check"):
-        list(files.walk(tmp_path / "missing"))
+        list(folders.walk(tmp_path / "missing"))
 
 
 def test_names_of_images():
-    assert all(files.is_image_name(f"cell{extension.upper()}") for extension in files.IMAGE_EXTENSIONS)
-    assert not any(files.is_image_name(name) for name in ("cell", "cell.png.txt", ".png", "cell.heic"))
+    assert all(folders.is_image_name(f"cell{extension.upper()}") for extension in folders.IMAGE_EXTENSIONS)
+    assert not any(folders.is_image_name(name) for name in ("cell", "cell.png.txt", ".png", "cell.heic"))
 
 
 def test_templates_are_strict_and_escape_where_they_should():

@@ -19,12 +19,15 @@ from PIL import Image
 
 from asae_jax import config as settings
 from asae_jax.cli import main
+from asae_jax.csv_cells import csv_records, guarded, unguarded
 from asae_jax.errors import UserError
-from asae_jax.files import csv_records, guarded, open_text, parse_json, read_json, unguarded, walk
+from asae_jax.files import open_text
+from asae_jax.folders import walk
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.decode import BadImage, decode_image, read_image
 from asae_jax.input.manifest import manifest_index
 from asae_jax.input.npz import npz_index, read_arrays
+from asae_jax.json_files import parse_json, read_json
 from asae_jax.models.weights import read_tensors
 from asae_jax.run import folder
 from benchmarks.hostile import images, pool

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     ("types", "errors"),
     ("keys", "files", "shipped", "terminal"),
+    ("json_files", "csv_cells", "folders"),
     ("pages", "config", "lettering"),
     ("synthetic",),
     ("input", "augment", "losses", "models"),

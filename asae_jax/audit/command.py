@@ -14,7 +14,7 @@ from asae_jax.audit.page import write_page
 from asae_jax.audit.samples import choose_samples
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, user_path, write_json
+from asae_jax.files import disk_errors, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.class_map import check_classes
 from asae_jax.input.description import describe
@@ -23,6 +23,7 @@ from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
+from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import CLASSES_FILE
 from asae_jax.types import HostImage

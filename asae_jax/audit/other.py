@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import user_path, walk
+from asae_jax.files import user_path
+from asae_jax.folders import walk
 from asae_jax.input.appearance import (
     MEASURES,
     appearance,

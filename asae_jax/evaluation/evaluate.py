@@ -13,10 +13,11 @@ from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_prediction
 from asae_jax.evaluation.provenance import FOLDER, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
-from asae_jax.files import disk_errors, together, write_sealed_json
+from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
 from asae_jax.input.repeats import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
+from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
 from asae_jax.run import digests
 from asae_jax.run.data import Data

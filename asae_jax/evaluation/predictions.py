@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asae_jax.csv_cells import CsvWriter, csv_records
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, csv_records, disk_errors, open_text, sha256, write_bytes
+from asae_jax.files import disk_errors, open_text, sha256, write_bytes
 
 PREDICTIONS_SHA256 = "predictions_sha256"
 """The entry of an evaluation's scores by which its predictions are known to belong to them."""

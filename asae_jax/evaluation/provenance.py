@@ -11,7 +11,8 @@ from typing import Any
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions
-from asae_jax.files import read_json, user_path
+from asae_jax.files import user_path
+from asae_jax.json_files import read_json
 from asae_jax.run.data import Data
 from asae_jax.run.folder import Record, read_record
 from asae_jax.run.run import Run

@@ -12,11 +12,11 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
-from asae_jax.files import read_object
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import default_workers, thread_pool
+from asae_jax.json_files import read_object
 from asae_jax.pages import encode_jpeg
 
 CELLS_SHA256 = "cells_sha256"

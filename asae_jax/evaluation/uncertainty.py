@@ -28,7 +28,8 @@ from asae_jax.evaluation.outliers import (
     fit_outliers,
     fit_reference,
 )
-from asae_jax.files import read_json, read_object, together, typed, write_sealed_json
+from asae_jax.files import together
+from asae_jax.json_files import read_json, read_object, typed, write_sealed_json
 from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.run.run import Run
 

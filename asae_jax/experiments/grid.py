@@ -12,11 +12,11 @@ from asae_jax.config import CONFIG_FILE, check, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import ROWS, Row, Table
 from asae_jax.experiments.settings import row_config, training_settings
-from asae_jax.files import write_json
 from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
+from asae_jax.json_files import write_json
 from asae_jax.run import build
 from asae_jax.run.data import prepare_index
 

@@ -8,8 +8,9 @@ from typing import Any
 import jinja2
 
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
-from asae_jax.files import atomic_text, write_json, write_text
+from asae_jax.files import atomic_text, write_text
 from asae_jax.input.cell_classes import cell_classes, display_order
+from asae_jax.json_files import write_json
 from asae_jax.pages import environment
 
 PAGE = "report.html"

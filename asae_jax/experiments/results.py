@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.csv_cells import csv_records
 from asae_jax.errors import UserError
 from asae_jax.evaluation.predictions import check_unchanged
 from asae_jax.evaluation.provenance import foreign
@@ -24,8 +25,9 @@ from asae_jax.experiments.grid import (
     run_folder,
     scores_file,
 )
-from asae_jax.files import csv_records, open_text, read_json
+from asae_jax.files import open_text
 from asae_jax.input.sources import configured_index
+from asae_jax.json_files import read_json
 from asae_jax.run import build, folder
 from asae_jax.run.metrics_file import read_metrics
 

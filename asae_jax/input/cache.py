@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, user_path, write_json
+from asae_jax.files import disk_errors, user_path
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.store import MARK_EVERY, DamagedRecord, RecordStore, check_room
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.json_files import write_json
 from asae_jax.terminal import Bar
 from asae_jax.types import HostImage
 

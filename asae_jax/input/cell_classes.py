@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax import shipped
-from asae_jax.files import CsvWriter, atomic_text
+from asae_jax.csv_cells import CsvWriter
+from asae_jax.files import atomic_text
 from asae_jax.input.csv_rows import fault, read_rows
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")

@@ -6,8 +6,9 @@ import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from asae_jax.csv_cells import unguarded
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_bounded, unguarded
+from asae_jax.files import disk_errors, read_bounded
 from asae_jax.input.kinds import START_BYTES, kind_of
 
 _MOST_COLUMNS, _MOST_LINES = 1000, 5_000_000

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.files import IMAGE_EXTENSIONS, FoundFile, is_folder, user_path, visible_entries, walk
+from asae_jax.files import user_path
+from asae_jax.folders import IMAGE_EXTENSIONS, FoundFile, is_folder, visible_entries, walk
 from asae_jax.input.content import file_contents
 from asae_jax.input.decode import read_image
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
@@ -27,7 +28,7 @@ def folder_index(
     split. The classes are then the class folders of `train`: the other parts may lack some, and images of
     classes that `train` lacks are left out with a warning.
 
-    Classes and names are sorted; hidden files and folders are ignored (`asae_jax.files.is_hidden`). Files
+    Classes and names are sorted; hidden files and folders are ignored (`asae_jax.folders.is_hidden`). Files
     without the extension of an image that is read, pipes, and files outside of class folders are listed in
     `DataIndex.skipped`. No file is opened.
 

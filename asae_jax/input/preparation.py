@@ -74,7 +74,7 @@ class Preparation:
 
     def __call__(self, raw: HostImage) -> HostImage:
         """uint8 RGB `[height, width, 3]` of any size -> uint8 RGB `[stored_size, stored_size, 3]`."""
-        image = _resize(_centre_square(raw, self.scale), self.stored_size)
+        image = _resize(centre_square(raw, self.scale), self.stored_size)
         if self.background:
             image = stain.match_background(image, self.background)
         if self.stain != "none":
@@ -93,7 +93,7 @@ class Preparation:
         return hashlib.sha256(settings.encode()).hexdigest()[:32]
 
 
-def _centre_square(image: HostImage, scale: float = 1.0) -> HostImage:
+def centre_square(image: HostImage, scale: float = 1.0) -> HostImage:
     """The middle square of side (shorter side) / `scale`; beyond its edges the image is mirrored."""
     height, width = image.shape[:2]
     side = max(1, round(min(height, width) / scale))

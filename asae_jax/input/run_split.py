@@ -12,8 +12,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import BY_NAME
+from asae_jax.csv_cells import CsvWriter, csv_records
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, csv_records, open_text, write_bytes
+from asae_jax.files import open_text, write_bytes
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, together, user_path, write_json
+from asae_jax.files import atomic_text, disk_errors, together, user_path
 from asae_jax.input.cell_classes import cell_classes, display_order
+from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import NOBODY, Measure, Pair, alpha, compare, numbered
 from asae_jax.review.labels import listed_files, read_labels

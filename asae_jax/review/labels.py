@@ -12,7 +12,8 @@ from pathlib import Path
 
 from asae_jax import terminal
 from asae_jax.errors import UserError
-from asae_jax.files import user_path, walk
+from asae_jax.files import user_path
+from asae_jax.folders import walk
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault
 from asae_jax.input.decode import BadImage, read_image

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, disk_errors, read_json, together, write_json
+from asae_jax.files import atomic_text, disk_errors, together
 from asae_jax.input.manifest import ASIDE, PROVENANCE
+from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.joining import Joined
 from asae_jax.review.labels import Label

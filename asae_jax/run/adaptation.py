@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asae_jax.files import read_object
+from asae_jax.json_files import read_object
 
 FILE = "adaptation.json"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_text, disk_errors, user_path
+from asae_jax.files import atomic_text, disk_errors, user_path
 from asae_jax.input import class_map
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe

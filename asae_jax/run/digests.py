@@ -14,8 +14,9 @@ from pathlib import Path
 
 from asae_jax.config import RUN_FILE
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_object, sha256, write_sealed_json
+from asae_jax.files import disk_errors, sha256
 from asae_jax.input.run_split import SPLITS_FILE
+from asae_jax.json_files import read_object, write_sealed_json
 
 FILE = "digests.json"
 _REMEDY = "delete it: the run is then used unchecked"

@@ -17,10 +17,11 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_object, together, write_sealed_json
+from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
 from asae_jax.input.run_split import SPLITS_FILE, read_records
+from asae_jax.json_files import read_object, write_sealed_json
 from asae_jax.run import digests
 from asae_jax.run.model_folder import holds_model
 

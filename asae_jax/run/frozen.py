@@ -21,9 +21,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, write_json
+from asae_jax.files import disk_errors
 from asae_jax.input.feed import HostBatches, view_batches
 from asae_jax.input.store import MARK_EVERY, DamagedRecord, RecordStore, check_room
+from asae_jax.json_files import write_json
 from asae_jax.run import build, folder, hosts, parallel
 from asae_jax.run.data import Data, cache_folder
 from asae_jax.terminal import Bar

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from asae_jax.config import CONFIG_FILE, RUN_FILE
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import MOST_TEXT, check_bounded, disk_errors, read_json, user_path
+from asae_jax.files import MOST_TEXT, check_bounded, disk_errors, user_path
+from asae_jax.json_files import read_json
 from asae_jax.shipped import WEIGHTS_FILE, models
 
 CARD = "README.md"

@@ -17,7 +17,8 @@ from safetensors.numpy import save
 
 import asae_jax
 from asae_jax.errors import UserError
-from asae_jax.files import parse_json, write_bytes
+from asae_jax.files import write_bytes
+from asae_jax.json_files import parse_json
 from asae_jax.run.model_folder import WEIGHTS_FILE, checked_digest
 
 _FACTS = "model"

@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import flatten, read_run_config
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import disk_errors, user_path, write_json
+from asae_jax.files import disk_errors, user_path
+from asae_jax.json_files import write_json
 from asae_jax.models import pretrained, weights
 from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
 from asae_jax.run import build, folder, weights_file

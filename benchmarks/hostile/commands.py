@@ -17,8 +17,8 @@ import socket
 from collections.abc import Callable, Sequence
 
 from asae_jax.cli import main
+from asae_jax.csv_cells import guarded
 from asae_jax.errors import one_line
-from asae_jax.files import guarded
 from benchmarks.hostile.bombs import makers
 from benchmarks.hostile.images import sound_files
 from benchmarks.hostile.pool import Refused

@@ -16,9 +16,9 @@ from asae_jax.evaluation.training_cells import (
     training_cells,
     write_training_cells,
 )
-from asae_jax.files import write_sealed_json
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
+from asae_jax.json_files import write_sealed_json
 
 COLOURS = np.array([[200, 30, 30], [30, 200, 30], [30, 30, 200], [120, 120, 120]], np.uint8)
 

@@ -12,9 +12,9 @@ from asae_jax.evaluation.predictions import Predictions
 from asae_jax.evaluation.provenance import FOLDER
 from asae_jax.evaluation.uncertainty import FOLDER as ESTIMATES
 from asae_jax.evaluation.uncertainty import Uncertainty, uncertainty_file
-from asae_jax.files import read_json
 from asae_jax.input.cell_classes import display_order
 from asae_jax.input.split import SPLITS
+from asae_jax.json_files import read_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.folder import read_record

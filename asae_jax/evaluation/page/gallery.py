@@ -7,9 +7,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.evaluation.label_errors import suspected_labels
 from asae_jax.evaluation.predictions import Predictions
-from asae_jax.files import CsvWriter, atomic_text
+from asae_jax.files import atomic_text
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.pages import jpeg_uri

@@ -20,7 +20,8 @@ from asae_jax.evaluation import elsewhere
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
 from asae_jax.evaluation.predictions import Predictions, check_unchanged, read_predictions
 from asae_jax.evaluation.provenance import FOLDER, own_scores
-from asae_jax.files import read_json, write_text
+from asae_jax.files import write_text
+from asae_jax.json_files import read_json
 from asae_jax.pages import environment, printable
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run

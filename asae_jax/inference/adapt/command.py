@@ -13,9 +13,9 @@ from scipy import special
 
 import asae_jax
 from asae_jax.config import copy_with
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.evaluation.label_shift import em_shares, total_variation
-from asae_jax.files import CsvWriter
 from asae_jax.inference.adapt import appearance, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted

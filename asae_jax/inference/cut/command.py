@@ -10,8 +10,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import check
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import CsvWriter, atomic_binary, atomic_text, disk_errors, safe_names, user_path
+from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
-from asae_jax.files import disk_errors, user_path, write_json
+from asae_jax.files import disk_errors, user_path
 from asae_jax.inference.embed.embedding import Embedding, gather, spread_places, write_csv, write_npz
 from asae_jax.inference.embed.page import write_page
 from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
@@ -24,6 +24,7 @@ from asae_jax.inference.predict.predictor import Options, Predictor, network_ide
 from asae_jax.inference.predict.records import Record
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.run_split import SPLITS_FILE, split_names
+from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run import digests
 from asae_jax.run.run import Run, open_for_inference

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asae_jax.files import CsvWriter, atomic_binary, atomic_text
+from asae_jax.csv_cells import CsvWriter
+from asae_jax.files import atomic_binary, atomic_text
 from asae_jax.inference.predict.records import Record
 
 _COLUMNS = ("path", "label", "group", "predicted", "probability", "outlier_score", "x", "y", "error")

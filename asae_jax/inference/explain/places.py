@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from asae_jax.errors import UserError
-from asae_jax.files import read_json, user_path, write_json
+from asae_jax.files import user_path
 from asae_jax.inference.predict.inputs import input_name
 from asae_jax.inference.predict.places import input_source
+from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import printable
 
 FOLDER = "explain"

@@ -6,14 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asae_jax.csv_cells import CsvWriter
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
-from asae_jax.files import CsvWriter, atomic_text, write_json, write_text
+from asae_jax.files import atomic_text, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
 from asae_jax.inference.explain.explanations import ClassMaps, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.explain.figures import SIDE, Panel, class_panels, layer_panels, panels
 from asae_jax.input.cell_classes import CellClass, display_order
+from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE, environment, jpeg_uri
 
 PAIRS = (

@@ -13,7 +13,7 @@ from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
 from asae_jax.evaluation.uncertainty import matching_file
-from asae_jax.files import disk_errors, read_json, user_path, write_json, write_text
+from asae_jax.files import disk_errors, user_path, write_text
 from asae_jax.inference.export import card, onnx_script
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
 from asae_jax.inference.export.program import (
@@ -30,6 +30,7 @@ from asae_jax.inference.export.verify import (
     in_two_batches,
     sample_images,
 )
+from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import RUN_FILE, versions_now
 from asae_jax.run.run import check_one_look

@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax.inference.export.program import Program
 from asae_jax.input import hue, stain
-from asae_jax.input.preparation import Preparation, _centre_square
+from asae_jax.input.preparation import Preparation, centre_square
 from asae_jax.pages import NOTICE
 
 FILE = "predict_onnx.py"
@@ -59,7 +59,7 @@ side = min(image.shape[:2])
 top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
 image = np.ascontiguousarray(image[top : top + side, left : left + side])"""
 _SCALED = """\
-image = np.ascontiguousarray(_centre_square(image, {scale}))
+image = np.ascontiguousarray(centre_square(image, {scale}))
 side = len(image)"""
 
 _HUE = """\
@@ -102,7 +102,7 @@ def onnx_script(program: Program) -> str:
     square = _SQUARE
     if preparation.scale != 1:
         square = _SCALED.format(scale=preparation.scale)
-        functions += inspect.getsource(_centre_square).rstrip() + "\n\n"
+        functions += inspect.getsource(centre_square).rstrip() + "\n\n"
     return _SCRIPT.format(
         file=FILE,
         notice=NOTICE,

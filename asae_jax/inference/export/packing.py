@@ -10,9 +10,10 @@ from ml_collections import ConfigDict
 from asae_jax import shipped
 from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
 from asae_jax.evaluation.uncertainty import matching_file, write_uncertainty
-from asae_jax.files import read_json, write_sealed_json, write_text
+from asae_jax.files import write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
+from asae_jax.json_files import read_json, write_sealed_json
 from asae_jax.run import folder, weights_file
 from asae_jax.run.model_folder import CARD, SCORES, copy, holds_model, weights_digest
 from asae_jax.run.run import Run

@@ -10,15 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.files import (
-    IMAGE_EXTENSIONS,
-    LEFTOVER,
-    is_image_name,
-    is_leftover,
-    leftover_in,
-    user_path,
-    walk,
-)
+from asae_jax.files import user_path
+from asae_jax.folders import IMAGE_EXTENSIONS, LEFTOVER, is_image_name, is_leftover, leftover_in, walk
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.csv_rows import read_rows

@@ -15,13 +15,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from asae_jax.files import CsvWriter, atomic_text, disk_errors, write_json
+from asae_jax.csv_cells import CsvWriter
+from asae_jax.files import atomic_text, disk_errors
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.predict.count.differential import Count, Differential, sections
 from asae_jax.inference.predict.count.intervals import Ratio, Share, fixed
 from asae_jax.inference.predict.count.table import rows, text_table
 from asae_jax.inference.predict.records import Record
 from asae_jax.input.cell_classes import CellClass
+from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
 
 JSON_LINES = ".jsonl"

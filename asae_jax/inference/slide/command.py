@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.files import IMAGE_EXTENSIONS, disk_errors, user_path
+from asae_jax.files import disk_errors, user_path
+from asae_jax.folders import IMAGE_EXTENSIONS
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
 from asae_jax.inference.slide.colours import shown_colours
 from asae_jax.inference.slide.geojson import SlideFiles, feature

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asae_jax import cli, files
+from asae_jax import cli, json_files
 from asae_jax.evaluation.abstention import choose_abstention
 from asae_jax.evaluation.calibration import Temperature
 from asae_jax.evaluation.conformal import fit_conformal
@@ -56,7 +56,7 @@ def _write_scores(config, table, workdir):
     conditions = {"step": 0, "test_mode": "skip", "batch_statistics": "running"}
     said = conditions | {"split": "test", "intervals_over": "groups"}
     (workdir / "evaluation").mkdir()
-    files.write_json(workdir / "evaluation" / "test.json", scores | said)
+    json_files.write_json(workdir / "evaluation" / "test.json", scores | said)
     probabilities = np.exp(log_probs)
     fitted = Uncertainty(
         table.class_names,

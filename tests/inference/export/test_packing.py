@@ -23,9 +23,9 @@ from asae_jax.evaluation.uncertainty import (
     read_uncertainty,
     write_uncertainty,
 )
-from asae_jax.files import read_json
 from asae_jax.inference.export.packing import portable
 from asae_jax.inference.export.program import drawn_cell
+from asae_jax.json_files import read_json
 from asae_jax.run.run import open_run
 from tests.quick import quick_flags
 

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.files import write_json, write_text
+from asae_jax.files import write_text
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.inference.predict.places import chosen_place, input_source
+from asae_jax.json_files import write_json
 from tests.inference.predict.test_inputs import tree
 
 __all__ = ["tree"]
