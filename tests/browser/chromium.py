@@ -35,11 +35,15 @@ def browser():
     """A running Chromium."""
     from playwright.sync_api import sync_playwright
 
-    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=executable(), args=[*_QUIET, *as_root])
+        running = playwright.chromium.launch(**_start())
         yield running
         running.close()
+
+
+def _start():
+    as_root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return {"executable_path": executable(), "args": [*_QUIET, *as_root]}
 
 
 class Windows:
@@ -53,7 +57,7 @@ class Windows:
         self._running, self._contexts = running, []
         self.complaints = []
 
-    def __call__(self, path, *, size=WIDE, dark=False, injected=False, **options):
+    def __call__(self, path, *, size=WIDE, dark=False, injected=False, profile=None, **options):
         """The page of the file `path`, loaded.
 
         Args:
@@ -61,16 +65,22 @@ class Windows:
           size: of the window.
           dark: whether the reader prefers a dark page.
           injected: let tests run scripts of their own in the page, which its security policy forbids.
+          profile: a folder: a browser of its own that keeps there what pages store, as a person's does.
+            Without one a window keeps it in memory, where Chromium on a busy machine at times loses it when
+            a page is loaded anew.
           **options: of Playwright's `new_context`, such as `accept_downloads`.
         """
         width, height = size
-        context = self._running.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            bypass_csp=injected,
-            **options,
-        )
-        context.set_default_timeout(10_000)
+        options |= {
+            "viewport": {"width": width, "height": height},
+            "color_scheme": "dark" if dark else "light",
+            "bypass_csp": injected,
+        }
+        if profile is None:
+            context = self._running.new_context(**options)
+        else:
+            context = self._running.browser_type.launch_persistent_context(profile, **_start(), **options)
+        context.set_default_timeout(30_000)
         self._contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -19,8 +19,11 @@ def path(tmp_path_factory):
 
 @pytest.fixture
 def page(path, open_page):
+    return _first_chosen(open_page(path))
+
+
+def _first_chosen(page):
     """The page with the cells in the order of the input, the first of them chosen."""
-    page = open_page(path)
     page.select_option("#sections", "")
     page.select_option("#sort", "input")
     page.locator(".cell").first.click()
@@ -88,12 +91,16 @@ def test_filters_show_the_cells_they_name(page):
     assert page.locator(".cell").count() == len(left)
 
 
-def test_labels_survive_a_reload(page):
+def test_labels_survive_a_reload_and_the_end_of_the_browser(path, open_page, tmp_path):
+    page = _first_chosen(open_page(path, profile=tmp_path))
     page.keyboard.press(_key_of(page, OTHER))
     page.reload()
     (shown,) = _relabelled(page)
     assert OTHER in shown
-    assert _downloaded(page, "seen")[FIRST]["label"] == OTHER
+    page.context.close()
+    again = open_page(path, profile=tmp_path)
+    assert _relabelled(again) == [shown]
+    assert _downloaded(again, "seen")[FIRST]["label"] == OTHER
 
 
 def test_a_class_can_be_typed(page):

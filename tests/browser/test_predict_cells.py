@@ -24,11 +24,20 @@ def _in_order(page):
     return page
 
 
+def _first_chosen(page):
+    _cell(_in_order(page), 0).click()
+    return page
+
+
 @pytest.fixture
 def page(path, open_page):
-    page = _in_order(open_page(path))
-    _cell(page, 0).click()
-    return page
+    return _first_chosen(open_page(path))
+
+
+@pytest.fixture
+def kept_page(path, open_page, tmp_path):
+    """The same in a browser that keeps what the page stores."""
+    return _first_chosen(open_page(path, profile=tmp_path))
 
 
 def _cell(page, number):
@@ -395,32 +404,32 @@ def test_one_key_marks_an_artefact(page):
 # Who and when, and after a reload
 
 
-def test_the_file_tells_who_decided_when_and_what_proposed(page):
-    page.fill("#reviewer", "Kim, A.")
-    _cell(page, 0).click()
-    page.keyboard.press(" ")
-    (row,) = _downloaded(page).values()
+def test_the_file_tells_who_decided_when_and_what_proposed(kept_page):
+    kept_page.fill("#reviewer", "Kim, A.")
+    _cell(kept_page, 0).click()
+    kept_page.keyboard.press(" ")
+    (row,) = _downloaded(kept_page).values()
     assert (row["reviewer"], row["run"], row["reason"]) == ("Kim, A.", "n", "")
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["reviewed"])
-    page.reload()
-    assert page.input_value("#reviewer") == "Kim, A."
-    assert _downloaded(page) == {PATHS[0]: row}
+    kept_page.reload()
+    assert kept_page.input_value("#reviewer") == "Kim, A."
+    assert _downloaded(kept_page) == {PATHS[0]: row}
 
 
-def test_steps_are_taken_back_after_a_reload(page):
-    _cell(page, 3).click(modifiers=["Shift"])
-    page.keyboard.press(" ")
-    page.keyboard.press("x")
-    page.reload()
-    assert page.locator("#undo").is_enabled()
-    page.click("#undo")
-    _settle(page)
-    assert "left out" not in page.locator("#shown").text_content()
-    assert "4 accepted" in page.locator("#shown").text_content()
-    page.click("#undo")
-    _settle(page)
-    assert page.locator("#shown").text_content() == f"{CELLS} of {CELLS} cells"
-    assert page.locator("#undo").is_disabled()
+def test_steps_are_taken_back_after_a_reload(kept_page):
+    _cell(kept_page, 3).click(modifiers=["Shift"])
+    kept_page.keyboard.press(" ")
+    kept_page.keyboard.press("x")
+    kept_page.reload()
+    assert kept_page.locator("#undo").is_enabled()
+    kept_page.click("#undo")
+    _settle(kept_page)
+    assert "left out" not in kept_page.locator("#shown").text_content()
+    assert "4 accepted" in kept_page.locator("#shown").text_content()
+    kept_page.click("#undo")
+    _settle(kept_page)
+    assert kept_page.locator("#shown").text_content() == f"{CELLS} of {CELLS} cells"
+    assert kept_page.locator("#undo").is_disabled()
 
 
 def test_classes_are_listed_by_lineage_and_maturity_with_their_names(page):

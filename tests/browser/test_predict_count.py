@@ -67,8 +67,8 @@ def test_the_script_shows_the_count_that_stands_there_without_it(path, open_page
     ]
 
 
-def test_what_the_specimen_is_can_be_said_on_the_page_and_is_kept(path, open_page):
-    page = open_page(path)
+def test_what_the_specimen_is_can_be_said_on_the_page_and_is_kept(path, open_page, tmp_path):
+    page = open_page(path, profile=tmp_path)
     assert {
         "M:E ratio, if this is marrow",
         "Nucleated red cells per 100 white cells, if this is blood",
