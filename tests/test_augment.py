@@ -10,7 +10,17 @@ import pytest
 from scipy import stats
 
 from asae_jax import config, keys
-from asae_jax.augment import MEAN, NORMALISATIONS, STD, augment, center_crop, normalize, preprocess
+from asae_jax.augment import (
+    HOME,
+    MEAN,
+    NORMALISATIONS,
+    STD,
+    Laboratory,
+    augment,
+    center_crop,
+    normalize,
+    preprocess,
+)
 from asae_jax.augment.transforms import (
     Draws,
     crop_matrices,
@@ -27,7 +37,7 @@ from tests.unchecked import unchecked
 KEY = jax.random.key(0)
 OFF = {
     "scale": (1.0, 1.0), "horizontal_flip": False, "vertical_flip": False, "rotation": 0.0,
-    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "blur": 0.0,
+    "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0, "blur": 0.0, "laboratory": HOME,
 }  # fmt: skip
 
 
@@ -301,7 +311,8 @@ def test_every_option_changes_the_result():
     plain = np.asarray(augment(KEY, images, size=12, **OFF))
     changed = {
         "scale": (0.5, 0.6), "horizontal_flip": True, "vertical_flip": True, "rotation": 90.0,
-        "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
+        "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1, "blur": 1.0,
+        "laboratory": Laboratory(stain=0.3),
     }  # fmt: skip
     for name, value in changed.items():
         found = augment(KEY, images, size=12, **(OFF | {name: value}))
@@ -315,7 +326,12 @@ def test_every_option_changes_the_result():
         ({"size": 0}, "size must lie"),
         ({"scale": (0.0, 1.0)}, "scale"),
         ({"scale": (0.9, 0.8)}, "scale"),
-        ({"scale": (0.9, 1.1)}, "scale"),
+        ({"scale": (0.9, 4.1)}, "scale"),
+        ({"scale_even": "side"}, "scale_even"),
+        ({"laboratory": Laboratory(stain=1.1)}, "stain"),
+        ({"laboratory": Laboratory(light=-0.1)}, "light"),
+        ({"laboratory": Laboratory(jpeg=0.5)}, "jpeg"),
+        ({"laboratory": Laboratory(jpeg=101)}, "jpeg"),
         ({"brightness": -0.1}, "brightness"),
         ({"contrast": 1.1}, "contrast"),
         ({"saturation": float("nan")}, "saturation"),

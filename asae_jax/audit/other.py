@@ -38,10 +38,10 @@ SHOWN = 10
 
 REMEDIES = {
     "nucleus_size": "adapt --scale=0, or train with a wider augment.scale_min to augment.scale_max",
-    "background": "adapt --background=match, or train with more augment.brightness and augment.hue",
-    "nucleus": "train with data.stain, or more augment.hue and augment.saturation",
-    "saturation": "train with data.stain, or more augment.saturation",
-    "sharpness": "train with augment.blur",
+    "background": "adapt --background=match, or train with augment.light",
+    "nucleus": "train with augment.stain or data.stain",
+    "saturation": "train with augment.stain or data.stain, or more augment.saturation",
+    "sharpness": "train with augment.blur and augment.jpeg",
     "crowding": "crop both sets alike: `cut`, or adapt --scale",
 }
 """Beginning of a measure's name -> what helps."""

@@ -7,10 +7,12 @@ is pure JAX with one key per example, so the result does not depend on the numbe
 
 from asae_jax.augment.mix import cutmix, mixup
 from asae_jax.augment.pipeline import (
+    HOME,
     MEAN,
     NORMALISATIONS,
     STD,
     Colour,
+    Laboratory,
     augment,
     center_crop,
     normalize,
@@ -18,10 +20,12 @@ from asae_jax.augment.pipeline import (
 )
 
 __all__ = [
+    "HOME",
     "MEAN",
     "NORMALISATIONS",
     "STD",
     "Colour",
+    "Laboratory",
     "augment",
     "center_crop",
     "cutmix",

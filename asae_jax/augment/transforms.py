@@ -59,6 +59,7 @@ def draw(
     flips: tuple[bool, bool],
     rotation: float,
     jitter: tuple[float, float, float, float],
+    even: str = "area",
 ) -> Draws:
     """The random part of `augment`, from one key per example; the options mean what they mean there.
 
@@ -66,15 +67,17 @@ def draw(
       example_keys: `[batch]` keys.
       height: of the stored image in pixels.
       width: of the stored image in pixels.
-      scale: range of the crop's share of the area, 0..1.
+      scale: range of the crop's share of the area, above 0; a crop above 1 has the whole image inside.
       flips: whether images may be flipped horizontally and vertically.
       rotation: largest angle in degrees.
       jitter: largest change of brightness, contrast, saturation (0..1) and hue (0..0.5 of the circle).
+      even: what of the crop is uniform, its "area" or the "logarithm" of it.
     """
     uniform = jax.vmap(lambda key: jax.random.uniform(key, (10,)))(example_keys)
     share, x, y, flip_x, flip_y, turn, brighten, contrast, saturate, hue = uniform.T
-    side = jnp.sqrt(scale[0] + share * (scale[1] - scale[0])) * math.sqrt(height * width)
-    side = jnp.minimum(side, min(height, width))  # a square cannot cover an oblong image
+    side = jnp.sqrt(_between(share, scale, even)) * math.sqrt(height * width)
+    if scale[1] <= 1:
+        side = jnp.minimum(side, min(height, width))  # a square cannot cover an oblong image
     return Draws(
         side=side,
         centre_x=x * (width - side) + (side - 1) / 2,
@@ -87,6 +90,14 @@ def draw(
         saturation=1 + jitter[2] * _signed(saturate),
         hue=2 * math.pi * jitter[3] * _signed(hue),
     )
+
+
+def _between(uniform: PerExample, scale: tuple[float, float], even: str) -> PerExample:
+    """Uniform in 0..1 made uniform in the range, or uniform in the logarithm of the range."""
+    low, high = scale
+    if even == "logarithm":
+        return low * jnp.power(high / low, uniform)
+    return low + uniform * (high - low)
 
 
 def _signed(uniform: PerExample) -> PerExample:

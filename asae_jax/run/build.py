@@ -182,6 +182,7 @@ def create_augment(config: ConfigDict) -> functools.partial[Images]:
         augment.augment,
         size=settings.size,
         scale=(settings.scale_min, settings.scale_max),
+        scale_even=settings.scale_even,
         horizontal_flip=settings.horizontal_flip,
         vertical_flip=settings.vertical_flip,
         rotation=settings.rotation,
@@ -190,6 +191,7 @@ def create_augment(config: ConfigDict) -> functools.partial[Images]:
         saturation=settings.saturation,
         hue=settings.hue,
         blur=settings.blur,
+        laboratory=augment.Laboratory(settings.stain, settings.light, settings.jpeg),
         mean=mean,
         std=std,
     )

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax import augment
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
 from asae_jax.input.feed import HostBatches, view_batches
@@ -146,7 +147,7 @@ def fingerprint(config: ConfigDict, data: Data, variables: Mapping[str, Any]) ->
     decisive = {
         "version": _VERSION,
         "images": images.directory.name,  # digests of the index, its files' content, and the preparation
-        "augment": build.create_augment(config).keywords,
+        "augment": _decisive(build.create_augment(config).keywords),
         "seed": config.seed,
         "model": {name: value for name, value in config.model.items() if name not in _BEHIND},
         "freeze": config.init.freeze,
@@ -156,6 +157,12 @@ def fingerprint(config: ConfigDict, data: Data, variables: Mapping[str, Any]) ->
         "platform": jax.default_backend(),
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _decisive(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of augmentation; without those that are off and that features made before do not name."""
+    added = {"scale_even": "area", "laboratory": augment.HOME}
+    return {name: value for name, value in keywords.items() if value != added.get(name)}
 
 
 def _weights_digest(config: ConfigDict, num_classes: int, variables: Mapping[str, Any]) -> str:
