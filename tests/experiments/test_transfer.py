@@ -1,0 +1,115 @@
+"""Runs in another laboratory at a tiny size: every kind of row is made, and runs stand side by side."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from asae_jax.errors import UserError
+from asae_jax.experiments.transfer.cells import read_listed
+from asae_jax.experiments.transfer.pages import write_pages
+from asae_jax.experiments.transfer.scores import with_mixture
+from benchmarks import transfer
+from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
+
+__all__ = ["_shallow", "folder", "images", "runs"]
+
+
+def write(path, *rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+@pytest.fixture
+def their_cells(folder, tmp_path):
+    """The eleven images in both parts, under labels of two of the three classes, and one of no class."""
+    files = sorted(folder.glob("*/*.png"))
+    named = [[file, f"their {CLASS_NAMES[n % 2]}"] for n, file in enumerate(files)]
+    rows = [[*row, part] for part in ("train", "test") for row in named]
+    return write(tmp_path / "cells.csv", ["path", "label", "split"], *rows, [files[0], "no class", "test"])
+
+
+@pytest.fixture
+def class_map(tmp_path):
+    return write(tmp_path / "map.csv", ("from", "to"), *((f"their {n}", n) for n in CLASS_NAMES[:2]))
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
+def test_every_row_is_made_of_each_run_and_runs_stand_side_by_side(
+    runs, their_cells, class_map, tmp_path, monkeypatch
+):
+    given = ["--workdir", *map(str, runs), "--names", "plain", "trained for it", f"--data={their_cells}"]
+    given += [f"--class_map={class_map}", f"--output={tmp_path / 'found'}", "--appearances=nothing"]
+    monkeypatch.setattr(sys, "argv", ["transfer", *given, "--draws=2", "--labels", "10"])
+    transfer.main()
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [run["run"] for run in found["runs"]] == ["plain", "trained for it"]
+    for run in found["runs"]:
+        assert run["images"] == {"train": 11, "test": 11}
+        names = [row["name"] for row in run["rows"]]
+        assert len(names) == 5 * 3 + 2  # five networks, three rows without labels each; the first with labels
+        assert "nothing; 10 labels at random" in names
+        for row in run["rows"]:
+            low, high = row["intervals"]["accuracy"]
+            assert low - 1e-9 <= row["accuracy"] <= high + 1e-9
+            assert row["accuracy"] == pytest.approx(np.mean(row["right"]))
+    (comparison,) = found["comparisons"]
+    for n, row in enumerate(comparison["rows"]):
+        one, other = (run["rows"][n] for run in found["runs"])
+        assert [cell["accuracy"] for cell in row["cells"]] == pytest.approx(
+            [one["accuracy"], other["accuracy"]]
+        )
+        assert row["differences"][0]["accuracy"] == pytest.approx(other["accuracy"] - one["accuracy"])
+    for end in ("md", "html"):
+        text = (tmp_path / f"found.{end}").read_text()
+        assert text.count("trained for it") >= 3
+        assert text.count("nothing; 10 labels at random") == 3
+        assert "not a diagnosis" in text
+
+
+def measured(name, right, *, seed=0, digest="d"):
+    """What is measured of a run with one row."""
+    labels = [n % 2 for n in range(len(right))]
+    row = {"name": "nothing", "accuracy": np.mean(right), "balanced_accuracy": 0.5, "ece": 0.1}
+    row |= {"intervals": {}, "right": list(right)}
+    return {"run": name, "step": 1, "seed": seed, "rows": [row], "test_digest": digest, "test_groups": None,
+            "test_labels": labels, "test_of_class": {"A": 3}, "images": {"train": 5}}  # fmt: skip
+
+
+def test_seeds_share_a_column_and_other_test_images_a_table(tmp_path):
+    runs = [
+        measured("plain", [1, 0, 0, 0]),
+        measured("plain", [1, 1, 0, 0], seed=1),
+        measured("better", [1, 1, 1, 1]),
+        measured("back", [1, 0], digest="other"),
+    ]
+    write_pages(tmp_path / "transfer", runs)
+    there, back = json.loads((tmp_path / "transfer.json").read_text())["comparisons"]
+    assert there["runs"] == {"plain": 2, "better": 1}
+    assert there["rows"][0]["cells"][0]["accuracy"] == pytest.approx(3 / 8)
+    assert there["rows"][0]["differences"][0]["accuracy"] == pytest.approx(5 / 8)
+    assert there["rows"][0]["differences"][0]["balanced_accuracy"] == pytest.approx(((0.5 + 0) + (1 + 1)) / 4)
+    assert back["runs"] == {"back": 1}
+    assert back["rows"][0]["differences"] == []
+
+
+def test_the_mixture_corrects_probabilities_by_bayes():
+    prior, shares = np.array([0.5, 0.5]), np.array([0.9, 0.1])
+    found = np.exp(with_mixture(np.log([[0.2, 0.8]]), shares, prior))
+    np.testing.assert_allclose(found, [[0.2 * 0.9 / 0.26, 0.8 * 0.1 / 0.26]])
+
+
+def test_a_list_keeps_unknown_cells_of_the_training_part_only(tmp_path):
+    rows = [["a.png", "x", "train", "p"], ["b.png", "B", "train", "p"], ["c.png", "?", "train", "q"]]
+    rows += [["d.png", "x", "test", "r"], ["e.png", "B", "test", "s"], ["f.png", "?", "test", "s"]]
+    path = write(tmp_path / "list.csv", ["path", "label", "split", "patient"], *rows)
+    listed = read_listed(path, {"x": "A"}, ("A", "B"), most=10, seed=0)
+    assert sorted(listed.labels["train"]) == [-1, 0, 1]
+    assert [item.path for item in listed.items["test"]] == ["d.png", "e.png"]
+    assert listed.groups.tolist() == ["r", "s"]
+    assert len(read_listed(path, {"x": "A"}, ("A", "B"), most=2, seed=0).items["train"]) == 2
+    with pytest.raises(UserError, match="part 'train' has no two of the classes A, C: give a class map"):
+        read_listed(path, {"x": "A"}, ("A", "C"), most=10, seed=0)
