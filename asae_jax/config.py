@@ -680,7 +680,15 @@ FIELDS = (
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended, "
-          "starts: ours; or all."),
+          "starts: ours; or all. And transfer, which tests its runs in another laboratory too."),
+    Field("reproduce.other", "",
+          "Of the table transfer: CSV file path,label,split of the other laboratory's cells; the part train "
+          "is for remedies, and test is scored."),
+    Field("reproduce.other_map", "",
+          "CSV file `from,to`, or the name of an included one: the other laboratory's classes to the runs'."),
+    Field("reproduce.back", False,
+          "Of the table transfer: also train on the other laboratory, and test on this one (in the folder "
+          "`back`)."),
     Field("reproduce.seeds", 5, "Runs of every row, of the seeds seed, seed + 1, ...", least=1, unit="runs"),
     Field("reproduce.preset", "",
           "For every setting left at its default: small: 64 px, ResNet-18, for a CPU; paper: 224 px, "

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -21,10 +21,12 @@ from asae_jax.experiments.grid import (
 from asae_jax.experiments.pages import PAGE, write_pages
 from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import read_results
-from asae_jax.experiments.rows import ROWS, Table, chosen_tables
+from asae_jax.experiments.rows import ROWS, TRANSFER, Table, chosen_tables
 from asae_jax.experiments.runner import Progress, TrainProcess, choose_slots, run_all
 from asae_jax.experiments.settings import overruled, with_preset
+from asae_jax.experiments.transfer.directions import Direction, directions, write_transfer
 from asae_jax.files import disk_errors
+from asae_jax.pages import NOTICE
 from asae_jax.run.folder import check_same_config
 from asae_jax.training import interruption
 
@@ -58,6 +60,22 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
     """
     check(config)
     tables = chosen_tables(config.reproduce.tables)
+    ways = directions(config, workdir) if TRANSFER in tables else [Direction(config, workdir)]
+    status, done = 0, []
+    for way in ways:
+        of_way = tables if way is ways[0] else {TRANSFER: tables[TRANSFER]}
+        grid, ended = _one_grid(way.config, of_way, way.workdir)
+        status = max(status, ended)
+        done.append((way, grid))
+        if ended > EXIT_FAILED:
+            return ended
+    if TRANSFER in tables:
+        _transfer(done, workdir)
+    return status
+
+
+def _one_grid(config: ConfigDict, tables: Mapping[str, Table], workdir: Path) -> tuple[Grid, int]:
+    """Runs one grid and writes its report; the grid, and the exit status."""
     base = with_batch_size(with_preset(config), tables.values(), workdir)
     grid = plan(base, tables.values(), num_seeds=config.reproduce.seeds)
     _say_overruled(base, grid)
@@ -66,7 +84,15 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
     with only_one(workdir) as lock:
         status = _run(grid, config.reproduce.jobs, workdir, lock)
         _report(grid, tables, base, workdir)
-    return status
+    return grid, status
+
+
+def _transfer(done: Sequence[tuple[Direction, Grid]], workdir: Path) -> None:
+    """Tests runs in the laboratory that they were not trained in."""
+    with only_one(workdir), disk_errors(f"write to {workdir}", remedy="mend that and give the same command"):
+        paths = write_transfer(done, workdir)
+    if paths:
+        print(f"in the other laboratory: {', '.join(map(str, paths))}. {NOTICE}")
 
 
 def _say_overruled(base: ConfigDict, grid: Grid) -> None:

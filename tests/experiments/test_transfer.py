@@ -1,16 +1,21 @@
 """Runs in another laboratory at a tiny size: every kind of row is made, and runs stand side by side."""
 
 import csv
+import functools
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 
+from asae_jax.config import base_config
 from asae_jax.errors import UserError
+from asae_jax.experiments.grid import Grid, PlannedRun, run_folder
+from asae_jax.experiments.transfer import directions
 from asae_jax.experiments.transfer.cells import read_listed
 from asae_jax.experiments.transfer.pages import write_pages
-from asae_jax.experiments.transfer.scores import with_mixture
+from asae_jax.experiments.transfer.scores import Trial, with_mixture
 from benchmarks import transfer
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
 
@@ -38,35 +43,23 @@ def class_map(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
-def test_every_row_is_made_of_each_run_and_runs_stand_side_by_side(
-    runs, their_cells, class_map, tmp_path, monkeypatch
-):
-    given = ["--workdir", *map(str, runs), "--names", "plain", "trained for it", f"--data={their_cells}"]
-    given += [f"--class_map={class_map}", f"--output={tmp_path / 'found'}", "--appearances=nothing"]
-    monkeypatch.setattr(sys, "argv", ["transfer", *given, "--draws=2", "--labels", "10"])
+def test_every_row_is_made(runs, their_cells, class_map, tmp_path, monkeypatch):
+    given = [f"--workdir={runs[1]}", f"--data={their_cells}", f"--class_map={class_map}"]
+    given += [f"--output={tmp_path / 'found'}", "--appearances=nothing", "--draws=2", "--labels", "10"]
+    monkeypatch.setattr(sys, "argv", ["transfer", *given])
     transfer.main()
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert [run["run"] for run in found["runs"]] == ["plain", "trained for it"]
-    for run in found["runs"]:
-        assert run["images"] == {"train": 11, "test": 11}
-        names = [row["name"] for row in run["rows"]]
-        assert len(names) == 5 * 3 + 2  # five networks, three rows without labels each; the first with labels
-        assert "nothing; 10 labels at random" in names
-        for row in run["rows"]:
-            low, high = row["intervals"]["accuracy"]
-            assert low - 1e-9 <= row["accuracy"] <= high + 1e-9
-            assert row["accuracy"] == pytest.approx(np.mean(row["right"]))
-    (comparison,) = found["comparisons"]
-    for n, row in enumerate(comparison["rows"]):
-        one, other = (run["rows"][n] for run in found["runs"])
-        assert [cell["accuracy"] for cell in row["cells"]] == pytest.approx(
-            [one["accuracy"], other["accuracy"]]
-        )
-        assert row["differences"][0]["accuracy"] == pytest.approx(other["accuracy"] - one["accuracy"])
+    (run,) = json.loads((tmp_path / "found.json").read_text())["runs"]
+    assert run["images"] == {"train": 11, "test": 11}
+    names = [row["name"] for row in run["rows"]]
+    assert len(names) == 5 * 3 + 2  # five networks, three rows without labels each; the first with labels
+    assert "nothing; 10 labels at random" in names
+    for row in run["rows"]:
+        low, high = row["intervals"]["accuracy"]
+        assert low - 1e-9 <= row["accuracy"] <= high + 1e-9
+        assert row["accuracy"] == pytest.approx(np.mean(row["right"]))
     for end in ("md", "html"):
         text = (tmp_path / f"found.{end}").read_text()
-        assert text.count("trained for it") >= 3
-        assert text.count("nothing; 10 labels at random") == 3
+        assert text.count("nothing; 10 labels at random") == 2  # among all scores, and side by side
         assert "not a diagnosis" in text
 
 
@@ -75,8 +68,9 @@ def measured(name, right, *, seed=0, digest="d"):
     labels = [n % 2 for n in range(len(right))]
     row = {"name": "nothing", "accuracy": np.mean(right), "balanced_accuracy": 0.5, "ece": 0.1}
     row |= {"intervals": {}, "right": list(right)}
-    return {"run": name, "step": 1, "seed": seed, "rows": [row], "test_digest": digest, "test_groups": None,
-            "test_labels": labels, "test_of_class": {"A": 3}, "images": {"train": 5}}  # fmt: skip
+    about = {"run": name, "step": 1, "seed": seed, "digest": digest, "classes": ["A", "B"]}
+    about |= {"trained_on": "ours.csv", "tested_on": "theirs.csv", "images": {"train": 5}, "left_out": {}}
+    return about | {"rows": [row], "test_groups": None, "test_labels": labels, "test_of_class": {"A": 3}}
 
 
 def test_seeds_share_a_column_and_other_test_images_a_table(tmp_path):
@@ -113,3 +107,60 @@ def test_a_list_keeps_unknown_cells_of_the_training_part_only(tmp_path):
     assert len(read_listed(path, {"x": "A"}, ("A", "B"), most=2, seed=0).items["train"]) == 2
     with pytest.raises(UserError, match="part 'train' has no two of the classes A, C: give a class map"):
         read_listed(path, {"x": "A"}, ("A", "C"), most=10, seed=0)
+
+
+# As a table of `reproduce`.
+
+
+def given(their_cells, class_map, **changes):
+    config = base_config()
+    config.data.source, config.data.path, config.data.class_map = "csv", str(their_cells), str(class_map)
+    config.reproduce.other, config.reproduce.other_map = str(their_cells), str(class_map)
+    for name, value in changes.items():
+        section, field = name.split("__")
+        config[section][field] = value
+    return config
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
+def test_finished_runs_are_measured_once_and_what_cannot_be_tried_is_said(
+    runs, their_cells, class_map, tmp_path, monkeypatch
+):
+    workdir, config = tmp_path / "grid", given(their_cells, class_map)
+    names = ("trained-plainly", "trained-for-others")
+    grid = Grid(
+        tuple(PlannedRun(name, 0, config) for name in names), dict(zip(names, names, strict=True)), (0,)
+    )
+    shutil.copytree(runs[0], run_folder(workdir, "trained-plainly-s0"))
+    monkeypatch.setattr(directions, "is_finished", lambda _, name: name == "trained-plainly-s0")
+    few = ("background", "Reinhard, built-in template")
+    monkeypatch.setattr(directions, "Trial", functools.partial(Trial, appearances=few))
+    way = directions.Direction(config, workdir)
+    paths = directions.write_transfer([(way, grid)], workdir)
+    assert [path.name for path in paths] == ["transfer.json", "transfer.md", "transfer.html"]
+    (found,) = json.loads(paths[0].read_text())["runs"]
+    assert found["run"] == "Trained plainly"
+    assert len(found["rows"]) == 3
+    assert "--template=FOLDER" in found["left_out"]["background"]
+    assert "Left out: background (" in paths[1].read_text()
+    monkeypatch.setattr(directions, "measure", None)  # not called again
+    directions.write_transfer([(way, grid)], workdir)
+    assert json.loads(paths[0].read_text())["runs"] == [found]
+
+
+def test_directions_are_checked_before_anything_is_trained(folder, class_map, tmp_path):
+    named = [[f, f"their {CLASS_NAMES[n % 2]}"] for n, f in enumerate(sorted(folder.glob("*/*.png")))]
+    rows = [[*row, "train" if n < 6 else "test"] for n, row in enumerate(named)]
+    their_cells = write(tmp_path / "list.csv", ["path", "label", "split"], *rows)
+    there, back = directions.directions(given(their_cells, class_map, reproduce__back=True), tmp_path)
+    assert there.workdir == tmp_path
+    assert back.workdir == tmp_path / "back"
+    assert back.config.data.path == there.config.reproduce.other
+    assert back.config.reproduce.other_map == there.config.data.class_map
+    for changes, message in (
+        ({"reproduce__other": ""}, "give --other=FILE.csv"),
+        ({"reproduce__other_map": ""}, "has no two of the classes"),
+        ({"data__source": "synthetic", "reproduce__back": True}, "config.data.source=csv, not synthetic"),
+    ):
+        with pytest.raises(UserError, match=message):
+            directions.directions(given(their_cells, class_map, **changes), tmp_path)

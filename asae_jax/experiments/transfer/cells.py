@@ -23,16 +23,23 @@ class Listed:
       items: part -> its images; of "test" only those of the run's classes.
       labels: part -> number of each one's class, int `[N]`, -1 where the run has none.
       groups: slide or patient of each test image, `[N]`; None where the list does not tell.
+      source: name of the list.
     """
 
     items: Mapping[str, Sequence[Item]]
     labels: Mapping[str, np.ndarray]
     groups: np.ndarray | None
+    source: str
 
     @property
     def digest(self) -> str:
-        """Equal for lists with the same test images, in the same order."""
-        return hashlib.sha256("\n".join(item.path for item in self.items["test"]).encode()).hexdigest()
+        """64 hexadecimal digits, equal for lists of the same images and classes in the same order."""
+        rows = [
+            (part, item.path, int(label))
+            for part in PARTS
+            for item, label in zip(self.items[part], self.labels[part], strict=True)
+        ]
+        return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read_listed(
@@ -73,6 +80,7 @@ def read_listed(
         {"train": [items["train"][row] for row in order], "test": items["test"]},
         {"train": np.array(labels["train"])[order], "test": np.array(labels["test"])},
         groups if all(groups) else None,
+        path.name,
     )
 
 

@@ -1,7 +1,7 @@
 """The remedies that change images or batch statistics: each makes of a run a network to be scored."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from asae_jax.config import copy_with
 from asae_jax.errors import UserError
 from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.inference.adapt.appearance import adapted
-from asae_jax.inference.adapt.cells import MEASURED, read_cells, scorer
+from asae_jax.inference.adapt.cells import MEASURED, read_cells
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import mixture_basis
 from asae_jax.input.appearance import evenly
@@ -60,24 +60,36 @@ class Network:
     train: Part
 
 
-def networks(run: Run, listed: Listed, appearances: Sequence[str], *, seed: int) -> Iterator[Network]:
-    """The run's network with every set of remedies that change images (`appearances`) or batch statistics.
+def networks(run: Run, listed: Listed, name: str, score: Callable, *, seed: int) -> Iterator[Network]:
+    """The run's network on images changed as the remedy `name` says, without and with new batch statistics.
+
+    Args:
+      run: trained elsewhere.
+      listed: cells of the other laboratory.
+      name: one of `APPEARANCES`.
+      score: made by `adapt.cells.scorer` for the run.
+      seed: of what is drawn.
 
     Raises:
-      UserError: images that cannot be read, or a remedy that the run's own images are missing for.
+      UserError: images that cannot be read, or a remedy that cannot be measured, as of images without nuclei.
     """
-    score = scorer(run)
-    for name in appearances:
-        wanted = Run(run.workdir, copy_with(run.config, APPEARANCES[name]).lock(), run.class_names)
-        seen, _, _ = adapted(wanted, evenly(listed.items["train"], MEASURED))
-        images = {part: _images(seen, items) for part, items in listed.items.items()}
-        variants = [(name, "", dict(seen.variables))]
-        if name in _TO_WHICH_STATISTICS and seen.variables["batch_stats"]:
-            predicted = score(seen.variables, images["train"])[0].argmax(1)
-            variants += _with_statistics(seen, name, images["train"], predicted, seed)
-        for title, statistics, variables in variants:
-            parts = [Part(*score(variables, images[part]), listed.labels[part]) for part in ("test", "train")]
-            yield Network(title, (name, statistics) in _TO_WHICH_LABELS, variables, *parts)
+    wanted = Run(run.workdir, copy_with(run.config, APPEARANCES[name]).lock(), run.class_names)
+    seen, _, _ = adapted(wanted, evenly(listed.items["train"], MEASURED))
+    images = {part: _images(seen, items) for part, items in listed.items.items()}
+    variants = [(name, "", dict(seen.variables))]
+    if name in _TO_WHICH_STATISTICS and seen.variables["batch_stats"]:
+        predicted = score(seen.variables, images["train"])[0].argmax(1)
+        variants += _with_statistics(seen, name, images["train"], predicted, seed)
+    for title, statistics, variables in variants:
+        test, train = (
+            _scored(score(variables, images[part]), listed.labels[part]) for part in ("test", "train")
+        )
+        yield Network(title, (name, statistics) in _TO_WHICH_LABELS, variables, test, train)
+
+
+def _scored(scores: tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> Part:
+    logits, features = scores
+    return Part(logits, features, labels)
 
 
 def _images(run: Run, items: Sequence[Any]) -> np.ndarray:

@@ -39,10 +39,10 @@ def line(row: Mapping[str, Any]) -> str:
 
 
 def _comparisons(runs: Sequence[Measured]) -> list[dict[str, Any]]:
-    """A table for each set of test images: the runs that were tested on them, side by side."""
+    """A table for each list of images and classes: the runs that were tested on them, side by side."""
     tests: dict[str, list[Measured]] = {}
     for run in runs:
-        tests.setdefault(run["test_digest"] + str(run["test_labels"]), []).append(run)
+        tests.setdefault(f"{run['digest']} {run['classes']}", []).append(run)
     return [_comparison(tested) for tested in tests.values()]
 
 
@@ -65,6 +65,8 @@ def _comparison(runs: Sequence[Measured]) -> dict[str, Any]:
         rows.append({"name": name, "cells": cells, "differences": differences})
     return {
         "runs": {name: len(column) for name, column in columns.items()},
+        "trained_on": " and ".join(dict.fromkeys(run["trained_on"] for run in runs)),
+        "tested_on": runs[0]["tested_on"],
         "test_of_class": runs[0]["test_of_class"],
         "train_images": max(run["images"]["train"] for run in runs),
         "over": "images" if groups is None else "patients or slides",

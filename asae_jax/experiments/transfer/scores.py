@@ -2,17 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import special
 
+from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.calibration import measure_reliability, soften
 from asae_jax.evaluation.label_shift import em_shares, estimate_mixture, total_variation
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
 from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.experiments.transfer.networks import APPEARANCES, Network, Part, networks
+from asae_jax.inference.adapt.cells import scorer
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, find_layer, without_classes
 from asae_jax.inference.adapt.learning import cross_fitted_estimates
 from asae_jax.inference.adapt.proposals import propose
@@ -58,30 +61,51 @@ def measure(
       name: of the run in tables.
       after: called with what there is after each network, with its `rows` at the end.
 
+    Returns:
+      What pages show; `left_out` says of remedies that could not be tried why.
+
     Raises:
-      UserError: see `networks`.
+      UserError: nothing could be tried, see `networks`.
     """
+    found, score = _about(run, listed, name), scorer(run)
+    for appearance in trial.appearances:
+        try:
+            for network in networks(run, listed, appearance, score, seed=trial.seed):
+                found["rows"] += _rows(run, network, listed, trial)
+                found["distance_of_mixtures"][network.name] = _counts(run, network)
+                after(found)
+        except UserError as error:
+            found["left_out"][appearance] = str(error)
+            if appearance == trial.appearances[-1] and not found["rows"]:
+                raise
+    return found
+
+
+def _about(run: Run, listed: Listed, name: str) -> dict[str, Any]:
+    """What is measured, and nothing measured yet."""
     test = listed.labels["test"]
-    found: dict[str, Any] = {
+    return {
         "run": name,
+        "trained_on": Path(run.config.data.path).name,
+        "tested_on": listed.source,
         "step": run.step,
         "classes": list(run.class_names),
         "images": {part: len(items) for part, items in listed.items.items()},
         "test_of_class": {run.class_names[c]: int((test == c).sum()) for c in np.unique(test)},
-        "test_digest": listed.digest,
+        "digest": listed.digest,
         "test_labels": test.tolist(),
         "test_groups": None if listed.groups is None else listed.groups.tolist(),
         "seed": run.config.seed,
         "rows": [],
+        "left_out": {},
         "distance_of_mixtures": {},
     }
-    for network in networks(run, listed, trial.appearances, seed=trial.seed):
-        found["rows"] += _without_labels(run, network, listed)
-        for only in (False, True) if network.gets_labels else ():
-            found["rows"] += _with_labels(run, network, listed, trial, only=only)
-        found["distance_of_mixtures"][network.name] = _counts(run, network)
-        after(found)
-    return found
+
+
+def _rows(run: Run, network: Network, listed: Listed, trial: Trial) -> Iterator[Row]:
+    yield from _without_labels(run, network, listed)
+    for only in (False, True) if network.gets_labels else ():
+        yield from _with_labels(run, network, listed, trial, only=only)
 
 
 def _without_labels(run: Run, network: Network, listed: Listed) -> Iterator[Row]:
