@@ -8,8 +8,7 @@ import pytest
 from scipy import fft, stats
 
 from asae_jax import keys
-from asae_jax.augment import HOME, Laboratory, augment, jpeg, stain
-from asae_jax.augment.transforms import draw
+from asae_jax.augment import HOME, Laboratory, augment, jpeg, stain, transforms
 
 KEY = jax.random.key(0)
 COLOURLESS = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
@@ -160,7 +159,7 @@ def test_quality_is_uniform_up_to_a_hundred():
 @pytest.mark.parametrize("even", ["area", "logarithm"])
 def test_crops_larger_than_the_image_hold_it_whole(even):
     options = {"flips": (False, False), "rotation": 0.0, "jitter": (0.0,) * 4, "scale": (0.25, 4.0)}
-    drawn = draw(example_keys(3000), height=32, width=32, even=even, **options)
+    drawn = transforms.draw(example_keys(3000), height=32, width=32, even=even, **options)
     area = np.asarray(drawn.side, np.float64) ** 2 / 32**2
     if even == "logarithm":
         assert is_uniform(np.log2(area), -2, 2)
@@ -178,7 +177,7 @@ def test_a_crop_of_four_times_the_area_is_the_image_mirrored_at_half_its_size():
     whole = {"scale": (4.0, 4.0), "rotation": 0.0, "horizontal_flip": False, "vertical_flip": False}
     found = viewed(KEY, jnp.asarray(images), size=16, **whole, **COLOURLESS, **UNIT)
     options = {"flips": (False, False), "rotation": 0.0, "jitter": (0.0,) * 4, "scale": (4.0, 4.0)}
-    drawn = draw(example_keys(2), height=16, width=16, **options)
+    drawn = transforms.draw(example_keys(2), height=16, width=16, **options)
     for image, view, x, y in zip(images, found, drawn.centre_x, drawn.centre_y, strict=True):
         mirrored = np.pad(image, ((16, 16), (16, 16), (0, 0)), "reflect").astype(np.float32)
         places = 2 * (np.arange(16) - 7.5) + 16
@@ -189,6 +188,11 @@ def test_a_crop_of_four_times_the_area_is_the_image_mirrored_at_half_its_size():
 
 
 # The whole.
+
+
+def test_each_purpose_draws_by_a_key_of_its_own():
+    purposes = (transforms._BLUR, stain._STAIN, stain._LIGHT, jpeg._JPEG)
+    assert len(set(purposes)) == len(purposes)
 
 
 def test_what_is_off_draws_nothing_and_what_is_on_leaves_the_other_draws():
