@@ -4,6 +4,7 @@ From this table come the configuration itself (`base_config`), its validation (`
 help and the settings page of the documentation. Nothing here loads JAX.
 """
 
+import contextlib
 import importlib.util
 import math
 from collections.abc import Iterator, Mapping
@@ -787,22 +788,48 @@ def read_run_config(workdir: Path) -> ConfigDict:
 
 def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
     """The content of a `config.json`, which somebody else may have made: it does not say where to write."""
+    config = _recorded_settings(path, remedy=remedy)
+    for name in _refused_places(config):
+        set_field(config, name, BY_NAME[name].default)
+    return config
+
+
+def _recorded_settings(path: Path, *, remedy: str) -> ConfigDict:
+    """The content of a `config.json`, completed."""
     content = read_object(path, remedy=remedy)
     there = {name for name, value in content.items() if isinstance(value, dict)}
     if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
         raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {remedy}.")
     try:
-        config = completed(content)
+        return completed(content)
     except RecursionError:
         raise UserError(
             f"{path} is damaged, it has objects within each other without end: {remedy}."
         ) from None
-    for name in BY_NAME:
-        if name.endswith(".output"):
-            set_field(config, name, BY_NAME[name].default)
-    if config.data.cache_dir and not user_path(config.data.cache_dir).is_dir():
-        set_field(config, "data.cache_dir", "")  # of another machine, or of nobody
-    return config
+
+
+def _refused_places(config: ConfigDict) -> dict[str, str]:
+    """The places of a `config.json` that are not taken over: the command's default stands for them."""
+    places = {name: value for name in BY_NAME if name.endswith(".output") and (value := _get(config, name))}
+    cache = config.data.cache_dir
+    if cache and not user_path(cache).is_dir():  # of another machine, or of nobody
+        places["data.cache_dir"] = cache
+    return places
+
+
+def refused_places(file: Path) -> dict[str, str]:
+    """The places that a run's `config.json` names and that are not taken over, for whoever would use them.
+
+    Args:
+      file: the `config.json`; where it is missing or damaged there are none.
+
+    Returns:
+      `section.field` -> the path that the file holds: every `output`, as somebody else may have made the file,
+      and a `data.cache_dir` that is not there.
+    """
+    with contextlib.suppress(UserError, OSError):
+        return _refused_places(_recorded_settings(file, remedy=""))
+    return {}
 
 
 _ALWAYS_THERE = frozenset({"data", "augment", "model", "loss", "optimizer", "train"})

@@ -1,12 +1,14 @@
 """The examples of a run: data-set index, split, prepared images, and the order they are drawn in."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import CONFIG_FILE, refused_places
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, disk_errors, user_path
@@ -168,9 +170,20 @@ def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepar
 
 
 def cache_folder(config: ConfigDict, workdir: Path) -> Path:
-    """The folder of all caches: `data.cache_dir`, or `cache` beside the run folder."""
-    given = config.data.cache_dir
-    return user_path(given) if given else workdir.parent / "cache"
+    """The folder of all caches: `data.cache_dir`, or `cache` beside the run folder.
+
+    Warns where the run names another, which is not there.
+    """
+    if config.data.cache_dir:
+        return user_path(config.data.cache_dir)
+    place, file = workdir.parent / "cache", workdir / CONFIG_FILE
+    if lost := refused_places(file).get("data.cache_dir"):
+        warnings.warn(
+            f"the cache of prepared images that {file} names, {lost}, is not there: {place} is used instead "
+            "(another by --config.data.cache_dir=DIR)",
+            stacklevel=1,  # one place for all callers: it is said once
+        )
+    return place
 
 
 def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:
