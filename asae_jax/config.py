@@ -824,8 +824,8 @@ def refused_places(file: Path) -> dict[str, str]:
       file: the `config.json`; where it is missing or damaged there are none.
 
     Returns:
-      `section.field` -> the path that the file holds: every `output`, as somebody else may have made the file,
-      and a `data.cache_dir` that is not there.
+      `section.field` -> the path that the file holds: every `output`, as somebody else may have made the
+      file, and a `data.cache_dir` that is not there.
     """
     with contextlib.suppress(UserError, OSError):
         return _refused_places(_recorded_settings(file, remedy=""))

@@ -368,7 +368,7 @@ def test_what_is_said_of_the_cells_is_of_the_patient_chosen(page):
 
 
 def test_cells_that_still_wait_for_a_person_are_found(page):
-    left = sum(r.uncertainty.abstain or r.uncertainty.ood for r in predicted_cells())
+    left = sum(r.uncertainty.abstain or r.uncertainty.is_outlier for r in predicted_cells())
     page.select_option("#by-state", "todo")
     assert page.locator(".cell").count() == left
     _cell(page, 0).click()
