@@ -581,7 +581,7 @@ FIELDS = (
           "How many images are read at most, evenly spaced over the input.", least=1, unit="images"),
     Field("adapt.template", "",
           "Images of the run's own laboratory, given as predict.input is, on which scale and background are "
-          "measured; empty: the images that the run's data come from."),
+          "measured; empty: the run's training images."),
     Field("adapt.scale", 1.0,
           "Enlargement of the new images' cells in the frame; 0: estimated, so that nuclei are as large as "
           "in the run's own images.", least=0, most=4),

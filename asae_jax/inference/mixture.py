@@ -1,4 +1,4 @@
-"""The mixture of classes that probabilities of a run or ensemble are of, and what is known of its confusions."""
+"""The mixture of classes that probabilities of a run or ensemble are of, and its known confusions."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax import shipped
 from asae_jax.config import CONFIG_FILE, refused_places
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
@@ -101,6 +102,21 @@ def load_index(config: ConfigDict) -> DataIndex:
     index = configured_index(config.data)
     class_map.check_classes(index)
     return index
+
+
+def data_root(config: ConfigDict) -> Path | None:
+    """The folder that the names of the images are relative to; None where they are no files."""
+    file = data_list(config)
+    if file is not None:
+        return file.parent
+    return user_path(config.data.path) if config.data.source == "folder" else None
+
+
+def data_list(config: ConfigDict) -> Path | None:
+    """The list of the images; None where they are not listed in a file."""
+    if config.data.source == "demo":
+        return shipped.demo_cells()
+    return user_path(config.data.path) if config.data.source == "csv" else None
 
 
 def batch_unit(config: ConfigDict, index: DataIndex) -> int:
