@@ -83,17 +83,25 @@ def together() -> Iterator[None]:
     """What is written atomically within the block takes its names when the block ends: all of it, or nothing.
 
     So a disk that is full half-way leaves no new scores beside older predictions. In between the files cannot
-    be read. (A crash at the very end can leave some with their new names.)
+    be read. (A crash at the very end can leave some with their new names; an error there leaves none that was
+    not there before.)
     """
     if _waiting.get() is not None:
         yield  # the block around this one
         return
     waiting: dict[Path, Path] = {}
     token = _waiting.set(waiting)
+    new = []
     try:
         yield
         for path, part in waiting.items():
+            is_new = not os.path.lexists(path)
             part.replace(path)
+            new += [path] * is_new
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         _waiting.reset(token)
         for part in waiting.values():

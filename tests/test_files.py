@@ -147,6 +147,21 @@ def test_files_written_together_appear_all_or_not_at_all(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "alone"
 
 
+def test_of_files_written_together_a_name_that_is_refused_takes_the_new_ones_back(tmp_path):
+    (tmp_path / "b").mkdir()  # no file can take this name
+    (tmp_path / "old.txt").write_text("before")
+
+    @files.together()
+    def write():
+        for name in ("a", "old.txt", "b", "c"):
+            files.write_text(tmp_path / name, "now")
+
+    with pytest.raises(IsADirectoryError):
+        write()
+    there = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert there == {"old.txt": "now"}
+
+
 def test_of_a_file_written_twice_together_only_the_last_is_left(tmp_path):
     with files.together():
         files.write_text(tmp_path / "a.txt", "first")

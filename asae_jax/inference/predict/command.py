@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 import asae_jax
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions, read_matching_uncertainty
-from asae_jax.files import disk_errors, user_path
+from asae_jax.files import disk_errors, together, user_path
 from asae_jax.inference.mixture import Basis, ensemble_basis
 from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
@@ -56,7 +56,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     ensemble = _ensemble(config, workdir)
     with chosen_place(settings.input, items, given=settings.output, workdir=workdir) as place:
         print(_greeting(items, workdir, ensemble.runs[0].class_names))
-        differential, shifted = _predict_to(place, items, config, ensemble)
+        with together():  # what a full disk left would be in the way of the same command
+            differential, shifted = _predict_to(place, items, config, ensemble)
         print(summary(differential))
         for one in shifted[:1]:
             print("\n".join(corrected.summary(one, differential.classes)))
