@@ -441,10 +441,7 @@ def _listing() -> str:
 
 def _heading(folder: Path) -> str:
     """The first heading of a model's card; without a card its network."""
-    card = folder / model_folder.CARD
-    lines = card.read_text(encoding="utf-8").splitlines() if card.exists() else []
-    headings = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-    return headings[0] if headings else settings.read_run_config(folder).model.name
+    return model_folder.title(folder) or settings.read_run_config(folder).model.name
 
 
 def _first_line(file: Path) -> str:

@@ -26,6 +26,7 @@ from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
+from asae_jax.run import model_folder
 from asae_jax.run.adaptation import notes, read_adaptation
 from asae_jax.run.run import Run
 from asae_jax.terminal import Bar
@@ -227,11 +228,22 @@ def _page_path(place: Place) -> Path:
 
 
 def _made_by(runs: Sequence[Run]) -> str:
-    """What predicted and when, in words."""
-    names = " and ".join(run.workdir.absolute().name for run in runs)
-    views = ", mean of 8 views" * runs[0].config.predict.tta
+    """What predicted and when, in words: the name on each model's card, and where it lies."""
+    names = " and ".join(map(_named, runs))
+    views = ", mean of 8 views of each cell" * runs[0].config.predict.tta
     day = datetime.date.today().isoformat()
-    return f"{names} (step {runs[0].step:,}{views}), ASAE-JAX {asae_jax.__version__}, {day}"
+    return f"{names}{views}, ASAE-JAX {asae_jax.__version__}, {day}"
+
+
+def _named(run: Run) -> str:
+    name = (
+        model_folder.title(run.workdir)[:_LONGEST_TITLE]
+        or f"a network for {run.num_classes} classes of cells"
+    )
+    return f"{name} (run {run.workdir.absolute().name}, step {run.step:,})"
+
+
+_LONGEST_TITLE = 120  # a card may be anybody's
 
 
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:

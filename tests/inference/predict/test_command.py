@@ -61,6 +61,8 @@ def test_differential_and_page_lie_beside_them(alone):
     assert _read(alone / "0_differential.csv")[0]["what"] == "BLA"
     page = (alone / "0.html").read_text()
     assert "For research, not a diagnosis" in page
+    made = json.loads(page.split('id="data">')[1].split("</script>")[0])["made"]
+    assert made.startswith("a network for 3 classes of cells (run seed0, step 0), ASAE-JAX ")
     assert not list(alone.glob("*.part"))
 
 
