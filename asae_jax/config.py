@@ -607,9 +607,15 @@ FIELDS = (
     Field("adapt.only", "",
           "Classes of the run that can occur among the new images, separated by commas; the others are never "
           "given. Empty: all can occur."),
+    Field("adapt.layers", "last",
+          "What is trained on the labels. last: the last layer, in seconds; all: every layer, once for each "
+          "of adapt.folds and once for all labels together, which takes minutes to hours; classes without a "
+          "label may be unlearnt.", choices=("last", "all")),
+    Field("adapt.epochs", 60,
+          "Passes over the labels in training all layers.", least=1, most=10_000, unit="epochs"),
     Field("adapt.folds", 5,
-          "Parts into which labelled images are divided, so that each is scored by a layer trained on the "
-          "other parts.", least=2, most=100, unit="parts"),
+          "Parts into which labelled images are divided, so that each is scored by what was trained on "
+          "the other parts.", least=2, most=100, unit="parts"),
     Field("adapt.propose", 0,
           "How many images to propose for labelling, different from each other and rather uncertain; they "
           "are listed in to_label.csv of the adapted model.", least=0, unit="images"),

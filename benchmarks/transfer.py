@@ -28,7 +28,7 @@ from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertain
 from asae_jax.inference.adapt.appearance import adapted
 from asae_jax.inference.adapt.cells import read_cells, scorer
 from asae_jax.inference.adapt.last_layer import cross_fit, find_layer, without_classes
-from asae_jax.inference.adapt.learning import cross_fitted_estimates
+from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import mixture_basis
@@ -204,7 +204,7 @@ def with_labels(run: Run, scored: Scored, given: Any, *, only: bool) -> Iterator
                 fitted = cross_fit(old, train.features[rows], train.labels[rows], seed=draw)
                 estimates = cross_fitted_estimates(
                     run.config.uncertainty, run.class_names, fitted.logits, train.features[rows],
-                    train.labels[rows], fitted.folds, {},
+                    train.labels[rows], distances_of_folds(train.features[rows], fitted.folds), {},
                 )  # fmt: skip
                 logits = fitted.layer.logits(test.features)
                 found.append(row("", logits, test, estimates, given))
