@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -204,7 +204,9 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     file, workdir, model = given.pop("config"), given.pop("workdir"), given.pop("model", None)
     folder = None if model is None else model_folder.find(model)
     if file is None and (folder or workdir) and COMMANDS[name].of_a_run:
-        config = settings.read_run_config(folder or user_path(workdir))
+        of_run = folder or user_path(workdir)
+        config = settings.read_run_config(of_run)
+        _warn_of_refused_places(name, of_run / settings.CONFIG_FILE, given)
     elif file is None and COMMANDS[name].alone:
         config = settings.base_config()
     elif file is None:
@@ -216,7 +218,10 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
             f"{missing} is missing; for example `asae {name} {command.example}`{hint}. Usage: {_USAGE}"
         )
     else:
-        config = settings.load_recipe(_recipe_file(file))
+        recipe = _recipe_file(file)
+        config = settings.load_recipe(recipe)
+        if recipe.suffix.lower() == ".json":
+            _warn_of_refused_places(name, recipe, given, "data.cache_dir")
     for field, value in given.items():
         settings.set_field(config, field, value)
     if file is not None and not workdir and user_path(file).suffix.lower() == ".json":
@@ -228,6 +233,26 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
     place = user_path(workdir) if workdir else Path("runs") / default
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
+
+
+def _warn_of_refused_places(name: str, file: Path, given: Mapping[str, Any], *others: str) -> None:
+    """Says which places of a run's settings `file` are replaced by the default of command `name`.
+
+    Args:
+      name: of the command; its output is looked at.
+      file: a `config.json`.
+      given: settings of the command line, which count anyway.
+      others: settings to look at besides. The cache is otherwise spoken of when it is used.
+    """
+    for field, place in settings.refused_places(file).items():
+        if field in (f"{COMMANDS[name].section}.output", *others) and field not in given:
+            why = "is not there" if field == "data.cache_dir" else "is not taken over from a file"
+            default = settings.BY_NAME[field].meaning.partition("empty: ")[2]
+            default = default.partition(",")[0].rstrip(".")
+            instead = f": the default takes its place ({default})" if default else ""
+            warnings.warn(
+                f"{field}={place} in {file} {why}{instead}; another by --config.{field}=", stacklevel=1
+            )
 
 
 def _check_not_shipped(workdir: Path, model: Path | None) -> None:
@@ -416,10 +441,7 @@ def _listing() -> str:
 
 def _heading(folder: Path) -> str:
     """The first heading of a model's card; without a card its network."""
-    card = folder / model_folder.CARD
-    lines = card.read_text(encoding="utf-8").splitlines() if card.exists() else []
-    headings = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-    return headings[0] if headings else settings.read_run_config(folder).model.name
+    return model_folder.title(folder) or settings.read_run_config(folder).model.name
 
 
 def _first_line(file: Path) -> str:

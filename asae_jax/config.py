@@ -4,6 +4,7 @@ From this table come the configuration itself (`base_config`), its validation (`
 help and the settings page of the documentation. Nothing here loads JAX.
 """
 
+import contextlib
 import importlib.util
 import math
 from collections.abc import Iterator, Mapping
@@ -595,7 +596,7 @@ FIELDS = (
           "How many images are read at most, evenly spaced over the input.", least=1, unit="images"),
     Field("adapt.template", "",
           "Images of the run's own laboratory, given as predict.input is, on which scale and background are "
-          "measured; empty: the images that the run's data come from."),
+          "measured; empty: the run's training images."),
     Field("adapt.scale", 1.0,
           "Enlargement of the new images' cells in the frame; 0: estimated, so that nuclei are as large as "
           "in the run's own images.", least=0, most=4),
@@ -621,9 +622,15 @@ FIELDS = (
     Field("adapt.only", "",
           "Classes of the run that can occur among the new images, separated by commas; the others are never "
           "given. Empty: all can occur."),
+    Field("adapt.layers", "last",
+          "What is trained on the labels. last: the last layer, in seconds; all: every layer, once for each "
+          "of adapt.folds and once for all labels together, which takes minutes to hours; classes without a "
+          "label may be unlearnt.", choices=("last", "all")),
+    Field("adapt.epochs", 60,
+          "Passes over the labels in training all layers.", least=1, most=10_000, unit="epochs"),
     Field("adapt.folds", 5,
-          "Parts into which labelled images are divided, so that each is scored by a layer trained on the "
-          "other parts.", least=2, most=100, unit="parts"),
+          "Parts into which labelled images are divided, so that each is scored by what was trained on "
+          "the other parts.", least=2, most=100, unit="parts"),
     Field("adapt.propose", 0,
           "How many images to propose for labelling, different from each other and rather uncertain; they "
           "are listed in to_label.csv of the adapted model.", least=0, unit="images"),
@@ -810,22 +817,48 @@ def read_run_config(workdir: Path) -> ConfigDict:
 
 def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
     """The content of a `config.json`, which somebody else may have made: it does not say where to write."""
+    config = _recorded_settings(path, remedy=remedy)
+    for name in _refused_places(config):
+        set_field(config, name, BY_NAME[name].default)
+    return config
+
+
+def _recorded_settings(path: Path, *, remedy: str) -> ConfigDict:
+    """The content of a `config.json`, completed."""
     content = read_object(path, remedy=remedy)
     there = {name for name, value in content.items() if isinstance(value, dict)}
     if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
         raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {remedy}.")
     try:
-        config = completed(content)
+        return completed(content)
     except RecursionError:
         raise UserError(
             f"{path} is damaged, it has objects within each other without end: {remedy}."
         ) from None
-    for name in BY_NAME:
-        if name.endswith(".output"):
-            set_field(config, name, BY_NAME[name].default)
-    if config.data.cache_dir and not user_path(config.data.cache_dir).is_dir():
-        set_field(config, "data.cache_dir", "")  # of another machine, or of nobody
-    return config
+
+
+def _refused_places(config: ConfigDict) -> dict[str, str]:
+    """The places of a `config.json` that are not taken over: the command's default stands for them."""
+    places = {name: value for name in BY_NAME if name.endswith(".output") and (value := _get(config, name))}
+    cache = config.data.cache_dir
+    if cache and not user_path(cache).is_dir():  # of another machine, or of nobody
+        places["data.cache_dir"] = cache
+    return places
+
+
+def refused_places(file: Path) -> dict[str, str]:
+    """The places that a run's `config.json` names and that are not taken over, for whoever would use them.
+
+    Args:
+      file: the `config.json`; where it is missing or damaged there are none.
+
+    Returns:
+      `section.field` -> the path that the file holds: every `output`, as somebody else may have made the
+      file, and a `data.cache_dir` that is not there.
+    """
+    with contextlib.suppress(UserError, OSError):
+        return _refused_places(_recorded_settings(file, remedy=""))
+    return {}
 
 
 _ALWAYS_THERE = frozenset({"data", "augment", "model", "loss", "optimizer", "train"})

@@ -15,7 +15,7 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from asae_jax.errors import UserError
 
@@ -83,17 +83,25 @@ def together() -> Iterator[None]:
     """What is written atomically within the block takes its names when the block ends: all of it, or nothing.
 
     So a disk that is full half-way leaves no new scores beside older predictions. In between the files cannot
-    be read. (A crash at the very end can leave some with their new names.)
+    be read. (A crash at the very end can leave some with their new names; an error there leaves none that was
+    not there before.)
     """
     if _waiting.get() is not None:
         yield  # the block around this one
         return
     waiting: dict[Path, Path] = {}
     token = _waiting.set(waiting)
+    new = []
     try:
         yield
         for path, part in waiting.items():
+            is_new = not os.path.lexists(path)
             part.replace(path)
+            new += [path] * is_new
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         _waiting.reset(token)
         for part in waiting.values():
@@ -169,13 +177,11 @@ def disk_errors(doing: str, *, remedy: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except OSError as error:
-        raise UserError(f"cannot {doing} ({error.strerror or error}): {remedy}.") from error
     except Exception as error:
-        reason = _disk_reason(error)
-        if reason is None:
+        found = _refused(error, numbers=None)
+        if found is None:
             raise
-        raise UserError(f"cannot {doing} ({reason}): {remedy}.") from error
+        raise UserError(f"cannot {doing} ({found.reason}): {remedy}.") from error
 
 
 _FAULTS = frozenset(
@@ -190,14 +196,33 @@ _FAULTS = frozenset(
 def disk_fault(error: BaseException | None) -> str | None:
     """What a disk refused and which file, where `error` comes from that; None where it is something else.
 
-    For errors that no `disk_errors` has turned into a line, such as those of a library's own threads.
+    For errors that no `disk_errors` has turned into a line, such as those of a library's own threads. Nothing
+    says that files were being worked on: a missing one may be a fault of the program.
+    """
+    found = _refused(error, numbers=_FAULTS)
+    return None if found is None else f"{found.reason} ({found.file})" if found.file else found.reason
+
+
+class _Refused(NamedTuple):
+    """What a disk or the system refused, and the file where the error names one."""
+
+    reason: str
+    file: str = ""
+
+
+def _refused(error: BaseException | None, *, numbers: frozenset[int] | None) -> _Refused | None:
+    """The first error of a disk in the chain that `error` comes from; None where there is none.
+
+    Args:
+      error: an exception.
+      numbers: of `errno`, that count; None: every OSError does.
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in _FAULTS:
+        if isinstance(error, OSError) and (numbers is None or error.errno in numbers):
             names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-            return " ".join([error.strerror or str(error), *(f"({name})" for name in names[-1:])])
+            return _Refused(error.strerror or str(error), *names[-1:])
         if (reason := _named_fault(error)) is not None:
-            return reason
+            return _Refused(reason)
         error = _behind(error)
     return None
 
@@ -212,17 +237,6 @@ def _named_fault(error: BaseException) -> str | None:
     said = str(error).lower()
     faults = (os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
     return next((fault for fault in faults if fault.lower() in said), None)
-
-
-def _disk_reason(error: BaseException | None) -> str | None:
-    """The disk error that `error` was raised from or speaks of; None where there is none."""
-    while error is not None:
-        if isinstance(error, OSError):
-            return error.strerror or str(error)
-        if (reason := _named_fault(error)) is not None:
-            return reason
-        error = _behind(error)
-    return None
 
 
 _LONGEST_NAME = 80  # characters; disks take 255 bytes

@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -190,9 +191,11 @@ class Trial:
         lost = self._made - self._names()
         if left:
             said += f", left {left[0]} torn"
-        if outcome.kind == "finished" and missing and "warning" not in outcome.output.lower():
+        told = re.search("warning|failed: ", outcome.output.lower()) is not None
+        if outcome.kind == "finished" and missing and not told:
             said += " without a word"
-        if again.kind != "finished":
+        refused = outcome.kind == "finished" and "exists: name a new folder" in again.line
+        if again.kind != "finished" and not refused:
             said += f", did not go on ({again.line})"
         elif lost:
             said += f", lost {sorted(lost)[0]}"

@@ -36,6 +36,8 @@ QUICK_FLAGS = (
 """One device, and compilation in a hurry."""
 
 _CLASSES = ("EO", "LY", "NE")
+_TABLE = "tiny"
+"""Of `reproduce`: one row."""
 
 
 class Outcome(NamedTuple):
@@ -75,11 +77,16 @@ def set_up() -> None:
     import jax
 
     from asae_jax import models
+    from asae_jax.experiments.rows import TABLES, Entry, Table
     from asae_jax.models.backbones.resnet import BasicBlock, ResNet
 
     compiled = pathlib.Path(tempfile.gettempdir()) / f"asae-tiny-runs-{os.getuid()}"
     jax.config.update("jax_compilation_cache_dir", str(compiled))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    # Runs of `reproduce` are processes of their own, with the whole network.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(compiled)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    TABLES[_TABLE] = Table("One row", (Entry("plain", "Plain"),), ())  # type: ignore[index]
     shallow = functools.partial(ResNet, block=BasicBlock, stage_sizes=(1, 1, 1, 1))
     models.MODELS["resnet18"] = shallow  # type: ignore[assignment]
 
@@ -145,8 +152,9 @@ def options(settings: dict[str, Any]) -> list[str]:
 def template(folder: pathlib.Path) -> pathlib.Path:
     """What commands work on, and a copy of their runs: a folder, which is made if missing.
 
-    There are cells, photographs and people's labels; and runs: `mine` trained, `half` stopped, `views` with
-    kept features, and a model folder of `mine`. `refill` puts them to `folder / "disk"`.
+    There are cells, photographs, people's labels and a list of cells on slides; and runs: `mine` trained,
+    `half` stopped, `views` with kept features, a model folder of `mine`, and a finished grid of one run.
+    `refill` puts them to `folder / "disk"`.
     """
     made = folder / "template"
     if not made.exists():
@@ -171,6 +179,7 @@ def _make_runs(folder: pathlib.Path) -> None:
         [*training, f"--workdir={runs / 'views'}", "--config.train.max_steps=2", *frozen],
         ["predict", f"--workdir={runs / 'mine'}", f"--input={folder / 'cells' / 'LY'}"],
         ["export", f"--workdir={runs / 'mine'}", "--formats=model", f"--output={runs / 'out'}"],
+        [*_reproducing(folder), f"--workdir={runs / 'grid'}"],
     ):
         outcome = call(arguments)
         if outcome.kind != "finished":
@@ -180,11 +189,18 @@ def _make_runs(folder: pathlib.Path) -> None:
     for person, other in (("ada", "EO"), ("bob", "LY")):
         rows = [f"{folder}/cells/EO/{n:02d}.png,{'EO' if n % 3 else other}" for n in range(10)]
         (folder / f"{person}.csv").write_text("\n".join(["path,label", *rows]) + "\n")
+    rows = [f"{folder}/cells/LY/{n:02d}.png,slide {n % 2},{50 * n},20,48,48,LY" for n in range(8)]
+    (folder / "slides.csv").write_text("\n".join(["path,slide,x,y,width,height,label", *rows]) + "\n")
 
 
 def _training(folder: pathlib.Path) -> list[str]:
     own = {"data.path": folder / "cells", "data.classes": folder / "classes.csv"}
     return ["train", "--config=default", *options(SETTINGS | own)]
+
+
+def _reproducing(folder: pathlib.Path) -> list[str]:
+    _, *rest = _training(folder)
+    return ["reproduce", *rest, f"--tables={_TABLE}", "--seeds=1", "--jobs=1"]
 
 
 def commands(folder: pathlib.Path) -> dict[str, list[str]]:
@@ -206,6 +222,8 @@ def commands(folder: pathlib.Path) -> dict[str, list[str]]:
             f"--input={cells / 'LY'}",
         ],
         "predict": ["predict", mine, f"--input={cells / 'LY'}"],
+        "predict new": ["predict", mine, f"--input={cells / 'NE'}", "--mixture=corrected"],
+        "adapt": ["adapt", mine, f"--input={cells}", f"--output={runs / 'adapted'}", "--propose=3"],
         "explain": ["explain", mine, "--num_images=2", "--faithfulness_images=2", "--random_regions=1"],
         "embed": ["embed", mine, f"--input={cells}"],
         "export": ["export", mine, "--formats=model,stablehlo,orbax,onnx"],
@@ -215,6 +233,12 @@ def commands(folder: pathlib.Path) -> dict[str, list[str]]:
             "agreement", f"--reviewed={folder / 'ada.csv'},{folder / 'bob.csv'}",
             f"--output={runs / 'agreement'}", "--config.eval.bootstrap=5",
         ],
+        "slide": [
+            "slide", f"--input={folder / 'slides.csv'}", f"--output={runs / 'on_slide' / 'cells'}",
+            f"--label_studio={cells}",
+        ],
+        "reproduce": [*_reproducing(folder), f"--workdir={runs / 'new_grid'}"],
+        "reproduce the report": [*_reproducing(folder), f"--workdir={runs / 'grid'}"],
         "cut": ["cut", f"--input={folder / 'photographs'}", f"--output={runs / 'cut'}", "--nucleus=36"],
     }  # fmt: skip
 

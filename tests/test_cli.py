@@ -90,6 +90,32 @@ def test_the_settings_of_a_run_start_another_in_a_folder_of_its_own(capsys, tmp_
     assert "--workdir=DIR is missing" in _fails(capsys, f"--config={file}")
 
 
+def _write_settings(folder, **changes):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(tiny_config(**changes).to_dict()))
+    return folder / "config.json"
+
+
+def test_an_output_that_a_run_names_is_not_taken_over_in_silence(tmp_path):
+    file = _write_settings(tmp_path / "run", predict__output="/tmp/elsewhere.csv", embed__output="/tmp/e.npz")
+    with pytest.warns(UserWarning, match=r"predict.output=/tmp/elsewhere.csv in .*RUN/predictions") as said:
+        assert cli.parse(["predict", f"--workdir={file.parent}"]).config.predict.output == ""
+    assert len(said) == 1  # what `embed` would do does not matter here
+    cli.parse(["predict", f"--workdir={file.parent}", "--output=mine.csv"])  # warnings are errors
+
+
+def test_a_cache_that_the_settings_of_another_run_name_is_not_dropped_in_silence(tmp_path):
+    gone = tmp_path / "gone"
+    file = _write_settings(tmp_path / "run", data__cache_dir=str(gone))
+    command = [f"--config={file}", f"--workdir={tmp_path / 'next'}"]
+    with pytest.warns(UserWarning, match=f"cache_dir={gone} in .* is not there: .*`cache` beside the run"):
+        assert cli.parse(command).config.data.cache_dir == ""
+    cli.parse([*command, f"--config.data.cache_dir={tmp_path / 'mine'}"])
+    cli.parse(["predict", f"--workdir={file.parent}"])  # which uses no cache
+    gone.mkdir()
+    assert cli.parse(command).config.data.cache_dir == str(gone)
+
+
 def test_evaluate_without_a_run(capsys, tmp_path):
     assert "train first" in _fails(capsys, "evaluate", f"--workdir={tmp_path}")
 

@@ -147,6 +147,21 @@ def test_files_written_together_appear_all_or_not_at_all(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "alone"
 
 
+def test_of_files_written_together_a_name_that_is_refused_takes_the_new_ones_back(tmp_path):
+    (tmp_path / "b").mkdir()  # no file can take this name
+    (tmp_path / "old.txt").write_text("before")
+
+    @files.together()
+    def write():
+        for name in ("a", "old.txt", "b", "c"):
+            files.write_text(tmp_path / name, "now")
+
+    with pytest.raises(IsADirectoryError):
+        write()
+    there = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert there == {"old.txt": "now"}
+
+
 def test_of_a_file_written_twice_together_only_the_last_is_left(tmp_path):
     with files.together():
         files.write_text(tmp_path / "a.txt", "first")
@@ -351,3 +366,41 @@ def test_a_fault_of_the_disk_is_found_behind_other_errors():
     assert files.disk_fault(behind) == "No space left on device (a.json)"
     assert files.disk_fault(FileNotFoundError(errno.ENOENT, "No such file", "a")) is None
     assert files.disk_fault(None) is None
+
+
+def _chain(kind, *, dealt_with=False):
+    """RuntimeError, raised from or while handling a ValueError of the disk error `kind`."""
+    try:
+        try:
+            raise kind
+        except OSError as error:
+            raise ValueError("a library's") from (None if dealt_with else error)
+    except ValueError as error:
+        outer = RuntimeError("a thread's")
+        outer.__context__ = error
+        return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "within", "anywhere"),
+    [
+        (_chain(OSError(errno.ENOSPC, "No space", "a", None, "b")), "(No space)", "No space (b)"),
+        (_chain(OSError(errno.ENOSPC, "No space"), dealt_with=True), None, None),
+        (_chain(FileNotFoundError(errno.ENOENT, "No such file", "a")), "(No such file)", None),
+        (OSError("without a number"), "(without a number)", None),
+        (
+            ValueError("INTERNAL: read-only file system; x"),
+            "(Read-only file system)",
+            "Read-only file system",
+        ),
+    ],
+)
+def test_both_ways_to_name_a_disk_error_walk_one_chain(error, within, anywhere):
+    """Where files are worked on every OSError counts, elsewhere those that no fault of the program gives."""
+    assert files.disk_fault(error) == anywhere
+    with (
+        pytest.raises(UserError if within else type(error)) as raised,
+        files.disk_errors("write x", remedy="go"),
+    ):
+        raise error
+    assert str(raised.value) == (f"cannot write x {within}: go." if within else str(error))

@@ -64,7 +64,7 @@ def write_predictions(
     return hashlib.sha256(data).hexdigest()
 
 
-def check_unchanged(path: Path, scores: Mapping[str, Any]) -> None:
+def check_belongs(path: Path, scores: Mapping[str, Any]) -> None:
     """Raises a UserError where the predictions in `path` are not those that `scores` were computed from."""
     recorded = scores.get(PREDICTIONS_SHA256)
     with disk_errors(f"read {path}", remedy=_REMEDY):

@@ -78,6 +78,16 @@ def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] |
 def read_scores(run: Run) -> Mapping[str, Any] | None:
     """Scores of the test part by this checkpoint and way of testing; None where they were not measured.
 
+    Raises:
+      UserError: a file that cannot be read.
+    """
+    found = find_scores(run)
+    return None if found is None else found[1]
+
+
+def find_scores(run: Run) -> tuple[Path, Mapping[str, Any]] | None:
+    """The file of `read_scores` and its content; None where they were not measured.
+
     Any file of the evaluations may hold them, and `test.json` something else: what it says of itself counts.
     Unlike `own_scores` this needs no data.
 
@@ -90,7 +100,7 @@ def read_scores(run: Run) -> Mapping[str, Any] | None:
         if path.exists():
             scores = read_json(path, remedy=_UNREADABLE)
             if not foreign(scores, record, split="test") and wanted.items() <= scores.items():
-                return scores
+                return path, scores
     return None
 
 

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.csv_cells import csv_records
 from asae_jax.errors import UserError
-from asae_jax.evaluation.predictions import check_unchanged
+from asae_jax.evaluation.predictions import check_belongs
 from asae_jax.evaluation.provenance import foreign
 from asae_jax.experiments.grid import (
     FAILED,
@@ -148,7 +148,7 @@ def _predictions(
     """Names, labels and predictions of the test images."""
     number = {name: index for index, name in enumerate(class_names)}
     path = scores_file(workdir, run.name).with_name("test_predictions.csv")
-    check_unchanged(path, _scores(workdir, run, "test"))
+    check_belongs(path, _scores(workdir, run, "test"))
     try:
         with open_text(path, "r") as file:
             (_, *_), *found = csv_records(file)

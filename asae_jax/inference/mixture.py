@@ -1,7 +1,7 @@
-"""The mixture of classes that a run's probabilities are of, and what is known of its confusions."""
+"""The mixture of classes that probabilities of a run or ensemble are of, and its known confusions."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.provenance import FOLDER, read_scores
+from asae_jax.evaluation.calibration import soften
+from asae_jax.evaluation.label_shift import total_variation
+from asae_jax.evaluation.metrics import confusion_matrix
+from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
+from asae_jax.evaluation.provenance import FOLDER, find_scores, read_scores
+from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.losses import NEED_CLASS_COUNTS, effective_number_weights
 from asae_jax.run.adaptation import FILE, read_adaptation
 from asae_jax.run.folder import read_counts
@@ -53,6 +58,68 @@ def mixture_basis(run: Run) -> Basis:
     prior = training_mixture(run.config, trained)
     equal = np.full(len(trained), 1 / len(trained))
     return Basis(equal if prior is None else prior, confusion, known=prior is not None)
+
+
+_SAME = 0.05
+"""Share of the images in which the mixtures of an ensemble's runs may differ, by chance of their splits."""
+
+
+def ensemble_basis(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) -> Basis:
+    """That of runs that predict together, by the mean of their calibrated probabilities.
+
+    A mean of probabilities is of a mixture only where all runs learnt the same one. Its confusions are
+    counted on the test images, where all runs have scored the same ones.
+
+    Args:
+      runs: of the same classes, one or more.
+      fitted: uncertainty estimates of each, whose temperatures predictions are divided by.
+
+    Raises:
+      UserError: runs of different mixtures, or a damaged file.
+    """
+    first, *others = bases = [mixture_basis(run) for run in runs]
+    if not others:
+        return first
+    for run, basis in zip(runs[1:], others, strict=True):
+        apart = total_variation(first.prior, basis.prior)
+        if apart > _SAME or basis.known != first.known:
+            how = f"differ in {100 * apart:.0f} % of the cells" if apart > _SAME else "are not both known"
+            raise UserError(
+                f"--mixture=corrected: {run.workdir} learnt another mixture of classes than "
+                f"{runs[0].workdir} (they {how}), so that the mean of their probabilities is of none: leave "
+                "it out, or predict with one run."
+            )
+    prior = np.mean([basis.prior for basis in bases], axis=0)
+    return Basis(prior, _confusion_together(runs, fitted), first.known)
+
+
+def _confusion_together(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) -> np.ndarray | None:
+    """Counts `[K, K]`, rows true, of the runs' mean on the test part that they share; None without one.
+
+    Of a run adapted with labels no scores are kept that others could be averaged with.
+    """
+    scored: list[Predictions] = []
+    images = set()
+    for run in runs:
+        found = None if read_adaptation(run.workdir) is not None else find_scores(run)
+        path = None if found is None else found[0].with_name(f"{found[0].stem}_predictions.csv")
+        if found is None or path is None or not path.exists():
+            return None
+        check_belongs(path, found[1])
+        scored.append(read_predictions(path, run.class_names))
+        images.add((found[1].get("data_fingerprint"), *scored[-1].names, *scored[-1].labels))
+    if len(images) > 1:
+        return None
+    temperatures = [1.0 if one is None else one.temperature.value for one in fitted]
+    means = [
+        np.exp(soften(np.log(np.maximum(one.probabilities, _LEAST)), temperature))
+        for one, temperature in zip(scored, temperatures, strict=True)
+    ]
+    predicted = np.mean(means, axis=0).argmax(1)
+    return confusion_matrix(scored[0].labels, predicted, len(runs[0].class_names)).astype(np.float64)
+
+
+_LEAST = 5e-7  # half of the last decimal of a probability that is written as 0
 
 
 def training_mixture(config: ConfigDict, counts: np.ndarray) -> np.ndarray | None:

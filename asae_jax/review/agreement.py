@@ -6,6 +6,7 @@ are drawn in the bootstrap (see `evaluation.bootstrap`).
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,16 @@ class Measure:
     low: float | None = None
     high: float | None = None
 
+    def said(self, *, percent: bool = False) -> str:
+        """ "0.81 [0.72, 0.90]", or in percent "80.0 % [37.6, 96.4]"."""
+        if self.value is None:
+            return "not defined (one class only)"
+        scale, form = (100, "{:.1f}") if percent else (1, "{:.2f}")
+        value = form.format(self.value * scale) + " %" * percent
+        if self.low is None or self.high is None:
+            return value
+        return f"{value} [{form.format(self.low * scale)}, {form.format(self.high * scale)}]"
+
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
@@ -49,6 +60,21 @@ class Pair:
     agreement: Measure
     kappa: Measure
     table: np.ndarray
+
+
+class Compared(NamedTuple):
+    """Two of those who were compared."""
+
+    first: str
+    second: str
+    pair: Pair
+
+
+class Several(NamedTuple):
+    """Krippendorff's alpha of all people, and the images that two or more of them labelled."""
+
+    images: int
+    alpha: Measure
 
 
 def compare(

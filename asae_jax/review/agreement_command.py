@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -11,10 +11,11 @@ from ml_collections import ConfigDict
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, disk_errors, together, user_path
-from asae_jax.input.cell_classes import cell_classes, display_order
+from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
-from asae_jax.review.agreement import NOBODY, Measure, Pair, alpha, compare, numbered
+from asae_jax.review.agreement import NOBODY, Compared, Measure, Pair, Several, alpha, compare, numbered
+from asae_jax.review.agreement_page import PAGE, often_different, used_classes, write_page
 from asae_jax.review.labels import listed_files, read_labels
 from asae_jax.review.output import MADE_FROM
 from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of
@@ -22,19 +23,10 @@ from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of
 RECORD = "agreement.json"
 DISAGREEMENTS = "disagreements.csv"
 _NETWORK = "the network"
-_MOST_PAIRS = 5
-
-
-class Compared(NamedTuple):
-    """Two of those who were compared."""
-
-    first: str
-    second: str
-    pair: Pair
 
 
 def agreement(config: ConfigDict, workdir: Path) -> int:
-    """Compares the labels of `agreement.reviewed`, and writes numbers and disagreements into a folder.
+    """Compares the labels of `agreement.reviewed`; writes numbers, disagreements and a page into a folder.
 
     Args:
       config: the sections `agreement` and `eval.bootstrap`.
@@ -54,39 +46,35 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     labels = [label for file in files for label in read_labels(file, look=False)]
     people = people_of(labels)
     check_people(people)
-    names = _class_names(people, user_path(given.classes) if given.classes else None)
+    classes = _classes(people, user_path(given.classes) if given.classes else None)
+    names = [one.code for one in classes]
     compared = list(_compare_all(people, names, resamples))
     several = _alpha(people, names, resamples) if len(people) > 2 else None
     rows = list(_disagreements(people))
-    record = {
+    record: dict[str, Any] = {
         MADE_FROM: made_from,
         "people": [_of_person(person) for person in people],
         "classes": names,
         "intervals_over": "images" if _groups(people, _labelled(people)) is None else "groups",
         "pairs": [_recorded(one) for one in compared],
-        "krippendorff_alpha": None if several is None else several._asdict(),
+        "krippendorff_alpha": None
+        if several is None
+        else {"images": several.images, **_numbers(several.alpha)},
         "disagreements": len(rows),
         "notice": NOTICE,
     }
+    notes = list(_notes(record["intervals_over"], compared))
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows)
-    print("\n".join(_summary(people, names, compared, several, record)))
+        write_page(folder / PAGE, people, classes, compared, several, rows, notes)
+    print("\n".join([*_summary(people, names, compared, several), "", *notes]))
     print(_written(folder, rows))
     return 0
 
 
-class Several(NamedTuple):
-    """Krippendorff's alpha of all people, and the images that two or more of them labelled."""
-
-    images: int
-    value: float | None
-    low: float | None
-    high: float | None
-
-
 def _check_place(folder: Path, made_from: Sequence[str]) -> None:
-    there = [folder / name for name in (RECORD, DISAGREEMENTS) if (folder / name).exists()]
+    there = [folder / name for name in (RECORD, DISAGREEMENTS, PAGE) if (folder / name).exists()]
     if not there:
         return
     try:
@@ -97,14 +85,14 @@ def _check_place(folder: Path, made_from: Sequence[str]) -> None:
     raise UserError(f"{there[0]} was made from other files and would be lost: choose another --output=DIR")
 
 
-def _class_names(people: Sequence[Person], table: Path | None) -> list[str]:
+def _classes(people: Sequence[Person], table: Path | None) -> list[CellClass]:
     """The classes that anybody named, in the order to show."""
     named = {person.given(c) for person in people for c in person.labels}
     named |= {person.predicted(c) for person in people for c in person.labels}
     names = sorted(named - {"", LEFT_OUT})
     classes = cell_classes(names, table)
-    shown = [names[number] for number in display_order(classes)]
-    return [*shown, LEFT_OUT] if LEFT_OUT in named else shown
+    shown = [classes[number] for number in display_order(classes)]
+    return [*shown, CellClass(LEFT_OUT)] if LEFT_OUT in named else shown
 
 
 def _compare_all(people: Sequence[Person], names: Sequence[str], resamples: int) -> Iterator[Compared]:
@@ -152,7 +140,7 @@ def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Se
     votes = np.stack([numbered([person.given(c) for c in contents], names) for person in people], 1)
     measured = alpha(votes, len(names), groups=_groups(people, contents), resamples=resamples)
     images = int(((votes != NOBODY).sum(1) > 1).sum())
-    return Several(images, measured.value, measured.low, measured.high)
+    return Several(images, measured)
 
 
 def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
@@ -207,7 +195,6 @@ def _summary(
     names: Sequence[str],
     compared: Sequence[Compared],
     several: Several | None,
-    record: dict[str, Any],
 ) -> Iterator[str]:
     for person in people:
         unused = "".join(f"; not used: {count:,}, {reason}" for reason, count in person.unused.items())
@@ -216,48 +203,42 @@ def _summary(
         yield ""
         yield from _described(one, names)
     if several is not None:
-        text = _with_bounds(Measure(several.value, several.low, several.high), 1, "{:.2f}")
         yield ""
         yield (
-            f"all {len(people)}: Krippendorff's alpha {text} over {several.images:,} images that two or more "
-            "labelled"
+            f"all {len(people)}: Krippendorff's alpha {several.alpha.said()} over {several.images:,} images "
+            "that two or more labelled"
         )
-    yield ""
-    unit = "images" if record["intervals_over"] == "images" else "patients or slides"
+
+
+def _notes(intervals_over: str, compared: Sequence[Compared]) -> Iterator[str]:
+    """What a reader of the numbers must know."""
+    unit = "images" if intervals_over == "images" else "patients or slides"
     yield (
         f"In brackets 95 % intervals over {unit}. Kappa and alpha are 0 where people agree as often as their "
-        "shares of "
-        "classes would by chance, and 1 where they always agree."
+        "shares of classes would by chance, and 1 where they always agree."
     )
     if any(one.second == _NETWORK for one in compared):
         yield (
             "Whoever labels on the page sees what the network proposes: agreement with it is higher than of "
-            "a person "
-            "who does not."
+            "a person who does not."
         )
 
 
 def _described(one: Compared, names: Sequence[str]) -> Iterator[str]:
     pair = one.pair
-    share = _with_bounds(pair.agreement, 100, "{:.1f}", " %")
-    kappa = _with_bounds(pair.kappa, 1, "{:.2f}")
     yield (
-        f"{one.first} and {one.second}: the same label for {pair.same:,} of {pair.images:,} images, {share}; "
-        f"Cohen's kappa {kappa}"
+        f"{one.first} and {one.second}: the same label for {pair.same:,} of {pair.images:,} images, "
+        f"{pair.agreement.said(percent=True)}; Cohen's kappa {pair.kappa.said()}"
     )
-    off = pair.table * (1 - np.eye(len(names), dtype=np.int64))
-    order = np.argsort(-off, axis=None, kind="stable")[:_MOST_PAIRS]
-    most = [divmod(int(place), len(names)) for place in order if off.flat[place]]
-    if most:
-        listed = ", ".join(f"{names[a]} and {names[b]} {off[a, b]:,}" for a, b in most)
-        yield f"  most often different: {listed}"
+    if most := often_different(pair, names):
+        yield f"  most often different: {most}"
         yield f"  rows: {one.first}, columns: {one.second}"
         yield from _table(pair.table, names)
 
 
 def _table(table: np.ndarray, names: Sequence[str]) -> Iterator[str]:
     """Rows and columns of the classes that occur."""
-    used = [number for number in range(len(names)) if table[number].any() or table[:, number].any()]
+    used = used_classes(table)
     width = max(len(f"{table.max():,}"), *(len(names[number]) for number in used))
     yield "  " + " ".join([" " * width, *(f"{names[number]:>{width}}" for number in used)])
     for row in used:
@@ -265,21 +246,12 @@ def _table(table: np.ndarray, names: Sequence[str]) -> Iterator[str]:
         yield "  " + " ".join([f"{names[row]:<{width}}", *(f"{cell:>{width}}" for cell in cells)])
 
 
-def _with_bounds(measure: Measure, scale: int, form: str, unit: str = "") -> str:
-    if measure.value is None:
-        return "not defined (one class only)"
-    value = form.format(measure.value * scale) + unit
-    if measure.low is None or measure.high is None:
-        return value
-    return f"{value} [{form.format(measure.low * scale)}, {form.format(measure.high * scale)}]"
-
-
 def _written(folder: Path, rows: Sequence[Any]) -> str:
-    where = f"written to {folder / RECORD}"
+    where = f"written to {folder / PAGE} (to be read in a browser) and {RECORD}"
     if not rows:
         return f"{where}. {NOTICE}"
     path = folder / DISAGREEMENTS
     return (
-        f"{where} and {path}: {len(rows):,} image{'s' * (len(rows) > 1)} to look at together "
+        f"{where}; {path}: {len(rows):,} image{'s' * (len(rows) > 1)} to look at together "
         f"(asae predict --workdir=RUN --input={path} makes a page of them). {NOTICE}"
     )

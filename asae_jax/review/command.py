@@ -17,7 +17,8 @@ from asae_jax.pages import NOTICE
 from asae_jax.review import output
 from asae_jax.review.joining import Joined, Rules, join
 from asae_jax.review.labels import Images, Label, listed_files, read_labels
-from asae_jax.review.old_data import data_file, known_images
+from asae_jax.review.old_data import known_images
+from asae_jax.run.data import data_list
 from asae_jax.run.folder import CLASSES_FILE
 from asae_jax.run.run import Run, open_run
 
@@ -50,7 +51,7 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     run = open_run(workdir, config)
     place = output.Place(user_path(given.output) if given.output else workdir / OUTPUT)
     made_from = _made_from(run, files)
-    list_of_run = data_file(run)
+    list_of_run = data_list(run.config)
     place.check(made_from, [*files, *([list_of_run] if list_of_run else [])])
     known, grouped = known_images(run)
     labels = [label for file in files for label in read_labels(file, images=images)]

@@ -5,14 +5,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from asae_jax import shipped
 from asae_jax.errors import UserError
-from asae_jax.files import user_path
 from asae_jax.input.manifest import ASIDE, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index
 from asae_jax.review.labels import read_contents
 from asae_jax.run import digests, folder
+from asae_jax.run.data import data_list, data_root
 from asae_jax.run.model_folder import holds_model
 from asae_jax.run.run import Run
 
@@ -94,14 +93,6 @@ def known_images(run: Run) -> tuple[list[Known], bool]:
     return [*rows, *_aside(run)], index.groups is not None
 
 
-def data_file(run: Run) -> Path | None:
-    """The list of images that a run was trained on; None where it was trained on something else."""
-    data = run.config.data
-    if data.source == "demo":
-        return shipped.demo_cells()
-    return user_path(data.path) if data.source == "csv" else None
-
-
 def _root(run: Run) -> Path:
     """The folder that the names of the run's images are relative to."""
     if holds_model(run.workdir):
@@ -111,24 +102,23 @@ def _root(run: Run) -> Path:
             "set to keep. Train on the labels alone (--config.data.source=csv --config.data.path=FILE "
             f"--config.init.pretrained={run.workdir}), or merge them with a run that has its images"
         )
-    source = run.config.data.source
-    if (file := data_file(run)) is not None:
-        return file.parent
-    if source != "folder":
+    root = data_root(run.config)
+    if root is None:
+        source = run.config.data.source
         raise UserError(f"the images of {run.workdir} are not files (data.source={source}), and {_NO_FILES}")
-    return user_path(run.config.data.path)
+    return root
 
 
 def _provenance(run: Run) -> dict[str, Mapping[str, str]]:
     """Name -> where its label comes from, of the images of a list."""
-    file = data_file(run)
+    file = data_list(run.config)
     entries = read_entries(file, unseen=True)[2] if file is not None else []
     return {entry.name: entry.provenance for entry in entries if entry.provenance}
 
 
 def _aside(run: Run) -> list[Known]:
     """The images that earlier rounds set aside for a second test."""
-    file = data_file(run)
+    file = data_list(run.config)
     entries = [e for e in read_entries(file, unseen=True)[2] if e.split == ASIDE] if file is not None else []
     assert file is not None or not entries
     paths = [os.path.abspath(file.parent / entry.name) for entry in entries] if file is not None else []

@@ -1,12 +1,15 @@
 """The examples of a run: data-set index, split, prepared images, and the order they are drawn in."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax import shipped
+from asae_jax.config import CONFIG_FILE, refused_places
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, disk_errors, user_path
@@ -101,6 +104,21 @@ def load_index(config: ConfigDict) -> DataIndex:
     return index
 
 
+def data_root(config: ConfigDict) -> Path | None:
+    """The folder that the names of the images are relative to; None where they are no files."""
+    file = data_list(config)
+    if file is not None:
+        return file.parent
+    return user_path(config.data.path) if config.data.source == "folder" else None
+
+
+def data_list(config: ConfigDict) -> Path | None:
+    """The list of the images; None where they are not listed in a file."""
+    if config.data.source == "demo":
+        return shipped.demo_cells()
+    return user_path(config.data.path) if config.data.source == "csv" else None
+
+
 def batch_unit(config: ConfigDict, index: DataIndex) -> int:
     """What batches must hold a multiple of: the classes where they are balanced, else 1."""
     return index.num_classes if config.data.sampler == "balanced" else 1
@@ -168,9 +186,20 @@ def prepare_index(config: ConfigDict, workdir: Path, index: DataIndex) -> Prepar
 
 
 def cache_folder(config: ConfigDict, workdir: Path) -> Path:
-    """The folder of all caches: `data.cache_dir`, or `cache` beside the run folder."""
-    given = config.data.cache_dir
-    return user_path(given) if given else workdir.parent / "cache"
+    """The folder of all caches: `data.cache_dir`, or `cache` beside the run folder.
+
+    Warns where the run names another, which is not there.
+    """
+    if config.data.cache_dir:
+        return user_path(config.data.cache_dir)
+    place, file = workdir.parent / "cache", workdir / CONFIG_FILE
+    if lost := refused_places(file).get("data.cache_dir"):
+        warnings.warn(
+            f"the cache of prepared images that {file} names, {lost}, is not there: {place} is used instead "
+            "(another by --config.data.cache_dir=DIR)",
+            stacklevel=1,  # one place for all callers: it is said once
+        )
+    return place
 
 
 def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from asae_jax.config import CONFIG_FILE, RUN_FILE
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import MOST_TEXT, check_bounded, disk_errors, user_path
+from asae_jax.files import MOST_TEXT, check_bounded, disk_errors, read_bounded, user_path
 from asae_jax.json_files import read_json
 from asae_jax.shipped import WEIGHTS_FILE, models
 
@@ -61,6 +61,20 @@ def find(given: str) -> Path:
         f"no model {given!r}.{did_you_mean(given, names)} Give the name of one that is included ({known}) or "
         "a model folder."
     )
+
+
+def title(folder: Path) -> str:
+    """The name of a model, by the first heading of its card; empty where it has none.
+
+    Raises:
+      UserError: the card cannot be read.
+    """
+    card = folder / CARD
+    if not (holds_model(folder) and card.exists()):
+        return ""
+    with disk_errors(f"read {card}", remedy="mend or delete it"):
+        lines = read_bounded(card).decode("utf-8", errors="replace").splitlines()
+    return next((line.removeprefix("# ").strip() for line in lines if line.startswith("# ")), "")
 
 
 def checked_digest(folder: Path) -> str:

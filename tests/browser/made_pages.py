@@ -1,5 +1,7 @@
 """Every kind of page, written by the package's own functions from made-up cells: nothing is trained."""
 
+import csv
+
 import numpy as np
 from PIL import Image
 
@@ -19,6 +21,7 @@ from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import encode_jpeg
+from asae_jax.review.agreement_command import agreement
 from asae_jax.synthetic import render
 from tests.experiments.test_report import Grid
 
@@ -179,6 +182,27 @@ def _measured(rng, count=30):
         change=rng.uniform(0, 1, (count, 5)),
         share=np.full(count, 0.11),
     )
+
+
+def agreement_page(folder):
+    """The page of `agreement`: three people and the network, who differ on some cells."""
+    lists = []
+    for reader in range(3):
+        lists.append(folder / f"reader {reader}.csv")
+        with lists[-1].open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "label", "predicted"])
+            for number in range(24):
+                path, differs = folder / f"cell {number:02}.png", number % (reader + 3) == 0
+                if not reader:
+                    _save(path, number)
+                label = CLASSES[(number + differs) % len(CLASSES)]
+                writer.writerow([path, label, CLASSES[number % len(CLASSES)]])
+    config = base_config()
+    config.agreement.reviewed = ",".join(map(str, lists))
+    config.eval.bootstrap = 20
+    agreement(config, folder / "out")
+    return folder / "out" / "agreement.html"
 
 
 def reproduce_page(folder):

@@ -12,6 +12,7 @@ PAGES = {
     "audit clean": lambda folder: made_pages.audit_page(folder, damaged=False),
     "explain": made_pages.explain_page,
     "explain without layer": lambda folder: made_pages.explain_page(folder, layer=False, tested=False),
+    "agreement": made_pages.agreement_page,
     "reproduce": made_pages.reproduce_page,
 }
 

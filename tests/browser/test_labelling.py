@@ -87,7 +87,7 @@ def test_filters_show_the_cells_they_name(page):
     assert page.locator(".cell").count() == 1
     page.fill("#by-text", "")
     page.select_option("#by-state", "person")
-    left = [r for r in predicted_cells() if r.uncertainty.abstain or r.uncertainty.ood]
+    left = [r for r in predicted_cells() if r.uncertainty.abstain or r.uncertainty.is_outlier]
     assert page.locator(".cell").count() == len(left)
 
 

@@ -368,7 +368,7 @@ def test_what_is_said_of_the_cells_is_of_the_patient_chosen(page):
 
 
 def test_cells_that_still_wait_for_a_person_are_found(page):
-    left = sum(r.uncertainty.abstain or r.uncertainty.ood for r in predicted_cells())
+    left = sum(r.uncertainty.abstain or r.uncertainty.is_outlier for r in predicted_cells())
     page.select_option("#by-state", "todo")
     assert page.locator(".cell").count() == left
     _cell(page, 0).click()
@@ -377,10 +377,27 @@ def test_cells_that_still_wait_for_a_person_are_found(page):
     assert f"{left - 1} left to a person not looked at yet" in page.locator("#shown").text_content()
     page.click("#again")
     assert page.locator(".cell").count() == left - 1
-    assert page.locator("#accept").text_content() == f"Accept all {left - 1} shown"
+    assert page.locator("#accept").text_content() == f"Accept all {left - 1} not looked at"
     page.click("#accept")
     _settle(page)
     assert "all left to a person looked at" in page.locator("#shown").text_content()
+
+
+def test_accepting_all_is_about_the_cells_that_nobody_has_looked_at(page):
+    _cell(page, 0).click()
+    page.keyboard.press("x")
+    _settle(page)
+    assert page.locator("#accept").text_content() == f"Accept the {CELLS - 1} not looked at"
+    page.click("#accept")
+    _settle(page)
+    assert (page.locator("#accept").text_content(), page.locator("#accept").is_disabled()) == (
+        "None left to accept", True,
+    )  # fmt: skip
+    assert (
+        page.locator("#shown")
+        .text_content()
+        .startswith(f"{CELLS} of {CELLS} cells · {CELLS - 1} accepted · 1 left")
+    )
 
 
 def test_an_artefact_can_still_be_left_out_without_a_reason(page):

@@ -153,7 +153,7 @@ def test_each_patient_s_report_is_one_page(path, open_page):
     assert len(reports) == 2
     for text, name in zip(reports, ("p1", "p2"), strict=True):
         assert text.startswith(name)
-        for part in (NOTICE, "Specimenblood", "tiny (step 7)", "network 01234567",
+        for part in (NOTICE, "Specimenblood", "tiny (step 7)", "fingerprint of the network 01234567",
                      "by nobody", "Typical cells", "per 100 white cells"):  # fmt: skip
             assert part in text, part
     assert page.locator(".report img").count() > 20

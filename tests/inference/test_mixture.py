@@ -11,7 +11,9 @@ from scipy import optimize, special
 
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
-from asae_jax.inference.mixture import mixture_basis, training_mixture
+from asae_jax.evaluation.predictions import write_predictions
+from asae_jax.inference import mixture
+from asae_jax.inference.mixture import Basis, ensemble_basis, mixture_basis, training_mixture
 from asae_jax.losses import create_loss
 from asae_jax.run.adaptation import FILE
 
@@ -71,3 +73,60 @@ def test_a_damaged_record_of_labels_is_named(tmp_path, damage):
     (tmp_path / FILE).write_text(json.dumps(content | damage))
     with pytest.raises(UserError, match=rf"{FILE} is damaged"):
         mixture_basis(run)
+
+
+class TestEnsemble:
+    """Two runs that see four images of the test part: A, A, B, B."""
+
+    LABELS = np.array([0, 0, 1, 1])
+
+    @pytest.fixture
+    def runs(self, tmp_path, monkeypatch):
+        """Each with a basis and, where `scores` has it, the probability of class A of each image."""
+        priors, found = {}, {}
+
+        def make(name, prior, scores=None, *, images="abcd", known=True):
+            run = SimpleNamespace(workdir=tmp_path / name, class_names=("A", "B"))
+            run.workdir.mkdir()
+            priors[name] = Basis(np.array([prior, 1 - prior]), np.ones((2, 2)), known)
+            if scores is not None:
+                path, first = run.workdir / "test.json", np.array(scores)
+                log_probs = np.log(np.stack([first, 1 - first], axis=1))
+                digest = write_predictions(
+                    path.with_name("test_predictions.csv"), list(images), self.LABELS, log_probs, ("A", "B")
+                )
+                found[name] = path, {"predictions_sha256": digest, "data_fingerprint": "the same"}
+            return run
+
+        monkeypatch.setattr(mixture, "mixture_basis", lambda run: priors[run.workdir.name])
+        monkeypatch.setattr(mixture, "find_scores", lambda run: found.get(run.workdir.name))
+        return make
+
+    def test_its_confusions_are_those_of_the_mean(self, runs):
+        one = runs("one", 0.5, [0.9, 0.6, 0.2, 0.8])  # A, A, B, A by itself
+        two = runs("two", 0.5, [0.3, 0.1, 0.2, 0.7])  # B, B, B, A
+        basis = ensemble_basis([one, two], [None, None])  # means 0.6, 0.35, 0.2, 0.75: A, B, B, A
+        assert basis.confusion.tolist() == [[1, 1], [1, 1]]
+        soft = SimpleNamespace(temperature=SimpleNamespace(value=20.0))
+        basis = ensemble_basis([one, two], [soft, None])  # `one` says about a half: `two` decides
+        assert basis.confusion.tolist() == [[0, 2], [1, 1]]
+
+    @pytest.mark.parametrize("other", [{}, {"scores": [0.5] * 4, "images": "abce"}])
+    def test_without_scores_of_the_same_images_they_are_not_known(self, runs, other):
+        one, two = runs("one", 0.5, [0.9, 0.6, 0.2, 0.8]), runs("two", 0.5, **other)
+        assert ensemble_basis([one, two], [None, None]).confusion is None
+        assert ensemble_basis([one], [None]).confusion is not None
+
+    def test_of_a_run_adapted_with_labels_no_scores_of_its_own_test_part_count(self, runs):
+        one, two = (runs(name, 0.5, [0.9, 0.6, 0.2, 0.8]) for name in ("one", "two"))
+        assert ensemble_basis([one, two], [None, None]).confusion is not None
+        (two.workdir / FILE).write_text('{"notes": []}')
+        assert ensemble_basis([one, two], [None, None]).confusion is None
+
+    def test_its_mixture_is_that_of_all_runs_or_none(self, runs):
+        one, near, far = runs("one", 0.50), runs("near", 0.54), runs("far", 0.56)
+        np.testing.assert_allclose(ensemble_basis([one, near], [None, None]).prior, [0.52, 0.48])
+        with pytest.raises(UserError, match=r"far learnt another mixture .*differ in 6 %"):
+            ensemble_basis([one, near, far], [None] * 3)
+        with pytest.raises(UserError, match="not both known"):
+            ensemble_basis([one, runs("blind", 0.5, known=False)], [None, None])

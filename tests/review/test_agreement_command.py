@@ -1,13 +1,14 @@
 """`agreement` by its command line."""
 
 import json
+import re
 
 import pytest
 
 from asae_jax import cli
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input.sources import configured_index
-from tests.review.made import put_cells, read_csv, write_csv
+from tests.review.made import page_rows, put, put_cells, read_csv, write_csv
 from tests.training.tiny import tiny_config
 
 
@@ -86,6 +87,35 @@ def test_classes_stand_in_the_order_of_maturity_and_what_was_left_out_is_one(tmp
     assert record["pairs"][0]["table"][4] == [1, 0, 0, 0, 0]
 
 
+def _texts(page, tag):
+    """The texts of all elements of this kind, without what is inside of them."""
+    found = re.findall(rf"<{tag}[ >].*?</{tag}>", page, flags=re.DOTALL)
+    return [re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", one)).strip() for one in found]
+
+
+def test_the_page_has_tables_kappa_and_the_cells_with_a_picture_each(tmp_path, run, capsys):
+    """A picture of something else than was labelled would mislead whoever settles the cell."""
+    files = put_cells(tmp_path / "cells", [f"{number}.png" for number in range(4)])
+    first = page_rows(files, "SNE")
+    first[3]["label"] = "MY"
+    second = [row | {"label": label} for row, label in zip(first, ("SNE", "BNE", "BNE", "MY"), strict=True)]
+    put(files[2], 99)
+    lists = [write_csv(tmp_path / f"{name}.csv", given) for name, given in (("a<b", first), ("bob", second))]
+    record = run(*lists)
+    page = (tmp_path / "out" / "agreement.html").read_text()
+    assert "For research, not a diagnosis." in _texts(page, "p")
+    kappa = record["pairs"][0]["cohen_kappa"]
+    assert f"{kappa['value']:.2f} [{kappa['low']:.2f}, {kappa['high']:.2f}]" in _texts(page, "td")
+    of_both = page.split('id="pair-1"')[1].split('id="pair-2"')[0]
+    assert _texts(of_both, "tr") == ["MY BNE SNE all", "MY 1 1", "BNE 0 0", "SNE 2 1 3", "all 1 2 1 4"]
+    assert _texts(page, "figcaption") == [
+        f"a&lt;b: SNE bob: BNE network: A {number}.png" for number in (1, 2)
+    ]  # fmt: skip
+    assert page.count('src="data:image/jpeg') == page.count("no picture") == 1
+    assert "a<b" not in page
+    assert "agreement.html" in capsys.readouterr().out
+
+
 def test_one_person_is_compared_with_the_network(tmp_path, run, capsys):
     record = run(write_csv(tmp_path / "a.csv", rows("A A B B", predicted="A B B A", reviewer="Ann")))
     pair = record["pairs"][0]
@@ -138,6 +168,9 @@ def test_people_who_agree_leave_no_list(tmp_path, run):
     same = [write_csv(tmp_path / f"{name}.csv", rows("A B A")) for name in "ab"]
     assert run(*same)["disagreements"] == 0
     assert not (tmp_path / "out" / "disagreements.csv").exists()
+    page = (tmp_path / "out" / "agreement.html").read_text()
+    assert "The same label for every image." in _texts(page, "p")
+    assert "None." in _texts(page, "p")
 
 
 @pytest.mark.parametrize(

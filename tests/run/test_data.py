@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.config import check
+from asae_jax.config import check, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.run import build, digests, folder
-from asae_jax.run.data import load_data, load_index, write_data_record
+from asae_jax.run.data import cache_folder, load_data, load_index, write_data_record
 from tests.training.tiny import tiny_config
 
 RUN_CLASSES = ("BLA", "LYT", "MON", "NEU")
@@ -48,6 +48,17 @@ def own_map(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("from,to\nNGB,NEU\nNGS,NEU\nART,\n")
     return str(path)
+
+
+def test_a_cache_of_a_run_that_is_not_there_is_named_where_it_would_be_used(tmp_path):
+    gone, workdir = tmp_path / "gone", tmp_path / "run"
+    folder.write(workdir, tiny_config(data__cache_dir=str(gone)), folder.Record(("a", "b"), "none", {}))
+    config = read_run_config(workdir)
+    with pytest.warns(UserWarning, match=f"{gone}, is not there: {tmp_path / 'cache'} is used instead"):
+        assert cache_folder(config, workdir) == tmp_path / "cache"
+    mine = tiny_config(data__cache_dir=str(tmp_path / "mine"))
+    assert cache_folder(mine, workdir) == tmp_path / "mine"  # without a warning, which is an error here
+    assert cache_folder(config, tmp_path / "new") == tmp_path / "cache"
 
 
 @pytest.mark.parametrize("name", ["class_balanced", "logit_adjusted"])

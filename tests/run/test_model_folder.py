@@ -149,6 +149,17 @@ def test_a_copy_that_fails_leaves_nothing(model, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("mine*"))
 
 
+def test_a_model_is_called_by_the_heading_of_its_card(model, tmp_path):
+    (model / "README.md").write_text(
+        "---\nname: x\n---\n\nText\n# Blood \u00e9: 3 classes\n# Another\n", "utf-8"
+    )
+    assert model_folder.title(model) == "Blood \u00e9: 3 classes"
+    (model / "README.md").unlink()
+    assert model_folder.title(model) == ""
+    (tmp_path / "README.md").write_text("# A run's own notes\n")  # no model
+    assert model_folder.title(tmp_path) == ""
+
+
 def test_a_model_is_not_trained_further(model):
     before = _files(model)
     with pytest.raises(UserError, match=r"not trained further: .*--config.init.pretrained="):

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.evaluation import elsewhere
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
-from asae_jax.evaluation.predictions import Predictions, check_unchanged, read_predictions
+from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
 from asae_jax.evaluation.provenance import FOLDER, own_scores
 from asae_jax.files import write_text
 from asae_jax.json_files import read_json
@@ -118,7 +118,7 @@ def _as_recorded(run: Run) -> Run:
 
 def _predictions(workdir: Path, name: str, scores: Scores) -> Predictions:
     path = workdir / FOLDER / f"{name}_predictions.csv"
-    check_unchanged(path, scores)
+    check_belongs(path, scores)
     return read_predictions(path, scores["class_names"])
 
 

@@ -17,7 +17,7 @@ from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.experiments.transfer.networks import APPEARANCES, Network, Part, networks
 from asae_jax.inference.adapt.cells import scorer
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, find_layer, without_classes
-from asae_jax.inference.adapt.learning import cross_fitted_estimates
+from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.mixture import mixture_basis
 from asae_jax.run.run import Run
@@ -145,7 +145,7 @@ def _with_labels(run: Run, network: Network, listed: Listed, trial: Trial, *, on
             fitted = cross_fit(old, train.features[rows], train.labels[rows], seed=draw)
             estimates = cross_fitted_estimates(
                 run.config.uncertainty, run.class_names, fitted.logits, train.features[rows],
-                train.labels[rows], fitted.folds, {},
+                train.labels[rows], distances_of_folds(train.features[rows], fitted.folds), {},
             )  # fmt: skip
             logits = fitted.layer.logits(network.test.features)
             found.append(_row("", logits, network.test, estimates, listed))

@@ -1,5 +1,6 @@
 """Scale, background and stain of the other laboratory's images, brought to those the network knows."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,10 @@ from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.input.appearance import evenly, scale_between
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.preparation import SCALES
+from asae_jax.input.run_split import SPLITS_FILE, read_records
 from asae_jax.input.stain import background_light
+from asae_jax.run import digests
+from asae_jax.run.data import data_root
 from asae_jax.run.model_folder import holds_model
 from asae_jax.run.run import Run
 
@@ -65,17 +69,19 @@ class _OfOtherImages(Run):
 
 
 def _template(run: Run) -> Sequence[Item]:
-    """Images of the run's own laboratory."""
+    """Images of the run's own laboratory: those given, or else of its training part."""
     given = run.config.adapt.template
     if given:
         return evenly(read_input(given), MEASURED)
-    data = run.config.data
-    if holds_model(run.workdir) or data.source not in ("folder", "csv"):
+    root, splits = data_root(run.config), run.workdir / SPLITS_FILE
+    if holds_model(run.workdir) or root is None or not splits.exists():
         raise UserError(
-            "scale and background are taken from images of the run's own laboratory, which are not here: "
-            "give some, --template=FOLDER, or --scale=NUMBER and --background=keep."
+            "scale and background are taken from training images of the run's own laboratory, which are not "
+            "here: give some, --template=FOLDER, or --scale=NUMBER and --background=keep."
         )
-    return evenly(read_input(data.path), MEASURED)
+    digests.check_unchanged(run.workdir, SPLITS_FILE)
+    names = [name for name, row in read_records(splits).items() if row.split == "train"]
+    return [Item(name, os.path.abspath(root / name)) for name in evenly(names, MEASURED)]
 
 
 def _background_lights(items: Sequence[Item]) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
 from asae_jax.inference.adapt.labels import Given, matched, read_given
 from asae_jax.inference.adapt.last_layer import find_layer, with_layer, without_classes
-from asae_jax.inference.adapt.learning import learn
+from asae_jax.inference.adapt.learning import learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import Basis, mixture_basis
@@ -61,9 +61,9 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     """Adapts the run in `workdir` to the images of `adapt.input`, and writes a model to `adapt.output`.
 
     In this order, as far as asked for: scale, background and stain of the new images (`appearance`), batch
-    statistics (`statistics`), classes that cannot occur, and with labels the last layer and all estimates of
-    certainty (`last_layer`, `learning`). The run's own estimates are not taken over: they do not hold
-    elsewhere.
+    statistics (`statistics`), classes that cannot occur, and with labels the last layer or all, and all
+    estimates of certainty (`last_layer`, `all_layers`, `learning`). The run's own estimates are not taken
+    over: they do not hold elsewhere.
 
     Args:
       config: settings of the run, `adapt`, `uncertainty` and `eval`.
@@ -86,9 +86,13 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     logits, features = score(variables, cells.images)
     learned = None
     if task.given:
-        learned = learn(run, variables, features[rows], logits[rows], labels, _groups(cells, rows))
+        groups = _groups(cells, rows)
+        if config.adapt.layers == "all":
+            learned = learn_all(run, variables, cells.images[rows], logits[rows], labels, groups, score)
+        else:
+            learned = learn(run, variables, features[rows], logits[rows], labels, groups)
         variables = learned.variables
-        logits = learned.layer.logits(features)
+        logits, features = score(variables, cells.images)
     mixture = _mixture(logits, task)
     to_label = _proposals(run, cells, rows, features, logits)
     record = report.record(

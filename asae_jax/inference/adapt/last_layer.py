@@ -192,7 +192,7 @@ def cross_fit(
       seed: of the folds.
     """
     logits = np.zeros((len(labels), len(old.bias)))
-    masks = [mask for mask in _even_folds(len(labels), groups, folds, seed) if mask.any()]
+    masks = [mask for mask in even_folds(len(labels), groups, folds, seed) if mask.any()]
     for test in masks:
         kept = None if groups is None else groups[~test]
         strength = choose_strength(old, features[~test], labels[~test], groups=kept, seed=seed)
@@ -201,7 +201,7 @@ def cross_fit(
     return CrossFitted(fit_layer(old, features, labels, strength), strength, logits, masks)
 
 
-def _even_folds(count: int, groups: np.ndarray | None, folds: int, seed: int) -> list[np.ndarray]:
+def even_folds(count: int, groups: np.ndarray | None, folds: int, seed: int) -> list[np.ndarray]:
     """Folds of nearly equal size that do not depend on labels: an image's fold must not tell its label."""
     units = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     number = int(units.max()) + 1

@@ -1,7 +1,7 @@
-"""What labels of the other laboratory give: a last layer, and estimates of certainty that hold there."""
+"""What labels of the other laboratory give: a last layer or all, and estimates of certainty that hold."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from asae_jax.evaluation.conformal import fit_conformal
 from asae_jax.evaluation.metrics import confusion_matrix
 from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_distances
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
-from asae_jax.inference.adapt.last_layer import Layer, cross_fit, find_layer, with_layer
+from asae_jax.inference.adapt.all_layers import cross_fit_all
+from asae_jax.inference.adapt.last_layer import cross_fit, even_folds, find_layer, with_layer
 from asae_jax.run.run import Run
 
 
@@ -21,18 +22,20 @@ class Learned:
     """A network trained on labels.
 
     Attributes:
-      variables: of the network, with its new last layer.
-      layer: that layer.
-      strength: of its penalty; infinite where the old layer was kept.
+      variables: of the network, with what was trained.
+      layers: "last" or "all", what that was.
+      strength: of the last layer's penalty; infinite where the old layer was kept, None for all layers.
+      drawn: float64 `[K]`, how many images of each class stand for the mixture that it learnt.
       labels: int `[N]`.
       before: int `[N]`, most probable class of each labelled image before.
-      after: int `[N]`, by a layer that has not seen the image.
+      after: int `[N]`, by a layer or a network that has not seen the image.
       estimates: calibration, abstention, conformal sets and outlier scores, cross-fitted.
     """
 
     variables: Mapping[str, Any]
-    layer: Layer
-    strength: float
+    layers: str
+    strength: float | None
+    drawn: np.ndarray
     labels: np.ndarray
     before: np.ndarray
     after: np.ndarray
@@ -40,8 +43,8 @@ class Learned:
 
     @property
     def confusion(self) -> np.ndarray:
-        """Counts `[K, K]`, rows true, of images by layers that have not seen them."""
-        return confusion_matrix(self.labels, self.after, len(self.layer.bias))
+        """Counts `[K, K]`, rows true, of images by what has not seen them."""
+        return confusion_matrix(self.labels, self.after, len(self.drawn))
 
 
 def learn(
@@ -68,18 +71,65 @@ def learn(
     config = run.config
     path, old = find_layer(variables, features, logits)
     fitted = cross_fit(old, features, labels, groups=groups, folds=config.adapt.folds, seed=config.seed)
+    distances = distances_of_folds(features, fitted.folds)
     estimates = cross_fitted_estimates(
-        config.uncertainty, run.class_names, fitted.logits, features, labels, fitted.folds, conditions(run)
+        config.uncertainty, run.class_names, fitted.logits, features, labels, distances, conditions(run)
     )
     return Learned(
         with_layer(variables, path, fitted.layer),
-        fitted.layer,
+        "last",
         fitted.strength,
+        np.bincount(labels, minlength=run.num_classes).astype(np.float64),
         labels,
         logits.argmax(1),
         fitted.logits.argmax(1),
         estimates,
     )
+
+
+def learn_all(
+    run: Run,
+    variables: Mapping[str, Any],
+    images: np.ndarray,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    score: Callable,
+) -> Learned:
+    """Trains all layers and fits all estimates: a training for each fold, and one on all labels.
+
+    Args:
+      run: with the sections `adapt` and `uncertainty` of its settings.
+      variables: of its network.
+      images: the labelled images, uint8 `[N, stored, stored, 3]`.
+      logits: `[N, classes]` of the same, before.
+      labels: int `[N]`.
+      groups: slide or patient of each; None where not known.
+      score: as of `cross_fit_all`.
+    """
+    config = run.config
+    folds = [m for m in even_folds(len(labels), groups, config.adapt.folds, config.seed) if m.any()]
+    trained, crossed, distances = cross_fit_all(run, variables, images, labels, score, folds)
+    _, features = score(trained, images)
+    estimates = cross_fitted_estimates(
+        config.uncertainty, run.class_names, crossed, features, labels, distances, conditions(run)
+    )
+    counts = np.bincount(labels, minlength=run.num_classes)
+    drawn = np.where(counts > 0, len(labels) / np.count_nonzero(counts), 0.0)
+    return Learned(trained, "all", None, drawn, labels, logits.argmax(1), crossed.argmax(1), estimates)
+
+
+def distances_of_folds(features: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
+    """Distance of each image to those of the other folds, `[N]`, see `neighbour_distances`.
+
+    Args:
+      features: `[N, channels]`.
+      folds: bool `[N]` each.
+    """
+    distances = np.empty(len(features))
+    for test in folds:
+        distances[test] = neighbour_distances(fit_neighbours(features[~test]), features[test])
+    return distances
 
 
 def cross_fitted_estimates(
@@ -88,10 +138,10 @@ def cross_fitted_estimates(
     logits: np.ndarray,
     features: np.ndarray,
     labels: np.ndarray,
-    folds: list[np.ndarray],
+    distances: np.ndarray,
     measured_under: Mapping[str, Any],
 ) -> Uncertainty:
-    """Estimates of certainty from scores of labelled images by layers that have not seen them.
+    """Estimates of certainty from scores of labelled images by layers or networks that have not seen them.
 
     The temperature is one number for all folds, so that it is fitted on the scores themselves; the outlier
     score of an image is its distance to the labelled images of the other folds.
@@ -102,14 +152,11 @@ def cross_fitted_estimates(
       logits: `[N, classes]`, cross-fitted.
       features: `[N, channels]`.
       labels: int `[N]`.
-      folds: bool `[N]` each, in which the images were scored.
+      distances: `[N]`, of each image to the labelled images of the other folds.
       measured_under: what `Uncertainty.conditions` says.
     """
     temperature = fit_temperature(logits, labels).if_needed()
     probabilities = np.exp(soften(logits, temperature.value))
-    distances = np.empty(len(labels))
-    for test in folds:
-        distances[test] = neighbour_distances(fit_neighbours(features[~test]), features[test])
     quantile = settings.outlier_quantile
     return Uncertainty(
         class_names=class_names,

@@ -50,8 +50,7 @@ def record(
         "notice": NOTICE,
     }
     if learned is not None:
-        counts = np.bincount(learned.labels, minlength=len(class_names))
-        content["prior"] = dict(zip(class_names, smoothed(counts).tolist(), strict=True))
+        content["prior"] = dict(zip(class_names, smoothed(learned.drawn).tolist(), strict=True))
         content["confusion_matrix"] = learned.confusion.tolist()
     return content | {"notes": list(_notes(content))}
 
@@ -63,7 +62,8 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
     return {
         "count": total,
         "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
-        "strength": learned.strength if np.isfinite(learned.strength) else "old layer kept",
+        "layers": learned.layers,
+        "strength": "old layer kept" if learned.strength == np.inf else learned.strength,
         "right_before": _share(learned.before == learned.labels),
         "right_cross_fitted": _share(learned.after == learned.labels),
         "temperature": learned.estimates.temperature.value,
@@ -139,11 +139,17 @@ def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
         )
         return
     before, after = labels["right_before"], labels["right_cross_fitted"]
+    all_of_them = labels["layers"] == "all"
+    what, by = ("All layers", "network") if all_of_them else ("Last layer", "layer")
     yield (
-        f"Last layer, calibration and thresholds were fitted to {labels['count']} labels. Scored by a layer "
+        f"{what}, calibration and thresholds were fitted to {labels['count']} labels. Scored by a {by} "
         f"that has not seen the cell's label, {_percent(after)} are right ({_percent(before)} before). Where "
         "cells were chosen for labelling because they are difficult, others are easier."
     )
+    if all_of_them:
+        yield "Classes without a label may have been unlearnt: label some cells of each class that can occur."
+    if after["count"] < before["count"]:
+        yield "That is fewer than before: with so few labels the run without them may be the better one."
     if not labels["labelled_by_itself"]:
         yield (
             f"With so few labels no threshold keeps errors to {100 * labels['target_error']:.3g} %: every "

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
-from asae_jax.files import disk_errors, user_path
+from asae_jax.files import disk_errors, together, user_path
 from asae_jax.inference.embed.embedding import Embedding, gather, spread_places, write_csv, write_npz
 from asae_jax.inference.embed.page import write_page
 from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
@@ -59,9 +59,12 @@ def embed(config: ConfigDict, workdir: Path) -> int:
     if settings.output and not settings.output.lower().endswith(EMBEDDINGS.endings[0]):
         raise UserError(f"--output={settings.output} cannot be used: give a name that ends with .npz.")
     items = read_input(settings.input)
-    with chosen_place(
-        settings.input, items, given=settings.output, workdir=workdir, files=EMBEDDINGS
-    ) as place:
+    with (
+        chosen_place(
+            settings.input, items, given=settings.output, workdir=workdir, files=EMBEDDINGS
+        ) as place,
+        together(),
+    ):
         _embed_to(place, items, config, workdir)
     return 0
 

@@ -60,7 +60,7 @@ def gather(
     nothing = np.full_like(next(r.features for r in records if r.features is not None), np.nan)
     features = [nothing if record.features is None else record.features for record in records]
     estimates = [record.uncertainty for record in records]
-    scores = [None if estimate is None else estimate.ood_score for estimate in estimates]
+    scores = [None if estimate is None else estimate.outlier_score for estimate in estimates]
     return Embedding(
         features=np.stack(features).astype(np.float32),
         paths=np.array([record.path for record in records]),

@@ -4,14 +4,14 @@ import collections
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 import asae_jax
-from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
-from asae_jax.files import disk_errors, user_path
-from asae_jax.inference.mixture import mixture_basis
+from asae_jax.evaluation.uncertainty import Uncertainty, conditions, read_matching_uncertainty
+from asae_jax.files import disk_errors, together, user_path
+from asae_jax.inference.mixture import Basis, ensemble_basis
 from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
@@ -26,6 +26,7 @@ from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
+from asae_jax.run import model_folder
 from asae_jax.run.adaptation import notes, read_adaptation
 from asae_jax.run.run import Run
 from asae_jax.terminal import Bar
@@ -53,10 +54,11 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     """
     settings = config.predict
     items = read_input(settings.input)
-    runs = load_runs(config, workdir)
+    ensemble = _ensemble(config, workdir)
     with chosen_place(settings.input, items, given=settings.output, workdir=workdir) as place:
-        print(_greeting(items, workdir, runs[0].class_names))
-        differential, shifted = _predict_to(place, items, config, runs)
+        print(_greeting(items, workdir, ensemble.runs[0].class_names))
+        with together():  # what a full disk left would be in the way of the same command
+            differential, shifted = _predict_to(place, items, config, ensemble)
         print(summary(differential))
         for one in shifted[:1]:
             print("\n".join(corrected.summary(one, differential.classes)))
@@ -65,23 +67,52 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     return 0
 
 
+class Ensemble(NamedTuple):
+    """What predicts, one run or several.
+
+    Attributes:
+      runs: one or more.
+      fitted: uncertainty estimates of each; None where it has none.
+      basis: what counts are corrected from; None where they are not.
+    """
+
+    runs: Sequence[Run]
+    fitted: Sequence[Uncertainty | None]
+    basis: Basis | None
+
+    def notes(self) -> list[str]:
+        """What a reader must know of models that were adapted, a sentence each."""
+        found = [(run.workdir.absolute().name, notes(read_adaptation(run.workdir))) for run in self.runs]
+        if len(found) == 1:
+            return found[0][1]
+        return [f"{name}: {note}" for name, said in found for note in said]
+
+
+def _ensemble(config: ConfigDict, workdir: Path) -> Ensemble:
+    """The run in `workdir` and those of `predict.ensemble`, with what is known of them."""
+    runs = load_runs(config, workdir)
+    fitted = [read_matching_uncertainty(run) for run in runs]
+    corrects = config.predict.mixture == "corrected"
+    return Ensemble(runs, fitted, ensemble_basis(runs, fitted) if corrects else None)
+
+
 def _predict_to(
-    place: Place, items: Sequence[Item], config: ConfigDict, runs: Sequence[Run]
+    place: Place, items: Sequence[Item], config: ConfigDict, ensemble: Ensemble
 ) -> tuple[Differential, list[Corrected]]:
     """Writes every file of an input."""
-    settings, class_names = config.predict, runs[0].class_names
+    runs, settings = ensemble.runs, config.predict
+    class_names = runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
     others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
     counter = Counter(classes, specimen_of(run.config for run in runs))
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
-    predictor = _predictor(config, runs, features=cells is not None)
-    mixtures = [MixtureCounter()] if settings.mixture == "corrected" else []
+    predictor = _predictor(config, ensemble, features=cells is not None)
+    mixtures = [] if ensemble.basis is None else [MixtureCounter()]
     _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, *mixtures))
-    adapted = notes(read_adaptation(runs[0].workdir))
-    differential = counter.differential([*adapted, *predictor.uncertainty.notes()])
-    shifted = _corrected(mixtures, runs, predictor)
+    differential = counter.differential([*ensemble.notes(), *predictor.uncertainty.notes()])
+    shifted = _corrected(mixtures, ensemble, predictor)
     records = gallery.records()
     page = {
         "thresholds": predictor.uncertainty.thresholds,
@@ -93,17 +124,15 @@ def _predict_to(
 
 
 def _corrected(
-    mixtures: Sequence[MixtureCounter], runs: Sequence[Run], predictor: Predictor
+    mixtures: Sequence[MixtureCounter], ensemble: Ensemble, predictor: Predictor
 ) -> list[Corrected]:
     """The counts corrected for another mixture of classes, where that was asked for."""
-    if not mixtures:
+    if ensemble.basis is None:
         return []
-    config, basis = runs[0].config, mixture_basis(runs[0])
-    if len(runs) > 1:
-        basis = basis._replace(confusion=None)  # an ensemble confuses others than its first network
+    config, calibrated = ensemble.runs[0].config, all(one is not None for one in ensemble.fitted)
     return mixtures[0].corrected(
-        basis,
-        usually_unlike=predictor.uncertainty.usually_unlike,
+        ensemble.basis,
+        usually_unlike=predictor.uncertainty.usually_unlike if calibrated else None,
         resamples=config.eval.bootstrap,
         seed=config.seed,
     )
@@ -121,8 +150,7 @@ def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]
     return f"input: {len(items):,} images, {groups}; run {workdir}, {classes}"
 
 
-def _predictor(config: ConfigDict, runs: Sequence[Run], *, features: bool) -> Predictor:
-    fitted = [read_matching_uncertainty(run) for run in runs]
+def _predictor(config: ConfigDict, ensemble: Ensemble, *, features: bool) -> Predictor:
     options = Options(
         batch_size=config.eval.batch_size,
         tta=config.predict.tta,
@@ -131,7 +159,7 @@ def _predictor(config: ConfigDict, runs: Sequence[Run], *, features: bool) -> Pr
         features=features,
         picture_side=config.predict.picture_side,
     )
-    return Predictor(runs, fitted, options)
+    return Predictor(ensemble.runs, ensemble.fitted, options)
 
 
 def _predict_all(
@@ -200,11 +228,22 @@ def _page_path(place: Place) -> Path:
 
 
 def _made_by(runs: Sequence[Run]) -> str:
-    """What predicted and when, in words."""
-    names = " and ".join(run.workdir.absolute().name for run in runs)
-    views = ", mean of 8 views" * runs[0].config.predict.tta
+    """What predicted and when, in words: the name on each model's card, and where it lies."""
+    names = " and ".join(map(_named, runs))
+    views = ", mean of 8 views of each cell" * runs[0].config.predict.tta
     day = datetime.date.today().isoformat()
-    return f"{names} (step {runs[0].step:,}{views}), ASAE-JAX {asae_jax.__version__}, {day}"
+    return f"{names}{views}, ASAE-JAX {asae_jax.__version__}, {day}"
+
+
+def _named(run: Run) -> str:
+    name = (
+        model_folder.title(run.workdir)[:_LONGEST_TITLE]
+        or f"a network for {run.num_classes} classes of cells"
+    )
+    return f"{name} (run {run.workdir.absolute().name}, step {run.step:,})"
+
+
+_LONGEST_TITLE = 120  # a card may be anybody's
 
 
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:

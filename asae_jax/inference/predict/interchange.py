@@ -80,6 +80,6 @@ def _numbers(record: Record, names: Sequence[str]) -> dict[str, float]:
     values |= {f"p_{name}": float(p) for name, p in zip(names, record.probabilities, strict=True)}
     if record.uncertainty is not None:
         values["for_person"] = float(record.left_to_person)
-        if record.uncertainty.ood_score is not None:
-            values["ood_score"] = record.uncertainty.ood_score
+        if record.uncertainty.outlier_score is not None:
+            values["outlier_score"] = record.uncertainty.outlier_score
     return {name: round(float(value), 6) for name, value in values.items()}

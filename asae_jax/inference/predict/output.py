@@ -3,9 +3,9 @@
 Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
 then `group` where the input has groups, `slide,x,y,width,height` where it has positions, and `abstain`,
-`ood_score`, `ood` and `conformal_set` (classes separated by `|`) where the run has uncertainty estimates;
-last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training cells or
-unreadable. Without estimates that is known of unreadable images only, and else empty.
+`outlier_score`, `outlier` and `conformal_set` (classes separated by `|`) where the run has uncertainty
+estimates; last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training cells
+or unreadable. Without estimates that is known of unreadable images only, and else empty.
 """
 
 import contextlib
@@ -72,7 +72,7 @@ def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, p
         "error",
         *(["group"] if groups else []),
         *(POSITION_COLUMNS if positions else []),
-        *(["abstain", "ood_score", "ood", "conformal_set"] if uncertainty else []),
+        *(["abstain", "outlier_score", "outlier", "conformal_set"] if uncertainty else []),
         "for_person",
     ]
 
@@ -86,8 +86,12 @@ def _row(record: Record, class_names: tuple[str, ...]) -> dict[str, Any]:
     row |= {"label": class_names[record.label], "probability": _rounded(record.probabilities.max())}
     row |= {f"p_{name}": _rounded(p) for name, p in zip(class_names, record.probabilities, strict=True)}
     if (estimate := record.uncertainty) is not None:
-        row |= {"abstain": estimate.abstain, "ood": estimate.ood, "for_person": record.left_to_person}
-        row["ood_score"] = None if estimate.ood_score is None else _rounded(estimate.ood_score)
+        row |= {
+            "abstain": estimate.abstain,
+            "outlier": estimate.is_outlier,
+            "for_person": record.left_to_person,
+        }
+        row["outlier_score"] = None if estimate.outlier_score is None else _rounded(estimate.outlier_score)
         if estimate.conformal_set is not None:
             row["conformal_set"] = [class_names[number] for number in estimate.conformal_set]
     return row
@@ -171,7 +175,7 @@ def _differential_rows(count: Count, classes: Sequence[CellClass]) -> Iterator[l
     for what in ("nucleated", "white"):
         yield [group, f"{what} cells", "", getattr(sure, what), *[""] * 4, getattr(everything, what)]
     yield [group, "left to a person", "", count.left_to_person, count.images]
-    yield [group, "unlike the training cells", "", count.out_of_distribution, count.images]
+    yield [group, "unlike the training cells", "", count.outliers, count.images]
     yield [group, "unreadable", "", count.unreadable, count.images]
 
 
@@ -206,7 +210,7 @@ def _count_lines(differential: Differential) -> Iterator[str]:
     count, specimen = differential.overall, differential.specimen
     yield (
         f"{count.images:,} images: {count.left_to_person:,} left to a person "
-        f"({count.out_of_distribution:,} of them unlike the training cells), {count.unreadable:,} unreadable"
+        f"({count.outliers:,} of them unlike the training cells), {count.unreadable:,} unreadable"
     )
     yield (
         f"{specimen.name or 'blood or marrow not known'}: cells and percent of the {specimen.whole} "

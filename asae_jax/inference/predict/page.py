@@ -218,9 +218,9 @@ def _cell(record: Record, places: Mapping[str, int]) -> dict[str, Any]:
     if record.position is not None:
         cell["at"] = str(record.position)
     if (estimate := record.uncertainty) is not None:
-        cell |= {"unsure": estimate.abstain, "unlike": estimate.ood}
-        if estimate.ood_score is not None and np.isfinite(estimate.ood_score):
-            cell["outlier_score"] = round(estimate.ood_score, 3)
+        cell |= {"unsure": estimate.abstain, "unlike": estimate.is_outlier}
+        if estimate.outlier_score is not None and np.isfinite(estimate.outlier_score):
+            cell["outlier_score"] = round(estimate.outlier_score, 3)
         if estimate.conformal_set is not None:
             cell["set"] = list(estimate.conformal_set)
     return cell

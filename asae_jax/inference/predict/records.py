@@ -15,17 +15,17 @@ class PredictionUncertainty:
 
     Attributes:
       abstain: whether the probability is below the threshold for the target error: a person should look.
-      ood_score: outlier score, higher for cells less like the training images. Its unit differs between
+      outlier_score: outlier score, higher for cells less like the training images. Its unit differs between
         runs: compare it within one run only. None where the run has no such score.
-      ood: whether the score is above the run's threshold: an artefact, another stain, or a cell of no class
-        of the run.
+      is_outlier: whether the score is above the run's threshold: an artefact, another stain, or a cell of no
+        class of the run.
       conformal_set: classes that contain the true one at the run's confidence, most probable first; may be
         empty; None where the run has no conformal threshold.
     """
 
     abstain: bool
-    ood_score: float | None
-    ood: bool
+    outlier_score: float | None
+    is_outlier: bool
     conformal_set: tuple[int, ...] | None = None
 
 
@@ -83,7 +83,7 @@ class Record:
     @property
     def left_to_person(self) -> bool:
         """Whether there is a prediction that should not be relied on."""
-        return self.uncertainty is not None and (self.uncertainty.abstain or self.uncertainty.ood)
+        return self.uncertainty is not None and (self.uncertainty.abstain or self.uncertainty.is_outlier)
 
 
 class Gallery:

@@ -112,8 +112,8 @@ class UncertaintyEstimator:
         return [
             PredictionUncertainty(
                 abstain=bool(judged.abstain[row]),
-                ood_score=None if scores is None else float(scores[row]),
-                ood=outliers is not None and bool(outliers[row]),
+                outlier_score=None if scores is None else float(scores[row]),
+                is_outlier=outliers is not None and bool(outliers[row]),
                 conformal_set=_most_probable_first(judged.sets[row], probabilities[row]),
             )
             for row in range(len(probabilities))

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, user_path
+from asae_jax.files import disk_errors, together, user_path
 from asae_jax.folders import IMAGE_EXTENSIONS
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
 from asae_jax.inference.slide.colours import shown_colours
@@ -81,7 +81,7 @@ def slide(config: ConfigDict, workdir: Path) -> int:
             cell.position, cell.label, colours[cell.label], person=cell.person, name=cell.path, notes=notes
         )
         files.add(cell.position.slide, one)
-    with disk_errors(f"write {stem}", remedy="choose another --output=FILE"):
+    with disk_errors(f"write {stem}", remedy="choose another --output=FILE"), together():
         files.write()
         if tasks is not None:
             write_tasks(stem, tasks, colours, rectangles=bool(settings.images))

@@ -7,11 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy import special
 
 from asae_jax import cli
 from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.inference.adapt.cells import scorer
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
 from asae_jax.run.adaptation import FILE, read_adaptation
@@ -137,6 +139,27 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
     other = copy_with(read_run_config(output), {"eval.test_mode": "mean"})
     with pytest.warns(UserWarning, match="is of .*, not of"):
         assert read_matching_uncertainty(open_run(output, other)) is None
+
+
+def test_labels_train_all_layers(runs, images, labels, tmp_path):
+    output = tmp_path / "theirs"
+    options = [f"--labels={labels}", f"--output={output}", "--layers=all", "--epochs=12", "--folds=2"]
+    assert _adapt(runs[0], *options, "--statistics=keep") == 0
+    record = json.loads((output / FILE).read_text())
+    assert (record["labels"]["layers"], np.sum(record["confusion_matrix"])) == ("all", 11)
+    # Both classes were drawn equally often, whatever their labels: that is what it has learnt.
+    assert record["prior"]["BLA"] == record["prior"]["EBO"] > 5 * record["prior"]["NGS"]
+    assert any("may have been unlearnt" in note for note in record["notes"])
+    old, new = open_run(runs[0]).variables["params"], open_run(output).variables["params"]
+    assert all(
+        np.abs(a - b).max() > 1e-6 for a, b in zip(_leaves(old), _leaves(new), strict=True) if a.ndim == 4
+    )
+    assert read_matching_uncertainty(open_run(output)).num_examples == 11
+    log_probs = [
+        special.log_softmax(scorer(r)(r.variables, images)[0], 1) for r in map(open_run, (runs[0], output))
+    ]
+    before, after = (-one[np.arange(11), np.arange(11) % 2].mean() for one in log_probs)
+    assert after < before
 
 
 def test_scale_and_classes_that_occur(runs, folder, tmp_path):

@@ -14,7 +14,7 @@ from asae_jax.inference.adapt.last_layer import (
     with_layer,
     without_classes,
 )
-from asae_jax.inference.adapt.learning import cross_fitted_estimates
+from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds
 from asae_jax.inference.adapt.proposals import propose
 
 SETTINGS = ConfigDict(
@@ -115,7 +115,13 @@ def test_cross_fitted_estimates_do_not_flatter():
     assert (seen.logits(features).argmax(1) == labels).mean() > 0.95
     assert (found.logits.argmax(1) == labels).mean() < 0.75
     estimates = cross_fitted_estimates(
-        SETTINGS, ("A", "B", "C"), found.logits, features, labels, found.folds, {}
+        SETTINGS,
+        ("A", "B", "C"),
+        found.logits,
+        features,
+        labels,
+        distances_of_folds(features, found.folds),
+        {},
     )
     assert estimates.abstention.coverage < 0.7
     # An image compared with itself would be no outlier at any distance.

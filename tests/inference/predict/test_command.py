@@ -1,6 +1,7 @@
 """`predict` as a user calls it."""
 
 import csv
+import errno
 import json
 import shutil
 
@@ -60,6 +61,8 @@ def test_differential_and_page_lie_beside_them(alone):
     assert _read(alone / "0_differential.csv")[0]["what"] == "BLA"
     page = (alone / "0.html").read_text()
     assert "For research, not a diagnosis" in page
+    made = json.loads(page.split('id="data">')[1].split("</script>")[0])["made"]
+    assert made.startswith("a network for 3 classes of cells (run seed0, step 0), ASAE-JAX ")
     assert not list(alone.glob("*.part"))
 
 
@@ -156,6 +159,27 @@ def test_the_terminal_says_which_page_to_open(runs, folder, tmp_path, capsys):
         said.append(capsys.readouterr().out)
     assert f"in a browser: {tmp_path / 'out.html'}" in said[0]
     assert "out.html" not in said[1]
+
+
+@pytest.mark.parametrize("where", ["write_differential", "Interchange.write"])
+def test_after_a_full_disk_the_same_command_goes_on(runs, folder, monkeypatch, capsys, where):
+    """Predictions that were complete before the disk was full would pass for those of another input."""
+    written = runs[1] / "predictions"
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    options = [f"--input={folder}", "--nopage"]
+    with monkeypatch.context() as patched:
+        patched.setattr(f"asae_jax.inference.predict.command.{where}", full)
+        assert _predict(runs[1], *options) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not written.exists()
+    assert _predict(runs[1], *options) == 0
+    assert sorted(path.name for path in written.glob("*.csv")) == [
+        f"{folder.name}.csv", f"{folder.name}_differential.csv",
+    ]  # fmt: skip
+    shutil.rmtree(written)
 
 
 def test_two_folders_of_one_name_keep_their_files(runs, folder, tmp_path, capsys):

@@ -2,15 +2,18 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from asae_jax import cli
 from asae_jax.inference.mixture import Basis, smoothed
+from asae_jax.inference.predict.command import Ensemble
 from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
 from asae_jax.input.cell_classes import cell_classes
+from asae_jax.run.adaptation import FILE
 
 NAMES = ("A", "B")
 PRIOR = np.array([0.5, 0.5])
@@ -108,9 +111,31 @@ def test_the_confusions_of_one_network_are_not_those_of_an_ensemble(
     runs, folder, tmp_path, monkeypatch, together
 ):
     known = lambda run: Basis(np.full(3, 1 / 3), np.eye(3) * 90 + 5, known=True)  # noqa: E731
-    monkeypatch.setattr("asae_jax.inference.predict.command.mixture_basis", known)
+    monkeypatch.setattr("asae_jax.inference.mixture.mixture_basis", known)
     options = [f"--workdir={runs[0]}", f"--input={folder}", f"--output={tmp_path / 'cells.csv'}", "--nopage"]
     ensemble = [f"--ensemble={runs[1]}"] * together
     assert cli.main(["predict", *options, *ensemble, "--mixture=corrected"]) == 0
     found = json.loads((tmp_path / "cells_differential.json").read_text())["corrected"][0]
     assert (found["misfit_p"] is None, found["disagreement"] is None) == (together, together)
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated", "ignore:left out as no images")
+def test_runs_of_different_mixtures_are_refused_before_anything_is_written(
+    runs, folder, tmp_path, monkeypatch, capsys
+):
+    priors = {runs[0]: np.array([0.6, 0.3, 0.1]), runs[1]: np.array([0.2, 0.3, 0.5])}
+    known = lambda run: Basis(priors[run.workdir], None, known=True)  # noqa: E731
+    monkeypatch.setattr("asae_jax.inference.mixture.mixture_basis", known)
+    command = ["predict", f"--workdir={runs[0]}", f"--input={folder}", f"--output={tmp_path / 'cells.csv'}"]
+    assert cli.main([*command, f"--ensemble={runs[1]}", "--mixture=corrected"]) == 2
+    assert "differ in 40 % of the cells" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_count_of_an_ensemble_says_what_must_be_known_of_each_run(tmp_path):
+    runs = [SimpleNamespace(workdir=tmp_path / name) for name in ("plain", "theirs")]
+    for run in runs:
+        run.workdir.mkdir()
+    (runs[1].workdir / FILE).write_text(json.dumps({"notes": ["adapted to 100 cells"]}))
+    assert Ensemble(runs, [None, None], None).notes() == ["theirs: adapted to 100 cells"]
+    assert Ensemble(runs[1:], [None], None).notes() == ["adapted to 100 cells"]

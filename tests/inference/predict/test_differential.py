@@ -35,14 +35,14 @@ def _records():
         *(record(2, of=4, group="b") for _ in range(6)),
         record(3, of=4),
         record(2, of=4, group="a", abstain=True),
-        record(2, of=4, group="a", ood=True),
+        record(2, of=4, group="a", is_outlier=True),
         record(None, group="a"),
     ]
 
 
 def test_counts_of_all_images():
     count = _differential(_records()).overall
-    assert (count.images, count.unreadable, count.left_to_person, count.out_of_distribution) == (15, 1, 2, 1)
+    assert (count.images, count.unreadable, count.left_to_person, count.outliers) == (15, 1, 2, 1)
 
 
 def test_counts_of_the_cells_the_run_is_sure_of():

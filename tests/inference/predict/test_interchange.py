@@ -1,13 +1,21 @@
 """From a list with positions through `predict` and a review to QuPath and Label Studio, as a user goes."""
 
 import csv
+import dataclasses
 import json
 
 import pytest
 
 from asae_jax import cli
+from asae_jax.inference.embed.embedding import Embedding
+from asae_jax.inference.positions import Position
+from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.predict.interchange import Interchange
+from asae_jax.inference.predict.output import open_output
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
+from tests.inference.predict.made import record
 from tests.inference.slide.qupath import read
 
 pytestmark = pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
@@ -65,6 +73,22 @@ def test_positions_come_out_in_every_file(runs, folder, listed, tmp_path, capsys
         "x 10, y 20 of slide S 1", "x 300.5, y 40 of slide S 2", None,
     ]  # fmt: skip
     assert "for QuPath: " in capsys.readouterr().out
+
+
+def test_a_number_has_one_name_in_every_file(tmp_path):
+    """Of a cell with estimates: what QuPath measures, the page shows and `embed` lists is in the columns."""
+    cell = dataclasses.replace(record(0, of=2), position=Position("S", 1, 2))
+    with open_output(tmp_path / "p.csv", ("a", "b"), groups=False, uncertainty=True) as write:
+        write(cell)
+    (row,) = _rows(tmp_path / "p.csv")
+    item = Item("x.png", "x.png", "", position=cell.position)
+    others = Interchange(tmp_path / "p", [item], cell_classes(("a", "b")), source="s", storage="")
+    others.add(cell)
+    (file,) = others.write("network")
+    (measured,) = (one[5] for one in read(file))
+    assert set(measured) <= set(row)
+    assert (measured["outlier_score"], row["outlier_score"]) == (1.25, "1.250000")
+    assert "outlier_score" in {field.name for field in dataclasses.fields(Embedding)}
 
 
 def test_json_lines_have_numbers(runs, listed, tmp_path):

@@ -47,20 +47,31 @@ def test_columns_begin_with_the_contract(tmp_path):
 
 
 def test_group_and_uncertainty_come_last(tmp_path):
-    records = [record(2, group="p1", ood=True, sets=(2, 0)), record(0, group="p2", sets=()), record(None)]
+    records = [
+        record(2, group="p1", is_outlier=True, sets=(2, 0)),
+        record(0, group="p2", sets=()),
+        record(None),
+    ]
     _write(tmp_path / "p.csv", records, groups=True, uncertainty=True)
     rows = _read(tmp_path / "p.csv")
-    assert list(rows[0])[-6:] == ["group", "abstain", "ood_score", "ood", "conformal_set", "for_person"]
-    assert [row["ood"] for row in rows] == ["yes", "no", ""]
-    assert rows[0]["ood_score"] == "1.250000"
+    assert list(rows[0])[-6:] == [
+        "group",
+        "abstain",
+        "outlier_score",
+        "outlier",
+        "conformal_set",
+        "for_person",
+    ]
+    assert [row["outlier"] for row in rows] == ["yes", "no", ""]
+    assert rows[0]["outlier_score"] == "1.250000"
     assert [row["conformal_set"] for row in rows] == ["c, with comma|a", "", ""]
 
 
 def test_one_column_says_what_is_left_to_a_person_as_the_page_does(tmp_path):
     records = [
-        record(0, probability=0.99999, ood=True),
+        record(0, probability=0.99999, is_outlier=True),
         record(0, abstain=True),
-        record(0, abstain=True, ood=True),
+        record(0, abstain=True, is_outlier=True),
         record(0),
         record(None),
     ]

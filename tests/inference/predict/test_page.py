@@ -82,7 +82,7 @@ def _records():
         _with_pictures(record(0, path="a.png", group="p1"), 0),
         record(None, path=f"bad {NASTY}", group="p1"),
         _with_pictures(record(2, path=NASTY, group=f"p2 {NASTY}", abstain=True, sets=(2, 0)), 1),
-        _with_pictures(record(1, path=NOT_UTF8, ood=True), 2),
+        _with_pictures(record(1, path=NOT_UTF8, is_outlier=True), 2),
         record(None, path=NOT_UTF8),
     ]
 

@@ -48,9 +48,9 @@ def test_one_run_and_one_view_are_judged_as_the_run_says(logits, method):
     probabilities, found = _estimate(estimator, logits[:1])
     np.testing.assert_allclose(probabilities, expected.probabilities, rtol=1e-12)
     assert [t.abstain for t in found] == expected.abstain.tolist()
-    assert [t.ood for t in found] == expected.is_outlier.tolist()
-    assert 0 < sum(t.ood for t in found) < 9
-    np.testing.assert_allclose([t.ood_score for t in found], expected.outlier_score)
+    assert [t.is_outlier for t in found] == expected.is_outlier.tolist()
+    assert 0 < sum(t.is_outlier for t in found) < 9
+    np.testing.assert_allclose([t.outlier_score for t in found], expected.outlier_score)
     for t, chosen, p in zip(found, expected.sets, probabilities, strict=True):
         assert sorted(t.conformal_set) == np.flatnonzero(chosen).tolist()
         assert p[list(t.conformal_set)].tolist() == sorted(p[list(t.conformal_set)], reverse=True)

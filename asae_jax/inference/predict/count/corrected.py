@@ -94,7 +94,7 @@ class MixtureCounter:
         if record.probabilities is not None:
             self._probabilities.append(record.probabilities)
             self._groups.append(record.group)
-            self._unlike.append(record.uncertainty is not None and record.uncertainty.ood)
+            self._unlike.append(record.uncertainty is not None and record.uncertainty.is_outlier)
 
     def corrected(
         self, basis: Basis, *, usually_unlike: float | None, resamples: int, seed: int

@@ -87,7 +87,7 @@ class Count:
       images: how many were given.
       unreadable: of these, how many have an error.
       left_to_person: of the rest, how many are left to a person.
-      out_of_distribution: of these, how many are unlike the training cells.
+      outliers: of these, how many are unlike the training cells.
       sure: count of the cells that are not left to a person.
       everything: count of all cells, by their most probable class; the same as `sure` where none is left to a
         person.
@@ -97,7 +97,7 @@ class Count:
     images: int
     unreadable: int
     left_to_person: int
-    out_of_distribution: int
+    outliers: int
     sure: Shares
     everything: Shares
 
@@ -137,7 +137,7 @@ class _Tally:
             self.unreadable += 1
         elif record.left_to_person:
             self.left[record.label] += 1
-            self.outliers += bool(record.uncertainty and record.uncertainty.ood)
+            self.outliers += bool(record.uncertainty and record.uncertainty.is_outlier)
         else:
             self.sure[record.label] += 1
 
@@ -171,7 +171,7 @@ class Counter:
             images=tally.images,
             unreadable=tally.unreadable,
             left_to_person=tally.left.total(),
-            out_of_distribution=tally.outliers,
+            outliers=tally.outliers,
             sure=shares(tally.sure, self._classes, self._specimen),
             everything=shares(tally.sure + tally.left, self._classes, self._specimen),
         )

@@ -45,7 +45,7 @@ def _numbers(count: Count) -> dict[str, Any]:
         "group": count.group,
         "images": count.images,
         "left": count.left_to_person,
-        "unlike": count.out_of_distribution,
+        "unlike": count.outliers,
         "unreadable": count.unreadable,
         "sure": [line.cells.count for line in count.sure.classes],
         "cells": [line.cells.count for line in count.everything.classes],

@@ -216,6 +216,9 @@ function rowsAway(step) {
 
 const page = () => Math.max(1, Math.floor((visibleBottom() - gap) / rowSizes.cell));
 
+// What accepting all is about: cells that a person has decided on stay as they are.
+const openShown = () => order.filter((cell) => stateOf(cell) === "open");
+
 // Of the group chosen.
 function showStatus() {
   const cells = GROUPED[place()];
@@ -228,8 +231,10 @@ function showStatus() {
   }
   if (selected.size) parts.unshift(`${whole(selected.size)} selected`);
   byId("select-none").hidden = !selected.size;
-  byId("accept").textContent = `Accept all ${whole(order.length)} shown`;
-  byId("accept").disabled = !order.length;
+  const open = openShown().length;
+  const all = open === order.length ? "all" : "the";
+  byId("accept").textContent = open ? `Accept ${all} ${whole(open)} not looked at` : "None left to accept";
+  byId("accept").disabled = !open;
   const shown = `${whole(order.length)} of ${whole(cells.length)} cells`;
   byId("shown").textContent = [shown, ...parts].join(" · ");
 }

@@ -31,7 +31,7 @@ function factsOf(group) {
     Reviewed: seen.length
       ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}by ${who.join(", ") || "______________________"}`
       : "by nobody: the network's count alone",
-    "Predicted by": [DATA.made, `network ${DATA.network.slice(0, 8)}`].filter(Boolean).join(", "),
+    "Predicted by": [DATA.made, `fingerprint of the network ${DATA.network.slice(0, 8)}`].filter(Boolean).join(", "),
   };
 }
 

@@ -180,7 +180,7 @@ byId("close").addEventListener("click", () => {
 });
 byId("undo").addEventListener("click", () => step(undo(), "taken back"));
 byId("redo").addEventListener("click", () => step(redo(), "done again"));
-byId("accept").addEventListener("click", () => say(order, (cell) => decisions.get(cell.content) ?? cell.predicted));
+byId("accept").addEventListener("click", () => say(openShown(), (cell) => cell.predicted));
 byId("download").addEventListener("click", download);
 byId("forget").addEventListener("click", () => {
   if (confirm(`${byId("aside-text").textContent} Delete them from this browser for good?`)) forgetAside();

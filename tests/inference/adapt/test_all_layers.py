@@ -1,0 +1,57 @@
+"""All layers trained on a few labels: which image is in which training, and what is said of it afterwards."""
+
+import types
+
+import numpy as np
+import pytest
+
+from asae_jax.inference.adapt import all_layers
+from asae_jax.inference.adapt.cells import scorer
+from asae_jax.run.run import open_run
+from tests.inference.predict.conftest import _shallow, images, runs
+
+__all__ = ["_shallow", "images", "runs"]
+
+LABELS = np.array([0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2])
+FOLDS = [np.isin(np.arange(11), part) for part in ([0, 1, 8], [2, 3, 4, 9], [5, 6, 7, 10])]
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """What each training is given, in the place of training: lists of (image, label) by batch."""
+    found = []
+
+    def remember(state, batch):
+        if state.step == 0:
+            found.append([])
+        seen = zip(batch["image"].reshape(-1, *batch["image"].shape[2:]), batch["label"].ravel(), strict=True)
+        found[-1].append([(image.tobytes(), int(label)) for image, label in seen])
+        return state.replace(step=state.step + 1), None
+
+    step = types.SimpleNamespace(compiled_train_step=lambda *_: remember)
+    monkeypatch.setattr(all_layers, "build", step)
+    return found
+
+
+def test_each_image_is_judged_by_a_copy_that_has_not_seen_it(runs, images, trainings):
+    run = open_run(runs[0])
+    with run.config.unlocked():
+        run.config.adapt.epochs = 4
+    score = scorer(run)
+    trained, logits, distances = all_layers.cross_fit_all(run, run.variables, images, LABELS, score, FOLDS)
+    numbers = {image.tobytes(): number for number, image in enumerate(images)}
+    assert len(trainings) == 4
+    for test, batches in zip([*FOLDS, np.zeros(11, bool)], trainings, strict=True):
+        used = [(numbers[image], label) for batch in batches for image, label in batch]
+        assert len(batches) == 4  # one batch holds all of the labels
+        assert {number for number, _ in used} == set(np.flatnonzero(~test))
+        assert all(LABELS[number] == label for number, label in used)
+        assert sum(label == 0 for _, label in used) == len(used) / 2  # though most labels are of this class
+    # Nothing was trained: the copies are the network itself, and distances are to images of other folds.
+    before, features = score(run.variables, images)
+    np.testing.assert_allclose(logits, before, atol=1e-5)
+    np.testing.assert_allclose(score(trained, images)[0], before, atol=1e-5)
+    directions = features / np.linalg.norm(features, axis=1, keepdims=True)
+    for test in FOLDS:
+        away = np.linalg.norm(directions[test][:, None] - directions[~test], axis=2)
+        np.testing.assert_allclose(distances[test], np.sort(away, axis=1)[:, [-1]][:, 0], atol=1e-3)
