@@ -80,9 +80,9 @@ def find_duplicates(
       workers: threads; by default one per processor.
     """
     readable = np.flatnonzero(facts.readable)
-    _, first, same = np.unique(facts.digest[readable], axis=0, return_index=True, return_inverse=True)
+    _, first, same = np.unique(facts.digest[readable], return_index=True, return_inverse=True)
     representative = readable[first]
-    clear = representative[facts.contrast[representative] >= FLAT]
+    clear = np.sort(representative[facts.contrast[representative] >= FLAT])  # by place, not by digest
     pairs, correlation = similar_pairs(facts.thumbnail[clear])
     edges, similarity = _confirmed(table, clear[pairs], correlation, workers or default_workers())
     original = np.arange(len(table))
@@ -97,7 +97,7 @@ def find_duplicates(
 def _group(rows: np.ndarray, table: DataIndex, facts: Facts, splits: np.ndarray, lowest: np.ndarray) -> Group:
     return Group(
         rows=rows,
-        exact=len(np.unique(facts.digest[rows], axis=0)) == 1,
+        exact=len(np.unique(facts.digest[rows])) == 1,
         similarity=float(lowest[rows].min()),
         across_split=len(np.unique(splits[rows])) > 1,
         labels_differ=len(np.unique(table.labels[rows])) > 1,

@@ -78,7 +78,7 @@ def test_other_errors_are_not_hidden():
 def test_facts_are_of_fixed_size():
     facts = empty_facts(1000)
     used = sum(getattr(facts, field.name).nbytes for field in dataclasses.fields(facts))
-    assert used == 346_000
+    assert used == 338_000
 
 
 def test_memory_grows_by_the_facts_alone():
@@ -96,7 +96,7 @@ def test_memory_grows_by_the_facts_alone():
     peak(20)  # what is imported and made once
     few, many = peak(60), peak(600)
     assert few < 25 * 200 * 200 * 3 * 3  # some 18 images on their way, each with its working copies
-    assert many - few < 540 * 346 + 300_000
+    assert many - few < 540 * 338 + 300_000
 
 
 def test_odd_images_are_named():
