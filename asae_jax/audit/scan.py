@@ -171,7 +171,9 @@ def grey_square(image: HostImage, side: int) -> np.ndarray:
 def _colourfulness(small: HostImage) -> int:
     """Largest difference between the channels of a pixel, 0..255."""
     red, green, blue = cv2.split(small)
-    return int(max(cv2.norm(one, other, cv2.NORM_INF) for one, other in ((red, green), (green, blue), (red, blue))))
+    return int(
+        max(cv2.norm(one, other, cv2.NORM_INF) for one, other in ((red, green), (green, blue), (red, blue)))
+    )
 
 
 def mean_colour(small: HostImage) -> tuple[float, float, float]:
