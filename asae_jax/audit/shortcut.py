@@ -89,10 +89,10 @@ def _predict(features: np.ndarray, labels: np.ndarray, queries: np.ndarray) -> n
     """Labels of `queries` by linear discriminant analysis of `features`, all classes equally likely."""
     mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
     features, queries = (features - mean) / scale, (queries - mean) / scale
-    classes, member = np.unique(labels, return_inverse=True)
-    sums = [np.bincount(member, column, len(classes)) for column in features.T]
-    centres = np.stack(sums, axis=1) / np.bincount(member)[:, None]
-    within = np.cov(features - centres[member], rowvar=False)
+    classes, member, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(member, column, len(classes)) for column in features.T], axis=1)
+    centres = sums / counts[:, None]
+    within = (features.T @ features - sums.T @ centres) / (len(features) - 1)
     level = max(np.trace(within) / len(within), 1e-6)
     directions = np.linalg.solve(
         (1 - _SHRINKAGE) * within + _SHRINKAGE * level * np.eye(len(within)), centres.T
