@@ -51,8 +51,8 @@ FEATURES = 8 * WIDTH
 ROWS, MANY = 20_000, 171_000
 """Images of the sweep over classes; the largest set."""
 
-Setup = Callable[[int], Callable[[], Any]]
-"""Size -> the work of that size, which is timed; whatever comes before it is not."""
+Setup = Callable[[int, Path], Callable[[], Any]]
+"""(size, an empty folder) -> the work of that size, which is timed; whatever comes before it is not."""
 
 
 class Sweep(NamedTuple):
@@ -130,10 +130,10 @@ def sweeps(parts: Sequence[str], scale: float = 1.0) -> Iterator[Sweep]:
 def step_sweeps() -> list[Sweep]:
     step = functools.partial(Sweep, "step", name="training step")
     return [
-        step(over="batch", sizes=(4, 8, 16, 32, 64), setup=lambda n: step_of(batch_size=n)),
-        step(over="pixels", sizes=(32, 48, 64, 96), setup=lambda n: step_of(size=n)),
-        step(over="classes", sizes=(10, 100, 1000), setup=lambda n: step_of(classes=n)),
-        Sweep("devices", "devices", "training step", DEVICES, lambda n: step_of(devices=n)),
+        step(over="batch", sizes=(4, 8, 16, 32, 64), setup=lambda n, _: step_of(batch_size=n)),
+        step(over="pixels", sizes=(32, 48, 64, 96), setup=lambda n, _: step_of(size=n)),
+        step(over="classes", sizes=(10, 100, 1000), setup=lambda n, _: step_of(classes=n)),
+        Sweep("devices", "devices", "training step", DEVICES, lambda n, _: step_of(devices=n)),
     ]
 
 
@@ -155,7 +155,7 @@ def head_sweeps() -> list[Sweep]:
     ]
 
 
-def head_of(loss: Callable, classes: int) -> Callable[[], None]:
+def head_of(loss: Callable, classes: int, _: Path) -> Callable[[], None]:
     """Last layer, loss and their gradients for a batch of 64."""
     rng = np.random.default_rng(0)
     features = jnp.asarray(rng.normal(size=(64, FEATURES)), jnp.float32)
@@ -169,10 +169,10 @@ def head_of(loss: Callable, classes: int) -> Callable[[], None]:
 def class_sweeps() -> list[Sweep]:
     sweep = functools.partial(Sweep, "classes", "classes", sizes=(10, 30, 100, 300, 1000))
     return [
-        sweep(name="split", setup=lambda n: lambda: split_of(labels_of(ROWS, n))),
-        sweep(name="sampler: start", setup=lambda n: sampler_start(labels_of(ROWS, n))),
-        sweep(name="sampler: a batch of 1,000", setup=lambda n: batches_of(ROWS, n, 1000), each=20),
-        sweep(name="border classifier", setup=lambda n: border_of(ROWS, n)),
+        sweep(name="split", setup=lambda n, _: lambda: split_of(labels_of(ROWS, n))),
+        sweep(name="sampler: start", setup=lambda n, _: sampler_start(labels_of(ROWS, n))),
+        sweep(name="sampler: a batch of 1,000", setup=lambda n, _: batches_of(ROWS, n, 1000), each=20),
+        sweep(name="border classifier", setup=lambda n, _: border_of(ROWS, n)),
         sweep(name="scores, 20 resamples", setup=scores_of),
     ]
 
@@ -181,15 +181,16 @@ def image_sweeps() -> list[Sweep]:
     sweep = functools.partial(Sweep, "images", "images", sizes=(2000, 6000, 20_000, 60_000, MANY))
     return [
         sweep(name="index of a folder", setup=folder_of),
-        sweep(name="fingerprint", setup=lambda n: index_of(n).fingerprint),
-        sweep(name="split by image", setup=lambda n: lambda: split_of(labels_of(n, 14))),
+        sweep(name="fingerprint", setup=lambda n, _: index_of(n).fingerprint),
+        sweep(name="split by image", setup=lambda n, _: lambda: split_of(labels_of(n, 14))),
         sweep(
-            name="split by patient", setup=lambda n: lambda: split_of(labels_of(n, 14), np.arange(n) // 100)
+            name="split by patient",
+            setup=lambda n, _: lambda: split_of(labels_of(n, 14), np.arange(n) // 100),
         ),
-        sweep(name="sampler: start", setup=lambda n: sampler_start(labels_of(n, 14))),
-        sweep(name="sampler: a batch of 84", setup=lambda n: batches_of(n, 14, 84), each=200),
-        sweep(name="near-duplicate search", setup=lambda n: functools.partial(similar_pairs, spots(n))),
-        sweep(name="border classifier", setup=lambda n: border_of(n, 14)),
+        sweep(name="sampler: start", setup=lambda n, _: sampler_start(labels_of(n, 14))),
+        sweep(name="sampler: a batch of 84", setup=lambda n, _: batches_of(n, 14, 84), each=200),
+        sweep(name="near-duplicate search", setup=lambda n, _: functools.partial(similar_pairs, spots(n))),
+        sweep(name="border classifier", setup=lambda n, _: border_of(n, 14)),
     ]
 
 
@@ -227,7 +228,7 @@ def border_of(rows: int, classes: int) -> Callable[[], Any]:
     return lambda: border_shortcut(features, labels_of(rows, classes), names)
 
 
-def scores_of(classes: int) -> Callable[[], Any]:
+def scores_of(classes: int, _: Path) -> Callable[[], Any]:
     rng, labels = np.random.default_rng(0), labels_of(ROWS // 10, classes)
     log_probs = np.log(rng.dirichlet(np.ones(classes), len(labels)) + 1e-9)
     names = [f"C{number}" for number in range(classes)]
@@ -242,20 +243,14 @@ def index_of(rows: int) -> DataIndex:
     )  # fmt: skip
 
 
-def folder_of(rows: int) -> Callable[[], Any]:
+def folder_of(rows: int, scratch: Path) -> Callable[[], Any]:
     """A folder of so many empty files, which an index does not open."""
-    scratch = tempfile.TemporaryDirectory()
+    folder = scratch / str(rows)
+    for number in range(min(rows, 14)):
+        (folder / f"C{number:02d}").mkdir(parents=True)
     for name in index_of(rows).names:
-        path = Path(scratch.name, name)
-        if not path.parent.exists():
-            path.parent.mkdir()
-        path.touch()
-
-    def work() -> None:
-        folder_index(scratch.name)
-
-    work.scratch = scratch  # type: ignore[attr-defined]  # kept as long as the work is
-    return work
+        (folder / name).touch()
+    return lambda: folder_index(folder)
 
 
 def spots(rows: int) -> np.ndarray:
@@ -269,17 +264,18 @@ def spots(rows: int) -> np.ndarray:
 
 def measure(sweep: Sweep, rounds: int) -> Measured:
     """Medians over the rounds, in each of which all sizes take their turn."""
-    works = [sweep.setup(size) for size in sweep.sizes]
-    cpu, wall = (np.zeros((rounds, len(works))) for _ in range(2))
-    for work in works:
-        work()
-    for number in range(rounds):
-        for place, work in enumerate(works):
-            begin = time.process_time(), time.perf_counter()
-            for _ in range(sweep.each):
-                work()
-            cpu[number, place] = (time.process_time() - begin[0]) / sweep.each
-            wall[number, place] = (time.perf_counter() - begin[1]) / sweep.each
+    cpu, wall = (np.zeros((rounds, len(sweep.sizes))) for _ in range(2))
+    with tempfile.TemporaryDirectory() as scratch:
+        works = [sweep.setup(size, Path(scratch)) for size in sweep.sizes]
+        for work in works:
+            work()
+        for number in range(rounds):
+            for place, work in enumerate(works):
+                begin = time.process_time(), time.perf_counter()
+                for _ in range(sweep.each):
+                    work()
+                cpu[number, place] = (time.process_time() - begin[0]) / sweep.each
+                wall[number, place] = (time.perf_counter() - begin[1]) / sweep.each
     return Measured(np.median(cpu, axis=0).tolist(), np.median(wall, axis=0).tolist())
 
 

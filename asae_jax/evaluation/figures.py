@@ -19,6 +19,8 @@ from asae_jax.pages import NOTICE, colours
 _COLOURS = tuple(colours()[name] for name in ("first", "second", "third"))
 _TITLE = 100  # letters
 _LETTER = 0.085  # inches
+SHOWN_CLASSES = 60
+"""Most classes of a picture, the largest: the matrix of 1,000 needed more than 14 GB of memory."""
 RELIABILITY_BINS = 10
 """Of a diagram; fewer than the score's 15, as a bin must hold enough images to be looked at."""
 
@@ -34,7 +36,7 @@ def pyplot() -> Any:
 
 
 def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, *, title: str) -> None:
-    """Row-normalised confusion matrix (rows true) with counts.
+    """Row-normalised confusion matrix (rows true) with counts, of `SHOWN_CLASSES` classes at most.
 
     Args:
       scores: of an evaluation.
@@ -42,9 +44,11 @@ def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
       path: of the picture.
       title: above it.
     """
-    counts = np.asarray(scores["confusion_matrix"])[np.ix_(order, order)]
+    order, title = _largest(scores, order, title)
+    matrix = np.asarray(scores["confusion_matrix"])
+    counts, examples = matrix[np.ix_(order, order)], matrix[order].sum(1, keepdims=True)
     names = picture_texts([scores["class_names"][number] for number in order])
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shares = counts / np.maximum(examples, 1)
     side = max(4.5, 0.55 * len(names) + max(2.0, 1.0 + _LETTER * max(map(text_width, names))))
     figure, axes = pyplot().subplots(figsize=(side, side), layout="constrained")
     axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
@@ -60,7 +64,7 @@ def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
 
 
 def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, *, title: str) -> None:
-    """Precision, recall and F1 of every class as bars, its number of examples beside the name.
+    """Precision, recall and F1 of classes (`SHOWN_CLASSES` at most), their examples beside their names.
 
     Args:
       scores: of an evaluation.
@@ -68,6 +72,7 @@ def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
       path: of the picture.
       title: above it.
     """
+    order, title = _largest(scores, order, title)
     names = [scores["class_names"][number] for number in order]
     per_class = {name: scores["per_class"][name] for name in names}
     rows, names = np.arange(len(per_class)), picture_texts([*per_class])
@@ -83,6 +88,17 @@ def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, frameon=False)
     save(figure, path)
+
+
+def _largest(scores: Mapping[str, Any], order: Sequence[int], title: str) -> tuple[list[int], str]:
+    """The classes of `order` with the most examples, in that order, and a title that says so."""
+    if len(order) <= SHOWN_CLASSES:
+        return list(order), title
+    supports = [scores["per_class"][scores["class_names"][number]]["support"] for number in order]
+    places = np.argsort(-np.array(supports), kind="stable")[:SHOWN_CLASSES]
+    return [order[place] for place in sorted(places)], (
+        f"{title}: the {SHOWN_CLASSES} largest of {len(order):,} classes"
+    )
 
 
 def plot_curves(

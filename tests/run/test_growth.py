@@ -25,6 +25,7 @@ def test_a_fixed_cost_that_is_outgrown_is_a_bend():
     assert np.isnan(growth.slope((1,), (2,)))
 
 
+@pytest.mark.filterwarnings("ignore:classes .* have one")
 @pytest.mark.usefixtures("blank_pictures")
 def test_every_sweep_is_measured(tmp_path, monkeypatch, capsys):
     steps = []
