@@ -89,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         jax.config.update("jax_num_cpu_devices", max(DEVICES))
     machine = f"{platform.processor() or platform.machine()}, {cpu_devices.default_workers()} cores"
     print(f"{machine}, jax {jax.__version__}, numpy {np.__version__}, {options.rounds} rounds", flush=True)
+    print("| what | range | CPU ms at each size (wall ms) | slope | at the end | bend |")
+    print("|---|---|---|---|---|---|")
     rows = []
     for sweep in sweeps(options.parts, options.scale):
         row = described(sweep, measure(sweep, options.rounds))
@@ -311,15 +313,25 @@ def bend(sizes: Sequence[int], slopes: Sequence[float]) -> int | None:
 
 
 def print_row(row: Mapping[str, Any]) -> None:
+    """As a row of a table in Markdown; milliseconds of the processor, those of the clock in brackets."""
     ends = f"{row['sizes'][0]:,} to {row['sizes'][-1]:,} {row['over']}"
-    times = " ".join(f"{1000 * value:.3g}" for value in row["cpu"])
-    walls = " ".join(f"{1000 * value:.3g}" for value in row["wall"])
+    times = ", ".join(f"{number(1000 * value)}" for value in row["cpu"])
+    clock = f"{number(1000 * row['wall'][0])} to {number(1000 * row['wall'][-1])}"
     bent = f"{row['bend']:,}" if row["bend"] else "none"
-    print(
-        f"{row['name']}, {ends}: slope {row['slope']:.2f}, at the end {row['last_slope']:.2f}, bend {bent}; "
-        f"CPU ms {times}; wall ms {walls}",
-        flush=True,
+    columns = (
+        row["name"],
+        ends,
+        f"{times} ({clock})",
+        f"{row['slope']:.2f}",
+        f"{row['last_slope']:.2f}",
+        bent,
     )
+    print(f"| {' | '.join(columns)} |", flush=True)
+
+
+def number(value: float) -> str:
+    """Two digits, and no exponent."""
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from asae_jax.evaluation.abstention import Abstention, risk_coverage
 from asae_jax.evaluation.calibration import measure_reliability, reliability_bins, soften
-from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.metrics import largest_classes, wilson_interval
 from asae_jax.files import atomic_binary
 from asae_jax.lettering import picture_text, picture_texts, text_width
 from asae_jax.pages import NOTICE, colours
@@ -19,8 +19,6 @@ from asae_jax.pages import NOTICE, colours
 _COLOURS = tuple(colours()[name] for name in ("first", "second", "third"))
 _TITLE = 100  # letters
 _LETTER = 0.085  # inches
-SHOWN_CLASSES = 60
-"""Most classes of a picture, the largest: the matrix of 1,000 needed more than 14 GB of memory."""
 RELIABILITY_BINS = 10
 """Of a diagram; fewer than the score's 15, as a bin must hold enough images to be looked at."""
 
@@ -44,7 +42,7 @@ def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
       path: of the picture.
       title: above it.
     """
-    order, title = _largest(scores, order, title)
+    order, title = _shown(scores, order, title)
     matrix = np.asarray(scores["confusion_matrix"])
     counts, examples = matrix[np.ix_(order, order)], matrix[order].sum(1, keepdims=True)
     names = picture_texts([scores["class_names"][number] for number in order])
@@ -72,7 +70,7 @@ def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
       path: of the picture.
       title: above it.
     """
-    order, title = _largest(scores, order, title)
+    order, title = _shown(scores, order, title)
     names = [scores["class_names"][number] for number in order]
     per_class = {name: scores["per_class"][name] for name in names}
     rows, names = np.arange(len(per_class)), picture_texts([*per_class])
@@ -90,15 +88,12 @@ def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
     save(figure, path)
 
 
-def _largest(scores: Mapping[str, Any], order: Sequence[int], title: str) -> tuple[list[int], str]:
-    """The classes of `order` with the most examples, in that order, and a title that says so."""
-    if len(order) <= SHOWN_CLASSES:
-        return list(order), title
-    supports = [scores["per_class"][scores["class_names"][number]]["support"] for number in order]
-    places = np.argsort(-np.array(supports), kind="stable")[:SHOWN_CLASSES]
-    return [order[place] for place in sorted(places)], (
-        f"{title}: the {SHOWN_CLASSES} largest of {len(order):,} classes"
-    )
+def _shown(scores: Mapping[str, Any], order: Sequence[int], title: str) -> tuple[list[int], str]:
+    """The classes that there is room for, and a title that says so."""
+    shown = largest_classes(scores, order)
+    if len(shown) < len(order):
+        title = f"{title}: the {len(shown)} largest of {len(order):,} classes"
+    return shown, title
 
 
 def plot_curves(

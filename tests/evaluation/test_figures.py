@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.special import log_softmax
 
-from asae_jax.evaluation import figures
+from asae_jax.evaluation import figures, metrics
 from asae_jax.evaluation.abstention import NEVER, Abstention
 from asae_jax.evaluation.metrics import evaluate_scores
 
@@ -78,7 +78,7 @@ def test_of_very_many_classes_the_largest_are_drawn(tmp_path, monkeypatch):
     scores = evaluate_scores(
         np.log(np.eye(3)[predicted] + 1e-9), np.array(labels), ["a", "b", "c"], bootstrap=0
     )
-    monkeypatch.setattr(figures, "SHOWN_CLASSES", 2)
+    monkeypatch.setattr(metrics, "SHOWN_CLASSES", 2)
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
     figures.plot_confusion(scores, (2, 0, 1), tmp_path / "confusion", title="t")
     figures.plot_per_class(scores, (2, 0, 1), tmp_path / "per_class", title="t")

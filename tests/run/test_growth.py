@@ -49,4 +49,4 @@ def test_every_sweep_is_measured(tmp_path, monkeypatch, capsys):
         assert len(row["cpu"]) == len(row["wall"]) == len(row["sizes"])
         assert min(row["wall"]) > 0
     assert (tmp_path / "g.png").stat().st_size
-    assert "near-duplicate search, 8 to 684 images: slope" in capsys.readouterr().out
+    assert "| near-duplicate search | 8 to 684 images | " in capsys.readouterr().out
