@@ -344,7 +344,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(
         2,
         -(-len(panels) // 2),
-        figsize=(3.1 * -(-len(panels) // 2), 5.6),
+        figsize=(3.4 * -(-len(panels) // 2), 6.4),
         layout="constrained",
         squeeze=False,
     )
@@ -357,7 +357,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             axis.loglog(row["sizes"], np.multiply(row["cpu"], 1000), marker=".", label=row["name"], **style)
         axis.set_xlabel(panel[1])
         axis.set_ylabel("processor time, ms")
-        axis.legend(fontsize=6, frameon=False)
+        axis.legend(fontsize=6.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=90)
     plt.close(figure)
