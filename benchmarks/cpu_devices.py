@@ -61,16 +61,16 @@ def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def compiled(options: argparse.Namespace, devices: int) -> Callable[[], None]:
-    """One step on the first so many devices, which has run once."""
+def compiled(options: argparse.Namespace, devices: int, classes: int = CLASSES) -> Callable[[], None]:
+    """One step on the first so many devices, which has run twice."""
     config = copy_with(
         base_config(),
         {"model.name": options.model, "model.stem": "no_pool", "model.width": options.width,
          "asae.area": 0.18, "model.branching": options.branching, "augment.size": options.size},
     )  # fmt: skip
-    network, optimizer = build.create_network(config, CLASSES, axis_name=parallel.AXIS), optax.sgd(0.001)
+    network, optimizer = build.create_network(config, classes, axis_name=parallel.AXIS), optax.sgd(0.001)
     function = functools.partial(
-        steps.train_step, network=network, optimizer=optimizer, loss=build.create_loss(config, CLASSES),
+        steps.train_step, network=network, optimizer=optimizer, loss=build.create_loss(config, classes),
         augment=build.create_augment(config), seed=0, axis_name=parallel.AXIS,
     )  # fmt: skip
     update = jax.pmap(
@@ -81,7 +81,7 @@ def compiled(options: argparse.Namespace, devices: int) -> Callable[[], None]:
     shape = (devices, options.batch_size // devices, side, side, 3)
     batch = {
         "image": np.random.default_rng(0).integers(0, 256, shape, np.uint8),
-        "label": (np.arange(options.batch_size, dtype=np.int32) % CLASSES).reshape(devices, -1),
+        "label": (np.arange(options.batch_size, dtype=np.int32) % classes).reshape(devices, -1),
     }
 
     def step() -> None:

@@ -1,9 +1,11 @@
 """Peak memory of the input side and of `audit` against the number of images.
 
     python -m benchmarks.memory [--images 2000 171000] [--side 64]
+    python -m benchmarks.memory --objects [--images 60000]
 
 Draws that many small JPEGs in 14 class folders and, each in a process of its own, (1) checks them all, fills
-the cache and reads one epoch from it, (2) audits them. A few minutes for each 100,000 images.
+the cache and reads one epoch from it, (2) audits them. A few minutes for each 100,000 images. `--objects`
+says instead how many bytes an image Python holds after and during each step, of empty files and random facts.
 """
 
 import argparse
@@ -14,18 +16,26 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+from asae_jax.audit.duplicates import find_duplicates
+from asae_jax.audit.findings import collect
+from asae_jax.audit.scan import Facts, Scan, empty_facts
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.feed import train_batches
 from asae_jax.input.folder import folder_index
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sampler import BalancedSampler
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from benchmarks.growth import folder_of, split_of
 
+Made = TypeVar("Made")
 NUM_CLASSES = 14
 BATCH_SIZE = 84
 
@@ -34,6 +44,8 @@ def main() -> None:
     options = parse_options()
     if options.measure:
         return print_own_peak(options)
+    if options.objects:
+        return print_objects(options.images[-1])
     for count in options.images:
         with tempfile.TemporaryDirectory() as scratch:
             draw_folder(Path(scratch) / "cells", count, options.side)
@@ -46,6 +58,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, nargs="+", default=[2000, 171000])
     parser.add_argument("--side", type=int, default=64, help="pixels of each image")
+    parser.add_argument("--objects", action="store_true", help="bytes an image that Python holds, by step")
     parser.add_argument("--measure", choices=["input", "audit"], help=argparse.SUPPRESS)
     parser.add_argument("--scratch", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -79,6 +92,44 @@ def read_one_epoch(scratch: Path) -> None:
     with contextlib.closing(batches):
         for _ in range(sampler.steps_per_epoch):
             next(batches)
+
+
+def print_objects(count: int) -> dict[str, tuple[float, float]]:
+    """Bytes an image that each step keeps, and has at its peak beside what was there before."""
+    found: dict[str, tuple[float, float]] = {}
+
+    def traced(step: str, work: Callable[[], Made]) -> Made:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        made = work()
+        now, peak = tracemalloc.get_traced_memory()
+        found[step] = (now - before) / count, (peak - before) / count
+        print(f"{step:24} {found[step][0]:8.0f} kept {found[step][1]:8.0f} at the peak", flush=True)
+        return made
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder_of(count, Path(scratch))
+        tracemalloc.start()
+        table = traced("index of a folder", lambda: folder_index(Path(scratch) / str(count)))
+        traced("contents", lambda: table.contents)
+        splits = traced("split", lambda: split_of(table.labels))
+        facts = traced("facts", lambda: random_facts(count))
+        groups = traced("duplicates", lambda: find_duplicates(table, facts, splits))
+        traced("findings", lambda: collect(table, splits, Scan(facts, ()), groups, batch_size=BATCH_SIZE))
+        tracemalloc.stop()
+    return found
+
+
+def random_facts(count: int) -> Facts:
+    """Of images that are all different, none of them odd."""
+    rng, facts = np.random.default_rng(0), empty_facts(count)
+    facts.readable[:], facts.contrast[:], facts.size[:] = True, 20, 200
+    facts.digest[:], facts.colour[:] = np.arange(count), 150
+    for start in range(0, count, 1000):
+        rows = slice(start, start + 1000)
+        facts.thumbnail[rows] = rng.integers(0, 256, facts.thumbnail[rows].shape, np.uint8)
+        facts.border[rows] = rng.normal(size=facts.border[rows].shape)
+    return facts
 
 
 def audit_all(scratch: Path) -> None:

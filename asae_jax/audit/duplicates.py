@@ -42,11 +42,11 @@ SYMMETRIES = 8
 
 _CONFIRM_SIDE = 64
 _LOW = 8  # coefficients per direction
-_TRANSFORM_CHUNK = 4096  # thumbnails transformed at a time
+_TRANSFORM_CHUNK = 1024  # thumbnails transformed at a time
 _BLOCKS = 7
 _BLOCK_BITS = BITS // _BLOCKS
 _ENTRIES = 1 << 2 * _BLOCK_BITS
-_COMPARE_CHUNK = 1 << 20  # pairs of hashes compared at a time
+_COMPARE_CHUNK = 1 << 17  # pairs of hashes compared at a time: what fits into a processor's cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,11 +80,11 @@ def find_duplicates(
       workers: threads; by default one per processor.
     """
     readable = np.flatnonzero(facts.readable)
-    _, first, same = np.unique(facts.digest[readable], axis=0, return_index=True, return_inverse=True)
+    _, first, same = np.unique(facts.digest[readable], return_index=True, return_inverse=True)
     representative = readable[first]
-    clear = representative[facts.contrast[representative] >= FLAT]
-    pairs, correlation = similar_pairs(facts.thumbnail[clear])
-    edges, similarity = _confirmed(table, clear[pairs], correlation, workers or default_workers())
+    clear = np.sort(representative[facts.contrast[representative] >= FLAT])  # by place, not by digest
+    pairs, correlation = similar_pairs(facts.thumbnail, clear)
+    edges, similarity = _confirmed(table, pairs, correlation, workers or default_workers())
     original = np.arange(len(table))
     original[readable] = representative[same]
     root = _components(len(table), edges)[original]
@@ -97,7 +97,7 @@ def find_duplicates(
 def _group(rows: np.ndarray, table: DataIndex, facts: Facts, splits: np.ndarray, lowest: np.ndarray) -> Group:
     return Group(
         rows=rows,
-        exact=len(np.unique(facts.digest[rows], axis=0)) == 1,
+        exact=len(np.unique(facts.digest[rows])) == 1,
         similarity=float(lowest[rows].min()),
         across_split=len(np.unique(splits[rows])) > 1,
         labels_differ=len(np.unique(table.labels[rows])) > 1,
@@ -161,21 +161,23 @@ def _graph(count: int, edges: np.ndarray, weights: np.ndarray) -> csr_array:
     return csr_array((weights, (edges[:, 0], edges[:, 1])), shape=(count, count))
 
 
-def similar_pairs(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def similar_pairs(thumbnails: np.ndarray, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of thumbnails that are alike in one of the eight orientations.
 
     Args:
-      thumbnails: uint8 `[N, 16, 16]`, none of them uniform.
+      thumbnails: uint8 `[N, 16, 16]`.
+      rows: int64 `[n]`, ascending: those compared, none of them uniform; None: all.
 
     Returns:
-      int64 `[pairs, 2]`, the lower number first, and the correlation of each, float32 `[pairs]`, highest
-      first.
+      int64 `[pairs, 2]` of rows, the lower number first, and the correlation of each, float32 `[pairs]`,
+      highest first.
     """
-    hashes = perceptual_hashes(thumbnails)
-    numbers = np.zeros(0, np.int64)  # a pair as one number: lower row times N plus higher row
+    rows = np.arange(len(thumbnails)) if rows is None else rows
+    hashes = perceptual_hashes(thumbnails, rows)
+    numbers = np.zeros(0, np.int64)  # a pair as one number: lower place times n plus higher place
     for blocks in itertools.combinations(range(_BLOCKS), 2):
         numbers = np.unique(np.concatenate([numbers, *_pairs_of_one_table(hashes, blocks)]))
-    pairs = np.stack(np.divmod(numbers, max(len(thumbnails), 1)), axis=1)
+    pairs = rows[np.stack(np.divmod(numbers, max(len(rows), 1)), axis=1)]
     correlation = _correlations(thumbnails, pairs)
     kept = np.flatnonzero(correlation >= MIN_CORRELATION)
     kept = kept[np.argsort(-correlation[kept], kind="stable")]
@@ -242,20 +244,24 @@ def symmetries(images: np.ndarray) -> list[np.ndarray]:
     return views
 
 
-def perceptual_hashes(thumbnails: np.ndarray) -> np.ndarray:
-    """uint64 `[8, N]`: for each symmetry the hashes of uint8 thumbnails `[N, 16, 16]`.
+def perceptual_hashes(thumbnails: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """uint64 `[8, n]`: for each symmetry the hashes of the `rows` (all) of uint8 thumbnails `[N, 16, 16]`.
 
     The mean of each coefficient over the set is subtracted first, averaged over the symmetries so that these
     still only permute and flip bits. All cells are dark in the middle: without this, some bits are the same
     for 99 of 100 real cells and carry no information.
     """
-    chunks = [
-        thumbnails[start : start + _TRANSFORM_CHUNK] for start in range(0, len(thumbnails), _TRANSFORM_CHUNK)
-    ]
-    total = sum((low_frequencies(chunk).sum(axis=0) for chunk in chunks), np.zeros((_LOW, _LOW)))
-    mean = _symmetric(total / max(len(thumbnails), 1))
-    hashes = [_pack(symmetries_of_coefficients(low_frequencies(chunk) - mean)) for chunk in chunks]
-    return np.concatenate(hashes, axis=1) if hashes else np.zeros((SYMMETRIES, 0), np.uint64)
+    rows = np.arange(len(thumbnails)) if rows is None else rows
+    starts = range(0, len(rows), _TRANSFORM_CHUNK)
+    total = np.zeros((_LOW, _LOW))
+    for start in starts:
+        total += low_frequencies(thumbnails[rows[start : start + _TRANSFORM_CHUNK]]).sum(axis=0)
+    mean = _symmetric(total / max(len(rows), 1))
+    hashes = np.zeros((SYMMETRIES, len(rows)), np.uint64)
+    for start in starts:
+        chunk = slice(start, start + _TRANSFORM_CHUNK)
+        hashes[:, chunk] = _pack(symmetries_of_coefficients(low_frequencies(thumbnails[rows[chunk]]) - mean))
+    return hashes
 
 
 def symmetries_of_coefficients(coefficients: np.ndarray) -> np.ndarray:

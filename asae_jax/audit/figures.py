@@ -28,10 +28,14 @@ def draw_figures(samples: Samples, counts: Mapping[str, int], folder: Path) -> d
     Returns:
       File name -> caption; names and order are those of the paper's figures.
     """
+    choice = samples.choice
     caption = f"Before (upper row) and after (lower row) {samples.adjustment}."
     figures = {
-        "fig1_classes.png": (_grid(samples), "Some cells of each class, one column a class."),
-        "fig4_distribution.png": (_bars(counts), "Images per class."),
+        "fig1_classes.png": (
+            _grid(samples),
+            f"Some cells of each class, one column a class. {choice}".strip(),
+        ),
+        "fig4_distribution.png": (_bars(counts), f"Images per class. {choice}".strip()),
         "fig5_colour.png": (_before_and_after(samples), caption),
     }
     for name, (figure, _) in figures.items():

@@ -16,6 +16,7 @@ from asae_jax.audit.duplicates import Group
 from asae_jax.audit.scan import Facts, Scan, find_odd
 from asae_jax.audit.shortcut import Shortcut, border_shortcut
 from asae_jax.input.index import DataIndex, Skipped
+from asae_jax.input.sampler import rows_by_label
 from asae_jax.input.split import SPLITS
 from asae_jax.pages import NOTICE
 
@@ -116,10 +117,7 @@ def _shortcut(shortcut: Shortcut | None) -> dict[str, Any] | None:
 
 def count_examples(table: DataIndex, readable: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
     """Numbers of readable images: per part of the split, and of each class and group per part."""
-    per_class = {
-        name: _per_split(splits[readable & (table.labels == label)])
-        for label, name in enumerate(table.class_names)
-    }
+    per_class = {name: _per_split(splits[rows]) for name, rows in _by_class(table, readable).items()}
     groups = None
     if table.groups is not None:
         groups = {str(group): _per_split(splits[rows]) for group, rows in _by_group(table.groups, readable)}
@@ -129,14 +127,15 @@ def count_examples(table: DataIndex, readable: np.ndarray, splits: np.ndarray) -
 def describe_quantities(table: DataIndex, facts: Facts) -> dict[str, Any]:
     """Percentiles of shorter side, hue, saturation and brightness: of all, per class and per group."""
     quantities = _quantities(facts)
-    rows = {name: facts.readable & (table.labels == label) for label, name in enumerate(table.class_names)}
     per_group = None
     if table.groups is not None:
         per_group = {str(g): _describe(quantities, r) for g, r in _by_group(table.groups, facts.readable)}
     return {
         "percentiles": list(QUANTILES),
-        "all": _describe(quantities, facts.readable),
-        "per_class": {name: _describe(quantities, chosen) for name, chosen in rows.items()},
+        "all": _describe(quantities, np.flatnonzero(facts.readable)),
+        "per_class": {
+            name: _describe(quantities, rows) for name, rows in _by_class(table, facts.readable).items()
+        },
         "per_group": per_group,
     }
 
@@ -171,6 +170,13 @@ def _per_split(splits: np.ndarray) -> dict[str, int]:
     return {split: int((splits == split).sum()) for split in SPLITS} | {"total": len(splits)}
 
 
+def _by_class(table: DataIndex, readable: np.ndarray) -> dict[str, np.ndarray]:
+    """Of every class the rows of its readable images, also where there are none."""
+    rows = np.flatnonzero(readable)
+    present = {label: rows[places] for label, places in rows_by_label(table.labels[rows])}
+    return {name: present.get(label, rows[:0]) for label, name in enumerate(table.class_names)}
+
+
 def _by_group(groups: np.ndarray, readable: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """(group, rows of its readable images), the largest group first."""
     rows = np.flatnonzero(readable)
@@ -190,7 +196,8 @@ def _describe(quantities: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, 
     """Percentiles of each quantity over `rows`; None where no row has a value."""
     described: dict[str, list[float] | None] = {}
     for name, values in quantities.items():
-        known = values[rows][~np.isnan(values[rows])]
+        known = values[rows]
+        known = known[~np.isnan(known)]
         described[name] = np.percentile(known, QUANTILES).round(2).tolist() if len(known) else None
     return described
 

@@ -72,6 +72,7 @@ def write_page(
         ],
         pairs=[(_tile(before), _tile(after)) for before, after in samples.pairs],
         adjustment=samples.adjustment,
+        choice=samples.choice,
         thumbnails={row: thumbnail_uri(table, row) for row in rows},
         limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
         scales=_scales(found["distributions"]),

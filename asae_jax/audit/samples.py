@@ -16,6 +16,9 @@ TILE = 112
 PER_CLASS = 4
 """Samples of a class."""
 
+SHOWN_CLASSES = 60
+"""Classes with samples, the largest: a picture of a thousand took 6.5 GB of memory, and has 84 MB."""
+
 _PAIRS = 8
 """Most samples shown before and after."""
 
@@ -24,12 +27,15 @@ class Samples(NamedTuple):
     """Some cells of each class, and pairs before and after; images are uint8 RGB `[TILE, TILE, 3]`."""
 
     class_names: tuple[str, ...]
+    """Of the classes shown, `SHOWN_CLASSES` at most."""
     of_class: list[list[HostImage]]
     """Up to `PER_CLASS` images of each class, as they are."""
     pairs: list[tuple[HostImage, HostImage]]
     """The first image of some classes, before and after."""
     adjustment: str
     """What lies between before and after."""
+    choice: str = ""
+    """Which of the classes are shown, in a sentence; empty: all."""
 
 
 def choose_samples(
@@ -43,17 +49,25 @@ def choose_samples(
       preparation: its colour adjustment is shown; where it has none, the paper's.
       order: of the classes.
     """
-    chosen = [_members(table, readable, label) for label in order]
+    shown = _largest(np.bincount(table.labels[readable], minlength=table.num_classes), order)
+    chosen = [_members(table, readable, label) for label in shown]
     firsts = [int(rows[0]) for rows in chosen if len(rows)]
     picked = [firsts[i] for i in np.linspace(0, len(firsts) - 1, min(len(firsts), _PAIRS)).astype(int)]
     adjusted, adjustment = _adjustment(preparation)
     as_is = Preparation(TILE, hue="none")
     return Samples(
-        tuple(table.class_names[label] for label in order),
+        tuple(table.class_names[label] for label in shown),
         [[_read(table, int(row), as_is) for row in rows] for rows in chosen],
         [(_read(table, row, as_is), _read(table, row, adjusted)) for row in picked],
         adjustment,
+        f"The {len(shown)} largest of {len(order):,} classes." if len(shown) < len(order) else "",
     )
+
+
+def _largest(counts: np.ndarray, order: Sequence[int]) -> list[int]:
+    """Those classes of `order` that are shown, in its order."""
+    places = np.argsort(-counts[list(order)], kind="stable")[:SHOWN_CLASSES]
+    return [order[place] for place in sorted(places)]
 
 
 def _members(table: DataIndex, readable: np.ndarray, label: int) -> np.ndarray:

@@ -4,7 +4,8 @@ It is the only time that every image is read. A few numbers of fixed size are ke
 """
 
 import dataclasses
-import hashlib
+import zlib
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -30,15 +31,18 @@ TINY = 24
 
 _SIDE = BORDER_SIDE  # pixels; all but digest and size are measured at this size
 _GREEN = 60  # where the circle of hues is cut open, as no stain of blood cells is green
+_HUES = 180  # OpenCV's hues are degrees / 2
+_TURN = np.exp(2j * np.pi * np.arange(_HUES) / _HUES)
+_CHUNK = 16  # images that a thread measures at a time: handing out each alone cost 0.1 ms
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Facts:
-    """Row `i` is example `i` of the data set; rows of unreadable images are zero. 346 bytes an image.
+    """Row `i` is example `i` of the data set; rows of unreadable images are zero. 338 bytes an image.
 
     Attributes:
       readable: bool `[N]`.
-      digest: uint64 `[N, 2]`, BLAKE2b of size and pixels as decoded.
+      digest: uint64 `[N]`, see `content_digest`.
       size: int32 `[N, 2]`, height and width in pixels.
       colour: float32 `[N, 3]`: mean hue of the stained pixels in OpenCV's units (60..240: beyond 179 it
         goes on from 0, so that purple 140, pink 165 and red 185 are neighbours; NaN without a stained
@@ -63,7 +67,7 @@ class Facts:
         small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
         self.digest[row] = content_digest(image)
         self.size[row] = image.shape[:2]
-        self.colour[row] = _colour(small)
+        self.colour[row] = mean_colour(small)
         self.grey[row] = _colourfulness(small) <= GREY_TOLERANCE
         self.border[row] = border_colours(small)
         self.thumbnail[row] = grey_square(small, THUMBNAIL)
@@ -75,7 +79,7 @@ def empty_facts(count: int) -> Facts:
     """Facts of `count` images, none of them measured yet."""
     return Facts(
         readable=np.zeros(count, bool),
-        digest=np.zeros((count, 2), np.uint64),
+        digest=np.zeros(count, np.uint64),
         size=np.zeros((count, 2), np.int32),
         colour=np.zeros((count, 3), np.float32),
         contrast=np.zeros(count, np.float32),
@@ -94,7 +98,7 @@ class Scan:
 
 
 def scan(table: DataIndex, *, workers: int | None = None, progress: bool = True) -> Scan:
-    """Reads every example of `table` once. At most nine images per worker are in memory at a time.
+    """Reads every example of `table` once. One image per worker is in memory at a time.
 
     Args:
       table: the examples.
@@ -104,20 +108,24 @@ def scan(table: DataIndex, *, workers: int | None = None, progress: bool = True)
     facts = empty_facts(len(table))
     unreadable: list[tuple[str, str]] = []
     workers = workers or default_workers()
+    chunks = [range(start, min(start + _CHUNK, len(table))) for start in range(0, len(table), _CHUNK)]
     bar = Bar("auditing images" if progress else "", len(table), "image")
     with bar, thread_pool(workers) as pool:
-        tasks = bounded(
-            lambda row: (row, pool.submit(lambda: facts.put(row, table.read(row)))),
-            range(len(table)),
-            8 * workers,
-        )
-        for row, task in tasks:
-            try:
-                task.result()
-            except BadImage as error:
-                unreadable.append((str(table.names[row]), error.reason))
-            bar.update()
+        for task in bounded(lambda rows: pool.submit(_measure, table, facts, rows), chunks, 8 * workers):
+            unreadable += task.result()
+            bar.update(_CHUNK)
     return Scan(facts, tuple(unreadable))
+
+
+def _measure(table: DataIndex, facts: Facts, rows: Sequence[int]) -> list[tuple[str, str]]:
+    """Measures `rows`; returns (name, reason) of those that cannot be read."""
+    unreadable = []
+    for row in rows:
+        try:
+            facts.put(row, table.read(row))
+        except BadImage as error:
+            unreadable.append((str(table.names[row]), error.reason))
+    return unreadable
 
 
 def find_odd(facts: Facts) -> dict[str, np.ndarray]:
@@ -140,11 +148,18 @@ def find_odd(facts: Facts) -> dict[str, np.ndarray]:
     return {kind: np.flatnonzero(chosen & readable) for kind, chosen in found.items()}
 
 
-def content_digest(image: HostImage) -> np.ndarray:
-    """uint64 `[2]`, the same for images of the same size and pixels, whatever their files."""
-    digest = hashlib.blake2b(np.array(image.shape, "<i8").tobytes(), digest_size=16)
-    digest.update(np.ascontiguousarray(image).data)
-    return np.frombuffer(digest.digest(), np.uint64)
+def content_digest(image: HostImage) -> np.uint64:
+    """The same for images of the same size and pixels, whatever their files.
+
+    CRC-32 of the upper and of the lower half, a fifth of the time of a cryptographic digest (20 us instead of
+    110 for 192 x 192 pixels). It tells apart what differs in one byte or in 32 bits in a row for certain,
+    images that differ in both halves but for one in 2^64, and others but for one in 2^32.
+    """
+    pixels = np.ascontiguousarray(image)
+    size = np.array(pixels.shape, "<i8").tobytes()
+    middle = len(pixels) // 2
+    upper, lower = (zlib.crc32(half.data, zlib.crc32(size)) for half in (pixels[:middle], pixels[middle:]))
+    return np.uint64(upper << 32 | lower)
 
 
 def grey_square(image: HostImage, side: int) -> np.ndarray:
@@ -157,15 +172,18 @@ def _colourfulness(small: HostImage) -> int:
     """Largest difference between the channels of a pixel, 0..255."""
     red, green, blue = cv2.split(small)
     return int(
-        max(cv2.absdiff(red, green).max(), cv2.absdiff(green, blue).max(), cv2.absdiff(red, blue).max())
+        max(cv2.norm(one, other, cv2.NORM_INF) for one, other in ((red, green), (green, blue), (red, blue)))
     )
 
 
-def _colour(small: HostImage) -> tuple[float, float, float]:
-    hue, saturation, value = np.moveaxis(cv2.cvtColor(small, cv2.COLOR_RGB2HSV).astype(np.float64), -1, 0)
-    stained = saturation >= MIN_SATURATION
+def mean_colour(small: HostImage) -> tuple[float, float, float]:
+    """Hue, saturation and brightness as `Facts.colour` has them."""
+    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV)
+    stained = cv2.inRange(hsv, (0, MIN_SATURATION, 0), (255, 255, 255))
+    counts = cv2.calcHist([hsv], [0], stained, [_HUES], [0, _HUES]).reshape(-1)
     mean_hue = np.nan
-    if stained.any():
-        angle = np.angle(np.exp(2j * np.pi * hue[stained] / 180).sum()) * 180 / (2 * np.pi)
-        mean_hue = (angle - _GREEN) % 180 + _GREEN
-    return mean_hue, saturation.mean(), value.mean()
+    if counts.any():
+        angle = np.angle(counts @ _TURN) * _HUES / (2 * np.pi)
+        mean_hue = (angle - _GREEN) % _HUES + _GREEN
+    _, saturation, brightness, _ = cv2.mean(hsv)
+    return mean_hue, saturation, brightness

@@ -11,7 +11,7 @@ import numpy as np
 
 from asae_jax.evaluation.abstention import Abstention, risk_coverage
 from asae_jax.evaluation.calibration import measure_reliability, reliability_bins, soften
-from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.metrics import largest_classes, wilson_interval
 from asae_jax.files import atomic_binary
 from asae_jax.lettering import picture_text, picture_texts, text_width
 from asae_jax.pages import NOTICE, colours
@@ -34,7 +34,7 @@ def pyplot() -> Any:
 
 
 def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, *, title: str) -> None:
-    """Row-normalised confusion matrix (rows true) with counts.
+    """Row-normalised confusion matrix (rows true) with counts, of `SHOWN_CLASSES` classes at most.
 
     Args:
       scores: of an evaluation.
@@ -42,9 +42,11 @@ def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
       path: of the picture.
       title: above it.
     """
-    counts = np.asarray(scores["confusion_matrix"])[np.ix_(order, order)]
+    order, title = _shown(scores, order, title)
+    matrix = np.asarray(scores["confusion_matrix"])
+    counts, examples = matrix[np.ix_(order, order)], matrix[order].sum(1, keepdims=True)
     names = picture_texts([scores["class_names"][number] for number in order])
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    shares = counts / np.maximum(examples, 1)
     side = max(4.5, 0.55 * len(names) + max(2.0, 1.0 + _LETTER * max(map(text_width, names))))
     figure, axes = pyplot().subplots(figsize=(side, side), layout="constrained")
     axes.imshow(shares, cmap="Purples", vmin=0, vmax=1)
@@ -60,7 +62,7 @@ def plot_confusion(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
 
 
 def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, *, title: str) -> None:
-    """Precision, recall and F1 of every class as bars, its number of examples beside the name.
+    """Precision, recall and F1 of classes (`SHOWN_CLASSES` at most), their examples beside their names.
 
     Args:
       scores: of an evaluation.
@@ -68,6 +70,7 @@ def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
       path: of the picture.
       title: above it.
     """
+    order, title = _shown(scores, order, title)
     names = [scores["class_names"][number] for number in order]
     per_class = {name: scores["per_class"][name] for name in names}
     rows, names = np.arange(len(per_class)), picture_texts([*per_class])
@@ -83,6 +86,14 @@ def plot_per_class(scores: Mapping[str, Any], order: Sequence[int], path: Path, 
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, frameon=False)
     save(figure, path)
+
+
+def _shown(scores: Mapping[str, Any], order: Sequence[int], title: str) -> tuple[list[int], str]:
+    """The classes that there is room for, and a title that says so."""
+    shown = largest_classes(scores, order)
+    if len(shown) < len(order):
+        title = f"{title}: the {len(shown)} largest of {len(order):,} classes"
+    return shown, title
 
 
 def plot_curves(

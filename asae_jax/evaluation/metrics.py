@@ -6,7 +6,7 @@ class that does not occur), as in scikit-learn with `zero_division=0`.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,9 @@ from scipy import special
 
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 
+SHOWN_CLASSES = 60
+"""Most classes of a picture or table of class by class: for 1,000 a picture needed more than 14 GB of memory,
+and a page had 24 MB."""
 ECE_BINS = 15
 """Equal-width bins of the expected calibration error (Guo et al. 2017, arXiv:1706.04599)."""
 
@@ -103,6 +106,18 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: i
     return counts.reshape(num_classes, num_classes)
 
 
+def largest_classes(scores: Mapping[str, Any], order: Sequence[int]) -> list[int]:
+    """Those of `order`, in that order, that pictures and tables of class by class show.
+
+    Args:
+      scores: of an evaluation.
+      order: positions of classes; the `SHOWN_CLASSES` with the most examples are taken.
+    """
+    examples = np.asarray(scores["confusion_matrix"]).sum(1)[list(order)]
+    places = np.argsort(-examples, kind="stable")[:SHOWN_CLASSES]
+    return [order[place] for place in sorted(places)]
+
+
 def weighted_confusion(
     labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, num_classes: int
 ) -> np.ndarray:
@@ -120,14 +135,27 @@ def weighted_confusion(
 
 def per_class_scores(confusion: np.ndarray) -> PerClass:
     """Precision, recall, F1 and support of each class of confusion matrices `[..., classes, classes]`."""
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    support, predicted = confusion.sum(-1), confusion.sum(-2)
-    return PerClass(
-        precision=_ratio(hits, predicted),
-        recall=_ratio(hits, support),
-        f1=_ratio(2 * hits, support + predicted),
-        support=support,
-    )
+    return _Counts.of(confusion).scores()
+
+
+class _Counts(NamedTuple):
+    """What scores need of a confusion matrix, each `[..., classes]`; of 1,000 classes a thousandth of it."""
+
+    hits: np.ndarray
+    support: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def of(cls, confusion: np.ndarray) -> "_Counts":
+        return cls(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(-1), confusion.sum(-2))
+
+    def scores(self) -> PerClass:
+        return PerClass(
+            precision=_ratio(self.hits, self.predicted),
+            recall=_ratio(self.hits, self.support),
+            f1=_ratio(2 * self.hits, self.support + self.predicted),
+            support=self.support,
+        )
 
 
 def summarise(confusion: np.ndarray, *, means_over_labels: bool = False) -> dict[str, np.ndarray]:
@@ -144,12 +172,16 @@ def summarise(confusion: np.ndarray, *, means_over_labels: bool = False) -> dict
       `macro_f1`: mean F1 over the classes that occur among labels or predictions (or labels alone, see
       above); `weighted_f1`: mean F1 weighted by support; each `[...]`. By default scikit-learn's choices.
     """
-    scores = per_class_scores(confusion)
+    return _summary(_Counts.of(confusion), means_over_labels)
+
+
+def _summary(counts: _Counts, means_over_labels: bool) -> dict[str, np.ndarray]:
+    scores = counts.scores()
     occurs = scores.support > 0
-    seen = occurs if means_over_labels else occurs | (confusion.sum(-2) > 0)
+    seen = occurs if means_over_labels else occurs | (counts.predicted > 0)
     total = scores.support.sum(-1)
     return {
-        "accuracy": _ratio(np.trace(confusion, axis1=-2, axis2=-1), total),
+        "accuracy": _ratio(counts.hits.sum(-1), total),
         "balanced_accuracy": _ratio((scores.recall * occurs).sum(-1), occurs.sum(-1)),
         "macro_f1": _ratio((scores.f1 * seen).sum(-1), seen.sum(-1)),
         "weighted_f1": _ratio((scores.f1 * scores.support).sum(-1), total),
@@ -215,13 +247,21 @@ class Scored:
         """
         total = weights.sum(axis=1)
         return {
-            **summarise(
-                weighted_confusion(self.labels, self.predictions, weights, self.num_classes),
-                means_over_labels=means_over_labels,
-            ),
+            **_summary(self._counts(weights), means_over_labels),
             "nll": weights @ self.nll / total,
             "ece": self._calibration_gap(weights) / total,
         }
+
+    def _counts(self, weights: np.ndarray) -> _Counts:
+        """By way of the pairs (label, prediction) that occur: a few among few classes, N at most."""
+        pairs, pair = np.unique(self.labels * self.num_classes + self.predictions, return_inverse=True)
+        sums = _sum_by(pair, weights, len(pairs))
+        labels, predictions = np.divmod(pairs, self.num_classes)
+        return _Counts(
+            _sum_by(labels, sums * (labels == predictions), self.num_classes),
+            _sum_by(labels, sums, self.num_classes),
+            _sum_by(predictions, sums, self.num_classes),
+        )
 
     def _calibration_gap(self, weights: np.ndarray) -> np.ndarray:
         """Sum over the bins (lower, upper] of |sum of confidences - number of hits|."""

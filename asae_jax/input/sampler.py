@@ -103,16 +103,15 @@ class BalancedSampler(Sampler):
         Raises:
           UserError: no labels, or the number of classes does not divide the batch size.
         """
-        classes = np.unique(labels)
+        streams = rows_by_label(labels)
         _check_count(labels, batch_size)
-        if batch_size % len(classes):
+        if batch_size % len(streams):
             raise UserError(
-                f"batch size {batch_size} cannot hold equally many images of {len(classes)} classes: choose "
-                f"{_nearest_multiples(batch_size, len(classes))} (--config.train.batch_size=), or do "
+                f"batch size {batch_size} cannot hold equally many images of {len(streams)} classes: choose "
+                f"{_nearest_multiples(batch_size, len(streams))} (--config.train.batch_size=), or do "
                 "without balanced batches (--config.data.sampler=shuffled)"
             )
-        streams = [np.flatnonzero(labels == label) for label in classes]
-        super().__init__(streams, [int(label) for label in classes], batch_size, seed)
+        super().__init__([rows for _, rows in streams], [label for label, _ in streams], batch_size, seed)
 
 
 class ShuffledSampler(Sampler):
@@ -191,6 +190,14 @@ def _check_count(labels: np.ndarray, batch_size: int) -> None:
 def _nearest_multiples(value: int, divisor: int) -> str:
     below = value // divisor * divisor
     return f"{below} or {below + divisor}" if below else f"{divisor}"
+
+
+def rows_by_label(labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Each label of int `[N]` with its positions, both ascending; one sort, however many labels there are."""
+    order = np.argsort(labels, kind="stable")
+    present, first = np.unique(labels[order], return_index=True)
+    parts = np.split(order, first[1:]) if len(present) else []
+    return list(zip(present.tolist(), parts, strict=True))
 
 
 def permutation(length: int, seed: int, stream: str, *coordinates: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.sampler import permutation
+from asae_jax.input.sampler import permutation, rows_by_label
 
 SPLITS = ("train", "validation", "test")
 
@@ -129,9 +129,10 @@ def _take_images(
     among = np.ones(len(labels), bool) if among is None else among
     classes, counts = np.unique(labels[among], return_counts=True)
     chosen = np.zeros(len(labels), bool)
-    for label, share in zip(classes, _shares(counts, fraction, least=least), strict=True):
-        members = _members(labels, int(label), seed)
-        chosen[members[among[members]][:share]] = True
+    shares = dict(zip(classes.tolist(), _shares(counts, fraction, least=least), strict=True))
+    for label, rows in rows_by_label(labels):
+        members = _in_random_order(rows, label, seed)
+        chosen[members[among[members]][: shares.get(label, 0)]] = True
     return chosen
 
 
@@ -141,18 +142,17 @@ def _fold(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold: int, 
     if groups is not None:
         return _fold_of_groups(labels, groups, folds, fold, seed=seed)
     test, placed = np.zeros(len(labels), bool), 0
-    for label in np.unique(labels):
-        members = _members(labels, int(label), seed)
+    for label, rows in rows_by_label(labels):
+        members = _in_random_order(rows, label, seed)
         if len(members) > 1:
             test[members[(placed + np.arange(len(members))) % folds == fold]] = True
             placed += len(members)  # the next class starts in the fold after: folds of equal size
     return test
 
 
-def _members(labels: np.ndarray, label: int, seed: int) -> np.ndarray:
-    """Rows of a class in random order, the same whatever the other classes are."""
-    members = np.flatnonzero(labels == label)
-    return members[permutation(len(members), seed, "split", label)]
+def _in_random_order(rows: np.ndarray, label: int, seed: int) -> np.ndarray:
+    """The rows of a class in an order that is the same whatever the other classes are."""
+    return rows[permutation(len(rows), seed, "split", label)]
 
 
 def _shares(counts: np.ndarray, fraction: float, *, least: int) -> np.ndarray:

@@ -17,6 +17,9 @@ import jaxtyping as jt
 from asae_jax.losses.cross_entropy import label_margins
 from asae_jax.types import Array, Labels, Losses, Scores
 
+_FEW = 16
+"""Classes that are taken away one by one rather than sorted."""
+
 ClassMask = jt.Bool[Array, "*batch classes"]
 """Which classes take part in each example's loss."""
 
@@ -87,8 +90,21 @@ def _highest(values: Scores, labels: Labels, k: int) -> ClassMask:
         raise ValueError(f"at least one class must be kept on each side, got k = {k}")
     values = jax.lax.stop_gradient(values)
     negatives = jnp.where(_is_label(values, labels), -jnp.inf, values)
-    threshold = jax.lax.top_k(negatives, min(k, values.shape[-1] - 1))[0][..., -1:]
-    return ~(values < threshold)
+    return ~(values < _kth_highest(negatives, min(k, values.shape[-1] - 1)))
+
+
+def _kth_highest(values: Scores, k: int) -> Array:
+    """The k-th highest of `[..., classes]`, counting equal values as often as they occur: `[..., 1]`.
+
+    On a CPU XLA sorts all classes for `top_k`: with three of 1,000 on each side, loss and gradient took
+    eleven times as long as when the highest is taken away k - 1 times.
+    """
+    if k > _FEW:
+        return jax.lax.top_k(values, k)[0][..., -1:]
+    for _ in range(k - 1):
+        highest = jax.nn.one_hot(jnp.argmax(values, axis=-1), values.shape[-1], dtype=bool)
+        values = jnp.where(highest, -jnp.inf, values)
+    return values.max(axis=-1, keepdims=True)
 
 
 def _is_label(values: Scores, labels: Labels) -> ClassMask:

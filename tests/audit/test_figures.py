@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from asae_jax.audit import figures
+from asae_jax.audit import samples as audit_samples
 from asae_jax.audit.figures import montage
 from asae_jax.audit.page import thumbnail_uri
 from asae_jax.audit.samples import TILE, choose_samples
@@ -78,6 +79,20 @@ def test_samples_are_images_of_their_class():
     assert [(before == colour).all() for colour, (before, _) in zip(colours, samples.pairs, strict=True)] == [
         True, True]  # fmt: skip
     assert all(image.shape == (TILE, TILE, 3) for pair in samples.pairs for image in pair)
+
+
+def test_of_very_many_classes_the_largest_are_shown(monkeypatch):
+    """A picture of a thousand columns takes gigabytes; the tables have all classes."""
+    labels = [0] * 2 + [1] + [2] * 4 + [3] * 3
+    table = dataclasses.replace(
+        table_of(cells(10)), class_names=("A", "B", "C", "D"), labels=np.array(labels)
+    )
+    monkeypatch.setattr(audit_samples, "SHOWN_CLASSES", 2)
+    samples = choose_samples(table, np.ones(10, bool), Preparation(32), (3, 0, 2, 1))
+    assert samples.class_names == ("D", "C")
+    assert samples.choice == "The 2 largest of 4 classes."
+    monkeypatch.undo()
+    assert not choose_samples(table, np.ones(10, bool), Preparation(32), (3, 0, 2, 1)).choice
 
 
 def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from scipy.special import log_softmax
 
-from asae_jax.evaluation import figures
+from asae_jax.evaluation import figures, metrics
 from asae_jax.evaluation.abstention import NEVER, Abstention
 from asae_jax.evaluation.metrics import evaluate_scores
 
@@ -70,6 +70,24 @@ def test_classes_are_drawn_in_the_order_to_show_them(tmp_path, monkeypatch):
         for column, predicted in enumerate(order):
             assert picture.get_array()[row, column] == shares[true, predicted]
     assert [name[0] for name in drawn["per_class"][0]] == ["c", "a", "b"]
+
+
+def test_of_very_many_classes_the_largest_are_drawn(tmp_path, monkeypatch):
+    """A matrix of 1,000 classes needs more memory than most machines have."""
+    labels, predicted, drawn = [0] + [1] * 4 + [2] * 4, [0, 1, 1, 1, 0, 2, 2, 1, 0], {}
+    scores = evaluate_scores(
+        np.log(np.eye(3)[predicted] + 1e-9), np.array(labels), ["a", "b", "c"], bootstrap=0
+    )
+    monkeypatch.setattr(metrics, "SHOWN_CLASSES", 2)
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+    figures.plot_confusion(scores, (2, 0, 1), tmp_path / "confusion", title="t")
+    figures.plot_per_class(scores, (2, 0, 1), tmp_path / "per_class", title="t")
+    (axes,) = drawn["confusion"].axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["c", "b"]
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[2 / 4, 1 / 4], [0, 3 / 4]])
+    assert drawn["confusion"].get_suptitle() == "t: the 2 largest of 3 classes"
+    (axes,) = drawn["per_class"].axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["c (4)", "b (4)"]
 
 
 @pytest.mark.filterwarnings("ignore:no installed font")

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 from sklearn import metrics as sklearn
 
 from asae_jax.evaluation.metrics import (
+    Scored,
     clopper_pearson_bound,
     confusion_matrix,
     evaluate_scores,
@@ -208,3 +209,17 @@ def test_fifty_nine_without_an_error_bound_it_by_five_percent():
 
 def test_all_wrong_is_bounded_by_one():
     assert clopper_pearson_bound(4, 4, risk=0.1) == 1.0
+
+
+def test_resamples_of_many_classes_are_scored_as_their_confusion_matrices():
+    """Which are never made: those of 1,000 classes have a million entries each."""
+    rng = np.random.default_rng(3)
+    labels, log_probs = rng.integers(0, 30, 50), np.log(rng.dirichlet(np.ones(40), 50))
+    weights = rng.integers(0, 4, (6, 50)).astype(float)
+    scored = Scored.of(log_probs, labels)
+    found = scored.overall(weights)
+    for row, counts in enumerate(weights.astype(int)):
+        chosen = np.repeat(np.arange(50), counts)
+        expected = summarise(confusion_matrix(labels[chosen], scored.predictions[chosen], 40))
+        for name, value in expected.items():
+            assert found[name][row] == pytest.approx(float(value), rel=1e-12)

@@ -82,7 +82,7 @@ def test_a_class_in_both_sets_counts_once():
 
 @IN_FLOAT64
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("num_classes", [2, 8, 14])
+@pytest.mark.parametrize("num_classes", [2, 8, 14, 40])
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize(("k_high", "k_low"), [(3, 3), (1, 4), (50, 1)])
 def test_equals_the_reference(name, num_classes, ties, k_high, k_low):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asae_jax.evaluation.metrics import per_class_scores, wilson_interval
+from asae_jax.evaluation.metrics import largest_classes, per_class_scores, wilson_interval
 
 _SHADE = 50
 """Percent of the colour in a matrix's fullest cell, so that its number stays readable."""
@@ -87,6 +87,7 @@ class Matrix(NamedTuple):
 
     Attributes:
       names: of the classes.
+      order: positions of these classes.
       rows: cells of each class.
       labelled: images of each class.
       predicted: images predicted as each class.
@@ -94,6 +95,7 @@ class Matrix(NamedTuple):
     """
 
     names: list[str]
+    order: list[int]
     rows: list[list[Cell]]
     labelled: list[int]
     predicted: list[int]
@@ -101,9 +103,13 @@ class Matrix(NamedTuple):
 
 
 def matrix(scores: Mapping[str, Any], order: Sequence[int]) -> Matrix:
-    """The confusion matrix of an evaluation in the order `order` of positions of classes."""
-    counts = np.asarray(scores["confusion_matrix"])[np.ix_(order, order)]
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    """The confusion matrix of an evaluation in the order `order` of positions of classes.
+
+    Of very many classes the largest are shown (`metrics.largest_classes`); sums are of all.
+    """
+    whole, shown = np.asarray(scores["confusion_matrix"]), largest_classes(scores, order)
+    counts, labelled = whole[np.ix_(shown, shown)], whole.sum(1)[shown]
+    shares = counts / np.maximum(labelled[:, None], 1)
     rows = [
         [
             Cell(int(count), float(share), round(_SHADE * share), r == c)
@@ -112,11 +118,12 @@ def matrix(scores: Mapping[str, Any], order: Sequence[int]) -> Matrix:
         for r, pair in enumerate(zip(counts, shares, strict=True))
     ]
     return Matrix(
-        [scores["class_names"][c] for c in order],
+        [scores["class_names"][c] for c in shown],
+        shown,
         rows,
-        counts.sum(1).tolist(),
-        counts.sum(0).tolist(),
-        int(counts.sum()),
+        labelled.tolist(),
+        whole.sum(0)[shown].tolist(),
+        int(whole.sum()),
     )
 
 
