@@ -242,7 +242,8 @@ FIELDS = (
     Field("data.cache", True, "Keep prepared images as uint8 on disk."),
     Field("data.cache_dir", "", "Folder of the cache; empty: `cache` beside the run folder."),
     Field("data.driver", "auto",
-          "What reads the batches; auto: tf.data where TensorFlow is installed.",
+          "What reads the batches; auto: threads where the CPU computes, else tf.data where TensorFlow is "
+          "installed.",
           choices=("auto", "tf.data", "threads")),
     Field("data.workers", 0, "Decoding threads; 0: one per core.", least=0, most=1024),
     # Augmentation

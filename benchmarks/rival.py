@@ -32,6 +32,7 @@ _DTYPE = flags.DEFINE_enum(
 )
 _STEPS = flags.DEFINE_integer("steps", 10, "Timed steps of each contender.")
 _COMPILE = flags.DEFINE_bool("compile", True, "Time `torch.compile` too.")
+_ALLOCATOR = flags.DEFINE_bool("allocator", False, "Time our step with the C library's usual allocator too.")
 _AUGMENTED = flags.DEFINE_bool("augmented", False, "Time our step with random views too.")
 
 CLASSES = 14
@@ -87,11 +88,11 @@ def our_config(work: Work):
     )
 
 
-def ours(work: Work, augmented: bool = False):
+def ours(work: Work, augmented: bool = False, keeps_memory: bool = True):
     """(one step, versions) of ASAE-JAX, set up as `train` does."""
     from asae_jax.run import build, parallel
 
-    parallel.use_all_cores(work.batch_size)
+    parallel.use_all_cores(work.batch_size, trains=keeps_memory)
     import jax
 
     from asae_jax import keys
@@ -164,9 +165,12 @@ def pytorch(work: Work, compiled: bool):
     return run, f"PyTorch {torch.__version__}, {device}, {torch.get_num_threads()} threads"
 
 
+_USUAL = "ours, usual allocator"
+
 CONTENDERS = {
     "ours": ours,
     "ours, augmented": lambda work: ours(work, augmented=True),
+    _USUAL: lambda work: ours(work, keeps_memory=False),
     "PyTorch": lambda work: pytorch(work, compiled=False),
     "torch.compile": lambda work: pytorch(work, compiled=True),
 }
@@ -229,16 +233,24 @@ def report(took: dict[str, list[Took]]) -> None:
               f"loss {steps[-1].loss:.3f}")  # fmt: skip
     rivals = [name for name in took if not name.startswith("ours")]
     for name in took.keys() - rivals if rivals else ():
-        for i, clock in enumerate(("wall", "processor")):
-            fastest = min(rivals, key=lambda rival: statistics.median(step[i] for step in took[rival]))
-            ratios = [a[i] / b[i] for a, b in zip(took[name], took[fastest], strict=True)]
-            low, middle, high = np.quantile(ratios, [0.1, 0.5, 0.9])
-            print(f"  {name} / {fastest}, {clock} time: {middle:.2f} ({low:.2f} to {high:.2f})")
+        _print_ratios(took, name, rivals)
+    if _USUAL in took:
+        _print_ratios(took, "ours", [_USUAL])
+
+
+def _print_ratios(took: dict[str, list[Took]], name: str, rivals: list[str]) -> None:
+    """A contender's ratio to the faster one of `rivals`."""
+    for i, clock in enumerate(("wall", "processor")):
+        fastest = min(rivals, key=lambda rival: statistics.median(step[i] for step in took[rival]))
+        ratios = [a[i] / b[i] for a, b in zip(took[name], took[fastest], strict=True)]
+        low, middle, high = np.quantile(ratios, [0.1, 0.5, 0.9])
+        print(f"  {name} / {fastest}, {clock} time: {middle:.2f} ({low:.2f} to {high:.2f})")
 
 
 def main(_) -> None:
     names = ["ours", "PyTorch"]
     names[1:1] = ["ours, augmented"] if _AUGMENTED.value else []
+    names[1:1] = [_USUAL] if _ALLOCATOR.value else []
     names += ["torch.compile"] if _COMPILE.value else []
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, load {os.getloadavg()[0]:.1f}")

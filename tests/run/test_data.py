@@ -183,3 +183,16 @@ def test_runs_on_a_list_whose_patients_were_not_used_can_still_be_opened(own, tm
     folder.check_same_data(tmp_path / "run", index)
     with pytest.raises(UserError, match="the images are not those"):
         folder.check_same_data(tmp_path / "run", index.select(np.arange(5)))
+
+
+@pytest.mark.parametrize(
+    ("given", "backend", "driver"),
+    [("auto", "cpu", "threads"), ("auto", "gpu", "auto"), ("tf.data", "cpu", "tf.data"),
+     ("threads", "gpu", "threads")],
+)  # fmt: skip
+def test_by_itself_threads_read_where_the_cpu_computes(own, tmp_path, monkeypatch, given, backend, driver):
+    config = folder_config(own, data__driver=given, train__batch_size=6)
+    data = load_data(config, tmp_path / "run")
+    monkeypatch.setattr("jax.default_backend", lambda: backend)
+    monkeypatch.setattr("asae_jax.run.data.train_batches", lambda *_, driver, **__: driver)
+    assert data.training_batches(config) == driver
