@@ -2,14 +2,12 @@
 
 XLA asks for its buffers anew in every step. glibc takes the large ones from the system and gives them back
 each time, so that every page of them is cleared and mapped anew: 5 to 17 % of the processor time of a
-training step on a CPU (`docs/performance.md`). When it keeps them, the process holds on to its peak of memory.
+training step on a CPU (`docs/performance.md`). A process that keeps them holds on to its peak of memory.
 """
 
 import ctypes
 import importlib.util
 import os
-
-import jax
 
 _OPTIONS = {-8: 1, -4: 0, -1: -1}
 """Options of mallopt(3): M_ARENA_MAX 1 (what one thread gave back serves all), M_MMAP_MAX 0 (nothing straight
@@ -44,6 +42,6 @@ def _is_set_up_by_the_user() -> bool:
 
 def _computes_on_cpu() -> bool:
     """By what is asked for and installed: JAX itself would have to start to tell."""
-    if jax.config.jax_platforms:
-        return jax.config.jax_platforms == "cpu"
+    if asked := os.environ.get("JAX_PLATFORMS"):
+        return asked == "cpu"
     return not any(map(importlib.util.find_spec, _ACCELERATORS))

@@ -67,7 +67,7 @@ def start(
     own = {"params": state.params, "batch_stats": state.batch_stats}
     main = without_auxiliary(own)
     loaded, origin = _load(config, main, class_names)
-    variables = copied_to_auxiliary(jax.tree.map(jnp.asarray, loaded.put_into(main)), own)
+    variables = copied_to_auxiliary(jax.device_put(loaded.put_into(main)), own)
     # A copy: the step donates its state, and a buffer can be donated once only.
     average = None if state.average is None else jax.tree.map(jnp.copy, variables)
     record = origin | {"taken": len(loaded.arrays), "missing": loaded.missing, "unused": loaded.unused}

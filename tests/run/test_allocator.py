@@ -24,7 +24,7 @@ def library(monkeypatch):
         asked=asked, gnu_get_libc_version=None, mallopt=lambda *option: asked.append(option) or 1
     )
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
-    monkeypatch.setattr(allocator.jax.config, "update", lambda *_: None)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     return library
 
 
@@ -93,9 +93,7 @@ def test_the_users_own_settings_win(library, monkeypatch, name, value):
 
 
 def test_accelerators_are_not_affected(library, monkeypatch):
-    monkeypatch.setattr(
-        allocator, "jax", types.SimpleNamespace(config=types.SimpleNamespace(jax_platforms=""))
-    )
+    monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "jax_plugins" or None)
     assert not allocator.keep_memory()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
