@@ -96,9 +96,15 @@ class Ours:
       update: `(state, batch) -> (state, metrics)`, compiled when it is first called.
       batch: uint8 images and labels, split over the devices.
       versions: of JAX, and what computes.
+
+    Args:
+      work: what is computed.
+      augmented: random views, as in training; else views as at test.
+      stored: pixels of the images that views are cut from; None: those of the views.
+      initial: a state of the same weights and optimiser, on the host; None: a fresh one.
     """
 
-    def __init__(self, work: Work, *, augmented: bool = False, stored: int | None = None):
+    def __init__(self, work: Work, *, augmented=False, stored: int | None = None, initial=None):
         from asae_jax.run import build, parallel
 
         parallel.use_all_cores(work.batch_size)
@@ -111,9 +117,12 @@ class Ours:
         self.work, self.config = work, our_config(work)
         settings = self.config.optimizer
         optimizer = create_optimizer(settings, create_schedule(settings, steps_per_epoch=1, epochs=1))
-        network = build.create_network(self.config, CLASSES)
-        state = create_state(network, optimizer, keys.stream_key(0, "init"), image_size=work.size)
-        self.state = parallel.place(state)
+        if initial is None:
+            network = build.create_network(self.config, CLASSES)
+            state = create_state(network, optimizer, keys.stream_key(0, "init"), image_size=work.size)
+            self.state = parallel.place(state)
+        else:
+            self.state = parallel.copy_to_devices(initial)
         self.update = update_step(self.config, optimizer, augmented)
         rows = np.arange(work.batch_size, dtype=np.int32)
         self.batch = parallel.split(batch_of(work, stored) | {"index": rows})

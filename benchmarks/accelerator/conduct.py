@@ -17,7 +17,7 @@ FIRST_GUESS = {OURS: 60.0, TWIN: 20.0, "compiled": 75.0}
 """Seconds to make a step ready, until one has been made ready."""
 MARGIN = 1.3
 """Of time for the next step, over what the last one took until it was ready."""
-LONGEST = {"rate": 60.0, "copy": 60.0, "feed": 120.0}
+LONGEST = {"rate": 60.0, "copy": 60.0, "feed": 120.0, "prepare": 240.0, "block": 60.0}
 """Seconds after which these are given up."""
 
 
@@ -144,6 +144,7 @@ class Conductor:
         facts = self._ask(
             contender.side,
             "prepare",
+            LONGEST["prepare"],
             key=contender.key,
             work=list(contender.work),
             keep=[other.key for other in held if other.side == contender.side],
@@ -161,7 +162,7 @@ class Conductor:
             for contender in list(took)[:: 1 if number % 2 else -1]:
                 request = {"key": contender.key, "seconds": self._size.round_seconds}
                 try:
-                    took[contender].append(self._ask(contender.side, "block", **request))
+                    took[contender].append(self._ask(contender.side, "block", LONGEST["block"], **request))
                 except Failed as failed:
                     if not took[contender] or failed.kind == MEMORY:
                         self._fail(contender, failed)
@@ -218,7 +219,8 @@ class Conductor:
             if twins and (bare == mine or bare not in took):
                 best = min(twins, key=lambda c: np.median(took[c]))
                 name = "ours / PyTorch, " + ("plain" if work.layer == "none" else "ASAE")
-                note = f"images/s; against {best.label}; ours {'with' if mine.augmented else 'without'} random views"
+                views = "with" if mine.augmented else "without"
+                note = f"images/s; against {best.label}; ours {views} random views"
                 self._rows.figure(name, _quotients(took[best], times), **about, note=note)
         for mine, times in took.items():
             usual = mine._replace(variant="")

@@ -6,7 +6,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ class Process:
 
     Args:
       command: what is started.
-      log: file that takes what it says.
+      log: file that takes what it says; an older one is emptied.
     """
 
     def __init__(self, command: Sequence[str], log: Path):
         self._command, self._log = list(command), log
         self._running: subprocess.Popen[bytes] | None = None
         self._heard = b""
+        log.write_bytes(b"")
 
     @property
     def is_running(self) -> bool:
@@ -104,5 +105,3 @@ class Process:
 def command(side: str, shallow: bool) -> list[str]:
     """What starts the process of a side, `plan.OURS` or `plan.TWIN`."""
     return [sys.executable, "-m", "benchmarks.accelerator.worker", side, *["--shallow"] * shallow]
-
-

@@ -70,10 +70,19 @@ def cells(row: dict[str, Any]) -> list[str]:
     if row["kind"] == FAILED:
         return [row["what"], *about, "not measured", "", row["reason"].replace("|", "/")]
     if row["kind"] == FIGURE:
-        figure, spread = f"{row['value']:.4g} {row.get('unit', '')}".strip(), f"{row['low']:.4g} to {row['high']:.4g}"
+        figure, spread = (
+            f"{row['value']:.4g} {row.get('unit', '')}".strip(),
+            f"{row['low']:.4g} to {row['high']:.4g}",
+        )
         return [row["what"], *about, figure, spread, "; ".join(_more_of_a_figure(row))]
     figure = f"{row['images_per_s']:,.0f} images/s, {row['ms']:.4g} ms"
-    return [row["what"], *about, figure, f"{row['ms_low']:.4g} to {row['ms_high']:.4g} ms", "; ".join(_more(row))]
+    return [
+        row["what"],
+        *about,
+        figure,
+        f"{row['ms_low']:.4g} to {row['ms_high']:.4g} ms",
+        "; ".join(_more(row)),
+    ]
 
 
 def _more_of_a_figure(row: dict[str, Any]) -> list[str]:
