@@ -1,6 +1,6 @@
 """All figures of one GPU or TPU in one call, beside PyTorch's, within a given time.
 
-    python -m benchmarks.accelerator [--tiny] [--output=FOLDER] [--seconds=480]
+    python -m benchmarks.accelerator [--tiny] [--output=FOLDER] [--seconds=480] [--sweep_only]
 
 Measured are the chip's own rates (matrix products, copies), then ResNet-50 at 224 px, plain and with the ASAE
 layer and GMMCE: our training step against the PyTorch twin (eager and `torch.compile`, channels-last), the
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiny", action="store_true", help="a tiny network, to see that everything works")
     parser.add_argument("--output", type=Path, default=Path("accelerator"), help="folder of the results")
     parser.add_argument("--seconds", type=float, default=480, help="all that may be spent")
+    parser.add_argument(
+        "--sweep_only", action="store_true", help="batch sizes, after a call that found no time"
+    )
     options = parser.parse_args(arguments)
     rows = report.Report(options.output, judged=not options.tiny)
     sides = {
@@ -41,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     size = plan.TINY if options.tiny else plan.Size()
     guesses = dict.fromkeys(("ours", "pytorch", "compiled"), 1.0) if options.tiny else None
-    Conductor(size, sides, rows, seconds=options.seconds, guesses=guesses).run()
+    limits = {"seconds": options.seconds, "sweep_only": options.sweep_only, "guesses": guesses}
+    Conductor(size, sides, rows, **limits).run()
     print(f"written to {options.output}: {report.ROWS}, {report.TABLE}")
     return 0 if any(row["kind"] != report.FAILED for row in rows.rows) else 1
 

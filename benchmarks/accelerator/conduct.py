@@ -29,6 +29,7 @@ class Conductor:
       processes: of `OURS` and `TWIN`.
       rows: takes the results.
       seconds: all that may be spent.
+      sweep_only: leave out all but the rates and the sweep of batch sizes.
       guesses: as `FIRST_GUESS`.
     """
 
@@ -39,9 +40,11 @@ class Conductor:
         rows: report.Report,
         *,
         seconds: float,
+        sweep_only: bool = False,
         guesses: dict[str, float] | None = None,
     ):
         self._size, self._processes, self._rows = size, processes, rows
+        self._sweep_only = sweep_only
         self._until = time.monotonic() + seconds - LAST
         self._guesses = dict(guesses or FIRST_GUESS)
         self._rates: dict[str, float] = {}
@@ -52,9 +55,9 @@ class Conductor:
         """Everything, the most important first; what fails or finds no time becomes a row that says so."""
         try:
             self._begin()
-            for kind, arguments in plan.sections(self._size):
+            for kind, arguments in plan.sections(self._size, self._sweep_only):
                 try:
-                    getattr(self, f"_{kind}")(**arguments)
+                    SECTIONS[kind](self, **arguments)
                 except Exception as error:  # no section may cost another
                     self._rows.add(report.FAILED, kind, reason=f"{type(error).__name__}: {error}")
         finally:
@@ -87,9 +90,10 @@ class Conductor:
         except Failed as failed:
             self._twin = str(failed)
             self._rows.add(report.FAILED, "PyTorch", reason=self._twin)
-        self._rows.begin(title)
+        self._rows.begin(title, platform)
 
-    def _rate(self, kind: str) -> None:
+    def rate(self, kind: str) -> None:
+        """The chip's rate in matrix products."""
         what = f"matrix rate, {kind}" + " (TF32 on NVIDIA)" * (kind == "float32")
         try:
             answer = self._ask(OURS, "rate", LONGEST["rate"], kind=kind, length=self._size.matrix)
@@ -100,7 +104,8 @@ class Conductor:
         note = f"product of matrices of {self._size.matrix}"
         self._rows.figure(what, answer["tflops"], unit="TFLOP/s", note=note)
 
-    def _copy(self) -> None:
+    def copy(self) -> None:
+        """Copies to the device and within it."""
         try:
             answer = self._ask(OURS, "copy", LONGEST["copy"], mib=self._size.copied_mib)
         except Failed as failed:
@@ -109,7 +114,7 @@ class Conductor:
         self._rows.figure("copy from host to device", answer["to_device"], unit="GB/s")
         self._rows.figure("memory of the device, read and written", answer["within"], unit="GB/s")
 
-    def _race(self, contenders: list[Contender]) -> None:
+    def race(self, contenders: list[Contender]) -> None:
         """Steps of several contenders in turn; one that finds no memory beside the others is timed alone."""
         ready, wanting = {}, []
         for contender in contenders:
@@ -228,7 +233,8 @@ class Conductor:
                 name = f"{mine.variant} / as in training, images/s"
                 self._rows.figure(name, _quotients(took[usual], times), **_about(mine))
 
-    def _feed(self, contender: Contender) -> None:
+    def feed(self, contender: Contender) -> None:
+        """A step that is fed from the cache of prepared images."""
         what = "wait for input / step"
         size = self._size
         try:
@@ -256,6 +262,15 @@ class Conductor:
     def _fail(self, contender: Contender, failed: Failed) -> None:
         reason = f"out of memory: {failed}" if failed.kind == MEMORY else str(failed)
         self._rows.add(report.FAILED, contender.label, **_about(contender), reason=reason)
+
+
+SECTIONS = {
+    "rate": Conductor.rate,
+    "copy": Conductor.copy,
+    "race": Conductor.race,
+    "feed": Conductor.feed,
+}
+"""By the names that `plan.sections` gives."""
 
 
 def _about(contender: Contender) -> dict[str, Any]:

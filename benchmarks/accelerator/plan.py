@@ -99,31 +99,41 @@ def fitted(size: Size, memory_gib: float | None) -> Size:
     )
 
 
-def sections(size: Size) -> list[tuple[str, dict[str, Any]]]:
+def sections(size: Size, sweep_only: bool = False) -> list[tuple[str, dict[str, Any]]]:
     """(kind, arguments) of everything that is measured, the most important first."""
-    half, *others = size.dtypes
-    rates = [("rate", {"kind": kind}) for kind in ("bfloat16", "float32", "float32 highest")]
-    planned: list[tuple[str, dict[str, Any]]] = [*rates, ("copy", {})]
-    planned += [("race", {"contenders": group}) for group in _comparison(size, half, size.batch_size)]
-    planned.append(("feed", {"contender": _ours(size, "none", half, size.batch_size)}))
-    for dtype in others:
-        groups = _comparison(size, dtype, size.wide_batch_size)
-        planned += [("race", {"contenders": group}) for group in groups]
-    for dtype in reversed(size.dtypes):
-        batch_size = size.batch_size if dtype == half else size.wide_batch_size
-        plain = _ours(size, "none", dtype, batch_size)
-        for variant in size.variants:
-            planned.append(("race", {"contenders": [plain, plain._replace(variant=variant)]}))
+    kinds = ("bfloat16", "float32", "float32 highest")
+    rates: list[tuple[str, dict[str, Any]]] = [("rate", {"kind": kind}) for kind in kinds]
+    races = [] if sweep_only else [("copy", {}), *_comparisons(size)]
     for dtype in size.dtypes:
         for layer in ("none", "asae"):
             for batch_size in size.sweep:
                 mine = _ours(size, layer, dtype, batch_size)
-                planned.append(("race", {"contenders": [mine, Contender(TWIN, mine.work)]}))
+                races.append(("race", {"contenders": [mine, Contender(TWIN, mine.work)]}))
+    return rates + races
+
+
+def _comparisons(size: Size) -> list[tuple[str, dict[str, Any]]]:
+    half, *others = size.dtypes
+    plain = {dtype: _ours(size, "none", dtype, _batch_size(size, dtype)) for dtype in size.dtypes}
+    planned: list[tuple[str, dict[str, Any]]] = []
+    for dtype in size.dtypes:
+        planned += [("race", {"contenders": group}) for group in _comparison(size, dtype)]
+        if dtype == half:
+            planned.append(("feed", {"contender": plain[half]}))
+    for dtype in (*others, half):
+        for variant in size.variants:
+            contenders = [plain[dtype], plain[dtype]._replace(variant=variant)]
+            planned.append(("race", {"contenders": contenders}))
     return planned
 
 
-def _comparison(size: Size, dtype: str, batch_size: int) -> list[list[Contender]]:
+def _batch_size(size: Size, dtype: str) -> int:
+    return size.batch_size if dtype == size.dtypes[0] else size.wide_batch_size
+
+
+def _comparison(size: Size, dtype: str) -> list[list[Contender]]:
     """Plain against PyTorch, with and without random views; then with the layer, against plain too."""
+    batch_size = _batch_size(size, dtype)
     plain, asae = (_ours(size, layer, dtype, batch_size) for layer in ("none", "asae"))
     first = [plain, *_twins(size, plain.work), plain._replace(augmented=False)]
     return [first, [plain, asae, *_twins(size, asae.work)]]

@@ -13,8 +13,9 @@ from benchmarks.accelerator.plan import GOALS
 
 ROWS, TABLE = "results.jsonl", "results.md"
 COLUMNS = ("what", "model", "batch", "layer", "dtype", "figure", "10 to 90 %", "more")
-STEP, FIGURE, FAILED = "step", "figure", "failed"
-"""Kinds of rows: a training step; another figure, with its goal where there is one; what came to nothing."""
+ABOUT, STEP, FIGURE, FAILED = "about", "step", "figure", "failed"
+"""Kinds of rows: what is measured on; a training step; another figure, with its goal where there is one; what
+came to nothing."""
 
 
 class Report:
@@ -32,9 +33,10 @@ class Report:
         self._title = ""
         (folder / ROWS).write_text("", encoding="utf-8")
 
-    def begin(self, title: str) -> None:
-        """Prints what was measured on."""
-        self._title = title
+    def begin(self, title: str, platform: str) -> None:
+        """Keeps on what it is measured; no goal is set for CPUs."""
+        self._title, self._judged = title, self._judged and platform != "cpu"
+        self._write({"kind": ABOUT, "what": title, "platform": platform})
         print(title, flush=True)
 
     def add(self, kind: str, what: str, **fields: Any) -> None:
@@ -46,11 +48,14 @@ class Report:
             if self._judged and kind == FIGURE:
                 row["met"] = row["value"] >= goal if sense == "at least" else row["value"] <= goal
         self.rows.append(row)
-        with (self._folder / ROWS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        self._write(row)
         with atomic_text(self._folder / TABLE) as file:
             file.write(self.table())
         print("  ".join(cell for cell in cells(row) if cell), flush=True)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        with (self._folder / ROWS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
     def figure(self, what: str, values: Sequence[float], **fields: Any) -> None:
         """A row of the median of `values`, and their spread."""
@@ -88,7 +93,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 def _more_of_a_figure(row: dict[str, Any]) -> list[str]:
     words = [row["note"]] if "note" in row else []
     if "goal" in row:
-        met = {True: "reached", False: "missed", None: "not judged at this size"}[row["met"]]
+        met = {True: "reached", False: "missed", None: "not judged here"}[row["met"]]
         words.append(f"goal {row['sense']} {row['goal']:g}: {met}")
     return words
 

@@ -92,7 +92,8 @@ def test_the_script_measures_everything_at_a_tiny_size(tmp_path, monkeypatch):
 
     assert script.main(["--tiny", "--output", str(tmp_path)]) == 0
 
-    rows = [json.loads(line) for line in (tmp_path / report.ROWS).read_text().splitlines()]
+    about, *rows = (json.loads(line) for line in (tmp_path / report.ROWS).read_text().splitlines())
+    assert about["platform"] == "cpu"
     assert not [row for row in rows if row["kind"] == report.FAILED]
     steps = [(row["what"], row["layer"]) for row in rows if row["kind"] == report.STEP]
     assert steps == [
@@ -122,12 +123,13 @@ def test_the_script_measures_everything_at_a_tiny_size(tmp_path, monkeypatch):
     assert "goal at least 1.1" in next(line for line in table if line.startswith("| ours / PyTorch, plain"))
 
 
-def _rows(tmp_path, *, ours=None, twin=None, seconds=1e4):
+def _rows(tmp_path, *, ours=None, twin=None, **limits):
     """What the whole plan gives with stand-ins that have these faults."""
     rows = report.Report(tmp_path, judged=True)
     sides = {plan.OURS: StandIn(plan.OURS, ours or {}), plan.TWIN: StandIn(plan.TWIN, twin or {})}
-    Conductor(plan.Size(), sides, rows, seconds=seconds).run()
-    assert [json.loads(line) for line in (tmp_path / report.ROWS).read_text().splitlines()] == rows.rows
+    Conductor(plan.Size(), sides, rows, **{"seconds": 1e4} | limits).run()
+    written = [json.loads(line) for line in (tmp_path / report.ROWS).read_text().splitlines()]
+    assert [row for row in written if row["kind"] != report.ABOUT] == rows.rows
     return rows.rows
 
 
@@ -154,6 +156,9 @@ def test_ratios_and_goals_are_of_the_right_steps(tmp_path):
     assert first["matrix_share"] == pytest.approx(FLOPS / 0.010 / (MATRIX_RATE * 1e12))
     swept = {row["batch_size"] for row in rows if row["kind"] == report.STEP}
     assert swept == {32, 64, 128, 256, 512}
+    again = _rows(tmp_path / "again", sweep_only=True)
+    assert {row["batch_size"] for row in again if row["kind"] == report.STEP} == {32, 64, 128, 512}
+    assert not _values(again, "wait for input / step")
 
 
 def test_without_pytorch_and_with_faults_all_other_rows_are_there(tmp_path):
