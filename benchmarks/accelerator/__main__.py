@@ -4,10 +4,10 @@
 
 Measured are the chip's own rates (matrix products, copies), then ResNet-50 at 224 px, plain and with the ASAE
 layer and GMMCE: our training step against the PyTorch twin (eager and `torch.compile`, channels-last), the
-share of random views, the step fed from the cache of prepared images, other ways that XLA could compute it,
-and a sweep of batch sizes, in bfloat16 and in float32. Each contender runs blocks of steps that the device
-may queue, in turn with the others, in two processes: one of JAX, one of PyTorch. Rows are printed and written
-to FOLDER as they come. Of several GPUs the first is used, of a TPU all that JAX sees.
+share of random views, the step fed from the cache of prepared images, its parts alone, other ways that XLA
+could compute it, and a sweep of batch sizes, in bfloat16 and in float32. Each contender runs blocks of steps
+that the device may queue, in turn with the others, in two processes: one of JAX, one of PyTorch. Rows are
+printed and written to FOLDER as they come. Of several GPUs the first is used, of a TPU all that JAX sees.
 
 It needs JAX, Flax, Optax, OpenCV, Pillow and what they bring; no TensorFlow, no data, no network. What the
 machine lacks can be carried to it as wheels (here ml-collections):

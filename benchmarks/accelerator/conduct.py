@@ -17,7 +17,7 @@ FIRST_GUESS = {OURS: 60.0, TWIN: 20.0, "compiled": 75.0}
 """Seconds to make a step ready, until one has been made ready."""
 MARGIN = 1.3
 """Of time for the next step, over what the last one took until it was ready."""
-LONGEST = {"rate": 60.0, "copy": 60.0, "feed": 120.0, "prepare": 240.0, "block": 60.0}
+LONGEST = {"rate": 60.0, "copy": 60.0, "feed": 120.0, "part": 60.0, "prepare": 240.0, "block": 60.0}
 """Seconds after which these are given up."""
 
 
@@ -259,6 +259,19 @@ class Conductor:
         self._rows.figure("of it the host waits for a batch", answer["in_next_ms"], **about, unit="ms")
         self._rows.figure("input alone", [answer["input_images_per_s"]], **about, unit="images/s")
 
+    def part(self, name: str, contender: Contender) -> None:
+        """A part of the step, alone."""
+        what, about = f"part: {name}", _about(contender)
+        try:
+            work = list(contender.work)
+            answer = self._ask(OURS, "part", LONGEST["part"], name=name, work=work, stored=self._size.stored)
+        except Failed as failed:
+            self._rows.add(report.FAILED, what, **about, reason=str(failed))
+            return
+        moved = answer["bytes"]
+        rate = moved and f"{moved / float(np.median(answer['ms'])) / 1e6:.0f} GB/s by XLA's count of bytes"
+        self._rows.figure(what, answer["ms"], **about, unit="ms", note=f"alone; {rate or 'bytes not known'}")
+
     def _fail(self, contender: Contender, failed: Failed) -> None:
         reason = f"out of memory: {failed}" if failed.kind == MEMORY else str(failed)
         self._rows.add(report.FAILED, contender.label, **_about(contender), reason=reason)
@@ -269,6 +282,7 @@ SECTIONS = {
     "copy": Conductor.copy,
     "race": Conductor.race,
     "feed": Conductor.feed,
+    "part": Conductor.part,
 }
 """By the names that `plan.sections` gives."""
 

@@ -23,6 +23,7 @@ from asae_jax.models import convolution
 from asae_jax.models.backbones import resnet
 from asae_jax.run import parallel
 from asae_jax.run.data import Data
+from benchmarks.accelerator.parts import PARTS
 from benchmarks.accelerator.worker import SHALLOW, Side
 from benchmarks.rival import CLASSES, Ours, Work
 
@@ -72,6 +73,14 @@ class Here(Side):
             ],
             "within": [2 * host.nbytes / s / 1e9 for s in _timed(lambda: add(here))],
         }
+
+    def part(self, name: str, work: list, stored: int) -> dict[str, Any]:
+        """Milliseconds of a part of the step, and the bytes that XLA counts in it."""
+        function, arguments = PARTS[name](Work(*work), stored)
+        compiled = jax.jit(function).lower(*arguments).compile()
+        seconds = _timed(lambda: compiled(*arguments))
+        return {"ms": [1e3 * each for each in seconds],
+                "bytes": _told(compiled.cost_analysis).get("bytes accessed")}  # fmt: skip
 
     def feed(self, key: str, stored: int, examples: int, seconds: float, rounds: int) -> dict[str, Any]:
         """The step `key` fed from the cache of prepared images, and with its batch on the device, in turn.

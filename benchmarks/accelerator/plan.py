@@ -64,7 +64,9 @@ class Size(NamedTuple):
       round_seconds: of each block.
       examples: images of the input that a step is fed from.
       variants: of ours, see `ours.VARIANTS`.
+      parts: of the step, see `parts.PARTS`, that are timed alone.
       twin_compiled: whether `torch.compile` is tried.
+      without_views: whether our plain step is timed without random views too.
     """
 
     model: str = "resnet50"
@@ -82,10 +84,17 @@ class Size(NamedTuple):
     round_seconds: float = 0.5
     examples: int = 2048
     variants: tuple[str, ...] = ("nhwc", "1x1 by convolution")
+    parts: tuple[str, ...] = (
+        *("random views", "max-pooling", "batch normalisation", "3 x 3 convolution", "1 x 1 convolution"),
+        *("ASAE layer", "GMMCE", "optimiser"),
+    )
     twin_compiled: bool = True
+    without_views: bool = True
 
 
-TINY = Size("resnet18", "no_pool", 16, 32, 36, 8, 8, (), ("float32",), 64, 1, 2, 0.0, 32, (), False)
+TINY = Size(
+    "resnet18", "no_pool", 16, 32, 36, 8, 8, (), ("float32",), 64, 1, 2, 0.0, 32, (), ("GMMCE",), False
+)
 """Seconds on a CPU: shows that everything works, and nothing else."""
 
 
@@ -120,6 +129,7 @@ def _comparisons(size: Size) -> list[tuple[str, dict[str, Any]]]:
         planned += [("race", {"contenders": group}) for group in _comparison(size, dtype)]
         if dtype == half:
             planned.append(("feed", {"contender": plain[half]}))
+            planned += [("part", {"name": name, "contender": plain[half]}) for name in size.parts]
     for dtype in (*others, half):
         for variant in size.variants:
             contenders = [plain[dtype], plain[dtype]._replace(variant=variant)]
@@ -135,7 +145,7 @@ def _comparison(size: Size, dtype: str) -> list[list[Contender]]:
     """Plain against PyTorch, with and without random views; then with the layer, against plain too."""
     batch_size = _batch_size(size, dtype)
     plain, asae = (_ours(size, layer, dtype, batch_size) for layer in ("none", "asae"))
-    first = [plain, *_twins(size, plain.work), plain._replace(augmented=False)]
+    first = [plain, *_twins(size, plain.work), *[plain._replace(augmented=False)] * size.without_views]
     return [first, [plain, asae, *_twins(size, asae.work)]]
 
 
