@@ -59,9 +59,10 @@ class Took(NamedTuple):
     loss: float
 
 
-def batch_of(work: Work) -> dict[str, np.ndarray]:
-    """Random uint8 images and labels."""
-    shape = (work.batch_size, work.size, work.size, 3)
+def batch_of(work: Work, stored: int | None = None) -> dict[str, np.ndarray]:
+    """Random uint8 images and labels; images of `stored` pixels, from which a step cuts its own."""
+    side = stored or work.size
+    shape = (work.batch_size, side, side, 3)
     labels = np.arange(work.batch_size, dtype=np.int32) % CLASSES
     return {"image": np.random.default_rng(0).integers(0, 256, shape, np.uint8), "label": labels}
 
@@ -88,33 +89,63 @@ def our_config(work: Work):
     )
 
 
+class Ours:
+    """Our training step of `work`, set up as `train` does.
+
+    Attributes:
+      state: weights and optimiser; a step donates it.
+      update: `(state, batch) -> (state, metrics)`, compiled when it is first called.
+      batch: uint8 images and labels, split over the devices.
+      versions: of JAX, and what computes.
+
+    Args:
+      work: what is computed.
+      augmented: random views, as in training; else views as at test.
+      stored: pixels of the images that views are cut from; None: those of the views.
+      initial: a state of the same weights and optimiser, on the host; None: a fresh one.
+      keeps_memory: whether the C library keeps memory between steps, as in training.
+    """
+
+    def __init__(
+        self, work: Work, *, augmented=False, stored: int | None = None, initial=None, keeps_memory=True
+    ):
+        from asae_jax.run import build, parallel
+
+        parallel.use_all_cores(work.batch_size, trains=keeps_memory)
+        import jax
+
+        from asae_jax import keys
+        from asae_jax.run.state import create_state
+        from asae_jax.training.optimizer import create_optimizer, create_schedule
+
+        self.work, self.config = work, our_config(work)
+        settings = self.config.optimizer
+        optimizer = create_optimizer(settings, create_schedule(settings, steps_per_epoch=1, epochs=1))
+        if initial is None:
+            network = build.create_network(self.config, CLASSES)
+            state = create_state(network, optimizer, keys.stream_key(0, "init"), image_size=work.size)
+            self.state = parallel.place(state)
+        else:
+            self.state = parallel.copy_to_devices(initial)
+        self.update = update_step(self.config, optimizer, augmented)
+        rows = np.arange(work.batch_size, dtype=np.int32)
+        self.batch = parallel.split(batch_of(work, stored) | {"index": rows})
+        self.versions = f"JAX {jax.__version__}, {jax.device_count()} x {jax.devices()[0].device_kind}"
+
+    def run(self, steps: int = 1) -> float:
+        """Makes `steps` updates, which the device may queue, waits, and returns the last one's mean loss."""
+        import jax
+
+        for _ in range(steps):
+            self.state, metrics = self.update(self.state, self.batch)
+        jax.block_until_ready(self.state.params)
+        return float(metrics.sums.loss) / self.work.batch_size
+
+
 def ours(work: Work, augmented: bool = False, keeps_memory: bool = True):
-    """(one step, versions) of ASAE-JAX, set up as `train` does."""
-    from asae_jax.run import build, parallel
-
-    parallel.use_all_cores(work.batch_size, trains=keeps_memory)
-    import jax
-
-    from asae_jax import keys
-    from asae_jax.run.state import create_state
-    from asae_jax.training.optimizer import create_optimizer, create_schedule
-
-    config = our_config(work)
-    optimizer = create_optimizer(
-        config.optimizer, create_schedule(config.optimizer, steps_per_epoch=1, epochs=1)
-    )
-    network = build.create_network(config, CLASSES)
-    state = parallel.place(create_state(network, optimizer, keys.stream_key(0, "init"), image_size=work.size))
-    step = update_step(config, optimizer, augmented)
-    batch = parallel.split(batch_of(work))
-
-    def run() -> float:
-        nonlocal state
-        state, metrics = step(state, batch)
-        jax.block_until_ready(state.params)
-        return float(metrics.sums.loss) / work.batch_size
-
-    return run, f"JAX {jax.__version__}, {jax.device_count()} x {jax.devices()[0].device_kind}"
+    """(one step, versions) of ASAE-JAX."""
+    contender = Ours(work, augmented=augmented, keeps_memory=keeps_memory)
+    return contender.run, contender.versions
 
 
 def update_step(config, optimizer, augmented: bool):
@@ -139,30 +170,53 @@ def update_step(config, optimizer, augmented: bool):
     )
 
 
-def pytorch(work: Work, compiled: bool):
-    """(one step, versions) of the twin."""
-    import torch
+class PyTorch:
+    """The twin's training step of `work`, on a GPU where there is one.
 
-    from benchmarks import torch_twin
+    Attributes:
+      versions: of PyTorch, and what computes.
+    """
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
-    model = torch_twin.Twin(
-        work.model, CLASSES, stem=work.stem, width=work.width, asae=work.layer == "asae", area=0.18
-    )
-    training = torch_twin.Training(model.to(device), amp=work.dtype == "bfloat16", compiled=compiled, **SGD)
-    batch = batch_of(work)
-    images, labels = torch.from_numpy(batch["image"]), torch.from_numpy(batch["label"]).long()
+    def __init__(self, work: Work, compiled: bool):
+        import torch
 
-    def run() -> float:
-        shown = torch_twin.normalised(images.to(device))
-        loss = training.step(shown, labels.to(device))
-        if device == "cuda":
+        from benchmarks import torch_twin
+
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        model = torch_twin.Twin(
+            work.model, CLASSES, stem=work.stem, width=work.width, asae=work.layer == "asae", area=0.18
+        )
+        self._training = torch_twin.Training(
+            model.to(self._device), amp=work.dtype == "bfloat16", compiled=compiled, **SGD
+        )
+        batch = batch_of(work)
+        self._images, self._labels = torch.from_numpy(batch["image"]), torch.from_numpy(batch["label"]).long()
+        self.versions = f"PyTorch {torch.__version__}, {self._device}, {torch.get_num_threads()} threads"
+
+    def keep_on_device(self) -> None:
+        """Copies the batch once instead of in every step."""
+        self._images, self._labels = self._images.to(self._device), self._labels.to(self._device)
+
+    def run(self, steps: int = 1) -> float:
+        """Makes `steps` updates, which the device may queue, waits, and returns the last one's loss."""
+        import torch
+
+        from benchmarks import torch_twin
+
+        for _ in range(steps):
+            shown = torch_twin.normalised(self._images.to(self._device))
+            loss = self._training.step(shown, self._labels.to(self._device))
+        if self._device == "cuda":
             torch.cuda.synchronize()
         return float(loss)
 
-    return run, f"PyTorch {torch.__version__}, {device}, {torch.get_num_threads()} threads"
+
+def pytorch(work: Work, compiled: bool):
+    """(one step, versions) of the twin."""
+    contender = PyTorch(work, compiled)
+    return contender.run, contender.versions
 
 
 _USUAL = "ours, usual allocator"

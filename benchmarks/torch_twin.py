@@ -5,6 +5,7 @@ Layers, loss and update are those of `asae_jax`, written as a user of PyTorch wo
 kept: float maps have none.
 """
 
+import functools
 import math
 
 import torch
@@ -81,8 +82,14 @@ def branched_gmmce(logits, labels, *, k_high=3, k_low=3):
 
 def normalised(images):
     """uint8 `[batch, height, width, 3]` -> float32 `[batch, 3, height, width]`, channels last in memory."""
-    mean, std = (torch.tensor(v, device=images.device).reshape(1, 3, 1, 1) for v in (MEAN, STD))
+    mean, std = _colours(images.device)
     return (images.permute(0, 3, 1, 2).float() / 255 - mean) / std
+
+
+@functools.cache
+def _colours(device):
+    """Mean and standard deviation on `device`: a copy in every step would make a GPU's host wait."""
+    return tuple(torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in (MEAN, STD))
 
 
 class Training:
@@ -101,7 +108,11 @@ class Training:
         self._loss = branched_gmmce if model.asae else cross_entropy
         self._amp = amp
         self.optimizer = torch.optim.SGD(
-            model.parameters(), lr=learning_rate, momentum=momentum, weight_decay=weight_decay
+            model.parameters(),
+            lr=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            fused=next(model.parameters()).is_cuda,
         )
 
     def step(self, images, labels):

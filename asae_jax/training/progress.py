@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -21,7 +22,6 @@ from asae_jax.run import parallel
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
-from asae_jax.run.sums import Sums
 from asae_jax.run.words import LAYERS, LOSSES
 from asae_jax.training.metrics_log import MetricsLog
 
@@ -137,13 +137,13 @@ class Meter:
         """
         if not self._waiting:
             return
-        total = Sums.zero()
+        fetched = jax.device_get(self._waiting)  # in one go: an accelerator is idle meanwhile
         norm = 0.0
-        for offset, metrics in enumerate(self._waiting):
+        for offset, metrics in enumerate(fetched):
             norm = float(metrics.gradient_norm)
-            if not (math.isfinite(float(metrics.sums.loss)) and math.isfinite(norm)):
+            if not (math.isfinite(metrics.sums.loss) and math.isfinite(norm)):
                 raise UserError(self._not_finite(self._reported + offset + 1))
-            total += metrics.sums
+        total = jax.tree.map(lambda *sums: np.sum(sums, dtype=np.float32), *(step.sums for step in fetched))
         seconds = time.perf_counter() - self._since
         scalars = total.means() | {
             "epoch": self._step / self._steps_per_epoch,

@@ -161,6 +161,25 @@ def test_the_gradient_of_images_is_not_computed_where_nothing_needs_it():
     assert (convolutions((0, 1)), convolutions((0,))) == (3, 2)
 
 
+@pytest.mark.parametrize(("size", "groups"), [(1, 1), (3, 1), (3, 8)])
+def test_accelerators_are_given_xla_s_own_operations(size, groups, monkeypatch):
+    conv = Conv(8, size, padding=size // 2, groups=groups)
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 8)).astype(np.float32)
+    params = conv.init(jax.random.key(0), x)
+
+    def operations():
+        jaxpr = jax.make_jaxpr(conv.apply)(params, x)
+        names = [str(equation.primitive) for equation in jaxpr.eqns]
+        return [name for name in names if name != "squeeze"], conv.apply(params, x)
+
+    of_cpus, expected = operations()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    of_gpus, found = operations()
+    assert of_gpus == ["dot_general" if size == 1 else "conv_general_dilated"]
+    assert of_cpus != of_gpus
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():
     x, kernel = np.ones((1, 1, 2, 1), np.float32), np.arange(49, dtype=np.float32).reshape(7, 7, 1, 1)
     out = Conv(1, 7, padding=3, groups=1).apply({"params": {"kernel": kernel}}, x)

@@ -15,6 +15,7 @@ from asae_jax.run import build, parallel, steps
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
 from benchmarks import rival, torch_twin
+from benchmarks.accelerator import pytorch
 from tests.reference import torch_models
 
 SIZE, BATCH, WIDTH = 32, 6, 4
@@ -101,3 +102,17 @@ def _widened(array):
 def _as_torch(state, model):
     tensors = to_torch(state.params, state.batch_stats, model)
     return {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}
+
+
+def test_its_side_of_the_accelerator_s_benchmark_times_it(monkeypatch):
+    monkeypatch.setitem(torch_models.MODELS, "resnet18", None)  # put back at the end
+    side = pytorch.Here(shallow=True)
+    with pytest.raises(RuntimeError, match="no PyTorch twin on a tpu"):
+        side.about("tpu")
+    assert side.about("cpu")["pytorch"] == torch.__version__
+    work = rival.Work("resnet18", "no_pool", WIDTH, SIZE, BATCH, "asae", "float32")
+    assert side.prepare("first", list(work), keep=[], compiled=False)["to_first_step_s"] > 0
+    assert side.block("first", 0.0)["ms"] > 0
+    side.prepare("second", list(work), keep=[], compiled=False)
+    with pytest.raises(KeyError):
+        side.block("first", 0.0)
