@@ -84,7 +84,8 @@ def uncompressed(image: TiffImagePlugin.TiffImageFile, file: IO[bytes]) -> HostI
         return None
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     row = 0
-    for codec, (left, top, right, bottom), offset, arguments in image.tile:
+    for codec, extents, offset, arguments in image.tile:
+        left, top, right, bottom = extents or (0, 0, 0, 0)
         whole_rows = (left, top, right) == (0, row, image.width) and bottom > top
         if codec != "raw" or arguments != ("RGB", 0, 1) or not whole_rows:
             return None
