@@ -53,7 +53,6 @@ def folder_index(
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
-    groups = _patients(root, images, parts) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
@@ -61,7 +60,7 @@ def folder_index(
         labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
         reduced=lambda row, reduction: read_reduced(root / names[row], reduction),
-        groups=groups,
+        groups=(groups := _patients(root, images, parts) if patients else None),
         splits=np.array([parts[_folder(file, 0)] for file in images]) if parts else None,
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
