@@ -1048,6 +1048,8 @@ def unused(config: ConfigDict) -> list[str]:
         why["data.driver"] = "with init.views threads read the features"
     else:
         why["init.views_dtype"] = "init.views=0"
+    if config.data.source in ("synthetic", "npz"):
+        why["data.decoding"] = f"data.source={config.data.source}"
     if config.data.source != "csv":
         why["data.unseen"] = f"data.source={config.data.source}"
     return [

@@ -1,9 +1,9 @@
 """The input side beside what one would write with PyTorch instead: time for one image, and ratios.
 
-    python -m benchmarks.input [--folder=DIR] [--images=1000] [--size=112] [--workers=2] [--rounds=5]
-                               [--kinds jpg png tif lzw.tif]
+    python -m benchmarks.input [--folder=DIR] [--images=1000] [--side=250] [--size=112] [--workers=2]
+                               [--rounds=5] [--kinds jpg png tif lzw.tif bmp]
 
-Without a folder of class folders it draws one: 250x250 JPEGs of the synthetic cells. For the other kinds the
+Without a folder of class folders it draws one: JPEGs of the synthetic cells. For the other kinds the
 images are saved anew. The ways take turns, round after round, so that whatever else the machine does hits all
 of them; a ratio is that of one round, and its median and its 10 and 90 percent are printed. CPU time counts
 the processes of PyTorch's loader too (Linux); read it where other programs run.
@@ -72,7 +72,7 @@ def main() -> None:
         f"{PIL.__version__}, OpenCV {cv2.__version__}, simplejpeg {'yes' if jpeg._FAST else 'no'}"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(options.folder or draw_folder(Path(scratch) / "images", options.images))
+        folder = Path(options.folder or draw_folder(Path(scratch) / "images", options.images, options.side))
         for kind in options.kinds:
             place = folder if kind == "jpg" else save_folder(folder, Path(scratch) / kind, kind)
             with contextlib.ExitStack() as streams:
@@ -82,8 +82,9 @@ def main() -> None:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--folder", help="class folders of JPEGs; default: synthetic ones of 250x250")
+    parser.add_argument("--folder", help="class folders of JPEGs; default: synthetic ones")
     parser.add_argument("--images", type=int, default=1000, help="how many to draw")
+    parser.add_argument("--side", type=int, default=250, help="pixels of those drawn")
     parser.add_argument("--size", type=int, default=112, help="stored size in pixels")
     parser.add_argument("--workers", type=int, default=default_workers())
     parser.add_argument("--rounds", type=int, default=5)
@@ -91,9 +92,9 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw_folder(folder: Path, count: int) -> Path:
-    """A folder of class folders with `count` 250x250 JPEGs of synthetic cells."""
-    table = synthetic_index(num_examples=count, size=250, seed=0)
+def draw_folder(folder: Path, count: int, side: int) -> Path:
+    """A folder of class folders with `count` JPEGs of synthetic cells, of `side` pixels."""
+    table = synthetic_index(num_examples=count, size=side, seed=0)
     for name in CLASS_NAMES:
         (folder / name).mkdir(parents=True)
     for row, label in enumerate(table.labels):
@@ -126,7 +127,7 @@ def ways_to_read(
 
     def feed(preparation: Preparation, cache_dir: str | None = None, driver: str = "threads") -> Way:
         prepared = prepare_examples(table, preparation, cache_dir=cache_dir, workers=workers, progress=False)
-        count = epoch if cache_dir is None else 20 * epoch
+        count = epoch if cache_dir is None else 10 * epoch
         return stream(batches_of(prepared, driver, workers, streams), count)
 
     def fill(preparation: Preparation) -> Way:

@@ -66,7 +66,7 @@ def decode_sound(data: bytes, header: "Frame", factor: int = 1) -> HostImage | N
         or header.bits != 8
         or header.coding not in (*_ONE_PASS, _PROGRESSIVE)
         or header.samples not in (1, 3)
-        or data.count(_SCAN) > _MAX_SCANS
+        or (not _one_scan(header) and data.count(_SCAN) > _MAX_SCANS)
     ):
         return None
     height, width = -(-header.height // factor), -(-header.width // factor)
@@ -75,6 +75,10 @@ def decode_sound(data: bytes, header: "Frame", factor: int = 1) -> HostImage | N
     except ValueError:
         return None
     return pixels if pixels.shape == (height, width, 3) else None
+
+
+def _one_scan(header: "Frame") -> bool:
+    return header.coding in _ONE_PASS and header.scanned == header.samples
 
 
 def load_jpeg(image: JpegImageFile, file: IO[bytes]) -> None:
@@ -132,20 +136,24 @@ class Frame(NamedTuple):
     width: int = 0
     samples: int = 0
     """Per pixel."""
+    scanned: int = 0
+    """Of these, how many the first scan holds. Where it holds all, libjpeg refuses a second scan."""
 
 
 def frame(data: bytes) -> Frame:
     """The header of a JPEG file, which is `data` or begins them."""
-    place = 2
+    place, found = 2, Frame()
     for _ in range(_MAX_SEGMENTS):
         if data[place : place + 1] != b"\xff" or place + 10 > len(data):
             break
         marker = data[place + 1]
         if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME:
             height, width = (int.from_bytes(data[place + at : place + at + 2]) for at in (5, 7))
-            return Frame(marker, data[place + 4], height, width, data[place + 9])
+            found = Frame(marker, data[place + 4], height, width, data[place + 9])
+        if marker == _SCAN[1]:
+            return found._replace(scanned=data[place + 4])
         place += 1 if marker == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4])
-    return Frame()
+    return found
 
 
 _NO_FRAME = (0xC4, 0xC8, 0xCC)  # Huffman tables, an extension, arithmetic coding
