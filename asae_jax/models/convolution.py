@@ -3,7 +3,9 @@
 XLA's own convolution serves accelerators. On CPUs its forward pass is good and its gradients are not: on one
 core the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch uses. So on CPUs
 
-- the kernel's gradient is summed over parts of the batch whose maps fit the cache (`_kernel_gradient`);
+- where gradients are asked for, 3 x 3 kernels of many channels take Winograd's algorithm (`_winograd_pays`);
+- the kernel's gradient of others is summed over parts of the batch whose maps fit the cache
+  (`_kernel_gradient`);
 - where the kernel is larger than the map, the map's gradient does not move the kernel (`_map_gradient`);
 - a 1 x 1 convolution is a matrix product, and so are its gradients (`_product`);
 - a depthwise convolution is a sum of shifted maps (`_shifted`).
@@ -18,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from asae_jax.models import winograd
 from asae_jax.types import Array, Features, NextFeatures, at_least_float32
 
 Zeros = tuple[tuple[int, int], tuple[int, int]]
@@ -29,6 +32,10 @@ _FEW_PARTS = 3
 """Up to here the whole batch is as fast."""
 _MOST_PARTS = 16
 """Each part takes XLA about 0.05 s to compile."""
+_WINOGRAD_CHANNELS = 256
+"""With half as many the additions around the products take what is saved, unless all fits the cache."""
+_CACHED = 2**20
+"""Values of a map up to which it does."""
 
 
 def convolve(x: Features, kernel: Array, *, strides: int, zeros: Zeros, groups: int = 1) -> NextFeatures:
@@ -78,6 +85,8 @@ def _in_parts(x: Array, kernel: Array, strides: int, zeros: Zeros) -> Array:
 def _in_parts_forward(
     x: Array, kernel: Array, strides: int, zeros: Zeros
 ) -> tuple[Array, tuple[Array, Array]]:
+    if _winograd_pays(x, kernel, strides, zeros):
+        return winograd.convolve_3x3(x, kernel), (x, kernel)
     return _plain(x, kernel, strides, zeros), (x, kernel)
 
 
@@ -85,6 +94,8 @@ def _in_parts_backward(
     strides: int, zeros: Zeros, saved: tuple[Array, Array], gradient: Array
 ) -> tuple[Array, Array]:
     x, kernel = saved
+    if _winograd_pays(x, kernel, strides, zeros):
+        return winograd.map_gradient(kernel, gradient), winograd.kernel_gradient(x, gradient)
     return (
         _map_gradient(x, kernel, gradient, strides, zeros),
         _kernel_gradient(x, kernel, gradient, strides, zeros),
@@ -92,6 +103,16 @@ def _in_parts_backward(
 
 
 _in_parts.defvjp(_in_parts_forward, _in_parts_backward)
+
+
+def _winograd_pays(x: Array, kernel: Array, strides: int, zeros: Zeros) -> bool:
+    """In training: it takes XLA a second to compile, for a layer, which a prediction would not earn back."""
+    size, _, channels, features = kernel.shape
+    return (
+        (size, strides, zeros) == (3, 1, ((1, 1), (1, 1)))
+        and min(channels, features) >= (_WINOGRAD_CHANNELS // 2 if x.size <= _CACHED else _WINOGRAD_CHANNELS)
+        and kernel.dtype.itemsize >= 4  # the sums in front of the products need the digits
+    )
 
 
 def _map_gradient(x: Array, kernel: Array, gradient: Array, strides: int, zeros: Zeros) -> Array:

@@ -94,11 +94,13 @@ def test_padding_same_is_xla_s(size, groups, strides):
         pytest.param(
             (3, 5, 6, 8), 16, 3, 1, "same", id="kernel larger than the map, padded as TensorFlow does"
         ),
+        pytest.param((2, 5, 6, 256), 257, 3, 1, 1, id="many channels: Winograd's algorithm, an odd height"),
+        pytest.param((2, 6, 7, 257), 256, 3, 1, 1, id="the same, an odd width"),
         pytest.param((3, 5, 6, 8), 4, 1, 1, 0, id="1 x 1, fewer channels out"),
         pytest.param((3, 5, 6, 8), 12, 1, 2, 0, id="1 x 1, strided, more channels out"),
     ],
 )
-def test_gradients_equal_torchs(shape, features, size, strides, padding):
+def test_values_and_gradients_equal_torchs(shape, features, size, strides, padding):
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=shape), rng.normal(size=(size, size, shape[-1], features))
     torch_x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).requires_grad_()
@@ -112,12 +114,37 @@ def test_gradients_equal_torchs(shape, features, size, strides, padding):
     def objective(kernel, x):
         return jnp.sum(conv.apply({"params": {"kernel": kernel}}, x) * weights.transpose(0, 2, 3, 1))
 
+    values = jax.jit(lambda x: jax.vjp(conv.apply, {"params": {"kernel": kernel}}, x)[0])(x)
+    expected_values = expected.detach().numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(values, expected_values, rtol=0, atol=1e-12 * abs(expected_values).max())
     of_kernel, of_x = jax.jit(jax.grad(objective, (0, 1)))(kernel, x)
     expected_of_kernel = torch_kernel.grad.numpy().transpose(2, 3, 1, 0)
     np.testing.assert_allclose(
         of_kernel, expected_of_kernel, rtol=0, atol=1e-11 * abs(expected_of_kernel).max()
     )
     np.testing.assert_allclose(of_x, torch_x.grad.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "dtype", "products"),
+    [
+        (256, 80, "float32", 16),
+        (255, 80, "float32", 0),
+        (128, 4, "float32", 16),
+        (127, 4, "float32", 0),
+        (256, 4, "bfloat16", 0),
+    ],
+)
+def test_winograd_s_algorithm_serves_many_channels(channels, side, dtype, products):
+    x = jax.ShapeDtypeStruct((1, side, side, channels), dtype)
+    conv = Conv(256, 3, padding=1, dtype=x.dtype)
+    params = jax.eval_shape(conv.init, jax.random.key(0), x)
+
+    def trained(params, x):
+        return jax.vjp(conv.apply, params, x)[0]
+
+    assert str(jax.make_jaxpr(trained)(params, x)).count("dot_general") == products
+    assert str(jax.make_jaxpr(conv.apply)(params, x)).count("dot_general") == 0
 
 
 def test_the_gradient_of_images_is_not_computed_where_nothing_needs_it():
