@@ -1,8 +1,8 @@
 """Decoding a JPEG file so that damage inside of it is noticed, which libjpeg only warns of and Pillow hides.
 
 simplejpeg decodes (libjpeg-turbo, as in Pillow and OpenCV: the same pixels): it makes an error of every
-warning, needs half to two thirds of the time, and decodes at a reduced scale. What it refuses (four colours, padding
-before the end, damage ...) is left to Pillow, as is everything where it is not installed.
+warning, needs half to two thirds of the time, and decodes at a reduced scale. What it refuses (four
+colours, padding before the end, damage ...) is left to Pillow, as is everything where it is not installed.
 
 Pillow hides warnings, so with it damage is found in another way. A damaged code makes the decoder lose its
 place: it mostly finds all pixels before the data end, or none left when they end. So the data are handed
