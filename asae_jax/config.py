@@ -221,6 +221,10 @@ FIELDS = (
     Field("data.background", "",
           "Colour to which the background of each image is brought: red, green and blue, for example "
           "255,230,207; empty: as it is. `adapt` sets it."),
+    Field("data.decoding", "full",
+          "reduced: JPEGs at least twice as large as data.stored_size are decoded at a half, a quarter or an "
+          "eighth of their size, which is faster and changes pixels a little; full: all pixels.",
+          choices=("full", "reduced")),
     Field("data.test_fraction", 0.2,
           "Share of each class in the test part; a split given by the source comes first.",
           least=0, below=1, unit="share", paper="4.2"),
@@ -1101,6 +1105,8 @@ def unused(config: ConfigDict) -> list[str]:
         why["data.driver"] = "with init.views threads read the features"
     else:
         why["init.views_dtype"] = "init.views=0"
+    if config.data.source in ("synthetic", "npz"):
+        why["data.decoding"] = f"data.source={config.data.source}"
     if config.data.source != "csv":
         why["data.unseen"] = f"data.source={config.data.source}"
     return [

@@ -67,7 +67,7 @@ class Prepared:
             out = self.empty(len(rows))
         for place, row in zip(out, rows, strict=True):
             if self.store is None:
-                place[...] = self.preparation(self.index.read(int(row)))
+                place[...] = _prepare(self.index, self.preparation, int(row))
             else:
                 self._read_stored(self.store, int(row), place)
         return out
@@ -77,7 +77,7 @@ class Prepared:
         try:
             store.read(row, place)
         except DamagedRecord:
-            place[...] = self.preparation(self.index.read(row))
+            place[...] = _prepare(self.index, self.preparation, row)
             said = f"{self.index.names[row]} is damaged in the cache {store.directory} and was prepared again"
             try:
                 store.write(row, place)
@@ -125,7 +125,8 @@ def prepare_examples(
       UserError: no room for the cache, the cache cannot be written, or no example can be used.
     """
     if cache_dir is None:
-        bad = _examine(range(len(index)), index.read, _forget, workers, progress)
+        decode = functools.partial(index.read_reduced, reduction=preparation.reduction)
+        bad = _examine(range(len(index)), decode, _forget, workers, progress)
         return _prepared(index, preparation, bad, None)
     directory = user_path(cache_dir) / f"{index.cache_key()[:16]}-{preparation.fingerprint()[:16]}"
     with disk_errors(f"write the cache {directory}", remedy=_REMEDY):
@@ -140,7 +141,11 @@ def prepare_examples(
 
 
 def _fill(index: DataIndex, preparation: Preparation, store: RecordStore, row: int) -> None:
-    store.write(row, preparation(index.read(row)))
+    store.write(row, _prepare(index, preparation, row))
+
+
+def _prepare(index: DataIndex, preparation: Preparation, row: int) -> HostImage:
+    return preparation(index.read_reduced(row, preparation.reduction))
 
 
 def _forget(rows: list[int]) -> None:

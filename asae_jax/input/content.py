@@ -65,11 +65,14 @@ def _of_files(paths: Sequence[str | os.PathLike]) -> list[str]:
 
 def _of_file(path: Path) -> str:
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+        file = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(file).st_size
             digest = hashlib.blake2b(f"{size}:".encode(), digest_size=_BYTES)
             for start in _starts(size):
-                digest.update(os.pread(file.fileno(), _SAMPLE, start))
+                digest.update(os.pread(file, _SAMPLE, start))
+        finally:
+            os.close(file)
     except (OSError, ValueError):  # ValueError: a null character in its name
         return ""
     return digest.hexdigest()

@@ -1,9 +1,9 @@
 """Decoding: from a file to an RGB array; raises BadImage with the reason if that is impossible.
 
-Pillow decodes, although OpenCV is 1.4 times as fast on two threads: OpenCV returns a truncated JPEG as
-an image whose lower part is grey, and says nothing. Of 1,680 files of eight kinds cut at random places
-Pillow accepted only those that had lost no pixel (a PNG without its last 21 bytes). What it hands over
-wrongly and says nothing about is found here, in `asae_jax.input.tiff` and in `asae_jax.input.jpeg`.
+Pillow decodes, and simplejpeg most JPEGs (see `asae_jax.input.jpeg`). OpenCV, as fast, returns a damaged
+JPEG as an image, and says nothing. Of 1,680 files of eight kinds cut at random places Pillow accepted only
+those that had lost no pixel (a PNG without its last 21 bytes). What it hands over wrongly and says nothing
+about is found here, in `asae_jax.input.tiff` and in `asae_jax.input.jpeg`.
 """
 
 import io
@@ -21,9 +21,10 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from asae_jax.errors import UserError, one_line
-from asae_jax.input.jpeg import frame, load_jpeg
+from asae_jax.input.jpeg import START, decode_sound, frame, load_jpeg
 from asae_jax.input.kinds import START_BYTES, Kind, kind_of
-from asae_jax.input.tiff import first_page, unread_layout
+from asae_jax.input.reduced import Reduced, Reduction
+from asae_jax.input.tiff import first_page, uncompressed, unread_layout
 from asae_jax.types import HostImage
 
 MIN_SIDE = 8
@@ -37,6 +38,8 @@ MAX_BYTES = 400_000_000
 _MAX_READS = 20_000, 1_000_000
 """Pieces that may be read before the size of the image is known, and in all: 50 MB of comments of two bytes
 each, which Pillow reads one by one, took more than half a minute. Sound files are read in some hundreds."""
+
+_ROWS = 32  # one of so many tells mostly that an image is not dark
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000")
 _ANIMATED = ("PNG", "WEBP", "GIF")
@@ -74,12 +77,26 @@ def read_image(path: str | os.PathLike) -> HostImage:
         than `MAX_PIXELS` pixels (checked in the header, before anything is decoded); or pixels that would
         come out wrong: see `asae_jax.input.tiff`, several pages or frames, fewer bits than the file declares.
     """
-    return _read(path, lambda: _open(path))
+    return _read(path, lambda: _open(path), _whole).pixels
+
+
+def read_reduced(path: str | os.PathLike, reduction: Reduction) -> Reduced:
+    """`read_image`, of a JPEG at the scale that `reduction` chooses; other kinds are read whole."""
+    return _read(path, lambda: _open(path), reduction)
 
 
 def decode_image(data: bytes, name: str) -> HostImage:
     """`read_image` for the content of a file, which errors call `name`."""
-    return _read(name, lambda: _Bytes(data))
+    return _read(name, lambda: _Bytes(data), _whole).pixels
+
+
+def decode_reduced(data: bytes, name: str, reduction: Reduction) -> Reduced:
+    """`read_reduced` for the content of a file, which errors call `name`."""
+    return _read(name, lambda: _Bytes(data), reduction)
+
+
+def _whole(height: int, width: int) -> int:
+    return 1
 
 
 class _Countdown:
@@ -115,16 +132,12 @@ def _open(path: str | os.PathLike) -> "_File":
     return _File(io.FileIO(path))
 
 
-def _read(path: str | os.PathLike, open_file: Callable[[], "_File | _Bytes"]) -> HostImage:
+def _read(
+    path: str | os.PathLike, open_file: Callable[[], "_File | _Bytes"], reduction: Reduction
+) -> Reduced:
     try:
-        with open_file() as file, Image.open(file, formats=_FORMATS) as image:
-            file.left = _MAX_READS[1]
-            _check_size(path, image.size)
-            page = first_page(file, image.tag_v2) if isinstance(image, TiffImageFile) else None
-            if fault := page.fault if page else _animation(image):
-                raise BadImage(path, fault)
-            bits = page.bits if page else _bits(image, file)
-            pixels = _rgb(image, file, bits)
+        with open_file() as file:
+            image = _jpeg(path, file, reduction) or _any(path, file, reduction)
     except BadImage:
         raise
     except _TooManyPieces:
@@ -133,13 +146,50 @@ def _read(path: str | os.PathLike, open_file: Callable[[], "_File | _Bytes"]) ->
         raise BadImage(path, f"more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, MemoryError ...
         raise BadImage(path, _reason(open_file, error)) from error
+    if image.pixels[::_ROWS].max() > 1 or image.pixels.max() > 1:
+        return image
+    if image.factor > 1:  # what is too dark is to be judged as it is
+        return _read(path, open_file, _whole)
+    if image.pixels.min() < image.pixels.max():
+        raise BadImage(path, "no value above 1 of 255: a mask, or values 0..1 that were meant as 0..255")
+    return image
+
+
+def _jpeg(path: str | os.PathLike, file: "_File | _Bytes", reduction: Reduction) -> Reduced | None:
+    """A sound JPEG of usual colours; None for another file, which is left at its beginning."""
+    data = file.read(len(START))
+    if data == START:
+        data += file.read()
+        header = frame(data)
+        size = header.height, header.width
+        if min(size) >= MIN_SIDE and header.height * header.width <= MAX_PIXELS:
+            factor = reduction(*size)
+            pixels = decode_sound(data, header, factor)
+            if pixels is not None:
+                return Reduced.of(pixels, factor, size)
+    file.seek(0)
+    return None
+
+
+def _any(path: str | os.PathLike, file: "_File | _Bytes", reduction: Reduction) -> Reduced:
+    """What Pillow reads."""
+    with Image.open(file, formats=_FORMATS) as image:
+        file.left = _MAX_READS[1]
+        size = image.height, image.width
+        _check_size(path, image.size)
+        page = first_page(file, image.tag_v2) if isinstance(image, TiffImageFile) else None
+        if fault := page.fault if page else _animation(image):
+            raise BadImage(path, fault)
+        bits = page.bits if page else _bits(image, file)
+        factor = reduction(*size) if isinstance(image, JpegImageFile) else 1
+        if factor > 1:
+            image.draft(None, (size[1] // factor, size[0] // factor))
+        pixels = _rgb(image, file, bits)
     if bits > 8 and pixels.max() < _DIM:
         raise BadImage(path, _too_dim(int(pixels.max())))
     if page and page.white_is_zero and bits > 8:  # Pillow inverts 8 bits, not 16
         pixels = 255 - pixels
-    if pixels.min() < pixels.max() <= 1:
-        raise BadImage(path, "no value above 1 of 255: a mask, or values 0..1 that were meant as 0..255")
-    return pixels
+    return Reduced.of(pixels, factor, size)
 
 
 def _animation(image: Image.Image) -> str:
@@ -194,6 +244,8 @@ def _rgb(image: Image.Image, file: IO[bytes], bits: int) -> HostImage:
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ValueError(f"{_BITS_32}, which have no fixed range")
+    if isinstance(image, TiffImageFile) and (pixels := uncompressed(image, file)) is not None:
+        return pixels
     if isinstance(image, JpegImageFile):
         load_jpeg(image, file)
     else:
@@ -233,7 +285,7 @@ def _known_fault(file: IO[bytes], kind: Kind) -> str:
         return unread_layout(file)
     if kind.name == "a JPEG image":
         file.seek(0)
-        _, bits = frame(file.read())
+        bits = frame(file.read()).bits
         return f"a JPEG of {bits} bits, which is not read: save it as PNG" if bits > 8 else ""
     return ""
 

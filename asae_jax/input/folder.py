@@ -11,7 +11,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, FoundFile, is_folder, visible_entries, walk
 from asae_jax.input.content import file_contents
-from asae_jax.input.decode import read_image
+from asae_jax.input.decode import read_image, read_reduced
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DataIndex
 from asae_jax.input.kinds import file_kind, unread_reason
@@ -53,14 +53,14 @@ def folder_index(
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
-    groups = _patients(root, images, parts) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
         names=(names := np.array([file.name for file in images])),
         labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
-        groups=groups,
+        reduced=lambda row, reduction: read_reduced(root / names[row], reduction),
+        groups=(groups := _patients(root, images, parts) if patients else None),
         splits=np.array([parts[_folder(file, 0)] for file in images]) if parts else None,
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),

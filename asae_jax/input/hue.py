@@ -67,6 +67,6 @@ def _stretch(hues: np.ndarray, least: int, most: int, low: int, high: int) -> np
     """Eq. (11) for each of `hues`, in integers: floor(x + 1/2), which no rounding mode changes."""
     if least == most:
         return np.full(len(hues), (low + high + 1) // 2, np.uint8)
-    offset = np.clip(hues, least, most) - least
+    offset = np.minimum(np.maximum(hues, least), most) - least  # np.clip takes three times as long
     span = most - least
     return (low + (2 * (high - low) * offset + span) // (2 * span)).astype(np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 
 from asae_jax.errors import UserError, one_line
 from asae_jax.input.content import CONTENT_TYPE
+from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.types import HostImage
 
 MOST_CLASSES = 1000
@@ -44,6 +45,7 @@ class DataIndex:
       skipped: files or records of the source that are not in the index, each with the reason.
       notes: how the source was understood where that is not obvious, in a sentence each.
       content: gives what each example holds as it is stored, see `contents`; None where `settings` tell it.
+      reduced: as `read`, a JPEG at the scale that is asked for; None where no example is a JPEG.
     """
 
     source: str
@@ -59,6 +61,7 @@ class DataIndex:
     skipped: Skipped = ()
     notes: tuple[str, ...] = ()
     content: Callable[[], np.ndarray] | None = None
+    reduced: Callable[[int, Reduction], Reduced] | None = None
 
     def __post_init__(self) -> None:
         check_classes(self.class_names, f"the {self.source} data have")
@@ -77,6 +80,10 @@ class DataIndex:
         """Number of classes, also of those without an example."""
         return len(self.class_names)
 
+    def read_reduced(self, row: int, reduction: Reduction) -> HostImage | Reduced:
+        """Example `row` as a preparation of this `reduction` takes it. Thread-safe. Raises BadImage."""
+        return self.reduced(row, reduction) if self.reduced else self.read(row)
+
     @functools.cached_property
     def contents(self) -> np.ndarray:
         """What each example holds as it is stored, `CONTENT_TYPE` `[N]`: equal for the same bytes only.
@@ -90,9 +97,11 @@ class DataIndex:
         """An index of the rows `indices` (int `[n]`, in any order); classes keep their numbers."""
         indices = np.asarray(indices)
         columns = {field: getattr(self, field) for field in _COLUMNS}
+        reduced = self.reduced
         return dataclasses.replace(
             self,
             read=lambda row: self.read(int(indices[row])),
+            reduced=(lambda row, reduction: reduced(int(indices[row]), reduction)) if reduced else None,
             content=(lambda: self.contents[indices]) if self.content else None,
             **{field: column[indices] for field, column in columns.items() if column is not None},
         )

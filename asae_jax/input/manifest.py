@@ -13,8 +13,9 @@ from asae_jax.files import user_path
 from asae_jax.folders import LEFTOVER, leftover_in
 from asae_jax.input.content import file_contents, image_content
 from asae_jax.input.csv_rows import Row, fault, other_columns, read_rows
-from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.decode import BadImage, read_image, read_reduced
 from asae_jax.input.index import LONGEST_LABEL, DataIndex
+from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
@@ -97,6 +98,7 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         names=names,
         labels=np.array([numbers[entry.label] for entry in present], np.int32),
         read=lambda row: _read(file.parent / names[row], labelled[row]),
+        reduced=lambda row, reduction: _read_reduced(file.parent / names[row], labelled[row], reduction),
         groups=np.array([entry.group for entry in present]) if grouped else None,
         splits=np.array([entry.split for entry in present]) if split else None,
         sizes=np.array([entry.size for entry in present], np.int64),
@@ -158,6 +160,16 @@ def _read(path: Path, labelled: str) -> HostImage:
     if labelled and image_content(pixels) != labelled:
         raise BadImage(path, "not the picture that was labelled (column content): another has its name now")
     return pixels
+
+
+def _read_reduced(path: Path, labelled: str, reduction: Reduction) -> Reduced:
+    """The same, at a reduced scale; what was labelled is known by all of its pixels."""
+    if labelled:
+        pixels = _read(path, labelled)
+        height, width = pixels.shape[:2]
+        if reduction(height, width) == 1:
+            return Reduced(pixels, 1, (height, width))
+    return read_reduced(path, reduction)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

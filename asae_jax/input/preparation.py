@@ -9,10 +9,12 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.input import hue, stain
+from asae_jax.input.reduced import Reduced, largest_factor, reduced_square, square_side
 from asae_jax.types import HostImage
 
 HUE_MODES = (*hue.MODES, "none")
 STAIN_MODES = (*stain.METHODS, "none")
+DECODINGS = ("full", "reduced")
 SCALES = (0.25, 4.0)
 """How much smaller or larger cells may be made."""
 
@@ -43,6 +45,8 @@ class Preparation:
       scale: how many times as large cells become in the frame, `SCALES[0]`..`SCALES[1]`; 1: as they are.
       background: red, green and blue, 0..255, to which the light of each image's background is brought (see
         `stain.match_background`), before colours are changed otherwise; empty: as it is.
+      decoding: "reduced" where JPEGs may be decoded at a half, a quarter or an eighth of their size as long
+        as the square that is cut out still has `stored_size`; "full".
     """
 
     stored_size: int
@@ -52,6 +56,7 @@ class Preparation:
     stain: str = "none"
     scale: float = 1.0
     background: tuple[float, ...] = ()
+    decoding: str = "full"
 
     def __post_init__(self) -> None:
         if self.stored_size < 1:
@@ -64,6 +69,8 @@ class Preparation:
             raise UserError(
                 f"hue range {self.hue_low}..{self.hue_high}: choose 0 <= low <= high <= 179 (degrees / 2)"
             )
+        if self.decoding not in DECODINGS:
+            raise UserError(f"unknown decoding {self.decoding!r}: choose one of {', '.join(DECODINGS)}")
         if self.stain not in STAIN_MODES:
             raise UserError(f"unknown stain mode {self.stain!r}: choose one of {', '.join(STAIN_MODES)}")
         if self.stain != "none" and self.hue != "none":
@@ -72,9 +79,23 @@ class Preparation:
                 "other off (--config.data.hue=none or --config.data.stain=none)"
             )
 
-    def __call__(self, raw: HostImage) -> HostImage:
-        """uint8 RGB `[height, width, 3]` of any size -> uint8 RGB `[stored_size, stored_size, 3]`."""
-        image = _resize(centre_square(raw, self.scale), self.stored_size)
+    def reduction(self, height: int, width: int) -> int:
+        """1, 2, 4 or 8: by which a JPEG of this size in pixels is to be made smaller as it is decoded."""
+        if self.decoding == "full":
+            return 1
+        return largest_factor(square_side(height, width, self.scale), self.stored_size)
+
+    def __call__(self, raw: HostImage | Reduced) -> HostImage:
+        """uint8 RGB `[stored_size, stored_size, 3]` of an image.
+
+        Args:
+          raw: uint8 RGB `[height, width, 3]` of any size; or at the scale that `reduction` chooses.
+        """
+        if isinstance(raw, Reduced) and raw.factor > 1:
+            square = reduced_square(raw, self.scale, self.stored_size)
+        else:
+            square = centre_square(raw.pixels if isinstance(raw, Reduced) else raw, self.scale)
+        image = _resize(square, self.stored_size)
         if self.background:
             image = stain.match_background(image, self.background)
         if self.stain != "none":
@@ -86,7 +107,11 @@ class Preparation:
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change when any setting, or the arithmetic, does."""
         fields = dataclasses.asdict(self)
-        for name, off in (("scale", 1), ("background", ())):  # caches made before are named without them
+        for name, off in (
+            ("scale", 1),
+            ("background", ()),
+            ("decoding", "full"),
+        ):  # caches made before are named without them
             if fields[name] == off:
                 del fields[name]
         settings = json.dumps([_VERSION, fields], sort_keys=True)
@@ -96,7 +121,7 @@ class Preparation:
 def centre_square(image: HostImage, scale: float = 1.0) -> HostImage:
     """The middle square of side (shorter side) / `scale`; beyond its edges the image is mirrored."""
     height, width = image.shape[:2]
-    side = max(1, round(min(height, width) / scale))
+    side = square_side(height, width, scale)
     top, left = (height - side) // 2, (width - side) // 2
     if top < 0 or left < 0:
         above, before = max(-top, 0), max(-left, 0)

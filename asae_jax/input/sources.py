@@ -83,6 +83,7 @@ def configured_preparation(settings: ConfigDict) -> Preparation:
         stain=settings.stain,
         scale=settings.scale,
         background=colour_of(settings.background),
+        decoding=settings.decoding,
     )
 
 

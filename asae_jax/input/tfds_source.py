@@ -13,7 +13,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.content import CONTENT_TYPE, bytes_content
-from asae_jax.input.decode import decode_image
+from asae_jax.input.decode import decode_image, decode_reduced
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 
@@ -45,9 +45,9 @@ def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "
     ]
     starts = np.cumsum([0, *(len(part.labels) for part in parts)])
 
-    def read(row: int) -> np.ndarray:
+    def record(row: int) -> tuple[bytes, str]:
         number = int(np.searchsorted(starts, row, side="right")) - 1
-        return parts[number].read(row - int(starts[number]))
+        return parts[number].record(row - int(starts[number]))
 
     splits = np.concatenate([np.full(len(part.labels), SPLIT_NAMES[part.split]) for part in parts])
     return DataIndex(
@@ -55,7 +55,8 @@ def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "
         class_names=tuple(builder.info.features[label].names),
         names=np.concatenate([part.names for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
-        read=read,
+        read=lambda row: decode_image(*record(row)),
+        reduced=lambda row, reduction: decode_reduced(*record(row), reduction),
         groups=np.concatenate([part.groups for part in parts]) if group_feature else None,
         splits=splits if len(parts) > 1 else None,
         settings=f"{builder.info.full_name} {_sizes(builder)}",
@@ -79,9 +80,9 @@ class _Part:
         self.contents = np.array([record[3] for record in records], CONTENT_TYPE)[self._rows]
         self.skipped = tuple((str(name), "no label") for name in names[labels < 0])
 
-    def read(self, index: int) -> np.ndarray:
-        data = self._source[int(self._rows[index])][self._image]
-        return decode_image(data, str(self.names[index]))
+    def record(self, index: int) -> tuple[bytes, str]:
+        """The file of an image, and its name."""
+        return self._source[int(self._rows[index])][self._image], str(self.names[index])
 
 
 def _names(split: str, given: list[str]) -> np.ndarray:

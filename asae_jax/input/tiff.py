@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
 
+import numpy as np
 from PIL import TiffImagePlugin
+
+from asae_jax.types import HostImage
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _DESCRIPTION, _SAMPLES, _PLANAR, _FORMAT, _SUBFILE, _OLD_SUBFILE = 270, 277, 284, 339, 254, 255
-_STRIPS, _TILES = 273, 324
+_STRIPS, _TILES, _ORIENTATION = 273, 324, 274
 
 _REDUCED, _MASK = 1, 4  # bits of _SUBFILE
 _OLD_REDUCED = 2
@@ -66,6 +69,33 @@ def first_page(file: IO[bytes], tags: Any = None) -> Tiff | None:
     except Exception:  # of damaged tags: OSError, SyntaxError, struct.error, TypeError, KeyError ...
         return None
     return Tiff(max(bits), samples, tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO, fault)
+
+
+def uncompressed(image: TiffImagePlugin.TiffImageFile, file: IO[bytes]) -> HostImage | None:
+    """The pixels of 8-bit RGB that lie in the file as they are; None for others and where some are missing.
+
+    Pillow unpacks them to four bytes a pixel and packs them again: the whole file takes twice as long.
+
+    Args:
+      image: just opened.
+      file: what it was opened from; its position is moved.
+    """
+    if image.mode != "RGB" or image.tag_v2.get(_ORIENTATION, 1) != 1:  # which Pillow turns
+        return None
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    row = 0
+    for codec, extents, offset, arguments in image.tile:
+        left, top, right, bottom = extents or (0, 0, 0, 0)
+        whole_rows = (left, top, right) == (0, row, image.width) and bottom > top
+        if codec != "raw" or arguments != ("RGB", 0, 1) or not whole_rows:
+            return None
+        file.seek(offset)
+        data = file.read((bottom - top) * image.width * 3)
+        if len(data) < (bottom - top) * image.width * 3:
+            return None
+        pixels[top:bottom] = np.frombuffer(data, np.uint8).reshape(-1, image.width, 3)
+        row = bottom
+    return pixels if row == image.height else None
 
 
 def unread_layout(file: IO[bytes]) -> str:

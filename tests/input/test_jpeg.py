@@ -93,3 +93,13 @@ def test_a_file_whose_end_is_zeros_is_noticed():
         end = int(kept * len(data))
         with pytest.raises(BadImage, match="truncated or damaged"):
             decode_image(data[:end] + bytes(len(data) - end), "x")
+
+
+def test_very_many_scans_are_not_decoded():
+    """Each goes over all pixels: a file of some megabytes would take hours."""
+    for options in ({}, {"progressive": True}):
+        data = jpeg(cell(0), **options)
+        start, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+        bomb = data[:start] + data[start:end] * 200 + data[end:]
+        with pytest.raises(BadImage, match="more than 100 scans"):
+            decode_image(bomb, "x")

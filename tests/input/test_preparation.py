@@ -109,7 +109,7 @@ def test_what_is_off_leaves_old_caches_valid():
 def test_every_field_changes_the_fingerprint():
     base = Preparation(64, hue="none")
     others = {"stored_size": 65, "hue": "robust", "hue_low": 124, "hue_high": 156, "stain": "macenko"}
-    others |= {"scale": 0.9, "background": (255.0, 250.0, 240.0)}
+    others |= {"scale": 0.9, "background": (255.0, 250.0, 240.0), "decoding": "reduced"}
     assert set(others) == {field.name for field in dataclasses.fields(Preparation)}
     changed = {dataclasses.replace(base, **{name: value}).fingerprint() for name, value in others.items()}
     assert len(changed | {base.fingerprint()}) == len(others) + 1
@@ -125,6 +125,7 @@ def test_every_field_changes_the_fingerprint():
         ({"stored_size": 64, "hue_low": 156}, r"156\.\.155"),
         ({"stored_size": 64, "hue_high": 180}, r"125\.\.180"),
         ({"stored_size": 64, "stain": "macenco"}, "unknown stain mode 'macenco'.*reinhard, macenko, none"),
+        ({"stored_size": 64, "decoding": "half"}, "unknown decoding 'half'.*full, reduced"),
         ({"stored_size": 64, "stain": "macenko"}, "stain=macenko and hue=paper.*hue=none or .*stain=none"),
     ],
 )

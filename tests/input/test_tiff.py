@@ -1,7 +1,10 @@
 """Pixels of scientific TIFF files are right, or the file is refused with the true reason."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from asae_jax.input.decode import BadImage, decode_image
 from tests.input.tiffs import tiff
@@ -13,11 +16,27 @@ GREY8, GREY16 = RGB8[..., 0], RGB16[..., 0]
 ALPHA8 = RANDOM.integers(0, 256, (10, 14, 4), dtype=np.uint8)
 ALPHA16 = RANDOM.integers(0, 65536, (10, 14, 4), dtype=np.uint16)
 BITS, COMPRESSION, PHOTOMETRIC, DESCRIPTION, PLANAR, SUBFILE = 258, 259, 262, 270, 284, 254
-EXTRA = 338
+EXTRA, ORIENTATION, ROWS_PER_STRIP = 338, 274, 278
 
 
 def grey(values):
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=-1)
+
+
+def by_pillow(data):
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("strip", [3, 10])
+@pytest.mark.parametrize("behind", [b"", bytes(9)])
+def test_uncompressed_colours_are_those_of_pillow(orientation, strip, behind):
+    """Strips, the last one shorter; pages that Pillow turns."""
+    buffer = io.BytesIO()
+    Image.fromarray(RGB8).save(buffer, "TIFF", tiffinfo={ORIENTATION: orientation, ROWS_PER_STRIP: strip})
+    data = buffer.getvalue() + behind
+    np.testing.assert_array_equal(decode_image(data, "x"), by_pillow(data))
 
 
 def packed_12_bits(values):

@@ -56,8 +56,9 @@ def _images(config: ConfigDict) -> str:
     colours = {"paper": "the paper's hue adjustment", "robust": "hue adjustment of the stained pixels"}
     kinds = [colours[data.hue]] if data.hue in colours else []
     kinds += [f"stain normalisation ({data.stain})"] if data.stain != "none" else []
+    scale = " (large JPEGs decoded at a reduced scale)" if data.decoding == "reduced" else ""
     return (
-        f"brought to {data.stored_size} x {data.stored_size} pixels, of which the network sees "
+        f"brought to {data.stored_size} x {data.stored_size} pixels{scale}, of which the network sees "
         f"{config.augment.size} x {config.augment.size}; colours: {' and '.join(kinds) or 'as they are'}"
     )
 

@@ -5,12 +5,14 @@ stain normalisation.
 """
 
 import inspect
+from typing import Any
 
 import numpy as np
 
 from asae_jax.inference.export.program import Program
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation, centre_square
+from asae_jax.input.reduced import FACTORS, Reduced, largest_factor, reduced_square, square_side
 from asae_jax.pages import NOTICE
 
 FILE = "predict_onnx.py"
@@ -40,7 +42,7 @@ SIZE = {size}  # pixels; the model itself crops, normalises and applies the temp
 with Image.open(sys.argv[1]) as picture:
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P"):
         sys.exit(f"{{sys.argv[1]}}: save it as an RGB image of 8 bits (it is {{picture.mode}})")
-    image = np.asarray(picture.convert("RGB"))
+{draft}    image = np.asarray(picture.convert("RGB"))
 {square}
 blocks = max(side // SIZE, 1)
 if side != blocks * SIZE:
@@ -60,6 +62,20 @@ top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
 image = np.ascontiguousarray(image[top : top + side, left : left + side])"""
 _SCALED = """\
 image = np.ascontiguousarray(centre_square(image, {scale}))
+side = len(image)"""
+
+_DRAFT = """\
+    height, width = picture.height, picture.width
+    jpeg = picture.format == "JPEG"
+    factor = largest_factor(square_side(height, width, {scale}), SIZE) if jpeg else 1
+    picture.draft(None, (width // factor, height // factor))
+"""
+_REDUCED = """\
+if factor > 1:
+    image = reduced_square(Reduced.of(image, factor, (height, width)), {scale}, SIZE)
+else:
+    image = centre_square(image, {scale})
+image = np.ascontiguousarray(image)
 side = len(image)"""
 
 _HUE = """\
@@ -100,19 +116,31 @@ def onnx_script(program: Program) -> str:
         functions = _background_functions(bare=not functions) + functions
         colours = f"image = match_background(image, {preparation.background})\n{colours}"
     square = _SQUARE
-    if preparation.scale != 1:
-        square = _SCALED.format(scale=preparation.scale)
-        functions += inspect.getsource(centre_square).rstrip() + "\n\n"
+    reduced = preparation.decoding == "reduced"
+    if reduced or preparation.scale != 1:
+        square = (_REDUCED if reduced else _SCALED).format(scale=preparation.scale)
+        functions += _square_functions(reduced)
     return _SCRIPT.format(
         file=FILE,
         notice=NOTICE,
         packages=_PACKAGES,
         future="from __future__ import annotations\n\n" if functions else "",
         size=preparation.stored_size,
+        draft=_DRAFT.format(scale=preparation.scale) if reduced else "",
         square=square,
         functions=functions,
         colours=colours,
     )
+
+
+def _square_functions(reduced: bool) -> str:
+    """The functions that cut out the centre square."""
+    named: list[Any] = [square_side, centre_square]
+    head = []
+    if reduced:
+        head = [f"from typing import NamedTuple\n\nFACTORS = {FACTORS}"]
+        named += [Reduced, largest_factor, reduced_square]
+    return "\n\n\n".join([*head, *(inspect.getsource(one).rstrip() for one in named)]) + "\n\n"
 
 
 def _hue_lines(preparation: Preparation) -> str:

@@ -18,6 +18,7 @@ from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertain
 from asae_jax.files import atomic_binary
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation
+from asae_jax.input.reduced import FACTORS
 from asae_jax.models.network import Network
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
@@ -151,7 +152,7 @@ def drawn_cell(number: int) -> HostImage:
 
 def _host_steps(preparation: Preparation) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = [
-        {"step": "decode", "how": _DECODE},
+        {"step": "decode", "how": _DECODE} | _reduced_settings(preparation),
         {"step": "centre_square", "how": _SQUARE} | _scale_settings(preparation.scale),
         {"step": "resize", "size": preparation.stored_size, "how": _RESIZE},
     ]
@@ -179,6 +180,13 @@ def _host_steps(preparation: Preparation) -> list[dict[str, Any]]:
     if preparation.stain != "none":
         steps.append({"step": "stain", "method": preparation.stain} | _stain_settings(preparation.stain))
     return steps
+
+
+def _reduced_settings(preparation: Preparation) -> dict[str, Any]:
+    """Of JPEGs that are decoded at a reduced scale; nothing where none is."""
+    if preparation.decoding == "full":
+        return {}
+    return {"reduced_factors": list(FACTORS), "reduced_how": _REDUCED}
 
 
 def _scale_settings(scale: float) -> dict[str, Any]:
@@ -210,6 +218,14 @@ def _stain_settings(method: str) -> dict[str, Any]:
 _DECODE = (
     "RGB, 8 bits. Grey becomes three equal channels, a palette its colours; alpha is dropped, not "
     "composited; of 16 bits the upper 8 are kept; EXIF orientation is ignored; of several frames the first."
+)
+_REDUCED = (
+    "Of a JPEG, the first of these factors for which side // factor >= size is taken (side and size: see the "
+    "next steps); if there is none, the image as it is. libjpeg-turbo decodes at 1 / factor of the size, "
+    "rounded up (Pillow: Image.draft), and a last row or column that stands for fewer than `factor` pixels "
+    "is left out. top, left and side are those of the whole image, divided by `factor`. Where these are no "
+    "integers, the square is brought to k * size at once, with k of side // factor: bilinear with these "
+    "fractions (OpenCV's warpAffine), beyond its edges mirrored; see asae_jax.input.reduced.reduced_square."
 )
 _SQUARE = (
     "side = min(height, width); top = (height - side) // 2; left = (width - side) // 2; "

@@ -1,5 +1,6 @@
 """Whether an exported file computes what the network computes, and on which images that is compared."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.export.program import drawn_cell
+from asae_jax.input.reduced import Reduced
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index
 from asae_jax.run.run import Run
@@ -39,14 +41,15 @@ def sample_images(run: Run) -> Sample:
         splits = read_splits(run.workdir / SPLITS_FILE, table)
         rows = np.flatnonzero(splits == "test")
         rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)] if len(rows) else []
-        return Sample(_prepared(run, table.read, rows), f"{NUM_IMAGES} test images of the run")
+        decode = functools.partial(table.read_reduced, reduction=run.preparation.reduction)
+        return Sample(_prepared(run, decode, rows), f"{NUM_IMAGES} test images of the run")
     except (UserError, ValueError) as error:
         drawn = Sample(_prepared(run, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
         print(f"the run's test images cannot be read, drawn cells take their place: {error}")
         return drawn
 
 
-def _prepared(run: Run, read: Callable[[int], HostImage], rows: np.ndarray | range) -> np.ndarray:
+def _prepared(run: Run, read: Callable[[int], HostImage | Reduced], rows: np.ndarray | range) -> np.ndarray:
     return np.stack([run.preparation(read(int(row))) for row in rows])
 
 

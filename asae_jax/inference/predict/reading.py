@@ -9,7 +9,7 @@ import numpy as np
 
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.content import image_content
-from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.decode import BadImage, read_image, read_reduced
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.pages import encode_jpeg
@@ -105,10 +105,11 @@ def _read(
         return item.fault, "", None
     try:
         raw = read_image(item.file)
+        for place, prepare in zip(places, preparations, strict=True):
+            smaller = prepare.reduction(*raw.shape[:2]) > 1  # read again, as in training
+            place[...] = prepare(read_reduced(item.file, prepare.reduction) if smaller else raw)
     except BadImage as error:
         return error.reason, "", None
-    for place, prepare in zip(places, preparations, strict=True):
-        place[...] = prepare(raw)
     return "", image_content(raw), None if side is None else pictures_of(raw, side)
 
 

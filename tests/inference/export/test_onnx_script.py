@@ -14,7 +14,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.inference.export.onnx_script import FILE, onnx_script
 from asae_jax.inference.export.program import drawn_cell
-from asae_jax.input.decode import read_image
+from asae_jax.input.decode import read_image, read_reduced
 from tests.inference.export import made
 
 
@@ -91,6 +91,21 @@ def test_colours_are_changed_as_by_the_run(tmp_path, monkeypatch, colours, blank
     program.run.preparation = dataclasses.replace(program.run.preparation, stored_size=96, **colours)
     fed = _fed(onnx_script(program), tmp_path / "cell.png", monkeypatch)
     np.testing.assert_array_equal(fed[0], program.run.preparation(raw))
+
+
+@pytest.mark.parametrize("stored", [20, 50, 96])
+@pytest.mark.parametrize("scale", [1.0, 1.3, 0.7])
+@pytest.mark.parametrize("kind", ["x.jpg", "x.png"])
+def test_jpegs_are_decoded_at_the_scale_of_the_run(tmp_path, monkeypatch, stored, scale, kind):
+    Image.fromarray(drawn_cell(2)[:199, :231]).save(tmp_path / kind)
+    program = made.program()
+    preparation = dataclasses.replace(
+        program.run.preparation, stored_size=stored, scale=scale, decoding="reduced"
+    )
+    program.run.preparation = preparation
+    fed = _fed(onnx_script(program), tmp_path / kind, monkeypatch)
+    expected = preparation(read_reduced(tmp_path / kind, preparation.reduction))
+    np.testing.assert_array_equal(fed[0], expected)
 
 
 def test_pixels_of_16_bits_are_refused(tmp_path, monkeypatch):
