@@ -32,7 +32,6 @@ _DTYPE = flags.DEFINE_enum(
 )
 _STEPS = flags.DEFINE_integer("steps", 10, "Timed steps of each contender.")
 _COMPILE = flags.DEFINE_bool("compile", True, "Time `torch.compile` too.")
-_ALLOCATOR = flags.DEFINE_bool("allocator", False, "Time our step with the C library's usual allocator too.")
 _AUGMENTED = flags.DEFINE_bool("augmented", False, "Time our step with random views too.")
 
 CLASSES = 14
@@ -103,15 +102,12 @@ class Ours:
       augmented: random views, as in training; else views as at test.
       stored: pixels of the images that views are cut from; None: those of the views.
       initial: a state of the same weights and optimiser, on the host; None: a fresh one.
-      keeps_memory: whether the C library keeps memory between steps, as in training.
     """
 
-    def __init__(
-        self, work: Work, *, augmented=False, stored: int | None = None, initial=None, keeps_memory=True
-    ):
+    def __init__(self, work: Work, *, augmented=False, stored: int | None = None, initial=None):
         from asae_jax.run import build, parallel
 
-        parallel.use_all_cores(work.batch_size, trains=keeps_memory)
+        parallel.use_all_cores(work.batch_size)
         import jax
 
         from asae_jax import keys
@@ -142,9 +138,9 @@ class Ours:
         return float(metrics.sums.loss) / self.work.batch_size
 
 
-def ours(work: Work, augmented: bool = False, keeps_memory: bool = True):
+def ours(work: Work, augmented: bool = False):
     """(one step, versions) of ASAE-JAX."""
-    contender = Ours(work, augmented=augmented, keeps_memory=keeps_memory)
+    contender = Ours(work, augmented=augmented)
     return contender.run, contender.versions
 
 
@@ -219,12 +215,9 @@ def pytorch(work: Work, compiled: bool):
     return contender.run, contender.versions
 
 
-_USUAL = "ours, usual allocator"
-
 CONTENDERS = {
     "ours": ours,
     "ours, augmented": lambda work: ours(work, augmented=True),
-    _USUAL: lambda work: ours(work, keeps_memory=False),
     "PyTorch": lambda work: pytorch(work, compiled=False),
     "torch.compile": lambda work: pytorch(work, compiled=True),
 }
@@ -288,8 +281,6 @@ def report(took: dict[str, list[Took]]) -> None:
     rivals = [name for name in took if not name.startswith("ours")]
     for name in took.keys() - rivals if rivals else ():
         _print_ratios(took, name, rivals)
-    if _USUAL in took:
-        _print_ratios(took, "ours", [_USUAL])
 
 
 def _print_ratios(took: dict[str, list[Took]], name: str, rivals: list[str]) -> None:
@@ -304,7 +295,6 @@ def _print_ratios(took: dict[str, list[Took]], name: str, rivals: list[str]) -> 
 def main(_) -> None:
     names = ["ours", "PyTorch"]
     names[1:1] = ["ours, augmented"] if _AUGMENTED.value else []
-    names[1:1] = [_USUAL] if _ALLOCATOR.value else []
     names += ["torch.compile"] if _COMPILE.value else []
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"{machine}, load {os.getloadavg()[0]:.1f}")

@@ -36,6 +36,8 @@ _WINOGRAD_CHANNELS = 256
 """With half as many the additions around the products take what is saved, unless all fits the cache."""
 _CACHED = 2**20
 """Values of a map up to which it does."""
+_WINOGRAD_POSITIONS = 512
+"""Of all maps together: below, the sums over the kernel take what is saved."""
 
 
 def convolve(x: Features, kernel: Array, *, strides: int, zeros: Zeros, groups: int = 1) -> NextFeatures:
@@ -111,6 +113,7 @@ def _winograd_pays(x: Array, kernel: Array, strides: int, zeros: Zeros) -> bool:
     return (
         (size, strides, zeros) == (3, 1, ((1, 1), (1, 1)))
         and min(channels, features) >= (_WINOGRAD_CHANNELS // 2 if x.size <= _CACHED else _WINOGRAD_CHANNELS)
+        and x.size >= _WINOGRAD_POSITIONS * channels
         and kernel.dtype.itemsize >= 4  # the sums in front of the products need the digits
     )
 

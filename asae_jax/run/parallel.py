@@ -18,7 +18,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.input.sampler import fitting_batch_size, sharing
 from asae_jax.input.workers import default_workers
-from asae_jax.run import allocator, hosts
+from asae_jax.run import hosts
 
 AXIS = "devices"
 """Name of the data-parallel axis inside every step."""
@@ -26,19 +26,13 @@ AXIS = "devices"
 _USUAL_BATCH = 32
 
 
-def use_all_cores(batch_size: int, *, trains: bool = False) -> None:
+def use_all_cores(batch_size: int) -> None:
     """On a CPU, one device per core (as many as divide `batch_size`), unless XLA_FLAGS says otherwise.
 
     XLA's convolutions use several threads poorly: on two cores, two devices of one thread each took
     0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
     fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
-
-    Args:
-      batch_size: of the step, over all devices.
-      trains: whether training steps will run, between which memory is kept (`allocator`).
     """
-    if trains:
-        allocator.keep_memory()
     _set_devices(batch_size, min(hosts.gather(default_workers())))
     if hosts.count() > 1:
         jax.device_count()  # starts JAX, which waits two minutes for the other hosts: now they are all here
@@ -77,7 +71,7 @@ def choose_batch_size(num_classes: int) -> int:
     """
     cores = min(hosts.gather(default_workers())) * hosts.count()
     size = fitting_batch_size(math.lcm(num_classes, hosts.count()), cores)
-    use_all_cores(size, trains=True)
+    use_all_cores(size)
     devices = jax.device_count()
     if size % devices:
         unit = math.lcm(num_classes, devices)

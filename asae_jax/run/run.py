@@ -207,7 +207,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         index = load_index(config)
         size = parallel.choose_batch_size(batch_unit(config, index))
         config = settings.copy_with(config, {"train.batch_size": size}).lock()
-    parallel.use_all_cores(config.train.batch_size, trains=True)
+    parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
     index = load_index(config) if index is None else index
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
@@ -258,8 +258,7 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = 
     config = folder.with_chosen(workdir, config)
     folder.check_same_config(workdir, config)
     settings.check(config)
-    size = config.train.batch_size if trains else config.eval.batch_size
-    parallel.use_all_cores(size, trains=trains)
+    parallel.use_all_cores(config.train.batch_size if trains else config.eval.batch_size)
     return Run(workdir, config, folder.read_record(workdir).class_names)
 
 
