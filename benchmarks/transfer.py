@@ -29,7 +29,7 @@ def main() -> None:
     """Measures and writes."""
     given = _arguments()
     names = given.names or [Path(workdir).absolute().name for workdir in given.workdir]
-    trial = Trial(tuple(given.appearances.split(";")), tuple(given.labels), given.draws, given.seed)
+    trial = Trial(given.appearances, tuple(given.labels), given.draws, given.seed)
     done: list[Mapping[str, Any]] = []
     for workdir, name in zip(given.workdir, names, strict=True):
         done.append(_measured(Path(workdir), name, given, trial, done))
@@ -55,6 +55,15 @@ def _measured(
     return measure(run, listed, trial, name=name, after=after)
 
 
+def _appearances(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(";"))
+    if unknown := set(names) - set(APPEARANCES):
+        raise argparse.ArgumentTypeError(
+            f"{'; '.join(sorted(unknown))}: choose from {'; '.join(APPEARANCES)}"
+        )
+    return names
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workdir", required=True, nargs="+", help="run folders")
@@ -62,7 +71,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--class_map", required=True)
     parser.add_argument("--output", required=True)
-    parser.add_argument("--appearances", default=";".join(APPEARANCES), help="which, separated by ;")
+    parser.add_argument(
+        "--appearances", type=_appearances, default=tuple(APPEARANCES), help="which, separated by ;"
+    )
     parser.add_argument("--labels", type=int, nargs="*", default=LABELS, help="how many")
     parser.add_argument("--most", type=int, default=1500, help="images of the training part that are read")
     parser.add_argument("--draws", type=int, default=5, help="of every number of labels")
