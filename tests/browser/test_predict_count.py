@@ -11,7 +11,7 @@ from asae_jax.inference.predict.count.table import rows
 from asae_jax.inference.predict.page import write_page
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
-from tests.browser.chromium import PHONE, faults
+from tests.browser.chromium import PHONE, faults, reload
 from tests.browser.made_pages import predicted_cells
 
 CLASSES = ("ERB", "LY", "MO", "PLATELET", "SNE")
@@ -74,7 +74,7 @@ def test_what_the_specimen_is_can_be_said_on_the_page_and_is_kept(path, open_pag
         "Nucleated red cells per 100 white cells, if this is blood",
     } <= {name[:1].upper() + name[1:] for name in _texts(page)}
     page.select_option("#specimen", "blood")
-    page.reload()
+    reload(page)
     assert page.input_value("#specimen") == "blood"
     texts = _texts(page)
     assert not [name for name in texts if name.startswith("M:E")]
