@@ -966,6 +966,7 @@ def check(config: ConfigDict) -> None:
     _check_batches(config)
     _require(config.augment.scale_min <= config.augment.scale_max, config, "augment.scale_min",
              f"it must not exceed config.augment.scale_max={config.augment.scale_max}")  # fmt: skip
+    _require(not 0 < config.augment.jpeg < 1, config, "augment.jpeg", "0 for none, or at least 1")
     mode = config.eval.test_mode
     _require(config.uncertainty.outliers != "energy" or mode not in ("mean", "second_look"), config,
              "uncertainty.outliers",

@@ -101,6 +101,15 @@ def jpeg_uri(image: np.ndarray, *, quality: int) -> str:
     return image_uri("jpeg", encode_jpeg(image, quality=quality))
 
 
+def thumbnail_uri(image: np.ndarray, *, side: int, quality: int) -> str:
+    """`jpeg_uri` of the image with `side` pixels along its longer side."""
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    return jpeg_uri(cv2.resize(image, size, interpolation=method), quality=quality)
+
+
 def image_uri(kind: str, data: bytes) -> str:
     """A picture as an address that holds it; `kind` is "png" or "jpeg"."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -364,6 +364,7 @@ def test_a_device_that_is_not_there_is_one_line(tmp_path, platform):
         "--config.seed=12345678901234567890",
         "--config.data.split_seed=12345678901234567890",
         "--config.data.synthetic_seed=-3",
+        "--config.augment.jpeg=0.5",
         "--config.train.batch_size=12345678901234567890",
         "--config.eval.bootstrap=99999999999999999999999",
         "--config.eval.name=a/b",

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 
@@ -14,7 +13,7 @@ from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.input.decode import BadImage
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
-from asae_jax.pages import environment, jpeg_uri, printable
+from asae_jax.pages import environment, jpeg_uri, printable, thumbnail_uri
 from asae_jax.types import HostImage
 
 SHOWN_GROUPS = 40
@@ -73,24 +72,19 @@ def write_page(
         pairs=[(_tile(before), _tile(after)) for before, after in samples.pairs],
         adjustment=samples.adjustment,
         choice=samples.choice,
-        thumbnails={row: thumbnail_uri(table, row) for row in rows},
+        thumbnails={row: example_uri(table, row) for row in rows},
         limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
         scales=_scales(found["distributions"]),
     )  # fmt: skip
     write_text(path, text)
 
 
-def thumbnail_uri(table: DataIndex, row: int) -> str:
+def example_uri(table: DataIndex, row: int) -> str:
     """A small JPEG of an example as a data URI; empty where it can no longer be read."""
     try:
-        image = table.read(row)
+        return thumbnail_uri(table.read(row), side=_THUMBNAIL, quality=_JPEG_QUALITY)
     except BadImage:
         return ""
-    height, width = image.shape[:2]
-    factor = _THUMBNAIL / max(height, width)
-    size = max(round(width * factor), 1), max(round(height * factor), 1)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    return jpeg_uri(small, quality=_JPEG_QUALITY)
 
 
 def _tile(image: HostImage) -> str:

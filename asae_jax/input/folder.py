@@ -42,8 +42,7 @@ def folder_index(
         `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
         like classes (see `folder_shape`); of `patients`, images beside their folders, or a single one.
     """
-    root = user_path(path)
-    _check_folder(root, option)
+    root = _existing(path, option)
     parts = _parts(root)
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
@@ -53,6 +52,7 @@ def folder_index(
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
+    groups = _patients(root, images, parts) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
@@ -60,7 +60,7 @@ def folder_index(
         labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
         reduced=lambda row, reduction: read_reduced(root / names[row], reduction),
-        groups=(groups := _patients(root, images, parts) if patients else None),
+        groups=groups,
         splits=np.array([parts[_folder(file, 0)] for file in images]) if parts else None,
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
@@ -107,9 +107,10 @@ def _root_of_classes(root: Path, parts: Mapping[str, str]) -> Path:
     return next((root / name for name, part in parts.items() if part == "train"), root)
 
 
-def _check_folder(root: Path, option: str) -> None:
+def _existing(path: str | os.PathLike, option: str) -> Path:
+    root = user_path(path)
     if root.is_dir():
-        return
+        return root
     give = f"give a folder of class folders ({option}=DIR)"
     if not root.exists():
         raise UserError(f"data folder {root} does not exist: {give}")

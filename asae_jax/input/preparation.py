@@ -15,6 +15,8 @@ from asae_jax.types import HostImage
 HUE_MODES = (*hue.MODES, "none")
 STAIN_MODES = (*stain.METHODS, "none")
 DECODINGS = ("full", "reduced")
+_ADDED = {"scale": 1, "background": (), "decoding": "full"}
+"""Settings that a fingerprint leaves out where they are off: caches made before are named without them."""
 SCALES = (0.25, 4.0)
 """How much smaller or larger cells may be made."""
 
@@ -107,11 +109,7 @@ class Preparation:
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change when any setting, or the arithmetic, does."""
         fields = dataclasses.asdict(self)
-        for name, off in (
-            ("scale", 1),
-            ("background", ()),
-            ("decoding", "full"),
-        ):  # caches made before are named without them
+        for name, off in _ADDED.items():
             if fields[name] == off:
                 del fields[name]
         settings = json.dumps([_VERSION, fields], sort_keys=True)

@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from asae_jax.files import write_text
 from asae_jax.input.cell_classes import CellClass
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.pages import NOTICE, environment, jpeg_uri, printable
+from asae_jax.pages import NOTICE, environment, printable, thumbnail_uri
 from asae_jax.review.agreement import Compared, Pair, Several
 from asae_jax.review.people import Person
 
@@ -107,11 +106,7 @@ def _picture(file: str, content: str) -> str:
         return ""
     if content and image_content(image) != content:
         return ""
-    height, width = image.shape[:2]
-    factor = _THUMBNAIL / max(height, width)
-    size = max(round(width * factor), 1), max(round(height * factor), 1)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    return jpeg_uri(small, quality=_JPEG_QUALITY)
+    return thumbnail_uri(image, side=_THUMBNAIL, quality=_JPEG_QUALITY)
 
 
 def _environment() -> Any:

@@ -48,7 +48,7 @@ class Conductor:
         self._until = time.monotonic() + seconds - LAST
         self._guesses = dict(guesses or FIRST_GUESS)
         self._rates: dict[str, float] = {}
-        self._flops: dict[Any, tuple[float, str]] = {}
+        self._flops: dict[Any, tuple[float, str]] = {}  # by work: PyTorch does the same
         self._twin: str | None = None  # why there is no twin
 
     def run(self) -> None:
@@ -157,7 +157,7 @@ class Conductor:
         )
         self._guesses[guess] = MARGIN * facts["to_first_step_s"]
         if contender.side == OURS and not contender.variant:
-            self._flops.setdefault(_counted(contender), (facts["flops"], facts["flops_of"]))
+            self._flops.setdefault(contender.work, (facts["flops"], facts["flops_of"]))
         return facts
 
     def _time(self, ready: dict[Contender, dict[str, Any]], *, interleaved: bool) -> None:
@@ -181,7 +181,7 @@ class Conductor:
     ) -> None:
         work = contender.work
         low, middle, high = (float(ms) for ms in np.quantile([b["ms"] for b in blocks], [0.1, 0.5, 0.9]))
-        flops, flops_of = self._flops.get(_counted(contender), (None, None))
+        flops, flops_of = self._flops.get(contender.work, (None, None))
         rate = self._rates.get(work.dtype)
         peak = blocks[-1]["peak_bytes"]
         self._rows.add(
@@ -293,11 +293,6 @@ def _about(contender: Contender) -> dict[str, Any]:
         "model": f"{work.model}, {work.size} px", "batch_size": work.batch_size,
         "layer": {"none": "plain", "asae": "ASAE + GMMCE"}[work.layer], "dtype": work.dtype,
     }  # fmt: skip
-
-
-def _counted(contender: Contender) -> Any:
-    """Contenders of equal arithmetic: PyTorch does the same work as ours."""
-    return contender.work
 
 
 def _quotients(first: list[float], second: list[float]) -> list[float]:

@@ -7,7 +7,7 @@ from PIL import Image
 from asae_jax.audit import figures
 from asae_jax.audit import samples as audit_samples
 from asae_jax.audit.figures import montage
-from asae_jax.audit.page import thumbnail_uri
+from asae_jax.audit.page import example_uri
 from asae_jax.audit.samples import TILE, choose_samples
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import synthetic_index
@@ -99,8 +99,8 @@ def test_images_that_vanish_and_long_names_do_not_stop_the_figures(tmp_path):
     table = table_of([None, *cells(3)], [0, 1, 1, 1])
     counts = {"a class with quite a long name": 1, "B": 3}
     assert len(draw_figures(table, np.ones(4, bool), counts, Preparation(32), tmp_path)) == 3
-    assert thumbnail_uri(table, 0) == ""
-    assert thumbnail_uri(table, 1).startswith("data:image/jpeg;base64,")
+    assert example_uri(table, 0) == ""
+    assert example_uri(table, 1).startswith("data:image/jpeg;base64,")
 
 
 @pytest.mark.filterwarnings("ignore:no installed font")

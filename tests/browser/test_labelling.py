@@ -92,6 +92,11 @@ def test_filters_show_the_cells_they_name(page):
     assert page.locator(".cell").count() == len(left)
 
 
+def test_the_page_never_clears_what_browsers_store(path):
+    """Else `reload` would take the page's fault for the browser's."""
+    assert "localStorage.clear" not in path.read_text(encoding="utf-8")
+
+
 def test_labels_survive_a_reload_and_the_end_of_the_browser(path, open_page, tmp_path):
     page = _first_chosen(open_page(path, profile=tmp_path))
     page.keyboard.press(_key_of(page, OTHER))

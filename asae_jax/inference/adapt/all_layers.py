@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with
 from asae_jax.evaluation.outliers import fit_neighbours, neighbour_distances
+from asae_jax.input.sampler import rows_by_label
 from asae_jax.run import build, parallel
 from asae_jax.run.run import Run
 from asae_jax.run.state import TrainState
@@ -107,6 +108,6 @@ def _kernels(params: Any) -> Any:
 def _drawn(labels: np.ndarray, size: int, steps: int, config: ConfigDict) -> list[np.ndarray]:
     """Rows of each batch, int `[size]`: every class of the labels as often, whatever their number."""
     rng = np.random.default_rng(config.seed)
-    of_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    of_class = [rows for _, rows in rows_by_label(labels)]
     order = [rng.permutation(np.resize(np.arange(len(of_class)), size)) for _ in range(steps)]
     return [np.array([rng.choice(of_class[number]) for number in one]) for one in order]

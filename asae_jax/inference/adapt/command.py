@@ -21,7 +21,7 @@ from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
 from asae_jax.inference.adapt.labels import Given, matched, read_given
 from asae_jax.inference.adapt.last_layer import find_layer, with_layer, without_classes
-from asae_jax.inference.adapt.learning import learn, learn_all
+from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import Basis, mixture_basis
@@ -86,13 +86,8 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     logits, features = score(variables, cells.images)
     learned = None
     if task.given:
-        groups = _groups(cells, rows)
-        if config.adapt.layers == "all":
-            learned = learn_all(run, variables, cells.images[rows], logits[rows], labels, groups, score)
-        else:
-            learned = learn(run, variables, features[rows], logits[rows], labels, groups)
+        learned, logits, features = _learned(run, variables, cells, labels, rows, (logits, features), score)
         variables = learned.variables
-        logits, features = score(variables, cells.images)
     mixture = _mixture(logits, task)
     to_label = _proposals(run, cells, rows, features, logits)
     record = report.record(
@@ -107,6 +102,26 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     print(report.next_steps(task.output, to_label=bool(to_label)))
     print(f"written to {task.output}; {workdir} is as it was. {NOTICE}")
     return 0
+
+
+def _learned(
+    run: Run,
+    variables: Mapping[str, Any],
+    cells: Cells,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    before: tuple[np.ndarray, np.ndarray],
+    score: Callable,
+) -> tuple[Learned, np.ndarray, np.ndarray]:
+    """What the labels of the images `rows` give, and logits and features of all images then."""
+    (logits, features), groups = before, _groups(cells, rows)
+    if run.config.adapt.layers == "all":
+        learned = learn_all(run, variables, cells.images[rows], logits[rows], labels, groups, score)
+    else:
+        learned = learn(run, variables, features[rows], logits[rows], labels, groups)
+    if learned.layer is None:
+        return learned, *score(learned.variables, cells.images)
+    return learned, learned.layer.logits(features), features
 
 
 def _checked(config: ConfigDict, workdir: Path) -> _Task:

@@ -13,7 +13,7 @@ from asae_jax.evaluation.metrics import confusion_matrix
 from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_distances
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.inference.adapt.all_layers import cross_fit_all
-from asae_jax.inference.adapt.last_layer import cross_fit, even_folds, find_layer, with_layer
+from asae_jax.inference.adapt.last_layer import Layer, cross_fit, even_folds, find_layer, with_layer
 from asae_jax.run.run import Run
 
 
@@ -23,7 +23,7 @@ class Learned:
 
     Attributes:
       variables: of the network, with what was trained.
-      layers: "last" or "all", what that was.
+      layer: the new last layer; None where all layers were trained.
       strength: of the last layer's penalty; infinite where the old layer was kept, None for all layers.
       drawn: float64 `[K]`, how many images of each class stand for the mixture that it learnt.
       labels: int `[N]`.
@@ -33,7 +33,7 @@ class Learned:
     """
 
     variables: Mapping[str, Any]
-    layers: str
+    layer: Layer | None
     strength: float | None
     drawn: np.ndarray
     labels: np.ndarray
@@ -77,7 +77,7 @@ def learn(
     )
     return Learned(
         with_layer(variables, path, fitted.layer),
-        "last",
+        fitted.layer,
         fitted.strength,
         np.bincount(labels, minlength=run.num_classes).astype(np.float64),
         labels,
@@ -116,7 +116,7 @@ def learn_all(
     )
     counts = np.bincount(labels, minlength=run.num_classes)
     drawn = np.where(counts > 0, len(labels) / np.count_nonzero(counts), 0.0)
-    return Learned(trained, "all", None, drawn, labels, logits.argmax(1), crossed.argmax(1), estimates)
+    return Learned(trained, None, None, drawn, labels, logits.argmax(1), crossed.argmax(1), estimates)
 
 
 def distances_of_folds(features: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:

@@ -62,7 +62,7 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
     return {
         "count": total,
         "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
-        "layers": learned.layers,
+        "layers": "all" if learned.layer is None else "last",
         "strength": "old layer kept" if learned.strength == np.inf else learned.strength,
         "right_before": _share(learned.before == learned.labels),
         "right_cross_fitted": _share(learned.after == learned.labels),
