@@ -6,11 +6,14 @@ so are the tests in a browser where there is none.
 """
 
 import ast
+import contextlib
 import functools
 import gc
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -86,6 +89,23 @@ def usual_signals():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def start_process():
+    """Starts Python on code, with its arguments and options of `Popen`; it ends with the test, passed or failed.
+
+    One that a failed test left behind would be counted against whichever test runs when it is collected.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def start(code, *arguments, **options):
+            command = [sys.executable, "-c", code, *map(str, arguments)]
+            process = stack.enter_context(subprocess.Popen(command, **options))
+            stack.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 PACKAGES = ("playwright", "axe_playwright_python")
 WIDE, PHONE = (1366, 900), (390, 844)
 """Sizes of a window in CSS pixels, width and height."""
+
+PATIENCE = 30
+"""Seconds that a test waits for what the page is to do."""
 
 BLANK = 200
 """Compressed: an empty sheet has 0 to 130, one with a single line of text about 300."""
@@ -82,7 +86,7 @@ class Windows:
             context = self._running.new_context(**options)
         else:
             context = self._running.browser_type.launch_persistent_context(profile, **_start(), **options)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(1000 * PATIENCE)
         self._contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -115,6 +119,17 @@ def skip_if_lost(page):
     """Skips the test where the mark that `reload` left is gone."""
     if page.evaluate("localStorage.getItem('kept')") != "yes":
         pytest.skip("the browser lost its storage")
+
+
+def until(page, condition):
+    """Waits until a JavaScript expression is true.
+
+    Asked from here: `wait_for_function` asks again inside the page, where the security policy forbids it.
+    """
+    end = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"not so after {PATIENCE} s: {condition}"
+        page.wait_for_timeout(20)
 
 
 def faults(page, *, grave=("serious", "critical")):

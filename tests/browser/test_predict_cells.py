@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.chromium import PHONE, WIDE, faults, reload, sideways
+from tests.browser.chromium import PHONE, WIDE, faults, reload, sideways, until
 from tests.browser.made_pages import CELLS, CLASSES, LARGE, SMALL, predict_page, predicted_cells
 
 PATHS = [record.path for record in predicted_cells()]
@@ -94,7 +94,7 @@ def _frame(page):
 
 def test_the_whole_picture_is_shown_in_its_own_resolution(page):
     shown = page.locator("#plain")
-    page.wait_for_function("() => document.getElementById('plain').naturalWidth > 0")
+    until(page, "document.getElementById('plain').naturalWidth > 0")
     assert shown.evaluate("(image) => image.naturalWidth") == LARGE
     assert page.locator("#small").is_hidden()
     assert _scale(page) == pytest.approx(_frame(page)[2] / LARGE, abs=0.06)
@@ -111,7 +111,7 @@ def test_the_wheel_zooms_where_the_mouse_is_and_a_double_click_goes_back(page):
     below = (x - left) / width, (y - top) / width
     page.mouse.move(box["x"] + x, box["y"] + y)
     page.mouse.wheel(0, -600)
-    page.wait_for_function(f"() => document.getElementById('stage').offsetWidth > {2 * width}")
+    until(page, f"document.getElementById('stage').offsetWidth > {2 * width}")
     left, top, wider = _frame(page)
     assert _scale(page) == pytest.approx(wider / LARGE, abs=0.06)
     assert ((x - left) / wider, (y - top) / wider) == pytest.approx(below, abs=0.01)
@@ -316,7 +316,7 @@ def test_on_a_touch_screen_a_long_press_selects(path, open_page):
     session = page.context.new_cdp_session(page)
     point = {"x": box["x"] + 40, "y": box["y"] + 40}
     session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [point]})
-    page.wait_for_function("() => document.getElementById('select').getAttribute('aria-pressed') === 'true'")
+    until(page, "document.getElementById('select').getAttribute('aria-pressed') === 'true'")
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.wait_for_timeout(50)
     _cell(page, 2).tap()

@@ -11,7 +11,7 @@ from asae_jax.inference.predict.count.table import rows
 from asae_jax.inference.predict.page import write_page
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
-from tests.browser.chromium import PHONE, faults, reload
+from tests.browser.chromium import PHONE, faults, reload, until
 from tests.browser.made_pages import predicted_cells
 
 CLASSES = ("ERB", "LY", "MO", "PLATELET", "SNE")
@@ -94,7 +94,7 @@ def test_a_blast_that_is_typed_counts_as_one(path, open_page):
     assert "blasts" not in {name.lower() for name in _texts(page)}
     page.locator(".cell").first.click()
     _label(page, "blast")
-    page.wait_for_function("document.querySelector('#counts thead').innerText.includes('your labels')")
+    until(page, "document.querySelector('#counts thead').innerText.includes('your labels')")
     texts = {name.lower(): cells for name, cells in _texts(page).items()}
     assert texts["blasts"][:2] == ["", ""], "the network has not counted any"
     assert texts["blasts"][2].startswith("1 ")
@@ -108,7 +108,7 @@ def test_numbers_with_labels_follow_the_group(path, open_page):
     heads = page.inner_text("#counts thead")
     page.locator(".cell").first.click()
     _label(page, "plasma cell")
-    page.wait_for_function("document.querySelector('#counts thead').innerText.includes('your labels')")
+    until(page, "document.querySelector('#counts thead').innerText.includes('your labels')")
     assert "your labels" not in heads
     page.select_option("#group", label="p1")
     assert "your labels" not in page.inner_text("#counts thead")
@@ -120,7 +120,7 @@ def test_groups_side_by_side_are_counted_with_labels(path, open_page):
     page.select_option("#group", label="p2")
     page.locator(".cell").first.click()
     _label(page, "blast")
-    page.wait_for_function("document.querySelector('#groups-of').innerText.includes('your labels')")
+    until(page, "document.querySelector('#groups-of').innerText.includes('your labels')")
     heads = page.locator("#groups th[scope=col]").all_text_contents()
     lines = page.locator("#groups tbody tr").evaluate_all(
         "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
@@ -129,7 +129,7 @@ def test_groups_side_by_side_are_counted_with_labels(path, open_page):
     assert blasts["p1"].startswith("0.0 %")
     assert not blasts["p2"].startswith("0.0 %")
     page.click("#undo")
-    page.wait_for_function("!document.querySelector('#groups-of').innerText.includes('your labels')")
+    until(page, "!document.querySelector('#groups-of').innerText.includes('your labels')")
     assert "blast" not in page.locator("#groups th[scope=col]").all_text_contents()
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -153,32 +152,32 @@ def test_two_fills_at_once_leave_one_valid_cache(tmp_path):
 
 
 _FILL = """
-import sys, time
+import sys
 from tests.input.test_cache import Images, cache, index_of, prepare
 
-class Slow(Images):
+class Held(Images):
     def __call__(self, row):
-        time.sleep(0.005)
         if row == 100:
             print("begun", flush=True)
+            sys.stdin.readline()
         return super().__call__(row)
 
 cache.MARK_EVERY = 8
-prepare(index_of(Slow(), 300), sys.argv[1])
+prepare(index_of(Held(), 300), sys.argv[1])
 """
 
 
-def test_a_fill_beside_one_that_is_killed_leaves_one_valid_cache(tmp_path):
-    fills = [
-        subprocess.Popen([sys.executable, "-c", _FILL, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
+def test_a_fill_beside_one_that_is_killed_leaves_one_valid_cache(tmp_path, start_process):
+    """Both have begun, and neither is done, when the first is killed."""
+    first, second = (
+        start_process(_FILL, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
         for _ in range(2)
-    ]
-    assert fills[0].stdout.readline() == b"begun\n"
-    fills[0].kill()
-    assert fills[1].wait() == 0
-    for fill in fills:
-        fill.stdout.close()
-        fill.wait()
+    )
+    for fill in (first, second):
+        assert fill.stdout.readline() == b"begun\n"
+    first.kill()
+    second.communicate(b"\n")
+    assert second.returncode == 0
     images = Images()
     prepared = prepare(index_of(images, 300), tmp_path)
     assert images.reads.total() == 0

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -56,34 +55,26 @@ with shallow():
 """
 
 
-def _two_hosts(code, *arguments):
+def _two_hosts(start_process, code, *arguments):
     """Exit status, output and standard error of each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=2")
     variables = {"XLA_FLAGS": flags, "JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
-            cwd=ROOT,
-            env=os.environ | variables | {"JAX_PROCESS_ID": str(host)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        start_process(
+            code, *arguments, cwd=ROOT, env=os.environ | variables | {"JAX_PROCESS_ID": str(host)}, **pipes
         )
         for host in range(2)
     ]
-    try:
-        texts = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    texts = [process.communicate(timeout=240) for process in processes]
     return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
 
 
-def test_hosts_hear_the_first_and_an_error_ends_all_in_one_line_each():
-    first, second = _two_hosts(TALK)
+def test_hosts_hear_the_first_and_an_error_ends_all_in_one_line_each(start_process):
+    first, second = _two_hosts(start_process, TALK)
     line = (
         "error: host 1 has other settings than host 0 (rate is 0.2, not 0.1): start the same command on all "
         "hosts, with the same data.\n"
@@ -99,14 +90,14 @@ def _losses(workdir):
     return [record["loss"] for record in records if record["kind"] == "train"]
 
 
-def test_two_hosts_train_as_one_and_one_goes_on(tmp_path):
+def test_two_hosts_train_as_one_and_one_goes_on(tmp_path, start_process):
     """14 images are validated in two batches of 12: of the second the second host has none."""
     settings = {"train__log_every": 1, "eval__batch_size": 12, "train__max_steps": 3}
     settings |= {"model__branching": "none", "loss__name": "ce", "data__driver": "threads"}  # quick to start
     config = tiny_config(data__hue="none", optimizer__learning_rate=1e-3, **settings)  # rounding grows slowly
     options = [f"--config.{name}={value}" for name, value in flatten(config).items() if value != ""]
     both, one = tmp_path / "both" / "run", tmp_path / "one" / "run"
-    ended = _two_hosts(TRAIN, "train", "--config=default", f"--workdir={both}", *options,
+    ended = _two_hosts(start_process, TRAIN, "train", "--config=default", f"--workdir={both}", *options,
                        "--config.train.distributed=auto")  # fmt: skip
     assert [status for status, _, _ in ended] == [0, 0], ended
     assert "4 processor cores of 2 hosts" in ended[0][1]

@@ -2,7 +2,6 @@
 
 import errno
 import subprocess
-import sys
 
 import filelock
 import pytest
@@ -20,15 +19,14 @@ with only_one(Path(sys.argv[1])):
 """
 
 
-def test_a_second_process_is_refused_until_the_first_has_ended_even_by_a_crash(tmp_path):
+def test_a_second_process_is_refused_until_the_first_has_ended_even_by_a_crash(tmp_path, start_process):
     workdir = tmp_path / "run"
-    first = subprocess.Popen([sys.executable, "-c", _HOLD, str(workdir)], stdout=subprocess.PIPE, text=True)
+    first = start_process(_HOLD, workdir, stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "held\n"
     with pytest.raises(UserError, match="another process is training in"), only_one(workdir):
         pass
     first.kill()
     first.wait()
-    first.stdout.close()
     with only_one(workdir):
         pass
 
