@@ -93,7 +93,7 @@ def usual_signals():
 
 @pytest.fixture
 def start_process():
-    """Starts Python on code, with its arguments and options of `Popen`; it ends with the test, passed or failed.
+    """Starts Python: code, its arguments, options of `Popen`. It ends with the test, passed or failed.
 
     One that a failed test left behind would be counted against whichever test runs when it is collected.
     """
