@@ -452,7 +452,9 @@ FIELDS = (
           "of the whole batch, but batch normalisation takes the statistics of each part (over all devices), "
           "and DropBlock the share that it keeps. For GPUs and TPUs: on a CPU it is slow.",
           least=1, unit="parts"),
-    Field("train.epochs", 60, "Epochs of ceil(training images / batch size) steps.", least=1, unit="epochs"),
+    Field("train.epochs", 60,
+          "Epochs of ceil(training images / batch size) steps. 0: chosen by the number of training images, "
+          "and kept in the run's config.json.", least=0, unit="epochs"),
     Field("train.log_every", 10, "Steps between two lines of metrics.jsonl.", least=1, unit="steps"),
     Field("train.validate_every", 1,
           "Epochs between validations; the last epoch is always validated.", least=1, unit="epochs"),
@@ -1056,7 +1058,7 @@ def _check_views(config: ConfigDict) -> None:
 
 def _check_layer(config: ConfigDict, branches: tuple[str, ...]) -> None:
     asae, model = config.asae, config.model
-    _require(asae.ramp_epochs <= config.train.epochs, config, "asae.ramp_epochs",
+    _require(asae.ramp_epochs <= (config.train.epochs or math.inf), config, "asae.ramp_epochs",
              f"it must not exceed config.train.epochs={config.train.epochs}")  # fmt: skip
     _require(asae.place == "peak" or config.eval.test_mode != "mean", config, "asae.place",
              "nothing is drawn at test, where config.eval.test_mode=mean hides the highest peak; use "

@@ -136,7 +136,7 @@ def audit_all(scratch: Path) -> None:
     from asae_jax.audit.command import audit
     from asae_jax.config import recipe
 
-    config = recipe("own_cells")
+    config = recipe("own_cells_scratch")
     config.data.source, config.data.path = "folder", str(scratch / "cells")
     config.train.batch_size = BATCH_SIZE
     audit(config, scratch / "run")

@@ -1,4 +1,4 @@
-"""The settings of `own_cells.py` with the layer, in the variant that a search on validation images chose.
+"""`own_cells_scratch.py` with the layer, in the variant that a search on validation images chose.
 
     python main.py --config=configs/own_cells_asae.py --workdir=runs/mine \
       --config.data.source=folder --config.data.path=DIR
@@ -15,7 +15,7 @@ from asae_jax.config import recipe
 
 
 def get_config() -> ConfigDict:
-    config = recipe("own_cells")
+    config = recipe("own_cells_scratch")
     config.model.branching = "asae"
     config.model.running_statistics = "plain"
     config.asae.branches = "plain,suppress,enhance"

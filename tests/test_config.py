@@ -151,7 +151,7 @@ def test_every_recipe_passes_its_own_check(name):
         ("model.name", "resnet8", "resnet18, resnet34"),
         ("drop.rate", 1.0, "below 1"),
         ("drop.block_size", 0.0, "above 0"),
-        ("train.epochs", 0, "at least 1"),
+        ("train.epochs", -1, "at least 0"),
         ("data.test_fraction", 0.95, "something to train on"),
         ("data.stain", "macenko", "set one of them to none"),
         ("data.background", "white", "red, green and blue"),

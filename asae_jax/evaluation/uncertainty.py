@@ -29,6 +29,7 @@ from asae_jax.evaluation.outliers import (
     fit_reference,
 )
 from asae_jax.files import together
+from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.json_files import read_json, read_object, typed, write_sealed_json
 from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.run.run import Run
@@ -93,6 +94,7 @@ class Uncertainty:
       abstention: which images are left to a person.
       conformal: which classes cannot be excluded.
       outliers: which images are unlike the training images.
+      nuclei: of training images, to tell crops of another scale; None where they were not measured.
     """
 
     class_names: tuple[str, ...]
@@ -102,6 +104,7 @@ class Uncertainty:
     abstention: Abstention
     conformal: Conformal
     outliers: Outliers
+    nuclei: NucleusSizes | None = None
 
     def apply(self, scores: np.ndarray, features: np.ndarray | None = None) -> Judgement:
         """Judges images by their scores and features.
@@ -146,6 +149,7 @@ class Uncertainty:
             "outliers": {
                 field: getattr(self.outliers, field) for field in ("method", "quantile", "threshold")
             },
+            "nuclei": None if self.nuclei is None else dataclasses.asdict(self.nuclei),
         }
 
     @classmethod
@@ -158,7 +162,7 @@ class Uncertainty:
           content: of the file.
           reference: the arrays that are kept beside it, where there are any.
         """
-        abstention = content["abstention"]
+        abstention, nuclei = content["abstention"], content.get("nuclei")
         return cls(
             tuple(map(str, content["class_names"])),
             int(content["num_validation_images"]),
@@ -167,6 +171,7 @@ class Uncertainty:
             typed(Abstention, abstention | {"error_interval": tuple(abstention["error_interval"])}),
             typed(Conformal, content["conformal"]),
             dataclasses.replace(typed(Outliers, content["outliers"]), reference=reference),
+            None if nuclei is None else typed(NucleusSizes, nuclei),
         )
 
 

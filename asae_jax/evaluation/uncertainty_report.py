@@ -38,7 +38,7 @@ from asae_jax.evaluation.uncertainty import (
 )
 from asae_jax.files import disk_errors, together
 from asae_jax.pages import NOTICE
-from asae_jax.run.data import Data
+from asae_jax.run.data import Data, training_nuclei
 from asae_jax.run.run import Run
 
 FEW = 200
@@ -69,6 +69,7 @@ def measure_uncertainty(run: Run) -> None:
         return
     parts = score_parts(run)
     estimates = fit_uncertainty(config.uncertainty, run.class_names, parts, conditions(run))
+    estimates = dataclasses.replace(estimates, nuclei=training_nuclei(data))
     record = {
         "measured": {name: measured(estimates, part) for name, part in parts.items() if name != "train"},
         "caveats": caveats(

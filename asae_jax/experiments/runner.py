@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import asae_jax
+from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import (
     FAILED,
@@ -242,8 +243,11 @@ class Progress:
 
     def _share(self, name: str) -> float:
         """How much of the run's training is done, 0 to 1."""
-        epochs = self._runs[name].config.train.epochs
-        return min(_last_epoch(run_folder(self._workdir, name) / METRICS_FILE) / epochs, 1.0)
+        folder, epochs = run_folder(self._workdir, name), self._runs[name].config.train.epochs
+        done = _last_epoch(folder / METRICS_FILE)
+        if done and not epochs:  # chosen by the run
+            epochs = read_run_config(folder).train.epochs
+        return min(done / epochs, 1.0) if done else 0.0
 
 
 def _last_epoch(path: Path) -> float:

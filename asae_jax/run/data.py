@@ -15,10 +15,12 @@ from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, disk_errors, user_path
 from asae_jax.input import class_map
+from asae_jax.input.appearance import evenly
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.index import DataIndex
+from asae_jax.input.nucleus_sizes import MEASURED, NucleusSizes, measure_nuclei
 from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, splits_record, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
@@ -112,6 +114,11 @@ def load_index(config: ConfigDict) -> DataIndex:
     index = configured_index(config.data)
     class_map.check_classes(index)
     return index
+
+
+def count_training(config: ConfigDict, index: DataIndex) -> int:
+    """Images of the training part of a new run, before any is read: some may not be readable."""
+    return int(np.count_nonzero(chosen_split(config.data, None, index) == "train"))
 
 
 def data_root(config: ConfigDict) -> Path | None:
@@ -210,6 +217,11 @@ def cache_folder(config: ConfigDict, workdir: Path) -> Path:
             stacklevel=1,  # one place for all callers: it is said once
         )
     return place
+
+
+def training_nuclei(data: Data) -> NucleusSizes | None:
+    """How large nuclei are in prepared training images, some of them, evenly spaced."""
+    return measure_nuclei(data.prepared.read(int(row)) for row in evenly(data.indices("train"), MEASURED))
 
 
 def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:

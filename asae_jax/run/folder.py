@@ -28,6 +28,8 @@ from asae_jax.run.model_folder import holds_model
 RUN_FILE = settings.RUN_FILE
 CLASSES_FILE = "classes.csv"
 """What the run's classes are, where the user has said so; see `input.cell_classes`. It may be edited."""
+CHOSEN = ("train.batch_size", "train.epochs")
+"""Settings of which 0 leaves the choice to the first start of a run."""
 METRICS_FILE = "metrics.jsonl"
 """Training and validation metrics, one JSON object a line."""
 
@@ -186,11 +188,13 @@ def read_counts(workdir: Path) -> Counts:
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
-    """`config` with the batch size of the run in `workdir`, where it leaves that to be chosen."""
-    if config.train.batch_size:
+    """`config` with batch size and epochs of the run in `workdir`, where it leaves them to be chosen."""
+    given = settings.flatten(config)
+    names = [name for name in CHOSEN if not given[name]]
+    if not names:
         return config
-    size = settings.read_run_config(workdir).train.batch_size
-    return settings.copy_with(config, {"train.batch_size": size}).lock()
+    own = settings.flatten(settings.read_run_config(workdir))
+    return settings.copy_with(config, {name: own[name] for name in names}).lock()
 
 
 def check_same_config(workdir: Path, config: ConfigDict) -> None:

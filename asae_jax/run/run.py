@@ -19,11 +19,21 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes
 from asae_jax.input.index import DataIndex
+from asae_jax.input.nucleus_sizes import CUT
 from asae_jax.input.preparation import Preparation
-from asae_jax.input.sources import configured_preparation
+from asae_jax.input.sources import BUILT_IN, configured_preparation
 from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import build, folder, hosts, parallel, weights_file
-from asae_jax.run.data import Data, batch_unit, load_data, load_index, write_data_record
+from asae_jax.run.data import (
+    Data,
+    batch_unit,
+    count_training,
+    load_data,
+    load_index,
+    training_nuclei,
+    write_data_record,
+)
+from asae_jax.run.epochs import choose_epochs
 from asae_jax.run.model_folder import holds_model
 from asae_jax.types import Images
 
@@ -147,6 +157,10 @@ class Run:
         return data
 
 
+_MOST_LOOKED_AT = 0.85
+"""Of the side; the usual crop of 224 of 256 pixels leaves out less than crops of cells can spare."""
+
+
 class NewRun(Run):
     """A run about to be trained; nothing is written before `start`."""
 
@@ -181,15 +195,31 @@ class NewRun(Run):
             folder.write(self.workdir, self.config, folder.record_of(self._index))
             if self.config.data.classes:
                 folder.write_own_classes(self.workdir, self.classes)
+            self._warn_of_cut_cells()
         write_data_record(self.data, self.workdir, replace=self.is_new)
+
+    def _warn_of_cut_cells(self) -> None:
+        """Points out cells that are larger than the middle of the image, where little more is looked at."""
+        size, stored = self.config.augment.size, self.config.data.stored_size
+        asked = self.config.data.source not in BUILT_IN and size < _MOST_LOOKED_AT * stored
+        nuclei = training_nuclei(self.data) if asked else None
+        if nuclei is not None and nuclei.high > CUT * 100 * size / stored:
+            warnings.warn(
+                f"of each image the middle {100 * size / stored:.0f} % of the side is looked at, but in one "
+                f"of four the nucleus alone is {nuclei.high:.0f} % wide or more: parts of cells are lost. "
+                f"--config.augment.size={stored} shows all, with --config.augment.scale_min=0.7 and "
+                "--config.augment.scale_max=1.",
+                stacklevel=2,
+            )
 
 
 def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     """The run that training starts or goes on with; whatever can be refused is refused here.
 
     Settings, network, data source, batch size and the fit to what `workdir` holds are checked, in the order
-    of what it costs to check them. Nothing is written. A batch size of 0 is replaced: by the run's, where
-    `workdir` holds it, else by one chosen for the classes and this machine.
+    of what it costs to check them. Nothing is written. A batch size and epochs of 0 are replaced: by the
+    run's, where `workdir` holds it, else by what is chosen for the classes and this machine, and for the
+    number of training images.
 
     Args:
       config: every setting; the run has its own copy, in which nothing is left to be chosen.
@@ -200,13 +230,12 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
       UserError: anything that cannot be used, or a run of other settings or data.
     """
     settings.check(config)
-    size, is_new = hosts.first(lambda: _batch_size_of_the_run(workdir, config))
-    config = settings.copy_with(config, {"train.batch_size": size}).lock()
+    chosen, is_new = hosts.first(lambda: _chosen_before(workdir, config))
+    config = settings.copy_with(config, chosen).lock()
     index = None
-    if not config.train.batch_size:
+    if not all(chosen.values()):
         index = load_index(config)
-        size = parallel.choose_batch_size(batch_unit(config, index))
-        config = settings.copy_with(config, {"train.batch_size": size}).lock()
+        config = _with_choices(config, index)
     parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
     index = load_index(config) if index is None else index
@@ -220,8 +249,21 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     return run
 
 
-def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool]:
-    """The batch size of the run in `workdir`, else of `config`, and whether no run is there.
+def _with_choices(config: ConfigDict, index: DataIndex) -> ConfigDict:
+    """`config` with a batch size and epochs, chosen where it has none."""
+    size, epochs = config.train.batch_size, config.train.epochs
+    if not size:
+        size = parallel.choose_batch_size(batch_unit(config, index))
+    if not epochs:
+        images = hosts.first(lambda: count_training(config, index))
+        epochs = choose_epochs(images, trained=bool(config.init.pretrained))
+    config = settings.copy_with(config, {"train.batch_size": size, "train.epochs": epochs}).lock()
+    settings.check(config)
+    return config
+
+
+def _chosen_before(workdir: Path, config: ConfigDict) -> tuple[dict[str, int], bool]:
+    """Batch size and epochs of the run in `workdir`, else of `config`, and whether no run is there.
 
     Raises:
       UserError: a run of other settings, or a model.
@@ -233,11 +275,12 @@ def _batch_size_of_the_run(workdir: Path, config: ConfigDict) -> tuple[int, bool
             f"(--config.init.pretrained={workdir} --workdir=DIR)."
         )
     folder.check_settings_are_there(workdir)
-    if not folder.holds_run(workdir):
-        return config.train.batch_size, True
-    config = folder.with_chosen(workdir, config)
-    folder.check_same_config(workdir, config)
-    return config.train.batch_size, False
+    is_new = not folder.holds_run(workdir)
+    if not is_new:
+        config = folder.with_chosen(workdir, config)
+        folder.check_same_config(workdir, config)
+    values = settings.flatten(config)
+    return {name: values[name] for name in folder.CHOSEN}, is_new
 
 
 def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = False) -> Run:

@@ -61,7 +61,7 @@ def test_settings_that_do_not_count_for_a_recipe_of_its_own_are_said_before(repr
     options = ("--tables=recommended", "--seeds=1", "--config.train.epochs=1", "--config.model.width=8")
     assert reproduce(*options, "--config.train.batch_size=6") == 0
     shown = capsys.readouterr().out
-    assert "row recommended is trained by its own recipe own_cells, whatever is given: " in shown
+    assert "row recommended is trained by its own recipe own_cells_scratch, whatever is given: " in shown
     assert "(not 1)" in shown
     assert "model.width=" in shown
     assert shown.index("own recipe") < shown.index("rows x")

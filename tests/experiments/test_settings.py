@@ -33,7 +33,7 @@ def test_the_command_of_a_run_means_its_configuration():
 
 
 def test_a_row_undoes_what_the_given_configuration_says_of_the_things_compared():
-    given = settings_of.recipe("own_cells")
+    given = settings_of.recipe("own_cells_scratch")
     given.loss.name, given.data.stain, given.eval.test_mode = "gce", "macenko", "mean"
     settings = settings_of.flatten(row_config(given, ROWS["plain"], seed=0))
     assert {field: settings[field] for field in PLAIN} == dict(PLAIN)
@@ -46,13 +46,13 @@ def test_the_full_method_is_the_papers_configuration():
 
 
 def test_what_does_not_count_for_a_row_with_a_file_is_named_what_costs_most_first():
-    given = settings_of.recipe("own_cells")
+    given = settings_of.recipe("own_cells_scratch")
     assert overruled(given, ROWS["recommended"]) == {}
     given.model.width, given.train.epochs, given.data.path, given.seed = 16, 2, "cells", 3
     given.optimizer.clip_norm = 0.5
     named = overruled(given, ROWS["recommended"])
     assert list(named) == ["model.width", "train.epochs", "optimizer.clip_norm"]
-    assert named["train.epochs"] == (2, settings_of.recipe("own_cells").train.epochs)
+    assert named["train.epochs"] == (2, settings_of.recipe("own_cells_scratch").train.epochs)
     assert overruled(given, ROWS["plain"]) == {}
     assert row_config(given, ROWS["recommended"], seed=0).train.epochs == named["train.epochs"][1]
 
@@ -65,7 +65,7 @@ def test_main_stands_for_the_given_backbone():
 def test_a_row_with_a_file_takes_the_data_alone_from_the_given_configuration():
     given = base_config(data__source="folder", data__path="cells", data__test_fraction=0.3)
     config = row_config(given, ROWS["recommended"], seed=5)
-    wanted = settings_of.recipe("own_cells")
+    wanted = settings_of.recipe("own_cells_scratch")
     assert (config.data.path, config.data.test_fraction, config.seed) == ("cells", 0.3, 5)
     assert config.train.batch_size == given.train.batch_size
     assert config.optimizer.to_dict() == wanted.optimizer.to_dict()

@@ -6,11 +6,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.run import folder
+from asae_jax.run.epochs import choose_epochs
 from asae_jax.run.run import new_run, open_for_inference, open_run
 from tests.edited import edited
+from tests.input.drawn_nuclei import crop
 from tests.made_runs import untrained_run
 from tests.training.tiny import tiny_config
 
@@ -145,6 +148,47 @@ def test_a_run_goes_on_with_the_batch_size_it_began_with(tmp_path, capsys):
     with pytest.raises(UserError, match=r"train.batch_size=56 \(there: 112\)"):
         open_run(workdir, _config(train__batch_size=56))
     assert "batch size" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("images", "trained", "epochs"),
+    [(20, True, 60), (160, True, 60), (160, False, 120), (3860, True, 23), (10**6, True, 10)],
+)
+def test_fewer_images_are_seen_more_often(images, trained, epochs, capsys):
+    assert choose_epochs(images, trained=trained) == epochs
+    assert f"epochs: {epochs}, for {images:,} training images" in capsys.readouterr().out
+
+
+def test_epochs_left_to_be_chosen_are_recorded_and_kept(tmp_path, capsys):
+    config = _config(train__epochs=0, data__cache_dir=str(tmp_path / "cache"))
+    run = new_run(config, tmp_path / "run")
+    images = len(run.data.indices("train"))
+    said = capsys.readouterr().out
+    assert f"epochs: {run.config.train.epochs}, for {images} training images" in said
+    run.start()
+    (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["train"]["epochs"]
+    assert kept == run.config.train.epochs > 0
+    assert new_run(config, tmp_path / "run").config.train.epochs == kept
+    assert open_run(tmp_path / "run", config).config.train.epochs == kept
+    assert "epochs" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("diameter", "size", "told"), [(20, 24, False), (70, 24, True), (70, 36, False)])
+def test_cells_larger_than_what_is_looked_at_are_pointed_out(tmp_path, recwarn, diameter, size, told):
+    """Of 36 pixels a side the middle 24 are looked at; a nucleus of 70 % of the side is wider."""
+    for number in range(60):
+        path = tmp_path / "cells" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(crop(diameter + number % 5)).save(path)
+    settings = {"data__source": "folder", "data__path": str(tmp_path / "cells"), "data__hue": "none"}
+    settings |= {"augment__size": size, "model__width": 4, "train__batch_size": 16}
+    new_run(tiny_config(data__cache_dir=str(tmp_path / "cache"), **settings), tmp_path / "run").start()
+    found = [str(one.message) for one in recwarn if "parts of cells are lost" in str(one.message)]
+    assert len(found) == told
+    if told:
+        assert "the middle 67 %" in found[0]
+        assert "--config.augment.size=36" in found[0]
 
 
 def test_what_the_user_says_of_the_classes_stays_with_the_run(tmp_path):

@@ -28,6 +28,7 @@ from asae_jax.inference.mixture import Basis, mixture_basis
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.predictor import network_identity
 from asae_jax.input.appearance import evenly
+from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
@@ -119,6 +120,8 @@ def _learned(
         learned = learn_all(run, variables, cells.images[rows], logits[rows], labels, groups, score)
     else:
         learned = learn(run, variables, features[rows], logits[rows], labels, groups)
+    nuclei = measure_nuclei(evenly(cells.images, MEASURED))  # what is of the usual scale from now on
+    learned = dataclasses.replace(learned, estimates=dataclasses.replace(learned.estimates, nuclei=nuclei))
     if learned.layer is None:
         return learned, *score(learned.variables, cells.images)
     return learned, learned.layer.logits(features), features

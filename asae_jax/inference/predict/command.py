@@ -111,7 +111,7 @@ def _predict_to(
     predictor = _predictor(config, ensemble, features=cells is not None)
     mixtures = [] if ensemble.basis is None else [MixtureCounter()]
     _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, *mixtures))
-    differential = counter.differential([*ensemble.notes(), *predictor.uncertainty.notes()])
+    differential = counter.differential([*ensemble.notes(), *predictor.notes()])
     shifted = _corrected(mixtures, ensemble, predictor)
     records = gallery.records()
     page = {

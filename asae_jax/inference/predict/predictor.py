@@ -17,6 +17,7 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.files import user_path
 from asae_jax.inference.alignment import alignment_of
+from asae_jax.inference.predict.framing import Framing
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.inference.predict.reading import ReadBatch, read_batches
 from asae_jax.inference.predict.records import Record
@@ -141,10 +142,17 @@ class Predictor:
         self._options = options
         self._backbone, self._size = runs[0].network.backbone, runs[0].config.augment.size
         self.uncertainty = UncertaintyEstimator(fitted, num_views=num_views)
+        self._own_nuclei = None if fitted[0] is None else fitted[0].nuclei
+        self._framing = Framing(None, 0)
+
+    def notes(self) -> list[str]:
+        """Sentences for a reader of the results, once all images are predicted."""
+        return [*self.uncertainty.notes(), *self._framing.notes()]
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
         """One record for each item, in order; the record of a bad image carries its error."""
         size = parallel.even_batches(len(items), self._options.batch_size)
+        self._framing = Framing(self._own_nuclei, len(items))
         batches = read_batches(
             items,
             self._preparations,
@@ -165,6 +173,7 @@ class Predictor:
             if error:
                 yield Record(item.path, item.file, item.group, error, position=item.position)
                 continue
+            self._framing.see(read.images[0][row])
             pictures = read.pictures[row]
             yield Record(
                 item.path,

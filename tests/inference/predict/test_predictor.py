@@ -10,9 +10,16 @@ from PIL import Image
 
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
+from asae_jax.evaluation.abstention import Abstention
+from asae_jax.evaluation.calibration import Temperature
+from asae_jax.evaluation.conformal import Conformal
+from asae_jax.evaluation.outliers import Outliers
+from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, load_runs, turn
+from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.run.run import open_run
+from tests.input.drawn_nuclei import crop
 
 pytestmark = pytest.mark.filterwarnings("ignore:left out as no images")
 
@@ -145,3 +152,26 @@ def test_a_run_has_one_voice(runs, ensemble):
     config.predict.ensemble = ensemble.format(**names)
     with pytest.raises(UserError, match="would predict twice, and count as two opinions"):
         load_runs(config, runs[0])
+
+
+def test_crops_of_another_scale_are_noted_once_all_are_predicted(trained, tmp_path):
+    """The network knows nuclei of 20 % of the side, and these are of 50."""
+    for number in range(30):
+        Image.fromarray(crop(50 + number % 3)).save(tmp_path / f"{number:02}.png")
+    items = read_input(str(tmp_path))
+    fitted = Uncertainty(
+        class_names=trained.class_names,
+        num_examples=10,
+        conditions={},
+        temperature=Temperature(1.0, 1.0, 1.0),
+        abstention=Abstention(0.1, 0.05, 0.0, 0.8, 0.04, (0.0, 0.1)),
+        conformal=Conformal("lac", 0.1, 0.7),
+        outliers=Outliers("energy", 0.95, 0.0),
+        nuclei=NucleusSizes(100, 18.0, 20.0, 22.0),
+    )
+    predictor = Predictor([trained], [fitted], Options(8, tta=False, pictures=False))
+    assert predictor.notes() == []
+    assert len(list(predictor(items))) == 30
+    (note,) = predictor.notes()
+    assert note.startswith("Nuclei are 2.")
+    assert "instead of 20 %" in note
