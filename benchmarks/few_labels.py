@@ -27,7 +27,7 @@ from asae_jax.input.sampler import permutation
 
 _MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
-EPOCHS = {20: 60, 50: 40, 100: 30, 500: 12}
+EPOCHS = {20: 60, 50: 40, 100: 30, 500: 24}
 """Images of a class -> epochs of a network that starts from a trained one; twice as many from scratch."""
 
 _FROZEN = {"init.views": 8}
