@@ -116,11 +116,6 @@ def load_index(config: ConfigDict) -> DataIndex:
     return index
 
 
-def count_training(config: ConfigDict, index: DataIndex) -> int:
-    """Images of the training part of a new run, before any is read: some may not be readable."""
-    return int(np.count_nonzero(chosen_split(config.data, None, index) == "train"))
-
-
 def data_root(config: ConfigDict) -> Path | None:
     """The folder that the names of the images are relative to; None where they are no files."""
     file = data_list(config)
@@ -142,7 +137,11 @@ def batch_unit(config: ConfigDict, index: DataIndex) -> int:
 
 
 def load_data(
-    config: ConfigDict, workdir: Path, index: DataIndex | None = None, *, draw_anew: bool = False
+    config: ConfigDict,
+    workdir: Path,
+    index: DataIndex | None = None,
+    *,
+    splits: np.ndarray | None = None,
 ) -> Data:
     """Index, split and prepared images as `config.data` says.
 
@@ -153,13 +152,14 @@ def load_data(
       config: settings.
       workdir: the run folder, which need not exist.
       index: the data-set index; None: it is loaded.
-      draw_anew: whether the split is drawn even where the run folder has one.
+      splits: of a new run, see `new_split`; None: that of the run folder, drawn where it has none.
 
     Raises:
       UserError: data that cannot be found or used.
     """
     index = configured_index(config.data) if index is None else index
-    splits = np.asarray(hosts.first(lambda: _split(config, None if draw_anew else workdir, index)))
+    if splits is None:
+        splits = np.asarray(hosts.first(lambda: _split(config, workdir, index)))
     print(describe(index, splits))
     warn_of_repeats(index, splits)
     data = Data(index, prepare_index(config, workdir, index), splits)
@@ -168,9 +168,12 @@ def load_data(
     return data
 
 
-def _split(config: ConfigDict, workdir: Path | None, index: DataIndex) -> list[str]:
-    if workdir is None:
-        return chosen_split(config.data, None, index).tolist()
+def new_split(config: ConfigDict, index: DataIndex) -> np.ndarray:
+    """The split of a new run, whatever its folder holds; of several hosts the first draws it."""
+    return np.asarray(hosts.first(lambda: chosen_split(config.data, None, index).tolist()))
+
+
+def _split(config: ConfigDict, workdir: Path, index: DataIndex) -> list[str]:
     digests.check_unchanged(workdir, SPLITS_FILE, missing_ok=True)
     splits = chosen_split(config.data, workdir, index)
     if not (workdir / SPLITS_FILE).exists():

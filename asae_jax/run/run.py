@@ -27,9 +27,9 @@ from asae_jax.run import build, folder, hosts, parallel, weights_file
 from asae_jax.run.data import (
     Data,
     batch_unit,
-    count_training,
     load_data,
     load_index,
+    new_split,
     training_nuclei,
     write_data_record,
 )
@@ -164,9 +164,17 @@ _MOST_LOOKED_AT = 0.85
 class NewRun(Run):
     """A run about to be trained; nothing is written before `start`."""
 
-    def __init__(self, workdir: Path, config: ConfigDict, index: DataIndex):
+    def __init__(self, workdir: Path, config: ConfigDict, index: DataIndex, splits: np.ndarray | None = None):
+        """Reads no image yet.
+
+        Args:
+          workdir: the run folder.
+          config: every setting.
+          index: the examples.
+          splits: of a new run, where it has been drawn already.
+        """
         super().__init__(workdir, config, index.class_names)
-        self._index = index
+        self._index, self._splits = index, splits
         self.is_new = hosts.first(lambda: not folder.holds_run(workdir))
 
     @functools.cached_property
@@ -178,7 +186,10 @@ class NewRun(Run):
     @functools.cached_property
     def data(self) -> Data:
         """The run's images with their split, decoded and prepared."""
-        return load_data(self.config, self.workdir, self._index, draw_anew=self.is_new)
+        splits = self._splits
+        if self.is_new and splits is None:
+            splits = new_split(self.config, self._index)
+        return load_data(self.config, self.workdir, self._index, splits=splits)
 
     def start(self) -> None:
         """Writes settings, classes and split to the folder of a new run, and what was left out of any.
@@ -232,34 +243,28 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     settings.check(config)
     chosen, is_new = hosts.first(lambda: _chosen_before(workdir, config))
     config = settings.copy_with(config, chosen).lock()
-    index = None
-    if not all(chosen.values()):
+    index = splits = None
+    if not config.train.batch_size:
         index = load_index(config)
-        config = _with_choices(config, index)
+        size = parallel.choose_batch_size(batch_unit(config, index))
+        config = settings.copy_with(config, {"train.batch_size": size}).lock()
     parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
     index = load_index(config) if index is None else index
+    if not config.train.epochs:
+        splits = new_split(config, index)
+        images = np.count_nonzero(splits == "train")
+        epochs = choose_epochs(int(images), trained=bool(config.init.pretrained))
+        config = settings.copy_with(config, {"train.epochs": epochs}).lock()
+        settings.check(config)
     parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
     parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
     _check_loss(config, index.num_classes)
     if not is_new:
         hosts.first(lambda: folder.check_same_data(workdir, index))
-    run = NewRun(workdir, config, index)
+    run = NewRun(workdir, config, index, splits)
     _ = run.classes  # a table that cannot be read is refused here
     return run
-
-
-def _with_choices(config: ConfigDict, index: DataIndex) -> ConfigDict:
-    """`config` with a batch size and epochs, chosen where it has none."""
-    size, epochs = config.train.batch_size, config.train.epochs
-    if not size:
-        size = parallel.choose_batch_size(batch_unit(config, index))
-    if not epochs:
-        images = hosts.first(lambda: count_training(config, index))
-        epochs = choose_epochs(images, trained=bool(config.init.pretrained))
-    config = settings.copy_with(config, {"train.batch_size": size, "train.epochs": epochs}).lock()
-    settings.check(config)
-    return config
 
 
 def _chosen_before(workdir: Path, config: ConfigDict) -> tuple[dict[str, int], bool]:

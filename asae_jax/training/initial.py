@@ -165,11 +165,17 @@ def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
         checkpoints.close()
 
 
+def _source(origin: Mapping[str, Any]) -> str:
+    if "file" in origin:
+        return origin["file"]
+    name = next((name for name, place in models().items() if str(place) == origin["run"]), "")
+    return f"the included model {name}" if name else f"step {origin['step']:,} of {origin['run']}"
+
+
 def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigDict) -> str:
-    source = origin["file"] if "file" in origin else f"step {origin['step']} of {origin['run']}"
-    parts = [f"{len(loaded.arrays)} arrays of weights from {source}"]
+    parts = [f"{_source(origin)}: {len(loaded.arrays)} arrays of weights are taken"]
     if loaded.missing:
-        parts.append(f"at random, as the classes are others: {', '.join(loaded.missing)}")
+        parts.append(f"the last layer is new, as the classes are others ({', '.join(loaded.missing)})")
     if unused := [name for name in loaded.unused if name not in loaded.missing]:
         more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
         parts.append(f"not used: {', '.join(unused[:_NAMED])}{more}")
