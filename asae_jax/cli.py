@@ -247,11 +247,9 @@ def _warn_of_refused_places(name: str, file: Path, given: Mapping[str, Any], *ot
     for field, place in settings.refused_places(file).items():
         if field in (f"{COMMANDS[name].section}.output", *others) and field not in given:
             why = "is not there" if field == "data.cache_dir" else "is not taken over from a file"
-            default = settings.BY_NAME[field].meaning.partition("empty: ")[2]
-            default = default.partition(",")[0].rstrip(".")
-            instead = f": the default takes its place ({default})" if default else ""
             warnings.warn(
-                f"{field}={place} in {file} {why}{instead}; another by --config.{field}=", stacklevel=1
+                f"{field}={place} in {file} {why}: the default takes its place; another by --config.{field}=",
+                stacklevel=1,
             )
 
 
