@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.models.network import SECOND_LOOK
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
+from asae_jax.shipped import models
 
 _SCORES = {"macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy", "nll": "NLL", "ece": "ECE"}
 
@@ -34,7 +35,7 @@ def training(
     start, epochs = config.init.pretrained, config.train.epochs
     lines = [
         ("network", f"{config.model.name}, {LAYERS[config.model.branching]}"),
-        ("started from", f"given weights: {start}" if start else "random weights"),
+        ("started from", _start(start)),
         ("images", _images(config)),
         (
             "training",
@@ -49,6 +50,12 @@ def training(
 def score_name(field: str) -> str:
     """ "macro-F1" of "macro_f1"."""
     return _SCORES.get(field, field)
+
+
+def _start(given: str) -> str:
+    if not given:
+        return "random weights"
+    return f"the included model {given}" if given in models() else f"the weights of {given}"
 
 
 def _images(config: ConfigDict) -> str:

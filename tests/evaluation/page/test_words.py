@@ -81,7 +81,9 @@ def test_what_was_trained():
     assert told["checkpoint used"] == "the one of the best validation macro-F1, after epoch 2 of 2"
     given = tiny_config(init__pretrained="cells", eval__checkpoint="last", data__hue="none")
     told = dict(training(given, [{"epoch": 1}], 2.0))
-    assert told["started from"] == "given weights: cells"
+    assert told["started from"] == "the included model cells"
+    other = dict(training(tiny_config(init__pretrained="runs/other"), [], None))
+    assert other["started from"] == "the weights of runs/other"
     assert told["images"].endswith("colours: as they are")
     assert told["checkpoint used"] == "the last, after epoch 2 of 2"
 
