@@ -1,12 +1,12 @@
-"""What we recommend for crops of your own, from 20 a class to thousands: from the included model `cells`.
+"""What we recommend for crops of your own: a start from the included model `cells`.
 
     python main.py --config=configs/own_cells.py --workdir=runs/mine \
       --config.data.source=folder --config.data.path=DIR
 
 A plain network that starts from one trained on 13,000 blood and marrow cells of two laboratories. On marrow
 cells a start from the other laboratory's blood cells was better than random weights with 20, 50 and 100
-images a class, in half of the epochs (results/few_labels.md). The number of images decides how long it
-trains, and the start of the run says it.
+images a class, in half of the epochs (results/few_labels.md); this recipe itself has not been run on cells
+of a third one. The number of images decides how long it trains, and the start of the run says it.
 
 Size and scale are those that `cells` knows: one cell in the middle of its crop, of which the outer eighth on
 each side is not looked at. Where cells fill the crop, the start of the run says so: raise `augment.size` to

@@ -171,7 +171,7 @@ class Uncertainty:
             typed(Abstention, abstention | {"error_interval": tuple(abstention["error_interval"])}),
             typed(Conformal, content["conformal"]),
             dataclasses.replace(typed(Outliers, content["outliers"]), reference=reference),
-            None if nuclei is None else typed(NucleusSizes, nuclei),
+            None if nuclei is None else typed(NucleusSizes, dict(nuclei)),
         )
 
 

@@ -304,10 +304,10 @@ TABLES: Mapping[str, Table] = {
         tuple(Comparison(f"{name}-asae", name) for name in ("convnext", "efficientnet", "vit")),
     ),
     "recommended": Table(
-        "What we recommend, with and without the layer",
+        "From random weights, with and without the layer",
         (
-            Entry("recommended", "Recommended settings, without the layer"),
-            Entry("recommended-asae", "Recommended settings with the layer"),
+            Entry("recommended", "Without the layer"),
+            Entry("recommended-asae", "With the layer"),
         ),
         (Comparison("recommended-asae", "recommended"),),
     ),

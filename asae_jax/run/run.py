@@ -158,7 +158,7 @@ class Run:
 
 
 _MOST_LOOKED_AT = 0.85
-"""Of the side; the usual crop of 224 of 256 pixels leaves out less than crops of cells can spare."""
+"""Share of the side up to which parts left out are worth a word; the usual 224 of 256 pixels are 0.875."""
 
 
 class NewRun(Run):
@@ -186,9 +186,9 @@ class NewRun(Run):
     @functools.cached_property
     def data(self) -> Data:
         """The run's images with their split, decoded and prepared."""
-        splits = self._splits
-        if self.is_new and splits is None:
-            splits = new_split(self.config, self._index)
+        splits = None
+        if self.is_new:
+            splits = new_split(self.config, self._index) if self._splits is None else self._splits
         return load_data(self.config, self.workdir, self._index, splits=splits)
 
     def start(self) -> None:
@@ -210,16 +210,16 @@ class NewRun(Run):
         write_data_record(self.data, self.workdir, replace=self.is_new)
 
     def _warn_of_cut_cells(self) -> None:
-        """Points out cells that are larger than the middle of the image, where little more is looked at."""
+        """Points out nuclei nearly as wide as the middle of the image, where that alone is looked at."""
         size, stored = self.config.augment.size, self.config.data.stored_size
         asked = self.config.data.source not in BUILT_IN and size < _MOST_LOOKED_AT * stored
         nuclei = training_nuclei(self.data) if asked else None
         if nuclei is not None and nuclei.high > CUT * 100 * size / stored:
             warnings.warn(
                 f"of each image the middle {100 * size / stored:.0f} % of the side is looked at, but in one "
-                f"of four the nucleus alone is {nuclei.high:.0f} % wide or more: parts of cells are lost. "
-                f"--config.augment.size={stored} shows all, with --config.augment.scale_min=0.7 and "
-                "--config.augment.scale_max=1.",
+                f"of four the nucleus alone takes {nuclei.high:.0f} % of the side or more, and its cell is "
+                "larger still: parts of cells are lost. To show all, train in another --workdir with "
+                f"--config.augment.scale_min=0.7 --config.augment.scale_max=1 --config.augment.size={stored}",
                 stacklevel=2,
             )
 

@@ -173,9 +173,9 @@ def _source(origin: Mapping[str, Any]) -> str:
 
 
 def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigDict) -> str:
-    parts = [f"{_source(origin)}: {len(loaded.arrays)} arrays of weights are taken"]
+    parts = [_source(origin)]
     if loaded.missing:
-        parts.append(f"the last layer is new, as the classes are others ({', '.join(loaded.missing)})")
+        parts.append("the last layer is new, as there it is missing or of other classes")
     if unused := [name for name in loaded.unused if name not in loaded.missing]:
         more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
         parts.append(f"not used: {', '.join(unused[:_NAMED])}{more}")

@@ -9,6 +9,7 @@ from asae_jax.evaluation.abstention import Abstention
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import METHODS, Outliers, fit_reference
+from tests.edited import edited
 
 FEATURES = np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[np.arange(60) % 3]
 LABELS = np.arange(60) % 3
@@ -47,6 +48,20 @@ def test_log_probabilities_serve_as_well_as_logits():
     log_probs = soften(LOGITS, 1.0)
     from_logits, from_log_probs = _estimates().apply(LOGITS), _estimates().apply(log_probs)
     np.testing.assert_allclose(from_logits.probabilities, from_log_probs.probabilities, rtol=1e-6)
+
+
+@pytest.mark.parametrize("nuclei", [5, "x", [], {}, {"count": 9, "low": 0, "median": 0, "high": 0}])
+def test_damaged_sizes_of_nuclei_are_refused_in_one_line(nuclei, tmp_path):
+    """An older run has none, which is no fault; a hand-edited file has no checksum."""
+    uncertainty.write_uncertainty(_estimates("energy"), tmp_path, {})
+    assert uncertainty.read_uncertainty(tmp_path).nuclei is None
+    with edited(tmp_path / uncertainty.FILE) as content:
+        content.pop("nuclei")
+    assert uncertainty.read_uncertainty(tmp_path).nuclei is None
+    with edited(tmp_path / uncertainty.FILE) as content:
+        content["nuclei"] = nuclei
+    with pytest.raises(UserError, match=r"cannot be used .*writes it anew"):
+        uncertainty.read_uncertainty(tmp_path)
 
 
 def test_without_features_there_is_no_outlier_score():

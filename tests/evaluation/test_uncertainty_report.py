@@ -14,6 +14,7 @@ from asae_jax.evaluation import uncertainty, uncertainty_report
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.uncertainty import Part
 from asae_jax.evaluation.uncertainty_report import caveats, measured
+from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.run import build, folder, steps
 from asae_jax.run.run import Run
 from tests.training.tiny import tiny_config
@@ -31,6 +32,7 @@ def _part(n, seed, shift=0.0):
     return Part((2 * logits).astype(np.float32), features.astype(np.float32), labels)
 
 
+NUCLEI = NucleusSizes(200, 31.0, 40.5, 52.0)
 PARTS = {"train": _part(400, 0), "validation": _part(300, 1), "test": _part(500, 2)}
 
 
@@ -46,6 +48,7 @@ def measure(tmp_path, monkeypatch):
 
     def measured_run(config, parts=PARTS, groups=None):
         monkeypatch.setattr(uncertainty_report, "score_parts", lambda *_: parts)
+        monkeypatch.setattr(uncertainty_report, "training_nuclei", lambda _: NUCLEI)
         config.uncertainty.keep_cells = False  # of which there are none
         run = _run(tmp_path, config)
         run.data = types.SimpleNamespace(
@@ -84,6 +87,7 @@ def test_what_is_read_again_flags_other_images(measure, tmp_path):
     config = tiny_config()
     measure(config)
     found = uncertainty.read_matching_uncertainty(_run(tmp_path, config))
+    assert found.nuclei == NUCLEI
     other = _part(100, 3, shift=5.0)
     assert found.apply(other.logits, other.features).is_outlier.mean() > 0.8
     assert measured(found, other)["outliers"]["count"] > 80

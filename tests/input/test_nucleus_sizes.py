@@ -11,10 +11,9 @@ def _set(diameters):
 
 
 def test_quartiles_are_those_of_what_was_drawn():
-    found = measure_nuclei(_set([20] * 10 + [40] * 20 + [60] * 10 + [80] * 4))
-    assert found.count == 44
-    assert (found.low, found.median, found.high) == pytest.approx((30, 40, 60), abs=11)
-    assert found.median == pytest.approx(40, abs=3)
+    found = measure_nuclei(_set([20] * 15 + [40] * 15 + [60] * 15))
+    assert found.count == 45
+    assert (found.low, found.median, found.high) == pytest.approx((20, 40, 60), abs=3)
 
 
 def test_of_few_nothing_is_said():
@@ -23,6 +22,13 @@ def test_of_few_nothing_is_said():
     assert measure_nuclei(_set([40] * (LEAST - 1))) is None
     assert measure_nuclei(_set([40] * LEAST)).count == LEAST
     assert measure_nuclei([blank] * 5 + _set([40] * LEAST)).count >= LEAST
+
+
+@pytest.mark.parametrize("quartiles", [(0, 0, 0), (1e-320, 1e-320, 1e-320), (-3, 40, 50), (50, 40, 60),
+                                       (float("nan"), 40, 50), (30, 40, float("inf"))])  # fmt: skip
+def test_what_is_no_quartiles_is_refused(quartiles):
+    with pytest.raises(ValueError, match="no quartiles"):
+        NucleusSizes(50, *quartiles)
 
 
 @pytest.mark.parametrize(

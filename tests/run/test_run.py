@@ -10,8 +10,9 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.run import folder
+from asae_jax.run.data import load_index, new_split
 from asae_jax.run.epochs import choose_epochs
-from asae_jax.run.run import new_run, open_for_inference, open_run
+from asae_jax.run.run import NewRun, new_run, open_for_inference, open_run
 from tests.edited import edited
 from tests.input.drawn_nuclei import crop
 from tests.made_runs import untrained_run
@@ -165,6 +166,9 @@ def test_epochs_left_to_be_chosen_are_recorded_and_kept(tmp_path, capsys):
     images = len(run.data.indices("train"))
     said = capsys.readouterr().out
     assert f"epochs: {run.config.train.epochs}, for {images} training images" in said
+    assert said.count("split: drawn") == 1
+    assert run.config.train.epochs == choose_epochs(images, trained=False)
+    capsys.readouterr()
     run.start()
     (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
     kept = json.loads((tmp_path / "run" / "config.json").read_text())["train"]["epochs"]
@@ -172,6 +176,32 @@ def test_epochs_left_to_be_chosen_are_recorded_and_kept(tmp_path, capsys):
     assert new_run(config, tmp_path / "run").config.train.epochs == kept
     assert open_run(tmp_path / "run", config).config.train.epochs == kept
     assert "epochs" not in capsys.readouterr().out
+
+
+def test_without_a_training_image_it_is_the_data_that_is_refused(tmp_path):
+    for number in range(6):
+        Image.fromarray(crop(40 + 4 * number)).save(tmp_path / f"{number}.png")
+    rows = "".join(f"{number}.png,{'ab'[number % 2]},test\n" for number in range(6))
+    (tmp_path / "cells.csv").write_text("path,label,split\n" + rows)
+    settings = {"data__source": "csv", "data__path": str(tmp_path / "cells.csv"), "data__hue": "none"}
+    settings |= {"data__cache_dir": str(tmp_path / "cache"), "train__batch_size": 16, "train__epochs": 0}
+    run = new_run(tiny_config(**settings), tmp_path / "run")
+    with pytest.raises(UserError, match="no readable training image"):
+        _ = run.data
+
+
+def test_a_split_that_was_drawn_gives_way_to_that_of_another_start(tmp_path):
+    """Somebody else has begun to train in the folder while this start looked at the images."""
+    cache = str(tmp_path / "cache")
+    config = _config(data__cache_dir=cache, data__split_seed=5)
+    new_run(config, tmp_path / "run").start()
+    (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
+    index = load_index(config)
+    other = new_split(_config(data__split_seed=6), index)
+    run = NewRun(tmp_path / "run", config, index, other)
+    assert not run.is_new
+    assert (run.data.splits != other).any()
+    assert run.data.splits.tolist() == new_split(config, index).tolist()
 
 
 @pytest.mark.parametrize(("diameter", "size", "told"), [(20, 24, False), (70, 24, True), (70, 36, False)])

@@ -158,6 +158,7 @@ def _predictor(config: ConfigDict, ensemble: Ensemble, *, features: bool) -> Pre
         workers=config.data.workers or None,
         features=features,
         picture_side=config.predict.picture_side,
+        framing=True,
     )
     return Predictor(ensemble.runs, ensemble.fitted, options)
 

@@ -1,11 +1,14 @@
-"""Whether the cells are as large in the frame as those that the network was trained on."""
+"""Whether the cells are as large in their images as those that the network was trained on."""
 
-from asae_jax.input.nucleus_sizes import MEASURED, NucleusSizes, another_scale, measure_nuclei
+import numpy as np
+
+from asae_jax.input.appearance import appearance
+from asae_jax.input.nucleus_sizes import MEASURED, NucleusSizes, another_scale, sizes_of
 from asae_jax.types import HostImage
 
 
 class Framing:
-    """Looks at some of the images that are predicted, evenly spaced, in the order of the input."""
+    """Measures some of the images that are predicted, evenly spaced, in the order of the input."""
 
     def __init__(self, own: NucleusSizes | None, count: int):
         """Nothing is measured where the run does not know its own.
@@ -14,23 +17,25 @@ class Framing:
           own: of the run's training images; None: not known.
           count: images that will be predicted.
         """
-        self._own, self._every = own, max(count // MEASURED, 1)
-        self._seen, self._chosen = 0, list[HostImage]()
+        self._own, self._every = own, max(-(-count // MEASURED), 1)
+        self._seen, self._measures = 0, list[np.ndarray]()
 
     def see(self, image: HostImage) -> None:
-        """Takes the next image, uint8 `[stored, stored, 3]`, prepared as for the run; it is not changed."""
+        """Takes the next image, uint8 `[stored, stored, 3]`, prepared as for the run."""
         if self._own is not None and self._seen % self._every == 0:
-            self._chosen.append(image.copy())  # a batch is not kept for one of its images
+            self._measures.append(appearance(image))
         self._seen += 1
 
     def notes(self) -> list[str]:
         """A sentence where the cells seem to be of another scale, else none."""
-        found = measure_nuclei(self._chosen)
+        found = sizes_of(self._measures)
         if self._own is None or found is None or (ratio := another_scale(self._own, found)) is None:
             return []
+        times = f"{ratio:.1f} times as large" if ratio > 1 else f"{1 / ratio:.1f} times smaller"
         return [
-            f"Nuclei are {ratio:.1f} times as large in these images as in those the network was trained on: "
-            f"their median is {found.median:.0f} instead of {self._own.median:.0f} % of the side. Unless the "
-            "cells are of other kinds, the crops are of another scale, and the network does not know cells "
-            "of this size: `adapt --scale` brings them to its own."
+            f"Nuclei are {times} in these images {'as' if ratio > 1 else 'than'} in those the network was "
+            f"trained on: their median is {found.median:.0f} instead of {self._own.median:.0f} % of the "
+            "image's side. Unless the cells are of other kinds, the crops are of another scale, and the "
+            "network does not know cells of this size: "
+            f"`adapt --scale={1 / ratio:.2f}` brings them to its own."
         ]

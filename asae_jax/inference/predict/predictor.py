@@ -87,6 +87,7 @@ class Options:
       workers: decoding threads; None: one per processor.
       features: whether to keep the pooled features of each image, those of the first run and view.
       picture_side: pixels of the longer side of a large picture, at most; 0: small ones only.
+      framing: whether to measure how large the cells are, for `Predictor.notes`.
     """
 
     batch_size: int
@@ -95,6 +96,7 @@ class Options:
     workers: int | None = None
     features: bool = False
     picture_side: int = 0
+    framing: bool = False
 
 
 class ViewOutput(NamedTuple):
@@ -142,7 +144,7 @@ class Predictor:
         self._options = options
         self._backbone, self._size = runs[0].network.backbone, runs[0].config.augment.size
         self.uncertainty = UncertaintyEstimator(fitted, num_views=num_views)
-        self._own_nuclei = None if fitted[0] is None else fitted[0].nuclei
+        self._own_nuclei = None if fitted[0] is None or not options.framing else fitted[0].nuclei
         self._framing = Framing(None, 0)
 
     def notes(self) -> list[str]:

@@ -13,9 +13,11 @@ from asae_jax import cli
 from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.inference.adapt import command
 from asae_jax.inference.adapt.cells import scorer
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
+from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.run.adaptation import FILE, read_adaptation
 from asae_jax.run.run import open_run
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
@@ -119,8 +121,10 @@ def test_proposals_are_a_list_that_predict_takes(adapted, tmp_path):
     assert cli.main(["predict", *options, "--nopage"]) == 0
 
 
-def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels, tmp_path):
+def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels, tmp_path, monkeypatch):
     output = tmp_path / "theirs"
+    sizes = NucleusSizes(30, 31.0, 40.0, 52.0)
+    monkeypatch.setattr(command, "measure_nuclei", lambda images: sizes if len(images) == 11 else None)
     options = [f"--input={folder}", f"--labels={labels}", f"--output={output}", "--folds=3"]
     assert _adapt(runs[0], *options, "--statistics=keep", "--propose=3") == 0
     record = json.loads((output / "adaptation.json").read_text())
@@ -128,6 +132,7 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
     assert record["labels"]["of_class"] == {"BLA": 6, "EBO": 5}
     assert np.sum(record["confusion_matrix"]) == 11
     assert json.loads((output / "uncertainty.json").read_text())["num_validation_images"] == 11
+    assert read_matching_uncertainty(open_run(output)).nuclei == sizes
     old, new = open_run(runs[0]).variables["params"], open_run(output).variables["params"]
     differing = [np.abs(a - b).max() > 1e-3 for a, b in zip(_leaves(old), _leaves(new), strict=True)]
     assert sum(differing) <= 2  # kernel and bias of the last layer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asae_jax.inference.predict.framing import Framing
+from asae_jax.inference.predict import framing
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from tests.input.drawn_nuclei import crop
 
@@ -10,10 +10,10 @@ OWN = measure_nuclei([crop(40)] * 30)
 
 
 def _notes(images, own=OWN):
-    framing = Framing(own, len(images))
+    looking = framing.Framing(own, len(images))
     for image in images:
-        framing.see(image)
-    return framing.notes()
+        looking.see(image)
+    return looking.notes()
 
 
 @pytest.mark.parametrize("diameter", [32, 40, 52])
@@ -26,8 +26,10 @@ def test_larger_and_smaller_ones_are_told_with_both_medians():
     assert larger.startswith("Nuclei are 2.0 times as large")
     assert "median is 8" in larger
     assert "of 4" in larger
+    assert "--scale=0.5" in larger
     (smaller,) = _notes([crop(20)] * 30)
-    assert smaller.startswith("Nuclei are 0.5 times as large")
+    assert smaller.startswith("Nuclei are 2.0 times smaller")
+    assert "--scale=1.9" in smaller
 
 
 def test_nothing_is_said_where_nothing_is_known():
@@ -36,12 +38,14 @@ def test_nothing_is_said_where_nothing_is_known():
     assert _notes([]) == []
 
 
-def test_of_many_images_some_are_looked_at_from_the_first_to_the_last():
-    """The first and the last of three parts are larger; half of the whole is needed for the median."""
-    count = 3 * MEASURED
-    framing = Framing(OWN, count)
-    small, large = crop(40), crop(80)
+@pytest.mark.parametrize("count", [MEASURED, 2 * MEASURED - 1, 2 * MEASURED, 3 * MEASURED])
+def test_of_many_images_some_are_measured_evenly_from_first_to_last(count, monkeypatch):
+    """Images are numbers here, and so are their measures."""
+    measured = []
+    monkeypatch.setattr(framing, "appearance", measured.append)
+    looking = framing.Framing(OWN, count)
     for number in range(count):
-        framing.see(large if number % 3 == 0 else small)
-    assert len(framing._chosen) == MEASURED
-    assert framing.notes()[0].startswith("Nuclei are 2.0"), "every third is looked at"
+        looking.see(number)
+    every = -(-count // MEASURED)
+    assert measured == list(range(0, count, every))
+    assert len(measured) <= MEASURED
