@@ -37,5 +37,5 @@ class Framing:
             f"trained on: their median is {found.median:.0f} instead of {self._own.median:.0f} % of the "
             "image's side. Unless the cells are of other kinds, the crops are of another scale, and the "
             "network does not know cells of this size: "
-            f"`adapt --scale={1 / ratio:.2f}` brings them to its own."
+            f"the command adapt, with --scale={1 / ratio:.2f}, brings them to its own."
         ]
