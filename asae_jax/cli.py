@@ -247,9 +247,10 @@ def _warn_of_refused_places(name: str, file: Path, given: Mapping[str, Any], *ot
     for field, place in settings.refused_places(file).items():
         if field in (f"{COMMANDS[name].section}.output", *others) and field not in given:
             why = "is not there" if field == "data.cache_dir" else "is not taken over from a file"
+            default = settings.BY_NAME[field].place
+            instead = f": the default takes its place ({default.partition(',')[0]})" if default else ""
             warnings.warn(
-                f"{field}={place} in {file} {why}: the default takes its place; another by --config.{field}=",
-                stacklevel=1,
+                f"{field}={place} in {file} {why}{instead}; another by --config.{field}=", stacklevel=1
             )
 
 
@@ -363,7 +364,7 @@ def _described(field: settings.Field) -> str:
     where = "section " if field.paper[:1].isdigit() else ""
     paper = f" Paper: {where}{field.paper}." if field.paper else ""
     default = "empty" if field.default == "" else field.default
-    return f"{field.meaning}{allowed}{paper} Default: {default}.".replace("%", "%%")
+    return f"{field.described}{allowed}{paper} Default: {default}.".replace("%", "%%")
 
 
 def _boolean(text: str) -> bool:

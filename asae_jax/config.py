@@ -33,6 +33,7 @@ class Field(NamedTuple):
       below: the value must stay under this.
       unit: of a number: "pixels", "share", "probability".
       paper: section, equation or table of the paper that states it; empty where it says nothing.
+      place: of a file or folder: where it lies when none is given.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Field(NamedTuple):
     below: float = math.inf
     unit: str = ""
     paper: str = ""
+    place: str = ""
+
+    @property
+    def described(self) -> str:
+        """What it does, and for a file or folder where it lies when none is given."""
+        return f"{self.meaning} Empty: {self.place}." if self.place else self.meaning
 
     @property
     def section(self) -> str:
@@ -244,7 +251,7 @@ FIELDS = (
           "pass; weighted: drawn with replacement, classes equally likely.",
           choices=("balanced", "shuffled", "weighted"), paper="3.5"),
     Field("data.cache", True, "Keep prepared images as uint8 on disk."),
-    Field("data.cache_dir", "", "Folder of the cache; empty: `cache` beside the run folder."),
+    Field("data.cache_dir", "", "Folder of the cache.", place="`cache` beside the run folder"),
     Field("data.driver", "auto",
           "What reads the batches; auto: threads where the CPU computes, else tf.data where TensorFlow is "
           "installed.",
@@ -520,8 +527,9 @@ FIELDS = (
           "Folder, glob pattern in quotes, CSV file with a column `path` (and perhaps slide, x, y, width and "
           "height), or -: paths on standard input."),
     Field("predict.output", "",
-          "CSV file or (ending .jsonl) JSON lines; empty: RUN/predictions/NAME.csv, NAME being that of the "
-          "input, with a number where files of that name were made from another."),
+          "CSV file or (ending .jsonl) JSON lines.",
+          place="RUN/predictions/NAME.csv, NAME being that of the input, with a number where files of that "
+          "name were made from another"),
     Field("predict.tta", False,
           "Average over the 8 flips and quarter turns of every image; 8 times the work."),
     Field("predict.ensemble", "",
@@ -554,7 +562,7 @@ FIELDS = (
     Field("explain.input", "",
           "As predict.input, labels from a column `label` or class folders; empty: the part of the run's "
           "own images that eval.split names."),
-    Field("explain.output", "", "Folder; empty: RUN/explain, below it NAME of the input."),
+    Field("explain.output", "", "Folder.", place="RUN/explain, below it NAME of the input"),
     Field("explain.num_images", 40,
           "Most images shown, spread evenly over the classes.", least=1, most=10_000, unit="images"),
     Field("explain.faithfulness_images", 1000,
@@ -566,8 +574,9 @@ FIELDS = (
           " or the blurred image.", choices=("border", "mean", "blur")),
     Field("embed.input", "", "As predict.input; labels from a column `label` or class folders."),
     Field("embed.output", "",
-          "File ending .npz, the others go beside it; empty: RUN/embeddings/NAME.npz, NAME being that of the "
-          "input, with a number where files of that name were made from another."),
+          "File ending .npz, the others go beside it.",
+          place="RUN/embeddings/NAME.npz, NAME being that of the input, with a number where files of that "
+          "name were made from another"),
     Field("embed.folders", "auto",
           "What the folders directly below the input are. auto: classes where a name is one of the run's; "
           "classes: classes, whatever they are called; groups: slides or patients.",
@@ -582,7 +591,7 @@ FIELDS = (
     Field("embed.probe", False,
           "Also score classifiers of the features by cross-validation over the labelled images."),
     Field("embed.folds", 5, "Parts of that cross-validation.", least=2, most=100),
-    Field("export.output", "", "Folder; empty: RUN/export."),
+    Field("export.output", "", "Folder.", place="RUN/export"),
     Field("export.formats", "all",
           "Any of orbax, stablehlo, onnx, savedmodel, tflite, torch, model (a folder that --model= takes), "
           "separated by commas; all: those whose packages are installed."),
@@ -647,7 +656,7 @@ FIELDS = (
           "CSV file of the review page, path,label: its labels take the place of those of slide.input; "
           "empty: none."),
     Field("slide.output", "",
-          "Beginning of the names of the files; empty: that of slide.labels, or else of slide.input."),
+          "Beginning of the names of the files.", place="that of slide.labels, or else of slide.input"),
     Field("slide.classes", "",
           "CSV file as data.classes, for the colours."),
     Field("slide.label_studio", "", "As predict.label_studio."),
@@ -670,7 +679,7 @@ FIELDS = (
           "the field's background colour.", choices=("skip", "pad")),
     Field("merge.reviewed", "",
           "CSV files of the review page, or lists path,label[,group], separated by commas."),
-    Field("merge.output", "", "CSV file for the next run, others go beside it; empty: RUN/merged.csv."),
+    Field("merge.output", "", "CSV file for the next run, others go beside it.", place="RUN/merged.csv"),
     Field("merge.images", "",
           "Folder in which images are looked for that are not at their paths; they are known by what they "
           "hold (column content), else by a name that is there once."),
@@ -690,7 +699,7 @@ FIELDS = (
     Field("agreement.reviewed", "",
           "CSV files of the reviewers, separated by commas; one alone is compared with the network "
           "(column predicted)."),
-    Field("agreement.output", "", "Folder; empty: runs/agreement."),
+    Field("agreement.output", "", "Folder.", place="runs/agreement"),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended, "

@@ -47,7 +47,7 @@ def _table(section: Section) -> str:
 
 
 def _row(field: Field) -> str:
-    cells = (f"`{field.name}`", _default(field.default), _allowed(field), field.meaning, field.paper)
+    cells = (f"`{field.name}`", _default(field.default), _allowed(field), field.described, field.paper)
     return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
 

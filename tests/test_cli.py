@@ -211,7 +211,7 @@ def test_help_of_a_command_lists_its_settings_with_default_and_meaning(capsys):
     for field in settings.FIELDS:
         if field.section == "predict":
             assert f"--config.{field.name}" in text
-            assert " ".join(field.meaning.split()) in text
+            assert " ".join(field.described.split()) in text
     assert "--config.train.epochs" not in text
     assert "Default: 5000" in text
 
