@@ -39,7 +39,7 @@ class NucleusSizes:
     median: float
     high: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0.1 <= self.low <= self.median <= self.high < 1000:
             raise ValueError(f"sizes of nuclei are no quartiles: {self.low}, {self.median}, {self.high}")
 

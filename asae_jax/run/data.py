@@ -224,7 +224,8 @@ def cache_folder(config: ConfigDict, workdir: Path) -> Path:
 
 def training_nuclei(data: Data) -> NucleusSizes | None:
     """How large nuclei are in prepared training images, some of them, evenly spaced."""
-    return measure_nuclei(data.prepared.read(int(row)) for row in evenly(data.indices("train"), MEASURED))
+    rows: list[int] = evenly(data.indices("train"), MEASURED)
+    return measure_nuclei(data.prepared.read(int(row)) for row in rows)
 
 
 def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> None:
