@@ -15,8 +15,6 @@ NEVER = 2.0
 """A threshold above every confidence: no image is labelled."""
 
 _STEPS = 20
-_SPARED = ((3, 0.5), (2, 0.5), (1, 1.0), (0, 1.0))
-"""Errors among the surest images that a search may begin with, and up to which share of all images."""
 
 
 class RiskCoverage(NamedTuple):
@@ -117,9 +115,8 @@ def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float
     """Position on the curve of the last coverage, in steps of a twentieth, whose bound keeps the target.
 
     The search ends at the first that does not keep it, so no multiple-testing correction is needed. It begins
-    where three errors would still keep it, if that is among the surer half of the images: people label some
-    images wrongly, and a few of these among the surest must not end it. With fewer images it begins where two
-    or one would, or none.
+    where one error would still keep it, so that a single one among the surest images does not end it; with
+    too few images for that, where none would.
     """
     counts = np.round(curve.coverage * total).astype(int)
     steps = np.ceil(np.arange(1, _STEPS + 1) * total / _STEPS)
@@ -128,10 +125,9 @@ def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float
     def kept(labelled: int, wrong: int) -> bool:
         return clopper_pearson_bound(wrong, labelled, risk=1 - certainty) <= target
 
-    # Where it begins depends on numbers of images alone, not on the errors among them.
-    tested: list[int] = []
-    for errors, most in _SPARED:
-        tested = tested or [p for p in positions if counts[p] <= most * total and kept(counts[p], errors)]
+    # What is tested depends on numbers of images alone, not on the errors among them.
+    tested = [p for p in positions if kept(counts[p], 1)]
+    tested = tested or [p for p in positions if kept(counts[p], 0)]
     found = None
     for position in positions[positions >= tested[0]] if tested else ():
         if not kept(counts[position], round(curve.risk[position] * counts[position])):

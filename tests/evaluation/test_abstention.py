@@ -72,18 +72,6 @@ def test_certainty_asks_for_more_images_than_a_handful():
     assert choose_abstention(confidence, correct, target_error=0.05).coverage == 1
 
 
-@pytest.mark.parametrize(
-    ("total", "surest_wrong", "labelled"),
-    [(327, 1, True), (327, 3, True), (327, 4, False), (200, 2, True), (200, 3, False), (100, 1, True),
-     (100, 2, False)],
-)  # fmt: skip
-def test_some_mistakes_among_the_surest_images_do_not_end_the_search(total, surest_wrong, labelled):
-    """As many as the surer half can bear for 5 %, and one of a hundred; all other images are right."""
-    correct = np.arange(total) >= surest_wrong
-    found = choose_abstention(np.linspace(1, 0.3, total), correct, target_error=0.05, certainty=0.8)
-    assert found.coverage == (1 if labelled else 0)
-
-
 def test_a_mistake_among_the_surest_images_does_not_end_the_search():
     """Of 1,000 images the 5th surest is wrong, and every third of the least sure half."""
     correct = np.ones(1000, bool)
