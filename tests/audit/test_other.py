@@ -10,7 +10,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.audit.command import EXIT_INVALID_SCORES
 from tests.audit.tables import cells
-from tests.input.test_appearance import BACKGROUND, _crop
+from tests.input.drawn_nuclei import BACKGROUND, crop
 
 CLASSES = ("BLA", "LYT")
 STATUS = (0, EXIT_INVALID_SCORES)
@@ -24,7 +24,7 @@ def sets(tmp_path_factory):
     for name, diameter in (("here", 30), ("there", 50)):
         for number in range(24):
             shade = tuple(int(v) for v in rng.integers(-6, 7) + np.array(BACKGROUND))
-            image = _crop(rng.normal(diameter, 2), background=shade)
+            image = crop(rng.normal(diameter, 2), background=shade)
             path = root / name / CLASSES[number % 2] / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)
