@@ -1,8 +1,8 @@
 """How large cells lie in the frame: what a network learns at one scale it does not know at another.
 
 Nuclei stand for cells, as they are found by a plain threshold (`appearance`). Their size depends on the
-classes too: in the included blood cells the medians of lymphocytes and promyelocytes are 0.8 and 1.2 of that
-of all, in the marrow cells beside them 0.8 and 1.3.
+classes too: of the images that the included models were trained on, the medians of lymphocytes and
+promyelocytes are 0.8 and 1.2 of that of all blood cells, and 0.8 and 1.3 of that of all marrow cells.
 """
 
 import dataclasses
