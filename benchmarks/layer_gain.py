@@ -1,0 +1,236 @@
+"""Does the ASAE layer help a pretrained network? The runs of `results/protocol.md`, and their differences.
+
+    python -m benchmarks.layer_gain choose --blood=blood.csv --marrow=marrow.csv \\
+      --start_of_blood=RUN --start_of_marrow=RUN --results=layer_gain.jsonl
+    python -m benchmarks.layer_gain test ... --rows=P2,A3,A3-random
+    python -m benchmarks.layer_gain report --results=layer_gain.jsonl [--figure=layer_gain.png]
+
+`choose` trains every row with seeds 0 to 4 on lists that hold training and validation images alone, and keeps
+the validation scores of the last step. `test` trains the named rows with seeds 10 to 14 and scores the test
+images, once. A run that is already in RESULTS is left out, so both go on where they stopped.
+"""
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+_MAIN = Path(__file__).resolve().parent.parent / "main.py"
+
+PER_CLASS = 200
+TARGETS = {"blood": 66, "marrow": 64}
+"""Target -> batch size, a multiple of its classes."""
+
+_SHARED = {
+    "model.width": 16,
+    "augment.size": 112, "augment.scale_min": 0.65, "augment.scale_max": 0.9,
+    "loss.label_smoothing": 0.0,
+    "data.sampler": "balanced",
+    "optimizer.learning_rate": 0.02, "optimizer.ema_decay": 0.99,
+    "train.epochs": 8, "train.validate_every": 1000,
+    "eval.checkpoint": "last", "eval.bootstrap": 0,
+    "uncertainty.keep_cells": False,
+}  # fmt: skip
+
+_A1 = {"model.branching": "asae", "loss.name": "gmmce", "asae.area": 0.18}
+_A2 = _A1 | {"asae.enhancement": "sigmoid_mean1"}
+_A3 = _A2 | {"asae.branches": "plain,suppress,enhance", "model.running_statistics": "plain"}
+_B5 = _A3 | {
+    "model.branch_affine": "separate", "asae.ramp_epochs": 8, "asae.enhancement": "residual",
+    "asae.rescale": True,
+}  # fmt: skip
+
+ROWS = {
+    "P1": {"model.branching": "none", "loss.name": "ce"},
+    "P2": {"model.branching": "none", "loss.name": "gmmce"},
+    "A1": _A1,
+    "A2": _A2,
+    "A3": _A3,
+    "B5": _B5,
+    "C2": _B5 | {"asae.place": "random"},
+}
+"""Row of the protocol -> settings, on top of `configs/shipped.py`. `-random` behind one: random place."""
+
+LOOKED_AT_TWICE = ("P1", "A3", "B5")
+"""Rows that are also scored with a second look, as `ROW+look`."""
+
+_CANDIDATES = ("A1", "A2", "A3", "B5", "A3+look", "B5+look")
+_SCORES = ("macro_f1", "accuracy", "nll")
+
+
+def settings_of(row: str) -> dict[str, object]:
+    """The settings of `ROW` or `ROW-random`."""
+    name, _, place = row.partition("-")
+    return _SHARED | ROWS[name] | ({"asae.place": "random"} if place == "random" else {})
+
+
+def first_of_each_class(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The training rows, the first `PER_CLASS` of each label, and all validation rows; no test rows."""
+    seen: dict[str, int] = defaultdict(int)
+    kept = []
+    for row in rows:
+        seen[row["label"]] += row["split"] == "train"
+        if row["split"] == "validation" or (row["split"] == "train" and seen[row["label"]] <= PER_CLASS):
+            kept.append(row)
+    return kept
+
+
+def run_rows(args: argparse.Namespace) -> None:
+    """Every row, target and seed that is not in the results; one seed of all rows before the next."""
+    done = {(r["row"], r["target"], r["seed"]) for r in read_results(args.results)}
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for seed in args.seeds:
+        for target in TARGETS:
+            for row in args.rows:
+                if (row, target, seed) not in done:
+                    _run(args, row, target, seed)
+
+
+def _run(args, row: str, target: str, seed: int) -> None:
+    with open(getattr(args, target), newline="", encoding="utf-8") as file:
+        images = list(csv.DictReader(file))
+    trained = _written(args.folder / f"{target}.csv", first_of_each_class(images))
+    workdir = args.folder / f"{row}-{target}-{seed}"
+    settings = settings_of(row) | {
+        "data.path": trained, "init.pretrained": getattr(args, f"start_of_{target}"),
+        "train.batch_size": TARGETS[target], "seed": seed,
+    }  # fmt: skip
+    start = time.perf_counter()
+    _call("--config=shipped", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in settings.items()))
+    seconds = round(time.perf_counter() - start)
+    what = ["--split=validation"]
+    if args.part == "test":
+        own = _written(args.folder / f"{target}-test.csv", [r for r in images if r["split"] == "test"])
+        what = ["--source=csv", f"--path={own}"]
+    for look in [False, True] if row.partition("-")[0] in LOOKED_AT_TWICE else [False]:
+        name = args.part + ("-look" if look else "")
+        _call("evaluate", f"--workdir={workdir}", f"--test_mode={'second_look' if look else 'skip'}",
+              f"--name={name}", *what)  # fmt: skip
+        scores = json.loads((workdir / "evaluation" / f"{name}.json").read_text(encoding="utf-8"))
+        line = {"part": args.part, "row": row, "look": look, "target": target, "seed": seed,
+                "trained_on": sum(r["split"] == "train" for r in first_of_each_class(images)),
+                "seconds": seconds}  # fmt: skip
+        with open(args.results, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line | {score: scores[score] for score in _SCORES}) + "\n")
+
+
+def _call(*arguments: str) -> None:
+    subprocess.run([sys.executable, str(_MAIN), *arguments], check=True)
+
+
+def _written(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["path", "label", "split"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def read_results(path: Path) -> list[dict]:
+    """One entry of `path`, JSON lines, for every run and way of looking."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def report(args: argparse.Namespace) -> None:
+    """Means of each target, and differences to the better plain network over all pairs."""
+    scores = {
+        (r["row"] + "+look" * r["look"], r["target"], r["seed"]): r
+        for r in read_results(args.results)
+        if r["part"] == args.part
+    }
+    rows = list(dict.fromkeys(row for row, _, _ in scores))
+    plain = max((row for row in ("P1", "P2") if row in rows), key=lambda row: _mean(scores, row))
+    print(f"The better plain network: {plain}.\n")
+    print(f"| row | {' | '.join(TARGETS)} | macro-F1 minus {plain} | accuracy | NLL |\n|---|{'---|' * 5}")
+    for row in rows:
+        means = [f"{100 * np.mean(list(_values(scores, row, target))):.1f}" for target in TARGETS]
+        gains = [_difference(scores, row, plain, score) if row != plain else "" for score in _SCORES]
+        print(f"| {row} | {' | '.join(means)} | {' | '.join(gains)} |")
+    known = [row for row in _CANDIDATES if row in rows]
+    if known:
+        print(f"\nHighest mean of the candidates: {max(known, key=lambda row: _mean(scores, row))}.")
+    if args.figure:
+        _draw(scores, rows, plain, args.figure)
+
+
+def _values(scores: dict, row: str, target: str = "") -> Iterator[float]:
+    return (r["macro_f1"] for (name, of, _), r in scores.items() if name == row and target in ("", of))
+
+
+def _mean(scores: dict, row: str) -> float:
+    return float(np.mean([np.mean(list(_values(scores, row, target))) for target in TARGETS]))
+
+
+def pairs(scores: dict, row: str, plain: str, score: str = "macro_f1") -> np.ndarray:
+    """Differences of `row` to `plain` of every target and seed that both have."""
+    shared = sorted((t, s) for name, t, s in scores if name == row and (plain, t, s) in scores)
+    return np.array([scores[row, t, s][score] - scores[plain, t, s][score] for t, s in shared])
+
+
+def student_interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of two or more independent values."""
+    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def _difference(scores: dict, row: str, plain: str, score: str) -> str:
+    scale, digits = (1, 3) if score == "nll" else (100, 1)
+    values = scale * pairs(scores, row, plain, score)
+    if len(values) < 2:
+        return ""
+    low, high = student_interval(values)
+    return f"{np.mean(values):+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] ({len(values)})"
+
+
+def _draw(scores: dict, rows: list[str], plain: str, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+    shown = [row for row in rows if row != plain][::-1]
+    for height, row in enumerate(shown):
+        values = 100 * pairs(scores, row, plain)
+        low, high = student_interval(values)
+        axes.plot(values, [height] * len(values), ".", color="0.6")
+        axes.plot([low, high], [height, height], "-", color="C0", linewidth=2)
+        axes.plot(np.mean(values), height, "o", color="C0")
+    axes.axvline(0, color="0.3", linewidth=1)
+    axes.set(yticks=range(len(shown)), yticklabels=shown, xlabel=f"points of macro-F1 above {plain}, pairs")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    for part, name, seeds in (("validation", "choose", "0,1,2,3,4"), ("test", "test", "10,11,12,13,14")):
+        command = commands.add_parser(name)
+        for option in ("blood", "marrow", "start_of_blood", "start_of_marrow", "results"):
+            command.add_argument(f"--{option}", type=Path, required=True)
+        command.add_argument("--folder", type=Path, default=Path("runs/layer_gain"))
+        command.add_argument("--seeds", type=lambda text: [int(n) for n in text.split(",")],
+                             default=[int(n) for n in seeds.split(",")])  # fmt: skip
+        command.add_argument("--rows", type=lambda text: text.split(","), required=part == "test",
+                             default=list(ROWS))  # fmt: skip
+        command.set_defaults(call=run_rows, part=part)
+    shown = commands.add_parser("report")
+    shown.add_argument("--results", type=Path, required=True)
+    shown.add_argument("--part", choices=("validation", "test"), default="validation")
+    shown.add_argument("--figure", type=Path)
+    shown.set_defaults(call=report)
+    args = parser.parse_args()
+    args.call(args)
+
+
+if __name__ == "__main__":
+    main()
