@@ -37,7 +37,7 @@ _SHARED = {
     "optimizer.learning_rate": 0.02, "optimizer.ema_decay": 0.99,
     "train.epochs": 8, "train.validate_every": 1000,
     "eval.checkpoint": "last", "eval.bootstrap": 0,
-    "uncertainty.keep_cells": False,
+    "uncertainty.keep_cells": False, "uncertainty.images_per_class": 20,
 }  # fmt: skip
 
 _A1 = {"model.branching": "asae", "loss.name": "gmmce", "asae.area": 0.18}
@@ -106,14 +106,15 @@ def _run(args, row: str, target: str, seed: int) -> None:
     start = time.perf_counter()
     _call("--config=shipped", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in settings.items()))
     seconds = round(time.perf_counter() - start)
-    what = ["--split=validation"]
+    what = ["--split=validation"]  # without a second look it is scored at the end of training
     if args.part == "test":
         own = _written(args.folder / f"{target}-test.csv", [r for r in images if r["split"] == "test"])
         what = ["--source=csv", f"--path={own}"]
     for look in [False, True] if row.partition("-")[0] in LOOKED_AT_TWICE else [False]:
         name = args.part + ("-look" if look else "")
-        _call("evaluate", f"--workdir={workdir}", f"--test_mode={'second_look' if look else 'skip'}",
-              f"--name={name}", *what)  # fmt: skip
+        if name != "validation":
+            _call("evaluate", f"--workdir={workdir}", f"--test_mode={'second_look' if look else 'skip'}",
+                  f"--name={name}", *what)  # fmt: skip
         scores = json.loads((workdir / "evaluation" / f"{name}.json").read_text(encoding="utf-8"))
         line = {"part": args.part, "row": row, "look": look, "target": target, "seed": seed,
                 "trained_on": sum(r["split"] == "train" for r in first_of_each_class(images)),
