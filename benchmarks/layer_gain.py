@@ -4,10 +4,12 @@
       --start_of_blood=RUN --start_of_marrow=RUN --results=layer_gain.jsonl
     python -m benchmarks.layer_gain test ... --rows=P2,A3,A3-random
     python -m benchmarks.layer_gain report --results=layer_gain.jsonl [--figure=layer_gain.png]
+    python -m benchmarks.layer_gain report --part=test --results=layer_gain.jsonl
 
 `choose` trains every row with seeds 0 to 4 on lists that hold training and validation images alone, and keeps
 the validation scores of the last step. `test` trains the named rows with seeds 10 to 14 and scores the test
-images, once. A run that is already in RESULTS is left out, so both go on where they stopped.
+images, once; its report adds a paired bootstrap over the test images, from what the runs answered. A run that
+is already in RESULTS is left out, so both go on where they stopped.
 """
 
 import argparse
@@ -59,7 +61,7 @@ ROWS = {
 }
 """Row of the protocol -> settings, on top of `configs/shipped.py`. `-random` behind one: random place."""
 
-LOOKED_AT_TWICE = ("P1", "A3", "B5")
+LOOKED_AT_TWICE = ("P1", "P2", "A3", "B5")
 """Rows that are also scored with a second look, as `ROW+look`."""
 
 _CANDIDATES = ("A1", "A2", "A3", "B5", "A3+look", "B5+look")
@@ -160,8 +162,45 @@ def report(args: argparse.Namespace) -> None:
     known = [row for row in _CANDIDATES if row in rows]
     if known:
         print(f"\nHighest mean of the candidates: {max(known, key=lambda row: _mean(scores, row))}.")
+    if args.part == "test":
+        for target in TARGETS:
+            for row in [row for row in rows if row != plain]:
+                low, high = np.quantile(resampled_gains(args.folder, row, plain, target), [0.025, 0.975])
+                print(f"{target}, {row} minus {plain}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
     if args.figure:
         _draw(scores, rows, plain, args.figure)
+
+
+def resampled_gains(folder: Path, row: str, plain: str, target: str) -> np.ndarray:
+    """Differences in macro-F1, mean over the seeds, of 10,000 samples of the test images with replacement."""
+    found = []
+    for name in (row, plain):
+        name, _, look = name.partition("+")
+        file = f"test{'-look' if look else ''}_predictions.csv"
+        runs = sorted(folder.glob(f"{name}-{target}-1[0-4]/evaluation/{file}"))
+        found.append([_answers(path) for path in runs])
+    true = found[0][0][0]
+    assert all((one[0] == true).all() for answers in found for one in answers)
+    even = np.full(len(true), 1 / len(true))
+    drawn = np.random.default_rng(0).multinomial(len(true), even, size=10_000)
+    means = [np.mean([_macro_f1(drawn, true, given) for _, given in answers], axis=0) for answers in found]
+    return means[0] - means[1]
+
+
+def _answers(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """True and given labels of the test images, in the order of their names."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: row["path"])
+    return np.array([row["true"] for row in rows]), np.array([row["label"] for row in rows])
+
+
+def _macro_f1(drawn: np.ndarray, true: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Macro-F1 of every row of `drawn`, how often each image counts."""
+    of_class = [
+        2 * (drawn @ ((true == c) & (given == c))) / np.maximum(drawn @ (0 + (true == c) + (given == c)), 1)
+        for c in np.unique(true)
+    ]
+    return np.mean(of_class, axis=0)
 
 
 def _values(scores: dict, row: str, target: str = "") -> Iterator[float]:
@@ -227,6 +266,7 @@ def main() -> None:
     shown = commands.add_parser("report")
     shown.add_argument("--results", type=Path, required=True)
     shown.add_argument("--part", choices=("validation", "test"), default="validation")
+    shown.add_argument("--folder", type=Path, default=Path("runs/layer_gain"))
     shown.add_argument("--figure", type=Path)
     shown.set_defaults(call=report)
     args = parser.parse_args()
