@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.evaluation import figures
-from asae_jax.evaluation.abstention import risk_coverage
+from asae_jax.evaluation.abstention import Abstention, fewest_images, risk_coverage
 from asae_jax.evaluation.calibration import (
     LIMITS,
     Temperature,
@@ -160,6 +160,19 @@ def measured(estimates: Uncertainty, part: Part) -> dict[str, Any]:
     }
 
 
+def _nothing_labelled(abstention: Abstention, count: int) -> str:
+    """Why every image is left to a person, and what changes it."""
+    target = _percent(abstention.target_error)
+    fewest = fewest_images(abstention.target_error, abstention.certainty)
+    why = f"No threshold keeps errors at {target} with the asked certainty"
+    if count < fewest:
+        why = f"To promise errors of {target} takes at least {fewest} validation images, all right"
+    return (
+        f"{why}: every image is left to a person (fewer with a higher --config.uncertainty.target_error, or "
+        "more validation images: --config.data.validation_fraction)."
+    )
+
+
 def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, grouped: bool) -> list[str]:
     """What a reader must know before relying on the numbers, in plain sentences.
 
@@ -182,11 +195,7 @@ def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, gro
     elif estimates.temperature.low <= 1 <= estimates.temperature.high:
         found.append("A temperature of 1, no calibration, lies within the interval: it is not applied.")
     if estimates.abstention.coverage == 0:
-        found.append(
-            f"No threshold keeps errors at {_percent(estimates.abstention.target_error)} with the asked "
-            "certainty: every image is left to a person (fewer with a higher "
-            "--config.uncertainty.target_error, or more images)."
-        )
+        found.append(_nothing_labelled(estimates.abstention, count))
     if count < (needed := math.ceil(1 / estimates.conformal.error - 1)):
         found.append(f"Sets that miss {_percent(estimates.conformal.error)} need at least {needed} images.")
     if count * (1 - estimates.outliers.quantile) < 1:

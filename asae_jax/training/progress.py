@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from asae_jax import terminal
 from asae_jax.config import unused
 from asae_jax.errors import UserError
+from asae_jax.evaluation.abstention import fewest_images
 from asae_jax.evaluation.scoring import COMPILED, SCORING
 from asae_jax.evaluation.uncertainty_report import num_scored
 from asae_jax.input.sources import BUILT_IN
@@ -50,6 +51,8 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
         f"of {config.train.batch_size} images, {start}, on {parallel.machine()}",
         f"run folder: {workdir}",
     ]
+    if few := _few_to_judge_by(config, len(data.indices("validation"))):
+        lines.append(few)
     if built_in := BUILT_IN.get(data.index.source):
         lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
     if not_used := unused(config):
@@ -58,6 +61,21 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     if left_out:
         lines.append(f"{left_out} files left out, listed in {workdir / SKIPPED_FILE}")
     return "\n".join(lines)
+
+
+def _few_to_judge_by(config: ConfigDict, validation: int) -> str:
+    """Says so where there are too few validation images for any cell to be labelled; else empty."""
+    target, certainty = config.uncertainty.target_error, config.uncertainty.certainty
+    fewest = fewest_images(target, certainty)
+    if not 0 < validation < fewest:
+        return ""
+    share = min(config.data.validation_fraction * 2 * fewest / validation, 0.5)  # room for a mistake
+    option = f" (--config.data.validation_fraction={math.ceil(20 * share) / 20:g} where the split is drawn)"
+    return (
+        f"only {validation} validation images: to promise at most {100 * target:g} % errors takes {fewest}, "
+        "all right. With fewer, predict leaves every cell to a person. Train in another --workdir with more"
+        f"{option * (share > 0)}, or with a higher --config.uncertainty.target_error"
+    )
 
 
 def parts_of_training(

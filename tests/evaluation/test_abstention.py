@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.evaluation.abstention import NEVER, choose_abstention, risk_coverage
+from asae_jax.evaluation.abstention import NEVER, choose_abstention, fewest_images, risk_coverage
 
 CONFIDENCE = np.array([0.9, 0.2, 0.6, 0.8, 0.4])
 CORRECT = np.array([True, False, False, True, True])
@@ -70,6 +70,18 @@ def test_certainty_asks_for_more_images_than_a_handful():
     confidence, correct = np.linspace(0.5, 1, 20), np.full(20, True)
     assert choose_abstention(confidence, correct, target_error=0.05, certainty=0.95).threshold == NEVER
     assert choose_abstention(confidence, correct, target_error=0.05).coverage == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "certainty", "fewest"), [(0.05, 0.8, 32), (0.1, 0.8, 16), (0.05, 0.95, 59), (0.001, 0.5, 693)]
+)
+def test_the_fewest_images_that_allow_a_promise(target, certainty, fewest):
+    assert fewest_images(target, certainty) == fewest
+    for count, coverage in ((fewest - 1, 0), (fewest, 1)):
+        confidence, correct = np.linspace(0.5, 1, count), np.full(count, True)
+        found = choose_abstention(confidence, correct, target_error=target, certainty=certainty)
+        assert found.coverage == coverage
+    assert fewest_images(target, 0.0) == 1
 
 
 def test_a_mistake_among_the_surest_images_does_not_end_the_search():

@@ -126,7 +126,7 @@ def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
     for sentence in (
         "Only 8 validation images",
         "No validation image of LYT, MON",
-        "every image is left to a person",
+        "takes at least 1609 validation images, all right: every image is left to a person",
         "miss 10.0 % need at least 9 images",
         "the highest score of the validation images",
         "one slide or patient",
