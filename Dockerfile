@@ -11,7 +11,7 @@ FROM python:${PYTHON}-slim
 # jax: the processor alone; "jax[cuda13]" or "jax[cuda12]": NVIDIA GPUs.
 ARG JAX=jax
 COPY --from=wheel /wheels /wheels
-RUN wheel="$(echo /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[onnx]" "${JAX}" && rm /wheels/*.whl
+RUN wheel="$(echo /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[onnx,fields]" "${JAX}" && rm /wheels/*.whl
 # Whoever runs it may be another user (--user): home, where libraries keep caches, is open to all.
 RUN useradd --create-home --home-dir /home/asae asae && chmod 1777 /home/asae \
     && mkdir /data && chown asae:asae /data

@@ -486,7 +486,7 @@ FIELDS = (
     Field("eval.test_mode", "skip",
           "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over both branches; "
           "second_look: left out, and averaged with the scores of the attended crop, with or without a layer "
-          "(WS-DAN, Hu et al. 2019; twice the time; not for explain and export).",
+          "(WS-DAN, Hu et al. 2019; twice the time; not for explain, export and adapt).",
           choices=("skip", "enhance", "mean", "second_look"), paper="3.1"),
     Field("eval.look_threshold", 0.3,
           "Of second_look: the crop holds the positions of at least this share of the attention's maximum.",

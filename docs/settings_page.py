@@ -21,8 +21,8 @@ HEAD = """\
 <!-- Written by `python docs/settings_page.py` from asae_jax/config.py: change the table there. -->
 
 Every setting can be given on the command line as `--config.section.field=value`, or in a configuration file.
-The settings of a command (`predict`, `explain`, `embed`, `export`, `slide`, `cut`, `merge`, `agreement`,
-`reproduce`, and `eval` for `evaluate`) can also be given to that command by their last name:
+The settings of a command (`predict`, `explain`, `embed`, `adapt`, `export`, `audit`, `slide`, `cut`, `merge`,
+`agreement`, `reproduce`, and `eval` for `evaluate`) can also be given to that command by their last name:
 `asae predict --input=DIR` is `asae predict --config.predict.input=DIR`.
 `asae COMMAND --help` lists the settings that a command uses.
 
