@@ -198,6 +198,12 @@ def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, gro
         found.append(_nothing_labelled(estimates.abstention, count))
     if count < (needed := math.ceil(1 / estimates.conformal.error - 1)):
         found.append(f"Sets that miss {_percent(estimates.conformal.error)} need at least {needed} images.")
+    elif estimates.apply(validation.logits, validation.features).sets.sum(1).max() <= 1:
+        wanted = _percent(1 - estimates.conformal.error)
+        found.append(
+            f"No set has more than one class, as that alone is right in {wanted}: for sets that show doubt "
+            "ask for fewer misses, --config.uncertainty.conformal_error."
+        )
     if count * (1 - estimates.outliers.quantile) < 1:
         found.append("The threshold for outliers is the highest score of the validation images itself.")
     if chosen_on_it:

@@ -146,6 +146,15 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
     assert "no calibration, lies within the interval: it is not applied" in said[0]
 
 
+@pytest.mark.parametrize(("error", "said"), [(0.1, 0), (0.3, 1)])
+def test_sets_that_never_show_doubt_are_pointed_out(error, said, measure):
+    """The most probable class alone is right in three of four images."""
+    written = measure(tiny_config(uncertainty__conformal_error=error))
+    found = [line for line in written["caveats"] if line.startswith("No set has more than one class")]
+    assert len(found) == said
+    assert (written["measured"]["test"]["set_size"] == 1) == bool(said)
+
+
 def _calibrated(n, seed):
     """Images whose labels are drawn from their own probabilities: no temperature is needed."""
     part = _part(n, seed)
