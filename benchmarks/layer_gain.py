@@ -248,7 +248,7 @@ def _draw(scores: dict, rows: list[str], plain: str, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -269,7 +269,7 @@ def main() -> None:
     shown.add_argument("--folder", type=Path, default=Path("runs/layer_gain"))
     shown.add_argument("--figure", type=Path)
     shown.set_defaults(call=report)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     args.call(args)
 
 

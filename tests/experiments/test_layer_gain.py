@@ -1,0 +1,66 @@
+"""What `benchmarks/layer_gain.py` trains and how it compares."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from asae_jax.config import check, copy_with, recipe
+from benchmarks import layer_gain
+
+
+@pytest.mark.parametrize("row", [*layer_gain.ROWS, "A3-random", "B5-random"])
+def test_the_settings_of_every_row_are_accepted(row):
+    settings = layer_gain.settings_of(row)
+    check(copy_with(recipe("shipped"), {**settings, "data.path": "cells.csv"}))
+    assert (settings.get("asae.place") == "random") == (row == "C2" or row.endswith("-random"))
+
+
+def test_the_first_images_of_each_class_are_trained_on_and_no_test_image_is_in_the_list():
+    rows = [
+        {"path": f"{part}{n}", "label": "ab"[n % 2], "split": part}
+        for part in ("test", "train", "validation")
+        for n in range(500)
+    ]
+    kept = layer_gain.first_of_each_class(rows)
+    trained = [row["path"] for row in kept if row["split"] == "train"]
+    assert trained == [f"train{n}" for n in range(400)]
+    assert sum(row["split"] == "validation" for row in kept) == 500
+    assert not any(row["split"] == "test" for row in kept)
+
+
+def test_resampled_scores_are_those_of_the_resampled_images():
+    rng = np.random.default_rng(0)
+    true = rng.choice(["a", "b", "c"], 60)
+    given = np.where(rng.random(60) < 0.7, true, rng.choice(["a", "b", "c"], 60))
+    drawn = rng.multinomial(60, np.full(60, 1 / 60), size=4)
+    for counts, found in zip(drawn, layer_gain._macro_f1(drawn, true, given), strict=True):
+        wanted = f1_score(np.repeat(true, counts), np.repeat(given, counts), average="macro")
+        assert found == pytest.approx(wanted)
+
+
+def test_the_interval_of_a_mean_is_student_s():
+    values = np.array([0.3, -0.1, 0.8, 0.4])
+    wanted = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    np.testing.assert_allclose(layer_gain.student_interval(values), [wanted.low, wanted.high])
+
+
+def test_the_report_compares_with_the_better_plain_network_over_pairs(tmp_path, capsys):
+    scores = {"P1": 0.5, "P2": 0.6, "A3": 0.7}
+    lines = [
+        {"part": "validation", "row": row, "look": False, "target": target, "seed": seed,
+         "macro_f1": score + 0.1 * (target == "marrow") + 0.01 * seed * (row == "A3"),
+         "accuracy": score, "nll": 1.0}
+        for row, score in scores.items() for target in ("blood", "marrow") for seed in (0, 1)
+    ]  # fmt: skip
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    layer_gain.main(["report", f"--results={results}", f"--figure={tmp_path / 'gain.png'}"])
+    said = capsys.readouterr().out
+    assert "The better plain network: P2." in said
+    (row,) = [line for line in said.splitlines() if line.startswith("| A3 ")]
+    low, high = layer_gain.student_interval(np.array([10, 11, 10, 11.0]))
+    assert f"| 70.5 | 80.5 | +10.5 [{low:.1f}, {high:.1f}] (4) |" in row
+    assert (tmp_path / "gain.png").stat().st_size > 1000
