@@ -16,7 +16,7 @@ fails: `misfit` tests it.
 import dataclasses
 
 import numpy as np
-from scipy import special
+import scipy  # a part is loaded when it is first used
 
 from asae_jax.evaluation.bootstrap import MIN_GROUPS, resampled_weights
 
@@ -91,12 +91,10 @@ def bbse_shares(predicted: np.ndarray, confusion: np.ndarray) -> np.ndarray | No
       confusion: counts `[K, K]`, rows true, of labelled images of the training laboratory that were not
         trained on. Without images of some class there is no estimate.
     """
-    from scipy import optimize  # takes a quarter of a second, which `predict` would pay on every start
-
     rates = _rates(confusion)
     if rates is None or not predicted.sum():
         return None
-    found, _ = optimize.nnls(
+    found, _ = scipy.optimize.nnls(
         np.vstack([rates.T, np.full(len(rates), 1e3)]), np.append(predicted / predicted.sum(), 1e3)
     )
     return found / found.sum()
@@ -128,7 +126,7 @@ def misfit(predicted: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> 
         / max(expected[g].sum() + of_rates[g].sum(), 1.0)  # an expected count of 0 must not divide
         for g in groups
     )
-    return float(special.chdtrc(len(groups) - 1, total))  # scipy.stats.chi2.sf
+    return float(scipy.special.chdtrc(len(groups) - 1, total))  # scipy.stats.chi2.sf
 
 
 def estimate_mixture(

@@ -6,12 +6,13 @@ class that does not occur), as in scikit-learn with `zero_division=0`.
 
 import functools
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy  # a part is loaded when it is first used
 
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 
@@ -284,7 +285,7 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     # which `predict` would pay on every start.
     if not total:
         return 0.0, 1.0
-    z2 = float(special.ndtri(0.975)) ** 2
+    z2 = statistics.NormalDist().inv_cdf(0.975) ** 2
     centre, scale = hits + z2 / 2, total + z2
     half = math.sqrt(z2 * (hits * (total - hits) / total + z2 / 4))
     low = 0.0 if hits == 0 else (centre - half) / scale
@@ -303,7 +304,7 @@ def clopper_pearson_bound(hits: int, total: int, *, risk: float) -> float:
       total: number counted; the bound is 1 where it is 0.
       risk: 0 < risk < 1.
     """
-    return 1.0 if hits >= total else float(special.betaincinv(hits + 1, total - hits, 1 - risk))
+    return 1.0 if hits >= total else float(scipy.special.betaincinv(hits + 1, total - hits, 1 - risk))
 
 
 def _sum_by(keys: np.ndarray, values: np.ndarray, num_keys: int) -> np.ndarray:

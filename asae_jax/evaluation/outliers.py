@@ -9,7 +9,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy  # a part is loaded when it is first used
 
 from asae_jax.errors import UserError
 
@@ -144,7 +144,7 @@ def fit_outliers(
 
 def energies(logits: np.ndarray) -> np.ndarray:
     """Minus the log of the sum of exponentiated logits, float64 `[N]`; 0 for log-probabilities."""
-    return -special.logsumexp(np.asarray(logits, np.float64), axis=1)
+    return -scipy.special.logsumexp(np.asarray(logits, np.float64), axis=1)
 
 
 def fit_neighbours(features: np.ndarray) -> Neighbours:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
+import scipy  # a part is loaded when it is first used
 
 from asae_jax.input.split import draw_split
 
@@ -41,8 +41,6 @@ class LogisticRegression:
           labels: int `[N]`, 0..num_classes-1.
           num_classes: number of classes.
         """
-        from scipy import optimize  # takes a quarter of a second, and the neighbours in `predict` need none
-
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(self._scale > 0, self._scale, 1)
         inputs = self._with_ones(features)
@@ -52,13 +50,13 @@ class LogisticRegression:
 
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
             weights = flat.reshape(shape)
-            log_probs = special.log_softmax(inputs @ weights, axis=1)
+            log_probs = scipy.special.log_softmax(inputs @ weights, axis=1)
             free = np.vstack([weights[:-1], np.zeros((1, num_classes))])
             value = -(wanted * log_probs).sum() / len(inputs) + 0.5 * self.penalty * (free**2).sum()
             slope = inputs.T @ (np.exp(log_probs) - wanted) / len(inputs) + self.penalty * free
             return value, slope.ravel()
 
-        found = optimize.minimize(
+        found = scipy.optimize.minimize(
             loss,
             start.ravel(),
             jac=True,
@@ -70,7 +68,7 @@ class LogisticRegression:
 
     def log_probs(self, features: np.ndarray) -> np.ndarray:
         """Log-probabilities `[N, classes]` of features `[N, channels]`."""
-        return special.log_softmax(self._with_ones(features) @ self._weights, axis=1)
+        return scipy.special.log_softmax(self._with_ones(features) @ self._weights, axis=1)
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """The most probable class of features `[N, channels]`: int `[N]`."""
