@@ -41,6 +41,9 @@ def read_rows(
     records = _records(path, _content(path))
     line, names = _header(path, records)
     for name in required:
+        if name not in names and any(";" in heading for heading in names):
+            remedy = "save the file as CSV with commas between the values"
+            raise fault(path, line, "the columns are separated by semicolons", remedy)
         if name not in names:
             raise fault(path, line, f"column {name!r} is missing", _header_remedy(required, optional))
     known = frozenset(names).intersection([*required, *optional, *also])

@@ -55,6 +55,7 @@ _NO_VALUE = frozenset(
 _LONGEST_PATH = 4096
 """Characters; no system opens longer ones."""
 
+_GUESSED = "for_person"  # a column of what `predict` writes, whose labels nobody has looked at
 _SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
@@ -67,10 +68,10 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     patient, slide, or another of `GROUP_COLUMNS`.
 
     A review page of `predict` writes more columns. `seen`: where it says no, the label is a network's guess
-    that nobody looked at. `reason`: with one, a row may lack a label, and is an image that a person left out.
-    `content`: what the picture held that was labelled (`content.image_content`); a file that holds another
-    picture now is a bad image. `merge` writes the split `aside` for the images of a second test, which are
-    left out.
+    that nobody looked at; so are all labels of a file that `predict` itself wrote. `reason`: with one, a row
+    may lack a label, and is an image that a person left out. `content`: what the picture held that was
+    labelled (`content.image_content`); a file that holds another picture now is a bad image. `merge` writes
+    the split `aside` for the images of a second test, which are left out.
 
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
@@ -124,7 +125,7 @@ def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
         file,
         required=("path", "label"),
         optional=("group", "split"),
-        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "seen", "content"),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "seen", "content", _GUESSED),
     )
     rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
@@ -191,8 +192,9 @@ class Entry:
 
 
 def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> Entry:
+    guessed = _GUESSED in row and "seen" not in row
     for column in filter(None, ("path", "label", grouped)):
-        if not row[column] and not (column == "label" and row.get("reason")):
+        if not row[column] and not (column == "label" and (row.get("reason") or guessed)):
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
         if len(row[column]) > LONGEST_LABEL:
@@ -207,7 +209,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
     split = ASIDE if part == ASIDE else SPLIT_NAMES.get(part)
     if split is None:
         raise fault(file, line, f"unknown split {row[parts]!r}", f"use one of {', '.join(SPLIT_NAMES)}")
-    seen = _SEEN.get(row.get("seen", "yes").lower())
+    seen = _SEEN.get(row.get("seen", "no" if guessed else "yes").lower())
     if seen is None:
         remedy = "write yes where a person gave the label, and no elsewhere"
         raise fault(file, line, f"seen is {row['seen']!r}", remedy)
@@ -216,7 +218,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         raise fault(file, line, what, "is a quote missing?")
     name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
     if not row["label"]:
-        missing = f"{LEFT_OUT}: {row['reason']}"
+        missing = f"{LEFT_OUT}: {row['reason']}" if row.get("reason") else "no label, as it was not predicted"
     if piece := leftover_in(name):
         missing = f"{LEFTOVER} ({piece})"
     return Entry(

@@ -110,7 +110,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(root, data, what):
     [
         ("", 1, "column 'path' is missing"),
         ("a/1.png,A\n", 1, "column 'path' is missing: .*path,label\\[,group\\]\\[,split\\]"),
-        ("path;label\na/1.png;A\n", 1, "separated by commas"),
+        ("path;label\na/1.png;A\n", 1, "separated by semicolons: save the file as CSV with commas"),
         ("path,label,Label\n", 1, "'label' is there twice"),
         ("path,label\na/1.png,A\n,A\n", 3, "empty path"),
         ("path,label\na/1.png, \n", 2, "empty label"),
@@ -390,3 +390,14 @@ def test_a_row_without_a_label_needs_the_reason_why_a_person_left_it_out(root):
         manifest_index(write(root, "path,label,reason\na/1.png,A,x\na/2.png,,\n"))
     with pytest.raises(UserError, match="a person left out all of them"):
         manifest_index(write(root, "path,label,reason\na/2.png,,artefact\n"))
+
+
+def test_what_predict_wrote_is_no_label(root):
+    """Its labels are a network's guesses, and rows of images that it could not read have none."""
+    path = write(root, "path,label,probability,error,for_person\na/1.png,A,0.9,,no\na/2.png,,,broken,yes\n")
+    with pytest.raises(UserError, match=r"none can be used: nobody looked at the labels of 2 \(seen=no\)"):
+        manifest_index(path)
+    index = manifest_index(path, unseen=True)
+    assert (index.class_names, list(index.names)) == (("A",), ["a/1.png"])
+    _, _, entries = read_entries(path, unseen=False)
+    assert [entry.fault for entry in entries] == ["nobody looked at its label (seen=no)"] * 2
