@@ -274,6 +274,23 @@ def _recipe_file(given: str) -> Path:
     return settings.recipe_file(given)
 
 
+class _Once(argparse.Action):
+    """Stores a value, and refuses a second one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """As of any action of argparse."""
+        before = getattr(namespace, self.dest, None)
+        if before is not None:
+            parser.error(f"{option_string} is given twice ({before} and {values}): give it once")
+        setattr(namespace, self.dest, values)
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises what the user did wrong instead of ending the process."""
 
@@ -294,6 +311,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         formatter_class=_Formatter,
     )
+    parser.register("action", None, _Once)
     of_a_run = command.of_a_run
     parser.add_argument(
         "--config",

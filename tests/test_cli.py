@@ -387,3 +387,17 @@ def test_names_that_files_can_have_are_accepted(name):
     config = settings.base_config()
     config.eval.name, config.seed = name, 2**32 - 1
     settings.check(config)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("--input=a", "--input=b"),
+        ("--input=a", "--config.predict.input=b"),
+        ("--model=blood11", "--model=marrow8"),
+        ("--page_cells=3", "--page_cells=3"),
+    ],
+)
+def test_an_option_given_twice_is_refused(capsys, first, second):
+    error = _fails(capsys, "predict", "--model=blood11", first, second)
+    assert "is given twice" in error
