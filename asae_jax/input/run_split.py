@@ -185,7 +185,8 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
         more = len(differences) - 3
         shown = "; ".join(differences[:3]) + (f"; and {more} more" if more > 0 else "")
         raise UserError(
-            f"the split in {path} was made for other data ({shown}): restore the data, or use a new --workdir"
+            f"the split in {path} was made for other data ({shown}): restore the data, or use a new "
+            "--workdir (to score other images: `evaluate --source=folder --path=DIR`)"
         )
     return np.array([recorded[name].split for name in index.names], dtype="<U10")
 

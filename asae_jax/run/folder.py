@@ -187,6 +187,10 @@ def read_counts(workdir: Path) -> Counts:
     return Counter((row.label, row.split) for row in read_records(path).values())
 
 
+OTHER_IMAGES = " (to score other images: `evaluate --source=folder --path=DIR`)"
+"""What users look for who give a run other data."""
+
+
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
     """`config` with batch size and epochs of the run in `workdir`, where it leaves them to be chosen."""
     given = settings.flatten(config)
@@ -206,9 +210,10 @@ def check_same_config(workdir: Path, config: ConfigDict) -> None:
     names = [name for name in then if settings.decides_weights(name) and then[name] != now[name]]
     if names:
         differences = ", ".join(f"{name}={now[name]!r} (there: {then[name]!r})" for name in names)
+        others = any(name in ("data.source", "data.path") for name in names)
         raise UserError(
             f"{workdir} holds a run with other settings: {differences}; give the same settings to go on, "
-            "or another --workdir=DIR for a new run."
+            f"or another --workdir=DIR for a new run{OTHER_IMAGES * others}."
         )
 
 

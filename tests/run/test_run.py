@@ -288,3 +288,13 @@ def test_a_run_started_anew_is_not_bound_by_what_was_there(tmp_path):
     shutil.rmtree(workdir / "checkpoints")
     new_run(_config(data__cache_dir=cache), workdir).start()
     assert len(open_run(workdir).class_names) == 14
+
+
+@pytest.mark.parametrize("inside", ["", "runs/mine"])
+def test_a_run_among_its_own_images_is_refused(tmp_path, inside):
+    for name in ("A/1.png", "B/1.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    config = _config(data__source="folder", data__path=str(tmp_path))
+    with pytest.raises(UserError, match=r"lies in the folder of the images, .*choose another"):
+        new_run(config, tmp_path / inside)
