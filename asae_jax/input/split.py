@@ -198,7 +198,8 @@ def _take_groups(
       labels: int `[N]`.
       groups: `[N]`, the group of each.
       fraction: 0 <= fraction < 1.
-      every_class: whether to take at least one group of each class, where no class would lose its last.
+      every_class: whether to take at least one group of each class, where no class would lose its last;
+        else at least one in all.
       seed: any integer.
       stream: name of the draw; separates draws of one seed.
 
@@ -212,6 +213,8 @@ def _take_groups(
     _return_last_groups(counts, taken)
     if every_class:
         _reach_every_class(counts, taken)
+    elif not taken.any():
+        _take_smallest(counts, taken)
     return taken[group_of]
 
 
@@ -285,9 +288,14 @@ def _reach_every_class(counts: np.ndarray, taken: np.ndarray) -> None:
     """Takes the smallest group of each class without a taken one, unless a class would lose its last."""
     for column in range(counts.shape[1]):
         holders = np.flatnonzero(counts[:, column])
-        if taken[holders].any():
-            continue
-        left = counts[~taken].sum(0)
-        spared = [group for group in holders if (left - counts[group] > 0)[counts[group] > 0].all()]
-        if spared:
-            taken[min(spared, key=lambda group: counts[group].sum())] = True
+        if not taken[holders].any():
+            _take_smallest(counts, taken, holders)
+
+
+def _take_smallest(counts: np.ndarray, taken: np.ndarray, among: np.ndarray | None = None) -> None:
+    """Takes the smallest group (of those numbered `among`) without which no class would lose its last."""
+    left = counts[~taken].sum(0)
+    numbers = np.flatnonzero(~taken) if among is None else among
+    spared = [group for group in numbers if (left - counts[group] > 0)[counts[group] > 0].all()]
+    if spared:
+        taken[min(spared, key=lambda group: counts[group].sum())] = True

@@ -228,6 +228,20 @@ def test_fewer_groups_than_folds_are_refused():
         drawn(np.zeros(9, int), groups=np.arange(9) % 2, folds=3, seed=0)
 
 
+@pytest.mark.parametrize("patients", [3, 4, 6, 15])
+def test_few_patients_still_give_a_validation_part(patients):
+    """Half of the patients have the one class, half the other; with three, one has both."""
+    groups = np.repeat(np.arange(patients), 10)
+    labels = groups % 2
+    labels[:5] = 1 - labels[:5]
+    for seed in range(10):
+        splits = drawn(labels, groups=groups, test_fraction=0.0, validation_fraction=0.1, seed=seed)
+        assert (splits == "validation").any()
+        assert set(labels[splits == "train"]) == {0, 1}
+        for group in range(patients):
+            assert len(set(splits[groups == group])) == 1
+
+
 @pytest.mark.parametrize("by_group", [False, True])
 def test_validation_is_taken_from_the_training_part_alone(by_group):
     labels = labels_of([40, 60])
