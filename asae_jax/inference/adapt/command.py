@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import Basis, mixture_basis
-from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.inputs import Item, read_input, without_class_folders
 from asae_jax.inference.predict.predictor import network_identity
 from asae_jax.input.appearance import evenly
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
@@ -115,7 +116,7 @@ def _learned(
     score: Callable,
 ) -> tuple[Learned, np.ndarray, np.ndarray]:
     """What the labels of the images `rows` give, and logits and features of all images then."""
-    (logits, features), groups = before, _groups(cells, rows)
+    (logits, features), groups = before, _groups(cells, rows, labels)
     if run.config.adapt.layers == "all":
         learned = learn_all(run, variables, cells.images[rows], logits[rows], labels, groups, score)
     else:
@@ -138,6 +139,7 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     class_map = named_class_map(settings.class_map) if settings.class_map else {}
     given = read_given(settings.labels, run.class_names, class_map) if settings.labels else []
     items = read_input(settings.input) if settings.input else [one.item for one in given]
+    items = without_class_folders(settings.input, items, run.class_names)
     absent = _absent(settings.only, run.class_names)
     if wrong := sorted(
         {one.label for one in given} & {n for n, gone in zip(run.class_names, absent, strict=True) if gone}
@@ -190,10 +192,20 @@ def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray]:
     return cells, np.array(numbers, np.int64), rows
 
 
-def _groups(cells: Cells, rows: np.ndarray) -> np.ndarray | None:
+def _groups(cells: Cells, rows: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
     """Slide or patient of the labelled images, where all are known and there are several."""
     groups = [cells.items[row].group for row in rows]
-    return np.array(groups) if all(groups) and len(set(groups)) > 1 else None
+    if not all(groups) or len(set(groups)) < 2:
+        return None
+    pairs = set(zip(groups, labels.tolist(), strict=True))
+    if len(pairs) == len(set(groups)) == len(set(labels.tolist())):
+        warnings.warn(
+            f"each of the groups {', '.join(sorted(set(groups)))} has one class, and each class one group: "
+            "these are folders of classes, it seems, and they are not taken for patients or slides",
+            stacklevel=2,
+        )
+        return None
+    return np.array(groups)
 
 
 def _with_statistics(

@@ -55,6 +55,9 @@ def record(
     return content | {"notes": list(_notes(content))}
 
 
+_OLD_LAYER = "old layer kept"
+
+
 def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
     counts = np.bincount(learned.labels, minlength=len(class_names))
     total = len(learned.labels)
@@ -63,7 +66,7 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
         "count": total,
         "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
         "layers": "all" if learned.layer is None else "last",
-        "strength": "old layer kept" if learned.strength == np.inf else learned.strength,
+        "strength": _OLD_LAYER if learned.strength == np.inf else learned.strength,
         "right_before": _share(learned.before == learned.labels),
         "right_cross_fitted": _share(learned.after == learned.labels),
         "temperature": learned.estimates.temperature.value,
@@ -146,6 +149,8 @@ def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
         f"that has not seen the cell's label, {_percent(after)} are right ({_percent(before)} before). Where "
         "cells were chosen for labelling because they are difficult, others are easier."
     )
+    if labels["strength"] == _OLD_LAYER:
+        yield "No last layer that was fitted to the labels was better than the old one, which stays."
     if all_of_them:
         yield "Classes without a label may have been unlearnt: label some cells of each class that can occur."
     if after["count"] < before["count"]:

@@ -14,7 +14,8 @@ from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.inference.adapt import command
-from asae_jax.inference.adapt.cells import scorer
+from asae_jax.inference.adapt.cells import Cells, scorer
+from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.nucleus_sizes import NucleusSizes
@@ -237,3 +238,24 @@ def test_another_picture_under_the_name_is_not_what_was_labelled(runs, folder, l
     assert _adapt(runs[0], *options, "--statistics=keep") == 0
     assert "1 of 11 labelled images are not used" in capsys.readouterr().err
     assert json.loads((tmp_path / "new" / "adaptation.json").read_text())["labels"]["count"] == 10
+
+
+def _given(*groups):
+    items = [Item(f"{n}.png", f"/{n}.png", group) for n, group in enumerate(groups)]
+    return Cells(items, np.zeros((len(items), 4, 4, 3), np.uint8), [""] * len(items), {})
+
+
+@pytest.mark.parametrize(
+    ("groups", "labels", "taken"),
+    [
+        ("aabb", [0, 0, 1, 1], False),  # folders of classes
+        ("aabb", [0, 1, 1, 1], True),
+        ("aabc", [0, 0, 1, 1], True),
+        ("aaaa", [0, 0, 1, 1], False),
+        (["a", "", "b", "b"], [0, 1, 1, 1], False),
+    ],
+)
+def test_folders_of_classes_are_no_patients(groups, labels, taken, recwarn):
+    found = command._groups(_given(*groups), np.arange(4), np.array(labels))
+    assert (found is not None) == taken
+    assert len(recwarn) == (len(set(groups)) > 1 and not taken and all(groups))
