@@ -67,6 +67,11 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
         )
     if absent := scores.get("absent_classes"):
         told.append(f"No image of {', '.join(absent)} here: nothing is measured of these classes.")
+    if scores.get("num_trained_on", 0) is None:
+        told.append(
+            "Whether the run was trained on some of these images cannot be told: a model folder and an "
+            "adapted run hold no list of them."
+        )
     if trained := scores.get("num_trained_on"):
         told.append(f"{trained:,} of the images were trained on: the scores are no measure of new images.")
     found = scores.get("uncertainty")

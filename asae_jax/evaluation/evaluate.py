@@ -140,6 +140,8 @@ def summary(scores: Mapping[str, Any]) -> str:
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
     few = scores.get("num_groups")
     note = "" if few is None or few >= _FEW_GROUPS else f"; only {few} groups: no interval is sure"
+    if scores.get("num_trained_on", 0) is None:
+        note += "; whether the run was trained on some of them cannot be told"
     if trained := scores.get("num_trained_on"):
         note += f"; {trained} of the images are among those trained on: no measure of new images"
     lines = [

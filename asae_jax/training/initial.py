@@ -1,6 +1,7 @@
 """The weights that training starts from: random, from a file of PyTorch's, from a run or a model."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from ml_collections import ConfigDict
 from asae_jax.config import flatten, read_run_config
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import disk_errors, user_path
+from asae_jax.input.repeats import is_among, recorded_contents
+from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.json_files import write_json
 from asae_jax.models import pretrained, weights
 from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
 from asae_jax.run import build, folder, weights_file
 from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.data import Data
 from asae_jax.run.model_folder import holds_model
 from asae_jax.run.state import TrainState
 from asae_jax.shipped import models
@@ -163,6 +167,26 @@ def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
         return checkpoints.restore_variables(checkpoints.best), checkpoints.best
     finally:
         checkpoints.close()
+
+
+def warn_of_known_images(config: ConfigDict, data: Data) -> None:
+    """Points out images kept for scoring that the run which training starts from was trained on.
+
+    Of a model folder this cannot be told.
+    """
+    record = user_path(config.init.pretrained) / SPLITS_FILE if config.init.pretrained else None
+    if record is None or not record.is_file():
+        return
+    known = recorded_contents(record, "train")
+    for part in ("test", "validation"):
+        rows = data.indices(part)
+        if count := int(is_among(data.index.contents[rows], known).sum()):
+            warnings.warn(
+                f"{count:,} of the {len(rows):,} {part} images are among those that {config.init.pretrained} "
+                "was trained on, so their scores are no measure of new images: take its split over (a list "
+                "with a column split, or the same images and seed), or start from another",
+                stacklevel=2,
+            )
 
 
 def _source(origin: Mapping[str, Any]) -> str:

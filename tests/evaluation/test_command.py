@@ -317,4 +317,5 @@ def test_images_that_were_trained_on_are_counted_in_another_source(
     assert command.evaluate_run(config, workdir) == 0
     scores = json.loads((workdir / "evaluation" / "other.json").read_text())
     assert scores["num_trained_on"] == (2 if recorded else None)
+    assert ("trained on some of them cannot be told" in evaluate.summary(scores)) == (not recorded)
     assert ("are among those trained on: no measure of new images" in capsys.readouterr().out) == recorded

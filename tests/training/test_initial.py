@@ -1,6 +1,7 @@
 """What training starts from: a file, another run, or neither; and what is refused beforehand."""
 
 import json
+import types
 
 import jax
 import numpy as np
@@ -232,3 +233,17 @@ def test_a_file_that_does_not_fit_leaves_no_run_folder(file, tmp_path):
     with pytest.raises(UserError, match="does not fit resnet34"):
         loop.train(config, tmp_path / "fine")
     assert not (tmp_path / "fine").exists()
+
+
+def test_images_that_the_start_was_trained_on_are_pointed_out(tmp_path):
+    contents = np.array([f"{n:032x}" for n in range(10)], "S32")
+    rows = [f"{n}.png,a,{'train' if n < 6 else 'test'},{contents[n].decode()}" for n in range(10)]
+    (tmp_path / "splits.csv").write_text("\n".join(["name,label,split,content", *rows]) + "\n")
+    config = tiny_config(init__pretrained=str(tmp_path))
+    parts = {"test": np.array([4, 5, 6, 7]), "validation": np.array([8])}
+    data = types.SimpleNamespace(indices=parts.__getitem__, index=types.SimpleNamespace(contents=contents))
+    with pytest.warns(UserWarning, match="2 of the 4 test images are among those that .* was trained on"):
+        initial.warn_of_known_images(config, data)
+    parts["test"] = np.array([6, 7, 9])
+    initial.warn_of_known_images(config, data)
+    initial.warn_of_known_images(tiny_config(init__pretrained="cells"), data)
