@@ -265,7 +265,7 @@ def _print_profile(place: Path, model: str, folder: Path) -> None:
             images = np.zeros((BATCH, *prepared[0].shape), np.uint8)
             images[: part.stop - first] = prepared[part]
             none = [""] * (part.stop - first)
-            yield ReadBatch(items[part], none, contents[part], [images], pictures[part])
+            yield ReadBatch(items[part], none, contents[part], none, [images], pictures[part])
 
     list(predictor._score(batches(1)))
     scored = stage("network", lambda: list(predictor._score(batches(len(items)))))

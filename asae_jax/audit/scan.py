@@ -14,20 +14,13 @@ from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.decode import BadImage
 from asae_jax.input.hue import MIN_SATURATION
 from asae_jax.input.index import DataIndex, Skipped
+from asae_jax.input.oddities import FLAT, GREY_TOLERANCE, THUMBNAIL, TINY, colourfulness, grey_square
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.terminal import Bar
 from asae_jax.types import HostImage
 
-THUMBNAIL = 16
-"""Side of the grey thumbnails, pixels."""
-GREY_TOLERANCE = 4
-"""Levels of 255 by which the channels of a greyscale image may differ (JPEG rounds)."""
-FLAT = 3.0
-"""Standard deviation of a thumbnail, levels of 255, below which an image is blank and not compared."""
 SIZE_FACTOR = 3
 """Tiny: shorter side below a third of the median, or below `TINY`; huge: longer side above three times it."""
-TINY = 24
-"""Pixels. Below, a nucleus has no texture left."""
 
 _SIDE = BORDER_SIDE  # pixels; all but digest and size are measured at this size
 _GREEN = 60  # where the circle of hues is cut open, as no stain of blood cells is green
@@ -68,7 +61,7 @@ class Facts:
         self.digest[row] = content_digest(image)
         self.size[row] = image.shape[:2]
         self.colour[row] = mean_colour(small)
-        self.grey[row] = _colourfulness(small) <= GREY_TOLERANCE
+        self.grey[row] = colourfulness(small) <= GREY_TOLERANCE
         self.border[row] = border_colours(small)
         self.thumbnail[row] = grey_square(small, THUMBNAIL)
         self.contrast[row] = self.thumbnail[row].std()
@@ -160,20 +153,6 @@ def content_digest(image: HostImage) -> np.uint64:
     middle = len(pixels) // 2
     upper, lower = (zlib.crc32(half.data, zlib.crc32(size)) for half in (pixels[:middle], pixels[middle:]))
     return np.uint64(upper << 32 | lower)
-
-
-def grey_square(image: HostImage, side: int) -> np.ndarray:
-    """The whole image in grey, uint8 `[side, side]`, without regard to its aspect ratio."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
-
-
-def _colourfulness(small: HostImage) -> int:
-    """Largest difference between the channels of a pixel, 0..255."""
-    red, green, blue = cv2.split(small)
-    return int(
-        max(cv2.norm(one, other, cv2.NORM_INF) for one, other in ((red, green), (green, blue), (red, blue)))
-    )
 
 
 def mean_colour(small: HostImage) -> tuple[float, float, float]:

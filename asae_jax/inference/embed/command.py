@@ -56,8 +56,6 @@ def embed(config: ConfigDict, workdir: Path) -> int:
     """
     settings = config.embed
     require_library(settings.projection)
-    if settings.output and not settings.output.lower().endswith(EMBEDDINGS.endings[0]):
-        raise UserError(f"--output={settings.output} cannot be used: give a name that ends with .npz.")
     items = read_input(settings.input)
     with (
         chosen_place(

@@ -236,8 +236,11 @@ def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collect
         ]
     left = len(examples.names) - len(collector.explanations) - len(collector.bad)
     if left > 0:
+        known = (examples.labels != UNKNOWN).any()
+        spread = "as many of each class as there are" if known else "evenly spaced"
+        unreadable = f"; {len(collector.bad)} others cannot be read" if collector.bad else ""
         facts.append(
-            f"{len(collector.explanations)} of {len(examples.names)} images are shown, as many of each class "
-            "as there are (--num_images)."
+            f"{len(collector.explanations)} of {len(examples.names)} images are shown, {spread} "
+            f"(--num_images){unreadable}."
         )
     return facts

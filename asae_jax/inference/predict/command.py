@@ -2,6 +2,7 @@
 
 import collections
 import datetime
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
-from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.input_notes import InputNotes
+from asae_jax.inference.predict.inputs import Item, read_input, without_class_folders
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
@@ -46,7 +48,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
       workdir: the folder of a run.
 
     Returns:
-      The exit status, 0; also with unreadable images, whose rows carry the error.
+      The exit status: 0, also with unreadable images, whose rows carry the error; 1 where none can be read.
 
     Raises:
       UserError: no run or no checkpoint in `workdir`, settings that differ from the run's, no images, or an
@@ -55,6 +57,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     settings = config.predict
     items = read_input(settings.input)
     ensemble = _ensemble(config, workdir)
+    items = without_class_folders(settings.input, items, ensemble.runs[0].class_names)
     with chosen_place(settings.input, items, given=settings.output, workdir=workdir) as place:
         print(_greeting(items, workdir, ensemble.runs[0].class_names))
         with together():  # what a full disk left would be in the way of the same command
@@ -64,6 +67,10 @@ def predict(config: ConfigDict, workdir: Path) -> int:
             print("\n".join(corrected.summary(one, differential.classes)))
         page = f"; to be read in a browser: {_page_path(place)}" if settings.page else ""
         print(f"written to {place.output} and beside it{page}. {NOTICE}")
+        if differential.overall.unreadable == len(items):
+            print(f"error: none of the images could be read; the column error of {place.output} says why",
+                  file=sys.stderr)  # fmt: skip
+            return 1
     return 0
 
 
@@ -109,9 +116,10 @@ def _predict_to(
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
     predictor = _predictor(config, ensemble, features=cells is not None)
+    given = InputNotes()
     mixtures = [] if ensemble.basis is None else [MixtureCounter()]
-    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, *mixtures))
-    differential = counter.differential([*ensemble.notes(), *predictor.notes()])
+    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, given, *mixtures))
+    differential = counter.differential([*ensemble.notes(), *predictor.notes(), *given.notes()])
     shifted = _corrected(mixtures, ensemble, predictor)
     records = gallery.records()
     page = {
@@ -168,7 +176,7 @@ def _predict_all(
     items: Sequence[Item],
     class_names: tuple[str, ...],
     output: Path,
-    listeners: Sequence[Counter | Gallery | Interchange | MixtureCounter],
+    listeners: Sequence[Counter | Gallery | Interchange | InputNotes | MixtureCounter],
 ) -> None:
     """Writes every record as it comes, and adds it to the listeners."""
     with (

@@ -14,9 +14,10 @@ from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, LEFTOVER, is_image_name, is_leftover, leftover_in, walk
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
-from asae_jax.input.csv_rows import read_rows
+from asae_jax.input.cell_classes import known_classes, plain_name
+from asae_jax.input.csv_rows import other_columns, read_rows
 from asae_jax.input.kinds import file_kind, is_unread_image
-from asae_jax.input.manifest import GROUP_COLUMNS, group_column
+from asae_jax.input.manifest import GROUP_COLUMNS, PROVENANCE, group_column
 
 STANDARD_INPUT = "-"
 
@@ -65,6 +66,28 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     return items
 
 
+def without_class_folders(text: str, items: list[Item], class_names: Iterable[str]) -> list[Item]:
+    """`items` without groups, and a warning, where all of these are folders with the name of a class.
+
+    Args:
+      text: the input they were read from.
+      items: its images.
+      class_names: of the run; those in `data/classes.csv` are looked for as well.
+    """
+    names = {item.group for item in items if item.group}
+    if not names or not user_path(text).is_dir():
+        return items
+    known = {*known_classes(), *map(plain_name, class_names)}
+    if not all(plain_name(name) in known for name in names):
+        return items
+    warnings.warn(
+        f"the folders of {text} have the names of classes ({', '.join(sorted(names)[:_NAMED])}): they are "
+        "not taken for patients or slides",
+        stacklevel=2,
+    )
+    return [dataclasses.replace(item, group="") for item in items]
+
+
 def input_name(text: str) -> str:
     """What output files are named after when their name is not given."""
     if text == STANDARD_INPUT:
@@ -83,6 +106,7 @@ def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
         return list(_from_lines(sys.stdin if lines is None else lines))
     path = user_path(text)
     if path.is_dir():
+        _warn_of_hidden(path, text)
         names = sorted(found.name for found in walk(path))
         return [_in_folder(path, name) for name in _images(names, path, text)]
     if path.is_file():
@@ -92,6 +116,15 @@ def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
     if path.exists():
         raise UserError(f"{text} is a pipe, socket or device: give the paths on standard input (--input=-)")
     raise UserError(f"{text} does not exist: give a folder, a pattern in quotes, a CSV file or - (--input=)")
+
+
+def _warn_of_hidden(folder: Path, text: str) -> None:
+    """Points out images that are passed over because the name of their folder begins with a dot."""
+    hidden = [path for path in sorted(folder.glob(".*")) if path.is_dir() and not is_leftover(path.name)]
+    counts = {path.name: sum(found.is_image for found in walk(path)) for path in hidden}
+    if counts := {name: count for name, count in counts.items() if count}:
+        listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        warnings.warn(f"images in hidden folders of {text} are passed over: {listed}", stacklevel=2)
 
 
 def _from_file(text: str, path: Path) -> list[Item]:
@@ -135,7 +168,12 @@ def _by_name(name: str) -> bool:
 
 
 def _item(path: str, group: str = "") -> Item:
-    return Item(path, os.path.abspath(os.path.expanduser(path)), group)
+    return Item(_in_utf8(path), os.path.abspath(os.path.expanduser(path)), _in_utf8(group))
+
+
+def _in_utf8(name: str) -> str:
+    """`name` with bytes that are not UTF-8 as \\xe9, so that results that name it can be read anywhere."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _list_fault(path: str) -> str:
@@ -156,10 +194,28 @@ def _from_csv(path: Path) -> Iterator[Item]:
         path, required=("path",), optional=("group",), also=(*GROUP_COLUMNS, *POSITION_COLUMNS)
     )
     group, position = group_column(columns), PositionReader(path, columns)
+    others = [] if group else other_columns(path, (*columns, *_OTHER_LISTS))
+    others = [name for name in others if not name.startswith("by_")]  # as `agreement` calls reviewers
+    if others and "for_person" not in others:
+        warnings.warn(
+            f"no column of {path} is called group, patient or slide; columns that are not used: "
+            f"{', '.join(others[:_NAMED])}",
+            stacklevel=2,
+        )
     for line, row in rows:
         # An empty path makes one bad image; the others are still predicted.
-        file = os.path.abspath(path.parent / row["path"]) if row["path"] else ""
+        file = _listed(path.parent, row["path"]) if row["path"] else ""
         yield Item(row["path"], file, row.get(group, ""), _list_fault(row["path"]), position(line, row))
+
+
+_OTHER_LISTS = ("label", "split", "seen", "content", *PROVENANCE)  # columns that lists for training have
+
+
+def _listed(folder: Path, name: str) -> str:
+    """The file that a list names; where there is none, a backslash is taken for `/`."""
+    file = os.path.abspath(folder / name)
+    other = os.path.abspath(folder / name.replace("\\", "/"))
+    return other if not os.path.lexists(file) and os.path.lexists(other) else file
 
 
 def _in_folder(folder: Path, name: str) -> Item:

@@ -115,6 +115,7 @@ def chosen_place(
     source, name = input_source(text, [item.file for item in items]), input_name(text)
     if given:
         place = Place(user_path(given), name, source, files)
+        _refuse_ending(place)
         _refuse_input_or_folder(place, user_path(text))
         _refuse_others(place)
         with _claimed(place) as other:
@@ -140,6 +141,15 @@ def chosen_place(
 
 
 _RENAMED = "files of the name {} were made from another input: these are called {}"
+
+
+def _refuse_ending(place: Place) -> None:
+    """Raises a UserError where the name would promise another kind of file."""
+    if place.output.suffix.lower() not in place.files.given and not place.output.is_dir():
+        raise UserError(
+            f"{place.output} ends with none of {', '.join(place.files.given)}: give a name such as "
+            f"--output={place.files.example}"
+        )
 
 
 def _busy(place: Place) -> UserError:

@@ -10,6 +10,7 @@ import numpy as np
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image, read_reduced
+from asae_jax.input.oddities import oddity
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.pages import encode_jpeg
@@ -32,6 +33,7 @@ class ReadBatch:
       items: the images asked for, `n` of them.
       errors: for each item why it cannot be used; empty where it can.
       contents: what tells the pixels of each item from all others; empty where it is bad.
+      oddities: why each item is no crop of a stained cell, see `input.oddities`; empty where it may be one.
       images: for every preparation uint8 `[batch size, stored, stored, 3]`; black where an image is bad
         and from `n` on.
       pictures: of each item; None where it is bad or none was asked for.
@@ -40,6 +42,7 @@ class ReadBatch:
     items: Sequence[Item]
     errors: Sequence[str]
     contents: Sequence[str]
+    oddities: Sequence[str]
     images: Sequence[np.ndarray]
     pictures: Sequence["Pictures | None"]
 
@@ -93,24 +96,24 @@ def read_batches(
 
         for chunk, images, tasks in bounded(start, chunks, _AHEAD):
             results = [task.result() for task in tasks]
-            errors, contents, pictures = zip(*results, strict=True)
-            yield ReadBatch(chunk, errors, contents, images, pictures)
+            errors, contents, oddities, pictures = zip(*results, strict=True)
+            yield ReadBatch(chunk, errors, contents, oddities, images, pictures)
 
 
 def _read(
     item: Item, preparations: Sequence[Preparation], places: Sequence[np.ndarray], side: int | None
-) -> tuple[str, str, Pictures | None]:
-    """Fills `places` with the image under each preparation; (error, content, pictures, none for no side)."""
+) -> tuple[str, str, str, Pictures | None]:
+    """Fills `places` with the image under each preparation; (error, content, oddity, pictures)."""
     if item.fault:
-        return item.fault, "", None
+        return item.fault, "", "", None
     try:
         raw = read_image(item.file)
         for place, prepare in zip(places, preparations, strict=True):
             smaller = prepare.reduction(*raw.shape[:2]) > 1  # read again, as in training
             place[...] = prepare(read_reduced(item.file, prepare.reduction) if smaller else raw)
     except BadImage as error:
-        return error.reason, "", None
-    return "", image_content(raw), None if side is None else pictures_of(raw, side)
+        return error.reason, "", "", None
+    return "", image_content(raw), oddity(raw), None if side is None else pictures_of(raw, side)
 
 
 def pictures_of(raw: HostImage, side: int) -> Pictures:

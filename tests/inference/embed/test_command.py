@@ -190,7 +190,7 @@ def test_another_input_of_the_same_name_gets_its_own_files(runs, images, tmp_pat
     ("options", "message"),
     [
         ([], "--input=DIR"),
-        (["--input={folder}", "--output={tmp}/x.csv"], "ends with .npz"),
+        (["--input={folder}", "--output={tmp}/x.csv"], "ends with none of .npz"),
         (["--input={folder}", "--probe"], "--probe needs two classes"),
         (["--input={tmp}/list.csv", "--output={tmp}/list.npz"], "list.csv was not made from this input"),
         (["--input={tmp}/list.csv"], "not one image can be read"),

@@ -203,3 +203,19 @@ def test_predictions_of_another_input_are_not_replaced(runs, folder, tmp_path, c
     assert _predict(runs[0], f"--input={folder}", f"--output={output}") == 2
     assert "mine.csv was not made from this input and would be lost" in capsys.readouterr().err
     assert output.read_text() == "path,label\nx.png,BLA\n"
+
+
+def test_without_one_readable_image_the_status_is_not_0(runs, tmp_path, capsys):
+    for name in ("1.png", "2.png"):
+        (tmp_path / "cells" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "cells" / name).write_bytes(b"no image")
+    output = tmp_path / "out.csv"
+    assert _predict(runs[0], f"--input={tmp_path / 'cells'}", f"--output={output}") == 1
+    assert "error: none of the images could be read" in capsys.readouterr().err
+    assert [row["error"] != "" for row in _read(output)] == [True, True]
+
+
+def test_another_ending_of_the_output_is_refused(runs, folder, tmp_path, capsys):
+    assert _predict(runs[0], f"--input={folder}", f"--output={tmp_path / 'x.xlsx'}") == 2
+    assert "x.xlsx ends with none of .csv, .jsonl: give a name such as" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())

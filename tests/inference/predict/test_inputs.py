@@ -5,13 +5,13 @@ import os
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.inputs import input_name, read_input
+from asae_jax.inference.predict.inputs import input_name, read_input, without_class_folders
 from asae_jax.inference.predict.reading import read_batches
 
 
 @pytest.fixture
 def tree(tmp_path):
-    put(tmp_path, "b/2.JPG", "b/1.png", "a/deep/3.tiff", "0.bmp", ".hidden/4.jpg", "b/.5.jpg")
+    put(tmp_path, "b/2.JPG", "b/1.png", "a/deep/3.tiff", "0.bmp", "b/.5.jpg")
     return tmp_path
 
 
@@ -219,3 +219,43 @@ def test_the_home_folder_is_expanded(tree, monkeypatch):
     (tree / "list.csv").write_text("path\nb/1.png\n")
     assert [item.file for item in read_input("~/list.csv")] == [str(tree / "b/1.png")]
     assert input_name("~/list.csv") == "list"
+
+
+def test_images_in_hidden_folders_are_passed_over_and_counted(tree):
+    put(tree, ".patient1/4.jpg", ".patient1/deep/5.jpg", ".git/config", "@eaDir/1.jpg")
+    with pytest.warns(UserWarning, match=r"hidden folders of .* are passed over: \.patient1 2$"):
+        assert len(read_input(str(tree))) == 4
+
+
+def test_folders_with_the_names_of_classes_are_no_patients(tmp_path):
+    put(tmp_path, "LYT/1.png", "odd one/2.png")
+    items = read_input(str(tmp_path))
+    assert without_class_folders(str(tmp_path), items, ["LYT"]) is items
+    with pytest.warns(UserWarning, match=r"\(LYT, odd one\): they are not taken for patients"):
+        found = without_class_folders(str(tmp_path), items, ["Odd-One"])
+    assert [item.group for item in found] == ["", ""]
+    assert [item.file for item in found] == [item.file for item in items]
+
+
+def test_paths_of_a_list_that_were_written_on_windows_are_found(tree):
+    (tree / "list.csv").write_text("path,group\nb\\1.png,p1\nb\\9.png,p1\n")
+    first, second = read_input(str(tree / "list.csv"))
+    assert first.file == str(tree / "b" / "1.png")
+    assert second.file == str(tree / "b\\9.png")
+
+
+def test_a_name_that_is_not_utf_8_is_written_so_that_anybody_can_read_it(tmp_path):
+    put(tmp_path, b"latin\xe9.jpg".decode("utf-8", "surrogateescape"))
+    (item,) = read_input(str(tmp_path))
+    assert item.path.endswith("latin\\xe9.jpg")
+    assert os.path.exists(item.file)
+    item.path.encode("utf-8")
+
+
+def test_columns_of_a_list_that_are_not_used_are_named_where_no_group_is_known(tree):
+    (tree / "list.csv").write_text("path,Patientennummer\nb/1.png,p2\n")
+    with pytest.warns(UserWarning, match="no column of .* is called group, .* not used: patientennummer"):
+        (item,) = read_input(str(tree / "list.csv"))
+    assert item.group == ""
+    (tree / "list.csv").write_text("path,label,seen,Patient,more\nb/1.png,LYT,yes,p2,1\n")
+    assert read_input(str(tree / "list.csv"))[0].group == "p2"

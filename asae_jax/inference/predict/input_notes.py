@@ -1,0 +1,48 @@
+"""What a reader of the counts must know of the images that were given."""
+
+import collections
+
+from asae_jax.inference.predict.records import Record
+
+_NAMED = 3
+
+
+class InputNotes:
+    """Looks at records one by one, so that none has to be kept."""
+
+    def __init__(self) -> None:
+        """Nothing has been seen yet."""
+        self._times: collections.Counter[str] = collections.Counter()
+        self._odd: list[tuple[str, str]] = []
+        self._images = self._grouped = 0
+
+    def add(self, record: Record) -> None:
+        """Looks at one image."""
+        self._images += 1
+        self._grouped += bool(record.group)
+        if record.content:
+            self._times[record.content] += 1
+        if record.oddity:
+            self._odd.append((record.path, record.oddity))
+
+    def notes(self) -> list[str]:
+        """A sentence for each thing that makes counts differ from what one may think."""
+        found = []
+        if copies := self._times.total() - len(self._times):
+            found.append(
+                f"{copies} of the images are copies of others, pixel for pixel. Each is counted, so "
+                "percentages are shifted and intervals too narrow: take the copies out."
+            )
+        if self._odd:
+            named = ", ".join(f"{path} ({why})" for path, why in self._odd[:_NAMED])
+            more = f" and {len(self._odd) - _NAMED} more" * (len(self._odd) > _NAMED)
+            found.append(
+                f"{len(self._odd)} of the images cannot be crops of stained cells, and are counted as the "
+                f"classes that the network gave them: {named}{more}."
+            )
+        if 0 < self._grouped < self._images:
+            found.append(
+                f"{self._images - self._grouped} of the images belong to no group: they are in the count of "
+                "all, and in none of the groups'."
+            )
+        return found
