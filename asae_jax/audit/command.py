@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.audit.duplicates import find_duplicates
@@ -68,7 +67,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     found = collect(table, splits, scanned, groups, batch_size=_batch_size(config, table))
     sets: list[list[HostImage]] = []
     if files:
-        found["other_set"], sets = compare(table, np.flatnonzero(scanned.facts.readable), files)
+        found["other_set"], sets = compare(table, scanned.facts, files)
     folder = workdir / FOLDER
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)

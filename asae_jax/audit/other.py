@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from asae_jax.audit.scan import Facts, content_digest
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import walk
@@ -91,24 +92,26 @@ def other_files(text: str) -> list[Path]:
 
 
 def compare(
-    table: DataIndex, rows: np.ndarray, files: Sequence[Path]
+    table: DataIndex, facts: Facts, files: Sequence[Path]
 ) -> tuple[dict[str, Any], list[list[HostImage]]]:
     """What differs between a data set and other images, and some images of both.
 
     Args:
       table: the own set.
-      rows: those of its examples that can be read.
+      facts: what was measured of its examples.
       files: of the other set.
 
     Returns:
-      Content for JSON: `images` of both, `differences` (fields of `Difference`, the largest first), `scale`:
+      Content for JSON: `images` of both, `same`: how many of the other images the own set holds pixel for
+      pixel, `differences` (fields of `Difference`, the largest first), `scale`:
       by what the other images must be enlarged for nuclei to be as large, with its interval; and the images.
 
     Raises:
       UserError: no image of the other set can be read.
     """
-    own, first = _measured(lambda row: table.read(int(row)), evenly(rows, MOST))
-    other, second = _measured(read_image, evenly(files, MOST))
+    rows = np.flatnonzero(facts.readable)
+    own, first, _ = _measured(lambda row: table.read(int(row)), evenly(rows, MOST))
+    other, second, digests = _measured(read_image, evenly(files, MOST))
     if len(other) < 2:
         raise UserError("fewer than two of the other images can be read (--other=): name others.")
     found = sorted(_differences(own, other), key=lambda one: -abs(one.size))
@@ -118,28 +121,32 @@ def compare(
         scale = {"value": value, "interval": [low, high]}
     content = {
         "images": {"own": len(own), "other": len(other)},
+        "same": int(np.isin(digests, facts.digest[rows]).sum()),
         "differences": [dataclasses.asdict(one) for one in found],
         "scale": scale,
     }
     return content, [first, second]
 
 
-def _measured(read: Callable[[Any], HostImage], images: Sequence[Any]) -> tuple[np.ndarray, list[HostImage]]:
-    """Measures `[n, measures]` of those that can be read, and at most `SHOWN` of the images."""
+def _measured(
+    read: Callable[[Any], HostImage], images: Sequence[Any]
+) -> tuple[np.ndarray, list[HostImage], np.ndarray]:
+    """Measures `[n, measures]` of those that can be read, at most `SHOWN` of the images, digests of all."""
     shown = set(np.linspace(0, len(images) - 1, SHOWN).round().astype(int).tolist())
 
-    def one(place: int) -> tuple[np.ndarray, HostImage | None] | None:
+    def one(place: int) -> tuple[np.ndarray, HostImage | None, np.uint64] | None:
         try:
             image = read(images[place])
         except BadImage:
             return None
-        return appearance(image), image if place in shown else None
+        return appearance(image), image if place in shown else None, content_digest(image)
 
     with thread_pool(default_workers()) as pool:
         tasks = bounded(lambda place: pool.submit(one, place), range(len(images)), 64)
         found = [result for task in tasks if (result := task.result()) is not None]
-    measures = np.stack([measure for measure, _ in found]) if found else np.zeros((0, len(MEASURES)))
-    return measures, [image for _, image in found if image is not None]
+    measures = np.stack([measure for measure, _, _ in found]) if found else np.zeros((0, len(MEASURES)))
+    digests = np.array([digest for _, _, digest in found], np.uint64)
+    return measures, [image for _, image, _ in found if image is not None], digests
 
 
 def _differences(own: np.ndarray, other: np.ndarray) -> list[Difference]:
@@ -176,6 +183,10 @@ def sentences(content: dict[str, Any]) -> list[str]:
         f"deviations); {one['remedy']}"
         for one in large
     ]
+    same, looked_at = content["same"], content["images"]["other"]
+    first = [f"{same} of {looked_at} images of the other set are also in this one, pixel for pixel"] * bool(
+        same
+    )
     if not lines:
-        return ["no large difference from the other set was measured"]
-    return ["large differences from the other set (this set is here, the other there):", *lines]
+        return [*first, "no large difference from the other set was measured"]
+    return [*first, "large differences from the other set (this set is here, the other there):", *lines]

@@ -41,6 +41,7 @@ def test_what_differs_is_large_and_what_does_not_is_small(sets, tmp_path, capsys
     folder = tmp_path / "audit"
     found = json.loads((folder / "audit.json").read_text())["other_set"]
     assert found["images"] == {"own": 24, "other": 24}
+    assert found["same"] == 0
     first = found["differences"][0]
     assert first["name"] == "nucleus_size"
     assert first["verdict"] == "large"
@@ -64,7 +65,11 @@ def test_a_set_beside_itself_differs_in_nothing(sets, tmp_path, capsys):
     assert _audit(sets, tmp_path / "a", listed) in STATUS
     found = json.loads((tmp_path / "a" / "audit" / "audit.json").read_text())["other_set"]
     assert {one["size"] for one in found["differences"]} == {0.0}
-    assert "no large difference" in capsys.readouterr().out
+    assert found["same"] == 24
+    said = capsys.readouterr().out
+    assert "no large difference" in said
+    assert "24 of 24 images of the other set are also in this one, pixel for pixel" in said
+    assert "also in this one" in (tmp_path / "a" / "audit" / "index.html").read_text()
 
 
 def test_another_set_that_is_not_there_is_refused_first(sets, tmp_path, capsys):
