@@ -210,7 +210,8 @@ def _count_lines(differential: Differential) -> Iterator[str]:
     count, specimen = differential.overall, differential.specimen
     yield (
         f"{count.images:,} images: {count.left_to_person:,} left to a person "
-        f"({count.outliers:,} of them unlike the training cells), and {count.unreadable:,} unreadable besides"
+        f"({count.outliers:,} of them unlike the training cells), "
+        + (f"and {count.unreadable:,} unreadable besides" if count.unreadable else "none unreadable")
     )
     yield (
         f"{specimen.name or 'blood or marrow not known'}: cells and percent of the {specimen.whole} "
