@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +87,7 @@ def first_of_each_class(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def run_rows(args: argparse.Namespace) -> None:
     """Every row, target and seed that is not in the results; one seed of all rows before the next."""
-    done = {(r["row"], r["target"], r["seed"]) for r in read_results(args.results)}
+    done = {(r["row"], r["target"], r["seed"]) for r in read_results(args.results) if r["part"] == args.part}
     args.folder.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
         for target in TARGETS:
@@ -112,6 +112,7 @@ def _run(args, row: str, target: str, seed: int) -> None:
     if args.part == "test":
         own = _written(args.folder / f"{target}-test.csv", [r for r in images if r["split"] == "test"])
         what = ["--source=csv", f"--path={own}"]
+    found = []
     for look in [False, True] if row.partition("-")[0] in LOOKED_AT_TWICE else [False]:
         name = args.part + ("-look" if look else "")
         if name != "validation":
@@ -121,8 +122,9 @@ def _run(args, row: str, target: str, seed: int) -> None:
         line = {"part": args.part, "row": row, "look": look, "target": target, "seed": seed,
                 "trained_on": sum(r["split"] == "train" for r in first_of_each_class(images)),
                 "seconds": seconds}  # fmt: skip
-        with open(args.results, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line | {score: scores[score] for score in _SCORES}) + "\n")
+        found.append(json.dumps(line | {score: scores[score] for score in _SCORES}) + "\n")
+    with open(args.results, "a", encoding="utf-8") as file:
+        file.writelines(found)  # of all ways of looking at once: a run is there or not
 
 
 def _call(*arguments: str) -> None:
@@ -145,36 +147,50 @@ def read_results(path: Path) -> list[dict]:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Means of each target, and differences to the better plain network over all pairs."""
+    """Means of each target, and differences over all pairs: to the plain network, and to a random place."""
     scores = {
         (r["row"] + "+look" * r["look"], r["target"], r["seed"]): r
         for r in read_results(args.results)
         if r["part"] == args.part
     }
     rows = list(dict.fromkeys(row for row, _, _ in scores))
-    plain = max((row for row in ("P1", "P2") if row in rows), key=lambda row: _mean(scores, row))
-    print(f"The better plain network: {plain}.\n")
-    print(f"| row | {' | '.join(TARGETS)} | macro-F1 minus {plain} | accuracy | NLL |\n|---|{'---|' * 5}")
+    plain = [row for row in ("P1", "P2") if row in rows]
+    if not plain or (args.part == "test" and len(plain) > 1):
+        raise SystemExit(
+            f"{args.results} needs a plain row of the part {args.part}, and of the test only one"
+        )
+    better = max(plain, key=lambda row: _mean(scores, row))
+    print(f"The better plain network: {better}.\n")
+    print(f"| row | {' | '.join(TARGETS)} | against | macro-F1 | accuracy | NLL |\n|---|{'---|' * 6}")
+    compared = [pair for pair in references(rows, better) if pair[1] in rows]
     for row in rows:
         means = [f"{100 * np.mean(list(_values(scores, row, target))):.1f}" for target in TARGETS]
-        gains = [_difference(scores, row, plain, score) if row != plain else "" for score in _SCORES]
-        print(f"| {row} | {' | '.join(means)} | {' | '.join(gains)} |")
-    known = [row for row in _CANDIDATES if row in rows]
-    if known:
-        print(f"\nHighest mean of the candidates: {max(known, key=lambda row: _mean(scores, row))}.")
+        for reference in [against for one, against in compared if one == row] or [""]:
+            gains = [_difference(scores, row, reference, score) if reference else "" for score in _SCORES]
+            print(f"| {row} | {' | '.join(means)} | {reference} | {' | '.join(gains)} |")
+    candidates = [pair for pair in compared if pair[0] in _CANDIDATES]
+    if candidates:
+        best = max(candidates, key=lambda pair: pairs(scores, *pair).mean())
+        print(f"\nHighest mean difference of the candidates: {best[0]} to {best[1]}.")
     if args.part == "test":
         for target in TARGETS:
-            for row in [row for row in rows if row != plain]:
-                low, high = np.quantile(resampled_gains(args.folder, row, plain, target), [0.025, 0.975])
-                print(f"{target}, {row} minus {plain}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
+            for row, reference in compared:
+                low, high = np.quantile(resampled_gains(args.folder, row, reference, target), [0.025, 0.975])
+                print(f"{target}, {row} minus {reference}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
     if args.figure:
-        _draw(scores, rows, plain, args.figure)
+        _draw(scores, compared, args.figure)
 
 
-def resampled_gains(folder: Path, row: str, plain: str, target: str) -> np.ndarray:
+def references(rows: Sequence[str], plain: str) -> list[tuple[str, str]]:
+    """What each row is compared with: the plain network looked at as often, and the row at a random place."""
+    found = [(row, plain + "+look" * row.endswith("+look")) for row in rows if row[0] != "P"]
+    return found + [(row.replace("-random", ""), row) for row in rows if "-random" in row]
+
+
+def resampled_gains(folder: Path, row: str, reference: str, target: str) -> np.ndarray:
     """Differences in macro-F1, mean over the seeds, of 10,000 samples of the test images with replacement."""
     found = []
-    for name in (row, plain):
+    for name in (row, reference):
         name, _, look = name.partition("+")
         file = f"test{'-look' if look else ''}_predictions.csv"
         runs = sorted(folder.glob(f"{name}-{target}-1[0-4]/evaluation/{file}"))
@@ -211,10 +227,10 @@ def _mean(scores: dict, row: str) -> float:
     return float(np.mean([np.mean(list(_values(scores, row, target))) for target in TARGETS]))
 
 
-def pairs(scores: dict, row: str, plain: str, score: str = "macro_f1") -> np.ndarray:
-    """Differences of `row` to `plain` of every target and seed that both have."""
-    shared = sorted((t, s) for name, t, s in scores if name == row and (plain, t, s) in scores)
-    return np.array([scores[row, t, s][score] - scores[plain, t, s][score] for t, s in shared])
+def pairs(scores: dict, row: str, reference: str, score: str = "macro_f1") -> np.ndarray:
+    """Differences of `row` to `reference` of every target and seed that both have."""
+    shared = sorted((t, s) for name, t, s in scores if name == row and (reference, t, s) in scores)
+    return np.array([scores[row, t, s][score] - scores[reference, t, s][score] for t, s in shared])
 
 
 def student_interval(values: np.ndarray) -> tuple[float, float]:
@@ -223,28 +239,31 @@ def student_interval(values: np.ndarray) -> tuple[float, float]:
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def _difference(scores: dict, row: str, plain: str, score: str) -> str:
+def _difference(scores: dict, row: str, reference: str, score: str) -> str:
     scale, digits = (1, 3) if score == "nll" else (100, 1)
-    values = scale * pairs(scores, row, plain, score)
+    values = scale * pairs(scores, row, reference, score)
     if len(values) < 2:
         return ""
     low, high = student_interval(values)
     return f"{np.mean(values):+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] ({len(values)})"
 
 
-def _draw(scores: dict, rows: list[str], plain: str, path: Path) -> None:
+def _draw(scores: dict, compared: Sequence[tuple[str, str]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
-    shown = [row for row in rows if row != plain][::-1]
-    for height, row in enumerate(shown):
-        values = 100 * pairs(scores, row, plain)
+    shown = [pair for pair in compared if len(pairs(scores, *pair)) > 1][::-1]
+    for height, pair in enumerate(shown):
+        values = 100 * pairs(scores, *pair)
         low, high = student_interval(values)
         axes.plot(values, [height] * len(values), ".", color="0.6")
         axes.plot([low, high], [height, height], "-", color="C0", linewidth=2)
         axes.plot(np.mean(values), height, "o", color="C0")
     axes.axvline(0, color="0.3", linewidth=1)
-    axes.set(yticks=range(len(shown)), yticklabels=shown, xlabel=f"points of macro-F1 above {plain}, pairs")
+    names = [f"{row} - {reference}" for row, reference in shown]
+    axes.set(
+        yticks=range(len(shown)), yticklabels=names, xlabel="difference in macro-F1, points; pairs and mean"
+    )
     figure.savefig(path, dpi=150)
 
 

@@ -47,20 +47,68 @@ def test_the_interval_of_a_mean_is_student_s():
     np.testing.assert_allclose(layer_gain.student_interval(values), [wanted.low, wanted.high])
 
 
+def _line(row, target, seed, score, *, part="validation", look=False):
+    return {"part": part, "row": row, "look": look, "target": target, "seed": seed,
+            "macro_f1": score, "accuracy": score, "nll": 1.0}  # fmt: skip
+
+
+def _report(tmp_path, lines, *options):
+    results = tmp_path / "results.jsonl"
+    results.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    layer_gain.main(["report", f"--results={results}", *options])
+
+
 def test_the_report_compares_with_the_better_plain_network_over_pairs(tmp_path, capsys):
     scores = {"P1": 0.5, "P2": 0.6, "A3": 0.7}
     lines = [
-        {"part": "validation", "row": row, "look": False, "target": target, "seed": seed,
-         "macro_f1": score + 0.1 * (target == "marrow") + 0.01 * seed * (row == "A3"),
-         "accuracy": score, "nll": 1.0}
-        for row, score in scores.items() for target in ("blood", "marrow") for seed in (0, 1)
-    ]  # fmt: skip
-    results = tmp_path / "results.jsonl"
-    results.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    layer_gain.main(["report", f"--results={results}", f"--figure={tmp_path / 'gain.png'}"])
+        _line(row, target, seed, score + 0.1 * (target == "marrow") + 0.01 * seed * (row == "A3"))
+        for row, score in scores.items()
+        for target in ("blood", "marrow")
+        for seed in (0, 1)
+    ]
+    _report(tmp_path, lines, f"--figure={tmp_path / 'gain.png'}")
     said = capsys.readouterr().out
     assert "The better plain network: P2." in said
     (row,) = [line for line in said.splitlines() if line.startswith("| A3 ")]
     low, high = layer_gain.student_interval(np.array([10, 11, 10, 11.0]))
-    assert f"| 70.5 | 80.5 | +10.5 [{low:.1f}, {high:.1f}] (4) |" in row
+    assert f"| 70.5 | 80.5 | P2 | +10.5 [{low:.1f}, {high:.1f}] (4) |" in row
+    assert "Highest mean difference of the candidates: A3 to P2." in said
     assert (tmp_path / "gain.png").stat().st_size > 1000
+
+
+def test_a_second_look_is_compared_with_a_second_look(tmp_path, capsys):
+    """The plain network gains more by it than the layer does."""
+    scores = {("P2", False): 0.80, ("P2", True): 0.84, ("B5", False): 0.81, ("B5", True): 0.832}
+    lines = [
+        _line(row, target, seed, score + 0.001 * seed, look=look)
+        for (row, look), score in scores.items()
+        for target in ("blood", "marrow")
+        for seed in (0, 1)
+    ]
+    _report(tmp_path, lines)
+    said = capsys.readouterr().out
+    assert "| P2+look | -0.8 " in said
+    assert "Highest mean difference of the candidates: B5 to P2." in said
+
+
+def test_the_test_is_of_one_plain_network_and_a_random_place(tmp_path, capsys):
+    scores = {"P2": 0.5, "A3": 0.7, "A3-random": 0.65}
+    lines = [_line(row, t, 10 + s, score, part="test") for row, score in scores.items()
+             for t in ("blood", "marrow") for s in (0, 1)]  # fmt: skip
+    answers = {"P2": "aabb", "A3": "abab", "A3-random": "abaa"}
+    for line in lines:
+        folder = tmp_path / f"{line['row']}-{line['target']}-{line['seed']}" / "evaluation"
+        folder.mkdir(parents=True)
+        rows = [f"{n}.png,{'abab'[n % 4]},{answers[line['row']][n % 4]}" for n in range(40)]
+        (folder / "test_predictions.csv").write_text("path,true,label\n" + "\n".join(rows) + "\n")
+    _report(tmp_path, lines, "--part=test", f"--folder={tmp_path}")
+    said = capsys.readouterr().out
+    assert "| A3 | 70.0 | 70.0 | P2 | +20.0 " in said
+    assert "| A3 | 70.0 | 70.0 | A3-random | +5.0 " in said
+    for pair in ("A3 minus P2", "A3-random minus P2", "A3 minus A3-random"):
+        (found,) = [line for line in said.splitlines() if line.startswith(f"blood, {pair}, over images: [")]
+        low, high = map(float, found.split("[")[1].rstrip("]").split(","))
+        assert low < {"A3 minus P2": 50, "A3-random minus P2": 20, "A3 minus A3-random": 27}[pair] < high
+        assert low > 0 or pair == "A3-random minus P2"
+    with pytest.raises(SystemExit, match="of the test only one"):
+        _report(tmp_path, [*lines, _line("P1", "blood", 10, 0.5, part="test")], "--part=test")
