@@ -291,6 +291,24 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+class _OnceNot(_Once):
+    """Stores that a yes-or-no setting is off, once."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        """An option without a value."""
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """As of any action of argparse."""
+        super().__call__(parser, namespace, False, option_string)
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises what the user did wrong instead of ending the process."""
 
@@ -368,7 +386,7 @@ def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) 
         group.add_argument(*names, dest=field.name, type=_boolean, nargs="?", const=True, help=text,
                            metavar="True|False")  # fmt: skip
         negated = [f"--no{bare}"] * short + [f"--noconfig.{field.name}"]
-        group.add_argument(*negated, dest=field.name, action="store_false",
+        group.add_argument(*negated, dest=field.name, action=_OnceNot,
                            default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # fmt: skip
     else:
         group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=_METAVARS[kind])

@@ -396,6 +396,9 @@ def test_names_that_files_can_have_are_accepted(name):
         ("--input=a", "--config.predict.input=b"),
         ("--model=blood11", "--model=marrow8"),
         ("--page_cells=3", "--page_cells=3"),
+        ("--page", "--nopage"),
+        ("--nopage", "--page=True"),
+        ("--nopage", "--noconfig.predict.page"),
     ],
 )
 def test_an_option_given_twice_is_refused(capsys, first, second):

@@ -24,7 +24,7 @@ from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
 from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import CLASSES_FILE
+from asae_jax.run.folder import CLASSES_FILE, check_apart
 from asae_jax.types import HostImage
 
 FOLDER = "audit"
@@ -51,6 +51,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     """
     from asae_jax.audit.figures import draw_figures, draw_two_sets  # loads matplotlib
 
+    check_apart(workdir, config)
     files = other_files(config.audit.other) if config.audit.other else []
     preparation = configured_preparation(config.data)
     table = configured_index(config.data)

@@ -24,7 +24,7 @@ from asae_jax.input.appearance import (
     scale_between,
     spread,
 )
-from asae_jax.input.csv_rows import read_rows
+from asae_jax.input.csv_rows import listed_file, read_rows
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.workers import bounded, default_workers, thread_pool
@@ -83,7 +83,8 @@ def other_files(text: str) -> list[Path]:
     if place.is_dir():
         found = [place / file.name for file in walk(place) if file.is_image]
     elif place.suffix.lower() == ".csv" and place.is_file():
-        found = [place.parent / row["path"] for _, row in read_rows(place, required=("path",))[1]]
+        _, rows = read_rows(place, required=("path",))
+        found = [Path(listed_file(place.parent, row["path"])) for _, row in rows]
     else:
         raise UserError(f"--other={text} is neither a folder nor a CSV file with a column path.")
     if len(found) < 2:

@@ -152,9 +152,9 @@ def _starts(counts: np.ndarray, target: float, risk: float) -> list[tuple[int, f
 
     The more errors a start allows, the less can a few mistakes among the surest images end the search for
     good; the more starts, the less risk is left for each, of which every next gets half as much. There are as
-    many as lie within half of the images: for 5 % at 0.8 one of less than 520 images or so, else two. Among
-    eleven such rules this one labelled most, on samples of 250 to 2,000 cells of six networks and three
-    simulations. Where it begins follows from numbers of images alone, errors are not looked at.
+    many as lie within half of the images: for 5 % at 0.8 one below 520 images or so, two below 1,750, else
+    three. Among eleven such rules this one labelled most, on samples of 250 to 2,000 cells of six networks
+    and three simulations. Where it begins follows from numbers of images alone, errors are not looked at.
 
     Args:
       counts: images labelled at each tested coverage, growing.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from asae_jax.files import user_path
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.csv_rows import read_rows
+from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 
 FOLDERS = ("auto", "classes", "groups")
 """What the folders directly below a given folder are."""
@@ -13,7 +14,7 @@ FOLDERS = ("auto", "classes", "groups")
 def input_labels(
     text: str, items: Sequence[Item], class_names: Sequence[str], *, folders: str = "auto"
 ) -> list[str]:
-    """The label of each item; empty where it is not known.
+    """The label of each item; empty where it is not known, or a network's guess.
 
     Args:
       text: the input, see `predict.inputs.read_input`.
@@ -31,9 +32,8 @@ def input_labels(
         known &= set(class_names) if folders == "auto" else known
         return [item.group if item.group in known else "" for item in items]
     if path.suffix.lower() == ".csv" and path.is_file():
-        return [
-            row.get("label", "") for _, row in read_rows(path, required=("path",), optional=("label",))[1]
-        ]
+        _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
+        return ["" if is_guess(row) else row.get("label", "") for _, row in rows]
     return [""] * len(items)
 
 

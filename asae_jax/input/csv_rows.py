@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,13 @@ def read_rows(
         if names.count(name) > 1:
             raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
     return known, _rows(path, records, names, known)
+
+
+def listed_file(folder: Path, name: str) -> str:
+    """The file that a list in `folder` names, absolute; where there is none, a backslash is taken for `/`."""
+    file = os.path.abspath(folder / name)
+    other = os.path.abspath(folder / name.replace("\\", "/"))
+    return other if not os.path.lexists(file) and os.path.lexists(other) else file
 
 
 def other_columns(path: Path, used: Container[str]) -> list[str]:

@@ -55,8 +55,20 @@ _NO_VALUE = frozenset(
 _LONGEST_PATH = 4096
 """Characters; no system opens longer ones."""
 
-_GUESSED = "for_person"  # a column of what `predict` writes, whose labels nobody has looked at
+GUESS_COLUMNS = ("seen", "for_person", "true", "probability")
+"""Columns that tell whether a label is a network's guess, see `is_guess`."""
+
 _SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+def is_guess(row: Mapping[str, str]) -> bool:
+    """Whether nobody looked at the label of a row: `seen` says no, or else the file is one of predictions.
+
+    `predict` writes a column `for_person`, `evaluate` the columns `true` and `probability`.
+    """
+    if "seen" in row:
+        return _SEEN.get(row["seen"].lower()) is False
+    return "for_person" in row or {"true", "probability"} <= set(row)
 
 
 def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataIndex:
@@ -68,7 +80,7 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     patient, slide, or another of `GROUP_COLUMNS`.
 
     A review page of `predict` writes more columns. `seen`: where it says no, the label is a network's guess
-    that nobody looked at; so are all labels of a file that `predict` itself wrote. `reason`: with one, a row
+    that nobody looked at; so are labels that a command wrote (`is_guess`). `reason`: with one, a row
     may lack a label, and is an image that a person left out. `content`: what the picture held that was
     labelled (`content.image_content`); a file that holds another picture now is a bad image. `merge` writes
     the split `aside` for the images of a second test, which are left out.
@@ -125,7 +137,7 @@ def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
         file,
         required=("path", "label"),
         optional=("group", "split"),
-        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "seen", "content", _GUESSED),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "content", *GUESS_COLUMNS),
     )
     rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
@@ -192,9 +204,10 @@ class Entry:
 
 
 def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> Entry:
-    guessed = _GUESSED in row and "seen" not in row
+    guessed = "seen" not in row and is_guess(row)
     for column in filter(None, ("path", "label", grouped)):
-        if not row[column] and not (column == "label" and (row.get("reason") or guessed)):
+        may_be_empty = (column != "path" and guessed) or (column == "label" and row.get("reason"))
+        if not row[column] and not may_be_empty:
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
         if len(row[column]) > LONGEST_LABEL:
@@ -279,8 +292,8 @@ def _nothing(file: Path, entries: Sequence[Entry]) -> UserError:
     if unseen:
         return UserError(
             f"{file} lists {len(entries)} images, and none can be used: nobody looked at the labels of "
-            f"{unseen} (seen=no), which are a network's guesses: label them, or take the guesses "
-            "(--config.data.unseen=True)"
+            f"{unseen} (seen=no), which are a network's guesses: label them (a person who corrected such a "
+            "file adds a column seen with yes), or take the guesses (--config.data.unseen=True)"
         )
     if all(entry.fault.startswith(LEFT_OUT) for entry in entries) and entries:
         return UserError(f"{file} lists {len(entries)} images, and a person left out all of them: label some")
@@ -291,7 +304,7 @@ def _nothing(file: Path, entries: Sequence[Entry]) -> UserError:
     )
 
 
-_USED = ("path", "label", "seen", "content", *PROVENANCE)
+_USED = ("path", "label", "content", *GUESS_COLUMNS, *PROVENANCE)
 
 
 def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry]) -> Iterator[str]:

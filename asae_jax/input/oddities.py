@@ -13,25 +13,28 @@ TINY = 24
 THUMBNAIL = 16
 """Side of the grey thumbnails, pixels."""
 
+GREY = "without colour"
+"""What is said of a greyscale image."""
+
 _STRIP = 3  # times as long as wide
 _SIDE = 64
 
 
 def oddity(image: HostImage) -> str:
-    """Why an image is no crop of a stained cell, in a few words; empty where it may be one.
+    """Why an image seems to be no crop of a stained cell, in a few words; empty where it may be one.
 
     Args:
       image: uint8 RGB `[height, width, 3]`.
     """
     shorter, longer = sorted(image.shape[:2])
     if shorter < TINY:
-        return f"under {TINY} pixels wide"
+        return f"a side under {TINY} pixels"
     if longer > _STRIP * shorter:
         return "a narrow strip"
     small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     if grey_square(small, THUMBNAIL).std() < FLAT:
         return "blank"
-    return "without colour" if colourfulness(small) <= GREY_TOLERANCE else ""
+    return GREY if colourfulness(small) <= GREY_TOLERANCE else ""
 
 
 def grey_square(image: HostImage, side: int) -> HostImage:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax import config as settings
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, together
+from asae_jax.files import disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
 from asae_jax.input.run_split import SPLITS_FILE, read_records
@@ -185,6 +185,18 @@ def read_counts(workdir: Path) -> Counts:
         images = read_record(workdir).images
         return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})
     return Counter((row.label, row.split) for row in read_records(path).values())
+
+
+def check_apart(workdir: Path, config: ConfigDict) -> None:
+    """Raises a UserError where a run would lie among the images that it is trained on."""
+    if config.data.source != "folder" or not config.data.path:
+        return
+    images, place = user_path(config.data.path).resolve(), workdir.resolve()
+    if images == place or images in place.parents:
+        raise UserError(
+            f"--workdir={workdir} lies in the folder of the images, {config.data.path}, where the run's "
+            "files would be taken for classes of cells: choose another, such as runs/mine."
+        )
 
 
 OTHER_IMAGES = " (to score other images: `evaluate --source=folder --path=DIR`)"

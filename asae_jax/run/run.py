@@ -243,7 +243,7 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     settings.check(config)
     chosen, is_new = hosts.first(lambda: _chosen_before(workdir, config))
     if is_new:
-        hosts.first(lambda: _check_apart(workdir, config))
+        hosts.first(lambda: folder.check_apart(workdir, config))
     config = settings.copy_with(config, chosen).lock()
     index = splits = None
     if not config.train.batch_size:
@@ -267,18 +267,6 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     run = NewRun(workdir, config, index, splits)
     _ = run.classes  # a table that cannot be read is refused here
     return run
-
-
-def _check_apart(workdir: Path, config: ConfigDict) -> None:
-    """Raises a UserError where a run would lie among the images that it is trained on."""
-    if config.data.source != "folder" or not config.data.path:
-        return
-    images, place = user_path(config.data.path).resolve(), workdir.resolve()
-    if images == place or images in place.parents:
-        raise UserError(
-            f"--workdir={workdir} lies in the folder of the images, {config.data.path}, where the run's "
-            "files would be taken for classes of cells: choose another, such as runs/mine."
-        )
 
 
 def _chosen_before(workdir: Path, config: ConfigDict) -> tuple[dict[str, int], bool]:

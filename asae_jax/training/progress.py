@@ -65,16 +65,18 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
 
 def _few_to_judge_by(config: ConfigDict, validation: int) -> str:
     """Says so where there are too few validation images for any cell to be labelled; else empty."""
-    target, certainty = config.uncertainty.target_error, config.uncertainty.certainty
-    fewest = fewest_images(target, certainty)
-    if not 0 < validation < fewest:
+    target, share = config.uncertainty.target_error, config.data.validation_fraction
+    fewest = fewest_images(target, config.uncertainty.certainty)
+    if validation >= fewest or not share:
         return ""
-    share = min(config.data.validation_fraction * 2 * fewest / validation, 0.5)  # room for a mistake
-    option = f" (--config.data.validation_fraction={math.ceil(20 * share) / 20:g} where the split is drawn)"
+    remedies = ["a higher --config.uncertainty.target_error"]
+    wanted = math.ceil(20 * share * 2 * fewest / max(validation, 1)) / 20  # with room for a mistake
+    if share < min(wanted, 0.5) and validation * min(wanted, 0.5) >= share * fewest:
+        remedies.insert(0, f"--config.data.validation_fraction={min(wanted, 0.5):g} where the split is drawn")
     return (
         f"only {validation} validation images: to promise at most {100 * target:g} % errors takes {fewest}, "
-        "all right. With fewer, predict leaves every cell to a person. Train in another --workdir with more"
-        f"{option * (share > 0)}, or with a higher --config.uncertainty.target_error"
+        "all right. With fewer, predict leaves every cell to a person. Train in another --workdir with "
+        f"{' or '.join(['more images', *remedies])}"
     )
 
 

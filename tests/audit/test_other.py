@@ -9,6 +9,7 @@ from PIL import Image
 
 from asae_jax import cli
 from asae_jax.audit.command import EXIT_INVALID_SCORES
+from asae_jax.audit.other import other_files
 from tests.audit.tables import cells
 from tests.input.drawn_nuclei import BACKGROUND, crop
 
@@ -81,3 +82,15 @@ def test_another_set_that_is_not_there_is_refused_first(sets, tmp_path, capsys):
     Image.fromarray(image).save(tmp_path / "one" / "1.png")
     assert _audit(sets, tmp_path / "a", tmp_path / "one") == 2
     assert "too few" in capsys.readouterr().err
+
+
+def test_a_list_that_was_written_on_windows_is_found(sets):
+    listed = sets / "list.csv"
+    listed.write_text("path\nthere\\BLA\\0.png\nthere/BLA/2.png\n")
+    assert other_files(str(listed)) == [sets / "there" / "BLA" / name for name in ("0.png", "2.png")]
+
+
+def test_pages_are_not_written_among_the_images(sets, capsys):
+    assert _audit(sets, sets / "here" / "audits", sets / "there") == 2
+    assert "lies in the folder of the images" in capsys.readouterr().err
+    assert not (sets / "here" / "audits").exists()

@@ -392,12 +392,25 @@ def test_a_row_without_a_label_needs_the_reason_why_a_person_left_it_out(root):
         manifest_index(write(root, "path,label,reason\na/2.png,,artefact\n"))
 
 
-def test_what_predict_wrote_is_no_label(root):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label,probability,error,for_person\na/1.png,A,0.9,,no\na/2.png,,,broken,yes\n",
+        "path,label,probability,error,group,for_person\na/1.png,A,0.9,,p1,no\na/2.png,,,broken,,yes\n",
+        "path,true,label,probability\na/1.png,B,A,0.9\na/2.png,B,,0.9\n",  # of `evaluate`
+    ],
+)
+def test_what_a_command_wrote_is_no_label(root, text):
     """Its labels are a network's guesses, and rows of images that it could not read have none."""
-    path = write(root, "path,label,probability,error,for_person\na/1.png,A,0.9,,no\na/2.png,,,broken,yes\n")
+    path = write(root, text)
     with pytest.raises(UserError, match=r"none can be used: nobody looked at the labels of 2 \(seen=no\)"):
         manifest_index(path)
     index = manifest_index(path, unseen=True)
     assert (index.class_names, list(index.names)) == (("A",), ["a/1.png"])
     _, _, entries = read_entries(path, unseen=False)
     assert [entry.fault for entry in entries] == ["nobody looked at its label (seen=no)"] * 2
+
+
+def test_a_person_who_corrected_such_a_file_says_so(root):
+    path = write(root, "path,label,for_person,seen\na/1.png,A,yes,yes\na/2.png,B,no,no\n")
+    assert list(manifest_index(path).names) == ["a/1.png"]

@@ -25,7 +25,7 @@ def test_real_cells_may_be_cells():
     [
         (_grey, "without colour"),
         (lambda image: np.full_like(image, 250), "blank"),
-        (lambda image: cv2.resize(image, (20, 20)), "under 24 pixels wide"),
+        (lambda image: cv2.resize(image, (20, 20)), "a side under 24 pixels"),
         (lambda image: cv2.resize(image, (300, 90)), "a narrow strip"),
         (lambda image: cv2.resize(image, (180, 90)), ""),
     ],

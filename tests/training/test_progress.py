@@ -105,18 +105,27 @@ def test_the_greeting_has_words_for_every_choice(setting, tmp_path):
         assert folder == f"run folder: {tmp_path}"
 
 
-@pytest.mark.parametrize(("error", "fewest"), [(0.05, 32), (0.1, 16), (0.2, None)])
-def test_the_greeting_says_when_no_cell_can_be_labelled(error, fewest, tmp_path):
-    """Of the ten validation images of `_Data`, all right, 20 % errors at 0.8 can be promised."""
+@pytest.mark.parametrize(
+    ("error", "fewest", "share", "advised"),
+    [
+        (0.05, 32, 0.1, "0.5"),  # gives 50
+        (0.1, 16, 0.1, "0.35"),
+        (0.01, 161, 0.1, None),  # no share is enough
+        (0.05, 32, 0.5, None),
+        (0.2, None, 0.1, None),  # ten images, all right, are enough
+        (0.05, None, 0.0, None),  # as was asked for
+    ],
+)
+def test_the_greeting_says_when_no_cell_can_be_labelled(error, fewest, share, advised, tmp_path):
+    """Of the ten validation images of `_Data`."""
     state = types.SimpleNamespace(params={"kernel": np.zeros(8)}, step=0)
-    config = tiny_config(uncertainty__target_error=error, data__validation_fraction=0.1)
+    config = tiny_config(uncertainty__target_error=error, data__validation_fraction=share)
     said = greeting(config, _Data(), state, 3, tmp_path)
     few = [line for line in said.splitlines() if line.startswith("only 10 validation images")]
     assert len(few) == (fewest is not None)
     if few:
-        share = {32: 0.5, 16: 0.35}[fewest]
         assert f"at most {100 * error:g} % errors takes {fewest}, all right" in few[0]
-        assert f"--config.data.validation_fraction={share:g} where" in few[0]
+        assert (f"--config.data.validation_fraction={advised} where" in few[0]) == (advised is not None)
 
 
 def test_scores_are_explained_before_the_first_and_come_with_the_time_left(tmp_path, capsys):

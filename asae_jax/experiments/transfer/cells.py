@@ -9,7 +9,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
-from asae_jax.input.csv_rows import Row, read_rows
+from asae_jax.input.csv_rows import Row, listed_file, read_rows
 from asae_jax.input.manifest import GROUP_COLUMNS, group_column
 
 PARTS = ("train", "test")
@@ -65,7 +65,7 @@ def read_listed(
     for row in rows:
         part, number = row[1]["split"].lower(), _class_of(row, class_map, class_names)
         if part == "train" or (part == "test" and number >= 0):
-            file = str(path.absolute().parent / row[1]["path"])
+            file = listed_file(path.parent, row[1]["path"])
             items[part].append(Item(row[1]["path"], file, row[1].get(grouped, "")))
             labels[part].append(number)
     for part in PARTS:

@@ -16,7 +16,7 @@ from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, 
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
-from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.predict.inputs import Item, in_utf8, read_input
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.pages import NOTICE, encode_jpeg, printable
 from asae_jax.terminal import track
@@ -79,7 +79,7 @@ def cut(config: ConfigDict, workdir: Path) -> int:
     if not settings.output:
         raise UserError("no folder for the cells is named: give --output=FOLDER, a new one")
     output = user_path(settings.output)
-    _refuse_full(output)
+    _check_output(output, user_path(settings.input))
     if not settings.input:
         raise UserError("no fields are named: give --input=FOLDER with photographs of fields")
     items = read_input(settings.input)
@@ -94,11 +94,16 @@ def cut(config: ConfigDict, workdir: Path) -> int:
     return 0
 
 
-def _refuse_full(output: Path) -> None:
+def _check_output(output: Path, given: Path) -> None:
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file: give a new folder (--output=FOLDER)")
     if output.is_dir() and any(output.iterdir()):
         raise UserError(f"{output} is not empty: give a new folder (--output=FOLDER), or empty it")
+    if given.is_dir() and given.resolve() in (output.resolve(), *output.resolve().parents):
+        raise UserError(
+            f"{output} lies in the folder of the fields, where cells would be taken for fields the next "
+            "time: give a folder elsewhere (--output=FOLDER)"
+        )
 
 
 def _estimated(items: Sequence[Item]) -> float:
@@ -163,7 +168,7 @@ def _field_names(items: Sequence[Item], given: Path) -> list[str]:
     """What each field is called: its path below the folder that was given, else below what all share."""
     shared = os.path.commonpath([os.path.dirname(item.file) for item in items])
     folder = os.path.abspath(given) if given.is_dir() else shared
-    return [Path(os.path.relpath(item.file, folder)).as_posix() for item in items]
+    return [in_utf8(Path(os.path.relpath(item.file, folder)).as_posix()) for item in items]
 
 
 def _numbered(found: Sequence[Square], *, pad: bool) -> list[tuple[str, Square]]:

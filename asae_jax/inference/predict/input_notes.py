@@ -3,6 +3,7 @@
 import collections
 
 from asae_jax.inference.predict.records import Record
+from asae_jax.input.oddities import GREY
 
 _NAMED = 3
 
@@ -33,11 +34,13 @@ class InputNotes:
                 f"{copies} of the images are copies of others, pixel for pixel. Each is counted, so "
                 "percentages are shifted and intervals too narrow: take the copies out."
             )
-        if self._odd:
-            named = ", ".join(f"{path} ({why})" for path, why in self._odd[:_NAMED])
-            more = f" and {len(self._odd) - _NAMED} more" * (len(self._odd) > _NAMED)
+        grey = sum(why == GREY for _, why in self._odd)
+        odd = [(path, why) for path, why in self._odd if why != GREY or 2 * grey <= self._images]
+        if odd:
+            named = ", ".join(f"{path} ({why})" for path, why in odd[:_NAMED])
+            more = f" and {len(odd) - _NAMED} more" * (len(odd) > _NAMED)
             found.append(
-                f"{len(self._odd)} of the images cannot be crops of stained cells, and are counted as the "
+                f"{len(odd)} of the images seem to be no crops of stained cells, and are counted as the "
                 f"classes that the network gave them: {named}{more}."
             )
         if 0 < self._grouped < self._images:

@@ -14,8 +14,8 @@ from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, LEFTOVER, is_image_name, is_leftover, leftover_in, walk
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
-from asae_jax.input.cell_classes import known_classes, plain_name
-from asae_jax.input.csv_rows import other_columns, read_rows
+from asae_jax.input.cell_classes import plain_name
+from asae_jax.input.csv_rows import listed_file, other_columns, read_rows
 from asae_jax.input.kinds import file_kind, is_unread_image
 from asae_jax.input.manifest import GROUP_COLUMNS, PROVENANCE, group_column
 
@@ -67,22 +67,23 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
 
 
 def without_class_folders(text: str, items: list[Item], class_names: Iterable[str]) -> list[Item]:
-    """`items` without groups, and a warning, where all of these are folders with the name of a class.
+    """`items` without groups, and a warning, where these are folders of classes.
+
+    That is so where two of them, or the only one, have the name of a class of the run.
 
     Args:
       text: the input they were read from.
       items: its images.
-      class_names: of the run; those in `data/classes.csv` are looked for as well.
+      class_names: of the run.
     """
     names = {item.group for item in items if item.group}
-    if not names or not user_path(text).is_dir():
-        return items
-    known = {*known_classes(), *map(plain_name, class_names)}
-    if not all(plain_name(name) in known for name in names):
+    known = {plain_name(name) for name in class_names}
+    classes = {name for name in names if plain_name(name) in known}
+    if not text or not user_path(text).is_dir() or not classes or (len(classes) < 2 and classes != names):
         return items
     warnings.warn(
-        f"the folders of {text} have the names of classes ({', '.join(sorted(names)[:_NAMED])}): they are "
-        "not taken for patients or slides",
+        f"folders of {text} have the names of classes ({', '.join(sorted(classes)[:_NAMED])}): none is taken "
+        "for a patient or slide",
         stacklevel=2,
     )
     return [dataclasses.replace(item, group="") for item in items]
@@ -119,12 +120,21 @@ def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
 
 
 def _warn_of_hidden(folder: Path, text: str) -> None:
-    """Points out images that are passed over because the name of their folder begins with a dot."""
+    """Points out folders with images that are passed over as their name begins with a dot."""
     hidden = [path for path in sorted(folder.glob(".*")) if path.is_dir() and not is_leftover(path.name)]
-    counts = {path.name: sum(found.is_image for found in walk(path)) for path in hidden}
-    if counts := {name: count for name, count in counts.items() if count}:
-        listed = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        warnings.warn(f"images in hidden folders of {text} are passed over: {listed}", stacklevel=2)
+    if found := ", ".join(path.name for path in hidden if _holds_an_image(path)):
+        warnings.warn(f"hidden folders of {text} with images are passed over: {found}", stacklevel=2)
+
+
+def _holds_an_image(folder: Path) -> bool:
+    """Whether one of the first files below it is called as an image; one that cannot be listed has none."""
+    try:
+        return any(found.is_image for found in itertools.islice(walk(folder), _LOOKED_AT))
+    except UserError:
+        return False
+
+
+_LOOKED_AT = 1000
 
 
 def _from_file(text: str, path: Path) -> list[Item]:
@@ -168,10 +178,10 @@ def _by_name(name: str) -> bool:
 
 
 def _item(path: str, group: str = "") -> Item:
-    return Item(_in_utf8(path), os.path.abspath(os.path.expanduser(path)), _in_utf8(group))
+    return Item(in_utf8(path), os.path.abspath(os.path.expanduser(path)), in_utf8(group))
 
 
-def _in_utf8(name: str) -> str:
+def in_utf8(name: str) -> str:
     """`name` with bytes that are not UTF-8 as \\xe9, so that results that name it can be read anywhere."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -204,18 +214,11 @@ def _from_csv(path: Path) -> Iterator[Item]:
         )
     for line, row in rows:
         # An empty path makes one bad image; the others are still predicted.
-        file = _listed(path.parent, row["path"]) if row["path"] else ""
+        file = listed_file(path.parent, row["path"]) if row["path"] else ""
         yield Item(row["path"], file, row.get(group, ""), _list_fault(row["path"]), position(line, row))
 
 
 _OTHER_LISTS = ("label", "split", "seen", "content", *PROVENANCE)  # columns that lists for training have
-
-
-def _listed(folder: Path, name: str) -> str:
-    """The file that a list names; where there is none, a backslash is taken for `/`."""
-    file = os.path.abspath(folder / name)
-    other = os.path.abspath(folder / name.replace("\\", "/"))
-    return other if not os.path.lexists(file) and os.path.lexists(other) else file
 
 
 def _in_folder(folder: Path, name: str) -> Item:

@@ -19,11 +19,11 @@ from asae_jax.inference.slide.geojson import SlideFiles, feature
 from asae_jax.inference.slide.label_studio import Guess, Storage, cell_task, field_task, write_tasks
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.content import image_content
-from asae_jax.input.csv_rows import fault, read_rows
+from asae_jax.input.csv_rows import fault, listed_file, read_rows
 from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 from asae_jax.pages import NOTICE, printable
 
-_UNSEEN = ("no", "false", "0")
 _TOLD = ("predicted", "reviewer", "reviewed")
 """Columns of a review that go with a cell, as far as they are there."""
 _SHOWN = 20  # slides and paths named in the terminal
@@ -114,7 +114,7 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
         if (place := position(line, row)) is None:
             continue
         located += 1
-        file = os.path.abspath(path.parent / row["path"])
+        file = listed_file(path.parent, row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
         own_label = _Given(row.get("label", ""), own, {})
@@ -153,17 +153,17 @@ class _Given(NamedTuple):
 
 def _reviewed(path: Path) -> dict[str, _Given]:
     """Absolute path -> label, whether a person gave it, and what is known of it."""
-    _, rows = read_rows(path, required=("path", "label"), also=("seen", "content", *_TOLD))
+    _, rows = read_rows(path, required=("path", "label"), also=("content", *GUESS_COLUMNS, *_TOLD))
     found, changed, lines = {}, list[str](), dict[str, int]()
     for line, row in rows:
-        file = os.path.abspath(path.parent / row["path"])
+        file = listed_file(path.parent, row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
         if (content := row.get("content", "")) and not _same_picture(file, content):
             changed.append(row["path"])
             continue
         notes = {name: row[name] for name in _TOLD if row.get(name)}
-        found[file] = _Given(row["label"], row.get("seen", "").lower() not in _UNSEEN, notes)
+        found[file] = _Given(row["label"], not is_guess(row), notes)
     if changed:
         listed = ", ".join(changed[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
         print(

@@ -221,20 +221,32 @@ def test_the_home_folder_is_expanded(tree, monkeypatch):
     assert input_name("~/list.csv") == "list"
 
 
-def test_images_in_hidden_folders_are_passed_over_and_counted(tree):
-    put(tree, ".patient1/4.jpg", ".patient1/deep/5.jpg", ".git/config", "@eaDir/1.jpg")
-    with pytest.warns(UserWarning, match=r"hidden folders of .* are passed over: \.patient1 2$"):
+def test_hidden_folders_with_images_are_passed_over_and_named(tree):
+    put(tree, ".patient1/deep/5.jpg", ".git/config", "@eaDir/1.jpg")
+    for number in range(25):  # which may not be walked
+        (tree / ".links" / str(number)).parent.mkdir(exist_ok=True)
+        (tree / ".links" / str(number)).symlink_to(tree / "b")
+    with pytest.warns(UserWarning, match=r"with images are passed over: \.links, \.patient1$"):
         assert len(read_input(str(tree))) == 4
 
 
-def test_folders_with_the_names_of_classes_are_no_patients(tmp_path):
-    put(tmp_path, "LYT/1.png", "odd one/2.png")
+@pytest.mark.parametrize(
+    ("folders", "classes", "taken"),
+    [
+        (["LYT", "odd one", "unsorted"], ["LYT", "Odd-One"], False),
+        (["LYT"], ["LYT"], False),
+        (["BL", "MY", "LYT"], ["LYT", "MON"], True),  # of patients, one of whom is called as a class
+        (["slide1", "slide2"], ["LYT"], True),
+    ],
+)
+def test_folders_with_the_names_of_classes_are_no_patients(tmp_path, folders, classes, taken, recwarn):
+    put(tmp_path, *(f"{name}/1.png" for name in folders))
     items = read_input(str(tmp_path))
-    assert without_class_folders(str(tmp_path), items, ["LYT"]) is items
-    with pytest.warns(UserWarning, match=r"\(LYT, odd one\): they are not taken for patients"):
-        found = without_class_folders(str(tmp_path), items, ["Odd-One"])
-    assert [item.group for item in found] == ["", ""]
+    found = without_class_folders(str(tmp_path), items, classes)
+    assert [item.group for item in found] == (sorted(folders) if taken else [""] * len(folders))
     assert [item.file for item in found] == [item.file for item in items]
+    assert len(recwarn) == (not taken)
+    assert without_class_folders("", items, classes) is items
 
 
 def test_paths_of_a_list_that_were_written_on_windows_are_found(tree):
