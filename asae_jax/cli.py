@@ -274,8 +274,15 @@ def _recipe_file(given: str) -> Path:
     return settings.recipe_file(given)
 
 
+_ONE_EACH = frozenset(
+    {"data.path", "eval.path", "audit.other", "adapt.labels", "slide.labels", "merge.reviewed"}
+    | {field.name for field in settings.FIELDS if field.name.endswith(".input")}
+)
+"""Settings that name what is worked on: of two, one would be left out in silence."""
+
+
 class _Once(argparse.Action):
-    """Stores a value, and refuses a second one."""
+    """Stores a value, and refuses another one. Of other options the last counts: scripts add to them."""
 
     def __call__(
         self,
@@ -286,27 +293,9 @@ class _Once(argparse.Action):
     ) -> None:
         """As of any action of argparse."""
         before = getattr(namespace, self.dest, None)
-        if before is not None:
+        if before not in (None, values):
             parser.error(f"{option_string} is given twice ({before} and {values}): give it once")
         setattr(namespace, self.dest, values)
-
-
-class _OnceNot(_Once):
-    """Stores that a yes-or-no setting is off, once."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
-        """An option without a value."""
-        super().__init__(option_strings, dest, nargs=0, **more)
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        """As of any action of argparse."""
-        super().__call__(parser, namespace, False, option_string)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -329,11 +318,11 @@ def _parser(name: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         formatter_class=_Formatter,
     )
-    parser.register("action", None, _Once)
     of_a_run = command.of_a_run
     parser.add_argument(
         "--config",
         default=None,
+        action=_Once,
         metavar="FILE|NAME",
         help="configuration file, or the name of an included recipe"
         + ("; only where the settings of the run in --workdir are not to be taken" if of_a_run else ""),
@@ -341,6 +330,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--workdir",
         default=None,
+        action=_Once,
         metavar="RUN" if of_a_run else "DIR",
         help=argparse.SUPPRESS
         if command.alone
@@ -352,6 +342,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
         parser.add_argument(
             "--model",
             default=None,
+            action=_Once,
             metavar="NAME|FOLDER",
             help=argparse.SUPPRESS
             if command.of_images
@@ -386,10 +377,11 @@ def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) 
         group.add_argument(*names, dest=field.name, type=_boolean, nargs="?", const=True, help=text,
                            metavar="True|False")  # fmt: skip
         negated = [f"--no{bare}"] * short + [f"--noconfig.{field.name}"]
-        group.add_argument(*negated, dest=field.name, action=_OnceNot,
+        group.add_argument(*negated, dest=field.name, action="store_false",
                            default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # fmt: skip
     else:
-        group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=_METAVARS[kind])
+        once = {"action": _Once} if field.name in _ONE_EACH else {}
+        group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=_METAVARS[kind], **once)
 
 
 _METAVARS = {str: "TEXT", int: "N", float: "X"}

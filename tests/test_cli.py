@@ -395,12 +395,18 @@ def test_names_that_files_can_have_are_accepted(name):
         ("--input=a", "--input=b"),
         ("--input=a", "--config.predict.input=b"),
         ("--model=blood11", "--model=marrow8"),
-        ("--page_cells=3", "--page_cells=3"),
-        ("--page", "--nopage"),
-        ("--nopage", "--page=True"),
-        ("--nopage", "--noconfig.predict.page"),
+        ("--config.data.path=a", "--config.data.path=b"),
+        ("--workdir=a", "--workdir=b"),
     ],
 )
-def test_an_option_given_twice_is_refused(capsys, first, second):
-    error = _fails(capsys, "predict", "--model=blood11", first, second)
-    assert "is given twice" in error
+def test_two_of_what_is_worked_on_are_refused(capsys, first, second):
+    assert "is given twice" in _fails(capsys, "predict", first, second)
+
+
+def test_of_other_options_the_last_counts(called, tmp_path):
+    """Scripts add to what they were given; the same input twice is one."""
+    (tmp_path / "config.json").write_text(SETTINGS)
+    options = ["--page_cells=3", "--input=a", "--config.predict.page_cells=5", "--input=a"]
+    assert cli.main(["predict", f"--workdir={tmp_path}", *options]) == 0
+    ((config, _),) = called
+    assert (config.predict.input, config.predict.page_cells) == ("a", 5)
