@@ -318,6 +318,19 @@ def _parser(name: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         formatter_class=_Formatter,
     )
+    _add_places(parser, command)
+    own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
+    for section in own_first:
+        group = parser.add_argument_group(section.title)
+        for field in settings.FIELDS:
+            if field.section == section.name:
+                shown = section.name in command.shown or field.name in command.shown
+                _add_option(group, field, short=section.name == command.section != "", shown=shown)
+    return parser
+
+
+def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
+    """Where settings, run and model are."""
     of_a_run = command.of_a_run
     parser.add_argument(
         "--config",
@@ -349,14 +362,6 @@ def _parser(name: str) -> argparse.ArgumentParser:
             else "a trained model: the name of one that is included (`asae list`), or a model folder; it is "
             "copied to the run folder (default: runs/NAME), where the results go",
         )
-    own_first = sorted(settings.SECTIONS, key=lambda section: section.name != command.section)
-    for section in own_first:
-        group = parser.add_argument_group(section.title)
-        for field in settings.FIELDS:
-            if field.section == section.name:
-                shown = section.name in command.shown or field.name in command.shown
-                _add_option(group, field, short=section.name == command.section != "", shown=shown)
-    return parser
 
 
 def _needs(command: Command) -> str:
