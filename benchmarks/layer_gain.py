@@ -23,7 +23,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+
+from asae_jax.evaluation.bootstrap import percentile_interval
+from asae_jax.evaluation.metrics import summarise
+from asae_jax.experiments.statistics import MIN_SEEDS, bootstrap_confusions, t_estimate
 
 _MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
@@ -175,7 +178,7 @@ def report(args: argparse.Namespace) -> None:
     if args.part == "test":
         for target in TARGETS:
             for row, reference in compared:
-                low, high = np.quantile(resampled_gains(args.folder, row, reference, target), [0.025, 0.975])
+                low, high = percentile_interval(resampled_gains(args.folder, row, reference, target))
                 print(f"{target}, {row} minus {reference}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
     if args.figure:
         _draw(scores, compared, args.figure)
@@ -197,10 +200,12 @@ def resampled_gains(folder: Path, row: str, reference: str, target: str) -> np.n
         found.append([_answers(path) for path in runs])
     true = found[0][0][0]
     assert all((one[0] == true).all() for answers in found for one in answers)
-    even = np.full(len(true), 1 / len(true))
-    drawn = np.random.default_rng(0).multinomial(len(true), even, size=10_000)
-    means = [np.mean([_macro_f1(drawn, true, given) for _, given in answers], axis=0) for answers in found]
-    return means[0] - means[1]
+    given = np.stack([labels for answers in found for _, labels in answers])
+    names, numbers = np.unique(np.concatenate([true[None], given]), return_inverse=True)
+    numbers = numbers.reshape(-1, len(true))
+    confusions = bootstrap_confusions(numbers[0], numbers[1:], len(names), resamples=10_000)
+    scores = summarise(confusions)["macro_f1"]
+    return scores[: len(found[0])].mean(axis=0) - scores[len(found[0]) :].mean(axis=0)
 
 
 def _answers(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -208,15 +213,6 @@ def _answers(path: Path) -> tuple[np.ndarray, np.ndarray]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["path"])
     return np.array([row["true"] for row in rows]), np.array([row["label"] for row in rows])
-
-
-def _macro_f1(drawn: np.ndarray, true: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Macro-F1 of every row of `drawn`, how often each image counts."""
-    of_class = [
-        2 * (drawn @ ((true == c) & (given == c))) / np.maximum(drawn @ (0 + (true == c) + (given == c)), 1)
-        for c in np.unique(true)
-    ]
-    return np.mean(of_class, axis=0)
 
 
 def _values(scores: dict, row: str, target: str = "") -> Iterator[float]:
@@ -233,32 +229,27 @@ def pairs(scores: dict, row: str, reference: str, score: str = "macro_f1") -> np
     return np.array([scores[row, t, s][score] - scores[reference, t, s][score] for t, s in shared])
 
 
-def student_interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the mean of two or more independent values."""
-    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-    return float(np.mean(values) - half), float(np.mean(values) + half)
-
-
 def _difference(scores: dict, row: str, reference: str, score: str) -> str:
     scale, digits = (1, 3) if score == "nll" else (100, 1)
     values = scale * pairs(scores, row, reference, score)
-    if len(values) < 2:
+    if not len(values):
         return ""
-    low, high = student_interval(values)
-    return f"{np.mean(values):+.{digits}f} [{low:.{digits}f}, {high:.{digits}f}] ({len(values)})"
+    mean, low, high = t_estimate(values)
+    interval = "" if low is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{mean:+.{digits}f}{interval} ({len(values)})"
 
 
 def _draw(scores: dict, compared: Sequence[tuple[str, str]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
-    shown = [pair for pair in compared if len(pairs(scores, *pair)) > 1][::-1]
+    shown = [pair for pair in compared if len(pairs(scores, *pair)) >= MIN_SEEDS][::-1]
     for height, pair in enumerate(shown):
         values = 100 * pairs(scores, *pair)
-        low, high = student_interval(values)
+        mean, low, high = t_estimate(values)
         axes.plot(values, [height] * len(values), ".", color="0.6")
         axes.plot([low, high], [height, height], "-", color="C0", linewidth=2)
-        axes.plot(np.mean(values), height, "o", color="C0")
+        axes.plot(mean, height, "o", color="C0")
     axes.axvline(0, color="0.3", linewidth=1)
     names = [f"{row} - {reference}" for row, reference in shown]
     axes.set(

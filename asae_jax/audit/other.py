@@ -185,9 +185,9 @@ def sentences(content: dict[str, Any]) -> list[str]:
         for one in large
     ]
     same, looked_at = content["same"], content["images"]["other"]
-    first = [f"{same} of {looked_at} images of the other set are also in this one, pixel for pixel"] * bool(
-        same
-    )
+    first = []
+    if same:
+        first = [f"{same} of {looked_at} images of the other set are also in this one, pixel for pixel"]
     if not lines:
         return [*first, "no large difference from the other set was measured"]
     return [*first, "large differences from the other set (this set is here, the other there):", *lines]

@@ -19,6 +19,9 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
 SPLITS_FILE = "splits.csv"
+
+OTHER_IMAGES = " (to score other images: `evaluate --source=folder --path=DIR`)"
+"""What users look for who give a run other data."""
 """Its name in a run folder."""
 
 _HEADER = ["name", "label", "split", "content"]
@@ -186,7 +189,7 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
         shown = "; ".join(differences[:3]) + (f"; and {more} more" if more > 0 else "")
         raise UserError(
             f"the split in {path} was made for other data ({shown}): restore the data, or use a new "
-            "--workdir (to score other images: `evaluate --source=folder --path=DIR`)"
+            f"--workdir{OTHER_IMAGES}"
         )
     return np.array([recorded[name].split for name in index.names], dtype="<U10")
 

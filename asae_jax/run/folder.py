@@ -20,7 +20,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
-from asae_jax.input.run_split import SPLITS_FILE, read_records
+from asae_jax.input.run_split import OTHER_IMAGES, SPLITS_FILE, read_records
 from asae_jax.json_files import read_object, write_sealed_json
 from asae_jax.run import digests
 from asae_jax.run.model_folder import holds_model
@@ -197,10 +197,6 @@ def check_apart(workdir: Path, config: ConfigDict) -> None:
             f"--workdir={workdir} lies in the folder of the images, {config.data.path}, where the run's "
             "files would be taken for classes of cells: choose another, such as runs/mine."
         )
-
-
-OTHER_IMAGES = " (to score other images: `evaluate --source=folder --path=DIR`)"
-"""What users look for who give a run other data."""
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:

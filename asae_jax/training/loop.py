@@ -71,9 +71,8 @@ def _start(run: NewRun) -> Checkpoints | NoCheckpoints:
     """Writes what a new run needs, and opens its checkpoints; of several hosts the first does both."""
     if not hosts.is_first():
         return NoCheckpoints()
-    is_new = run.is_new
     run.start()
-    if is_new:
+    if run.is_new:
         initial.warn_of_known_images(run.config, run.data)
     return Checkpoints.to_go_on(run.workdir)
 

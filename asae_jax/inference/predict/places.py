@@ -29,8 +29,7 @@ class Files:
       folder: in the run folder.
       endings: of all files that may be written; the first is that of the main one.
       record: the ending of the JSON file with the field `MADE_FROM`.
-      given: the endings that the name of the main file may have where it is given; where it has none of
-        them, the others are put behind the whole of it.
+      given: the endings that the name of the main file may have where it is given.
       example: of such a name.
     """
 
@@ -70,8 +69,7 @@ class Place:
     @property
     def stem(self) -> Path:
         """What the names of the other files begin with."""
-        given = self.output.suffix.lower() in self.files.given
-        return self.output.with_suffix("") if given else self.output
+        return self.output.with_suffix("")
 
     def beside(self, ending: str) -> Path:
         """The file of this ending."""
