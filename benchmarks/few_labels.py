@@ -21,8 +21,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
+from asae_jax.experiments.statistics import t_estimate
 from asae_jax.input.sampler import permutation
 
 _MAIN = Path(__file__).resolve().parent.parent / "main.py"
@@ -142,10 +142,11 @@ def report(args: argparse.Namespace) -> None:
 
 
 def _mean_with_interval(values: list[float]) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.1f} (1 seed)" if values else ""
-    half = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-    return f"{np.mean(values):.1f} ± {half:.1f} ({len(values)} seeds)"
+    if not values:
+        return ""
+    mean, low, high = t_estimate(np.array(values))
+    interval = "" if low is None else f" [{low:.1f}, {high:.1f}]"
+    return f"{mean:.1f}{interval} ({len(values)} seed{'s' * (len(values) > 1)})"
 
 
 def _draw(accuracies, counts: list[int], path: Path) -> None:

@@ -178,7 +178,11 @@ def report(args: argparse.Namespace) -> None:
     if args.part == "test":
         for target in TARGETS:
             for row, reference in compared:
-                low, high = percentile_interval(resampled_gains(args.folder, row, reference, target))
+                seeds = [seed for of, seed in shared(scores, row, reference) if of == target]
+                if not seeds:
+                    continue
+                gains = resampled_gains(args.folder, row, reference, target, seeds)
+                low, high = percentile_interval(gains)
                 print(f"{target}, {row} minus {reference}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
     if args.figure:
         _draw(scores, compared, args.figure)
@@ -190,14 +194,14 @@ def references(rows: Sequence[str], plain: str) -> list[tuple[str, str]]:
     return found + [(row.replace("-random", ""), row) for row in rows if "-random" in row]
 
 
-def resampled_gains(folder: Path, row: str, reference: str, target: str) -> np.ndarray:
+def resampled_gains(folder: Path, row: str, reference: str, target: str, seeds: Sequence[int]) -> np.ndarray:
     """Differences in macro-F1, mean over the seeds, of 10,000 samples of the test images with replacement."""
     found = []
     for name in (row, reference):
         name, _, look = name.partition("+")
         file = f"test{'-look' if look else ''}_predictions.csv"
-        runs = sorted(folder.glob(f"{name}-{target}-1[0-4]/evaluation/{file}"))
-        found.append([_answers(path) for path in runs])
+        runs = [folder / f"{name}-{target}-{seed}" for seed in seeds]
+        found.append([_answers(run / "evaluation" / file) for run in runs])
     true = found[0][0][0]
     assert all((one[0] == true).all() for answers in found for one in answers)
     given = np.stack([labels for answers in found for _, labels in answers])
@@ -225,8 +229,13 @@ def _mean(scores: dict, row: str) -> float:
 
 def pairs(scores: dict, row: str, reference: str, score: str = "macro_f1") -> np.ndarray:
     """Differences of `row` to `reference` of every target and seed that both have."""
-    shared = sorted((t, s) for name, t, s in scores if name == row and (reference, t, s) in scores)
-    return np.array([scores[row, t, s][score] - scores[reference, t, s][score] for t, s in shared])
+    both = shared(scores, row, reference)
+    return np.array([scores[row, t, s][score] - scores[reference, t, s][score] for t, s in both])
+
+
+def shared(scores: dict, row: str, reference: str) -> list[tuple[str, int]]:
+    """Target and seed of the runs that both rows have."""
+    return sorted((t, s) for name, t, s in scores if name == row and (reference, t, s) in scores)
 
 
 def _difference(scores: dict, row: str, reference: str, score: str) -> str:

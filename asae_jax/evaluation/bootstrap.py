@@ -3,20 +3,21 @@
 How many resamples an evaluation takes is the setting `eval.bootstrap`.
 
 With groups (patients, slides) whole groups are drawn: images of one patient are not independent, and
-intervals over single images would be too narrow.
+intervals over single images would be too narrow. So would the middle 95 % of resamples of few groups: their
+percentiles are moved outwards by Student's t (expanded percentiles; Hesterberg 2015, "What Teachers Should
+Know About the Bootstrap", section 5.3).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
+import scipy  # a part is loaded when it is first used
 
 MAX_WEIGHTS = 2_000_000
 """Weights held at a time: 16 MB, whatever the number of examples and resamples."""
 
-MIN_GROUPS = 3
-"""Fewer groups give no interval: resamples of two patients have three values in all."""
-
-_PERCENTILES = (2.5, 97.5)
+MIN_GROUPS = 5
+"""Fewer groups give no interval: not even the range of four patients holds the mean of all often enough."""
 
 
 def bootstrap_intervals(
@@ -47,9 +48,10 @@ def bootstrap_intervals(
 
     Returns:
       name -> `[low, high]`; empty without resamples, and for fewer than `MIN_GROUPS` groups: they say next to
-      nothing about others.
+      nothing about others. A statistic that is the same in all resamples, such as the macro-F1 of images that
+      are all right, has none: that resamples agree does not make it certain.
     """
-    if not resamples or (groups is not None and len(np.unique(groups)) < MIN_GROUPS):
+    if not resamples or not enough_groups(groups):
         return {}
     drawn = resampled_weights(num_examples, groups=groups, resamples=resamples, seed=seed)
     parts = [statistics(weights) for weights in drawn]
@@ -57,7 +59,12 @@ def bootstrap_intervals(
     if biased:
         own = statistics(np.ones((1, num_examples)))
         values |= {name: np.maximum(values[name] - values[name].mean() + own[name], 0) for name in biased}
-    return {name: percentile_interval(value) for name, value in values.items()}
+    return {name: percentile_interval(value, groups) for name, value in values.items() if np.ptp(value) > 0}
+
+
+def enough_groups(groups: np.ndarray | None) -> bool:
+    """Whether there are `MIN_GROUPS` different `groups` `[N]`, or none (None), so that images are drawn."""
+    return groups is None or len(np.unique(groups)) >= MIN_GROUPS
 
 
 def resampled_weights(
@@ -80,9 +87,24 @@ def resampled_weights(
         yield _draw_counts(rng, units.max() + 1, min(rows, resamples - start))[:, units]
 
 
-def percentile_interval(values: np.ndarray) -> list[float]:
-    """`[low, high]`, between which the middle 95 % of `values` `[resamples]` lie."""
-    return [float(end) for end in np.percentile(values, _PERCENTILES)]
+def percentile_interval(values: np.ndarray, groups: np.ndarray | None = None) -> list[float]:
+    """The 95 % interval `[low, high]` by statistics of resamples.
+
+    Args:
+      values: `[resamples]`.
+      groups: that were drawn, any values `[N]`; None: single images were.
+    """
+    return [float(end) for end in np.percentile(values, percentiles(groups))]
+
+
+def percentiles(groups: np.ndarray | None = None) -> tuple[float, float]:
+    """Percentiles of resamples between which a 95 % interval lies; see `percentile_interval`."""
+    if groups is None:
+        return 2.5, 97.5
+    count = len(np.unique(groups))
+    normal = np.sqrt(count / (count - 1)) * scipy.special.stdtrit(count - 1, 0.025)
+    low = 100 * float(scipy.special.ndtr(normal))
+    return low, 100 - low
 
 
 def _draw_counts(rng: np.random.Generator, num_units: int, rows: int) -> np.ndarray:

@@ -77,6 +77,11 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
     found = scores.get("uncertainty")
     if not found:
         return [*told, "How many cells are unlike the training cells is not known: the run has no estimates."]
+    if scores.get("intervals_over") == "groups":
+        told.append(
+            "The intervals of cells labelled by itself, and unlike the training cells, are over images: new "
+            "patients or slides differ more."
+        )
     return told + _look(found) + _promise(found)
 
 

@@ -9,6 +9,9 @@ estimated from the classifier's answers, without a label:
 - by the confusion matrix, inverted (BBSE; Lipton, Wang and Smola 2018, arXiv:1802.03916), which needs no
   calibration.
 
+EM divides by the mixture that the probabilities are of. Where that is not how often each class was trained on
+(a layer drawn to an older one, for instance), `learnt_mixture` finds it from labelled cells.
+
 The two rest on the same assumption and differ in the rest, so that where they disagree one of the conditions
 fails: `misfit` tests it.
 """
@@ -18,7 +21,7 @@ import dataclasses
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
-from asae_jax.evaluation.bootstrap import MIN_GROUPS, resampled_weights
+from asae_jax.evaluation.bootstrap import enough_groups, percentiles, resampled_weights
 
 _STEPS = 2000
 _TOLERANCE = 1e-7  # largest change of a share at which EM ends
@@ -32,8 +35,8 @@ class Mixture:
     Attributes:
       shares: float64 `[K]`, by EM; they sum to 1.
       low: lower bounds of the 95 % intervals (bootstrap over cells or groups), `[K]`; None without resamples
-        or with fewer than `MIN_GROUPS` groups. They cover which cells were on the smear and how well the
-        probabilities tell classes apart, not that the probabilities may be wrong here.
+        or with fewer than `bootstrap.MIN_GROUPS` groups. They cover which cells were on the smear and how
+        well the probabilities tell classes apart, not that the probabilities may be wrong here.
       high: upper bounds.
       by_confusion: float64 `[K]`, by BBSE; None where no usable confusion matrix is known.
       misfit: p-value of the test that the classes predicted are those expected of `shares` and the confusion
@@ -79,6 +82,34 @@ def em_shares(probabilities: np.ndarray, prior: np.ndarray, weights: np.ndarray 
         if change < _TOLERANCE:
             break
     return shares[0] if weights is None else shares
+
+
+def learnt_mixture(probabilities: np.ndarray, labels: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The mixture that probabilities are of, by labelled cells: float64 `[K]`, all above 0, sum 1.
+
+    It is the one from which EM finds the labels' own mixture: the class biases of greatest likelihood on the
+    labels tell it (bias-corrected calibration; Alexandari, Kundaje and Shrikumar 2020, arXiv:1901.06852).
+
+    Args:
+      probabilities: `[N, K]` of cells that were not trained on, with their temperature; N at least 1.
+      labels: int `[N]`.
+      before: `[K]`, all above 0, a mixture that gives classes without a label their shares.
+    """
+    counts = np.bincount(labels, minlength=len(before))
+    found = counts > 0
+    shares = counts[found] / counts.sum()
+    known, factors = np.maximum(np.asarray(probabilities, np.float64)[:, found], _LEAST), shares.copy()
+    for _ in range(_STEPS):
+        rows = known * factors
+        step = shares / (rows / rows.sum(1, keepdims=True)).mean(0)
+        factors *= step
+        factors /= factors.sum()
+        if np.abs(step - 1).max() < _TOLERANCE:
+            break
+    mixture = np.array(before, np.float64) / np.sum(before)
+    of_labels = shares / factors
+    mixture[found] = of_labels / of_labels.sum() * (1 - mixture[~found].sum())
+    return mixture
 
 
 def bbse_shares(predicted: np.ndarray, confusion: np.ndarray) -> np.ndarray | None:
@@ -149,10 +180,10 @@ def estimate_mixture(
       seed: of the bootstrap.
     """
     shares, low, high = em_shares(probabilities, prior), None, None
-    if resamples and (groups is None or len(np.unique(groups)) >= MIN_GROUPS):
+    if resamples and enough_groups(groups):
         drawn = resampled_weights(len(probabilities), groups=groups, resamples=resamples, seed=seed)
         values = np.concatenate([em_shares(probabilities, prior, weights) for weights in drawn])
-        low, high = np.percentile(values, (2.5, 97.5), axis=0)
+        low, high = np.percentile(values, percentiles(groups), axis=0)
     predicted = np.bincount(probabilities.argmax(1), minlength=len(prior))
     if confusion is None:
         return Mixture(shares, low, high)

@@ -50,9 +50,9 @@ def evaluate_scores(
       `summarise`); `per_class`: name -> `precision`, `recall`, `f1` (0 where undefined) and
       `support`; `confusion_matrix`: rows true; `class_names`; `ece`: expected calibration error of the
       most probable class, 15 equal-width bins; `nll`: mean negative log-likelihood in nats;
-      `intervals`: metric -> `[low, high]`, 95 % percentile bootstrap, empty for fewer than three groups; that
-      of `ece` is of the value that test sets of this size give on average (see `bootstrap_intervals`), which
-      is above 0 for a perfectly calibrated network too. Plain Python, ready for JSON.
+      `intervals`: metric -> `[low, high]`, 95 % (`bootstrap_intervals` and `with_wilson` say which, and where
+      there is none); that of `ece` is of the value that test sets of this size give on average, which is
+      above 0 for a perfectly calibrated network too. Plain Python, ready for JSON.
 
     Raises:
       ValueError: no examples, shapes or names that do not fit, scores that are not finite.
@@ -63,16 +63,29 @@ def evaluate_scores(
     confusion = confusion_matrix(scored.labels, scored.predictions, scored.num_classes)
     statistics = functools.partial(scored.overall, means_over_labels=means_over_labels)
     overall = statistics(np.ones((1, scored.labels.size)))
+    intervals = bootstrap_intervals(
+        statistics, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed, biased=("ece",)
+    )
     return {
         "num_examples": int(scored.labels.size),
         **{name: float(value[0]) for name, value in overall.items()},
         "per_class": _per_class(confusion, names),
         "confusion_matrix": confusion.tolist(),
         "class_names": names,
-        "intervals": bootstrap_intervals(
-            statistics, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed, biased=("ece",)
-        ),
+        "intervals": intervals if groups is not None or not bootstrap else with_wilson(intervals, confusion),
     }
+
+
+def with_wilson(intervals: Mapping[str, list[float]], confusion: np.ndarray) -> dict[str, list[float]]:
+    """The intervals, with Wilson's of the accuracy where all images are right or all wrong.
+
+    Args:
+      intervals: metric -> `[low, high]`, by bootstrap over images, which has none there.
+      confusion: counts `[classes, classes]`, of one image or more.
+    """
+    right, count = int(np.trace(confusion)), int(confusion.sum())
+    sure = {"accuracy": list(wilson_interval(right, count))} if right in (0, count) else {}
+    return {**intervals, **sure}
 
 
 def _check_names_and_groups(scored: "Scored", names: Sequence[str], groups: np.ndarray | None) -> None:

@@ -28,15 +28,19 @@ class Basis(NamedTuple):
       prior: float64 `[K]`, the mixture that the probabilities are of, all above 0.
       confusion: counts `[K, K]`, rows true, of images that were not trained on; None where not known.
       known: whether the mixture is known; else all classes are taken as equally frequent.
+      labels: by which the model was adapted, and which told its mixture; 0: none were given.
+      unlabelled: classes that can occur and that no such label named.
     """
 
     prior: np.ndarray
     confusion: np.ndarray | None
     known: bool
+    labels: int = 0
+    unlabelled: tuple[str, ...] = ()
 
 
 def mixture_basis(run: Run) -> Basis:
-    """That of a run: of its training images, or of the labels that it was adapted with.
+    """That of a run: of its training images, or, where it was adapted with labels, what these told of it.
 
     The confusion matrix is that of the run's own test part; of an adapted one only its labels tell it.
 
@@ -44,12 +48,13 @@ def mixture_basis(run: Run) -> Basis:
       UserError: a damaged file.
     """
     adapted, classes, confusion = read_adaptation(run.workdir), run.class_names, None
-    if adapted is not None and adapted.get("prior"):
+    if adapted is not None and adapted.get("labels"):
         with _refused(run.workdir / FILE, "adapt the run again"):
-            of_labels = np.array([adapted["prior"][name] for name in classes], np.float64)
-            if not (np.isfinite(of_labels) & (of_labels > 0)).all():
+            learnt = np.array([adapted["learnt_mixture"][name] for name in classes], np.float64)
+            if not (np.isfinite(learnt) & (learnt > 0)).all():
                 raise ValueError("shares that are not above 0")
-            return Basis(of_labels, _confusion(adapted, len(classes)), known=True)
+            confusion, lacking = _confusion(adapted, len(classes)), tuple(adapted["unlabelled"])
+            return Basis(learnt, confusion, True, int(adapted["labels"]["count"]), lacking)
     if adapted is None and (scores := read_scores(run)) is not None:
         with _refused(run.workdir / FOLDER, "delete its scores of the test part and evaluate the run again"):
             confusion = _confusion(scores, len(classes))
@@ -75,9 +80,17 @@ def ensemble_basis(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) ->
       fitted: uncertainty estimates of each, whose temperatures predictions are divided by.
 
     Raises:
-      UserError: runs of different mixtures, or a damaged file.
+      UserError: runs of different mixtures, one that lacks labels of a class, or a damaged file.
     """
     first, *others = bases = [mixture_basis(run) for run in runs]
+    for run, basis in zip(runs, bases, strict=True):
+        if basis.unlabelled:
+            raise UserError(
+                f"--mixture=corrected: {run.workdir} was adapted without a label of "
+                f"{', '.join(basis.unlabelled)}, so that what it learnt of their frequency is not known: "
+                "adapt the run again with some labels of each class, name those that can occur (adapt "
+                "--only=), or leave --mixture out."
+            )
     if not others:
         return first
     for run, basis in zip(runs[1:], others, strict=True):
@@ -160,9 +173,3 @@ def _confusion(content: Mapping[str, Any], num_classes: int) -> np.ndarray:
     if found.shape != (num_classes, num_classes) or not (np.isfinite(found) & (found >= 0)).all():
         raise ValueError("no confusion matrix")
     return found
-
-
-def smoothed(counts: np.ndarray) -> np.ndarray:
-    """Shares of counts `[K]` with half an image more of each class, so that none is 0."""
-    raised = np.asarray(counts, np.float64) + 0.5
-    return raised / raised.sum()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asae_jax.evaluation.bootstrap import MIN_GROUPS, percentile_interval, resampled_weights
+from asae_jax.evaluation.bootstrap import enough_groups, percentile_interval, resampled_weights
 from asae_jax.evaluation.metrics import wilson_interval
 
 NOBODY = -1
@@ -89,7 +89,8 @@ def compare(
     """Agreement of two people.
 
     The interval of the share is Wilson's over images, or a bootstrap's over groups; that of kappa is a
-    bootstrap's. There is none for fewer than three groups, and none for kappa where the two never differ.
+    bootstrap's. There is none for fewer than `bootstrap.MIN_GROUPS`
+    groups, and none for kappa where the two never differ.
 
     Args:
       first: int `[N]`, 0..num_classes-1, N at least 1.
@@ -177,7 +178,7 @@ def _with_interval(
     value = float(statistic(np.ones((1, images)))[0])
     if np.isnan(value):
         return Measure(None)
-    if not resamples or (groups is not None and len(np.unique(groups)) < MIN_GROUPS):
+    if not resamples or not enough_groups(groups):
         return Measure(value)
     drawn = [
         statistic(weights)
@@ -185,7 +186,7 @@ def _with_interval(
     ]
     values = np.concatenate(drawn)
     values = values[~np.isnan(values)]
-    return Measure(value, *percentile_interval(values)) if len(values) else Measure(value)
+    return Measure(value, *percentile_interval(values, groups)) if len(values) else Measure(value)
 
 
 def numbered(labels: Sequence[str], class_names: Sequence[str]) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import log_softmax
 
-from asae_jax.evaluation.bootstrap import bootstrap_intervals, resampled_weights
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, bootstrap_intervals, percentiles, resampled_weights
 from asae_jax.evaluation.metrics import evaluate_scores
 
 
@@ -49,7 +50,41 @@ def test_bootstrap_of_groups_equals_a_slow_one():
         values = np.array([r[name] for r in resampled])
         if name == "ece":  # biased: moved back by its bias
             values = np.maximum(values - values.mean() + whole[name], 0)
-        np.testing.assert_allclose(interval, np.percentile(values, [2.5, 97.5]), rtol=1e-9)
+        low = 100 * stats.norm.cdf(np.sqrt(7 / 6) * stats.t.ppf(0.025, 6))
+        np.testing.assert_allclose(interval, np.percentile(values, [low, 100 - low]), rtol=1e-9)
+
+
+def test_few_groups_have_percentiles_further_out_and_many_the_usual_ones():
+    assert percentiles() == (2.5, 97.5)
+    assert percentiles(np.arange(100_000)) == pytest.approx((2.5, 97.5), abs=1e-3)
+    assert percentiles(np.arange(5)) == pytest.approx((0.0954, 99.9046), abs=1e-3)
+
+
+def test_intervals_over_six_patients_hold_the_true_mean_nearly_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    groups, held = np.repeat(np.arange(6), 4), 0
+    for _ in range(600):
+        values = np.repeat(rng.normal(size=6), 4)
+        (low, high), = bootstrap_intervals(
+            lambda weights, values=values: {"mean": weights @ values / weights.sum(1)},
+            24, groups=groups, resamples=1000, seed=0,
+        ).values()  # fmt: skip
+        held += low <= 0 <= high
+    assert 0.9 < held / 600 < 0.96  # the plain percentiles: 0.85
+
+
+def test_what_is_the_same_in_all_resamples_has_no_interval_but_wilsons():
+    labels = np.arange(20) % 2
+    log_probs = np.log(np.where(np.eye(2)[labels] > 0, 0.9, 0.1))
+    found = evaluate_scores(log_probs, labels, names(2), bootstrap=50)["intervals"]
+    assert found["accuracy"] == pytest.approx([0.8389, 1], abs=1e-4)
+    assert not {"balanced_accuracy", "macro_f1", "weighted_f1"} & set(found)
+    groups = np.arange(20) % MIN_GROUPS
+    assert "accuracy" not in evaluate_scores(
+        log_probs, labels, names(2), groups=groups, bootstrap=50
+    )["intervals"]  # fmt: skip
+    wrong = evaluate_scores(log_probs, 1 - labels, names(2), bootstrap=50)["intervals"]
+    assert wrong["accuracy"] == pytest.approx([0, 0.1611], abs=1e-4)
 
 
 def test_bootstrap_repeats_with_its_seed_whatever_the_chunk(monkeypatch):
@@ -91,10 +126,10 @@ def test_intervals_of_groups_cover_the_truth_where_those_of_images_do_not():
     assert coverage(lambda rng: (patients(rng)[0], None), runs=150) < 0.6
 
 
-@pytest.mark.parametrize(("groups", "given"), [(1, False), (2, False), (3, True)])
-def test_fewer_than_three_groups_give_no_intervals(groups, given):
-    log_probs, labels = np.log(np.full((6, 3), 1 / 3)), np.arange(6) % 3
-    found = evaluate_scores(log_probs, labels, names(3), groups=np.arange(6) % groups, bootstrap=10)
+@pytest.mark.parametrize(("groups", "given"), [(1, False), (MIN_GROUPS - 1, False), (MIN_GROUPS, True)])
+def test_few_groups_give_no_intervals(groups, given):
+    log_probs, labels = scored(num_examples=60, num_classes=3)
+    found = evaluate_scores(log_probs, labels, names(3), groups=np.arange(60) % groups, bootstrap=10)
     assert bool(found["intervals"]) is given
 
 

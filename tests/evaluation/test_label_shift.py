@@ -7,6 +7,7 @@ from asae_jax.evaluation.label_shift import (
     bbse_shares,
     em_shares,
     estimate_mixture,
+    learnt_mixture,
     misfit,
     total_variation,
 )
@@ -47,6 +48,20 @@ def test_em_is_the_root_of_the_likelihoods_slope_for_two_classes():
         slope = ((ratios[:, 0] - ratios[:, 1]) / (ratios @ [middle, 1 - middle])).sum()
         low, high = (middle, high) if slope > 0 else (low, middle)
     np.testing.assert_allclose(em_shares(np.stack([first, 1 - first], 1), prior)[0], middle, atol=1e-5)
+
+
+def test_labels_of_another_mixture_tell_what_the_probabilities_are_of():
+    probabilities, labels = _cells((0.7, 0.1, 0.2), 20_000, seed=2)
+    found = learnt_mixture(probabilities, labels, np.ones(3))
+    np.testing.assert_allclose(found, PRIOR, atol=0.02)
+    own = np.bincount(labels, minlength=3) / len(labels)
+    np.testing.assert_allclose(em_shares(probabilities, found), own, atol=1e-4)
+
+
+def test_a_class_without_a_label_has_its_share_from_before():
+    probabilities, labels = _cells((0.6, 0.4, 0.0), 20_000, seed=3)
+    found = learnt_mixture(probabilities, labels, np.array([0.1, 0.7, 0.2]))
+    np.testing.assert_allclose(found, PRIOR, atol=0.02)
 
 
 @pytest.mark.parametrize("mixture", [(0.8, 0.1, 0.1), (0.05, 0.15, 0.8), (0.5, 0.5, 0.0)])

@@ -55,9 +55,10 @@ def test_without_the_numbers_of_images_it_is_known_of_equal_draws_only(sampler, 
     "damage",
     [
         {"notes": 3},
-        {"prior": {"A": 1.0}},
-        {"prior": [0.5, 0.5]},
-        {"prior": {"A": 1.0, "B": 0.0}},
+        {"learnt_mixture": {"A": 1.0}},
+        {"learnt_mixture": [0.5, 0.5]},
+        {"learnt_mixture": {"A": 1.0, "B": 0.0}},
+        {"unlabelled": None},
         {"confusion_matrix": None},
         {"confusion_matrix": [[1, 2, 3], [4, 5, 6]]},
         {"confusion_matrix": [[1, 2], [3, -4]]},
@@ -67,9 +68,12 @@ def test_without_the_numbers_of_images_it_is_known_of_equal_draws_only(sampler, 
 )
 def test_a_damaged_record_of_labels_is_named(tmp_path, damage):
     run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"))
-    content = {"prior": {"A": 0.75, "B": 0.25}, "confusion_matrix": [[5, 1], [2, 7]], "notes": []}
+    content = {"labels": {"count": 15}, "learnt_mixture": {"A": 0.75, "B": 0.25}, "unlabelled": ["B"],
+               "confusion_matrix": [[5, 1], [2, 7]], "notes": []}  # fmt: skip
     (tmp_path / FILE).write_text(json.dumps(content))
     assert mixture_basis(run).prior.tolist() == [0.75, 0.25]
+    with pytest.raises(UserError, match="without a label of B"):
+        ensemble_basis([run], [None])
     (tmp_path / FILE).write_text(json.dumps(content | damage))
     with pytest.raises(UserError, match=rf"{FILE} is damaged"):
         mixture_basis(run)

@@ -16,6 +16,7 @@ from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertain
 from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.experiments.transfer.networks import APPEARANCES, Network, Part, networks
 from asae_jax.inference.adapt.cells import scorer
+from asae_jax.inference.adapt.labels import groups_of
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, find_layer, without_classes
 from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds
 from asae_jax.inference.adapt.proposals import propose
@@ -142,7 +143,8 @@ def _with_labels(run: Run, network: Network, listed: Listed, trial: Trial, *, on
         found = []
         for draw in range(trial.draws):
             rows = _chosen(how, count, draw, known, train)
-            fitted = cross_fit(old, train.features[rows], train.labels[rows], seed=draw)
+            groups = groups_of([listed.items["train"][row] for row in rows])
+            fitted = cross_fit(old, train.features[rows], train.labels[rows], groups=groups, seed=draw)
             estimates = cross_fitted_estimates(
                 run.config.uncertainty, run.class_names, fitted.logits, train.features[rows],
                 train.labels[rows], distances_of_folds(train.features[rows], fitted.folds), {},

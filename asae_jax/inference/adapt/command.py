@@ -20,7 +20,7 @@ from asae_jax.evaluation.label_shift import em_shares, total_variation
 from asae_jax.inference.adapt import appearance, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
-from asae_jax.inference.adapt.labels import Given, matched, read_given
+from asae_jax.inference.adapt.labels import FEWEST, Given, groups_of, matched, read_given
 from asae_jax.inference.adapt.last_layer import find_layer, with_layer, without_classes
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
@@ -86,11 +86,11 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     if task.absent.any():
         variables = _without(variables, task.absent, score(variables, cells.images[:64]))
     logits, features = score(variables, cells.images)
+    mixture = _mixture(logits, task)  # before the labels, which change what the probabilities are of
     learned = None
     if task.given:
         learned, logits, features = _learned(run, variables, cells, labels, rows, (logits, features), score)
         variables = learned.variables
-    mixture = _mixture(logits, task)
     to_label = _proposals(run, cells, rows, features, logits)
     record = report.record(
         _source(run, task), config, cells, seen | of_statistics | mixture, learned, run.class_names
@@ -187,25 +187,25 @@ def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray]:
     places = matched(task.given, part) if task.given else np.zeros(0, np.int64)
     rows = np.array(labelled, np.int64)[places >= 0]
     numbers = [run.class_names.index(task.given[int(place)].label) for place in places if place >= 0]
-    if task.given and len(set(numbers)) < 2:
+    if task.given and (len(set(numbers)) < 2 or len(numbers) < FEWEST):
         raise UserError("too few of the labelled images can be read, or hold what was labelled (--labels=)")
     return cells, np.array(numbers, np.int64), rows
 
 
 def _groups(cells: Cells, rows: np.ndarray, labels: np.ndarray) -> np.ndarray | None:
-    """Slide or patient of the labelled images, where all are known and there are several."""
-    groups = [cells.items[row].group for row in rows]
-    if not all(groups) or len(set(groups)) < 2:
-        return None
-    pairs = set(zip(groups, labels.tolist(), strict=True))
-    if len(pairs) == len(set(groups)) == len(set(labels.tolist())):
+    """Slide or patient of the labelled images, where there are several."""
+    items = [cells.items[row] for row in rows]
+    groups = groups_of(items)
+    pairs = {(item.group, label) for item, label in zip(items, labels.tolist(), strict=True) if item.group}
+    named, classes = ({one[place] for one in pairs} for place in (0, 1))
+    if groups is not None and len(pairs) == len(named) == len(classes) > 1:
         warnings.warn(
-            f"each of the groups {', '.join(sorted(set(groups)))} has one class, and each class one group: "
+            f"each of the groups {', '.join(sorted(named))} has one class, and each class one group: "
             "these are folders of classes, it seems, and they are not taken for patients or slides",
             stacklevel=2,
         )
         return None
-    return np.array(groups)
+    return groups
 
 
 def _with_statistics(
@@ -219,7 +219,8 @@ def _with_statistics(
     size = max(min(run.config.eval.batch_size, count) // devices, 1) * devices
     predicted, wanted = np.zeros(count, np.int64), None
     if settings.balance == "predicted":
-        predicted, wanted = score(variables, cells.images)[0].argmax(1), task.basis.prior
+        logits = np.where(task.absent, -np.inf, score(variables, cells.images)[0])
+        predicted, wanted = logits.argmax(1), _of_those_there(task)
     batches = drawn_rows(count, size, wanted=wanted, predicted=predicted, seed=run.config.seed)
     new = estimated_statistics(run, variables, cells.images, batches)
     share = share_of_new(count, settings.worth)
@@ -242,7 +243,7 @@ def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:
     Of the classes that can occur: that others do not is known, and no reason to warn.
     """
     there = ~task.absent
-    prior = task.basis.prior[there] / task.basis.prior[there].sum()
+    prior = _of_those_there(task)[there]
     shares = em_shares(special.softmax(logits[:, there], axis=1), prior)
     names = [name for name, occurs in zip(task.run.class_names, there, strict=True) if occurs]
     return {
@@ -253,6 +254,12 @@ def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:
             "training_known": task.basis.known,
         }
     }
+
+
+def _of_those_there(task: _Task) -> np.ndarray:
+    """The run's mixture `[K]` of the classes that can occur, 0 for others."""
+    shares = np.where(task.absent, 0, task.basis.prior)
+    return shares / shares.sum()
 
 
 def _source(run: Run, task: _Task) -> dict[str, Any]:

@@ -47,7 +47,8 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
     Raises:
       UserError: no such file, one that is none, an image with two labels, or too few labels.
     """
-    found: dict[str, Given] = {}
+    found: list[Given] = []
+    known: dict[str, Given] = {}  # by path and by content: a list of one kind may repeat one of the other
     left: collections.Counter[str] = collections.Counter()
     for name in [text] if user_path(text).is_file() else [part.strip() for part in text.split(",")]:
         file = user_path(name)
@@ -61,16 +62,21 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
                 continue
             path = os.path.abspath(file.parent / entry.name)
             given = Given(Item(path, path, entry.group), label, entry.content)
-            other = found.setdefault(entry.content or path, given)
-            if other.label != label:
-                raise UserError(
-                    f"{entry.name} has two labels, {other.label} and {label} (--labels=): keep one"
-                )
+            others = [known[key] for key in (path, entry.content) if key in known]
+            if wrong := [other.label for other in others if other.label != label]:
+                raise UserError(f"{entry.name} has two labels, {wrong[0]} and {label} (--labels=): keep one")
+            if not others or (entry.content and all(o.content not in ("", entry.content) for o in others)):
+                found.append(given)
+            elif entry.content and not others[0].content:  # it says more than the label of before
+                found[found.index(others[0])] = given
+            else:
+                given = others[0]
+            known |= {key: given for key in (path, entry.content) if key}
     if left:
         counts = "; ".join(f"{count:,} {reason}" for reason, count in left.items())
         warnings.warn(f"labels left out: {counts}", stacklevel=2)
-    _refuse_few(list(found.values()), class_names)
-    return list(found.values())
+    _refuse_few(found, class_names)
+    return found
 
 
 def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
@@ -95,17 +101,49 @@ def _refuse_few(given: Sequence[Given], class_names: Sequence[str]) -> None:
 def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
     """Row of `given` for each of `cells`, int `[N]`; -1 where the file holds another picture now.
 
+    Of files that hold the same picture the first counts: a second would be in another fold than the first.
+
     Args:
       given: the labels, whose items were read.
       cells: what could be read of them.
+
+    Raises:
+      UserError: a picture with two labels.
     """
-    place = {one.item.path: number for number, one in enumerate(given)}
-    rows = [place[item.path] for item in cells.items]
-    same = [given[row].content in ("", held) for row, held in zip(rows, cells.contents, strict=True)]
-    if lost := len(given) - sum(same):
+    by_path: dict[str, list[int]] = {}
+    for number, one in enumerate(given):
+        by_path.setdefault(one.item.path, []).append(number)
+    rows, repeated = np.full(len(cells.items), -1, np.int64), 0
+    first: dict[str, tuple[int, Given]] = {}
+    for place, (item, held) in enumerate(zip(cells.items, cells.contents, strict=True)):
+        fitting = [number for number in by_path[item.path] if given[number].content in ("", held)]
+        if not fitting:
+            continue
+        one = given[fitting[0]]
+        other = first.setdefault(held, (place, one))[1]
+        if other.label != one.label:
+            raise UserError(
+                f"{item.path} and {other.item.path} are one picture with two labels, {one.label} and "
+                f"{other.label} (--labels=): keep one"
+            )
+        if first[held][0] == place:
+            rows[place] = fitting[0]
+        else:
+            repeated += 1
+    if repeated:
+        warnings.warn(f"{repeated} labels are not used: their picture is labelled already", stacklevel=2)
+    if lost := len(given) - repeated - int((rows >= 0).sum()):
         warnings.warn(
             f"{lost} of {len(given)} labelled images are not used: the file cannot be read, or holds another "
             "picture now (column content)",
             stacklevel=2,
         )
-    return np.where(same, rows, -1).astype(np.int64)
+    return rows
+
+
+def groups_of(items: Sequence[Item]) -> np.ndarray | None:
+    """Slide or patient of each image `[N]`, the image itself where unknown; None where there are no two."""
+    groups = [item.group or item.path for item in items]
+    if not any(item.group for item in items) or len(set(groups)) < 2:
+        return None
+    return np.array(groups)

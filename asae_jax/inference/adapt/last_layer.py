@@ -1,8 +1,9 @@
 """The last layer trained anew on a few labelled images of another laboratory, and honest scores of them.
 
 Softmax regression on the network's pooled features that begins at the trained layer and is drawn to it: what
-a hundred labels do not say stays as it was, the classes among them too that no label names. How strongly it
-is drawn, a cross-validation among the labels chooses.
+a hundred labels do not say stays nearly as it was. A class that no label names keeps its weights nearly, but
+is given more rarely, as no labelled image was one of it. How strongly the layer is drawn, a cross-validation
+among the labels chooses.
 
 Scores are cross-fitted: each labelled image is scored by a layer that was trained, and whose strength was
 chosen, without its fold. Calibration and thresholds are made of these scores.
@@ -157,7 +158,10 @@ def choose_strength(
       groups: `[N]`, which are not divided; None: images are.
       seed: of the folds.
     """
-    masks = fold_masks(labels, groups=groups, folds=_INNER_FOLDS, seed=seed)
+    if groups is None or len(np.unique(groups)) < 2:
+        masks = fold_masks(labels, groups=None, folds=_INNER_FOLDS, seed=seed)
+    else:  # a fold may lack a class; so every label is tested, even where a patient alone has one
+        masks = even_folds(len(labels), groups, _INNER_FOLDS, seed)
     tested = np.any(masks, axis=0)
     best, chosen = _loss(old, features[tested], labels[tested]), np.inf
     for strength in STRENGTHS:

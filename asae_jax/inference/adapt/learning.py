@@ -9,11 +9,13 @@ import numpy as np
 from asae_jax.evaluation.abstention import choose_abstention
 from asae_jax.evaluation.calibration import fit_temperature, soften
 from asae_jax.evaluation.conformal import fit_conformal
+from asae_jax.evaluation.label_shift import learnt_mixture
 from asae_jax.evaluation.metrics import confusion_matrix
 from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_distances
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.inference.adapt.all_layers import cross_fit_all
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, even_folds, find_layer, with_layer
+from asae_jax.inference.mixture import mixture_basis
 from asae_jax.run.run import Run
 
 
@@ -25,26 +27,28 @@ class Learned:
       variables: of the network, with what was trained.
       layer: the new last layer; None where all layers were trained.
       strength: of the last layer's penalty; infinite where the old layer was kept, None for all layers.
-      drawn: float64 `[K]`, how many images of each class stand for the mixture that it learnt.
+      mixture: float64 `[K]`, shares of the classes that its probabilities are of.
       labels: int `[N]`.
       before: int `[N]`, most probable class of each labelled image before.
       after: int `[N]`, by a layer or a network that has not seen the image.
       estimates: calibration, abstention, conformal sets and outlier scores, cross-fitted.
+      by_group: whether its folds were whole slides or patients.
     """
 
     variables: Mapping[str, Any]
     layer: Layer | None
     strength: float | None
-    drawn: np.ndarray
+    mixture: np.ndarray
     labels: np.ndarray
     before: np.ndarray
     after: np.ndarray
     estimates: Uncertainty
+    by_group: bool
 
     @property
     def confusion(self) -> np.ndarray:
         """Counts `[K, K]`, rows true, of images by what has not seen them."""
-        return confusion_matrix(self.labels, self.after, len(self.drawn))
+        return confusion_matrix(self.labels, self.after, len(self.mixture))
 
 
 def learn(
@@ -79,11 +83,12 @@ def learn(
         with_layer(variables, path, fitted.layer),
         fitted.layer,
         fitted.strength,
-        np.bincount(labels, minlength=run.num_classes).astype(np.float64),
+        _mixture(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),
         labels,
         logits.argmax(1),
         fitted.logits.argmax(1),
         estimates,
+        groups is not None,
     )
 
 
@@ -114,9 +119,19 @@ def learn_all(
     estimates = cross_fitted_estimates(
         config.uncertainty, run.class_names, crossed, features, labels, distances, conditions(run)
     )
-    counts = np.bincount(labels, minlength=run.num_classes)
-    drawn = np.where(counts > 0, len(labels) / np.count_nonzero(counts), 0.0)
-    return Learned(trained, None, None, drawn, labels, logits.argmax(1), crossed.argmax(1), estimates)
+    mixture = _mixture(run, crossed, labels, estimates, trained=True)
+    before, after = logits.argmax(1), crossed.argmax(1)
+    return Learned(trained, None, None, mixture, labels, before, after, estimates, groups is not None)
+
+
+def _mixture(
+    run: Run, logits: np.ndarray, labels: np.ndarray, estimates: Uncertainty, *, trained: bool
+) -> np.ndarray:
+    """The mixture `[K]` that calibrated probabilities are of; an old layer that stays learnt no other."""
+    before = mixture_basis(run).prior
+    if not trained:
+        return before
+    return learnt_mixture(np.exp(soften(logits, estimates.temperature.value)), labels, before)
 
 
 def distances_of_folds(features: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:

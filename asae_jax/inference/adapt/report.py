@@ -11,7 +11,6 @@ from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
 from asae_jax.inference.adapt.learning import Learned
-from asae_jax.inference.mixture import smoothed
 from asae_jax.pages import NOTICE
 
 FAR = 0.3
@@ -45,13 +44,17 @@ def record(
         },
         **done,
         "labels": None if learned is None else _labels(learned, class_names),
-        "prior": None,
+        "learnt_mixture": None,
+        "unlabelled": [],
         "confusion_matrix": None,
         "notice": NOTICE,
     }
     if learned is not None:
-        content["prior"] = dict(zip(class_names, smoothed(learned.drawn).tolist(), strict=True))
+        content["learnt_mixture"] = dict(zip(class_names, learned.mixture.tolist(), strict=True))
         content["confusion_matrix"] = learned.confusion.tolist()
+        if learned.strength != np.inf:
+            can_occur = source["only"] or class_names
+            content["unlabelled"] = [n for n in can_occur if n not in content["labels"]["of_class"]]
     return content | {"notes": list(_notes(content))}
 
 
@@ -66,6 +69,7 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
         "count": total,
         "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
         "layers": "all" if learned.layer is None else "last",
+        "folds_of": "groups" if learned.by_group else "images",
         "strength": _OLD_LAYER if learned.strength == np.inf else learned.strength,
         "right_before": _share(learned.before == learned.labels),
         "right_cross_fitted": _share(learned.after == learned.labels),
@@ -101,7 +105,7 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
     if source["only"]:
         yield f"Only these classes are ever given: {', '.join(source['only'])}."
     yield from _of_mixture(content)
-    yield from _of_labels(content["labels"])
+    yield from _of_labels(content["labels"], content["unlabelled"])
 
 
 def _seen(done: Mapping[str, Any]) -> Iterator[str]:
@@ -133,7 +137,7 @@ def _of_mixture(content: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
+def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> Iterator[str]:
     if labels is None:
         yield (
             "Calibration, the threshold of certainty and outlier scores of the run do not hold for these "
@@ -142,17 +146,26 @@ def _of_labels(labels: Mapping[str, Any] | None) -> Iterator[str]:
         )
         return
     before, after = labels["right_before"], labels["right_cross_fitted"]
-    all_of_them = labels["layers"] == "all"
+    all_of_them, grouped = labels["layers"] == "all", labels["folds_of"] == "groups"
     what, by = ("All layers", "network") if all_of_them else ("Last layer", "layer")
+    of_whom = " nor another of the same slide or patient" * grouped
     yield (
         f"{what}, calibration and thresholds were fitted to {labels['count']} labels. Scored by a {by} "
-        f"that has not seen the cell's label, {_percent(after)} are right ({_percent(before)} before). Where "
-        "cells were chosen for labelling because they are difficult, others are easier."
+        f"that has not seen the cell's label{of_whom}, {_percent(after)} are right ({_percent(before)} "
+        "before). Where cells were chosen for labelling because they are difficult, others are easier."
     )
+    if grouped:
+        yield "These intervals are over cells: new slides or patients differ more."
+    else:
+        yield "Slides or patients are not known, and a new patient's cells are harder."
     if labels["strength"] == _OLD_LAYER:
         yield "No last layer that was fitted to the labels was better than the old one, which stays."
-    if all_of_them:
-        yield "Classes without a label may have been unlearnt: label some cells of each class that can occur."
+    if unlabelled:
+        fate = "may have been unlearnt" if all_of_them else "are given more rarely than before"
+        yield (
+            f"Classes without a label ({', '.join(unlabelled)}) {fate}: label some cells of each class that "
+            "can occur, or name those that can (--only)."
+        )
     if after["count"] < before["count"]:
         yield "That is fewer than before: with so few labels the run without them may be the better one."
     if not labels["labelled_by_itself"]:

@@ -92,6 +92,8 @@ def choose_penalty(
       seed: of the folds.
     """
     masks = fold_masks(labels, groups=groups, folds=_INNER_FOLDS, seed=seed)
+    if not np.any(masks):  # each group alone has some class, so that none can be left out
+        masks = fold_masks(labels, groups=None, folds=_INNER_FOLDS, seed=seed)
     models = [LogisticRegression(PENALTIES[0]) for _ in masks]
     best, chosen = np.inf, PENALTIES[0]
     # From the strongest on: each fit starts where the one before ended, and the slow fits, those of

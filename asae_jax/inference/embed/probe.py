@@ -12,7 +12,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
-from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion
+from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.inference.embed.classifiers import (
     NEIGHBOURS,
     LogisticRegression,
@@ -179,10 +179,13 @@ def _scorer(
             statistics, len(labels), groups=groups, resamples=resamples, seed=seed
         )
         own = statistics(np.ones((1, len(labels))))
+        confusion = confusion_matrix(labels, predictions, len(names))
         return {
             **{name: float(value[0]) for name, value in own.items()},
-            "intervals": intervals,
-            "confusion_matrix": confusion_matrix(labels, predictions, len(names)).tolist(),
+            "intervals": intervals
+            if groups is not None or not resamples
+            else with_wilson(intervals, confusion),
+            "confusion_matrix": confusion.tolist(),
             "class_names": list(names),
         }
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.inference.adapt import command
 from asae_jax.inference.adapt.cells import Cells, scorer
+from asae_jax.inference.adapt.labels import read_given
+from asae_jax.inference.adapt.statistics import drawn_rows
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
@@ -147,14 +150,18 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
         assert read_matching_uncertainty(open_run(output, other)) is None
 
 
-def test_labels_train_all_layers(runs, images, labels, tmp_path):
+def test_labels_train_all_layers(runs, images, labels, tmp_path, capsys):
     output = tmp_path / "theirs"
     options = [f"--labels={labels}", f"--output={output}", "--layers=all", "--epochs=12", "--folds=2"]
     assert _adapt(runs[0], *options, "--statistics=keep") == 0
     record = json.loads((output / FILE).read_text())
     assert (record["labels"]["layers"], np.sum(record["confusion_matrix"])) == ("all", 11)
-    # Both classes were drawn equally often, whatever their labels: that is what it has learnt.
-    assert record["prior"]["BLA"] == record["prior"]["EBO"] > 5 * record["prior"]["NGS"]
+    assert record["learnt_mixture"]["NGS"] == pytest.approx(1 / 3)  # no label says anything else
+    assert sum(record["learnt_mixture"].values()) == pytest.approx(1)
+    assert record["unlabelled"] == ["NGS"]
+    made = f"--output={tmp_path / 'cells.csv'}"
+    assert cli.main(["predict", f"--workdir={output}", f"--input={labels}", made, "--mixture=corrected"]) == 2
+    assert "without a label of NGS" in capsys.readouterr().err
     assert any("may have been unlearnt" in note for note in record["notes"])
     old, new = open_run(runs[0]).variables["params"], open_run(output).variables["params"]
     assert all(
@@ -253,9 +260,74 @@ def _given(*groups):
         ("aabc", [0, 0, 1, 1], True),
         ("aaaa", [0, 0, 1, 1], False),
         (["a", "", "b", "b"], [0, 1, 1, 1], False),
+        (["a", "", "a", ""], [0, 1, 1, 1], True),  # an image without patient is by itself
+        (["", "", "", ""], [0, 1, 1, 1], False),
     ],
 )
 def test_folders_of_classes_are_no_patients(groups, labels, taken, recwarn):
     found = command._groups(_given(*groups), np.arange(4), np.array(labels))
     assert (found is not None) == taken
-    assert len(recwarn) == (len(set(groups)) > 1 and not taken and all(groups))
+    assert len(recwarn) == (len(set(groups)) > 1 and not taken)
+
+
+def _rows(folder, count):
+    files = sorted(folder.glob("*/*.png"))[:count]
+    return [(str(file), CLASS_NAMES[n % 2], image_content(read_image(file))) for n, file in enumerate(files)]
+
+
+def _list(path, rows, columns):
+    path.write_text("\n".join([",".join(columns), *(",".join(row[: len(columns)]) for row in rows)]) + "\n")
+    return path
+
+
+def test_a_label_in_a_list_with_contents_and_in_one_without_counts_once(folder, tmp_path):
+    rows = _rows(folder, 11)
+    one = _list(tmp_path / "one.csv", rows, ["path", "label", "content"])
+    two = _list(tmp_path / "two.csv", rows, ["path", "label"])
+    for lists in ((one, two), (two, one), (one, two, one), (two, one, two)):
+        found = read_given(",".join(map(str, lists)), CLASS_NAMES, {})
+        assert [(Path(each.item.path), each.label, each.content) for each in found] == [
+            (Path(path), label, content) for path, label, content in rows
+        ]
+    two.write_text(two.read_text().replace(",EBO", ",BLA"))
+    with pytest.raises(UserError, match="has two labels, EBO and BLA"):
+        read_given(f"{one},{two}", CLASS_NAMES, {})
+
+
+@pytest.mark.filterwarnings("always:1 labels are not used")
+def test_one_picture_under_two_names_counts_once_and_must_have_one_label(runs, folder, tmp_path, capsys):
+    moved = tmp_path / "cells"
+    shutil.copytree(folder, moved)
+    rows = [row[:2] for row in _rows(moved, 11)]
+    shutil.copyfile(rows[0][0], moved / "copy.png")
+    options = [f"--output={tmp_path / 'new'}", "--statistics=keep"]
+    again = _list(tmp_path / "a.csv", [*rows, (str(moved / "copy.png"), rows[0][1])], ["path", "label"])
+    assert _adapt(runs[0], f"--labels={again}", *options) == 0
+    assert "1 labels are not used: their picture is labelled already" in capsys.readouterr().err
+    assert json.loads((tmp_path / "new" / FILE).read_text())["labels"]["count"] == 11
+    other = _list(tmp_path / "b.csv", [*rows, (str(moved / "copy.png"), rows[1][1])], ["path", "label"])
+    assert _adapt(runs[0], f"--labels={other}", f"--output={tmp_path / 'b'}") == 2
+    assert "one picture with two labels, EBO and BLA" in capsys.readouterr().err
+
+
+def test_the_mixture_that_is_reported_is_that_before_the_labels(runs, folder, labels, tmp_path):
+    found = []
+    for name, more in (("without", ["--scale=1.01"]), ("with", ["--scale=1.01", f"--labels={labels}"])):
+        options = [f"--input={folder}", f"--output={tmp_path / name}", "--statistics=keep", *more]
+        assert _adapt(runs[0], *options) == 0
+        found.append(json.loads((tmp_path / name / FILE).read_text())["mixture"])
+    assert found[0] == found[1]
+
+
+def test_images_are_drawn_for_the_classes_that_can_occur(runs, folder, tmp_path, monkeypatch):
+    drawn = []
+
+    def recorded(*args, **kwargs):
+        drawn.append(kwargs)
+        return drawn_rows(*args, **kwargs)
+
+    monkeypatch.setattr(command, "drawn_rows", recorded)
+    options = [f"--input={folder}", f"--output={tmp_path / 'new'}", "--balance=predicted", "--only=BLA,EBO"]
+    assert _adapt(runs[0], *options) == 0
+    assert set(drawn[0]["predicted"].tolist()) <= {0, 1}
+    assert drawn[0]["wanted"].tolist() == pytest.approx([0.5, 0.5, 0])

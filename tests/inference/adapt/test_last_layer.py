@@ -6,6 +6,8 @@ from ml_collections import ConfigDict
 from sklearn.linear_model import LogisticRegression
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.calibration import fit_temperature, soften
+from asae_jax.evaluation.label_shift import em_shares, learnt_mixture, total_variation
 from asae_jax.inference.adapt.last_layer import (
     Layer,
     cross_fit,
@@ -104,6 +106,15 @@ def test_groups_are_not_divided():
         assert not set(groups[fold]) & set(groups[~fold])
 
 
+def test_labels_of_patients_who_alone_have_a_class_are_used_all_the_same():
+    features, labels, old = _task(120)
+    far = Layer(old.kernel, np.array([0.0, 40.0, 0.0]))  # it takes nearly all for the second class
+    assert (far.logits(features).argmax(1) == labels).mean() < 0.5
+    fitted = cross_fit(far, features, labels, groups=np.where(labels == 0, 0, labels), folds=3)
+    assert np.isfinite(fitted.strength)
+    assert (fitted.layer.logits(features).argmax(1) == labels).mean() > 0.7
+
+
 def test_cross_fitted_estimates_do_not_flatter():
     """More channels than images: the layer is right about all it has seen, and its scores must not say so."""
     rng = np.random.default_rng(2)
@@ -165,3 +176,38 @@ def test_proposals_are_of_every_cluster_and_near_its_boundary():
         assert margins[row] <= np.median(margins[cluster == cluster[row]])
     assert len(set(propose(features, np.stack([sure, 1 - sure], 1), 40, seed=0))) == 40
     assert len(propose(features[:5], np.ones((5, 2)) / 2, 9, seed=0)) == 5
+
+
+def _shares_far_off(world):
+    """How far counts, and EM with two priors, are from the true mixture of 500 cells, 0..1.
+
+    Eight overlapping classes, a layer of another laboratory, and a hundred labels of another mixture.
+    """
+    rng = np.random.default_rng(world)
+    means = rng.normal(size=(8, 16)) * rng.uniform(0.45, 0.8)
+    before = (rng.dirichlet(np.full(8, 3.0)) + 0.02) / 1.16
+    old = Layer(means.T.copy(), np.log(before) - 0.5 * (means**2).sum(1))
+    places = means + 0.3 * (world % 3) * (rng.normal(size=means.shape) + rng.normal(size=16))
+
+    def cells(count):
+        mixture = (rng.dirichlet(np.full(8, 2.0)) + 0.03) / 1.24
+        labels = np.concatenate([np.arange(8), rng.choice(8, count - 8, p=mixture)])
+        return places[labels] + rng.normal(size=(count, 16)), labels
+
+    features, labels = cells(100)
+    fitted = cross_fit(old, features, labels)
+    temperature = fit_temperature(fitted.logits, labels).if_needed().value
+    learnt = learnt_mixture(np.exp(soften(fitted.logits, temperature)), labels, before)
+    others, truth = cells(500)
+    probabilities = np.exp(soften(fitted.layer.logits(others), temperature))
+    true = np.bincount(truth, minlength=8) / 500
+    counted = np.bincount(probabilities.argmax(1), minlength=8) / 500
+    of_labels = np.bincount(labels, minlength=8) / 100
+    found = (counted, em_shares(probabilities, learnt), em_shares(probabilities, of_labels))
+    return [total_variation(one, true) for one in found]
+
+
+def test_the_mixture_learnt_from_labels_is_nearer_than_the_shares_of_the_labels():
+    counted, corrected, by_shares_of_labels = np.mean([_shares_far_off(world) for world in range(30)], axis=0)
+    assert by_shares_of_labels > corrected + 0.02
+    assert corrected < counted + 0.02

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
-from asae_jax.inference.mixture import Basis, smoothed
+from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.command import Ensemble
 from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
@@ -67,6 +67,8 @@ def test_what_it_rests_on_is_warned_of():
     assert "cannot be tested" in text
     (found,) = counter.corrected(nothing, usually_unlike=None, resamples=0, seed=0)
     assert "not calibrated" in found.warnings[0]
+    (found,) = counter.corrected(_basis()._replace(labels=100), usually_unlike=0.5, resamples=0, seed=0)
+    assert "Only 100 labels" in found.warnings[0]
     wrong = Basis(PRIOR, np.array([[841, 159], [700, 300]]), known=True)
     (found,) = _counter(0.9).corrected(wrong, usually_unlike=0.05, resamples=0, seed=0)
     assert any("do not fit" in warning for warning in found.warnings)
@@ -81,10 +83,6 @@ def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():
     assert one.mixture.shares[1] > 0.8 > 0.2 > two.mixture.shares[1]
     assert whole.mixture.low is None  # of two groups nothing can be said of others
     assert MixtureCounter().corrected(_basis(), usually_unlike=None, resamples=9, seed=0) == []
-
-
-def test_half_an_image_keeps_shares_above_nothing():
-    np.testing.assert_allclose(smoothed(np.array([3, 0])), [3.5 / 4, 0.5 / 4])
 
 
 @pytest.mark.filterwarnings("ignore:probabilities are not calibrated", "ignore:left out as no images")

@@ -21,6 +21,7 @@ RESAMPLES = 200
 
 _UNFIT = 0.01  # p-value
 _APART = 0.05  # share of the cells in which both estimates may differ
+_FEW_LABELS = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -157,6 +158,11 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         )
     if not basis.known:
         yield "The mixture of the training images is not known: all classes were taken as equally frequent."
+    if 0 < basis.labels < _FEW_LABELS:
+        yield (
+            f"Only {basis.labels:,} labels tell what mixture the adapted model learnt: the corrected shares "
+            "may be further from the truth than the plain count."
+        )
     if mixture.misfit is None or mixture.disagreement is None:
         yield "The assumption cannot be tested: no confusion matrix with images of every class is known."
     elif mixture.misfit < _UNFIT and mixture.disagreement > _APART:
