@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from asae_jax import config as settings
 
-_OF_A_TEST = ("eval.checkpoint", "eval.select_by", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
+_OF_A_TEST = ("eval.checkpoint", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
 

@@ -90,7 +90,7 @@ class Section(NamedTuple):
       name: as in `--config.NAME.FIELD`.
       title: what the settings are of.
       trains: whether they decide what the trained weights are. Settings that do not may differ when a run
-        goes on or is used.
+        goes on or is used; see `decides_weights`.
     """
 
     name: str
@@ -493,7 +493,8 @@ FIELDS = (
           least=0, most=1, unit="share", paper="CAL, Rao et al. 2021"),
     Field("eval.checkpoint", "best",
           "best: of the highest validation score; last.", choices=("best", "last")),
-    Field("eval.select_by", "macro_f1", "Validation score that best means.", choices=_SCORES),
+    Field("eval.select_by", "macro_f1",
+          "Validation score that best means, from a run's start to its end.", choices=_SCORES),
     Field("eval.batch_size", 128, "Images scored at once.", least=1, most=1_000_000, unit="images"),
     Field("eval.batch_statistics", "running",
           "reestimate: batch statistics estimated again over training batches, on what the network sees at "
@@ -929,10 +930,11 @@ def copy_with(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
 
 
 def decides_weights(name: str) -> bool:
-    """Whether the setting `section.field` may change the weights that training ends with."""
-    return name not in NEUTRAL and name.partition(".")[0] in _TRAINING_SECTIONS
+    """Whether the setting `section.field` may change the weights that training ends with, or the best."""
+    return name == _SELECTS or (name not in NEUTRAL and name.partition(".")[0] in _TRAINING_SECTIONS)
 
 
+_SELECTS = "eval.select_by"  # checkpoints keep one score, which has no name
 _TRAINING_SECTIONS = {section.name for section in SECTIONS if section.trains} | {"seed"}
 
 

@@ -205,6 +205,14 @@ def test_what_is_misspelt_is_answered_with_the_nearest(capsys, arguments, neares
     assert f"Did you mean {nearest}" in _fails(capsys, *arguments)
 
 
+@pytest.mark.parametrize("name", ["predict", "explain", "embed", "adapt", "export"])
+def test_help_offers_nothing_that_acts_in_training_alone(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--config.eval.checkpoint" in shown
+    assert "select_by" not in shown
+
+
 def test_help_of_a_command_lists_its_settings_with_default_and_meaning(capsys):
     assert cli.main(["predict", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from asae_jax.config import CONFIG_FILE, check, read_run_config
+from asae_jax.config import CONFIG_FILE, check
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import (
     Grid,
@@ -27,7 +27,7 @@ from asae_jax.experiments.settings import overruled, with_preset
 from asae_jax.experiments.transfer.directions import Direction, directions, write_transfer
 from asae_jax.files import disk_errors
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import check_same_config
+from asae_jax.run.folder import VALIDATED, check_same_config
 from asae_jax.training import interruption
 
 EXIT_FAILED = 1
@@ -157,14 +157,7 @@ def _check_same_run(workdir: Path, run: PlannedRun) -> None:
     folder = run_folder(workdir, run.name)
     if not (folder / CONFIG_FILE).exists():
         return
-    check_same_config(folder, run.config)
-    then, now = read_run_config(folder).eval, run.config.eval
-    for field in ("test_mode", "look_threshold", "batch_statistics", "checkpoint", "select_by"):
-        if then[field] != now[field]:
-            raise UserError(
-                f"{folder} was scored with eval.{field}={then[field]!r}, now it is {now[field]!r}; give the "
-                "same settings to go on, or another --workdir=DIR."
-            )
+    check_same_config(folder, run.config, also=(*VALIDATED, "eval.batch_statistics", "eval.checkpoint"))
 
 
 @contextlib.contextmanager

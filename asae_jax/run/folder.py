@@ -7,7 +7,7 @@ import dataclasses
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -30,6 +30,8 @@ CLASSES_FILE = "classes.csv"
 """What the run's classes are, where the user has said so; see `input.cell_classes`. It may be edited."""
 CHOSEN = ("train.batch_size", "train.epochs")
 """Settings of which 0 leaves the choice to the first start of a run."""
+VALIDATED = ("eval.test_mode", "eval.look_threshold")
+"""Settings of a test that the scores of checkpoints depend on."""
 METRICS_FILE = "metrics.jsonl"
 """Training and validation metrics, one JSON object a line."""
 
@@ -209,13 +211,20 @@ def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
     return settings.copy_with(config, {name: own[name] for name in names}).lock()
 
 
-def check_same_config(workdir: Path, config: ConfigDict) -> None:
+def check_same_config(workdir: Path, config: ConfigDict, *, also: Collection[str] = ()) -> None:
     """Raises a UserError that names every setting in which `config` would give other weights than the run.
 
     Settings that did not exist when the run was made are compared with their default.
+
+    Args:
+      workdir: of the run.
+      config: every setting.
+      also: settings `section.field` that do not decide the weights, and must be the same too.
     """
     then, now = settings.flatten(settings.read_run_config(workdir)), settings.flatten(config)
-    names = [name for name in then if settings.decides_weights(name) and then[name] != now[name]]
+    names = [
+        name for name in then if (settings.decides_weights(name) or name in also) and then[name] != now[name]
+    ]
     if names:
         differences = ", ".join(f"{name}={now[name]!r} (there: {then[name]!r})" for name in names)
         others = any(name in ("data.source", "data.path") for name in names)

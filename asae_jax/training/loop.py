@@ -11,6 +11,7 @@ import optax
 from ml_collections import ConfigDict
 
 from asae_jax import keys, terminal
+from asae_jax.config import read_run_config
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.page.write import PAGE, write_run_page
@@ -21,6 +22,7 @@ from asae_jax.input.feed import HostBatches
 from asae_jax.pages import NOTICE
 from asae_jax.run import build, hosts, parallel
 from asae_jax.run.checkpoint import Checkpoints, NoCheckpoints
+from asae_jax.run.folder import VALIDATED, check_same_config
 from asae_jax.run.frozen import front_features
 from asae_jax.run.lock import only_one
 from asae_jax.run.metrics_file import read_metrics
@@ -117,6 +119,9 @@ def first_state(plan: TrainingPlan, checkpoints: Checkpoints | NoCheckpoints) ->
     """The state of the newest checkpoint; without one a fresh state with the initial weights.
 
     Of several hosts the first restores or initialises it for all.
+
+    Raises:
+      UserError: no checkpoint can be used, or the scores of those to come could not be compared with its own.
     """
     run, config = plan.run, plan.run.config
     sizes = {
@@ -128,12 +133,20 @@ def first_state(plan: TrainingPlan, checkpoints: Checkpoints | NoCheckpoints) ->
     if isinstance(checkpoints, NoCheckpoints):
         return parallel.shared(None, like)
     state = checkpoints.restore_newest(like)
+    if not run.is_new and (0 if state is None else int(state.step)) < plan.last_step:
+        _check_comparable(run)
     if state is None:
         fresh = create_state(run.network, plan.optimizer, keys.stream_key(config.seed, "init"), **sizes)
         state, summary = initial.start(fresh, config, run.class_names, run.workdir)
         if summary:
             print(summary)
     return parallel.shared(state, like)
+
+
+def _check_comparable(run: NewRun) -> None:
+    """Raises a UserError where another test would score the checkpoints to come: the best is one of all."""
+    if build.tested_as(read_run_config(run.workdir)) != build.tested_as(run.config):
+        check_same_config(run.workdir, run.config, also=VALIDATED)
 
 
 def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints | NoCheckpoints) -> int:

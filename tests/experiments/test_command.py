@@ -165,7 +165,9 @@ def test_other_settings_than_those_of_the_grid_are_refused(reproduce, capsys):
     assert reproduce("--seeds=1", "--config.train.epochs=3") == 2
     assert "train.epochs=3 (there: 12)" in capsys.readouterr().err
     assert reproduce("--seeds=1", "--config.eval.select_by=accuracy") == 2
-    assert "eval.select_by='macro_f1', now it is 'accuracy'" in capsys.readouterr().err
+    assert "eval.select_by='accuracy' (there: 'macro_f1')" in capsys.readouterr().err
+    assert reproduce("--seeds=1", "--config.eval.checkpoint=last") == 2
+    assert "eval.checkpoint='last' (there: 'best')" in capsys.readouterr().err
     assert reproduce.started == []
 
 

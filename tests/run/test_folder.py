@@ -43,6 +43,17 @@ def test_settings_that_do_not_change_the_weights_may_differ(workdir, change):
     folder.check_same_config(workdir, tiny_config(**change))
 
 
+def test_another_score_that_chooses_the_best_checkpoint_is_refused(workdir):
+    with pytest.raises(UserError, match=r"eval.select_by='accuracy' \(there: 'macro_f1'\)"):
+        folder.check_same_config(workdir, tiny_config(eval__select_by="accuracy"))
+
+
+def test_further_settings_can_be_held_to_the_runs(workdir):
+    config = tiny_config(eval__test_mode="enhance", eval__look_threshold=0.5)
+    with pytest.raises(UserError, match=r"eval.test_mode='enhance' \(there: 'skip'\); give"):
+        folder.check_same_config(workdir, config, also=("eval.test_mode",))
+
+
 def test_a_setting_that_did_not_exist_then_counts_with_its_default(workdir):
     with edited(workdir / settings.CONFIG_FILE) as content:
         del content["loss"]["branches"]

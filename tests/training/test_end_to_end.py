@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -132,6 +133,20 @@ def test_a_run_that_was_stopped_on_eight_devices_goes_on_with_two(finished, cach
     # Step 3 scores what eight devices left; its gradient may round to another side of a ReLU, and so step 4.
     for record, expected in zip(records[:2], whole, strict=False):
         np.testing.assert_allclose(record["loss"], expected["loss"], rtol=1e-5)
+
+
+def test_the_scores_that_choose_the_best_checkpoint_are_of_one_kind(finished, cache, tmp_path, capsys):
+    workdir, done = tmp_path / "half", tmp_path / "done"
+    assert _main(cache, workdir, "--config.train.max_steps=2") == 0
+    for change, before in (("select_by=accuracy", "macro_f1"), ("test_mode=enhance", "skip")):
+        assert _main(cache, workdir, f"--config.eval.{change}") == 2
+        name, value = change.split("=")
+        assert f"eval.{name}='{value}' (there: '{before}')" in capsys.readouterr().err
+    # Of a way of testing that is not asked for, and of a run that is finished, nothing is compared.
+    assert _main(cache, workdir, "--config.eval.look_threshold=0.5", "--config.train.max_steps=3") == 0
+    shutil.copytree(finished, done)
+    assert _main(cache, done, "--config.eval.test_mode=enhance") == 0
+    assert json.loads((done / "evaluation" / "test-2.json").read_text())["test_mode"] == "enhance"
 
 
 @pytest.mark.usefixtures("usual_signals")
