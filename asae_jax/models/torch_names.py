@@ -88,9 +88,18 @@ def _vgg_module(model: str, module: list[str]) -> str:
     if module == ["head"]:
         return "classifier"
     stage, i = int(module[0][-1]), int(module[1][-1])
-    per_conv = 3 if model == "vgg16_bn" else 2
-    before = sum(convs * per_conv + 1 for convs in _CONVS_PER_STAGE[:stage])
-    return f"features.{before + i * per_conv + module[1].startswith('bn')}"
+    before = vgg_pool(model, stage - 1) + 1
+    return f"features.{before + i * _per_conv(model) + module[1].startswith('bn')}"
+
+
+def vgg_pool(model: str, stage: int) -> int:
+    """Place of the pool behind a stage (0..4) in `features` of torchvision's `model`; -1 for stage -1."""
+    return sum(convs * _per_conv(model) + 1 for convs in _CONVS_PER_STAGE[: stage + 1]) - 1
+
+
+def _per_conv(model: str) -> int:
+    """Modules of a convolution with what follows it: norm, ReLU."""
+    return 3 if model == "vgg16_bn" else 2
 
 
 # First layers of a torchvision or timm ResNet, a VGG, and a ResNet of Hugging Face transformers.

@@ -23,6 +23,8 @@ from asae_jax.inference.export import packing, tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
 from asae_jax.inference.export.program import PLATFORMS, Program
 from asae_jax.inference.export.verify import ROUNDING, TOLERANCE
+from asae_jax.models.backbones.vgg import UNPOOLED
+from asae_jax.models.torch_names import VGGS, vgg_pool
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
@@ -127,14 +129,16 @@ def architecture(model: ConfigDict, num_classes: int) -> str:
     """
     name = model.name.removeprefix("adl_")
     lines = ["import torch, torchvision", f"model = torchvision.models.{name}(num_classes={num_classes})"]
-    if name.startswith("vgg"):
+    if model.width != 64:
+        return f"{name} of {model.width} instead of 64 channels; torchvision has no such model"
+    if name in VGGS:
+        pools = (vgg_pool(name, int(stage.removeprefix("layer"))) for stage in UNPOOLED[model.stem])
+        lines += [f"model.features[{place}] = torch.nn.Identity()" for place in pools]
         lines += [
             "model.avgpool = torch.nn.AdaptiveAvgPool2d(1)",
             f"model.classifier = torch.nn.Linear(512, {num_classes})",
         ]
         return "\n".join(lines)
-    if model.width != 64:
-        return f"{name} of {model.width} instead of 64 channels; torchvision has no such model"
     if model.stem == "small":
         lines.append("model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)")
     if model.stem != "imagenet":

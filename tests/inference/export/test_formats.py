@@ -18,18 +18,42 @@ from tests.reference import torch_models
 from tests.training.tiny import STAGES
 
 
+class VGG(torch_models.VGG16):
+    """With the head of torchvision's, whose layers the description replaces."""
+
+    def __init__(self, num_classes, *, batch_norm):
+        super().__init__(num_classes, batch_norm=batch_norm)
+        del self.fc
+        self.avgpool, self.classifier = torch.nn.AdaptiveAvgPool2d(7), torch.nn.Sequential()
+
+    def forward(self, x):
+        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
 @pytest.fixture
 def torchvision(monkeypatch):
     """A stand-in: the reference model has torchvision's parameters by torchvision's names."""
     module = ModuleType("torchvision")
     module.models = SimpleNamespace(
-        resnet18=lambda num_classes: torch_models.ResNet(torch_models.BasicBlock, STAGES, num_classes)
+        resnet18=lambda num_classes: torch_models.ResNet(torch_models.BasicBlock, STAGES, num_classes),
+        vgg16=lambda num_classes: VGG(num_classes, batch_norm=False),
+        vgg16_bn=lambda num_classes: VGG(num_classes, batch_norm=True),
     )
     monkeypatch.setitem(sys.modules, "torchvision", module)
 
 
-def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision):
-    program = made.program(model__width=64, eval__test_mode="enhance")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model__stem": "small", "eval__test_mode": "enhance"},
+        {"model__stem": "imagenet"},
+        {"model__name": "vgg16", "model__stem": "no_pool"},
+        {"model__name": "vgg16", "model__stem": "small"},
+        {"model__name": "vgg16_bn", "model__stem": "small"},
+    ],
+)
+def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision, changes):
+    program = made.program(model__width=64, **changes)
     path = tmp_path / "model.safetensors"
     write_torch(program, path)
     with safe_open(path, "np") as file:
@@ -60,6 +84,7 @@ def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision):
         ({"name": "adl_resnet18", "width": 64, "stem": "no_pool"}, "model.maxpool = torch.nn.Identity()"),
         ({"name": "resnet18", "width": 32, "stem": "small"}, "torchvision has no such model"),
         ({"name": "vgg16_bn", "width": 64, "stem": "imagenet"}, "model.classifier = torch.nn.Linear(512, 3)"),
+        ({"name": "vgg16", "width": 32, "stem": "imagenet"}, "torchvision has no such model"),
     ],
 )
 def test_the_description_names_the_model_and_its_changes(model, line):
