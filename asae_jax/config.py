@@ -484,7 +484,7 @@ FIELDS = (
     Field("eval.class_map", "",
           "CSV file `from,to`, or the name of an included one: the other source's classes to the run's."),
     Field("eval.test_mode", "skip",
-          "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over both branches; "
+          "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over the branches; "
           "second_look: left out, and averaged with the scores of the attended crop, with or without a layer "
           "(WS-DAN, Hu et al. 2019; twice the time; not for explain, export and adapt).",
           choices=("skip", "enhance", "mean", "second_look"), paper="3.1"),

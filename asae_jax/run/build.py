@@ -19,13 +19,13 @@ from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import parallel, steps
 from asae_jax.types import Images
 
-TEST_BRANCHES = {
+TEST_BRANCHES: dict[str, tuple[str, ...]] = {
     "skip": ("plain",),
     "enhance": ("enhance",),
-    "mean": ("suppress", "enhance"),
+    "mean": (),
     SECOND_LOOK: ("plain",),
 }
-"""`eval.test_mode` -> what the later stages see at test, in the words of `asae.branches`."""
+"""`eval.test_mode` -> what the later stages see at test, of `asae.branches`; empty: all of them."""
 
 MIXES = {"mixup": augment.mixup, "cutmix": augment.cutmix}
 
@@ -81,7 +81,7 @@ def create_test_network(config: ConfigDict, num_classes: int, *, axis_name: str)
     """
     name = config.model.name.removeprefix("adl_")
     branching = "asae" if config.model.branching == "asae" else "none"
-    branches = TEST_BRANCHES[config.eval.test_mode]
+    branches = TEST_BRANCHES[config.eval.test_mode] or branch_names(config)
     return _network(config, name, num_classes, axis_name, branching, branches, "joint")
 
 

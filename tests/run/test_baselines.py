@@ -52,6 +52,17 @@ def test_batch_statistics_are_taken_again_without_it(name, branching):
     assert jax.tree.structure(updated["batch_stats"]) == jax.tree.structure(variables["batch_stats"])
 
 
+@pytest.mark.parametrize(("mode", "branches"), [("skip", 1), ("enhance", 1), ("mean", 3), ("second_look", 1)])
+def test_batch_statistics_are_taken_again_over_the_branches_of_the_test(mode, branches):
+    config = tiny_config(asae__branches="plain,suppress,enhance", eval__test_mode=mode)
+    measuring = _small(build.create_test_network(config, NUM_CLASSES, axis_name=parallel.AXIS))
+    rngs = {"asae": jax.random.key(0)}
+    apply = functools.partial(measuring.apply, train=True, mutable=["batch_stats"], rngs=rngs)
+    spread = jax.pmap(apply, axis_name=parallel.AXIS, in_axes=(None, 0), devices=jax.devices()[:1])
+    logits, _ = jax.eval_shape(spread, _variables(measuring), IMAGES[None])
+    assert logits.shape[1] == branches
+
+
 def test_adl_models_take_their_settings_from_the_section():
     config = tiny_config(model__name="adl_resnet18", model__branching="none", adl__rate=0.5)
     assert build.create_network(config, NUM_CLASSES).backbone.extra.keywords == {
