@@ -45,7 +45,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
 
     Beside them: `preprocessing.json` and an example image before and after it, `export.json` (classes,
     temperature, differences found), `MODEL_CARD.md`, with ONNX a script that uses it (`predict_onnx.py`), and
-    the run's `uncertainty.json` where it has one.
+    the run's `uncertainty.json` where it has one. An earlier export there is removed first.
 
     Args:
       config: all settings; those of training as the run has them.
@@ -71,6 +71,8 @@ def export(config: ConfigDict, workdir: Path) -> int:
     sample = sample_images(program.run)
     with disk_errors(f"write the export to {folder}", remedy="choose another --output=DIR"), _on_cpu():
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        write_json(folder / RECORD, _record(program, sample, {}, {}))  # whose folder it is, should this fail
         written, skipped = _write_all(program, names, sample, folder, optional=optional)
         _write_companions(program, folder, _record(program, sample, written, skipped))
     print(f"written to {folder}; what it is and is not: {card.FILE}. {NOTICE}")
@@ -78,10 +80,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
 
 
 def _check_folder(folder: Path, workdir: Path) -> None:
-    """Raises a UserError where a given folder holds anything but an export of the same run.
-
-    Files of the formats' names are replaced, and folders of their names removed.
-    """
+    """Raises a UserError where a given folder holds anything but an export of the same run; see `_clear`."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give a folder (--output=DIR).")
     if not folder.exists() or not any(folder.iterdir()):
@@ -91,6 +90,13 @@ def _check_folder(folder: Path, workdir: Path) -> None:
     if not isinstance(there, dict) or there.get("run") != _identity(workdir):
         holds = "the export of another run" if record.exists() else "other files"
         raise UserError(f"{folder} holds {holds}, which would be lost: give an empty folder (--output=DIR).")
+
+
+def _clear(folder: Path) -> None:
+    """Removes what an earlier export wrote: it may be of another checkpoint or way of testing."""
+    files = (form.file for form in FORMATS.values())
+    for name in (*files, onnx_script.FILE, UNCERTAINTY, card.FILE):
+        _remove(folder / name)
 
 
 def _identity(workdir: Path) -> str:
@@ -113,7 +119,6 @@ def _write_all(
             bar.note(name)
             try:
                 check_installed(name)
-                _remove(folder / FORMATS[name].file)
                 _write(program, name, folder / FORMATS[name].file)
             except UserError as error:
                 if not optional:
@@ -211,8 +216,6 @@ def _write_companions(program: Program, folder: Path, record: dict[str, Any]) ->
     write_example(program, folder)
     if "onnx" in record["formats"]:
         write_text(folder / onnx_script.FILE, onnx_script.onnx_script(program))
-    else:
-        _remove(folder / onnx_script.FILE)
     if program.uncertainty is not None and (estimates := matching_file(program.run)) is not None:
         shutil.copyfile(estimates, folder / UNCERTAINTY)
     write_text(folder / card.FILE, card.model_card(program, record))

@@ -235,6 +235,20 @@ def test_the_same_run_is_exported_to_a_given_folder_again(export_to, tmp_path):
     assert (tmp_path / "export" / "export.json").exists()
 
 
+def test_nothing_of_an_earlier_export_is_left(program, export_to):
+    """Its files would stand beside descriptions of another checkpoint or way of testing."""
+    folder = export_to("onnx,orbax")
+    assert {"model.onnx", "predict_onnx.py", "orbax", "uncertainty.json"} <= {
+        p.name for p in folder.iterdir()
+    }
+    export_to("stablehlo", dataclasses.replace(program, uncertainty=None))
+    assert {path.name for path in folder.iterdir()} == {
+        "model.stablehlo", "export.json", "preprocessing.json", "MODEL_CARD.md", "example_raw.png",
+        "example_prepared.png",
+    }  # fmt: skip
+    assert list(json.loads((folder / "export.json").read_text())["formats"]) == ["stablehlo"]
+
+
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
     form = formats.FORMATS["orbax"]
@@ -246,6 +260,8 @@ def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, m
     with pytest.raises(UserError, match=r"does not compute .* differ by (1.0e-02|nan)"):
         export_to("orbax")
     assert not (tmp_path / "export" / "orbax").exists()
+    monkeypatch.undo()
+    export_to("orbax")  # after a failure the folder is still the run's
 
 
 def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
