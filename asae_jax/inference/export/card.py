@@ -40,7 +40,7 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
     scores, counts = read_scores(run), read_counts(run.workdir)
     sections = [
         f"# {_title(run)}\n\n**{NOTICE}**",
-        _section("What it does", _purpose(run)),
+        _section("What it does", _purpose(run, record)),
         _section("Files", _files(record)),
         _section("Data", _data(run, info.data_fingerprint, counts)),
         _section("Scores", _scores(scores)),
@@ -116,7 +116,7 @@ def _title(run: Run) -> str:
     return f"{model.name}{layer}: {len(run.class_names)} classes of cells"
 
 
-def _purpose(run: Run) -> list[str]:
+def _purpose(run: Run, record: Mapping[str, Any]) -> list[str]:
     stored = run.config.data.stored_size
     return [
         "It takes a crop with a single stained blood or marrow cell and gives a probability for each class: "
@@ -125,11 +125,20 @@ def _purpose(run: Run) -> list[str]:
         f"Input: uint8 RGB images `[batch, {stored}, {stored}, 3]`, prepared as `{PREPROCESSING}` says "
         f"(`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out the middle "
         f"{run.config.augment.size} pixels and normalises. Output: `logits` and `probabilities`, float32 "
-        "`[batch, classes]`. `predict_onnx.py` does all of it for one image, with ONNX Runtime. "
-        "`model.tflite` takes one image at a time and refuses more; the others take any number. "
-        "The files `orbax` and `model.safetensors` hold weights only; the folder `model` is for this "
-        "program (`--model=`), in half precision.",
+        f"`[batch, classes]`.{''.join(f' {said}' for said in _of_the_forms(record['formats']))}",
     ]
+
+
+def _of_the_forms(formats: Mapping[str, Any]) -> list[str]:
+    """What must be known of the forms that were written, a sentence each."""
+    said = {
+        "onnx": "`predict_onnx.py` does all of it for one image, with ONNX Runtime.",
+        "tflite": "`model.tflite` takes one image at a time and refuses more; the others take any number.",
+        "orbax": "The folder `orbax` holds weights only.",
+        "torch": "The file `model.safetensors` holds weights only.",
+        "model": "The folder `model` is for this program (`--model=`), in half precision.",
+    }
+    return [sentence for name, sentence in said.items() if name in formats]
 
 
 def _files(record: Mapping[str, Any]) -> list[str]:
@@ -185,11 +194,12 @@ def _calibration(estimates: Uncertainty | None) -> list[str]:
     if estimates is None:
         return ["Not measured: probabilities are the plain softmax, which is usually too sure."]
     t, rule = estimates.temperature, estimates.abstention
+    target = f"{100 * rule.target_error:.3g} %"
     if rule.threshold > 1:
-        advice = f"No threshold kept errors below {rule.target_error:.0%}: leave every image to a person."
+        advice = f"No threshold kept errors to at most {target}: leave every image to a person."
     else:
         advice = (
-            f"To keep errors near {rule.target_error:.0%}, leave images whose highest probability is below "
+            f"To keep errors to at most {target}, leave images whose highest probability is below "
             f"{rule.threshold:.3f} to a person."
         )
     return [

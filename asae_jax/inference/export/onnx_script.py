@@ -42,6 +42,15 @@ SIZE = {size}  # pixels; the model itself crops, normalises and applies the temp
 with Image.open(sys.argv[1]) as picture:
     if picture.mode not in ("RGB", "RGBA", "L", "LA", "P"):
         sys.exit(f"{{sys.argv[1]}}: save it as an RGB image of 8 bits (it is {{picture.mode}})")
+    pages = getattr(picture, "n_frames", 1) if picture.format in ("PNG", "WEBP", "GIF", "TIFF") else 1
+    pixels = picture.width * picture.height
+    for page in range(1, pages):
+        picture.seek(page)
+        tags = picture.tag_v2 if picture.format == "TIFF" else None
+        small = picture.width * picture.height < pixels
+        if not tags or not (small or tags.get(254, 0) & 5 or tags.get(255) == 2):  # no preview, no mask
+            sys.exit(f"{{sys.argv[1]}}: it holds several images (an animation or a stack), save each alone")
+    picture.seek(0)
 {draft}    image = np.asarray(picture.convert("RGB"))
 {square}
 blocks = max(side // SIZE, 1)

@@ -69,7 +69,20 @@ class Difference(NamedTuple):
     @property
     def is_small(self) -> bool:
         """Whether the export may be used; False if a score is NaN."""
-        return self.logits <= self.allowed and self.probabilities <= self.allowed_probabilities
+        return not self.too_large
+
+    @property
+    def too_large(self) -> str:
+        """Which scores differ too much, or are NaN, in words; empty for none."""
+        kinds = (
+            ("logits", self.logits, self.allowed),
+            ("probabilities", self.probabilities, self.allowed_probabilities),
+        )
+        return ", ".join(
+            f"{kind} differ by {found:.1e} where {allowed:.1e} is allowed"
+            for kind, found, allowed in kinds
+            if not found <= allowed
+        )
 
 
 def compare(

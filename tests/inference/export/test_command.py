@@ -264,6 +264,40 @@ def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, m
     export_to("orbax")  # after a failure the folder is still the run's
 
 
+def test_probabilities_that_alone_differ_are_named(export_to, monkeypatch):
+    form = formats.FORMATS["orbax"]
+
+    def off(*arguments):
+        scores = form.run(*arguments)
+        return scores | {"probabilities": scores["probabilities"] + 0.01}
+
+    monkeypatch.setitem(formats.FORMATS, "orbax", form._replace(run=off))
+    said = (
+        r"does not compute what the network does \(probabilities differ by 1.0e-02 where 1.0e-04 is allowed\)"
+    )
+    with pytest.raises(UserError, match=said):
+        export_to("orbax")
+
+
+def test_the_card_promises_what_was_chosen_and_speaks_of_the_files_there(program, record):
+    rule = dataclasses.replace(program.uncertainty.abstention, target_error=0.025, threshold=0.75)
+    estimates = dataclasses.replace(program.uncertainty, abstention=rule)
+    changed = dataclasses.replace(program, uncertainty=estimates)
+    for name, words in {
+        "onnx": "predict_onnx.py",
+        "tflite": "one image at a time",
+        "orbax": "`orbax` holds weights only",
+        "torch": "`model.safetensors` holds weights only",
+        "model": "(`--model=`)",
+    }.items():
+        forms = dict(record["formats"])
+        card = model_card(changed, record)
+        assert "To keep errors to at most 2.5 %, leave images" in card
+        assert words in card
+        del forms[name]
+        assert words not in model_card(changed, record | {"formats": forms})
+
+
 def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
     form = formats.FORMATS["onnx"]._replace(packages=("onnx", "no_such_package"))
     monkeypatch.setitem(formats.FORMATS, "onnx", form)

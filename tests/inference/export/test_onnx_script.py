@@ -14,8 +14,9 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.inference.export.onnx_script import FILE, onnx_script
 from asae_jax.inference.export.program import drawn_cell
-from asae_jax.input.decode import read_image, read_reduced
+from asae_jax.input.decode import BadImage, read_image, read_reduced
 from tests.inference.export import made
+from tests.input.tiffs import tiff
 
 
 def test_the_script_alone_gives_the_probabilities_of_predict(run, exported, tmp_path):
@@ -106,6 +107,28 @@ def test_jpegs_are_decoded_at_the_scale_of_the_run(tmp_path, monkeypatch, stored
     fed = _fed(onnx_script(program), tmp_path / kind, monkeypatch)
     expected = preparation(read_reduced(tmp_path / kind, preparation.reduction))
     np.testing.assert_array_equal(fed[0], expected)
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif", "webp", "tif"])
+def test_animations_and_stacks_are_refused_as_by_predict(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"several.{suffix}"
+    first, second = (Image.fromarray(drawn_cell(number)) for number in (1, 2))
+    first.save(path, save_all=True, append_images=[second])
+    with pytest.raises(BadImage, match=r"a stack|an animation"):
+        read_image(path)
+    with pytest.raises(SystemExit, match="several images"):
+        _fed(onnx_script(made.program()), path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("second", "mark"), [(slice(None, None, 2), {}), (slice(None), {254: 1}), (slice(None), {255: 2})]
+)
+def test_previews_in_a_tiff_are_ignored_as_by_predict(tmp_path, monkeypatch, second, mark):
+    cell, path = drawn_cell(1), tmp_path / "preview.tif"
+    path.write_bytes(tiff([(cell, {}), (255 - cell[second, second], mark)]))
+    program = made.program(data__hue="none")
+    fed = _fed(onnx_script(program), path, monkeypatch)
+    np.testing.assert_array_equal(fed[0], program.run.preparation(read_image(path)))
 
 
 def test_pixels_of_16_bits_are_refused(tmp_path, monkeypatch):
