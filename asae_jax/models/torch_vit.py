@@ -19,6 +19,9 @@ FIRST = {
 }
 """Library -> name of the first layer. The DINOv2 and DinoBloom of their authors have timm's names."""
 
+REGISTERS = re.compile(r"(^|\.)(register_tokens|reg_token)$")
+"""Names of tokens beside the patches (Darcet et al. 2024), which `TokenViT` does not have."""
+
 # From transformers (version 4, as files have it, and 5) and torchvision to timm.
 _RENAMED = tuple(
     (re.compile(pattern), name)

@@ -21,7 +21,7 @@ import safetensors
 
 from asae_jax.errors import UserError
 from asae_jax.files import check_bounded
-from asae_jax.models import torch_files
+from asae_jax.models import torch_files, torch_vit
 from asae_jax.models import torch_names as names
 from asae_jax.models import torch_spellings as spellings
 
@@ -167,6 +167,11 @@ def from_torch(
       UserError: another architecture; it names the first tensor that differs.
     """
     named = _named(model, tensors, like)
+    if any(torch_vit.REGISTERS.search(name) for name in named.tensors):
+        raise UserError(
+            f"{origin} is a vision transformer with registers, which {model} has not and without which it "
+            "computes something else: give the weights without (of DINOv2 those without `reg` in their name)."
+        )
     weights = _fit(named.tensors, like, name_of=named.of, origin=origin, model=model, torch_layout=True)
     _refuse_unknown_layers(weights.unused, named.is_part_of_backbone, origin, model)
     unused = [named.found.get(name, name) for name in weights.unused if not name.endswith(names.COUNTER)]

@@ -263,6 +263,21 @@ def test_dinov2_gives_features_and_logits_of_transformers_at_any_size(side):
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["dinov2_with_registers.embeddings.register_tokens", "register_tokens", "reg_token"]
+)
+def test_dinov2_with_registers_is_refused(name):
+    """Whatever the names of the library; without the registers every other weight would fit."""
+    tensors = {key: value.numpy() for key, value in _dinov2().state_dict().items()}
+    model = create_model("vit_small14", CLASSES, width=4, stage_sizes=(1, 1, 1, 1))
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 70, 70, 3)), train=False))
+    assert from_torch(tensors, like, "vit_small14").missing == ()
+    with pytest.raises(
+        UserError, match=r"^x\.pth is a vision transformer with registers.* give the weights without"
+    ):
+        from_torch(tensors | {name: np.ones((1, 4, 24))}, like, "vit_small14", origin="x.pth")
+
+
 @pytest.mark.usefixtures("float64")
 def test_a_checkpoint_of_dinobloom_s_form_gives_the_same_network():
     """Names of DINOv2's authors below `backbone.`, one matrix for query, key and value, and other heads."""
