@@ -105,6 +105,33 @@ def device_fault() -> str | None:
     return None
 
 
+TRAINING, SCORING = "the training step", "a batch that is scored"
+"""What may not fit into memory."""
+
+_LESS_MEMORY = {
+    TRAINING: "add --config.model.remat=True, then --config.train.accumulate=2, or a smaller "
+    "--config.train.batch_size (docs/performance.md)",
+    SCORING: "give a smaller --config.eval.batch_size",
+}
+
+
+@contextlib.contextmanager
+def within_memory(what: str) -> Iterator[None]:
+    """Turns JAX's report that `what` does not fit into memory into a UserError with the remedy.
+
+    Args:
+      what: `TRAINING` or `SCORING`.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(
+            f"{what} does not fit into the memory of {machine()}: {_LESS_MEMORY[what]}."
+        ) from error
+
+
 def parallel_update(step: Callable) -> Callable:
     """pmaps `step(state, batch) -> (state, metrics)`; the old state's memory is reused for the new one."""
     return _pmap(step, in_axes=(None, 0), out_axes=(None, None), donate_argnums=(0,))
@@ -113,16 +140,17 @@ def parallel_update(step: Callable) -> Callable:
 def parallel_score(step: Callable) -> Callable:
     """pmaps `step(variables, batch) -> [examples, ...]`, its result stacked `[devices, examples, ...]`.
 
-    On several hosts each has the results of the whole batch, `[1, devices * examples, ...]`.
+    On several hosts each has the results of the whole batch, `[1, devices * examples, ...]`. That they do not
+    fit into memory is a UserError, when they are asked for or when they are `join`ed.
     """
     if hosts.count() == 1:
-        return _pmap(step, in_axes=(None, 0), out_axes=0)
+        return within_memory(SCORING)(_pmap(step, in_axes=(None, 0), out_axes=0))
 
     def gathered(variables: Any, batch: Any) -> Any:
         whole = jax.lax.all_gather(step(variables, batch), AXIS, tiled=True)
         return jax.tree.map(lambda array: array[None], whole)
 
-    return _pmap(gathered, in_axes=(None, 0), out_axes=None)
+    return within_memory(SCORING)(_pmap(gathered, in_axes=(None, 0), out_axes=None))
 
 
 def parallel_statistics(step: Callable) -> Callable:
@@ -150,6 +178,7 @@ def split(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array.reshape(devices, -1, *array.shape[1:]) for name, array in batch.items()}
 
 
+@within_memory(SCORING)
 def join(stacked: jax.Array) -> np.ndarray:
     """`[devices, examples, ...]` -> `[devices * examples, ...]` on the host, in the order of the batch."""
     array = np.asarray(stacked)
@@ -238,20 +267,6 @@ def check_batch_size(batch_size: int, num_classes: int) -> None:
         f"config.train.batch_size={batch_size} cannot be dealt out evenly to {' and '.join(parts)}: "
         f"choose {near}" + (", or --config.data.sampler=shuffled." if num_classes > 1 else ".")
     )
-
-
-@contextlib.contextmanager
-def within_memory() -> Iterator[None]:
-    """Turns JAX's report that a training step does not fit into memory into a UserError with the remedy."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise UserError(
-            f"the training step does not fit into the memory of {machine()}: add --config.model.remat=True, "
-            "then --config.train.accumulate=2, or a smaller --config.train.batch_size (docs/performance.md)."
-        ) from error
 
 
 def check_accumulate(parts: int, batch_size: int) -> None:

@@ -59,7 +59,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
             state = parallel.place(first_state(plan, checkpoints))
             print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
             forecast = terminal.Forecast(plan.parts(int(state.step)))
-            with terminal.plan(forecast), parallel.within_memory():
+            with terminal.plan(forecast), parallel.within_memory(parallel.TRAINING):
                 status = train_steps(plan, state, checkpoints)
         finally:
             checkpoints.close()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -65,6 +66,30 @@ def test_a_device_count_that_was_asked_for_is_kept(monkeypatch):
 def test_splitting_and_joining_keep_the_order():
     batch = {"image": np.arange(32).reshape(16, 2)}
     np.testing.assert_array_equal(parallel.join(parallel.split(batch)["image"]), batch["image"])
+
+
+@pytest.mark.parametrize("when", ["asked for", "joined"])
+def test_scores_that_do_not_fit_into_memory_name_their_own_batch(monkeypatch, when):
+    """In training too, whose remedies do not help. Devices run behind the program, which may learn late."""
+
+    def full(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    class Failed:
+        __array__ = full
+
+    answer = full if when == "asked for" else lambda *_: Failed()
+    monkeypatch.setattr(jax, "pmap", lambda *_, **__: answer)
+    score = parallel.parallel_score(lambda variables, batch: batch)
+    said = r"a batch that is scored does not fit .*: give a smaller --config.eval.batch_size\.$"
+    with pytest.raises(UserError, match=said), parallel.within_memory(parallel.TRAINING):
+        parallel.join(score({}, {}))
+
+
+def test_other_errors_of_the_device_pass():
+    error = jax.errors.JaxRuntimeError("INTERNAL: broken")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="broken"), parallel.within_memory(parallel.SCORING):
+        raise error
 
 
 def test_a_batch_that_classes_or_devices_do_not_divide_names_the_nearest():
