@@ -52,6 +52,10 @@ def any_in(workdir: Path) -> bool:
 class NoCheckpoints:
     """What every host but the first has: that one saves."""
 
+    def is_best(self, score: float | None) -> bool:
+        """Nothing is to be saved here."""
+        return False
+
     def save(self, state: TrainState, *, score: float | None = None) -> None:
         """Does nothing."""
 
@@ -137,6 +141,14 @@ class Checkpoints:
                 metrics=None if score is None else {"score": score},
             )
         self._has_written = True
+
+    def is_best(self, score: float | None) -> bool:
+        """Whether no checkpoint has a higher score; False without a score."""
+        if score is None:
+            return False
+        self.wait()  # a score is read from disk
+        best = self._manager.best_step()
+        return best is None or score >= _score(self._manager.metrics(best))
 
     def wait(self) -> None:
         """Returns when everything saved is on disk."""

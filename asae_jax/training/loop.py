@@ -185,7 +185,8 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints 
                     continue
                 meter.report()
                 validation = _validate(run, score, state, log, meter, epoch) if epoch else None
-                if leaving or epoch % run.config.train.checkpoint_every == 0:
+                due = epoch % run.config.train.checkpoint_every == 0
+                if leaving or due or checkpoints.is_best(validation):
                     with terminal.timed(SAVING):
                         checkpoints.save(state, score=validation)
                 meter.pause()

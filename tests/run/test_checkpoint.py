@@ -49,6 +49,28 @@ def test_a_checkpoint_without_a_score_is_never_the_best(checkpoints):
     assert (checkpoints.newest, checkpoints.best) == (2, 1)
 
 
+def test_the_best_so_far_is_told(checkpoints):
+    assert checkpoints.is_best(0.1)
+    assert not checkpoints.is_best(None)
+    checkpoints.save(_state(1), score=0.5)
+    checkpoints.save(_state(2), score=0.4)
+    checkpoints.save(_state(3))
+    assert [checkpoints.is_best(score) for score in (0.4, 0.5, 0.6, float("nan"))] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_later_checkpoint_of_the_same_score_is_the_best(checkpoints):
+    """As `is_best` has it: which checkpoints are saved does not decide which one is used."""
+    for step in (1, 2, 3):
+        checkpoints.save(_state(step), score=0.5)
+    checkpoints.wait()
+    assert checkpoints.best == 3
+
+
 def test_without_scores_the_newest_counts_as_best(checkpoints):
     assert checkpoints.best is None
     checkpoints.save(_state(3))

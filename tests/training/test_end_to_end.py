@@ -149,6 +149,16 @@ def test_the_scores_that_choose_the_best_checkpoint_are_of_one_kind(finished, ca
     assert json.loads((done / "evaluation" / "test-2.json").read_text())["test_mode"] == "enhance"
 
 
+def test_the_best_epoch_is_kept_however_rarely_checkpoints_are_written(cache, tmp_path):
+    workdir = tmp_path / "rare"
+    assert _main(cache, workdir, "--config.train.checkpoint_every=2") == 0
+    scores = {record["step"]: record["macro_f1"] for record in read_metrics(workdir, "validation")}
+    checkpoints = Checkpoints(workdir)
+    assert {int(entry.name) for entry in (workdir / "checkpoints").iterdir()} == scores.keys() == {3, 6}
+    assert checkpoints.best == max(scores, key=lambda step: (scores[step], step))
+    checkpoints.close()
+
+
 @pytest.mark.usefixtures("usual_signals")
 def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch):
     workdir, add = tmp_path / "signalled", Meter.add
