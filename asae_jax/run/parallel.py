@@ -285,6 +285,28 @@ def check_accumulate(parts: int, batch_size: int) -> None:
         )
 
 
+def check_devices(batch_size: int, parts: int) -> None:
+    """Raises a UserError unless the devices that are here can share the batch of a run that goes on.
+
+    Its batch size and accumulation are settled; the devices are not, and those that would do are named.
+
+    Args:
+      batch_size: of the training step, over all devices.
+      parts: into how many each device divides its share, see `check_accumulate`.
+    """
+    devices = jax.device_count()
+    if batch_size % (devices * parts) == 0:
+        return
+    fitting = [str(n) for n in range(1, devices) if batch_size % (n * parts) == 0]
+    chosen_by = {"gpu": "CUDA_VISIBLE_DEVICES", "cpu": "XLA_FLAGS=--xla_force_host_platform_device_count=N"}
+    how = f" ({chosen_by[backend]})" if (backend := jax.default_backend()) in chosen_by else ""
+    shares = f", in shares of {parts} equal parts (config.train.accumulate)" if parts > 1 else ""
+    raise UserError(
+        f"the run's batch of {batch_size} images cannot be dealt out evenly to {devices} devices{shares}: go "
+        f"on with {' or '.join(fitting)} of them{how}."
+    )
+
+
 def even_batches(count: int, most: int) -> int:
     """Images per step for `count` images, each once: at most `most`, but for the rounding to whole devices.
 

@@ -259,11 +259,13 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         epochs = choose_epochs(int(images), trained=bool(config.init.pretrained))
         config = settings.copy_with(config, {"train.epochs": epochs}).lock()
         settings.check(config)
-    parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
-    parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
-    _check_loss(config, index.num_classes)
-    if not is_new:
+    if is_new:
+        parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
+        parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
+    else:
         hosts.first(lambda: folder.check_same_data(workdir, index))
+        parallel.check_devices(config.train.batch_size, config.train.accumulate)
+    _check_loss(config, index.num_classes)
     run = NewRun(workdir, config, index, splits)
     _ = run.classes  # a table that cannot be read is refused here
     return run

@@ -100,6 +100,23 @@ def test_a_batch_that_classes_or_devices_do_not_divide_names_the_nearest():
         parallel.check_batch_size(70, 1)
 
 
+def test_a_run_goes_on_with_devices_that_divide_its_batch(monkeypatch):
+    """Its batch size cannot be changed any more."""
+    parallel.check_devices(56, 7)
+    with pytest.raises(
+        UserError, match=r"batch of 28 images .* to 8 devices: go on with 1 or 2 or 4 or 7 of "
+    ):
+        parallel.check_devices(28, 1)
+    with pytest.raises(
+        UserError, match=r"8 devices, in shares of 2 .*: go on with 1 or 2 or 4 or 7 of them \("
+    ):
+        parallel.check_devices(56, 2)
+    monkeypatch.setattr(jax, "device_count", lambda: 3)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(UserError, match=r"go on with 1 or 2 of them \(CUDA_VISIBLE_DEVICES\)\.$"):
+        parallel.check_devices(32, 1)
+
+
 def test_batches_are_few_in_kind_and_hold_little_padding(monkeypatch):
     for devices in (1, 2, 6):
         monkeypatch.setattr(parallel.jax, "device_count", lambda devices=devices: devices)

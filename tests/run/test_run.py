@@ -151,6 +151,15 @@ def test_a_run_goes_on_with_the_batch_size_it_began_with(tmp_path, capsys):
     assert "batch size" not in capsys.readouterr().out
 
 
+def test_a_run_on_other_devices_is_told_which_ones_share_its_batch(tmp_path, monkeypatch):
+    """Another batch size would be refused."""
+    new_run(_config(), tmp_path).start()
+    (tmp_path / folder.METRICS_FILE).write_text("{}\n")
+    monkeypatch.setattr(jax, "device_count", lambda: 3)
+    with pytest.raises(UserError, match=r"batch of 56 images .* to 3 devices: go on with 1 or 2 of them"):
+        new_run(_config(), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("images", "trained", "epochs"),
     [(20, True, 60), (160, True, 60), (160, False, 120), (3860, True, 23), (10**6, True, 10)],
