@@ -417,7 +417,7 @@ FIELDS = (
           least=1, most=1000, unit="classes", paper="3.4"),
     Field("loss.k_low", 3,
           "k-, least likely wrong classes that the loss looks at.",
-          least=0, most=1000, unit="classes", paper="3.4"),
+          least=1, most=1000, unit="classes", paper="3.4"),
     Field("loss.label_smoothing", 0.0,
           "Of ce: share of the label spread over all classes.", least=0, below=1, unit="share"),
     Field("loss.gamma", 2.0,

@@ -139,6 +139,7 @@ def test_every_recipe_passes_its_own_check(name):
         ("loss.name", "gmce", "ce, gce, gmmce, focal"),
         ("loss.beta", 1.0, "below 1"),
         ("loss.gamma", -1.0, "at least 0"),
+        ("loss.k_low", 0, "at least 1"),
         ("augment.mix", "cutout", "none, mixup, cutmix"),
         ("data.sampler", "random", "balanced, shuffled, weighted"),
         ("data.source", "webcam", "synthetic, demo, folder"),

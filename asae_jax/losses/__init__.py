@@ -110,8 +110,10 @@ def _warn_where_all_are_kept(name: str, num_classes: int, kept: int) -> None:
 def _check_options(name: str, k_high: int, k_low: int, label_smoothing: float) -> None:
     if name not in NAMES:
         raise UserError(f"loss: unknown name {name!r}; choose one of {', '.join(NAMES)}")
-    if name in ("gce", "gmmce") and min(k_high, k_low) < 1:
-        raise UserError(f"loss: k_high = {k_high} and k_low = {k_low} must be at least 1")
+    kept = {"gce": {"k_high": k_high}, "gmmce": {"k_high": k_high, "k_low": k_low}}.get(name, {})
+    for option, value in kept.items():
+        if value < 1:
+            raise UserError(f"loss: {option} = {value} must be at least 1")
     if not 0.0 <= label_smoothing < 1.0:
         raise UserError(f"loss: label_smoothing = {label_smoothing} must be at least 0 and below 1")
     if name != "ce" and label_smoothing:

@@ -23,6 +23,7 @@ COUNTS = np.arange(1, 15)
     [
         ("ce", {"label_smoothing": 0.1}, cross_entropy(SCORES, LABELS, label_smoothing=0.1)),
         ("gce", {"k_high": 2}, gce(SCORES, LABELS, k_high=2)),
+        ("gce", {"k_high": 2, "k_low": 0}, gce(SCORES, LABELS, k_high=2)),
         ("gmmce", {"k_high": 2, "k_low": 4}, gmmce(SCORES, LABELS, k_high=2, k_low=4)),
         ("focal", {"gamma": 3.0}, focal(SCORES, LABELS, gamma=3.0)),
         (
@@ -57,8 +58,8 @@ def test_is_silent_when_it_is_not(name, num_classes):
     ("name", "options", "message"),
     [
         ("gmce", {}, "choose one of ce, gce, gmmce"),
-        ("gce", {"k_high": 0}, "at least 1"),
-        ("gmmce", {"k_low": 0}, "at least 1"),
+        ("gce", {"k_high": 0}, "k_high = 0 must be at least 1"),
+        ("gmmce", {"k_low": 0}, "k_low = 0 must be at least 1"),
         ("ce", {"label_smoothing": 1.0}, "below 1"),
         ("gmmce", {"label_smoothing": 0.1}, "no effect on gmmce"),
         ("focal", {"label_smoothing": 0.1}, "no effect on focal"),
