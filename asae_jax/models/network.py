@@ -52,7 +52,7 @@ class Network(nn.Module):
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
       remat: keep for the gradient only what passes from one stage to the next, and compute the stages again
-        in the backward pass: less memory for a third more arithmetic. The variables are the same.
+        in the backward pass: less memory for a quarter more arithmetic. The variables are the same.
       start_after: stage whose features are what the network is given in the place of images; the stages up
         to it are not computed. Their variables are the same. None: it is given images.
     """

@@ -20,31 +20,19 @@ class Sums:
     count: jax.Array
 
     @classmethod
-    def zero(cls) -> "Sums":
-        """The sums over no examples."""
-        return cls(*(jnp.zeros((), jnp.float32) for _ in range(3)))
-
-    @classmethod
-    def of(cls, losses: jax.Array, scores: Scores, labels: Labels, mask: jax.Array | None = None) -> "Sums":
+    def of(cls, losses: jax.Array, scores: Scores, labels: Labels) -> "Sums":
         """The sums of one batch.
 
         Args:
           losses: `[batch]`.
           scores: `[batch, classes]`; the highest is the prediction, the first of equals.
           labels: int `[batch]`.
-          mask: `[batch]`, 1 for an example and 0 for padding, whose loss may be anything; all count
-            when it is None.
         """
-        counts = jnp.ones(labels.shape, bool) if mask is None else mask > 0
-        correct = jnp.argmax(scores, axis=-1) == labels
         return cls(
-            loss=jnp.sum(jnp.where(counts, losses, 0.0), dtype=jnp.float32),
-            correct=jnp.sum(correct & counts, dtype=jnp.float32),
-            count=jnp.sum(counts, dtype=jnp.float32),
+            loss=jnp.sum(losses, dtype=jnp.float32),
+            correct=jnp.sum(jnp.argmax(scores, axis=-1) == labels, dtype=jnp.float32),
+            count=jnp.float32(len(labels)),
         )
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return jax.tree.map(jnp.add, self, other)
 
     def means(self) -> dict[str, float]:
         """`loss` and `accuracy` (0..1) per example, on the host; NaN when there were no examples."""
