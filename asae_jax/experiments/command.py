@@ -81,8 +81,8 @@ def _one_grid(config: ConfigDict, tables: Mapping[str, Table], workdir: Path) ->
     _say_overruled(base, grid)
     for run in grid.runs:
         _check_same_run(workdir, run)
-    with only_one(workdir) as lock:
-        status = _run(grid, config.reproduce.jobs, workdir, lock)
+    with only_one(workdir) as kept_open:
+        status = _run(grid, config.reproduce.jobs, workdir, kept_open)
         _report(grid, tables, base, workdir)
     return grid, status
 
@@ -108,7 +108,7 @@ def _say_overruled(base: ConfigDict, grid: Grid) -> None:
             )
 
 
-def _run(grid: Grid, jobs: int, workdir: Path, lock: int) -> int:
+def _run(grid: Grid, jobs: int, workdir: Path, kept_open: tuple[int, ...]) -> int:
     """Runs what is not finished; returns the exit status."""
     waiting = [run for run in grid.runs if not is_finished(workdir, run.name)]
     num_finished = len(grid.runs) - len(waiting)
@@ -129,7 +129,7 @@ def _run(grid: Grid, jobs: int, workdir: Path, lock: int) -> int:
             waiting,
             choose_slots(jobs),
             workdir,
-            start=lambda run, slot: TrainProcess(run, workdir, slot, kept_open=(lock,)),
+            start=lambda run, slot: TrainProcess(run, workdir, slot, kept_open=kept_open),
             stop=stop,
             progress=progress,
             poll_seconds=POLL_SECONDS,
@@ -161,11 +161,11 @@ def _check_same_run(workdir: Path, run: PlannedRun) -> None:
 
 
 @contextlib.contextmanager
-def only_one(workdir: Path) -> Iterator[int]:
+def only_one(workdir: Path) -> Iterator[tuple[int, ...]]:
     """Keeps a second grid out of `workdir`, also after this process was killed and its runs still go on.
 
     The lock belongs to the open file, whose descriptor is given: the runs inherit it, and the lock ends with
-    the last of them.
+    the last of them. Windows has no such locks, nor do its processes inherit descriptors: none is given.
 
     Raises:
       UserError: `workdir` is taken or cannot be written to.
@@ -174,15 +174,16 @@ def only_one(workdir: Path) -> Iterator[int]:
         workdir.mkdir(parents=True, exist_ok=True)
         file = (workdir / _LOCK).open("w")
     with file:
+        kept_open: tuple[int, ...] = (file.fileno(),)
         try:
             import fcntl
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no such locks on this system
-            pass
+        except ImportError:
+            kept_open = ()
         except OSError as error:
             raise UserError(
                 f"another `reproduce`, or a run that one has left behind, is at work in {workdir}: wait "
                 "until it has ended, or use another --workdir=DIR."
             ) from error
-        yield file.fileno()
+        yield kept_open

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asae_jax.input.positioned import open_binary, read_at
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.types import HostImage
 
@@ -65,12 +66,12 @@ def _of_files(paths: Sequence[str | os.PathLike]) -> list[str]:
 
 def _of_file(path: Path) -> str:
     try:
-        file = os.open(path, os.O_RDONLY)
+        file = open_binary(path, os.O_RDONLY)
         try:
             size = os.fstat(file).st_size
             digest = hashlib.blake2b(f"{size}:".encode(), digest_size=_BYTES)
             for start in _starts(size):
-                digest.update(os.pread(file, _SAMPLE, start))
+                digest.update(read_at(file, _SAMPLE, start))
         finally:
             os.close(file)
     except (OSError, ValueError):  # ValueError: a null character in its name

@@ -23,6 +23,7 @@ from asae_jax.files import check_bounded, user_path
 from asae_jax.input.content import CONTENT_TYPE, bytes_content
 from asae_jax.input.decode import MAX_PIXELS, MIN_SIDE
 from asae_jax.input.index import MOST_CLASSES, DataIndex
+from asae_jax.input.positioned import open_binary, read_into
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
@@ -52,7 +53,7 @@ _HEADER_READERS = {
 class _StoredArray:
     """An array that stays in its file: `array[i]` reads element `i` of the first axis. Thread-safe.
 
-    By position (`pread`), not through a memory map, for the reasons given in `store.RecordStore`.
+    By position, not through a memory map, for the reasons given in `store.RecordStore`.
     """
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype):
@@ -60,7 +61,7 @@ class _StoredArray:
         self.shape, self.dtype = shape, dtype
         self._path, self._offset = path, offset
         self._stride = math.prod(shape[1:]) * dtype.itemsize
-        self._file = os.open(path, os.O_RDONLY)
+        self._file = open_binary(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
 
     def __len__(self) -> int:
@@ -68,7 +69,7 @@ class _StoredArray:
 
     def __getitem__(self, index: int) -> np.ndarray:
         element = np.empty(self.shape[1:], self.dtype)
-        if os.preadv(self._file, [element.data], self._offset + index * self._stride) != self._stride:
+        if read_into(self._file, element.data, self._offset + index * self._stride) != self._stride:
             raise UserError(f"{self._path} was cut short while it was in use: restore it, start again")
         return element
 

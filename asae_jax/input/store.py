@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.input.positioned import open_binary, read_at, read_into, write_at
 
 MARK_EVERY = 1024
 """Records between waits for the disk; an interruption costs at most these."""
@@ -27,7 +28,7 @@ class RecordStore:
     reached the disk, so that neither a crash nor a second process that fills the same store (with the same
     bytes) leaves a record marked that is not there.
 
-    Records are read and written by position (`preadv`, `pwrite`) instead of through a memory map. That is
+    Records are read and written by position (`positioned`) instead of through a memory map. That is
     as fast (5 us per image of 64 x 64), the pages do not count as this process's memory, the interpreter
     lock is released, and a full disk or a shortened file raises an error that can be reported, where a
     memory map ends the process by a signal.
@@ -58,13 +59,13 @@ class RecordStore:
                 os.ftruncate(file, length)
 
     def _open(self, name: str) -> int:
-        descriptor = os.open(self.directory / name, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_binary(self.directory / name, os.O_RDWR | os.O_CREAT)
         weakref.finalize(self, os.close, descriptor)
         return descriptor
 
     def filled(self) -> np.ndarray:
         """Which records are stored: bool `[count]`."""
-        return np.frombuffer(os.pread(self._flags, self._count, 0), np.uint8) == 1
+        return np.frombuffer(read_at(self._flags, self._count, 0), np.uint8) == 1
 
     def write(self, index: int, record: np.ndarray) -> None:
         """Writes a record, an array of `record_bytes`, without marking it. Thread-safe."""
@@ -72,7 +73,7 @@ class RecordStore:
         self._written[index] = zlib.crc32(data)
         start = index * self.record_bytes
         while data:
-            written = os.pwrite(self._records, data, start)
+            written = write_at(self._records, data, start)
             data, start = data[written:], start + written
 
     def mark(self, indices: list[int]) -> None:
@@ -80,15 +81,15 @@ class RecordStore:
         for index in indices:
             checksum = self._written.pop(index, None)  # None: another thread has just marked the same record
             if checksum is not None:
-                os.pwrite(self._checksums, checksum.to_bytes(4, "little"), 4 * index)
+                write_at(self._checksums, checksum.to_bytes(4, "little"), 4 * index)
         os.fsync(self._records)
         os.fsync(self._checksums)
         for index in indices:
-            os.pwrite(self._flags, b"\1", index)
+            write_at(self._flags, b"\1", index)
 
     def forget(self, index: int) -> None:
         """Marks a record as not filled."""
-        os.pwrite(self._flags, b"\0", index)
+        write_at(self._flags, b"\0", index)
 
     def read(self, index: int, out: np.ndarray) -> None:
         """Reads a record into `out`, a contiguous array of `record_bytes`. Thread-safe.
@@ -96,8 +97,8 @@ class RecordStore:
         Raises:
           DamagedRecord: it has changed since it was written, or is not there any more.
         """
-        length = os.preadv(self._records, [out.data], index * self.record_bytes)
-        checksum = os.pread(self._checksums, 4, 4 * index)
+        length = read_into(self._records, out.data, index * self.record_bytes)
+        checksum = read_at(self._checksums, 4, 4 * index)
         if length != self.record_bytes or zlib.crc32(out.data).to_bytes(4, "little") != checksum:
             raise DamagedRecord(
                 f"cache {self.directory} is damaged (record {index} is not as it was written): delete it, "

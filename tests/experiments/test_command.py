@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+import sys
 import time
 
 import cv2
@@ -175,6 +176,13 @@ def test_a_second_grid_is_kept_out(reproduce, capsys):
     with command.only_one(reproduce.workdir):
         assert reproduce("--seeds=1") == 2
     assert "is at work in" in capsys.readouterr().err
+
+
+def test_without_locks_no_descriptor_is_handed_on(tmp_path, monkeypatch):
+    """Windows starts no process with one."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with command.only_one(tmp_path) as kept_open:
+        assert kept_open == ()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import importlib.util
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -180,6 +181,8 @@ def _claimed(place: Place) -> Iterator[str | None]:
         try:
             yield None
         finally:
+            if importlib.util.find_spec("fcntl") is None:
+                file.close()  # Windows removes no open file, and has no lock that would end with it
             path.unlink(missing_ok=True)
             if is_new:
                 with contextlib.suppress(OSError):  # it holds what was written

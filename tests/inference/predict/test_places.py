@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -187,6 +188,23 @@ def test_an_output_that_is_being_written_is_refused(place, folder, at_work, tmp_
                 place(path, given)
     assert place(tmp_path / "p2" / "cells", given) == "mine.csv"
     assert os.listdir(tmp_path).count(".mine.csv.lock") == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files on this system")
+def test_a_claim_is_given_back_where_open_files_cannot_be_removed(place, folder, tmp_path, monkeypatch):
+    """As on Windows, which has no such locks either."""
+    remove = Path.unlink
+
+    def refusing(path, missing_ok=False):
+        open_files = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+        if os.path.realpath(path) in open_files:
+            raise PermissionError(13, "used by another process", str(path))
+        remove(path, missing_ok=missing_ok)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(Path, "unlink", refusing)
+    assert place(folder("cells")) == "cells.csv"
+    assert not [name for name in _names(tmp_path / "run" / "predictions") if name.endswith(".lock")]
 
 
 def test_a_claim_is_given_back_when_the_work_fails(place, folder, tmp_path):
