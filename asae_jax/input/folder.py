@@ -12,14 +12,14 @@ from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, FoundFile, is_folder, visible_entries, walk
 from asae_jax.input.content import file_contents
 from asae_jax.input.decode import read_image, read_reduced
-from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
+from asae_jax.input.folder_shape import DATA_OPTIONS, Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DataIndex
 from asae_jax.input.kinds import file_kind, unread_reason
 from asae_jax.input.split import SPLIT_NAMES
 
 
 def folder_index(
-    path: str | os.PathLike, *, option: str = "--config.data.path", patients: bool = False
+    path: str | os.PathLike, *, options: str = DATA_OPTIONS, patients: bool = False
 ) -> DataIndex:
     """The images below `path`: the class is the name of the first-level folder, at any depth within it.
 
@@ -34,7 +34,7 @@ def folder_index(
 
     Args:
       path: the folder.
-      option: of the command line that names it, for messages.
+      options: how the command line spells the settings `path` and `groups`, for messages.
       patients: whether the folders in class folders are the groups; a name in two classes is one patient.
 
     Raises:
@@ -42,17 +42,17 @@ def folder_index(
         `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
         like classes (see `folder_shape`); of `patients`, images beside their folders, or a single one.
     """
-    root = _existing(path, option)
+    root = _existing(path, f"{options}path")
     parts = _parts(root)
     found = sorted(walk(root), key=lambda file: file.name)
     class_names = _class_names(root, parts, found)
     levels = _levels(found, parts)
-    check_levels(_root_of_classes(root, parts), levels, option="" if parts else option, patients=patients)
+    check_levels(_root_of_classes(root, parts), levels, options=options, whole=not parts, patients=patients)
     numbers = {name: number for number, name in enumerate(class_names)}
     faults = [_fault(file, parts, numbers) for file in found]
     _warn_of_unknown_classes(root, found, faults)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
-    groups = _patients(root, images, parts) if patients else None
+    groups = _patients(root, images, parts, options) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
@@ -65,7 +65,7 @@ def folder_index(
         sizes=np.array([file.size for file in images], np.int64),
         modified=np.array([file.modified for file in images], np.int64),
         skipped=tuple((file.name, fault) for file, fault in zip(found, faults, strict=True) if fault),
-        notes=notes_on_levels(levels, groups),
+        notes=notes_on_levels(levels, groups, options=options),
         content=lambda: file_contents(root / name for name in names),
     )
 
@@ -82,7 +82,7 @@ def _levels(found: Iterable[FoundFile], parts: Mapping[str, str]) -> list[Folder
     return [folders for folders in around if folders]
 
 
-def _patients(root: Path, images: Iterable[FoundFile], parts: Mapping[str, str]) -> np.ndarray:
+def _patients(root: Path, images: Iterable[FoundFile], parts: Mapping[str, str], options: str) -> np.ndarray:
     """The folder inside of the class folder that each image lies in, str `[N]`."""
     groups = []
     for file in images:
@@ -90,15 +90,15 @@ def _patients(root: Path, images: Iterable[FoundFile], parts: Mapping[str, str])
         if not group:
             raise UserError(
                 f"{root / file.name} lies in no patient's folder: put every image of a class folder into a "
-                "folder of its patient or slide, or leave out --config.data.groups=folders"
+                f"folder of its patient or slide, or give {options}groups=given"
             )
         if not group.isprintable():
             raise UserError(f"the folder around {file.name!r} has unprintable characters: rename it")
         groups.append(group)
     if len(set(groups)) == 1:
         raise UserError(
-            f"all images of {root} lie in folders called {groups[0]}, so --config.data.groups=folders "
-            "tells one patient only: leave it out"
+            f"all images of {root} lie in folders called {groups[0]}, so {options}groups=folders "
+            f"tells one patient only: give {options}groups=given"
         )
     return np.array(groups)
 

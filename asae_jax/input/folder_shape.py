@@ -9,10 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
+from asae_jax.input.cell_classes import known_classes, plain_name
 from asae_jax.input.split import SPLIT_NAMES
 
 Folders = tuple[str, ...]
 """The folders around an image, from the outermost; never empty."""
+
+DATA_OPTIONS = "--config.data."
+"""How the command line spells the settings of a run's own images."""
 
 _LOOSE = 0.05
 """Share of images beside the sub-folders that does not change what a folder is (an overview, a scan)."""
@@ -23,14 +27,16 @@ _GROUP = re.compile(
 """Names that people give to patients, slides and parts, and not to classes."""
 
 
-def check_levels(root: Path, images: Sequence[Folders], *, option: str, patients: bool = False) -> None:
+def check_levels(
+    root: Path, images: Sequence[Folders], *, options: str, whole: bool = True, patients: bool = False
+) -> None:
     """Refuses a folder whose first level does not look like classes, with the path that does.
 
     Args:
       root: the folder that was given.
       images: the folders around each image, relative to `root`.
-      option: of the command line that takes another path in the place of `root`, such as
-        "--config.data.path"; empty where none can, as `root` is a part of a split.
+      options: how the command line spells `path` and `groups`, such as "--config.data.".
+      whole: whether another path can be given in the place of `root`; False: it is a part of a split.
       patients: whether the user said that the folders inside of class folders are patients, which have the
         same names under every class.
 
@@ -39,7 +45,10 @@ def check_levels(root: Path, images: Sequence[Folders], *, option: str, patients
         parts of a split inside of class folders.
     """
     outer, inner = _unwrapped(images)
-    _refuse_same_names(root.joinpath(*outer), inner, option, patients=patients)
+    option = f"{options}path" if whole else ""
+    there = f"{option}={root.joinpath(*outer)} " if outer and whole else ""
+    said = "" if patients else f"{there}{options}groups=folders"
+    _refuse_same_names(root.joinpath(*outer), inner, option, said)
     several = {folders[0] for folders in inner}
     # One class whose images lie by patient is no folder around classes.
     if outer and len(several) > 1 and not all(map(_is_group, several)):
@@ -51,11 +60,14 @@ def check_levels(root: Path, images: Sequence[Folders], *, option: str, patients
         )
 
 
-def notes_on_levels(images: Iterable[Folders], groups: Iterable[str] | None = None) -> tuple[str, ...]:
+def notes_on_levels(
+    images: Iterable[Folders], groups: Iterable[str] | None = None, *, options: str = DATA_OPTIONS
+) -> tuple[str, ...]:
     """What folders inside of class folders are used for, in a sentence; nothing where there are none.
 
     Args:
       images: the folders around each image.
+      options: how the command line spells `groups`.
       groups: the patients or slides that they were taken for; None: for nothing.
     """
     if groups is not None:
@@ -66,9 +78,15 @@ def notes_on_levels(images: Iterable[Folders], groups: Iterable[str] | None = No
         return ()
     return (
         f"the {len(below)} sub-folders of the class folders ({_some(below)}) are not taken as patients or "
-        "slides: if that is what they are, add --config.data.groups=folders, which keeps each on one side of "
-        "the split",
+        f"slides: if that is what they are, add {options}groups=folders, {what_groups_do(options)}",
     )
+
+
+def what_groups_do(options: str) -> str:
+    """What knowing patients is good for, as a clause: only a run's own images are split."""
+    if options == DATA_OPTIONS:
+        return "which keeps each on one side of the split"
+    return "without which intervals are too narrow"
 
 
 def _unwrapped(images: Sequence[Folders]) -> tuple[Folders, Sequence[Folders]]:
@@ -79,7 +97,15 @@ def _unwrapped(images: Sequence[Folders]) -> tuple[Folders, Sequence[Folders]]:
     return outer, images
 
 
-def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, *, patients: bool) -> None:
+def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, by_patient: str) -> None:
+    """Refuses folders that hold folders of the same names, unless the inner ones are patients or slides.
+
+    Args:
+      root: the folder around all.
+      images: the folders around each image, relative to `root`.
+      option: of the command line that takes another path; empty where none can.
+      by_patient: what to add where the inner folders are patients; empty: the user has said so.
+    """
     holders: dict[str, set[str]] = {}
     for folders in images:
         if len(folders) > 1:
@@ -94,14 +120,30 @@ def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, *, pa
             f"the folders of {root} ({_some(first)}) hold {_some(shared)} each, which class folders cannot: "
             "put class folders into train, val and test, or list the images in a CSV file path,label,split"
         )
-    if (patients or all(map(_is_group, shared))) and not all(map(_is_group, first)):
+    if all(map(_is_group, shared)) and not all(map(_is_group, first)):
         return
+    classes_outside, classes_inside = _any_known(first), _any_known(shared)
+    if not by_patient and (classes_outside or not classes_inside):
+        return
+    seem = "so the classes seem to be one level down"
     given = f"give one of the former ({option}={root / first[0]}), call them train, val and test, or "
+    remedy = f"{given if option else ''}list the images in a CSV file path,label,group"
+    patients = f"if {_some(first)} are the classes and the folders inside are patients, add {by_patient}"
+    if classes_outside:
+        said = f"as class folders do by patient: {patients}; if the classes are one level down, {remedy}"
+    elif classes_inside:
+        said = f"{seem}: {remedy}"
+    else:
+        said = f"{seem}: {remedy}; or, {patients}"
     raise UserError(
-        f"the folders of {root} ({_some(first)}) hold folders of the same names ({_some(shared)}), so the "
-        f"classes seem to be one level down: {given if option else ''}list the images in a CSV file "
-        "path,label,group"
+        f"the folders of {root} ({_some(first)}) hold folders of the same names ({_some(shared)}), {said}"
     )
+
+
+def _any_known(names: Iterable[str]) -> bool:
+    """Whether one is a class of the built-in table."""
+    known = known_classes()
+    return any(plain_name(name) in known for name in names)
 
 
 def _is_group(name: str) -> bool:

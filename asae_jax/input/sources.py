@@ -26,8 +26,8 @@ _FILES: dict[str, tuple[str, str, Callable[[ConfigDict, str], DataIndex]]] = {
     "folder": (
         "a folder of class folders",
         "DIR",
-        lambda settings, option: folder_index(
-            settings.path, option=option, patients=settings.groups == "folders"
+        lambda settings, options: folder_index(
+            settings.path, options=options, patients=settings.groups == "folders"
         ),
     ),
     "csv": (
@@ -130,7 +130,7 @@ def _source_index(settings: ConfigDict, options: str) -> DataIndex:
     needed, what, read = _FILES[source]
     if not settings.path:
         raise UserError(f"data source {source} needs {needed}: add {options}path={what}")
-    return read(settings, f"{options}path")
+    return read(settings, options)
 
 
 def _refuse_path(path: str, built_in: str, options: str) -> None:

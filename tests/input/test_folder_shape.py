@@ -29,7 +29,7 @@ def test_parts_and_patients_over_class_folders_are_refused_with_the_right_path(t
     put(tmp_path, *outer)
     first = tmp_path / sorted(outer)[0].rstrip("/")
     with pytest.raises(UserError, match=r"hold folders of the same names \(BLA, EBO, LYT\)") as error:
-        folder_index(tmp_path, option="--path")
+        folder_index(tmp_path, options="--")
     assert f"(--path={first})" in str(error.value)
     assert folder_index(first).class_names == CLASSES
 
@@ -62,6 +62,58 @@ def test_training_and_testing_are_parts_of_a_split(tmp_path):
     index = folder_index(tmp_path)
     assert index.class_names == CLASSES
     assert sorted(set(index.splits.tolist())) == ["test", "train", "validation"]
+
+
+NUMBERS = ("KM21-33", "KM21-40", "KM21-52")
+
+
+def put_patients(root, classes, patients=NUMBERS):
+    put_split(root, [f"{name}/{patient}/{i}.png" for name in classes for patient in patients for i in (1, 2)])
+
+
+def test_patients_in_folders_of_known_classes_are_named_first(tmp_path):
+    put_patients(tmp_path / "cells", ("BLA", "LYT"))
+    with pytest.raises(UserError, match=r"hold folders of the same names \(KM21-33") as error:
+        folder_index(tmp_path / "cells")
+    by_patient, one_level_down = str(error.value).split("; if the classes are one level down, ")
+    assert by_patient.endswith(
+        "if BLA, LYT are the classes and the folders inside are patients, add --config.data.groups=folders"
+    )
+    assert f"(--config.data.path={tmp_path}/cells/BLA)" in one_level_down
+    assert folder_index(tmp_path / "cells", patients=True).class_names == ("BLA", "LYT")
+    with pytest.raises(UserError, match="patients, add --groups=folders"):
+        folder_index(tmp_path / "cells", options="--")
+    with pytest.raises(UserError) as error:
+        folder_index(tmp_path)
+    assert f"patients, add --config.data.path={tmp_path}/cells --config.data.groups=folders" in str(
+        error.value
+    )
+
+
+def test_patients_in_folders_of_unknown_classes_are_named_too(tmp_path):
+    put_patients(tmp_path, ("gut", "schlecht"))
+    with pytest.raises(UserError, match="one level down: give one of") as error:
+        folder_index(tmp_path)
+    assert str(error.value).endswith(
+        "; or, if gut, schlecht are the classes and the folders inside are patients, "
+        "add --config.data.groups=folders"
+    )
+
+
+def test_known_classes_inside_are_no_patients(tmp_path):
+    put(tmp_path, "A/", "B/")
+    for patients in (False, True):
+        with pytest.raises(UserError, match="one level down") as error:
+            folder_index(tmp_path, patients=patients)
+        assert "groups=folders" not in str(error.value)
+
+
+@pytest.mark.parametrize("patients", [("p1", "p2", "p3"), NUMBERS, ("1", "2", "3")])
+def test_numbers_are_classes_where_the_user_says_that_patients_are_inside(tmp_path, patients):
+    put_patients(tmp_path, "012", patients)
+    index = folder_index(tmp_path, patients=True)
+    assert index.class_names == ("0", "1", "2")
+    assert sorted(set(index.groups.tolist())) == sorted(patients)
 
 
 @pytest.mark.parametrize("inside", ["images/", "p1/"])
