@@ -485,6 +485,12 @@ FIELDS = (
     Field("eval.path", "", "Path of the other source."),
     Field("eval.class_map", "",
           "CSV file `from,to`, or the name of an included one: the other source's classes to the run's."),
+    Field("eval.groups", "",
+          "Which images of the other source are of one slide or patient, see data.groups; empty: as there "
+          "where both are folders, else given.", choices=("", "given", "folders")),
+    Field("eval.group_feature", "",
+          "Of another source tfds:NAME: the feature that tells slide or patient; empty: data.group_feature "
+          "where both are one data set, else none."),
     Field("eval.test_mode", "skip",
           "The layer at test. skip: left out; enhance: enhancement kept; mean: mean over the branches; "
           "second_look: left out, and averaged with the scores of the attended crop, with or without a layer "
@@ -1012,6 +1018,12 @@ def _check_data(config: ConfigDict) -> None:
     _require(data.groups != "folders" or data.source == "folder", config, "data.groups",
              "only a folder of class folders has folders inside of them, use config.data.source=folder, or "
              "config.data.groups=given")  # fmt: skip
+    other = config.eval
+    _require(other.groups != "folders" or other.source in ("", "folder"), config, "eval.groups",
+             "only a folder of class folders has folders inside of them, use "
+             "config.eval.groups=given")  # fmt: skip
+    _require(not other.group_feature or other.source.startswith(_TFDS), config, "eval.group_feature",
+             "it is a feature of another source tfds:NAME (config.eval.source)")  # fmt: skip
     _require(data.folds != 1, config, "data.folds", "0 for no cross-validation, or at least 2")
     _require(data.fold < max(data.folds, 1), config, "data.fold",
              f"it counts from 0, and there are {data.folds} folds (config.data.folds)")  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax import terminal
-from asae_jax.config import copy_with
+from asae_jax.config import check, copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
 from asae_jax.evaluation.page.write import PAGE, write_evaluation_page, write_run_page
@@ -110,12 +110,15 @@ def _with_source(config: ConfigDict) -> ConfigDict:
                 "leave it out to score the run's own images"
             )
         print(f"scoring other images than the run's own: {given.path} (--source={source})")
-        return copy_with(config, {"eval.source": source})
-    if given.class_map:
-        raise UserError(
-            f"--class_map={given.class_map} is for other images than the run's own: add --source= and "
-            "--path=, or leave it out"
-        )
+        config = copy_with(config, {"eval.source": source})
+        check(config)  # what else is given must fit what the path is
+        return config
+    for name in ("class_map", "groups"):
+        if given[name]:
+            raise UserError(
+                f"--{name}={given[name]} is for other images than the run's own: add --source= and "
+                "--path=, or leave it out"
+            )
     return config
 
 
@@ -136,7 +139,7 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
     to them could be right. Images are prepared as the run's are.
 
     Args:
-      run: with `eval.source`, `eval.path` and `eval.class_map` in its settings.
+      run: with `eval.source`, `eval.path`, `eval.class_map`, and how patients are known, in its settings.
 
     Returns:
       The images, none of them for training, and what to record with their scores: `path`; `class_map`;
@@ -169,9 +172,13 @@ def load_other(run: Run) -> tuple[Data, dict[str, Any]]:
 
 
 def _table(config: ConfigDict) -> DataIndex:
-    settings = config.data.copy_and_resolve_references()
-    settings.source, settings.path = config.eval.source, config.eval.path
-    settings.class_map, settings.group_feature, settings.groups = config.eval.class_map, "", "given"
+    """The index of the other source; labels that nobody has looked at are no truth to score by."""
+    own, other = config.data, config.eval
+    settings = own.copy_and_resolve_references()
+    settings.update(source=other.source, path=other.path, class_map=other.class_map, unseen=False)
+    same = other.source == own.source
+    settings.groups = other.groups or (own.groups if same else "given")
+    settings.group_feature = other.group_feature or (own.group_feature if same else "")
     return configured_index(settings, options="--")
 
 

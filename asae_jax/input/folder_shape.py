@@ -10,13 +10,11 @@ from pathlib import Path
 
 from asae_jax.errors import UserError
 from asae_jax.input.cell_classes import known_classes, plain_name
+from asae_jax.input.index import DATA_OPTIONS
 from asae_jax.input.split import SPLIT_NAMES
 
 Folders = tuple[str, ...]
 """The folders around an image, from the outermost; never empty."""
-
-DATA_OPTIONS = "--config.data."
-"""How the command line spells the settings of a run's own images."""
 
 _LOOSE = 0.05
 """Share of images beside the sub-folders that does not change what a folder is (an overview, a scan)."""
@@ -76,17 +74,12 @@ def notes_on_levels(
     below = {folders[1] for folders in images if len(folders) > 1}
     if len(below) < 2:
         return ()
+    own = options == DATA_OPTIONS
+    what_for = "which keeps each on one side of the split" if own else "or intervals are too narrow"
     return (
         f"the {len(below)} sub-folders of the class folders ({_some(below)}) are not taken as patients or "
-        f"slides: if that is what they are, add {options}groups=folders, {what_groups_do(options)}",
+        f"slides: if that is what they are, add {options}groups=folders, {what_for}",
     )
-
-
-def what_groups_do(options: str) -> str:
-    """What knowing patients is good for, as a clause: only a run's own images are split."""
-    if options == DATA_OPTIONS:
-        return "which keeps each on one side of the split"
-    return "without which intervals are too narrow"
 
 
 def _unwrapped(images: Sequence[Folders]) -> tuple[Folders, Sequence[Folders]]:

@@ -18,6 +18,9 @@ MOST_CLASSES = 1000
 LONGEST_LABEL = 255
 """Characters of the name of a class, patient or slide: as many as a folder's name may have."""
 
+DATA_OPTIONS = "--config.data."
+"""How the command line spells the settings of a run's own images, which are split and trained on."""
+
 Skipped = tuple[tuple[str, str], ...]
 """(name, reason) of every file or record of a source that is not in the index."""
 

@@ -14,7 +14,7 @@ from asae_jax.folders import LEFTOVER, leftover_in
 from asae_jax.input.content import file_contents, image_content
 from asae_jax.input.csv_rows import Row, fault, other_columns, read_rows
 from asae_jax.input.decode import BadImage, read_image, read_reduced
-from asae_jax.input.index import LONGEST_LABEL, DataIndex
+from asae_jax.input.index import DATA_OPTIONS, LONGEST_LABEL, DataIndex
 from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
@@ -71,7 +71,9 @@ def is_guess(row: Mapping[str, str]) -> bool:
     return "for_person" in row or {"true", "probability"} <= set(row)
 
 
-def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataIndex:
+def manifest_index(
+    path: str | os.PathLike, *, unseen: bool = False, options: str = DATA_OPTIONS
+) -> DataIndex:
     """The images that a CSV file `path,label[,group][,split]` lists, in its order.
 
     Paths are relative to the folder of the CSV file; where there is no such file, a backslash is taken for
@@ -88,23 +90,21 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
     Args:
       path: the CSV file, UTF-8 with or without byte order mark.
       unseen: whether labels that nobody looked at are taken; else they are listed in `DataIndex.skipped`.
+      options: how the command line spells `unseen`, for messages.
 
     Raises:
-      UserError: naming file and line: not such a file (see `read_rows`), an empty path, label or
-        group, unprintable characters in a label or group, an unknown split, a file listed twice, a `seen`
-        that is neither yes nor no; or no row, or no file that exists.
+      UserError: with file and line: no such table (see `read_rows`), an empty path, label or group, or one
+        with unprintable characters, an unknown split or `seen`, a file listed twice; no file that exists.
     """
     file = user_path(path)
     grouped, split, entries = read_entries(file, unseen=unseen)
     entries = [dataclasses.replace(e, fault=SET_ASIDE) if e.split == ASIDE else e for e in entries]
     present = [entry for entry in entries if not entry.fault]
     if not present:
-        raise _nothing(file, entries)
-    labels = {entry.label for entry in entries if entry.fault not in (UNSEEN, SET_ASIDE)}
-    class_names = tuple(sorted(labels - {""}))  # without one is what a person left out
+        raise _nothing(file, entries, options)
+    class_names = _class_names(entries)
     numbers = {name: number for number, name in enumerate(class_names)}
-    names = np.array([entry.name for entry in present])
-    labelled = [entry.content for entry in present]
+    names, labelled = np.array([e.name for e in present]), [e.content for e in present]
     return DataIndex(
         source="csv",
         class_names=class_names,
@@ -118,9 +118,14 @@ def manifest_index(path: str | os.PathLike, *, unseen: bool = False) -> DataInde
         modified=np.array([entry.modified for entry in present], np.int64),
         skipped=tuple((e.name, f"{e.fault} (line {e.line} of {file.name})") for e in entries if e.fault),
         settings=" ".join(labelled) if any(labelled) else "",
-        notes=tuple(_notes(file, grouped, split, entries)),
+        notes=tuple(_notes(file, grouped, split, entries, options)),
         content=lambda: file_contents(file.parent / name for name in names),
     )
+
+
+def _class_names(entries: Iterable["Entry"]) -> tuple[str, ...]:
+    labels = {entry.label for entry in entries if entry.fault not in (UNSEEN, SET_ASIDE)}
+    return tuple(sorted(labels - {""}))  # without one is what a person left out
 
 
 def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
@@ -287,13 +292,14 @@ def _refuse_duplicates(file: Path, entries: Iterable[Entry]) -> None:
             raise fault(file, entry.line, what, "list it once")
 
 
-def _nothing(file: Path, entries: Sequence[Entry]) -> UserError:
+def _nothing(file: Path, entries: Sequence[Entry], options: str) -> UserError:
     unseen = sum(entry.fault == UNSEEN for entry in entries)
     if unseen:
+        take = f", or take the guesses ({options}unseen=True)" if options == DATA_OPTIONS else ""
         return UserError(
             f"{file} lists {len(entries)} images, and none can be used: nobody looked at the labels of "
             f"{unseen} (seen=no), which are a network's guesses: label them (a person who corrected such a "
-            "file adds a column seen with yes), or take the guesses (--config.data.unseen=True)"
+            f"file adds a column seen with yes){take}"
         )
     if all(entry.fault.startswith(LEFT_OUT) for entry in entries) and entries:
         return UserError(f"{file} lists {len(entries)} images, and a person left out all of them: label some")
@@ -307,7 +313,7 @@ def _nothing(file: Path, entries: Sequence[Entry]) -> UserError:
 _USED = ("path", "label", "content", *GUESS_COLUMNS, *PROVENANCE)
 
 
-def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry]) -> Iterator[str]:
+def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry], options: str) -> Iterator[str]:
     """What of the file is used otherwise than one may think, in sentences."""
     if split and split != "split":
         yield f"the column {split} of {file.name} tells the part of each image"
@@ -317,9 +323,10 @@ def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry]) -> It
     if others := other_columns(file, (*_USED, grouped, split)):
         yield f"columns of {file.name} that are not used: {', '.join(others)}"
     if count := sum(entry.fault == UNSEEN for entry in entries):
+        take = f" ({options}unseen=True takes them)" if options == DATA_OPTIONS else ""
         yield (
             f"{count} rows of {file.name} are left out: nobody looked at their labels (seen=no), which are a "
-            "network's guesses (--config.data.unseen=True takes them)"
+            f"network's guesses{take}"
         )
     if count := sum(entry.fault.startswith(LEFT_OUT) for entry in entries):
         yield f"{count} rows of {file.name} are left out, as a person left these cells out (column reason)"

@@ -13,7 +13,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.class_map import map_classes, read_class_map
 from asae_jax.input.folder import folder_index
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import DATA_OPTIONS, DataIndex
 from asae_jax.input.manifest import manifest_index
 from asae_jax.input.npz import npz_index
 from asae_jax.input.preparation import Preparation
@@ -33,13 +33,13 @@ _FILES: dict[str, tuple[str, str, Callable[[ConfigDict, str], DataIndex]]] = {
     "csv": (
         "a CSV file path,label[,group][,split]",
         "FILE",
-        lambda settings, _: manifest_index(settings.path, unseen=settings.unseen),
+        lambda settings, options: manifest_index(settings.path, unseen=settings.unseen, options=options),
     ),
     "npz": ("an .npz file", "FILE", lambda settings, _: npz_index(settings.path)),
 }
 
 
-def configured_index(settings: ConfigDict, *, options: str = "--config.data.") -> DataIndex:
+def configured_index(settings: ConfigDict, *, options: str = DATA_OPTIONS) -> DataIndex:
     """The index of the data source that `settings`, the section `data`, describe; its class map applied.
 
     Args:
@@ -114,7 +114,7 @@ def _source_index(settings: ConfigDict, options: str) -> DataIndex:
     source = settings.source
     if not is_source(source):
         raise UserError(
-            f"unknown data source {source!r}: choose one of {', '.join(SOURCES)} (--config.data.source=)"
+            f"unknown data source {source!r}: choose one of {', '.join(SOURCES)} ({options}source=)"
         )
     if source in BUILT_IN:
         _refuse_path(settings.path, source, options)
@@ -126,7 +126,7 @@ def _source_index(settings: ConfigDict, options: str) -> DataIndex:
         return dataclasses.replace(manifest_index(shipped.demo_cells()), source="demo")
     if source.startswith(_TFDS):
         name = source.removeprefix(_TFDS)
-        return tfds_index(name, data_dir=settings.path, group_feature=settings.group_feature)
+        return tfds_index(name, data_dir=settings.path, group_feature=settings.group_feature, options=options)
     needed, what, read = _FILES[source]
     if not settings.path:
         raise UserError(f"data source {source} needs {needed}: add {options}path={what}")

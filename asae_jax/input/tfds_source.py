@@ -14,13 +14,15 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.content import CONTENT_TYPE, bytes_content
 from asae_jax.input.decode import decode_image, decode_reduced
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import DATA_OPTIONS, DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 
 _AT_ONCE = 1024  # records, when labels are read
 
 
-def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "") -> DataIndex:
+def tfds_index(
+    name: str, *, data_dir: str | os.PathLike, group_feature: str = "", options: str = DATA_OPTIONS
+) -> DataIndex:
     """The examples of a data set that TFDS has prepared on this machine.
 
     The data set has one `Image` and one `ClassLabel` feature (or those named `image` and `label`), at the
@@ -33,13 +35,14 @@ def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "
       name: as `tfds.builder` takes it: `name`, `name/config`, `name/config:1.0.0`.
       data_dir: where TFDS prepared it; empty for TFDS's own default.
       group_feature: name of a feature that tells the slide or patient; empty for none.
+      options: how the command line spells `source`, `path` and `group_feature`, for messages.
 
     Raises:
       UserError: no such data set there, a format without random access, or features other than these.
     """
-    builder = _builder(name, data_dir)
-    image, label = _features(name, builder.info.features, group_feature)
-    sources = _sources(name, builder, image)
+    builder = _builder(name, data_dir, options)
+    image, label = _features(name, builder.info.features, group_feature, options)
+    sources = _sources(name, builder, image, options)
     parts = [
         _Part(split, source, image, label, group_feature) for split, source in sources.items() if len(source)
     ]
@@ -61,7 +64,7 @@ def tfds_index(name: str, *, data_dir: str | os.PathLike, group_feature: str = "
         splits=splits if len(parts) > 1 else None,
         settings=f"{builder.info.full_name} {_sizes(builder)}",
         skipped=(*_other_splits(builder), *(entry for part in parts for entry in part.skipped)),
-        notes=tuple(_notes(name, builder.info.features, (image, label, group_feature))),
+        notes=tuple(_notes(name, builder.info.features, (image, label, group_feature), options)),
         content=lambda: np.concatenate([part.contents for part in parts]),
     )
 
@@ -103,7 +106,7 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _builder(name: str, data_dir: str | os.PathLike) -> Any:
+def _builder(name: str, data_dir: str | os.PathLike, options: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow_datasets as tfds
 
@@ -114,14 +117,16 @@ def _builder(name: str, data_dir: str | os.PathLike) -> Any:
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise UserError(
             f"no TFDS data set {name!r} in {place or 'the default folder of TFDS'} ({reason}): check "
-            "--config.data.source=tfds:NAME, and give the folder it was prepared in by --config.data.path=DIR"
+            f"{options}source=tfds:NAME, and give the folder it was prepared in by {options}path=DIR"
         ) from error
     if not builder.info.splits:
-        raise UserError(f"TFDS data set {name!r} is not prepared in {builder.data_dir}: {_remedy(name)}")
+        raise UserError(
+            f"TFDS data set {name!r} is not prepared in {builder.data_dir}: {_remedy(name, options)}"
+        )
     return builder
 
 
-def _sources(name: str, builder: Any, image: str) -> dict[str, Any]:
+def _sources(name: str, builder: Any, image: str, options: str) -> dict[str, Any]:
     """Split -> its records by number, the image as the bytes it was stored as."""
     import tensorflow_datasets as tfds
 
@@ -134,18 +139,18 @@ def _sources(name: str, builder: Any, image: str) -> dict[str, Any]:
     except NotImplementedError as error:
         raise UserError(
             f"TFDS data set {name!r} lies in {builder.data_dir} as {builder.info.file_format.value}, which "
-            f"cannot be read at random: {_remedy(name)}"
+            f"cannot be read at random: {_remedy(name, options)}"
         ) from error
 
 
-def _remedy(name: str) -> str:
+def _remedy(name: str, options: str) -> str:
     return (
         f"prepare it with `python -m data {name} --manual_dir=DOWNLOADED --data_dir=DIR` (the sets of the "
-        f"folder data/) or `tfds build {name} --file_format=array_record`, and give --config.data.path=DIR"
+        f"folder data/) or `tfds build {name} --file_format=array_record`, and give {options}path=DIR"
     )
 
 
-def _features(name: str, features: Any, group: str) -> tuple[str, str]:
+def _features(name: str, features: Any, group: str, options: str) -> tuple[str, str]:
     """Names of the image and of the label."""
     import tensorflow_datasets as tfds
 
@@ -162,7 +167,7 @@ def _features(name: str, features: Any, group: str) -> tuple[str, str]:
     if group and group not in features:
         raise UserError(
             f"TFDS data set {name!r} has no feature {group!r}: choose one of {', '.join(features)} "
-            "(--config.data.group_feature=)"
+            f"({options}group_feature=)"
         )
     return found[0], found[1]
 
@@ -172,12 +177,13 @@ def _sizes(builder: Any) -> str:
     return " ".join(f"{s.name}={s.shard_lengths}/{s.num_bytes}" for s in builder.info.splits.values())
 
 
-def _notes(name: str, features: Iterable[str], used: Container[str]) -> Iterator[str]:
+def _notes(name: str, features: Iterable[str], used: Container[str], options: str) -> Iterator[str]:
     """Features that are not used: one may tell the patient."""
     if others := [feature for feature in features if feature not in used and feature != "name"]:
+        what_for = "keeps these apart" if options == DATA_OPTIONS else "keeps intervals from being too narrow"
         yield (
             f"features of {name} that are not used: {', '.join(others)}; one that tells slide or patient "
-            "keeps these apart by --config.data.group_feature="
+            f"{what_for} by {options}group_feature="
         )
 
 

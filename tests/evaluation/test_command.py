@@ -54,6 +54,68 @@ def test_other_images_come_under_the_classes_of_the_run(other, other_map, tmp_pa
     assert "these data lack: MON" in capsys.readouterr().out
 
 
+def _patients(root, classes=("BLA", "LYT"), patients=("p1", "p2", "p3"), images=2):
+    for name in classes:
+        put_images(root / name, dict.fromkeys(patients, images))
+    return str(root)
+
+
+@pytest.mark.parametrize(
+    ("of_run", "given", "known"),
+    [("given", "folders", True), ("folders", "", True), ("folders", "given", False), ("given", "", False)],
+)
+def test_patients_of_other_images_are_known_as_is_said_or_as_in_the_run(
+    tmp_path, capsys, of_run, given, known
+):
+    path = _patients(tmp_path / "other")
+    config = folder_config(
+        "gone", data__groups=of_run, eval__source="folder", eval__path=path, eval__groups=given
+    )
+    data, _ = command.load_other(Run(tmp_path, config, RUN_CLASSES))
+    shown = capsys.readouterr().out
+    if known:
+        assert data.index.groups.tolist() == [name.split("/")[1] for name in data.index.names]
+        assert "3 groups" in shown
+    else:
+        assert data.index.groups is None
+        assert "if that is what they are, add --groups=folders, or intervals are too narrow" in shown
+    assert "side of the split" not in shown
+
+
+def test_patients_of_a_run_say_nothing_of_another_kind_of_source(tmp_path):
+    put_images(tmp_path, {"BLA": 1, "LYT": 1})
+    (tmp_path / "list.csv").write_text("path,label\nBLA/0.png,BLA\nLYT/0.png,LYT\n")
+    changes = {"eval__source": "csv", "eval__path": str(tmp_path / "list.csv")}
+    config = folder_config("gone", data__groups="folders", **changes)
+    data, _ = command.load_other(Run(tmp_path, config, RUN_CLASSES))
+    assert data.index.groups is None
+
+
+def test_intervals_are_over_the_patients_of_another_laboratory(run, own, own_map, tmp_path):
+    workdir, _ = run
+    path = _patients(tmp_path / "other")
+    assert command.evaluate_run(_theirs(own, own_map, path, eval__groups="folders"), workdir) == 0
+    scores = json.loads((workdir / "evaluation" / "other.json").read_text())
+    assert (scores["intervals_over"], scores["num_groups"], scores["num_examples"]) == ("groups", 3, 12)
+
+
+def test_guesses_that_a_run_was_trained_on_are_no_truth_to_score_by(tmp_path, capsys):
+    put_images(tmp_path, {"BLA": 3, "LYT": 3})
+    rows = [f"{name}/{i}.png,{name},{'yes' if i else 'no'}" for name in ("BLA", "LYT") for i in range(3)]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["path,label,seen", *rows]))
+    changes = {"data__source": "csv", "data__unseen": True, "eval__source": "csv", "eval__path": str(path)}
+    run = Run(tmp_path, folder_config(str(path), **changes), RUN_CLASSES)
+    data, _ = command.load_other(run)
+    assert data.index.names.tolist() == ["BLA/1.png", "BLA/2.png", "LYT/1.png", "LYT/2.png"]
+    shown = capsys.readouterr().out
+    assert "2 rows of list.csv are left out: nobody looked at their labels" in shown
+    assert "unseen=True" not in shown
+    path.write_text("path,label,seen\nBLA/0.png,BLA,no\n")
+    with pytest.raises(UserError, match=r"nobody looked at the labels of 1 .* with yes\)$"):
+        command.load_other(run)
+
+
 def test_other_images_of_no_known_class(other, tmp_path):
     config = folder_config("gone", eval__source="folder", eval__path=other)
     with pytest.raises(UserError, match=r"knows none of the classes.*ERB.*run's \(A, B\).*eval\.class_map"):
@@ -161,6 +223,7 @@ def test_a_path_without_a_source_is_another_laboratory(run, own, own_map, other,
     [
         ({"eval__path": "gone"}, "--path=gone, which does not exist: .*--source="),
         ({"eval__class_map": "mll23"}, "--class_map=mll23 is for other images"),
+        ({"eval__groups": "folders"}, "--groups=folders is for other images"),
         ({"eval__source": "folder"}, r"needs .*: add --path=DIR"),
         ({"eval__source": "csv"}, r"needs .*: add --path=FILE"),
         ({"eval__source": "synthetic", "eval__path": "gone"}, r"--path=gone is given"),
@@ -172,6 +235,15 @@ def test_what_would_not_be_used_is_refused(run, own, own_map, changes, message):
     with pytest.raises(UserError, match=message):
         command.evaluate_run(folder_config(own, data__class_map=own_map, **changes), workdir)
     assert not (workdir / "evaluation").exists()
+
+
+def test_folders_of_patients_are_those_of_a_folder(run, own, own_map, tmp_path):
+    (tmp_path / "list.csv").write_text("path,label\n")
+    config = folder_config(
+        own, data__class_map=own_map, eval__path=str(tmp_path / "list.csv"), eval__groups="folders"
+    )
+    with pytest.raises(UserError, match=r"config\.eval\.groups='folders' cannot be used: only a folder"):
+        command.evaluate_run(config, run[0])
 
 
 def test_a_class_that_is_spelled_otherwise_is_pointed_out(tmp_path):

@@ -70,7 +70,9 @@ def test_tfds_is_asked_for_what_follows_the_colon(monkeypatch):
     asked = []
     monkeypatch.setattr(sources, "tfds_index", lambda *given, **options: asked.append((given, options)))
     configured_index(settings("tfds:cells/fine:1.0.0", path="there", group_feature="slide"))
-    assert asked == [(("cells/fine:1.0.0",), {"data_dir": "there", "group_feature": "slide"})]
+    assert asked == [
+        (("cells/fine:1.0.0",), {"data_dir": "there", "group_feature": "slide", "options": "--config.data."})
+    ]
 
 
 def test_synthetic():

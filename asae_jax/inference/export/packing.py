@@ -21,7 +21,15 @@ from asae_jax.run.run import Run
 FILE = "model"
 
 _TRAVELLING_SECTIONS = ("eval", "uncertainty")
-_ABOUT_OTHER_DATA = ("eval.source", "eval.path", "eval.class_map", "eval.name", "eval.split")
+_ABOUT_OTHER_DATA = (
+    "eval.source",
+    "eval.path",
+    "eval.class_map",
+    "eval.groups",
+    "eval.group_feature",
+    "eval.name",
+    "eval.split",
+)
 _ABOUT_THE_CELLS = ("data.specimen",)
 """Settings that do not change the weights and yet belong to a model."""
 _NAMED_FILES = ("data.class_map", "init.pretrained")
