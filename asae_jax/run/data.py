@@ -59,6 +59,11 @@ class Data:
         return self.index.labels[indices]
 
     @property
+    def unreadable(self) -> dict[str, str]:
+        """Name of each example that cannot be used -> the reason."""
+        return {str(self.index.names[row]): reason for row, reason in self.prepared.bad}
+
+    @property
     def class_counts(self) -> np.ndarray:
         """Readable training images of each class, int64 `[classes]`."""
         return np.bincount(self.labels(self.indices("train")), minlength=self.index.num_classes)
@@ -184,7 +189,7 @@ def _split(config: ConfigDict, workdir: Path, index: DataIndex) -> list[str]:
 def check_same_on_all_hosts(data: Data) -> None:
     """Raises a UserError when the hosts see different images, or cannot read different ones of them."""
     if hosts.count() > 1:
-        unreadable = [str(data.index.names[row]) for row, _ in data.prepared.bad]
+        unreadable = list(data.unreadable)
         fingerprint = data.index.fingerprint(modified=False)
         hosts.check_same("images", {"their fingerprint": fingerprint, "the list of unreadable": unreadable})
 
@@ -244,7 +249,7 @@ def write_data_record(data: Data, workdir: Path, *, replace: bool = False) -> No
 
 def write_skipped(data: Data, path: Path) -> None:
     """Writes name and reason of everything that was left out as CSV; no file where there is nothing."""
-    skipped = [*data.index.skipped, *((data.index.names[i], reason) for i, reason in data.prepared.bad)]
+    skipped = [*data.index.skipped, *data.unreadable.items()]
     if skipped:
         with atomic_text(path) as file:
             CsvWriter(file).writerows([("name", "reason"), *skipped])

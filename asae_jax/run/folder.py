@@ -7,7 +7,7 @@ import dataclasses
 import os
 import platform
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class Record:
       versions: of the packages it was trained with, and the device.
       weights_sha256: of a model (`model_folder`) the digest of its weights; empty for any other run.
       images: of a model class -> part -> number of images, as the split stays behind.
+      unreadable: names of the images that could not be read when the run was started; None of a model, and
+        of runs of earlier versions.
     """
 
     class_names: tuple[str, ...]
@@ -55,11 +57,18 @@ class Record:
     versions: dict[str, str]
     weights_sha256: str = ""
     images: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    unreadable: tuple[str, ...] | None = None
 
 
-def record_of(index: DataIndex) -> Record:
-    """The record of a run on the examples of `index`, with the versions of this process."""
-    return Record(index.class_names, index.fingerprint(modified=False), versions_now())
+def record_of(index: DataIndex, unreadable: Iterable[str] | None = None) -> Record:
+    """The record of a run on the examples of `index`, with the versions of this process.
+
+    Args:
+      index: the examples.
+      unreadable: names of those that cannot be read; None: it is not recorded.
+    """
+    names = None if unreadable is None else tuple(map(str, unreadable))
+    return Record(index.class_names, index.fingerprint(modified=False), versions_now(), unreadable=names)
 
 
 def versions_now() -> dict[str, str]:
@@ -76,10 +85,13 @@ def write(workdir: Path, config: ConfigDict, record: Record) -> None:
       UserError: it cannot be written.
     """
     fields = dataclasses.asdict(record)
-    of_a_model = ("weights_sha256", "images")
+    of_some = ("weights_sha256", "images")
+    known = {name: value for name, value in fields.items() if value or name not in of_some}
+    if record.unreadable is None:
+        del known["unreadable"]
     with disk_errors(f"write to {workdir}", remedy="choose another --workdir=DIR"), together():
         digests.forget(workdir)
-        write_sealed_json(workdir / RUN_FILE, {k: v for k, v in fields.items() if v or k not in of_a_model})
+        write_sealed_json(workdir / RUN_FILE, known)
         write_sealed_json(workdir / settings.CONFIG_FILE, config.to_dict())
 
 
@@ -155,17 +167,20 @@ def read_record(workdir: Path) -> Record:
     if not _has_right_types(record):
         raise UserError(f"{path} is damaged, it holds something other than text and counts: {remedy}.")
     check_classes(record.class_names, f"{path} has")
-    return dataclasses.replace(record, class_names=tuple(record.class_names))
+    names = None if record.unreadable is None else tuple(record.unreadable)
+    return dataclasses.replace(record, class_names=tuple(record.class_names), unreadable=names)
 
 
 _FIELDS = {"class_names": list, "data_fingerprint": str, "versions": dict}
 
 
 def _has_right_types(record: Record) -> bool:
+    unreadable = [] if record.unreadable is None else record.unreadable
     texts = (*record.class_names, *record.versions.values(), record.weights_sha256)
     counts = record.images.values() if isinstance(record.images, dict) else [None]
     return (
-        all(isinstance(text, str) for text in texts)
+        isinstance(unreadable, list)
+        and all(isinstance(text, str) for text in (*texts, *unreadable))
         and len(record.class_names) == len(set(record.class_names)) > 0
         and all(isinstance(of, dict) and all(type(n) is int for n in of.values()) for of in counts)
     )
@@ -253,6 +268,36 @@ def check_same_data(workdir: Path, index: DataIndex) -> None:
             f"(fingerprint {now[:8]}, there {then.data_fingerprint[:8]}): "
             "files were added, removed or changed; restore them or use another --workdir=DIR."
         )
+
+
+def check_same_readable(workdir: Path, unreadable: Mapping[str, str]) -> None:
+    """Raises a UserError when images can or cannot be read of which the run in `workdir` began otherwise.
+
+    The order of the images, the steps of an epoch, and so the schedule depend on how many there are.
+
+    Args:
+      workdir: a run that is to be trained further.
+      unreadable: name of each image that cannot be read now -> reason.
+    """
+    recorded = read_record(workdir).unreadable
+    if recorded is None:  # by an earlier version
+        return
+    then, now = set(recorded), set(unreadable)
+    if lost := sorted(now - then):
+        raise UserError(
+            f"{lost[0]}{_and_more(lost)} could be read when {workdir} was started, and cannot be now "
+            f"({unreadable[lost[0]]}): training would go on with other images; see that it can be read, and "
+            "start the same command again, or use another --workdir=DIR."
+        )
+    if found := sorted(then - now):
+        raise UserError(
+            f"{found[0]}{_and_more(found)} was left out when {workdir} was started, and can be read now: "
+            "training would go on with other images; use another --workdir=DIR for a run with it."
+        )
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f" (and {len(names) - 1:,} more)" if len(names) > 1 else ""
 
 
 def _installed(package: str) -> bool:

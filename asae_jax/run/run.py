@@ -185,11 +185,18 @@ class NewRun(Run):
 
     @functools.cached_property
     def data(self) -> Data:
-        """The run's images with their split, decoded and prepared."""
+        """The run's images with their split, decoded and prepared.
+
+        Raises:
+          UserError: data that cannot be used, or of which others can be read than when the run was started.
+        """
         splits = None
         if self.is_new:
             splits = new_split(self.config, self._index) if self._splits is None else self._splits
-        return load_data(self.config, self.workdir, self._index, splits=splits)
+        data = load_data(self.config, self.workdir, self._index, splits=splits)
+        if not self.is_new:
+            hosts.first(lambda: folder.check_same_readable(self.workdir, data.unreadable))
+        return data
 
     def start(self) -> None:
         """Writes settings, classes and split to the folder of a new run, and what was left out of any.
@@ -203,7 +210,7 @@ class NewRun(Run):
                 "again to go on from there, or choose another --workdir=DIR."
             )
         if self.is_new:
-            folder.write(self.workdir, self.config, folder.record_of(self._index))
+            folder.write(self.workdir, self.config, folder.record_of(self._index, self.data.unreadable))
             if self.config.data.classes:
                 folder.write_own_classes(self.workdir, self.classes)
             self._warn_of_cut_cells()

@@ -98,6 +98,14 @@ def test_a_record_that_is_none_is_one_line(workdir, content):
         folder.read_record(workdir)
 
 
+@pytest.mark.parametrize("unreadable", [3, {}, [3], "a.png"])
+def test_a_list_of_unreadable_images_that_is_none_is_one_line(workdir, unreadable):
+    with edited(workdir / folder.RUN_FILE) as record:
+        record["unreadable"] = unreadable
+    with pytest.raises(UserError, match=r"run\.json is damaged.*train the run again"):
+        folder.read_record(workdir)
+
+
 @pytest.mark.parametrize("name", [settings.CONFIG_FILE, folder.RUN_FILE])
 def test_one_changed_letter_is_noticed(workdir, name):
     text = (workdir / name).read_text()

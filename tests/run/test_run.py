@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from asae_jax.errors import UserError
+from asae_jax.input import folder as folder_source
+from asae_jax.input.decode import BadImage
 from asae_jax.run import folder
 from asae_jax.run.data import load_index, new_split
 from asae_jax.run.epochs import choose_epochs
@@ -16,6 +18,7 @@ from asae_jax.run.run import NewRun, new_run, open_for_inference, open_run
 from tests.edited import edited
 from tests.input.drawn_nuclei import crop
 from tests.made_runs import untrained_run
+from tests.run.test_data import folder_config, put_images
 from tests.training.tiny import tiny_config
 
 CLASSES = ("BLA", "EBO", "NGS")
@@ -128,6 +131,51 @@ def test_a_run_with_results_is_not_taken_over(tmp_path):
         record["data_fingerprint"] = "f" * 32
     with pytest.raises(UserError, match="the images are not those"):
         new_run(config, tmp_path / "run")
+
+
+@pytest.fixture
+def drive(tmp_path, monkeypatch):
+    """A folder of images, and the names of those that its drive does not give."""
+    failing, read = set(), folder_source.read_reduced
+
+    def read_reduced(path, reduction):
+        if path.name in failing:
+            raise BadImage(str(path), "Input/output error")
+        return read(path, reduction)
+
+    monkeypatch.setattr(folder_source, "read_reduced", read_reduced)
+    put_images(tmp_path / "cells", {"BLA": 12, "LYT": 12})
+    return tmp_path / "cells", failing
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_run_goes_on_with_the_images_that_it_began_with_only(tmp_path, drive, cache):
+    cells, failing = drive
+    settings = {"data__cache": cache, "data__cache_dir": str(tmp_path / "cache"), "train__batch_size": 8}
+    config = folder_config(str(cells), **settings)
+
+    def goes_on():
+        return new_run(config, tmp_path / "run").data
+
+    failing |= {"3.png"}
+    new_run(config, tmp_path / "run").start()
+    (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
+    before = (tmp_path / "run" / "skipped.csv").read_bytes()
+    assert sorted(goes_on().unreadable) == ["BLA/3.png", "LYT/3.png"]
+    failing.clear()
+    with pytest.raises(UserError, match=r"BLA/3\.png \(and 1 more\) was left out when .* can be read now"):
+        goes_on()
+    assert (tmp_path / "run" / "skipped.csv").read_bytes() == before
+    if not cache:  # what is kept need not be read again
+        failing |= {"3.png", "5.png"}
+        with pytest.raises(UserError, match=r"BLA/5\.png \(and 1 more\) could be read .*Input/output error"):
+            goes_on()
+        failing.remove("5.png")
+        assert sorted(goes_on().unreadable) == ["BLA/3.png", "LYT/3.png"]
+        with edited(tmp_path / "run" / folder.RUN_FILE) as record:
+            del record["unreadable"]  # as of an earlier version
+        failing.clear()
+        assert not goes_on().unreadable
 
 
 @pytest.mark.parametrize(("sampler", "size"), [("balanced", 56), ("shuffled", 32)])
