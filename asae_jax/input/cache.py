@@ -109,10 +109,10 @@ def prepare_examples(
 ) -> Prepared:
     """Decodes every example once, to find those that cannot be used and, with a cache, to fill it.
 
-    The cache is a folder below `cache_dir`, named after the index, what its files hold, and the preparation:
-    a cache of other data or settings is never used. A fill that was interrupted continues where it stopped,
-    and bad images are tried again. Several processes may fill the cache at once. Memory does not grow with
-    the number of examples.
+    The cache is a folder below `cache_dir`, named after what the images are read from
+    (`DataIndex.cache_key`) and the preparation: a cache of other images or settings is never used. A fill
+    that was interrupted continues where it stopped, and bad images are tried again. Several processes may
+    fill the cache at once. Memory does not grow with the number of examples.
 
     Args:
       index: the examples.

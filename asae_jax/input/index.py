@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -113,26 +113,33 @@ class DataIndex:
         """32 hexadecimal digits that change when the examples do; what the files hold is in `cache_key`.
 
         Args:
-          modified: whether the files' modification times count. The cache's key includes them; a run's
-            record does not, so that a run can be resumed on a copied data folder.
+          modified: whether the files' modification times count. In a run's record they do not, so that a run
+            can be resumed on a copied data folder.
         """
-        digest = hashlib.sha256()
         columns = [self.names, self.labels, self.groups, self.splits, self.sizes]
-        for column in [*columns, self.modified if modified else None]:
-            digest.update(_digest(column))
-        for text in (self.source, *self.class_names, self.settings):
-            digest.update(_digest(np.array([text])))
-        return digest.hexdigest()[:32]
+        texts = (self.source, *self.class_names, self.settings)
+        return _digest_of([*columns, self.modified if modified else None], texts).hexdigest()[:32]
 
     def cache_key(self) -> str:
-        """32 hexadecimal digits that change when the examples do or the files of the source hold others.
+        """32 hexadecimal digits that change when what `read` returns may do, for any row.
 
-        Names, sizes and times of two folders may all be equal: archives and object stores have fixed times.
+        Labels, groups, splits and the names of the classes are not in it: who corrects a label needs no image
+        decoded again. What the files hold is: names, sizes and times of two folders may all be equal, as
+        archives and object stores have fixed times.
         """
-        return hashlib.sha256(self.fingerprint().encode() + self.contents.tobytes()).hexdigest()[:32]
+        digest = _digest_of([self.names, self.sizes, self.modified], (self.source, self.settings))
+        digest.update(self.contents.tobytes())
+        return digest.hexdigest()[:32]
 
 
 _COLUMNS = ("names", "labels", "groups", "splits", "sizes", "modified")
+
+
+def _digest_of(columns: Iterable[np.ndarray | None], texts: Iterable[str]) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    for column in (*columns, *(np.array([text]) for text in texts)):
+        digest.update(_digest(column))
+    return digest
 
 
 def _digest(column: np.ndarray | None) -> bytes:

@@ -146,7 +146,7 @@ def fingerprint(config: ConfigDict, data: Data, variables: Mapping[str, Any]) ->
     assert images is not None  # `config.check` sees to it
     decisive = {
         "version": _VERSION,
-        "images": images.directory.name,  # digests of the index, its files' content, and the preparation
+        "images": images.directory.name,  # digests of what the images are read from, and of the preparation
         "augment": _decisive(build.create_augment(config).keywords),
         "seed": config.seed,
         "model": {name: value for name, value in config.model.items() if name not in _BEHIND},

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ from asae_jax.errors import UserError
 from asae_jax.input import cache
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.class_map import map_classes
-from asae_jax.input.decode import BadImage
+from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.folder import folder_index
 from asae_jax.input.index import DataIndex
 from asae_jax.input.manifest import manifest_index
@@ -350,6 +351,24 @@ def test_two_lists_of_one_text_have_caches_of_their_own(tmp_path):
         (root / "list.csv").write_text(f"path,label\n{rows}")
         levels.append(prepare(manifest_index(root / "list.csv"), tmp_path / "cache").read(0))
     assert not np.array_equal(*levels)
+
+
+def test_a_label_that_is_corrected_costs_no_decoding(tmp_path):
+    root = put_cells(tmp_path / "cells", 0)
+    rows = [f"{name}/{n}.bmp,{name}" for name in ("BLA", "EBO") for n in range(3)]
+    lists = ["path,label\n" + "\n".join(rows)]
+    lists.append(lists[0].replace("BLA/0.bmp,BLA", "BLA/0.bmp,EBO").replace("EBO/1.bmp,EBO", "EBO/1.bmp,MON"))
+    lists.append("path,label,patient,split\n" + "\n".join(f"{row},p{n},train" for n, row in enumerate(rows)))
+    for number, text in enumerate(lists):
+        (root / "list.csv").write_text(text)
+        index = manifest_index(root / "list.csv")
+        if number:  # every image comes from the cache
+            index = dataclasses.replace(index, read=None, reduced=None)
+        prepared = prepare(index, tmp_path / "cache")
+        assert len(prepared.good) == 6
+        for row, name in enumerate(index.names):
+            np.testing.assert_array_equal(prepared.read(row), PREPARATION(read_image(root / name)))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_a_copy_of_the_folder_shares_the_cache_also_under_a_class_map(tmp_path):

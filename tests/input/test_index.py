@@ -60,6 +60,33 @@ def test_what_files_hold_is_in_the_key_of_the_cache_alone():
     assert one.select(np.array([0])).cache_key() != other.select(np.array([0])).cache_key()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": ("a", "b", "d")},
+        {"labels": np.array([0, 1, 2, 2], np.int32)},
+        {"groups": None},
+        {"splits": np.array(["train"] * 4)},
+    ],
+)
+def test_what_no_pixel_depends_on_is_not_in_the_key_of_the_cache(changes):
+    assert small_index(**changes).cache_key() == small_index().cache_key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": "other"},
+        {"names": np.array(["a/1", "b/2", "b/3", "c/5"])},
+        {"sizes": np.array([10, 20, 30, 41])},
+        {"modified": np.array([1, 2, 3, 5])},
+        {"settings": "size=32"},
+    ],
+)
+def test_what_images_are_read_from_is_in_the_key_of_the_cache(changes):
+    assert small_index(**changes).cache_key() != small_index().cache_key()
+
+
 def test_contents_go_with_their_rows_and_are_read_once():
     calls = []
     given = np.array(["a", "b", "c", ""], CONTENT_TYPE)
