@@ -115,7 +115,12 @@ def print_objects(count: int) -> dict[str, tuple[float, float]]:
         splits = traced("split", lambda: split_of(table.labels))
         facts = traced("facts", lambda: random_facts(count))
         groups = traced("duplicates", lambda: find_duplicates(table, facts, splits))
-        traced("findings", lambda: collect(table, splits, Scan(facts, ()), groups, batch_size=BATCH_SIZE))
+        traced(
+            "findings",
+            lambda: collect(
+                table, splits, Scan(facts, ()), groups, sampler="balanced", batch_size=BATCH_SIZE
+            ),
+        )
         tracemalloc.stop()
     return found
 

@@ -12,6 +12,7 @@ from asae_jax.audit.other import compare, other_files, sentences
 from asae_jax.audit.page import write_page
 from asae_jax.audit.samples import choose_samples
 from asae_jax.audit.scan import scan
+from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
@@ -24,7 +25,8 @@ from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
 from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import CLASSES_FILE, check_apart
+from asae_jax.run.data import batch_unit
+from asae_jax.run.folder import CLASSES_FILE, check_apart, with_chosen
 from asae_jax.types import HostImage
 
 FOLDER = "audit"
@@ -65,7 +67,8 @@ def audit(config: ConfigDict, workdir: Path) -> int:
         first = f", the first because: {scanned.unreadable[0][1]}" if scanned.unreadable else ""
         raise UserError(f"none of the {len(table)} images of the data source can be read{first}")
     groups = find_duplicates(table, scanned.facts, splits, workers=workers)
-    found = collect(table, splits, scanned, groups, batch_size=_batch_size(config, table))
+    size = _batch_size(config, workdir, table)
+    found = collect(table, splits, scanned, groups, sampler=config.data.sampler, batch_size=size)
     sets: list[list[HostImage]] = []
     if files:
         found["other_set"], sets = compare(table, scanned.facts, files)
@@ -84,9 +87,11 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     return EXIT_INVALID_SCORES if found["faults"] else 0
 
 
-def _batch_size(config: ConfigDict, table: DataIndex) -> int:
-    """That of balanced batches: as given, or as training would choose it on this machine."""
-    return config.train.batch_size or fitting_batch_size(table.num_classes, default_workers())
+def _batch_size(config: ConfigDict, workdir: Path, table: DataIndex) -> int:
+    """As given, as the run in `workdir` has it, or as training would choose it on this machine."""
+    if (workdir / CONFIG_FILE).exists():
+        config = with_chosen(workdir, config)
+    return config.train.batch_size or fitting_batch_size(batch_unit(config, table), default_workers())
 
 
 def _classes(config: ConfigDict, workdir: Path, table: DataIndex) -> tuple[CellClass, ...]:

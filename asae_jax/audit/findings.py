@@ -15,6 +15,7 @@ import asae_jax
 from asae_jax.audit.duplicates import Group
 from asae_jax.audit.scan import Facts, Scan, find_odd
 from asae_jax.audit.shortcut import Shortcut, border_shortcut
+from asae_jax.input.description import count_reasons, said_reasons
 from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.sampler import rows_by_label
 from asae_jax.input.split import SPLITS
@@ -24,12 +25,14 @@ SCHEMA = 1
 """Version of the layout of `audit.json`."""
 QUANTILES = (5, 25, 50, 75, 95)
 """Percentiles by which a distribution is described."""
+FAULTS = ("unreadable", "tiny", "huge", "greyscale", "blank")
+"""What may be wrong with a file. Those left out before training (`skipped`) may be good images."""
 REPEATED = 10
 """Times per epoch from which on a repeated image is worth a warning."""
 
 
 def collect(
-    table: DataIndex, splits: np.ndarray, scan: Scan, groups: list[Group], *, batch_size: int
+    table: DataIndex, splits: np.ndarray, scan: Scan, groups: list[Group], *, sampler: str, batch_size: int
 ) -> dict[str, Any]:
     """The findings.
 
@@ -38,6 +41,7 @@ def collect(
       splits: str `[N]`, the part of the split of each example.
       scan: of the same examples.
       groups: of duplicates, the worst first.
+      sampler: what draws training images, as `data.sampler`.
       batch_size: images per training step, 1 or more.
 
     Returns:
@@ -59,10 +63,13 @@ def collect(
         "counts": counts,
         "groups_across_split": groups_across_split(counts["per_group"]),
         "files": _files(table, scan),
+        "left_out": count_reasons(table.skipped),
         "duplicates": _duplicates(table, splits, groups),
         "distributions": describe_quantities(table, scan.facts),
         "border_shortcut": _shortcut(shortcut),
-        "balance": balance({name: c["train"] for name, c in counts["per_class"].items()}, batch_size),
+        "balance": balance(
+            {name: c["train"] for name, c in counts["per_class"].items()}, sampler, batch_size
+        ),
     }
     return found | {"verdict": verdict(found), "faults": faults(found), "warnings": warnings(found)}
 
@@ -140,24 +147,27 @@ def describe_quantities(table: DataIndex, facts: Facts) -> dict[str, Any]:
     }
 
 
-def balance(training_counts: dict[str, int], batch_size: int) -> dict[str, Any]:
-    """How unbalanced the training part is, and how often an epoch of balanced batches shows each image.
+def balance(training_counts: dict[str, int], sampler: str, batch_size: int) -> dict[str, Any]:
+    """How unbalanced the training part is, and how often an epoch shows each image of a class.
 
-    An epoch is ceil(images / batch size) batches, which hold equally many images of each class.
+    An epoch is ceil(images / batch size) batches, which hold equally many images of each class, on average
+    where the sampler is "weighted". A "shuffled" one shows every image equally often, and says nothing here.
 
     Args:
       training_counts: class name -> training images.
+      sampler: "balanced", "weighted" or "shuffled".
       batch_size: images per training step, 1 or more.
     """
     present = {name: count for name, count in training_counts.items() if count}
     draws = 0.0
-    if present:
+    if present and sampler != "shuffled":
         draws = math.ceil(sum(present.values()) / batch_size) * batch_size / len(present)
     return {
         "largest_to_smallest": max(present.values()) / min(present.values()) if present else None,
+        "sampler": sampler,
         "batch_size": batch_size,
         "draws_per_class_and_epoch": draws,
-        "times_seen_per_epoch": {name: draws / count for name, count in present.items()},
+        "times_seen_per_epoch": {name: draws / count for name, count in present.items() if draws},
     }
 
 
@@ -224,17 +234,20 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 def warnings(found: Mapping[str, Any]) -> list[str]:
     """One sentence for everything else in `found` to know before training."""
-    files = ", ".join(f"{len(listed):,} {kind}" for kind, listed in found["files"].items() if listed)
+    left_out = found["left_out"]
+    files = ", ".join(f"{len(found['files'][kind]):,} {kind}" for kind in FAULTS if found["files"][kind])
     untrained = [name for name, counts in found["counts"]["per_class"].items() if not counts["train"]]
     surplus = found["duplicates"]["num_surplus"]
     repeated = [name for name, t in found["balance"]["times_seen_per_epoch"].items() if t >= REPEATED]
     candidates = (
         f"Files: {files}." if files else "",
+        f"Left out before training: {said_reasons(left_out)}." if left_out else "",
         f"No training image of class {', '.join(untrained)}." if untrained else "",
         f"{surplus:,} surplus copies of images that are there already." if surplus else "",
         _about_groups(found),
         _about_border(found["border_shortcut"]),
-        f"Balanced batches show each image of {', '.join(repeated)} {REPEATED} times an epoch or more."
+        f"Batches with equally many images of each class show each image of {', '.join(repeated)} {REPEATED} "
+        "times an epoch or more."
         if repeated
         else "",
     )

@@ -11,6 +11,7 @@ from asae_jax.audit.samples import TILE, Samples
 from asae_jax.files import write_text
 from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.input.decode import BadImage
+from asae_jax.input.description import plain_reason
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.pages import environment, jpeg_uri, printable, thumbnail_uri
@@ -73,6 +74,7 @@ def write_page(
         adjustment=samples.adjustment,
         choice=samples.choice,
         thumbnails={row: example_uri(table, row) for row in rows},
+        left_out=_by_reason(found["files"]["skipped"]),
         limits={"groups": SHOWN_GROUPS, "images": SHOWN_IMAGES, "odd": SHOWN_ODD, "lines": SHOWN_LINES},
         scales=_scales(found["distributions"]),
     )  # fmt: skip
@@ -98,6 +100,14 @@ def _shown_rows(found: Mapping[str, Any]) -> list[int]:
     for kind in ("tiny", "huge", "greyscale", "blank"):
         rows |= {image["row"] for image in found["files"][kind][:SHOWN_ODD]}
     return sorted(rows)
+
+
+def _by_reason(skipped: Iterable[Mapping[str, str]]) -> list[tuple[str, list[Mapping[str, str]]]]:
+    """(reason, entries) of what was left out before training, the most frequent reason first."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for entry in skipped:
+        found.setdefault(plain_reason(entry["reason"]), []).append(entry)
+    return sorted(found.items(), key=lambda pair: -len(pair[1]))
 
 
 def _environment() -> jinja2.Environment:

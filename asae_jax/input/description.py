@@ -1,11 +1,11 @@
 """What was understood of a data set, in a few lines, to be read before the work begins."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.split import SPLITS
 
 _MOST_REASONS = 5
@@ -39,15 +39,24 @@ def _parts(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:
 
 
 def _left_out(index: DataIndex) -> Iterator[str]:
-    # What stands in brackets differs from file to file: a line of a CSV file.
-    reasons = collections.Counter(reason.partition(" (line ")[0] for _, reason in index.skipped)
-    if not reasons:
-        return
-    shown = [
-        f"{reason} ({_number(count, 'file', 'files')})"
-        for reason, count in reasons.most_common(_MOST_REASONS)
-    ]
-    yield f"  left out: {', '.join(shown)}" + ", ..." * (len(reasons) > _MOST_REASONS)
+    if index.skipped:
+        yield f"  left out: {said_reasons(count_reasons(index.skipped))}"
+
+
+def plain_reason(reason: str) -> str:
+    """A reason of `DataIndex.skipped` without what differs from file to file: the line of a CSV file."""
+    return reason.partition(" (line ")[0]
+
+
+def count_reasons(skipped: Skipped) -> dict[str, int]:
+    """How many files were left out for each `plain_reason`, the most frequent first."""
+    return dict(collections.Counter(plain_reason(reason) for _, reason in skipped).most_common())
+
+
+def said_reasons(counts: Mapping[str, int]) -> str:
+    """The first few of `count_reasons`, as a list in a sentence."""
+    shown = [f"{reason} ({_number(count, 'file', 'files')})" for reason, count in counts.items()]
+    return ", ".join(shown[:_MOST_REASONS]) + ", ..." * (len(shown) > _MOST_REASONS)
 
 
 def _number(count: int, one: str, several: str) -> str:

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from asae_jax import cli
+from asae_jax.audit import command
 from asae_jax.audit.command import EXIT_INVALID_SCORES, audit
-from asae_jax.config import base_config
+from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
+from asae_jax.json_files import write_sealed_json
 from tests.audit.tables import cells
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +92,7 @@ def test_everything_wrong_is_found(clean, tmp_path, capsys):
         "greyscale": ["grey.png"],
         "blank": ["blank.png"],
     }
+    assert "Files: 3 unreadable, 1 tiny, 1 huge, 1 greyscale, 1 blank." in found["warnings"]
     reasons = {Path(e["name"]).name: e["reason"] for e in found["files"]["unreadable"]}
     assert "empty file" in reasons["empty.jpg"]
     assert "truncated or damaged" in reasons["cut.png"]
@@ -176,8 +179,8 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
     _, found, _ = run(clean, tmp_path / "run")
     assert set(found) == {
         "schema", "notice", "version", "source", "fingerprint", "num_examples", "num_readable", "class_names",
-        "counts", "groups_across_split", "files", "duplicates", "distributions", "border_shortcut", "balance",
-        "verdict", "faults", "warnings", "figures",
+        "counts", "groups_across_split", "files", "left_out", "duplicates", "distributions", "border_shortcut",
+        "balance", "verdict", "faults", "warnings", "figures",
     }  # fmt: skip
     assert found["schema"] == 1
     assert found["class_names"] == list(CLASSES)
@@ -187,6 +190,66 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
     assert found["distributions"]["all"]["shorter side"] == [64] * 5
     assert 0 <= found["border_shortcut"]["balanced_accuracy"] <= 1
     assert set(found["balance"]["times_seen_per_epoch"]) == set(CLASSES)
+
+
+@pytest.mark.parametrize("sampler", ["balanced", "weighted", "shuffled"])
+def test_how_often_images_are_seen_is_as_the_sampler_has_it(tmp_path, sampler):
+    for index, image in enumerate(cells(44)):
+        write(tmp_path / "cells" / "AB"[index % 11 == 0] / f"{index:03d}.png", image)
+    fractions = {"test_fraction": 0.0, "validation_fraction": 0.0}
+    _, found, page = run(tmp_path / "cells", tmp_path / "run", sampler=sampler, **fractions)
+    assert found["balance"]["largest_to_smallest"] == 10
+    seen = {} if sampler == "shuffled" else {"A": 24 / 40, "B": 24 / 4}  # 6 batches of 8, half of each class
+    assert found["balance"]["times_seen_per_epoch"] == seen
+    assert ("seen per epoch" in page) == ("Seen per epoch" in page) == bool(seen)
+    assert "The largest class has 10.0 times the images" in page
+    assert ("with equally many images of each class on average" in page) == (sampler == "weighted")
+
+
+@pytest.mark.parametrize(("sampler", "size"), [("balanced", 33), ("shuffled", 32)])
+def test_the_batch_size_is_that_of_training(tmp_path, monkeypatch, sampler, size):
+    for index, image in enumerate(cells(30)):
+        write(tmp_path / "cells" / "ABC"[index % 3] / f"{index:03d}.png", image)
+    monkeypatch.setattr(command, "default_workers", lambda: 1)
+    config = config_for(tmp_path / "cells", sampler=sampler)
+    config.train.batch_size = 0
+    workdir = tmp_path / "run"
+
+    def found():
+        audit(config, workdir)
+        return json.loads((workdir / "audit" / "audit.json").read_text())["balance"]["batch_size"]
+
+    assert found() == size
+    write_sealed_json(workdir / "config.json", copy_with(config, {"train.batch_size": 15}).to_dict())
+    assert found() == 15
+
+
+def test_what_was_left_out_is_told_by_reason_and_is_no_fault_of_files(clean, tmp_path, capsys):
+    rows = [f"{p.relative_to(clean).as_posix()},{p.parent.name},yes," for p in sorted(clean.rglob("*.png"))]
+    rows[0] = rows[0].replace("yes,", "no,")
+    rows[1] = rows[1].replace("yes,", "no,")
+    rows[2] = rows[2].replace("yes,", "yes,artefact")
+    rows[2] = rows[2].replace(f",{CLASSES[0]},", ",,")
+    rows.append(f"gone.png,{CLASSES[0]},yes,")
+    (clean / "list.csv").write_text("\n".join(["path,label,seen,reason", *rows]))
+    _, found, page = run(clean / "list.csv", tmp_path / "run", source="csv")
+    guesses, artefact, gone = found["left_out"]
+    assert found["left_out"][guesses] == 2
+    assert [artefact, gone] == ["a person left it out: artefact", "missing (No such file or directory)"]
+    assert len(found["files"]["skipped"]) == 4
+    assert not any(text.startswith("Files:") for text in found["warnings"])
+    assert any(
+        text.startswith(
+            f"Left out before training: {guesses} (2 files), {artefact} (1 file), {gone} (1 file)"
+        )
+        for text in found["warnings"]
+    )
+    assert f"<b>2</b> left out before training: {guesses}" in page
+    assert f"<b>1</b> left out before training: {artefact}" in page
+    assert "<dt>unreadable files</dt><dd>0</dd>" in page
+    assert "<dt>left out before training</dt><dd>4</dd>" in page
+    assert "no images of a class" not in page
+    assert "Every file that is used is a readable image" in page
 
 
 def test_built_in_cells_have_groups(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from asae_jax.audit.findings import balance, count_examples, describe_quantities, groups_across_split
 from asae_jax.audit.scan import empty_facts
-from asae_jax.input.sampler import BalancedSampler
+from asae_jax.input.sampler import BalancedSampler, WeightedSampler
 from tests.audit.tables import table_of
 
 SPLITS = np.array(["train", "train", "test", "validation", "train", "test"])
@@ -50,12 +50,30 @@ def test_repeats_are_what_the_sampler_does(counts, batch):
     order = BalancedSampler(labels, batch, seed=0)
     drawn = np.concatenate([order.batch(step) for step in range(order.steps_per_epoch)])
     expected = np.bincount(labels[drawn]) / counts
-    found = balance({str(c): n for c, n in enumerate(counts)}, batch)
+    found = balance({str(c): n for c, n in enumerate(counts)}, "balanced", batch)
     np.testing.assert_allclose(list(found["times_seen_per_epoch"].values()), expected)
     assert found["largest_to_smallest"] == max(counts) / min(counts)
     assert found["draws_per_class_and_epoch"] == math.ceil(sum(counts) / batch) * batch / len(counts)
 
 
 def test_classes_without_training_images_are_no_fault():
-    assert balance({"a": 0, "b": 0}, 4)["times_seen_per_epoch"] == {}
-    assert balance({"a": 0, "b": 8}, 4)["times_seen_per_epoch"] == {"b": 1}
+    assert balance({"a": 0, "b": 0}, "balanced", 4)["times_seen_per_epoch"] == {}
+    assert balance({"a": 0, "b": 8}, "balanced", 4)["times_seen_per_epoch"] == {"b": 1}
+
+
+def test_weighted_draws_repeat_as_often_on_average():
+    counts, batch = (60, 30, 6), 12
+    labels = np.repeat(np.arange(len(counts)), counts)
+    order = WeightedSampler(labels, batch, seed=0)
+    epochs = 200
+    drawn = np.concatenate([order.batch(step) for step in range(epochs * order.steps_per_epoch)])
+    found = balance({str(c): n for c, n in enumerate(counts)}, "weighted", batch)
+    np.testing.assert_allclose(
+        list(found["times_seen_per_epoch"].values()), np.bincount(labels[drawn]) / epochs / counts, rtol=0.05
+    )
+
+
+def test_shuffled_batches_show_every_image_equally_often():
+    found = balance({"a": 100, "b": 1}, "shuffled", 4)
+    assert found["times_seen_per_epoch"] == {}
+    assert found["largest_to_smallest"] == 100
