@@ -38,6 +38,7 @@ class Label:
       content: what the image holds, see `image_content`; empty where it cannot be read and nothing tells.
       origin: name of the CSV file.
       line: of the CSV file, from 1.
+      listed_in: the CSV file, absolute: every page saves a file of one name.
       time: when the label was given; None where the file does not say.
       provenance: columns of `manifest.PROVENANCE` that are not empty.
       fault: why the row cannot be used; empty where it can.
@@ -49,6 +50,7 @@ class Label:
     content: str
     origin: str
     line: int
+    listed_in: str
     time: datetime.datetime | None = None
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fault: str = ""
@@ -143,6 +145,7 @@ def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "
         content=content if not problem else entry.content,
         origin=file.name,
         line=entry.line,
+        listed_in=os.path.abspath(file),
         time=_time(file, entry),
         provenance=entry.provenance,
         fault=problem,

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
@@ -17,7 +17,7 @@ class Person:
     """One person's labels.
 
     Attributes:
-      name: by the column `reviewer`, else the name of the file.
+      name: by the column `reviewer`, else the name of the file, with its folder where two are called alike.
       labels: content of the image -> what was said of it; one label for an image.
       unused: reason -> number of rows that say nothing.
     """
@@ -45,27 +45,38 @@ def people_of(labels: Iterable[Label]) -> list[Person]:
     """
     rows: dict[tuple[str, str], list[Label]] = {}
     for label in labels:
-        rows.setdefault((label.origin, label.reviewer), []).append(label)
+        rows.setdefault((label.listed_in, label.reviewer), []).append(label)
     _join_unseen(rows)
-    plain = [_name(*key) for key in rows]
+    files = _told_apart({file for file, _ in rows})
+    plain = [reviewer or files[file].with_suffix("").as_posix() for file, reviewer in rows]
     names = [
-        f"{name} ({origin})" if plain.count(name) > 1 else name
-        for name, (origin, _) in zip(plain, rows, strict=True)
+        f"{name} ({files[file].as_posix()})" if plain.count(name) > 1 else name
+        for name, (file, _) in zip(plain, rows, strict=True)
     ]
     return [_person(name, given) for name, given in zip(names, rows.values(), strict=True)]
 
 
 def _join_unseen(rows: dict[tuple[str, str], list[Label]]) -> None:
     """Rows that nobody looked at name no reviewer; they are not another person's."""
-    for origin in {origin for origin, _ in rows}:
-        there = [key for key in rows if key[0] == origin]
-        nameless = rows.get((origin, ""), [])
+    for file in {file for file, _ in rows}:
+        there = [key for key in rows if key[0] == file]
+        nameless = rows.get((file, ""), [])
         if len(there) > 1 and nameless and all(label.fault for label in nameless):
-            rows[next(key for key in there if key[1])] += rows.pop((origin, ""))
+            rows[next(key for key in there if key[1])] += rows.pop((file, ""))
 
 
-def _name(origin: str, reviewer: str) -> str:
-    return reviewer or Path(origin).stem
+def _told_apart(files: Collection[str]) -> dict[str, Path]:
+    """The shortest end of each path that no other has, such as ann/labels.csv."""
+    paths = {file: Path(file) for file in files}
+    return {
+        file: next(
+            end
+            for parts in range(1, len(path.parts) + 1)
+            if (end := Path(*path.parts[-parts:]))
+            and sum(other.parts[-parts:] == end.parts for other in paths.values()) == 1
+        )
+        for file, path in paths.items()
+    }
 
 
 def _person(name: str, given: Sequence[Label]) -> Person:

@@ -138,6 +138,22 @@ def test_three_people_in_one_file_and_another(tmp_path, run, capsys):
     assert "Krippendorff's alpha" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("reviewer", "names"), [
+    ("", ["ann/new_cells_labels", "bob/new_cells_labels"]),
+    ("Ann", ["Ann (ann/new_cells_labels.csv)", "Ann (bob/new_cells_labels.csv)"]),
+])  # fmt: skip
+def test_files_of_one_name_are_not_one_person(tmp_path, run, reviewer, names):
+    """The page saves the labels of everybody under one name."""
+    given = {"ann": "A A B B", "bob": "A B B A"}
+    files = [
+        write_csv(tmp_path / folder / "new_cells_labels.csv", rows(labels, reviewer=reviewer))
+        for folder, labels in given.items()
+    ]
+    record = run(*files)
+    assert [(person["name"], person["images"]) for person in record["people"]] == [(n, 4) for n in names]
+    assert (record["pairs"][0]["images"], record["pairs"][0]["same"]) == (4, 2)
+
+
 def test_rows_that_nobody_looked_at_are_not_another_person(tmp_path, run):
     mixed = rows("A B - -", reviewer="Ann")
     for row in mixed[2:]:
