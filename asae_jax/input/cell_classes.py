@@ -62,9 +62,10 @@ class CellClass:
 
 
 def cell_classes(class_names: Sequence[str], path: Path | None = None) -> tuple[CellClass, ...]:
-    """What each class is, in the given order.
+    """What each class is, in the given order, by its code or else by its full name.
 
-    Names are compared without regard to case, and with spaces and hyphens as underscores.
+    Names are compared without regard to case, and with spaces and hyphens as underscores. Of several classes
+    of one full name the first is taken.
 
     Args:
       class_names: of a run or a data set.
@@ -76,8 +77,10 @@ def cell_classes(class_names: Sequence[str], path: Path | None = None) -> tuple[
         twice.
     """
     table = known_classes(path)
+    full = {plain_name(one.name): one for one in reversed(table.values()) if one.name}
     unknown = CellClass("", place=len(table), known=False)
-    return tuple(dataclasses.replace(table.get(plain_name(name), unknown), code=name) for name in class_names)
+    found = [(full | table).get(plain_name(name), unknown) for name in class_names]
+    return tuple(dataclasses.replace(one, code=name) for one, name in zip(found, class_names, strict=True))
 
 
 def known_classes(path: Path | None = None) -> dict[str, CellClass]:

@@ -40,6 +40,16 @@ def test_names_are_compared_loosely_and_others_are_not_known():
     ]  # fmt: skip
 
 
+def test_full_names_are_known_too():
+    found = cell_classes(("Artefact", "segmented-neutrophil", "proerythroblast", "blast"))
+    assert [(one.code, one.lineage, one.blast) for one in found] == [
+        ("Artefact", "none", False), ("segmented-neutrophil", "myeloid", False),
+        ("proerythroblast", "erythroid", False), ("blast", "", True),
+    ]  # fmt: skip
+    names = ("segmented neutrophil", "lymphocyte", "band neutrophil", "metamyelocyte")
+    assert display_order(cell_classes(names)) == (3, 2, 0, 1)
+
+
 def test_own_file(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("Class,Lineage,Blast\nX,Myeloid,Yes\nY,,\n")

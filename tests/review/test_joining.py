@@ -31,7 +31,9 @@ OLD = [
 
 def label(content, name="A", *, group="", origin="new.csv", line=2, time=None, fault="", **provenance):
     when = None if time is None else datetime.datetime.fromisoformat(f"2026-01-{time:02d}T00:00+00:00")
-    return Label(f"/new/{content}.png", name, group, content, origin, line, f"/new/{origin}", when, provenance, fault)
+    return Label(
+        f"/new/{content}.png", name, group, content, origin, line, f"/new/{origin}", when, provenance, fault
+    )
 
 
 def joined(labels, known=OLD, *, grouped=False, **rules):

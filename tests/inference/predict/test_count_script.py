@@ -32,6 +32,9 @@ CLASSES = {
         CellClass("z", known=False),
         CellClass("a", known=False),
     ),
+    "full names": cell_classes(
+        ("artefact", "band neutrophil", "lymphocyte", "proerythroblast", "segmented neutrophil")
+    ),
 }
 
 
@@ -79,6 +82,37 @@ def test_rows_are_those_of_the_python_side(name, specimen):
         for cell, same in zip(row["cells"], known["cells"], strict=True):
             assert (cell["bar"] is None) == (same["bar"] is None)
             assert cell["bar"] is None or cell["bar"] == pytest.approx(same["bar"])
+
+
+def test_codes_of_the_run_that_its_own_table_lacks_are_not_known_on_the_page_either(tmp_path):
+    """The table of `docs/own_cells.md`: it replaces the built-in one, which knows ART, LY and MO."""
+    own = tmp_path / "own.csv"
+    own.write_text(
+        "class,name,lineage,blast,colour\nMBL,myeloblast,myeloid,yes,#d11f8a\n"
+        "NRBC,nucleated red cell,erythroid,,#b91c1c\nSMU,smudge cell,none,,#9ca3af\n"
+    )
+    cells = {"ART": 40, "LY": 20, "MBL": 10, "MO": 60, "NRBC": 30}
+    classes = cell_classes([*cells], own)
+    found = {row["name"]: row["cells"][0] for row in _rows(classes, [cells], "marrow")}
+    assert found["M:E ratio"]["text"].startswith("0.33 [")
+    assert found["M:E ratio"]["text"].endswith("(10:30)")
+    assert found["nucleated cells counted"]["number"] == "160"
+    counted = shares(dict(enumerate(cells.values())), classes, SPECIMENS["marrow"])
+    assert (counted.counted, counted.myeloid_erythroid.above) == (160, 10)
+
+
+def test_classes_called_by_their_full_names_are_counted_by_lineage():
+    cells = dict.fromkeys((one.code for one in CLASSES["full names"]), 40)
+    found = {row["name"]: row["cells"][0] for row in _rows(CLASSES["full names"], [cells], "marrow")}
+    assert found["M:E ratio"]["text"].endswith("(80:40)")
+    assert found["nucleated cells counted"]["number"] == "160", "all but the artefacts"
+
+
+def test_a_typed_class_follows_those_of_a_table_of_the_run(tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text("class,lineage\nz1,myeloid\nz2,myeloid\n")
+    found = _run(cell_classes(("z1", "z2"), own), 'inOrder(["BLA", "z2", "z1"]).map(({ code }) => code)')
+    assert found == ["z1", "z2", "BLA"]
 
 
 def test_bars_end_at_the_same_share():

@@ -55,12 +55,14 @@ def _numbers(count: Count) -> dict[str, Any]:
 def _known(classes: Sequence[CellClass]) -> dict[str, list[object]]:
     """Plain name -> `[full name, lineage, blast, place, colour]` of the run's classes and the built-in ones.
 
-    Where the run has its own table of classes the built-in ones that it lacks come after it.
+    Of a class of the run it has what the run's table says, be it nothing. Where that is a table of its own
+    the built-in classes that it lacks come after it.
     """
     built_in = known_classes()
-    own = {plain_name(one.code): one for one in classes if one.known}
-    is_built_in = all(built_in.get(key, one).place == one.place for key, one in own.items())
-    after = 0 if is_built_in else 1 + max((one.place for one in own.values()), default=0)
+    table = {dataclasses.replace(one, code="") for one in built_in.values()}
+    given = [dataclasses.replace(one, code="") for one in classes if one.known]
+    after = 0 if table.issuperset(given) else 1 + max(one.place for one in given)
+    own = {plain_name(one.code): one for one in classes}
     moved = {key: dataclasses.replace(one, place=one.place + after) for key, one in built_in.items()}
     return {
         key: [one.name, one.lineage, one.blast, one.place, one.colour] for key, one in (moved | own).items()

@@ -6,12 +6,13 @@ function plainName(name) {
   return name.trim().toLowerCase().replaceAll(" ", "_").replaceAll("-", "_");
 }
 
-// What a class is, by its code or its full name: {code, name, lineage, blast, place, colour, known}.
+// What a class is, by its code or its full name: {code, name, lineage, blast, place, colour, known}. Every class of the
+// run has an entry, of one that is not known too: the count in the files is by that alone.
 function kindOf(code) {
   const key = plainName(code);
   const kind = KNOWN.get(key) ?? (key ? NAMED.get(key) : undefined);
-  const [name, lineage, blast, place, colour] = kind ?? ["", "", false, Infinity, "#6b7280"];
-  return { code, name: plainName(name) === key ? "" : name, lineage, blast, place, colour, known: Boolean(kind) };
+  const [full, lineage, blast, place, colour] = kind ?? ["", "", false, Infinity, "#6b7280"];
+  return { code, name: plainName(full) === key ? "" : full, lineage, blast, place, colour, known: Boolean(full || lineage || blast) };
 }
 
 // Code and full name.
