@@ -168,9 +168,10 @@ def page_data(
       similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `classes`, and `order`, their positions as they are listed; of the
-      count, see `count_page.count_data`; `thresholds`; `training`: class of each training cell shown;
-      `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the input names no group, and
+      `page` and `network`: identifiers; `contents`, one of all pictures; `classes`, and `order`, their
+      positions as they are listed; of the count, see `count_page.count_data`; `thresholds`; `training`: class
+      of each training cell shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the
+      input names no group, and
       whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
@@ -178,6 +179,7 @@ def page_data(
     return {
         "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
         "network": network,
+        "contents": _of_all(records),
         "classes": list(class_names),
         "order": list(display_order(differential.classes)),
         **count_data(differential),
@@ -189,6 +191,12 @@ def page_data(
             if record.probabilities is not None
         ],
     }
+
+
+def _of_all(records: Sequence[Record]) -> str:
+    """Tells these pictures from any others, in whatever order they come."""
+    contents = "\n".join(sorted(record.content for record in predicted(records)))
+    return hashlib.sha256(contents.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _without_large(records: Sequence[Record]) -> int:

@@ -123,6 +123,15 @@ def data(page):
     return json.loads(page.script("application/json")[0])
 
 
+def test_other_pictures_are_told_from_these_and_the_order_of_the_same_is_not(tmp_path, data):
+    def contents(records):
+        page = _Page(_write(tmp_path / "other.html", records))
+        return json.loads(page.script("application/json")[0])["contents"]
+
+    assert contents(_records()[::-1]) == data["contents"]
+    assert contents(_records()[1:]) != data["contents"]
+
+
 def test_cells_come_back_as_they_went_in(data):
     first, second, third = data["cells"]
     assert first == {

@@ -282,6 +282,25 @@ def test_another_reviewer_s_decision_is_a_new_one():
     assert [entry[4] for entry in json.loads(page["kept"]["asae-predict p"])] == ["Lee"]
 
 
+def _specimen(kept, *, specimen="", contents="aa", act=""):
+    """The specimen on a page opened with `kept` in the browser, after `act`, and what is kept then."""
+    data = {"page": "p", "cells": [], "specimen": specimen, "contents": contents}
+    data |= {"specimens": {name: {"name": name} for name in ("", "blood", "marrow")}}
+    browser = _BROWSER.replace("STORED", json.dumps(kept))
+    parts = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("labels", "counts"))
+    shown = f"(() => {{ recallSpecimen(); {act}; return [specimen().name, kept]; }})()"
+    return _value(f"const DATA = {json.dumps(data)};{browser}\n{parts}\nshowCount = () => {{}};", shown)
+
+
+def test_a_specimen_that_was_chosen_holds_for_these_cells_as_they_were_predicted():
+    shown, kept = _specimen({}, act='byId("specimen").value = "blood"; saySpecimen()')
+    assert shown == "blood"
+    assert _specimen(kept)[0] == "blood", "the page opened again"
+    assert _specimen(kept, contents="bb")[0] == "", "another patient's cells"
+    assert _specimen(kept, specimen="marrow")[0] == "marrow", "predicted again with --specimen"
+    assert _specimen({"asae-predict p specimen": "blood"})[0] == "", "which an earlier page kept"
+
+
 def _path(values, level, **square):
     height, width = len(values), len(values[0])
     flat = json.dumps([value for row in values for value in row])

@@ -2,21 +2,22 @@
 const place = () => Number(byId("group")?.value ?? 0);
 const UNCERTAINTY = CELLS.some((cell) => cell.unsure !== undefined);
 
-// What the specimen is: as the page was made, or as a person says here.
+// What the specimen is: as the page was made, or as a person says here of these cells.
 const SPECIMEN_STORE = `${STORE} specimen`;
+const SPECIMEN_OF = [DATA.specimen, DATA.contents]; // what the choice is kept with, and holds for
 const specimen = () => DATA.specimens[byId("specimen").value];
 
 function recallSpecimen() {
-  let said = null;
+  byId("specimen").value = DATA.specimen;
   try {
-    said = localStorage.getItem(SPECIMEN_STORE);
-  } catch {} // a browser that keeps nothing
-  byId("specimen").value = Object.hasOwn(DATA.specimens, said ?? "-") ? said : DATA.specimen;
+    const [said, ...of_] = JSON.parse(localStorage.getItem(SPECIMEN_STORE));
+    if (String(of_) === String(SPECIMEN_OF) && Object.hasOwn(DATA.specimens, said)) byId("specimen").value = said;
+  } catch {} // a browser that keeps nothing, or a choice that an earlier page kept
 }
 
 function saySpecimen() {
   try {
-    localStorage.setItem(SPECIMEN_STORE, byId("specimen").value);
+    localStorage.setItem(SPECIMEN_STORE, JSON.stringify([byId("specimen").value, ...SPECIMEN_OF]));
   } catch {}
   showCount();
 }
