@@ -201,6 +201,28 @@ def test_a_count_is_after_review_once_no_cell_waits_for_a_person(path, open_page
     assert "so far" not in text
 
 
+def test_a_count_is_not_after_review_while_cells_that_wait_are_not_on_the_page(open_page, tmp_path):
+    waiting = [cell for cell in CELLS if cell.left_to_person and cell.group == "p1"]
+    path = tmp_path / "page.html"
+    write_page(
+        path, [cell for cell in CELLS if cell not in waiting[:3]], CLASSES, _differential(UNKNOWN),
+        title="made cells", network="0123456789", attention_extent=0.9,
+    )  # fmt: skip
+    page = open_page(path)
+    assert "57 of 60 cells (predict.page_cells): 3 more that are left to a person are not on it" in (
+        page.inner_text("#cells")
+    )
+    page.select_option("#group", label="p1")
+    page.select_option("#by-state", "person")
+    page.click("#accept")
+    until(page, "document.querySelector('#shown').textContent.includes('accepted')")
+    status = page.inner_text("#shown")
+    assert "all left to a person on this page looked at · 3 more are not on this page" in status
+    (text,) = _report(page)
+    assert "as reviewed so far" in text
+    assert "3 more left to a person are not on the page; by" in text
+
+
 def test_a_count_longer_than_a_page_is_one_page_and_says_what_is_missing(open_page, tmp_path):
     names = tuple(one.code for one in known_classes().values())
     cells = [_of_class(number % len(names), len(names), number) for number in range(3 * len(names))]

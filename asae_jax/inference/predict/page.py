@@ -16,18 +16,15 @@ from markupsafe import Markup
 
 from asae_jax.files import write_text
 from asae_jax.inference.predict.count.corrected import Corrected
-from asae_jax.inference.predict.count.differential import Differential, specimen_notes
+from asae_jax.inference.predict.count.differential import Count, Differential, specimen_notes
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
 from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.predict.records import SHOWN_BAD, Record
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
-
-SHOWN_BAD = 500
-"""Unreadable images listed; the file of predictions has all."""
 
 _WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
 _STYLES = ("page", "counts", "cells", "report")
@@ -78,7 +75,7 @@ def write_page(
         title=title,
         notice=NOTICE,
         **_count_part(differential, data, corrected, any(record.uncertainty for record in records)),
-        **_cells_part(records, data, of=differential.overall.images, megabytes=megabytes),
+        **_cells_part(records, data, of=differential.overall, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,
         style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
@@ -90,12 +87,13 @@ def write_page(
 
 
 def _cells_part(
-    records: Sequence[Record], data: Mapping[str, Any], *, of: int, megabytes: float
+    records: Sequence[Record], data: Mapping[str, Any], *, of: Count, megabytes: float
 ) -> dict[str, Any]:
     """What the template shows of the cells and of images without a prediction."""
     return {
         "thresholds": data["thresholds"],
-        "left_out": of - len(records),
+        "left_out": of.images - of.unreadable - len(data["cells"]),
+        "left_to_person_out": of.left_to_person - sum(record.left_to_person for record in records),
         "shown": len(data["cells"]),
         "small": _without_large(records),
         "megabytes": f"{megabytes:g}",

@@ -8,6 +8,9 @@ import numpy as np
 
 from asae_jax.inference.positions import Position
 
+SHOWN_BAD = 500
+"""Unreadable images that the page lists; the file of predictions has all."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class PredictionUncertainty:
@@ -89,24 +92,31 @@ class Record:
 
 
 class Gallery:
-    """Keeps at most `limit` records for the page: unreadable, then left to a person, then the least certain.
+    """Keeps at most `limit` cells for the page: those left to a person, then the least certain.
 
-    Of these the most urgent keep their large `picture`, as many as fit into `picture_bytes`. What is dropped
-    is dropped at once, so that memory does not grow with the number of images.
+    Beside them are the first `SHOWN_BAD` unreadable images, which take no cell's place. The most urgent cells
+    keep their large `picture`, as many as fit into `picture_bytes`. What is dropped is dropped at once, so
+    that memory does not grow with the number of images.
     """
 
     def __init__(self, limit: int, picture_bytes: float = float("inf")):
-        """Takes the largest number of records, and of bytes of all their pictures; each 0 or more."""
+        """Takes the largest number of cells, and of bytes of all their pictures; each 0 or more."""
         self._limit = limit
         self._numbers = itertools.count()
-        self._heap: list[tuple[tuple[bool, bool, float], int, Record]] = []
+        self._heap: list[tuple[tuple[bool, float], int, Record]] = []
+        self._bad: list[tuple[int, Record]] = []
         self._budget = picture_bytes
-        self._pictures: list[tuple[tuple[bool, bool, float], int, bytes]] = []
+        self._pictures: list[tuple[tuple[bool, float], int, bytes]] = []
         self._bytes = 0
 
     def add(self, record: Record) -> None:
-        """Keeps the record if it is among the `limit` most urgent so far."""
-        urgency, number = _urgency(record), next(self._numbers)
+        """Keeps the record if it is among the `limit` most urgent so far, or the first unreadable ones."""
+        number = next(self._numbers)
+        if record.error:
+            if len(self._bad) < SHOWN_BAD:
+                self._bad.append((number, record))
+            return
+        urgency = _urgency(record)
         entry = (urgency, number, dataclasses.replace(record, picture=None))
         if len(self._heap) < self._limit:
             heapq.heappush(self._heap, entry)
@@ -131,10 +141,11 @@ class Gallery:
     def records(self) -> list[Record]:
         """The records kept, in the order of the input."""
         pictures = {number: picture for _, number, picture in self._pictures}
-        kept = sorted(self._heap, key=lambda entry: entry[1])
-        return [dataclasses.replace(record, picture=pictures.get(number)) for _, number, record in kept]
+        kept = [(number, record) for _, number, record in self._heap]
+        ordered = sorted([*self._bad, *kept], key=lambda entry: entry[0])
+        return [dataclasses.replace(record, picture=pictures.get(number)) for number, record in ordered]
 
 
-def _urgency(record: Record) -> tuple[bool, bool, float]:
+def _urgency(record: Record) -> tuple[bool, float]:
     """Greater where a person should look sooner."""
-    return bool(record.error), record.left_to_person, -(record.probability or 0.0)
+    return record.left_to_person, -(record.probability or 0.0)

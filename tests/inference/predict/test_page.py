@@ -265,7 +265,7 @@ def test_a_page_that_holds_a_part_says_so(tmp_path):
     write_page(
         path, records[:2], NAMES, counter.differential(), title="part", network="n", attention_extent=1.0
     )
-    assert "The page holds 2 of 3 images" in " ".join(_Page(path.read_text()).texts)
+    assert "The page holds 2 of 3 cells" in " ".join(_Page(path.read_text()).texts)
 
 
 def test_a_page_written_again_finds_what_a_person_said(tmp_path):

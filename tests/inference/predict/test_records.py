@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.records import Gallery
+from asae_jax.inference.predict.records import SHOWN_BAD, Gallery
 from tests.inference.predict.made import record
 
 
@@ -20,14 +20,27 @@ def records():
     return [*made, record(None, path="bad")]
 
 
-@pytest.mark.parametrize("limit", [0, 1, 20, 51, 100])
+@pytest.mark.parametrize("limit", [0, 1, 20, 50, 100])
 def test_keeps_what_a_person_should_see_first_in_the_order_of_the_input(records, limit):
     gallery = Gallery(limit)
     for one in records:
         gallery.add(one)
-    by_need = sorted(records, key=lambda r: (not r.error, not r.left_to_person, r.probability or 0))
-    wanted = {r.path for r in by_need[:limit]}
+    wanted = {r.path for r in _by_need(records)[:limit]} | {"bad"}
     assert [r.path for r in gallery.records()] == [r.path for r in records if r.path in wanted]
+
+
+def _by_need(records):
+    cells = [one for one in records if not one.error]
+    return sorted(cells, key=lambda one: (not one.left_to_person, one.probability))
+
+
+def test_unreadable_images_take_no_place_of_cells(records):
+    gallery = Gallery(20)
+    for one in [*(record(None, path=f"bad {number}") for number in range(SHOWN_BAD + 9)), *records]:
+        gallery.add(one)
+    kept = gallery.records()
+    assert [one.path for one in kept if one.error] == [f"bad {number}" for number in range(SHOWN_BAD)]
+    assert {one.path for one in kept if not one.error} == {one.path for one in _by_need(records)[:20]}
 
 
 @pytest.mark.parametrize("limit", [1, 20, 100])
@@ -38,15 +51,14 @@ def test_the_most_urgent_keep_their_large_pictures_as_far_as_they_fit(records, l
     for number, one in enumerate(records):
         picture = None if one.error else bytes(10 + number)
         gallery.add(dataclasses.replace(one, picture=picture))
-    by_need = sorted(records, key=lambda r: (not r.error, not r.left_to_person, r.probability or 0))[:limit]
     left, wanted = budget, set()
-    for one in by_need:
-        size = 0 if one.error else 10 + records.index(one)
+    for one in _by_need(records)[:limit]:
+        size = 10 + records.index(one)
         if size > left:
             break
         left -= size
         wanted.add(one.path)
     kept = gallery.records()
-    assert len(kept) == min(limit, len(records))
-    assert {r.path for r in kept if r.picture is not None} == wanted - {"bad"}
+    assert len(kept) == min(limit, len(records) - 1) + 1
+    assert {r.path for r in kept if r.picture is not None} == wanted
     assert all(len(r.picture) == 10 + int(r.path) for r in kept if r.picture is not None)

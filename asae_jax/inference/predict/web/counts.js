@@ -39,6 +39,12 @@ function yourCells(group) {
 // Whether a person has looked at a cell of the group.
 const isLabelled = (group) => GROUPED[group].some((cell) => labels.has(cell.content));
 
+// How many cells of the group that a person should look at are not on the page, as it has no room for them.
+function elsewhere(group) {
+  const [count, cells] = [DATA.counts[group], GROUPED[group]];
+  return UNCERTAINTY ? count.left - cells.filter(STATES.person).length : count.images - count.unreadable - cells.length;
+}
+
 // [title, code -> number] of each column of the table.
 function countColumns(group) {
   const count = DATA.counts[group];

@@ -227,7 +227,10 @@ function showStatus() {
   const parts = Object.entries(states).filter(([, n]) => n).map(([state, n]) => `${whole(n)} ${SAID[state]}`);
   if (parts.length && UNCERTAINTY) {
     const todo = cells.filter(STATES.todo).length;
-    parts.push(todo ? `${whole(todo)} left to a person not looked at yet` : "all left to a person looked at");
+    const more = elsewhere(place());
+    const all = more ? "all left to a person on this page looked at" : "all left to a person looked at";
+    parts.push(todo ? `${whole(todo)} left to a person not looked at yet` : all);
+    if (more) parts.push(`${whole(more)} more are not on this page`);
   }
   if (selected.size) parts.unshift(`${whole(selected.size)} selected`);
   byId("select-none").hidden = !selected.size;

@@ -21,6 +21,7 @@ function factsOf(group) {
   const by = (state) => seen.filter((cell) => stateOf(cell) === state).length;
   const who = reviewersOf(seen);
   const openLeft = cells.filter((cell) => cell.person && stateOf(cell) === "open").length;
+  const missing = UNCERTAINTY && elsewhere(group) ? `${whole(elsewhere(group))} more left to a person are not on the page; ` : "";
   const where = cells.length < count.images - count.unreadable ? " of the page" : "";
   const left = UNCERTAINTY ? `, ${whole(count.left)} left to a person (${whole(count.unlike)} of them unlike the training cells)` : "";
   return {
@@ -29,7 +30,7 @@ function factsOf(group) {
     "Printed on": today(),
     Images: `${whole(count.images)}${left}, ${whole(count.unreadable)} unreadable`,
     Reviewed: seen.length
-      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}by ${who.join(", ") || "______________________"}`
+      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}${missing}by ${who.join(", ") || "______________________"}`
       : "by nobody: the network's count alone",
     "Predicted by": [DATA.made, `fingerprint of the network ${DATA.network.slice(0, 8)}`].filter(Boolean).join(", "),
   };
@@ -91,7 +92,7 @@ function reportCount(group) {
 // What a person said comes first; beside it the network alone. It is no reviewed count while cells wait for a person.
 function reportColumns(group) {
   const [all, ...others] = countColumns(group).reverse();
-  const waits = GROUPED[group].some(UNCERTAINTY ? STATES.todo : STATES.open);
+  const waits = elsewhere(group) > 0 || GROUPED[group].some(UNCERTAINTY ? STATES.todo : STATES.open);
   return others.length && all[0].includes("your labels")
     ? [[waits ? "as reviewed so far" : "after review", all[1]], ["network alone", byCode(DATA.counts[group].cells)]]
     : [all, ...others];
