@@ -89,7 +89,7 @@ def write(place: Place, joined: Joined, made_from: Mapping[str, Any], *, grouped
         # Takes its name first: whatever stops the others, the same command may write over them.
         write_json(place.record, {MADE_FROM: dict(made_from), **numbers(joined), "notice": NOTICE})
         second = [row for row in rows if row["split"] == ASIDE]
-        _write_table(place.new_test, [_of_a_test(row) for row in second])
+        _write_table(place.new_test, list(_of_a_test(second)))
         _write_table(place.changed, list(_changes(joined)))
         _write_table(place.left_out, list(_left_out(joined)))
         _write_table(place.list, rows)
@@ -187,14 +187,19 @@ def _rows(rows: Iterable[Known], folder: Path, *, grouped: bool) -> Iterator[dic
         }
 
 
-def _of_a_test(row: Mapping[str, str]) -> dict[str, str]:
-    """A row of the second test's own file, whose patients are its groups and which has no other part."""
-    group = row.get("group") or row["known_group"]
-    return {"path": row["path"], "label": row["label"], "group": group} | {
-        name: value
-        for name, value in row.items()
-        if name not in ("path", "label", "group", "split", "known_group")
-    }
+def _of_a_test(rows: Sequence[Mapping[str, str]]) -> Iterator[dict[str, str]]:
+    """The rows of the second test's own file, which has no other part.
+
+    Its patients are its groups where all are known: a list with a column for groups needs one in every row.
+    """
+    groups = [row.get("group") or row["known_group"] for row in rows]
+    column = "group" if all(groups) else "known_group"
+    for row, group in zip(rows, groups, strict=True):
+        others = {name: row[name] for name in row if name not in (*_FIRST, "group", "known_group")}
+        yield {"path": row["path"], "label": row["label"], column: group} | others
+
+
+_FIRST = ("path", "label", "split")
 
 
 def listed_path(file: str, folder: Path) -> str:
@@ -248,8 +253,7 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     if not rows:
         path.unlink(missing_ok=True)
         return
-    always = ("path", "label", "split")
-    names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
+    names = [name for name in rows[0] if name in _FIRST or any(row[name] for row in rows)]
     with atomic_text(path) as file:
         writer = CsvWriter(file)
         writer.writerow(names)

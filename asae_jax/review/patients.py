@@ -152,8 +152,8 @@ def second_test(
 
 
 _BY_IMAGE = (
-    "the second test is drawn by image, as new images name no patients: cells of one patient may be on both "
-    "sides, and scores on it are then better than on new patients"
+    "the second test is drawn by image, as not every new image names a patient: cells of one patient may be "
+    "on both sides, and scores on it are then better than on new patients"
 )
 
 

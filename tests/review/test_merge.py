@@ -135,6 +135,21 @@ def test_a_second_test_of_new_patients_is_a_list_of_its_own_and_stays_one(old, t
     assert len(read_csv(tmp_path / "third_new_test.csv")) == 3
 
 
+def test_a_second_test_with_some_patients_known_can_be_evaluated(old, tmp_path):
+    """The old data name no patients, and of the new images some lie loose."""
+    files = put_cells(tmp_path / "new", [*(f"p{i // 3}/{i}.png" for i in range(6)), "a.png", "b.png"], 2000)
+    rows = [row | {"group": f.parent.name} for row, f in zip(page_rows(files, "A"), files, strict=True)]
+    for row in rows[6:]:
+        row["group"] = "no group"  # as the page writes it
+    labels = write_csv(tmp_path / "labels.csv", rows)
+    merge(old, labels, new_test="0.9", output=tmp_path / "second.csv")
+    second = read_csv(tmp_path / "second_new_test.csv")
+    assert len(second) == 7
+    assert {row["known_group"] for row in second} == {"p0", "p1", ""}
+    assert all(row["known_group"] in row["path"] for row in second)
+    assert len(index_of(tmp_path / "second_new_test.csv")[0]) == len(second)
+
+
 def test_moved_images_are_found_by_what_they_hold(old, new, tmp_path, capsys):
     rows = page_rows(new, "A")
     (tmp_path / "moved").mkdir()
