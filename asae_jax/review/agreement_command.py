@@ -18,7 +18,7 @@ from asae_jax.review.agreement import NOBODY, Compared, Measure, Pair, Several, 
 from asae_jax.review.agreement_page import PAGE, often_different, used_classes, write_page
 from asae_jax.review.labels import listed_files, read_labels
 from asae_jax.review.output import MADE_FROM
-from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of
+from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, share_images
 
 RECORD = "agreement.json"
 DISAGREEMENTS = "disagreements.csv"
@@ -49,7 +49,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     classes = _classes(people, user_path(given.classes) if given.classes else None)
     names = [one.code for one in classes]
     compared = list(_compare_all(people, names, resamples))
-    several = _alpha(people, names, resamples) if len(people) > 2 else None
+    several = _alpha(people, names, resamples) if len(people) > 2 and share_images(people) else None
     rows = list(_disagreements(people))
     record: dict[str, Any] = {
         MADE_FROM: made_from,
@@ -63,7 +63,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         "disagreements": len(rows),
         "notice": NOTICE,
     }
-    notes = list(_notes(record["intervals_over"], compared))
+    notes = list(_notes(record["intervals_over"], people, compared))
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows)
@@ -144,12 +144,16 @@ def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Se
 
 
 def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
-    """A row for each image that two people labelled otherwise, or one person otherwise than the network."""
+    """A row for each image that two people labelled otherwise.
+
+    Where no image was labelled by two it is one for each that a person labelled otherwise than the network.
+    """
+    alone = not share_images(people)
     for content in _labelled(people):
         given = {person.name: person.given(content) for person in people}
         said = {label for label in given.values() if label}
         proposed = next((p.predicted(content) for p in people if p.predicted(content)), "")
-        if len(said) > 1 or (len(people) == 1 and proposed and said != {proposed}):
+        if len(said) > 1 or (alone and proposed and said != {proposed}):
             label = next(person.labels[content] for person in people if content in person.labels)
             yield {"path": label.file, "group": label.group, "content": content, "proposed": proposed} | {
                 f"by {name}": value for name, value in given.items()
@@ -210,13 +214,16 @@ def _summary(
         )
 
 
-def _notes(intervals_over: str, compared: Sequence[Compared]) -> Iterator[str]:
+def _notes(intervals_over: str, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
     """What a reader of the numbers must know."""
     unit = "images" if intervals_over == "images" else "patients or slides"
     yield (
         f"In brackets 95 % intervals over {unit}. Kappa and alpha are 0 where people agree as often as their "
         "shares of classes would by chance, and 1 where they always agree."
     )
+    if len(people) > 1 and not share_images(people):
+        names = ", ".join(person.name for person in people)
+        yield f"No image was labelled by two of {names}: each is compared with the network alone."
     if any(one.second == _NETWORK for one in compared):
         yield (
             "Whoever labels on the page sees what the network proposes: agreement with it is higher than of "

@@ -57,11 +57,14 @@ def people_of(labels: Iterable[Label]) -> list[Person]:
 
 
 def _join_unseen(rows: dict[tuple[str, str], list[Label]]) -> None:
-    """Rows that nobody looked at name no reviewer; they are not another person's."""
+    """Rows without a name are not another person's where nobody looked at them, or where one name is given.
+
+    A page asks for the name once, and whoever gives it late has labelled without one before.
+    """
     for file in {file for file, _ in rows}:
         there = [key for key in rows if key[0] == file]
         nameless = rows.get((file, ""), [])
-        if len(there) > 1 and nameless and all(label.fault for label in nameless):
+        if nameless and (len(there) == 2 or (len(there) > 2 and all(label.fault for label in nameless))):
             rows[next(key for key in there if key[1])] += rows.pop((file, ""))
 
 
@@ -97,17 +100,21 @@ def check_people(people: Sequence[Person]) -> None:
         if not person.labels:
             reasons = "; ".join(f"{count:,} {reason}" for reason, count in person.unused.items()) or "no rows"
             raise UserError(f"{person.name} labelled no image that can be compared ({reasons})")
-    if len(people) > 1 and not any(
-        set(a.labels) & set(b.labels) for a in people for b in people if a is not b
+    if share_images(people) or any(
+        person.predicted(content) for person in people for content in person.labels
     ):
+        return
+    if len(people) > 1:
         raise UserError(
             f"no image was labelled by two of {', '.join(person.name for person in people)}: images are "
-            "matched by "
-            "what they hold, so let them label the same images (the same page)"
+            "matched by what they hold, so let them label the same images (the same page)"
         )
-    if len(people) == 1 and not any(map(people[0].predicted, people[0].labels)):
-        raise UserError(
-            f"only {people[0].name} labelled images, and the file does not say what a network proposed "
-            "(column "
-            "predicted): name the file of a second person too (--reviewed=FILE,FILE)"
-        )
+    raise UserError(
+        f"only {people[0].name} labelled images, and the file does not say what a network proposed "
+        "(column predicted): name the file of a second person too (--reviewed=FILE,FILE)"
+    )
+
+
+def share_images(people: Sequence[Person]) -> bool:
+    """Whether two of them labelled the same image."""
+    return any(set(a.labels) & set(b.labels) for a in people for b in people if a is not b)

@@ -191,6 +191,31 @@ def test_a_report_says_what_a_person_changed(path, open_page):
     assert _pages(page) == 1
 
 
+def test_labels_that_nobody_signed_are_not_printed_as_signed(path, open_page, tmp_path):
+    page = open_page(path, profile=tmp_path)
+    page.select_option("#group", label="p1")
+    page.locator(".cell").first.click()
+    page.keyboard.press(" ")
+    page.keyboard.press(" ")
+    (text,) = _report(page, ["p1"])
+    assert "by ______________________;" not in text
+    assert "by ______________________" in text
+    # The name given, then taken away, and one more label: a page recalls names of labels one by one.
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.fill("#reviewer", "Ann")
+    page.locator("#reviewer").press("Tab")
+    (text,) = _report(page, ["p1"])
+    assert "by Ann" in text
+    assert "nobody named" not in text
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.fill("#reviewer", "")
+    page.locator("#reviewer").press("Tab")
+    page.locator(".cell").nth(3).click()
+    page.keyboard.press(" ")
+    (text,) = _report(page, ["p1"])
+    assert "by Ann; 1 by nobody named" in text
+
+
 def test_a_count_is_after_review_once_no_cell_waits_for_a_person(path, open_page):
     page = open_page(path)
     page.select_option("#group", label="p1")

@@ -163,6 +163,37 @@ def test_rows_that_nobody_looked_at_are_not_another_person(tmp_path, run):
     assert record["people"][0]["unused"] == {"nobody looked at its label (seen=no)": 2}
 
 
+def test_whoever_gives_a_name_late_is_one_person(tmp_path, run):
+    mixed = rows("A B", predicted="A A") + rows("A B", reviewer="Ann", start=2)
+    record = run(write_csv(tmp_path / "a.csv", mixed))
+    assert [(person["name"], person["images"]) for person in record["people"]] == [("Ann", 4)]
+
+
+def test_rows_without_a_name_beside_two_names_are_a_third_person_s(tmp_path, run):
+    mixed = rows("A B A") + rows("A B", reviewer="Ann") + rows("A A", reviewer="Bob")
+    for number, row in enumerate(mixed):
+        row["path"] = f"/cells/copy{number}.png"
+    assert [person["name"] for person in run(write_csv(tmp_path / "a.csv", mixed))["people"]] == [
+        "a", "Ann", "Bob",
+    ]  # fmt: skip
+
+
+def test_people_who_labelled_other_images_each_are_compared_with_the_network(tmp_path, run, capsys):
+    first = write_csv(tmp_path / "ann.csv", rows("A B A", predicted="A A A"))
+    second = write_csv(tmp_path / "bob.csv", rows("B B", predicted="- - - B A", start=3))
+    third = write_csv(tmp_path / "eve.csv", rows("A", start=7))
+    record = run(first, second, third)
+    assert [(pair["first"], pair["second"], pair["same"]) for pair in record["pairs"]] == [
+        ("ann", "the network", 2), ("bob", "the network", 1),
+    ]  # fmt: skip
+    assert record["krippendorff_alpha"] is None
+    listed = read_csv(tmp_path / "out" / "disagreements.csv")
+    assert [(row["path"], row["proposed"]) for row in listed] == [
+        ("/cells/1.png", "A"), ("/cells/4.png", "A"),
+    ]  # fmt: skip
+    assert "No image was labelled by two of ann, bob, eve" in capsys.readouterr().out
+
+
 def test_an_image_under_two_names_and_labels_of_one_person_is_not_used(tmp_path, run):
     twice = rows("A B A")
     twice[2]["content"] = twice[1]["content"]

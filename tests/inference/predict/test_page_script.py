@@ -301,6 +301,23 @@ def test_a_specimen_that_was_chosen_holds_for_these_cells_as_they_were_predicted
     assert _specimen({"asae-predict p specimen": "blood"})[0] == "", "which an earlier page kept"
 
 
+def test_a_name_given_late_signs_the_labels_without_one():
+    """Those of another name keep it, and a step brings none back without one."""
+    stored = [["aa", "EBO", "net", "", "Kim", ""], ["bb", "BLA", "net", "", "", "2026-11-26T04:10:00Z"]]
+    before = {"asae-predict p": json.dumps(stored)}
+    cells = FIRST | {"3.png": "cc"}
+    act = 'say([CELLS[2]], () => "EBO"); say([CELLS[2]], () => "PMO"); undo(); setReviewer("Lee"); '
+    page = _open(before, cells, act=act)
+    kept = json.loads(page["kept"]["asae-predict p"])
+    assert [(entry[0], entry[4]) for entry in kept] == [("aa", "Kim"), ("bb", "Lee"), ("cc", "Lee")]
+    assert kept[1][5] == "2026-11-26T04:10:00Z", "when it was said"
+    page = _open(before, cells, act=f'{act}redo(); setReviewer("Eve")')
+    kept = json.loads(page["kept"]["asae-predict p"])
+    assert [(entry[0], entry[1], entry[4]) for entry in kept] == [
+        ("aa", "EBO", "Kim"), ("bb", "BLA", "Lee"), ("cc", "PMO", "Lee"),
+    ]  # fmt: skip
+
+
 def _path(values, level, **square):
     height, width = len(values), len(values[0])
     flat = json.dumps([value for row in values for value in row])

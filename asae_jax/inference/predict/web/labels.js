@@ -85,13 +85,24 @@ function setDecision(content, decision) {
   }
 }
 
+// Whoever gives a name after the first labels has given these too.
 function setReviewer(name) {
+  const isFirst = !reviewer;
   reviewer = name.trim();
+  if (isFirst && reviewer) sign();
   try {
     localStorage.setItem(REVIEWER, reviewer);
   } catch {
     // The name is then asked for again; labels carry it all the same.
   }
+}
+
+// Decisions that nobody has signed are the reviewer's, here and where a step brings them back.
+function sign() {
+  const steps = [...done, ...undone].flat().flatMap(({ before, after }) => [before, after]);
+  const nameless = [...decisions.values(), ...steps].filter((said) => said && !said.reviewer);
+  for (const said of nameless) said.reviewer = reviewer;
+  if (nameless.length) keep();
 }
 
 // Written at once, but where that takes longer than a key: then when the keys have stopped.

@@ -20,6 +20,8 @@ function factsOf(group) {
   const seen = cells.filter((cell) => stateOf(cell) !== "open");
   const by = (state) => seen.filter((cell) => stateOf(cell) === state).length;
   const who = reviewersOf(seen);
+  const nameless = seen.filter((cell) => !decisions.get(cell.content).reviewer).length;
+  const unsigned = who.length && nameless ? `; ${whole(nameless)} by nobody named` : "";
   const openLeft = cells.filter((cell) => cell.person && stateOf(cell) === "open").length;
   const missing = UNCERTAINTY && elsewhere(group) ? `${whole(elsewhere(group))} more left to a person are not on the page; ` : "";
   const where = cells.length < count.images - count.unreadable ? " of the page" : "";
@@ -30,7 +32,7 @@ function factsOf(group) {
     "Printed on": today(),
     Images: `${whole(count.images)}${left}, ${whole(count.unreadable)} unreadable`,
     Reviewed: seen.length
-      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}${missing}by ${who.join(", ") || "______________________"}`
+      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}${missing}by ${who.join(", ") || "______________________"}${unsigned}`
       : "by nobody: the network's count alone",
     "Predicted by": [DATA.made, `fingerprint of the network ${DATA.network.slice(0, 8)}`].filter(Boolean).join(", "),
   };
