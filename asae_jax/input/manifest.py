@@ -19,9 +19,12 @@ from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
+SLIDE_COLUMNS = ("slide", "slide_id", "slideid", "smear", "smear_id")
+"""Columns that tell the slide or the photograph of a field, of which there may be many of one patient."""
+
 GROUP_COLUMNS = (
     "group", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "donor", "donor_id",
-    "person", "individual", "case", "case_id", "caseid", "slide", "slide_id", "slideid", "smear", "smear_id",
+    "person", "individual", "case", "case_id", "caseid", *SLIDE_COLUMNS,
 )  # fmt: skip
 """Columns that tell which images belong together, the widest first: of several the first is taken."""
 

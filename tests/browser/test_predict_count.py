@@ -19,16 +19,16 @@ CLASSES = ("ERB", "LY", "MO", "PLATELET", "SNE")
 CELLS = predicted_cells(60)
 
 
-def _differential(specimen, records=CELLS, names=CLASSES):
-    counter = Counter(cell_classes(names), specimen)
+def _differential(specimen, records=CELLS, names=CLASSES, *, slides=False):
+    counter = Counter(cell_classes(names), specimen, slides=slides)
     for record in records:
         counter.add(record)
     return counter.differential()
 
 
-def _write(path, specimen=UNKNOWN, records=CELLS, names=CLASSES):
+def _write(path, specimen=UNKNOWN, records=CELLS, names=CLASSES, *, slides=False):
     write_page(
-        path, records, names, _differential(specimen, records, names),
+        path, records, names, _differential(specimen, records, names, slides=slides),
         title="made cells", network="0123456789", attention_extent=0.9, made_by="tiny (step 7)",
     )  # fmt: skip
     return path
@@ -282,6 +282,21 @@ def test_reports_of_all_patients_are_there_under_an_address(path, open_page):
     page.reload()
     page.wait_for_selector(".report", state="attached")
     assert _pages(page) == 2
+
+
+def test_fields_can_be_printed_as_one_report_of_all_images(open_page, tmp_path):
+    path = _write(tmp_path / "fields.html", slides=True)
+    page = open_page(path)
+    (text,) = _report(page)
+    assert text.startswith("made cells")
+    assert "all 60 images" in text
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    (text,) = _report(page, ["p2"])
+    assert text.startswith("p2")
+    page.goto(page.url + "#report")
+    page.reload()
+    page.wait_for_selector(".report", state="attached")
+    assert _pages(page) == 3
 
 
 @pytest.mark.parametrize("size", [None, PHONE])

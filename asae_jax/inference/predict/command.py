@@ -112,7 +112,8 @@ def _predict_to(
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
     others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
-    counter = Counter(classes, specimen_of(run.config for run in runs))
+    specimen = specimen_of(run.config for run in runs)
+    counter = Counter(classes, specimen, slides=any(item.of_slide for item in items))
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
     predictor = _predictor(config, ensemble, features=cells is not None)

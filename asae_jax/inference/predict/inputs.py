@@ -17,7 +17,7 @@ from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import listed_file, other_columns, read_rows
 from asae_jax.input.kinds import file_kind, is_unread_image
-from asae_jax.input.manifest import GROUP_COLUMNS, PROVENANCE, group_column
+from asae_jax.input.manifest import GROUP_COLUMNS, PROVENANCE, SLIDE_COLUMNS, group_column
 
 STANDARD_INPUT = "-"
 
@@ -32,6 +32,7 @@ class Item:
       group: slide, patient or first-level folder; empty where there is none.
       fault: why it is not to be read, as a list may name what a folder would pass over; empty where it is.
       position: where the cell lies on its slide; None where the input does not tell.
+      of_slide: whether `group` is a slide or a field, as the input names no patient.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Item:
     group: str = ""
     fault: str = ""
     position: Position | None = None
+    of_slide: bool = False
 
 
 def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
@@ -215,7 +217,14 @@ def _from_csv(path: Path) -> Iterator[Item]:
     for line, row in rows:
         # An empty path makes one bad image; the others are still predicted.
         file = listed_file(path.parent, row["path"]) if row["path"] else ""
-        yield Item(row["path"], file, row.get(group, ""), _list_fault(row["path"]), position(line, row))
+        yield Item(
+            row["path"],
+            file,
+            row.get(group, ""),
+            _list_fault(row["path"]),
+            position(line, row),
+            of_slide=group in SLIDE_COLUMNS,
+        )
 
 
 _OTHER_LISTS = ("label", "split", "seen", "content", *PROVENANCE)  # columns that lists for training have

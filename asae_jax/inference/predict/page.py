@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from asae_jax.files import write_text
 from asae_jax.inference.predict.count.corrected import Corrected
-from asae_jax.inference.predict.count.differential import Count, Differential, specimen_notes
+from asae_jax.inference.predict.count.differential import Count, Differential
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
 from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
@@ -115,7 +115,7 @@ def _count_part(
 ) -> dict[str, Any]:
     """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
     found = differential
-    of_specimen = list(specimen_notes(found.overall, found.groups, found.classes, found.specimen))
+    of_specimen = found.specimen_notes()
     return {
         "notes": [note for note in found.notes if note not in of_specimen],
         "overall": data["counts"][0],

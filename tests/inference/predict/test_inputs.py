@@ -256,6 +256,16 @@ def test_paths_of_a_list_that_were_written_on_windows_are_found(tree):
     assert second.file == str(tree / "b\\9.png")
 
 
+@pytest.mark.parametrize(
+    ("columns", "values", "group", "of_slide"),
+    [("slide", "s1", "s1", True), ("slide,group", "s1,p1", "p1", False), ("case", "c1", "c1", False)],
+)
+def test_slides_are_told_from_patients(tree, columns, values, group, of_slide):
+    (tree / "list.csv").write_text(f"path,{columns}\nb/1.png,{values}\n")
+    (item,) = read_input(str(tree / "list.csv"))
+    assert (item.group, item.of_slide) == (group, of_slide)
+
+
 def test_a_name_that_is_not_utf_8_is_written_so_that_anybody_can_read_it(tmp_path):
     put(tmp_path, b"latin\xe9.jpg".decode("utf-8", "surrogateescape"))
     (item,) = read_input(str(tmp_path))

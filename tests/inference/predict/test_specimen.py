@@ -138,6 +138,20 @@ def _differential(specimen, numbers=(3, 0, 1, 2)):
     return counter.differential()
 
 
+@pytest.mark.parametrize(("slides", "said"), [
+    (False, ["In 25 of 25 groups fewer white cells were counted (12) than"]),
+    (True, []),
+])  # fmt: skip
+def test_fields_of_one_patient_are_counted_together(slides, said):
+    """A field has a dozen cells, and 200 are asked for."""
+    counter = Counter(cell_classes(("SNE", "LY")), BLOOD, slides=slides)
+    for number in range(300):
+        counter.add(record(number % 2, of=2, group=f"field {number % 25}"))
+    found = counter.differential()
+    assert [note.partition(" are recommended")[0] for note in found.notes if "fewer" in note] == said
+    assert len(found.groups) == 25
+
+
 def test_a_count_of_few_cells_says_so():
     blood, marrow = (" ".join(_differential(one).notes) for one in (BLOOD, MARROW))
     assert "Here fewer white cells were counted (4) than are recommended" in blood

@@ -112,6 +112,7 @@ class Differential:
       overall: of all images.
       groups: of each group, in the order in which the input first names them; empty where it names none.
       notes: sentences that a reader of the counts must know.
+      slides: whether the groups are slides or fields, of which a patient may have many.
     """
 
     classes: tuple[CellClass, ...]
@@ -119,6 +120,12 @@ class Differential:
     overall: Count
     groups: tuple[Count, ...]
     notes: tuple[str, ...]
+    slides: bool = False
+
+    def specimen_notes(self) -> list[str]:
+        """What must be known of a count of blood, of marrow, or of one where it is not known which."""
+        patients = () if self.slides else self.groups
+        return list(specimen_notes(self.overall, patients, self.classes, self.specimen))
 
 
 @dataclasses.dataclass
@@ -145,10 +152,11 @@ class _Tally:
 class Counter:
     """Counts records one by one, so that none has to be kept."""
 
-    def __init__(self, classes: Sequence[CellClass], specimen: Specimen = UNKNOWN):
-        """Takes the classes of the run, in its order, and what the cells were taken from."""
+    def __init__(self, classes: Sequence[CellClass], specimen: Specimen = UNKNOWN, *, slides: bool = False):
+        """Takes the classes of the run, in its order, what the cells were taken from, and `slides`."""
         self._classes = tuple(classes)
         self._specimen = specimen
+        self._slides = slides
         self._overall = _Tally()
         self._groups: dict[str, _Tally] = {}
 
@@ -162,8 +170,9 @@ class Counter:
         """The counts of all records so far; `notes` come before those of the counting itself."""
         overall = self._count("", self._overall)
         groups = tuple(self._count(name, tally) for name, tally in self._groups.items())
-        own = _notes(overall, self._classes), specimen_notes(overall, groups, self._classes, self._specimen)
-        return Differential(self._classes, self._specimen, overall, groups, (*notes, *own[0], *own[1]))
+        found = Differential(self._classes, self._specimen, overall, groups, (), self._slides)
+        own = (*_notes(overall, self._classes), *found.specimen_notes())
+        return dataclasses.replace(found, notes=(*notes, *own))
 
     def _count(self, group: str, tally: _Tally) -> Count:
         return Count(
@@ -262,7 +271,7 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
 def specimen_notes(
     overall: Count, groups: Sequence[Count], classes: Sequence[CellClass], specimen: Specimen
 ) -> Iterator[str]:
-    """What must be known of a count of blood, of marrow, or of one where it is not known which."""
+    """As `Differential.specimen_notes`; `groups` are patients, of each of whom enough cells are asked for."""
     yield red_cell_note([one.code for one in classes if one.lineage == "erythroid"], specimen)
     if few := _few(groups or (overall,), specimen):
         yield few

@@ -22,8 +22,9 @@ def count_data(differential: Differential) -> dict[str, Any]:
 
     Returns:
       `counts` of all images and then of each group, see `_numbers`; `known`, what the classes are that a
-      person may type, see `_known`; `sections`, their titles; `scales` of bars; `specimen`, the one known or
-      "", and `specimens`, each with its fields and `note`, what becomes of nucleated red cells.
+      person may type, see `_known`; `slides`, whether the groups are slides; `sections`, their titles;
+      `scales` of bars; `specimen`, the one known or "", and `specimens`, each with its fields and `note`,
+      what becomes of nucleated red cells.
     """
     codes = [one.code for one in differential.classes if one.lineage == "erythroid"]
     specimens = {
@@ -32,6 +33,7 @@ def count_data(differential: Differential) -> dict[str, Any]:
     return {
         "counts": [_numbers(count) for count in (differential.overall, *differential.groups)],
         "known": _known(differential.classes),
+        "slides": differential.slides,
         "sections": dict(SECTIONS),
         "scales": SCALES,
         "specimen": differential.specimen.name,

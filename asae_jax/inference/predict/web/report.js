@@ -3,8 +3,9 @@ const TYPICAL = 5; // cells of each class, at most
 const THUMBS = [20, 19, 18, 17, 16, 15, 14, 13, 12, 11]; // sides of a picture in mm, the first that leaves room for all
 const REPORT_HASH = "#report";
 
-// The groups that can be printed: their numbers in DATA.counts, 0 where the input names none.
-const printable_ = () => (DATA.counts.length > 1 ? DATA.counts.map((_, group) => group).slice(1) : [0]);
+// The groups that can be printed: their numbers in DATA.counts, with 0, all images, where the input names none, or
+// slides or fields, which may all be one patient's.
+const printable_ = () => DATA.counts.map((_, group) => group).slice(DATA.counts.length > 1 && !DATA.slides ? 1 : 0);
 const nameOf = (group) => (group ? DATA.counts[group].group : DATA.title);
 
 // Who looked at these cells, as far as they said so.
@@ -180,8 +181,9 @@ function clearReports() {
 
 function chooseGroups() {
   const boxes = printable_().map((group) => {
-    const box = make("input", { type: "checkbox", value: String(group), checked: !place() || place() === group });
-    return make("label", { className: "check" }, box, ` ${nameOf(group)}`);
+    const checked = place() === group || (!place() && !DATA.slides);
+    const box = make("input", { type: "checkbox", value: String(group), checked });
+    return make("label", { className: "check" }, box, ` ${group ? nameOf(group) : "all images"}`);
   });
   byId("print-groups")?.replaceChildren(...boxes);
   sayChosen();
