@@ -356,9 +356,24 @@ def test_contours_of_two_peaks_are_two_lines_and_of_none_are_none():
 
 def _sentence(expression, *, thresholds=None):
     page = json.dumps({"thresholds": thresholds})
-    browser = "const byId = () => ({}); const rounded = (share) => `${Math.round(100 * share)} %`;"
+    browser = 'const byId = () => ({}); const classes = []; const fullName = () => "";'
+    browser += "const rounded = (share) => `${Math.round(100 * share)} %`;"
     source = (WEB / "panel.js").read_text(encoding="utf-8")
     return _value(f"const DATA = {page};{browser}\n{source}", expression).replace("\xa0", " ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("neutrophil", ["neutrophil", "neutrophil_band", "neutrophil_segmented", "no_neutrophil"]),
+        ("neutrophil_", ["neutrophil_band", "neutrophil_segmented"]),
+        ("", ["no_neutrophil", "neutrophil_band", "neutrophil_segmented", "neutrophil"]),
+    ],
+)
+def test_a_class_typed_in_full_comes_before_those_that_begin_with_it(typed, found):
+    listed = ["no_neutrophil", "neutrophil_band", "neutrophil_segmented", "neutrophil"]
+    names = f"(() => {{ {json.dumps(listed)}.forEach((name) => classes.push(name)); "
+    assert _sentence(f"{names} return fitting({json.dumps(typed)}).join(); }})()").split(",") == found
 
 
 @pytest.mark.parametrize(

@@ -104,15 +104,21 @@ function showSimilar(cell) {
   );
 }
 
-// Lists the classes that fit what is typed, those that begin with it first; all where nothing is.
-function offer() {
-  const typed = byId("typed").value.trim();
-  const text = typed.toLowerCase();
+// The classes that fit what is typed, which Enter takes the first of: one so called before those that begin with it.
+function fitting(text) {
   // Of a full name the beginning of a word: "blast" is no erythroblast.
   const fits = (name) => name.toLowerCase().includes(text) || ` ${fullName(name)}`.toLowerCase().includes(` ${text}`);
   const begins = (name) => !name.toLowerCase().startsWith(text);
-  offered = classes.filter(fits);
-  if (text) offered.sort((a, b) => begins(a) - begins(b));
+  const isOther = (name) => name.toLowerCase() !== text;
+  const found = classes.filter(fits);
+  return text ? found.sort((a, b) => isOther(a) - isOther(b) || begins(a) - begins(b)) : found;
+}
+
+// Lists the classes that fit what is typed; all where nothing is.
+function offer() {
+  const typed = byId("typed").value.trim();
+  const text = typed.toLowerCase();
+  offered = fitting(text);
   const known = classes.some((name) => name.toLowerCase() === text);
   if (typed && !known && isPrintable(typed)) offered.push(typed);
   if (text.length > 1) offered.push(...suggested(text).filter((name) => !offered.includes(name)));
