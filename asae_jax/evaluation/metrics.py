@@ -42,8 +42,7 @@ def evaluate_scores(
       groups: any values `[N]`, equal for images of one patient or slide; None: every image is its own.
       bootstrap: number of resamples behind the intervals; 0 for no intervals.
       seed: of the resampling, at least 0.
-      means_over_labels: macro-F1 over the classes that occur among the labels, as balanced accuracy is (see
-        `summarise`).
+      means_over_labels: macro-F1 over the classes among the labels, as balanced accuracy is (`summarise`).
 
     Returns:
       `num_examples`; `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1` (0..1, defined in
