@@ -18,6 +18,11 @@ MOST_CLASSES = 1000
 LONGEST_LABEL = 255
 """Characters of the name of a class, patient or slide: as many as a folder's name may have."""
 
+NO_VALUE = frozenset(
+    ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
+)
+"""What programs write where a value is missing or a formula failed, in lower case."""
+
 DATA_OPTIONS = "--config.data."
 """How the command line spells the settings of a run's own images, which are split and trained on."""
 

@@ -14,7 +14,7 @@ from asae_jax.folders import LEFTOVER, leftover_in
 from asae_jax.input.content import file_contents, image_content
 from asae_jax.input.csv_rows import Row, fault, other_columns, read_rows
 from asae_jax.input.decode import BadImage, read_image, read_reduced
-from asae_jax.input.index import DATA_OPTIONS, LONGEST_LABEL, DataIndex
+from asae_jax.input.index import DATA_OPTIONS, LONGEST_LABEL, NO_VALUE, DataIndex
 from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
@@ -49,11 +49,6 @@ UNSEEN = "nobody looked at its label (seen=no)"
 
 LEFT_OUT = "a person left it out"
 """Reason in `DataIndex.skipped`, followed by that in the column `reason`."""
-
-_NO_VALUE = frozenset(
-    ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
-)
-"""What programs write where a value is missing or a formula failed, in lower case."""
 
 _LONGEST_PATH = 4096
 """Characters; no system opens longer ones."""
@@ -223,7 +218,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
             raise fault(file, line, f"{what} ({row[column][:40]}...)", "is a quote missing?")
         if not row[column].isprintable():
             raise fault(file, line, f"unprintable characters in {column} {row[column]!r}", "remove them")
-        if row[column].lower() in _NO_VALUE:
+        if row[column].lower() in NO_VALUE:
             what = f"{column} is {row[column]}, which programs write for a value that is missing"
             raise fault(file, line, what, f"write the {column}, or take the line out")
     part = row[parts].lower() if parts else "train"

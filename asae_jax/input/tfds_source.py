@@ -14,7 +14,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.content import CONTENT_TYPE, bytes_content
 from asae_jax.input.decode import decode_image, decode_reduced
-from asae_jax.input.index import DATA_OPTIONS, DataIndex
+from asae_jax.input.index import DATA_OPTIONS, NO_VALUE, DataIndex
 from asae_jax.input.split import SPLIT_NAMES
 
 _AT_ONCE = 1024  # records, when labels are read
@@ -38,7 +38,8 @@ def tfds_index(
       options: how the command line spells `source`, `path` and `group_feature`, for messages.
 
     Raises:
-      UserError: no such data set there, a format without random access, or features other than these.
+      UserError: no such data set there, a format without random access, features other than these, or an
+        image without a group.
     """
     builder = _builder(name, data_dir, options)
     image, label = _features(name, builder.info.features, group_feature, options)
@@ -46,6 +47,8 @@ def tfds_index(
     parts = [
         _Part(split, source, image, label, group_feature) for split, source in sources.items() if len(source)
     ]
+    if group_feature:
+        _check_groups(name, parts, group_feature, options)
     starts = np.cumsum([0, *(len(part.labels) for part in parts)])
 
     def record(row: int) -> tuple[bytes, str]:
@@ -86,6 +89,23 @@ class _Part:
     def record(self, index: int) -> tuple[bytes, str]:
         """The file of an image, and its name."""
         return self._source[int(self._rows[index])][self._image], str(self.names[index])
+
+
+def _check_groups(name: str, parts: Iterable[_Part], feature: str, options: str) -> None:
+    """Refuses images without a group: all of them would count as one patient."""
+    missing = [
+        (image, group)
+        for part in parts
+        for image, group in zip(part.names, part.groups, strict=True)
+        if not group.strip() or group.strip().lower() in NO_VALUE
+    ]
+    if missing:
+        image, group = missing[0]
+        raise UserError(
+            f"TFDS data set {name!r} has {len(missing):,} images without a value of {feature!r}, which would "
+            f"all count as one patient (the first: {image}, {str(group)!r}): prepare it with one for each "
+            f"image, or choose another feature or none ({options}group_feature=)"
+        )
 
 
 def _names(split: str, given: list[str]) -> np.ndarray:

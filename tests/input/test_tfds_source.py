@@ -85,6 +85,19 @@ class NamedAlike(Named):
     name_of = "cell.png"
 
 
+class Unknown(Cells):
+    """Some patients are not known; examples without a label do not count."""
+
+    parts = MappingProxyType({"train": 6, "test": 3})
+    patients = ("", "nan", "p1")
+
+    def _generate_examples(self, split, count):
+        for number, example in super()._generate_examples(split, count):
+            unlabelled = example["label"] < 0
+            known = split == "test" and not unlabelled
+            yield number, example | {"patient": "p2" if known else self.patients[number % 3]}
+
+
 class Scenes(tfds.core.GeneratorBasedBuilder):
     """Without a label."""
 
@@ -111,7 +124,7 @@ def prepare(builder, data_dir, file_format):
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     place = tmp_path_factory.mktemp("tfds")
-    for builder in (Cells, TrainOnly, Named, NamedAlike, Scenes):
+    for builder in (Cells, TrainOnly, Named, NamedAlike, Unknown, Scenes):
         prepare(builder, place, "array_record")
     return place
 
@@ -135,6 +148,17 @@ def test_every_example_with_label_group_and_split(data_dir):
         assert index.labels[rows].tolist() == [number % 3 for number in numbers]
         assert index.groups[rows].tolist() == [f"é{number % 4}" for number in numbers]
     assert len(set(index.names)) == len(index)
+
+
+def test_images_without_a_group_are_refused(data_dir):
+    """They would all be one patient."""
+    with pytest.raises(UserError, match=r"'unknown' has 4 images without a value of 'patient'") as error:
+        tfds_index("unknown", data_dir=data_dir, group_feature="patient", options="--")
+    index = tfds_index("unknown", data_dir=data_dir)
+    rows, numbers = which(index, "train")
+    first = next(row for row, number in zip(rows, numbers, strict=True) if number % 3 != 2)
+    assert f"(the first: {index.names[first]}, " in str(error.value)
+    assert "(--group_feature=)" in str(error.value)
 
 
 def test_what_is_left_out_is_said(data_dir):
