@@ -10,7 +10,8 @@ and mirrored versions follow from the thumbnail alone.
 
 Pairs are found by multi-index hashing (Norouzi et al., "Fast search in Hamming space with multi-index
 hashing", 2012): the 63 bits are cut into seven blocks. Hashes that differ in at most five bits agree in two
-whole blocks, so looking up each of the 21 pairs of blocks in a table of 2^18 entries misses none of them.
+whole blocks, so looking up each of the 21 pairs of blocks in a table of 2^18 entries finds all of them, as
+long as no entry has more than `MAX_BUCKET` members: of one that has, the first are looked at.
 """
 
 import dataclasses
@@ -29,10 +30,9 @@ from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 CONFIRMED = 0.95
 """Correlation at 64 x 64 pixels, from the images read again, at which two similar ones count as the same."""
-SURE_DISTANCE = 5
-"""Bits. Every pair up to here is looked at; re-encoded and rescaled real cells differ by at most three."""
 MAX_DISTANCE = 10
-"""Bits. Pairs further apart are not looked at; of 3.7 million pairs of different real cells 56 are nearer."""
+"""Bits. Pairs further apart are not looked at; of 3.7 million pairs of different real cells 56 are nearer,
+while re-encoded and rescaled real cells differ by at most three."""
 MIN_CORRELATION = 0.98
 """Of the thumbnails. Different real cells reach 0.966, re-encoded and rescaled ones stay above 0.999."""
 MAX_BUCKET = 256
@@ -72,7 +72,7 @@ class Group:
 def find_duplicates(
     table: DataIndex, facts: Facts, splits: np.ndarray, *, workers: int | None = None
 ) -> list[Group]:
-    """All groups of duplicates: first those across the split, then those under different labels.
+    """The groups of duplicates: first those across the split, then those under different labels.
 
     Args:
       table: the examples, of which similar ones are read again to confirm.

@@ -19,10 +19,10 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
 SPLITS_FILE = "splits.csv"
+"""Its name in a run folder."""
 
 OTHER_IMAGES = " (to score other images: `evaluate --source=folder --path=DIR`)"
 """What users look for who give a run other data."""
-"""Its name in a run folder."""
 
 _HEADER = ["name", "label", "split", "content"]
 _OLD_HEADER = _HEADER[:-1]  # of runs started before contents were recorded
