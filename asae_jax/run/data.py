@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import jax
@@ -62,6 +62,13 @@ class Data:
     def unreadable(self) -> dict[str, str]:
         """Name of each example that cannot be used -> the reason."""
         return {str(self.index.names[row]): reason for row, reason in self.prepared.bad}
+
+    def without(self, names: Collection[str], reason: str) -> "Data":
+        """The data in which the examples of these names cannot be used, for this `reason`."""
+        rows = np.flatnonzero(np.isin(self.index.names, list(names))) if names else np.zeros(0, np.int64)
+        bad = tuple(sorted([*self.prepared.bad, *((int(row), reason) for row in rows)]))
+        good = np.setdiff1d(self.prepared.good, rows)
+        return dataclasses.replace(self, prepared=dataclasses.replace(self.prepared, bad=bad, good=good))
 
     @property
     def class_counts(self) -> np.ndarray:

@@ -270,18 +270,22 @@ def check_same_data(workdir: Path, index: DataIndex) -> None:
         )
 
 
-def check_same_readable(workdir: Path, unreadable: Mapping[str, str]) -> None:
-    """Raises a UserError when images can or cannot be read of which the run in `workdir` began otherwise.
+def left_out_before(workdir: Path, unreadable: Mapping[str, str]) -> list[str]:
+    """Names of the images that the run in `workdir` began without, and that can be read now.
 
-    The order of the images, the steps of an epoch, and so the schedule depend on how many there are.
+    The order of the images, the steps of an epoch, and so the schedule depend on how many there are: a run
+    goes on with those that it began with.
 
     Args:
       workdir: a run that is to be trained further.
       unreadable: name of each image that cannot be read now -> reason.
+
+    Raises:
+      UserError: an image cannot be read that could be then.
     """
     recorded = read_record(workdir).unreadable
     if recorded is None:  # by an earlier version
-        return
+        return []
     then, now = set(recorded), set(unreadable)
     if lost := sorted(now - then):
         raise UserError(
@@ -290,10 +294,11 @@ def check_same_readable(workdir: Path, unreadable: Mapping[str, str]) -> None:
             "start the same command again, or use another --workdir=DIR."
         )
     if found := sorted(then - now):
-        raise UserError(
-            f"{found[0]}{_and_more(found)} was left out when {workdir} was started, and can be read now: "
-            "training would go on with other images; use another --workdir=DIR for a run with it."
+        print(
+            f"note: {found[0]}{_and_more(found)} could not be read when {workdir} was started, and can be now: "
+            "left out all the same, as the run goes on with the images that it began with"
         )
+    return found
 
 
 def _and_more(names: Sequence[str]) -> str:

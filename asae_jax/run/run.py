@@ -188,14 +188,15 @@ class NewRun(Run):
         """The run's images with their split, decoded and prepared.
 
         Raises:
-          UserError: data that cannot be used, or of which others can be read than when the run was started.
+          UserError: data that cannot be used, or an image that could be read when the run was started.
         """
         splits = None
         if self.is_new:
             splits = new_split(self.config, self._index) if self._splits is None else self._splits
         data = load_data(self.config, self.workdir, self._index, splits=splits)
         if not self.is_new:
-            hosts.first(lambda: folder.check_same_readable(self.workdir, data.unreadable))
+            left = hosts.first(lambda: folder.left_out_before(self.workdir, data.unreadable))
+            data = data.without(left, "could not be read when the run was started")
         return data
 
     def start(self) -> None:

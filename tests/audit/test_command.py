@@ -179,8 +179,8 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
     _, found, _ = run(clean, tmp_path / "run")
     assert set(found) == {
         "schema", "notice", "version", "source", "fingerprint", "num_examples", "num_readable",
-        "class_names", "counts", "groups_across_split", "files", "left_out", "duplicates", "distributions", "border_shortcut",
-        "balance", "verdict", "faults", "warnings", "figures",
+        "class_names", "counts", "groups_across_split", "files", "left_out", "duplicates", "distributions",
+        "border_shortcut", "balance", "verdict", "faults", "warnings", "figures",
     }  # fmt: skip
     assert found["schema"] == 1
     assert found["class_names"] == list(CLASSES)
