@@ -64,8 +64,8 @@ def _taking_name(path: Path) -> Iterator[Path]:
         if waiting is None:
             part.replace(path)
         else:
-            if path in waiting:
-                waiting[path].unlink(missing_ok=True)
+            if before := waiting.get(path):
+                before.unlink(missing_ok=True)
             waiting[path] = part
     except BaseException as error:
         part.unlink(missing_ok=True)
@@ -74,8 +74,10 @@ def _taking_name(path: Path) -> Iterator[Path]:
         raise
 
 
-_waiting: contextvars.ContextVar[dict[Path, Path] | None] = contextvars.ContextVar("_waiting", default=None)
-"""Of `together`: final name -> where the file is until then."""
+_waiting: contextvars.ContextVar[dict[Path, Path | None] | None] = contextvars.ContextVar(
+    "_waiting", default=None
+)
+"""Of `together`: final name -> where the file is until then; None where there is to be none."""
 
 
 @contextlib.contextmanager
@@ -83,29 +85,44 @@ def together() -> Iterator[None]:
     """What is written atomically within the block takes its names when the block ends: all of it, or nothing.
 
     So a disk that is full half-way leaves no new scores beside older predictions. In between the files cannot
-    be read. (A crash at the very end can leave some with their new names; an error there leaves none that was
-    not there before.)
+    be read. What is removed (`remove`) goes last. (A crash at the very end can leave some with their new
+    names; an error there leaves none that was not there before.)
     """
     if _waiting.get() is not None:
         yield  # the block around this one
         return
-    waiting: dict[Path, Path] = {}
+    waiting: dict[Path, Path | None] = {}
     token = _waiting.set(waiting)
     new = []
     try:
         yield
         for path, part in waiting.items():
+            if part is None:
+                continue
             is_new = not os.path.lexists(path)
             part.replace(path)
             new += [path] * is_new
+        for path in (path for path, part in waiting.items() if part is None):
+            path.unlink(missing_ok=True)
     except BaseException:
         for path in new:
             path.unlink(missing_ok=True)
         raise
     finally:
         _waiting.reset(token)
-        for part in waiting.values():
+        for part in filter(None, waiting.values()):
             part.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Removes a file if there is one; within `together` when the block ends, unless it is written again."""
+    waiting = _waiting.get()
+    if waiting is None:
+        path.unlink(missing_ok=True)
+        return
+    if part := waiting.get(path):
+        part.unlink(missing_ok=True)
+    waiting[path] = None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -162,6 +162,31 @@ def test_of_files_written_together_a_name_that_is_refused_takes_the_new_ones_bac
     assert there == {"old.txt": "now"}
 
 
+def test_what_is_removed_together_goes_with_the_rest(tmp_path):
+    def write(*, fail):
+        with files.together():
+            for name in ("old", "again", "absent"):
+                files.remove(tmp_path / name)
+            files.write_text(tmp_path / "again", "new")
+            files.write_text(tmp_path / "begun", "new")
+            files.remove(tmp_path / "begun")
+            if fail:
+                raise KeyboardInterrupt
+
+    for name in ("old", "again"):
+        (tmp_path / name).write_text("before")
+    with pytest.raises(KeyboardInterrupt):
+        write(fail=True)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "old": "before",
+        "again": "before",
+    }
+    write(fail=False)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"again": "new"}
+    files.remove(tmp_path / "again")
+    assert not list(tmp_path.iterdir())
+
+
 def test_of_a_file_written_twice_together_only_the_last_is_left(tmp_path):
     with files.together():
         files.write_text(tmp_path / "a.txt", "first")

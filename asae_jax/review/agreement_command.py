@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, disk_errors, together, user_path
+from asae_jax.files import atomic_text, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
@@ -162,7 +162,7 @@ def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
 
 def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
     if not rows:
-        path.unlink(missing_ok=True)
+        remove(path)
         return
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     if not all(row["group"] for row in rows) and "group" in names:

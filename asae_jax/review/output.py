@@ -9,7 +9,7 @@ from typing import Any
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, disk_errors, together
+from asae_jax.files import atomic_text, disk_errors, remove, together
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
@@ -251,7 +251,7 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     Path, label and split are always there.
     """
     if not rows:
-        path.unlink(missing_ok=True)
+        remove(path)
         return
     names = [name for name in rows[0] if name in _FIRST or any(row[name] for row in rows)]
     with atomic_text(path) as file:

@@ -151,6 +151,10 @@ def _write(
             title=place.title,
             classes=run.classes,
         )
+    else:
+        place.remove(".html")
+    if not run.config.embed.probe:
+        place.remove(".probe.json")
 
 
 def _record(place: Place, run: Run, embedding: Embedding, projection: Projection) -> dict[str, Any]:

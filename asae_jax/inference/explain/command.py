@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions
-from asae_jax.files import disk_errors
+from asae_jax.files import disk_errors, remove, together
 from asae_jax.inference.explain import figures, report
 from asae_jax.inference.explain.examples import (
     UNKNOWN,
@@ -27,6 +27,9 @@ from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference
 from asae_jax.terminal import Forecast, Part, plan, track
+
+LAYER = "fig3.png"
+"""The picture of one image's way through the layer."""
 
 DRAWING = "drawing"
 """The part of the command's plan that counts pictures."""
@@ -67,7 +70,7 @@ def explain(config: ConfigDict, workdir: Path) -> int:
     }
     with plan(Forecast(parts)):
         collector = _collect(config, explainer, examples, show, measure)
-        with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"):
+        with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
             write_record(folder, source, conditions(run))
             _write(config, run, examples, explainer, collector, folder)
     print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
@@ -109,13 +112,14 @@ def _write(
     collector: Collector,
     folder: Path,
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    for name in (LAYER, *report.FAITHFULNESS):
+        remove(folder / name)  # of an earlier call, where this one does not write it
     layer = config.model.branching == "asae"
     shown = _write_images(collector, run, folder, layer=layer)
     example = _typical(shown).explanation if layer else None
     if example is not None:
         title = f"The ASAE layer after {explainer.stages[0]}, as in training: {example.name}"
-        figures.plot_layer(example, folder / "fig3.png", title=title)
+        figures.plot_layer(example, folder / LAYER, title=title)
     alignments = [explainer.alignments[stage] for stage in explainer.stages]
     means = _in_display_order(collector.averages.means(), run)
     figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
@@ -138,9 +142,8 @@ def _write(
 def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) -> list[report.Shown]:
     """Writes the PNG files, by true class in display order and then by row; older ones are removed."""
     images = folder / "images"
-    images.mkdir(exist_ok=True)
     for old in images.glob("[0-9][0-9][0-9][0-9]_*.png"):
-        old.unlink()
+        remove(old)
     place = [*_in_display_order(dict.fromkeys(range(len(run.class_names))), run), UNKNOWN].index
     rows = sorted(collector.explanations, key=lambda row: (place(collector.explanations[row].label), row))
     shown = []

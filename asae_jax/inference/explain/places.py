@@ -60,7 +60,7 @@ def choose_folder(source: str, text: str, *, given: str, workdir: Path) -> Path:
 
 
 def write_record(folder: Path, source: str, conditions: dict[str, Any]) -> None:
-    """Writes what the folder is made from, before anything else is written there."""
+    """Writes what the folder is made from."""
     write_json(folder / _RECORD, {"input": source} | conditions)
 
 
@@ -69,7 +69,10 @@ def _may_be_written(folder: Path, source: str) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    """Whether it holds nothing but what a stopped command had begun: folders and unfinished files."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all(path.is_dir() or path.suffix == ".part" for path in folder.rglob("*"))
 
 
 def _made_from(folder: Path) -> str | None:

@@ -18,6 +18,9 @@ from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE, environment, jpeg_uri
 
+FAITHFULNESS = ("faithfulness.json", "faithfulness.csv")
+"""Files of the test of faithfulness: its result, and a row for each image."""
+
 PAIRS = (
     ("peak", "random"),
     ("gradcam", "random"),
@@ -163,9 +166,9 @@ def write_faithfulness(
       names: of all images; `measured.rows` are indices into it.
       class_names: name of every class.
     """
-    write_json(folder / "faithfulness.json", {**report, "notice": NOTICE})
+    write_json(folder / FAITHFULNESS[0], {**report, "notice": NOTICE})
     losses = measured.losses(logarithm=False)
-    with atomic_text(folder / "faithfulness.csv") as file:
+    with atomic_text(folder / FAITHFULNESS[1]) as file:
         writer = CsvWriter(file)
         columns = [f"loss_{place}" for place in losses]
         writer.writerow(["path", "true", "probability", "hidden_share", *columns])

@@ -26,6 +26,7 @@ from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
 from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
+from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run import model_folder
@@ -215,6 +216,8 @@ def _write_beside(
         content = content if content["corrected"] else {}
         write_differential(differential, stem, content | {MADE_FROM: _made_from(place, runs, network)})
         on_slides = others.write(network)
+        if not config.predict.label_studio:
+            place.remove(TASKS, CONFIGURATION)
         if config.predict.page:
             write_page(
                 _page_path(place),
@@ -228,6 +231,8 @@ def _write_beside(
                 megabytes=config.predict.page_megabytes,
                 **page,
             )
+        else:
+            place.remove(".html")
     if on_slides:
         more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
         print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, user_path
+from asae_jax.files import disk_errors, remove, user_path
 from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
 from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
 from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
@@ -75,6 +75,11 @@ class Place:
     def beside(self, ending: str) -> Path:
         """The file of this ending."""
         return self.stem.with_name(self.stem.name + ending)
+
+    def remove(self, *endings: str) -> None:
+        """Removes the files of these endings, which an earlier call on the same input may have left."""
+        for ending in endings:
+            remove(self.beside(ending))
 
     def others(self) -> list[Path]:
         """The files in the way that were not made from `source`, as far as one can tell."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, safe_names
+from asae_jax.files import atomic_text, remove, safe_names
 from asae_jax.inference.positions import Position
 from asae_jax.pages import NOTICE
 
@@ -121,7 +121,7 @@ class SlideFiles:
         written = list(self.paths.values())
         for path in self._stem.parent.glob(f"{glob.escape(self._stem.name)}*{ENDING}"):
             if path not in written and self._mark().items() <= read_head(path).items():
-                path.unlink()
+                remove(path)
         return written
 
     def _mark(self) -> dict[str, str]:

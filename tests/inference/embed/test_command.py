@@ -144,6 +144,15 @@ def test_a_probe_is_printed_and_written(runs, classes, tmp_path, capsys):
     assert "no patients or slides" in shown
 
 
+def test_what_an_earlier_call_wrote_and_this_one_does_not_is_gone(runs, classes, tmp_path):
+    output = tmp_path / "made" / "out.npz"
+    options = [f"--input={classes}", f"--output={output}", "--folders=classes"]
+    assert _embed(runs[0], *options, "--probe", "--folds=3") == 0
+    assert {"out.html", "out.probe.json"} < {path.name for path in output.parent.iterdir()}
+    assert _embed(runs[0], *options, "--nopage") == 0
+    assert {path.name for path in output.parent.iterdir()} == {"out.npz", "out.csv", "out.json"}
+
+
 def test_a_probe_of_images_trained_on_says_so(runs, classes, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)

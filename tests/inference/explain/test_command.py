@@ -79,6 +79,30 @@ def test_the_runs_own_images(run, capsys):
     assert "written to" in capsys.readouterr().out
 
 
+def test_a_second_call_replaces_all_of_the_first_or_nothing(run, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    options = [f"--output={output}", "--random_regions=1", "--config.eval.bootstrap=20"]
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    def stopped(*more):
+        with monkeypatch.context() as patched:
+            patched.setattr("asae_jax.inference.explain.report.write_page", stop)
+            assert _explain(run, *options, *more) == 130
+
+    stopped("--num_images=1", "--faithfulness_images=0")
+    assert _explain(run, *options, "--num_images=3", "--faithfulness_images=4") == 0
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    stopped("--num_images=1", "--faithfulness_images=0")
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    assert _explain(run, *options, "--num_images=1", "--faithfulness_images=0") == 0
+    assert {path.name for path in output.iterdir()} == {
+        "images", "index.html", "fig3.png", "class_maps.png", "made_from.json",
+    }  # fmt: skip
+    assert len(list((output / "images").iterdir())) == 1
+
+
 def test_a_run_without_the_layer_on_a_list_of_images(run, tmp_path, capsys):
     run = _without_layer(run, tmp_path / "plain")
     names = folder.read_record(run).class_names

@@ -161,6 +161,17 @@ def test_the_terminal_says_which_page_to_open(runs, folder, tmp_path, capsys):
     assert "out.html" not in said[1]
 
 
+def test_what_an_earlier_call_wrote_and_this_one_does_not_is_gone(runs, folder, tmp_path):
+    options = [f"--input={folder}", f"--output={tmp_path / 'out.csv'}"]
+    assert _predict(runs[0], *options, f"--label_studio={folder}") == 0
+    both = {"out.csv", "out_differential.csv", "out_differential.json"}
+    assert {path.name for path in tmp_path.iterdir()} == both | {
+        "out.html", "out_label_studio.json", "out_label_studio.xml",
+    }  # fmt: skip
+    assert _predict(runs[1], *options, "--page=False") == 0
+    assert {path.name for path in tmp_path.iterdir()} == both
+
+
 @pytest.mark.parametrize("where", ["write_differential", "Interchange.write"])
 def test_after_a_full_disk_the_same_command_goes_on(runs, folder, monkeypatch, capsys, where):
     """Predictions that were complete before the disk was full would pass for those of another input."""
