@@ -77,7 +77,7 @@ def is_needed(report: Mapping[str, Any]) -> Verdict:
         yes="Yes: hiding it costs the true class more than hiding as much elsewhere.",
         no="No: hiding as much elsewhere costs the true class more.",
         undecided="These images cannot tell: the interval of the difference holds zero.",
-        alone="One image or group alone gives no interval, and cannot tell.",
+        few="These images cannot tell: they are too few for an interval.",
     )
 
 
@@ -101,16 +101,16 @@ def by_class(report: Mapping[str, Any], classes: Sequence[CellClass]) -> list[Of
         loss = part["loss"]["probability"]
         difference = part["difference"]["probability"]["peak - random"]
         verdict = _verdict(
-            difference, yes="needed", no="elsewhere more", undecided="not shown", alone="too few images"
+            difference, yes="needed", no="elsewhere more", undecided="not shown", few="too few images"
         )
         means = (loss["peak"]["mean"], loss["random"]["mean"])
         lines.append(OfClass(titles[name], part["num_images"], *means, difference, verdict))
     return sorted(lines, key=lambda line: -line.difference["mean"])
 
 
-def _verdict(difference: Mapping[str, Any], *, yes: str, no: str, undecided: str, alone: str) -> Verdict:
+def _verdict(difference: Mapping[str, Any], *, yes: str, no: str, undecided: str, few: str) -> Verdict:
     if difference["interval"] is None:
-        return Verdict("open", alone)
+        return Verdict("open", few)
     low, high = difference["interval"]
     if low > 0:
         return Verdict("good", yes)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.evaluation.bootstrap import bootstrap_intervals
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, bootstrap_intervals
 from asae_jax.files import atomic_text, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
@@ -20,6 +20,12 @@ from asae_jax.pages import NOTICE, environment, jpeg_uri
 
 FAITHFULNESS = ("faithfulness.json", "faithfulness.csv")
 """Files of the test of faithfulness: its result, and a row for each image."""
+
+MIN_IMAGES = 8
+"""With fewer there is no interval: percentiles of the bootstrap are too close together.
+
+Of pure noise 95 % intervals exclude zero for 48 % of classes of 2 images, 14 % of 5 and 11 % of 8.
+"""
 
 PAIRS = (
     ("peak", "random"),
@@ -55,7 +61,7 @@ def summarise(
       with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
       so on, paired; `peak_above_random`, the share of the images that lose more probability by the peak than
       on average at random; `change`: place -> mean absolute change of the occluded pixels. Measures are
-      "probability" and "log_probability"; `interval` is None with a single image or group.
+      "probability" and "log_probability"; `interval` is None as in `mean_intervals`.
     """
 
     def part(chosen: np.ndarray) -> dict[str, Any]:
@@ -84,12 +90,13 @@ def mean_intervals(
       seed: of the resampling.
 
     Returns:
-      name -> `{mean, interval}`; `interval` is None with a single image or group.
+      name -> `{mean, interval}`; `interval` is None with fewer than `MIN_IMAGES` images, or `MIN_GROUPS`
+      groups.
     """
     count = len(next(iter(values.values())))
-    alone = (count if groups is None else len(np.unique(groups))) < 2
+    few = count < MIN_IMAGES if groups is None else len(np.unique(groups)) < MIN_GROUPS
     intervals: Mapping[str, Any] = {}
-    if not alone:
+    if not few:
         intervals = bootstrap_intervals(
             lambda weights: {name: weights @ column / weights.sum(1) for name, column in values.items()},
             count,

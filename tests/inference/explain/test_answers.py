@@ -75,9 +75,13 @@ def test_whether_it_is_needed_is_read_from_the_interval(lost, colour, word, midd
     assert middle in answers.against_the_middle(found)
 
 
-def test_one_image_cannot_tell():
-    one, before, after = np.zeros(1, int), np.log([0.9]), np.log([[0.1] * 5])
-    measured = Measured(one, one, before, after, change=np.ones((1, 5)), share=np.ones(1))
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_a_few_images_cannot_tell(count):
+    labels, before = np.zeros(count, int), np.log(np.full(count, 0.9))
+    after = np.log(np.tile([0.1, 0.2, 0.3, 0.8, 0.8], (count, 1)))
+    measured = Measured(
+        np.arange(count), labels, before, after, change=np.ones((count, 5)), share=np.ones(count)
+    )
     found = report.summarise(measured, CLASSES, groups=None, resamples=10, seed=0)
     assert answers.is_needed(found).colour == "open"
     assert [line.verdict.text for line in answers.by_class(found, cell_classes(CLASSES))] == [
