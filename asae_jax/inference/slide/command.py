@@ -108,7 +108,7 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
     position = PositionReader(path, columns)
     # A list with probabilities is one of predictions; other labels of a list are somebody's own.
     own = labels is None and "probability" not in columns
-    reviewed, used = _reviewed(labels) if labels else {}, 0
+    (reviewed, changed), used = _reviewed(labels) if labels else ({}, set()), 0
     cells, located, artefacts, lines = [], 0, 0, dict[str, int]()
     for line, row in rows:
         if (place := position(line, row)) is None:
@@ -122,7 +122,8 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
         used, artefacts = used + (file in reviewed), artefacts + (file in reviewed and not given.label)
         if given.label:
             cells.append(Cell(row["path"], file, place, *given))
-    _refuse_none(path, labels, located=located, used=used, cells=len(cells))
+    gone = len(changed & lines.keys())
+    _refuse_none(path, labels, located=located, used=used, changed=gone, cells=len(cells))
     _say_left_out(artefacts, "cells that a person left out")
     _say_left_out(located - len(cells) - artefacts, "cells without a label")
     _say_left_out(
@@ -136,9 +137,16 @@ def _say_left_out(count: int, what: str) -> None:
         print(printable(f"left out: {count:,} {what}"))
 
 
-def _refuse_none(path: Path, labels: Path | None, *, located: int, used: int, cells: int) -> None:
+def _refuse_none(
+    path: Path, labels: Path | None, *, located: int, used: int, changed: int, cells: int
+) -> None:
     if not located:
         raise UserError(f"no cell of {path} has a position: fill in the columns slide, x and y")
+    if labels is not None and changed and not used:
+        raise UserError(
+            f"none of the {changed:,} labels of {labels} for cells of {path} can be used: their files cannot "
+            "be read or hold another picture than the one that was labelled: put the labelled files back"
+        )
     if labels is not None and not used:
         raise UserError(f"no path of {labels} is in {path}: give the list that predict was given (--input=)")
     if not cells:
@@ -151,28 +159,28 @@ class _Given(NamedTuple):
     notes: Mapping[str, str]
 
 
-def _reviewed(path: Path) -> dict[str, _Given]:
-    """Absolute path -> label, whether a person gave it, and what is known of it."""
+def _reviewed(path: Path) -> tuple[dict[str, _Given], set[str]]:
+    """Absolute path -> label, whether a person gave it and what else is known; and paths of changed files."""
     _, rows = read_rows(path, required=("path", "label"), also=("content", *GUESS_COLUMNS, *_TOLD))
-    found, changed, lines = {}, list[str](), dict[str, int]()
+    found, changed, lines = {}, dict[str, str](), dict[str, int]()
     for line, row in rows:
         file = listed_file(path.parent, row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
         if (content := row.get("content", "")) and not _same_picture(file, content):
-            changed.append(row["path"])
+            changed[file] = row["path"]
             continue
         notes = {name: row[name] for name in _TOLD if row.get(name)}
         found[file] = _Given(row["label"], not is_guess(row), notes)
     if changed:
-        listed = ", ".join(changed[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
+        listed = ", ".join(list(changed.values())[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
         print(
             printable(
                 f"left out: {len(changed):,} labels of {path}, whose files cannot be read or hold another "
                 f"picture than the one that was labelled: {listed}"
             )
         )
-    return found
+    return found, set(changed)
 
 
 def _same_picture(file: str, content: str) -> bool:

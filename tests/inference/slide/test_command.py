@@ -71,6 +71,16 @@ def test_a_review_goes_before_the_list_and_another_picture_is_left_out(cells, ca
     assert "not a diagnosis" in shown
 
 
+def test_where_all_labelled_pictures_have_changed_that_is_said(cells, capsys):
+    folder, contents = cells
+    rows = [[f"cells/{number}.png", "BNE", "yes", contents[0]] for number in (1, 2)]
+    assert _slide(folder, _labels(folder, *rows)) == 2
+    error = capsys.readouterr().err
+    assert "none of the 2 labels of" in error
+    assert "hold another picture than the one that was labelled" in error
+    assert "no path of" not in error
+
+
 def test_what_a_person_left_out_is_not_put_on_the_slide(cells, capsys):
     folder, _ = cells
     with (folder / "labels.csv").open("w", newline="") as file:
