@@ -14,8 +14,18 @@ from asae_jax.files import atomic_text, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
-from asae_jax.review.agreement import NOBODY, Compared, Measure, Pair, Several, alpha, compare, numbered
-from asae_jax.review.agreement_page import PAGE, often_different, used_classes, write_page
+from asae_jax.review.agreement import (
+    NOBODY,
+    Compared,
+    Measure,
+    Pair,
+    Several,
+    alpha,
+    compare,
+    interval_unit,
+    numbered,
+)
+from asae_jax.review.agreement_page import PAGE, in_words, often_different, used_classes, write_page
 from asae_jax.review.labels import listed_files, read_labels
 from asae_jax.review.output import MADE_FROM
 from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, share_images
@@ -55,7 +65,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         MADE_FROM: made_from,
         "people": [_of_person(person) for person in people],
         "classes": names,
-        "intervals_over": "images" if _groups(people, _labelled(people)) is None else "groups",
+        "intervals_over": interval_unit(_groups(people, _labelled(people))),
         "pairs": [_recorded(one) for one in compared],
         "krippendorff_alpha": None
         if several is None
@@ -63,7 +73,8 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         "disagreements": len(rows),
         "notice": NOTICE,
     }
-    notes = list(_notes(record["intervals_over"], people, compared))
+    alpha_over = "" if several is None else record["intervals_over"]
+    notes = list(_notes(alpha_over, people, compared))
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows)
@@ -100,15 +111,17 @@ def _compare_all(people: Sequence[Person], names: Sequence[str], resamples: int)
         both = [content for content in first.labels if content in second.labels]
         if both:
             given = [[person.given(content) for content in both] for person in (first, second)]
-            pair = _pair(given[0], given[1], names, _groups([first, second], both), resamples)
-            yield Compared(first.name, second.name, pair)
+            groups = _groups([first, second], both)
+            pair = _pair(given[0], given[1], names, groups, resamples)
+            yield Compared(first.name, second.name, pair, interval_unit(groups))
     for person in people:
         proposed = [content for content in person.labels if person.predicted(content)]
         if proposed:
             labels = [person.given(content) for content in proposed]
             network = [person.predicted(content) for content in proposed]
-            pair = _pair(labels, network, names, _groups([person], proposed), resamples)
-            yield Compared(person.name, _NETWORK, pair)
+            groups = _groups([person], proposed)
+            pair = _pair(labels, network, names, groups, resamples)
+            yield Compared(person.name, _NETWORK, pair, interval_unit(groups))
 
 
 def _pair(
@@ -184,6 +197,7 @@ def _recorded(one: Compared) -> dict[str, Any]:
         "second": one.second,
         "images": pair.images,
         "same": pair.same,
+        "intervals_over": one.over,
         "agreement": _numbers(pair.agreement),
         "cohen_kappa": _numbers(pair.kappa),
         "table": pair.table.tolist(),
@@ -214,11 +228,11 @@ def _summary(
         )
 
 
-def _notes(intervals_over: str, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
+def _notes(alpha_over: str, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
     """What a reader of the numbers must know."""
-    unit = "images" if intervals_over == "images" else "patients or slides"
+    of_alpha = f" Of alpha they are over: {in_words(alpha_over)}." if alpha_over else ""
     yield (
-        f"In brackets 95 % intervals over {unit}. Kappa and alpha are 0 where people agree as often as their "
+        f"In brackets 95 % intervals.{of_alpha} Kappa and alpha are 0 where people agree as often as their "
         "shares of classes would by chance, and 1 where they always agree."
     )
     if len(people) > 1 and not share_images(people):
@@ -235,7 +249,8 @@ def _described(one: Compared, names: Sequence[str]) -> Iterator[str]:
     pair = one.pair
     yield (
         f"{one.first} and {one.second}: the same label for {pair.same:,} of {pair.images:,} images, "
-        f"{pair.agreement.said(percent=True)}; Cohen's kappa {pair.kappa.said()}"
+        f"{pair.agreement.said(percent=True)}; Cohen's kappa {pair.kappa.said()}; intervals over: "
+        f"{in_words(one.over)}"
     )
     if most := often_different(pair, names):
         yield f"  most often different: {most}"

@@ -59,6 +59,11 @@ def write_page(
     write_text(path, text)
 
 
+def in_words(over: str) -> str:
+    """What intervals are over (`interval_unit`), for a reader."""
+    return over.replace("groups", "patients or slides")
+
+
 def used_classes(table: np.ndarray) -> list[int]:
     """Numbers of the classes that occur in a table `[K, K]`."""
     return [number for number in range(len(table)) if table[number].any() or table[:, number].any()]
@@ -110,5 +115,5 @@ def _picture(file: str, content: str) -> str:
 
 
 def _environment() -> Any:
-    filters: dict[str, Callable] = {"count": "{:,}".format}
+    filters: dict[str, Callable] = {"count": "{:,}".format, "in_words": in_words}
     return environment("asae_jax.review", filters, finalize=printable)

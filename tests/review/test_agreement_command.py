@@ -6,6 +6,7 @@ import re
 import pytest
 
 from asae_jax import cli
+from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input.sources import configured_index
 from tests.review.made import page_rows, put, put_cells, read_csv, write_csv
@@ -206,9 +207,26 @@ def test_intervals_are_over_patients_where_they_are_known(tmp_path, run, capsys)
     group = "p1 p1 p2 p2 p3 p3"
     first = write_csv(tmp_path / "a.csv", rows("A B A B A B", group=group))
     second = write_csv(tmp_path / "b.csv", rows("A A A B A B", group=group))
-    assert run(first, second)["intervals_over"] == "groups"
-    assert "over patients or slides" in capsys.readouterr().out
+    assert run(first, second)["pairs"][0]["intervals_over"] == "groups"
+    assert "intervals over: patients or slides" in capsys.readouterr().out
     assert read_csv(tmp_path / "out" / "disagreements.csv")[0]["group"] == "p1"
+
+
+def test_what_intervals_are_over_is_said_of_each_two(tmp_path, run, capsys):
+    """Ann and Bob share two patients, Ann and Eve four images of whom one names none."""
+    groups = [f"p{number // 2}" for number in range(2 * MIN_GROUPS)]
+    first = write_csv(tmp_path / "ann.csv", rows("A B " * MIN_GROUPS, group=" ".join(groups)))
+    second = write_csv(tmp_path / "bob.csv", rows("A A B B", group=" ".join(groups)))
+    third = rows("A B B A", predicted="- " * 2 * MIN_GROUPS + "A A A A", start=2 * MIN_GROUPS)
+    record = run(first, second, write_csv(tmp_path / "eve.csv", third))
+    few = f"none: fewer than {MIN_GROUPS}"
+    assert [(pair["second"], pair["intervals_over"]) for pair in record["pairs"]] == [
+        ("bob", f"{few} groups"), ("the network", "images"),
+    ]  # fmt: skip
+    assert record["pairs"][0]["agreement"]["low"] is None
+    page = (tmp_path / "out" / "agreement.html").read_text()
+    assert {f"{few} patients or slides", "images"} <= set(_texts(page, "td"))
+    assert f"intervals over: {few} patients or slides" in capsys.readouterr().out
 
 
 def test_people_who_agree_leave_no_list(tmp_path, run):
