@@ -16,7 +16,7 @@ from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, 
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
-from asae_jax.inference.predict.inputs import Item, in_utf8, read_input
+from asae_jax.inference.predict.inputs import MAY_BE_SEVERAL, Item, in_utf8, read_input
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.pages import NOTICE, encode_jpeg, printable
 from asae_jax.terminal import track
@@ -28,7 +28,6 @@ CELLS, OUTLINES = "cells", "fields"
 NUCLEI_PER_SIDE = 3.4
 """Of a square whose side is not given. The crops of the included blood cells have sides of 3.4 nuclei (192 of
 them, by the same way of measuring)."""
-MAY_BE_SEVERAL = "may be several cells"
 
 _UNLIKE = 1.6  # a field's nuclei are this much larger or smaller than the others': another magnification?
 _ENOUGH = 5  # nuclei of a field for that to mean something

@@ -15,12 +15,13 @@ class InputNotes:
         """Nothing has been seen yet."""
         self._times: collections.Counter[str] = collections.Counter()
         self._odd: list[tuple[str, str]] = []
-        self._images = self._grouped = 0
+        self._images = self._grouped = self._several = 0
 
     def add(self, record: Record) -> None:
         """Looks at one image."""
         self._images += 1
         self._grouped += bool(record.group)
+        self._several += record.several
         if record.content:
             self._times[record.content] += 1
         if record.oddity:
@@ -42,6 +43,11 @@ class InputNotes:
             found.append(
                 f"{len(odd)} of the images seem to be no crops of stained cells, and are counted as the "
                 f"classes that the network gave them: {named}{more}."
+            )
+        if self._several:
+            found.append(
+                f"{self._several} of the images may show several cells, which `cut` could not divide (column "
+                "note): each is counted as one."
             )
         if 0 < self._grouped < self._images:
             found.append(

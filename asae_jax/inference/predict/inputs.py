@@ -21,6 +21,9 @@ from asae_jax.input.manifest import GROUP_COLUMNS, PROVENANCE, SLIDE_COLUMNS, gr
 
 STANDARD_INPUT = "-"
 
+MAY_BE_SEVERAL = "may be several cells"
+"""What `cut` writes into the column `note` of its list."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
@@ -32,6 +35,7 @@ class Item:
       group: slide, patient or first-level folder; empty where there is none.
       fault: why it is not to be read, as a list may name what a folder would pass over; empty where it is.
       position: where the cell lies on its slide; None where the input does not tell.
+      several: whether it may show several cells, as `cut` could not divide them.
       of_slide: whether `group` is a slide or a field, as the input names no patient.
     """
 
@@ -40,6 +44,7 @@ class Item:
     group: str = ""
     fault: str = ""
     position: Position | None = None
+    several: bool = False
     of_slide: bool = False
 
 
@@ -203,7 +208,7 @@ def _from_lines(lines: Iterable[str]) -> Iterator[Item]:
 
 def _from_csv(path: Path) -> Iterator[Item]:
     columns, rows = read_rows(
-        path, required=("path",), optional=("group",), also=(*GROUP_COLUMNS, *POSITION_COLUMNS)
+        path, required=("path",), optional=("group",), also=("note", *GROUP_COLUMNS, *POSITION_COLUMNS)
     )
     group, position = group_column(columns), PositionReader(path, columns)
     others = [] if group else other_columns(path, (*columns, *_OTHER_LISTS))
@@ -223,6 +228,7 @@ def _from_csv(path: Path) -> Iterator[Item]:
             row.get(group, ""),
             _list_fault(row["path"]),
             position(line, row),
+            several=row.get("note") == MAY_BE_SEVERAL,
             of_slide=group in SLIDE_COLUMNS,
         )
 

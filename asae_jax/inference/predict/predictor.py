@@ -191,6 +191,7 @@ class Predictor:
                 size=pictures.size if pictures else (0, 0),
                 features=scored.features[row] if self._options.features else None,
                 position=item.position,
+                several=item.several,
             )
 
     def _picture(self, attention: np.ndarray) -> np.ndarray:

@@ -58,6 +58,7 @@ class Record:
         is made.
       features: float32 `[channels]`, the pooled features of the last stage; None unless they are asked for.
       position: where the cell lies on its slide, also with an error; None where the input does not tell.
+      several: whether it may show several cells, as `cut` could not divide them.
     """
 
     path: str
@@ -74,6 +75,7 @@ class Record:
     size: tuple[int, int] = (0, 0)
     features: np.ndarray | None = None
     position: Position | None = None
+    several: bool = False
 
     @property
     def label(self) -> int | None:

@@ -172,6 +172,17 @@ def test_what_an_earlier_call_wrote_and_this_one_does_not_is_gone(runs, folder, 
     assert {path.name for path in tmp_path.iterdir()} == both
 
 
+def test_cells_that_may_be_several_are_told_of(runs, folder, tmp_path):
+    listed = tmp_path / "cells.csv"
+    names = [
+        f"{path},{'may be several cells' * (n < 2)}" for n, path in enumerate(sorted(folder.glob("*/*.png")))
+    ]
+    listed.write_text("\n".join(["path,note", *names]))
+    assert _predict(runs[0], f"--input={listed}", f"--output={tmp_path / 'out.csv'}", "--nopage") == 0
+    notes = json.loads((tmp_path / "out_differential.json").read_text())["notes"]
+    assert any(note.startswith("2 of the images may show several cells") for note in notes)
+
+
 @pytest.mark.parametrize("where", ["write_differential", "Interchange.write"])
 def test_after_a_full_disk_the_same_command_goes_on(runs, folder, monkeypatch, capsys, where):
     """Predictions that were complete before the disk was full would pass for those of another input."""

@@ -34,6 +34,11 @@ def test_images_that_are_no_cells_are_named():
     assert said.endswith(": 0.png (blank), 1.png (blank), 2.png (blank) and 1 more.")
 
 
+def test_images_of_several_cells_are_counted():
+    (said,) = _notes(*(Record(f"{n}.png", "", content=str(n), several=n < 4) for n in range(9)))
+    assert said.startswith("4 of the images may show several cells")
+
+
 @pytest.mark.parametrize(("grey", "told"), [(4, True), (9, False)])
 def test_grey_images_are_no_news_where_most_are_grey(grey, told):
     records = (Record(f"{n}.png", "", content=str(n), oddity=GREY * (n < grey)) for n in range(9))
