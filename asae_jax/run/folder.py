@@ -295,8 +295,8 @@ def left_out_before(workdir: Path, unreadable: Mapping[str, str]) -> list[str]:
         )
     if found := sorted(then - now):
         print(
-            f"note: {found[0]}{_and_more(found)} could not be read when {workdir} was started, and can be now: "
-            "left out all the same, as the run goes on with the images that it began with"
+            f"note: {found[0]}{_and_more(found)} could not be read when {workdir} was started, and can be "
+            "now: left out all the same, as the run goes on with the images that it began with"
         )
     return found
 
