@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asae_jax.evaluation.bootstrap import enough_groups, percentile_interval, resampled_weights
+from asae_jax.evaluation.bootstrap import (
+    MIN_GROUPS,
+    enough_groups,
+    percentile_interval,
+    resampled_weights,
+)
 from asae_jax.evaluation.metrics import wilson_interval
 
 NOBODY = -1
