@@ -204,9 +204,9 @@ def test_an_image_under_two_names_and_labels_of_one_person_is_not_used(tmp_path,
 
 
 def test_intervals_are_over_patients_where_they_are_known(tmp_path, run, capsys):
-    group = "p1 p1 p2 p2 p3 p3"
-    first = write_csv(tmp_path / "a.csv", rows("A B A B A B", group=group))
-    second = write_csv(tmp_path / "b.csv", rows("A A A B A B", group=group))
+    group = "p1 p1 p2 p2 p3 p3 p4 p5"
+    first = write_csv(tmp_path / "a.csv", rows("A B A B A B A B", group=group))
+    second = write_csv(tmp_path / "b.csv", rows("A A A B A B A B", group=group))
     assert run(first, second)["pairs"][0]["intervals_over"] == "groups"
     assert "intervals over: patients or slides" in capsys.readouterr().out
     assert read_csv(tmp_path / "out" / "disagreements.csv")[0]["group"] == "p1"
