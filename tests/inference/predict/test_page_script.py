@@ -116,6 +116,13 @@ def test_the_whole_script_is_one_that_can_be_read(tmp_path):
     subprocess.run([NODE, "--check", file], check=True)
 
 
+def test_no_function_replaces_another_part_s():
+    """The parts are one script, in which a second function of a name takes the place of the first."""
+    names = re.findall(r"^(?:async )?function (\w+)", page_script(), re.MULTILINE)
+    assert len(names) > 100
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
 _BROWSER = """
 const elements = {};
 const byId = (id) => (elements[id] ??= { hidden: true, textContent: "" });
@@ -373,7 +380,7 @@ def _sentence(expression, *, thresholds=None):
 def test_a_class_typed_in_full_comes_before_those_that_begin_with_it(typed, found):
     listed = ["no_neutrophil", "neutrophil_band", "neutrophil_segmented", "neutrophil"]
     names = f"(() => {{ {json.dumps(listed)}.forEach((name) => classes.push(name)); "
-    assert _sentence(f"{names} return fitting({json.dumps(typed)}).join(); }})()").split(",") == found
+    assert _sentence(f"{names} return classesLike({json.dumps(typed)}).join(); }})()").split(",") == found
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ function showSimilar(cell) {
 }
 
 // The classes that fit what is typed, which Enter takes the first of: one so called before those that begin with it.
-function fitting(text) {
+function classesLike(text) {
   // Of a full name the beginning of a word: "blast" is no erythroblast.
   const fits = (name) => name.toLowerCase().includes(text) || ` ${fullName(name)}`.toLowerCase().includes(` ${text}`);
   const begins = (name) => !name.toLowerCase().startsWith(text);
@@ -118,7 +118,7 @@ function fitting(text) {
 function offer() {
   const typed = byId("typed").value.trim();
   const text = typed.toLowerCase();
-  offered = fitting(text);
+  offered = classesLike(text);
   const known = classes.some((name) => name.toLowerCase() === text);
   if (typed && !known && isPrintable(typed)) offered.push(typed);
   if (text.length > 1) offered.push(...suggested(text).filter((name) => !offered.includes(name)));
