@@ -2,14 +2,15 @@
 
     python -m benchmarks.layer_gain choose --blood=blood.csv --marrow=marrow.csv \\
       --start_of_blood=RUN --start_of_marrow=RUN --results=layer_gain.jsonl
-    python -m benchmarks.layer_gain test ... --rows=P2,A3,A3-random
+    python -m benchmarks.layer_gain test ... --rows=P2,A3,A3-random [--look]
     python -m benchmarks.layer_gain report --results=layer_gain.jsonl [--figure=layer_gain.png]
     python -m benchmarks.layer_gain report --part=test --results=layer_gain.jsonl
 
 `choose` trains every row with seeds 0 to 4 on lists that hold training and validation images alone, and keeps
 the validation scores of the last step. `test` trains the named rows with seeds 10 to 14 and scores the test
-images, once; its report adds a paired bootstrap over the test images, from what the runs answered. A run that
-is already in RESULTS is left out, so both go on where they stopped.
+images, once (`--look`: with a second look, where the chosen row has one); its report adds a paired bootstrap
+over the test images, from what the runs answered. A run that is already in RESULTS is left out, so both go on
+where they stopped.
 """
 
 import argparse
@@ -116,7 +117,7 @@ def _run(args, row: str, target: str, seed: int) -> None:
         own = _written(args.folder / f"{target}-test.csv", [r for r in images if r["split"] == "test"])
         what = ["--source=csv", f"--path={own}"]
     found = []
-    for look in [False, True] if row.partition("-")[0] in LOOKED_AT_TWICE else [False]:
+    for look in looks(args, row):
         name = args.part + ("-look" if look else "")
         if name != "validation":
             _call("evaluate", f"--workdir={workdir}", f"--test_mode={'second_look' if look else 'skip'}",
@@ -128,6 +129,13 @@ def _run(args, row: str, target: str, seed: int) -> None:
         found.append(json.dumps(line | {score: scores[score] for score in _SCORES}) + "\n")
     with open(args.results, "a", encoding="utf-8") as file:
         file.writelines(found)  # of all ways of looking at once: a run is there or not
+
+
+def looks(args: argparse.Namespace, row: str) -> list[bool]:
+    """Whether the run is scored without and with a second look: in the test in one of both ways alone."""
+    if args.part == "test":
+        return [args.look]
+    return [False, True] if row in LOOKED_AT_TWICE else [False]
 
 
 def _call(*arguments: str) -> None:
@@ -282,6 +290,8 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("--rows", type=lambda text: text.split(","), required=part == "test",
                              default=list(ROWS))  # fmt: skip
         command.set_defaults(call=run_rows, part=part)
+        if part == "test":
+            command.add_argument("--look", action="store_true", help="score with a second look")
     shown = commands.add_parser("report")
     shown.add_argument("--results", type=Path, required=True)
     shown.add_argument("--part", choices=("validation", "test"), default="validation")

@@ -1,6 +1,7 @@
 """What `benchmarks/layer_gain.py` trains and how it compares."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from scipy import stats
@@ -94,3 +95,12 @@ def test_the_test_is_of_one_plain_network_and_a_random_place(tmp_path, capsys):
         assert low > 0 or pair == "A3-random minus P2"
     with pytest.raises(SystemExit, match="of the test only one"):
         _report(tmp_path, [*lines, _line("P1", "blood", 10, 0.5, part="test")], "--part=test")
+
+
+def test_the_test_part_is_scored_in_one_way_only():
+    ways = (("validation", False), ("test", False), ("test", True))
+    choice, test, second = (SimpleNamespace(part=part, look=look) for part, look in ways)
+    assert [layer_gain.looks(choice, row) for row in ("P1", "A1")] == [[False, True], [False]]
+    for row in ("P1", "A1", "A3", "A3-random"):
+        assert layer_gain.looks(test, row) == [False]
+        assert layer_gain.looks(second, row) == [True]
