@@ -68,6 +68,9 @@ ROWS = {
 LOOKED_AT_TWICE = ("P1", "P2", "A3", "B5")
 """Rows that are also scored with a second look, as `ROW+look`."""
 
+_SCORED_AS = {"validation": "validation", "test": "aside"}
+"""Part -> name of its scores in a run folder, whose own data have no test part."""
+
 _CANDIDATES = ("A1", "A2", "A3", "B5", "A3+look", "B5+look")
 _SCORES = ("macro_f1", "accuracy", "nll")
 
@@ -118,7 +121,7 @@ def _run(args, row: str, target: str, seed: int) -> None:
         what = ["--source=csv", f"--path={own}"]
     found = []
     for look in looks(args, row):
-        name = args.part + ("-look" if look else "")
+        name = _SCORED_AS[args.part] + ("-look" if look else "")
         if name != "validation":
             _call("evaluate", f"--workdir={workdir}", f"--test_mode={'second_look' if look else 'skip'}",
                   f"--name={name}", *what)  # fmt: skip
@@ -207,7 +210,7 @@ def resampled_gains(folder: Path, row: str, reference: str, target: str, seeds: 
     found = []
     for name in (row, reference):
         name, _, look = name.partition("+")
-        file = f"test{'-look' if look else ''}_predictions.csv"
+        file = f"{_SCORED_AS['test']}{'-look' if look else ''}_predictions.csv"
         runs = [folder / f"{name}-{target}-{seed}" for seed in seeds]
         found.append([_answers(run / "evaluation" / file) for run in runs])
     true = found[0][0][0]

@@ -67,6 +67,17 @@ def enough_groups(groups: np.ndarray | None) -> bool:
     return groups is None or len(np.unique(groups)) >= MIN_GROUPS
 
 
+def interval_unit(groups: np.ndarray | None) -> str:
+    """What intervals are over: "images", "groups", or "none" with the reason.
+
+    Args:
+      groups: any values `[N]`, as `bootstrap_intervals` takes them.
+    """
+    if groups is None:
+        return "images"
+    return "groups" if enough_groups(groups) else f"none: fewer than {MIN_GROUPS} groups"
+
+
 def resampled_weights(
     num_examples: int, *, groups: np.ndarray | None, resamples: int, seed: int
 ) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import elsewhere, figures
+from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
@@ -140,6 +141,8 @@ def summary(scores: Mapping[str, Any]) -> str:
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
     few = scores.get("num_groups")
     note = "" if few is None or few >= _FEW_GROUPS else f"; only {few} groups: no interval is sure"
+    if few is not None and few < MIN_GROUPS:
+        note = f"; only {few} groups: no intervals, which take {MIN_GROUPS} or more"
     if scores.get("num_trained_on", 0) is None:
         note += "; whether the run was trained on some of them cannot be told"
     if trained := scores.get("num_trained_on"):

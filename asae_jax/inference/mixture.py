@@ -48,13 +48,9 @@ def mixture_basis(run: Run) -> Basis:
       UserError: a damaged file.
     """
     adapted, classes, confusion = read_adaptation(run.workdir), run.class_names, None
-    if adapted is not None and adapted.get("labels"):
+    if adapted is not None and ("learnt" in adapted or adapted.get("labels")):
         with _refused(run.workdir / FILE, "adapt the run again"):
-            learnt = np.array([adapted["learnt_mixture"][name] for name in classes], np.float64)
-            if not (np.isfinite(learnt) & (learnt > 0)).all():
-                raise ValueError("shares that are not above 0")
-            confusion, lacking = _confusion(adapted, len(classes)), tuple(adapted["unlabelled"])
-            return Basis(learnt, confusion, True, int(adapted["labels"]["count"]), lacking)
+            return _adapted_basis(adapted, classes)
     if adapted is None and (scores := read_scores(run)) is not None:
         with _refused(run.workdir / FOLDER, "delete its scores of the test part and evaluate the run again"):
             confusion = _confusion(scores, len(classes))
@@ -63,6 +59,15 @@ def mixture_basis(run: Run) -> Basis:
     prior = training_mixture(run.config, trained)
     equal = np.full(len(trained), 1 / len(trained))
     return Basis(equal if prior is None else prior, confusion, known=prior is not None)
+
+
+def _adapted_basis(adapted: Mapping[str, Any], classes: Sequence[str]) -> Basis:
+    learnt = adapted["learnt"]
+    shares = np.array([learnt["mixture"][name] for name in classes], np.float64)
+    if not (np.isfinite(shares) & (shares > 0)).all():
+        raise ValueError("shares that are not above 0")
+    confusion = _confusion(adapted, len(classes)) if adapted["labels"] else None
+    return Basis(shares, confusion, bool(learnt["known"]), int(learnt["labels"]), tuple(learnt["unlabelled"]))
 
 
 _SAME = 0.05

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.input.cell_classes import known_classes, plain_name
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.index import DATA_OPTIONS
 from asae_jax.input.split import SPLIT_NAMES
 
@@ -135,8 +135,7 @@ def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, by_pa
 
 def _any_known(names: Iterable[str]) -> bool:
     """Whether one is a class of the built-in table."""
-    known = known_classes()
-    return any(plain_name(name) in known for name in names)
+    return any(one.known for one in cell_classes(list(names)))
 
 
 def _is_group(name: str) -> bool:

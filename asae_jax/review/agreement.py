@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 
 from asae_jax.evaluation.bootstrap import (
-    MIN_GROUPS,
     enough_groups,
     percentile_interval,
     resampled_weights,
@@ -68,7 +67,7 @@ class Pair:
 
 
 class Compared(NamedTuple):
-    """Two of those who were compared; `over` is what intervals are over, see `interval_unit`."""
+    """Two of those who were compared; `over` is what intervals are over, see `bootstrap.interval_unit`."""
 
     first: str
     second: str
@@ -127,18 +126,6 @@ def compare(
     else:
         of_images = _with_interval(share, images, groups, resamples, seed)
     return Pair(images, same, of_images, measured, table)
-
-
-def interval_unit(groups: np.ndarray | None) -> str:
-    """What intervals are over: "images", "groups", or "none" with the reason.
-
-    Args:
-      groups: as `compare` takes them.
-    """
-    if groups is None:
-        return "images"
-    enough = len(np.unique(groups)) >= MIN_GROUPS
-    return "groups" if enough else f"none: fewer than {MIN_GROUPS} groups"
 
 
 def alpha(

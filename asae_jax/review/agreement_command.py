@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
+from asae_jax.evaluation.bootstrap import interval_unit
 from asae_jax.files import atomic_text, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.json_files import read_json, write_json
@@ -22,7 +23,6 @@ from asae_jax.review.agreement import (
     Several,
     alpha,
     compare,
-    interval_unit,
     numbered,
 )
 from asae_jax.review.agreement_page import PAGE, in_words, often_different, used_classes, write_page

@@ -60,7 +60,7 @@ def write_page(
 
 
 def in_words(over: str) -> str:
-    """What intervals are over (`interval_unit`), for a reader."""
+    """What intervals are over (`bootstrap.interval_unit`), for a reader."""
     return over.replace("groups", "patients or slides")
 
 

@@ -274,31 +274,35 @@ def left_out_before(workdir: Path, unreadable: Mapping[str, str]) -> list[str]:
     """Names of the images that the run in `workdir` began without, and that can be read now.
 
     The order of the images, the steps of an epoch, and so the schedule depend on how many there are: a run
-    goes on with those that it began with.
+    goes on with those that it began with, and is evaluated on them.
+
+    Args:
+      workdir: a run.
+      unreadable: name of each image that cannot be read now -> reason.
+    """
+    recorded = read_record(workdir).unreadable or ()  # None: by an earlier version
+    if found := sorted(set(recorded) - set(unreadable)):
+        print(
+            f"note: {found[0]}{_and_more(found)} could not be read when {workdir} was started, and can be "
+            "now: left out all the same, as the run is of the images that it began with"
+        )
+    return found
+
+
+def check_readable(workdir: Path, unreadable: Mapping[str, str]) -> None:
+    """Raises a UserError where an image cannot be read with which the run in `workdir` began.
 
     Args:
       workdir: a run that is to be trained further.
-      unreadable: name of each image that cannot be read now -> reason.
-
-    Raises:
-      UserError: an image cannot be read that could be then.
+      unreadable: as of `left_out_before`.
     """
     recorded = read_record(workdir).unreadable
-    if recorded is None:  # by an earlier version
-        return []
-    then, now = set(recorded), set(unreadable)
-    if lost := sorted(now - then):
+    if recorded is not None and (lost := sorted(set(unreadable) - set(recorded))):
         raise UserError(
             f"{lost[0]}{_and_more(lost)} could be read when {workdir} was started, and cannot be now "
             f"({unreadable[lost[0]]}): training would go on with other images; see that it can be read, and "
             "start the same command again, or use another --workdir=DIR."
         )
-    if found := sorted(then - now):
-        print(
-            f"note: {found[0]}{_and_more(found)} could not be read when {workdir} was started, and can be "
-            "now: left out all the same, as the run goes on with the images that it began with"
-        )
-    return found
 
 
 def _and_more(names: Sequence[str]) -> str:

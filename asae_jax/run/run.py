@@ -154,9 +154,10 @@ class Run:
             )
         data = load_data(self.config, self.workdir)
         folder.check_same_data(self.workdir, data.index)
-        return data
+        return data.without(folder.left_out_before(self.workdir, data.unreadable), _LEFT_OUT)
 
 
+_LEFT_OUT = "could not be read when the run was started"
 _MOST_LOOKED_AT = 0.85
 """Share of the side up to which parts left out are worth a word; the usual 224 of 256 pixels are 0.875."""
 
@@ -195,8 +196,9 @@ class NewRun(Run):
             splits = new_split(self.config, self._index) if self._splits is None else self._splits
         data = load_data(self.config, self.workdir, self._index, splits=splits)
         if not self.is_new:
+            hosts.first(lambda: folder.check_readable(self.workdir, data.unreadable))
             left = hosts.first(lambda: folder.left_out_before(self.workdir, data.unreadable))
-            data = data.without(left, "could not be read when the run was started")
+            data = data.without(left, _LEFT_OUT)
         return data
 
     def start(self) -> None:

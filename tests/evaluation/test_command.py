@@ -91,12 +91,16 @@ def test_patients_of_a_run_say_nothing_of_another_kind_of_source(tmp_path):
     assert data.index.groups is None
 
 
-def test_intervals_are_over_the_patients_of_another_laboratory(run, own, own_map, tmp_path):
+def test_intervals_are_over_the_patients_of_another_laboratory(run, own, own_map, tmp_path, capsys):
     workdir, _ = run
     path = _patients(tmp_path / "other")
     assert command.evaluate_run(_theirs(own, own_map, path, eval__groups="folders"), workdir) == 0
     scores = json.loads((workdir / "evaluation" / "other.json").read_text())
     assert (scores["intervals_over"], scores["num_groups"], scores["num_examples"]) == ("groups", 3, 12)
+    assert not scores["intervals"]
+    assert "only 3 groups: no intervals, which take 5 or more" in capsys.readouterr().out
+    page = next((workdir / "evaluation").glob("other*.html")).read_text()
+    assert "No intervals of the scores, as there are only 3 slides or patients." in page
 
 
 def test_guesses_that_a_run_was_trained_on_are_no_truth_to_score_by(tmp_path, capsys):

@@ -83,7 +83,7 @@ def test_the_test_is_of_one_plain_network_and_a_random_place(tmp_path, capsys):
         folder = tmp_path / f"{line['row']}-{line['target']}-{line['seed']}" / "evaluation"
         folder.mkdir(parents=True)
         rows = [f"{n}.png,{'abab'[n % 4]},{answers[line['row']][n % 4]}" for n in range(40)]
-        (folder / "test_predictions.csv").write_text("path,true,label\n" + "\n".join(rows) + "\n")
+        (folder / "aside_predictions.csv").write_text("path,true,label\n" + "\n".join(rows) + "\n")
     _report(tmp_path, lines, "--part=test", f"--folder={tmp_path}")
     said = capsys.readouterr().out
     assert "| A3 | 70.0 | 70.0 | P2 | +20.0 " in said

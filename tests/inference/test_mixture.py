@@ -51,14 +51,17 @@ def test_without_the_numbers_of_images_it_is_known_of_equal_draws_only(sampler, 
     assert found is None if not known else found.tolist() == [1 / 3] * 3
 
 
+LEARNT = {"mixture": {"A": 0.75, "B": 0.25}, "known": True, "labels": 15, "unlabelled": ["B"]}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         {"notes": 3},
-        {"learnt_mixture": {"A": 1.0}},
-        {"learnt_mixture": [0.5, 0.5]},
-        {"learnt_mixture": {"A": 1.0, "B": 0.0}},
-        {"unlabelled": None},
+        {"learnt": {**LEARNT, "mixture": {"A": 1.0}}},
+        {"learnt": {**LEARNT, "mixture": [0.5, 0.5]}},
+        {"learnt": {**LEARNT, "mixture": {"A": 1.0, "B": 0.0}}},
+        {"learnt": {**LEARNT, "unlabelled": None}},
         {"confusion_matrix": None},
         {"confusion_matrix": [[1, 2, 3], [4, 5, 6]]},
         {"confusion_matrix": [[1, 2], [3, -4]]},
@@ -68,8 +71,9 @@ def test_without_the_numbers_of_images_it_is_known_of_equal_draws_only(sampler, 
 )
 def test_a_damaged_record_of_labels_is_named(tmp_path, damage):
     run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"))
-    content = {"labels": {"count": 15}, "learnt_mixture": {"A": 0.75, "B": 0.25}, "unlabelled": ["B"],
-               "confusion_matrix": [[5, 1], [2, 7]], "notes": []}  # fmt: skip
+    content = {
+        "labels": {"count": 15}, "learnt": LEARNT, "confusion_matrix": [[5, 1], [2, 7]], "notes": [],
+    }  # fmt: skip
     (tmp_path / FILE).write_text(json.dumps(content))
     assert mixture_basis(run).prior.tolist() == [0.75, 0.25]
     with pytest.raises(UserError, match="without a label of B"):

@@ -14,7 +14,7 @@ from asae_jax.input.decode import BadImage
 from asae_jax.run import folder
 from asae_jax.run.data import load_index, new_split
 from asae_jax.run.epochs import choose_epochs
-from asae_jax.run.run import NewRun, new_run, open_for_inference, open_run
+from asae_jax.run.run import NewRun, Run, new_run, open_for_inference, open_run
 from tests.edited import edited
 from tests.input.drawn_nuclei import crop
 from tests.made_runs import untrained_run
@@ -166,6 +166,8 @@ def test_a_run_goes_on_with_the_images_that_it_began_with_only(tmp_path, drive, 
     again = goes_on()  # they can be read now
     assert sorted(again.unreadable) == ["BLA/3.png", "LYT/3.png"]
     assert len(again.indices("all")) == 22
+    evaluated = Run(tmp_path / "run", config, ("BLA", "LYT")).data
+    np.testing.assert_array_equal(evaluated.indices("all"), again.indices("all"))
     assert "BLA/3.png (and 1 more) could not be read when" in capsys.readouterr().out
     assert (tmp_path / "run" / "skipped.csv").read_bytes() == before
     if not cache:  # what is kept need not be read again

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from asae_jax.evaluation import elsewhere, evaluate, uncertainty_report
+from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.evaluation.page import curves, gallery, numbers, trust, words
 from asae_jax.evaluation.predictions import Predictions
 from asae_jax.evaluation.provenance import FOLDER
@@ -72,6 +73,7 @@ def of_scores(
         "part": label,
         "files": name,
         "scores": scores,
+        "min_groups": MIN_GROUPS,
         "classes": run.classes,
         "order": order,
         "summaries": [_sentences(evaluate.summary(one)) for _, one in reversed([*shown.values()])],

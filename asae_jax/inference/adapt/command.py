@@ -93,8 +93,9 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
         variables = learned.variables
     to_label = _proposals(run, cells, rows, features, logits)
     record = report.record(
-        _source(run, task), config, cells, seen | of_statistics | mixture, learned, run.class_names
-    )
+        _source(run, task), config, cells, seen | of_statistics | mixture, learned,
+        task.basis if learned is None else learned.basis, run.class_names,
+    )  # fmt: skip
     estimates = None if learned is None else learned.estimates
     write_adapted(
         task.output, run, copy_with(run.config, changes), variables, record,

@@ -113,12 +113,13 @@ def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
     by_path: dict[str, list[int]] = {}
     for number, one in enumerate(given):
         by_path.setdefault(one.item.path, []).append(number)
-    rows, repeated = np.full(len(cells.items), -1, np.int64), 0
+    rows, hold_good = np.full(len(cells.items), -1, np.int64), set()
     first: dict[str, tuple[int, Given]] = {}
     for place, (item, held) in enumerate(zip(cells.items, cells.contents, strict=True)):
         fitting = [number for number in by_path[item.path] if given[number].content in ("", held)]
         if not fitting:
             continue
+        hold_good.update(fitting)
         one = given[fitting[0]]
         other = first.setdefault(held, (place, one))[1]
         if other.label != one.label:
@@ -128,11 +129,9 @@ def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
             )
         if first[held][0] == place:
             rows[place] = fitting[0]
-        else:
-            repeated += 1
-    if repeated:
+    if repeated := len(hold_good) - int((rows >= 0).sum()):
         warnings.warn(f"{repeated} labels are not used: their picture is labelled already", stacklevel=2)
-    if lost := len(given) - repeated - int((rows >= 0).sum()):
+    if lost := len(given) - len(hold_good):
         warnings.warn(
             f"{lost} of {len(given)} labelled images are not used: the file cannot be read, or holds another "
             "picture now (column content)",

@@ -15,7 +15,7 @@ from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_dis
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.inference.adapt.all_layers import cross_fit_all
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, even_folds, find_layer, with_layer
-from asae_jax.inference.mixture import mixture_basis
+from asae_jax.inference.mixture import Basis, mixture_basis
 from asae_jax.run.run import Run
 
 
@@ -27,7 +27,7 @@ class Learned:
       variables: of the network, with what was trained.
       layer: the new last layer; None where all layers were trained.
       strength: of the last layer's penalty; infinite where the old layer was kept, None for all layers.
-      mixture: float64 `[K]`, shares of the classes that its probabilities are of.
+      basis: the mixture that its probabilities are of, without confusions.
       labels: int `[N]`.
       before: int `[N]`, most probable class of each labelled image before.
       after: int `[N]`, by a layer or a network that has not seen the image.
@@ -38,7 +38,7 @@ class Learned:
     variables: Mapping[str, Any]
     layer: Layer | None
     strength: float | None
-    mixture: np.ndarray
+    basis: Basis
     labels: np.ndarray
     before: np.ndarray
     after: np.ndarray
@@ -48,7 +48,7 @@ class Learned:
     @property
     def confusion(self) -> np.ndarray:
         """Counts `[K, K]`, rows true, of images by what has not seen them."""
-        return confusion_matrix(self.labels, self.after, len(self.mixture))
+        return confusion_matrix(self.labels, self.after, len(self.basis.prior))
 
 
 def learn(
@@ -83,7 +83,7 @@ def learn(
         with_layer(variables, path, fitted.layer),
         fitted.layer,
         fitted.strength,
-        _mixture(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),
+        _basis(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),
         labels,
         logits.argmax(1),
         fitted.logits.argmax(1),
@@ -119,19 +119,22 @@ def learn_all(
     estimates = cross_fitted_estimates(
         config.uncertainty, run.class_names, crossed, features, labels, distances, conditions(run)
     )
-    mixture = _mixture(run, crossed, labels, estimates, trained=True)
+    basis = _basis(run, crossed, labels, estimates, trained=True)
     before, after = logits.argmax(1), crossed.argmax(1)
-    return Learned(trained, None, None, mixture, labels, before, after, estimates, groups is not None)
+    return Learned(trained, None, None, basis, labels, before, after, estimates, groups is not None)
 
 
-def _mixture(
+def _basis(
     run: Run, logits: np.ndarray, labels: np.ndarray, estimates: Uncertainty, *, trained: bool
-) -> np.ndarray:
-    """The mixture `[K]` that calibrated probabilities are of; an old layer that stays learnt no other."""
-    before = mixture_basis(run).prior
+) -> Basis:
+    """The mixture that calibrated probabilities are of; an old layer that stays learnt no other."""
+    before = mixture_basis(run)
     if not trained:
         return before
-    return learnt_mixture(np.exp(soften(logits, estimates.temperature.value)), labels, before)
+    mixture = learnt_mixture(np.exp(soften(logits, estimates.temperature.value)), labels, before.prior)
+    named = set(labels.tolist())
+    unlabelled = tuple(name for number, name in enumerate(run.class_names) if number not in named)
+    return Basis(mixture, None, known=True, labels=len(labels), unlabelled=unlabelled)
 
 
 def distances_of_folds(features: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:

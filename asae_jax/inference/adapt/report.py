@@ -11,6 +11,7 @@ from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
 from asae_jax.inference.adapt.learning import Learned
+from asae_jax.inference.mixture import Basis
 from asae_jax.pages import NOTICE
 
 FAR = 0.3
@@ -23,6 +24,7 @@ def record(
     cells: Cells,
     done: Mapping[str, Any],
     learned: Learned | None,
+    basis: Basis,
     class_names: Sequence[str],
 ) -> dict[str, Any]:
     """The content of `adaptation.json`.
@@ -33,6 +35,7 @@ def record(
       cells: that were read.
       done: `appearance`, `statistics` and `mixture`.
       learned: from labels; None without.
+      basis: mixture of the model that is written.
       class_names: of the run.
     """
     content = {
@@ -44,17 +47,15 @@ def record(
         },
         **done,
         "labels": None if learned is None else _labels(learned, class_names),
-        "learnt_mixture": None,
-        "unlabelled": [],
-        "confusion_matrix": None,
+        "learnt": {
+            "mixture": dict(zip(class_names, basis.prior.tolist(), strict=True)),
+            "known": basis.known,
+            "labels": basis.labels,
+            "unlabelled": [n for n in basis.unlabelled if n in (source["only"] or class_names)],
+        },
+        "confusion_matrix": None if learned is None else learned.confusion.tolist(),
         "notice": NOTICE,
     }
-    if learned is not None:
-        content["learnt_mixture"] = dict(zip(class_names, learned.mixture.tolist(), strict=True))
-        content["confusion_matrix"] = learned.confusion.tolist()
-        if learned.strength != np.inf:
-            can_occur = source["only"] or class_names
-            content["unlabelled"] = [n for n in can_occur if n not in content["labels"]["of_class"]]
     return content | {"notes": list(_notes(content))}
 
 
@@ -105,7 +106,7 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
     if source["only"]:
         yield f"Only these classes are ever given: {', '.join(source['only'])}."
     yield from _of_mixture(content)
-    yield from _of_labels(content["labels"], content["unlabelled"])
+    yield from _of_labels(content["labels"], content["learnt"]["unlabelled"])
 
 
 def _seen(done: Mapping[str, Any]) -> Iterator[str]:
@@ -160,7 +161,7 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
         yield "Slides or patients are not known, and a new patient's cells are harder."
     if labels["strength"] == _OLD_LAYER:
         yield "No last layer that was fitted to the labels was better than the old one, which stays."
-    if unlabelled:
+    elif unlabelled:
         fate = "may have been unlearnt" if all_of_them else "are given more rarely than before"
         yield (
             f"Classes without a label ({', '.join(unlabelled)}) {fate}: label some cells of each class that "

@@ -77,7 +77,7 @@ def is_needed(report: Mapping[str, Any]) -> Verdict:
         yes="Yes: hiding it costs the true class more than hiding as much elsewhere.",
         no="No: hiding as much elsewhere costs the true class more.",
         undecided="These images cannot tell: the interval of the difference holds zero.",
-        few="These images cannot tell: they are too few for an interval.",
+        few="These images cannot tell: they are too few for an interval, or all alike.",
     )
 
 
@@ -101,7 +101,7 @@ def by_class(report: Mapping[str, Any], classes: Sequence[CellClass]) -> list[Of
         loss = part["loss"]["probability"]
         difference = part["difference"]["probability"]["peak - random"]
         verdict = _verdict(
-            difference, yes="needed", no="elsewhere more", undecided="not shown", few="too few images"
+            difference, yes="needed", no="elsewhere more", undecided="not shown", few="no interval"
         )
         means = (loss["peak"]["mean"], loss["random"]["mean"])
         lines.append(OfClass(titles[name], part["num_images"], *means, difference, verdict))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.evaluation.bootstrap import MIN_GROUPS, bootstrap_intervals
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, bootstrap_intervals, interval_unit
 from asae_jax.files import atomic_text, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
@@ -55,7 +55,7 @@ def summarise(
       seed: the same seed and images give the same intervals.
 
     Returns:
-      `num_images`; `hidden_share`, the occluded share of an image; `intervals_over`, "images" or "groups";
+      `num_images`; `hidden_share`, the occluded share of an image; `intervals_over`, see `interval_unit`;
       `overall`, and `per_class` by name for the classes that have images. Each of these has `num_images`;
       `probability`, of the true class with nothing occluded; `loss`: measure -> place -> `{mean, interval}`,
       with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
@@ -70,7 +70,7 @@ def summarise(
     return {
         "num_images": len(measured.rows),
         "hidden_share": float(measured.share.mean()),
-        "intervals_over": "images" if groups is None else "groups",
+        "intervals_over": interval_unit(groups),
         "overall": part(np.ones(len(measured.rows), bool)),
         "per_class": {
             class_names[c]: part(measured.labels == c) for c in np.unique(measured.labels)

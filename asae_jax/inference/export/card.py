@@ -181,8 +181,8 @@ def _scores(scores: Scores | None) -> list[str]:
         for name, entry in scores["per_class"].items()
     ]
     return [
-        f"On {scores['num_examples']} test images of the same source; 95 % intervals over "
-        f"{scores['intervals_over']}.",
+        f"On {scores['num_examples']} test images of the same source; "
+        + (f"95 % intervals over {scores['intervals_over']}." if scores["intervals"] else "no intervals."),
         "",
         *_table(("score", "value", "95 % interval"), rows),
         "",

@@ -98,4 +98,4 @@ def model_record(run: Run, path: Path) -> folder.Record:
     for (label, part), count in sorted(folder.read_counts(run.workdir).items()):
         images.setdefault(label, {})[part] = count
     record = folder.read_record(run.workdir)
-    return dataclasses.replace(record, images=images, weights_sha256=weights_digest(path))
+    return dataclasses.replace(record, images=images, weights_sha256=weights_digest(path), unreadable=None)

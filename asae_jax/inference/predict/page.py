@@ -166,11 +166,10 @@ def page_data(
       similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `contents`, one of all pictures; `classes`, and `order`, their
-      positions as they are listed; of the count, see `count_page.count_data`; `thresholds`; `training`: class
-      of each training cell shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 where the
-      input names no group, and
-      whose `near` are `[training cell, similarity]`.
+      `page` and `network`: identifiers; `contents`, one of all pictures on the page; `classes`, and `order`,
+      their positions as they are listed; of the count, see `count_page.count_data`; `thresholds`; `training`:
+      class of each training cell shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 if
+      the input names no group, and whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
@@ -192,7 +191,7 @@ def page_data(
 
 
 def _of_all(records: Sequence[Record]) -> str:
-    """Tells these pictures from any others, in whatever order they come."""
+    """Tells the pictures on the page from any others, in whatever order they come."""
     contents = "\n".join(sorted(record.content for record in predicted(records)))
     return hashlib.sha256(contents.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -156,12 +156,15 @@ def test_labels_train_all_layers(runs, images, labels, tmp_path, capsys):
     assert _adapt(runs[0], *options, "--statistics=keep") == 0
     record = json.loads((output / FILE).read_text())
     assert (record["labels"]["layers"], np.sum(record["confusion_matrix"])) == ("all", 11)
-    assert record["learnt_mixture"]["NGS"] == pytest.approx(1 / 3)  # no label says anything else
-    assert sum(record["learnt_mixture"].values()) == pytest.approx(1)
-    assert record["unlabelled"] == ["NGS"]
+    assert record["learnt"]["mixture"]["NGS"] == pytest.approx(1 / 3)  # no label says anything else
+    assert sum(record["learnt"]["mixture"].values()) == pytest.approx(1)
+    assert (record["learnt"]["unlabelled"], record["learnt"]["labels"]) == (["NGS"], 11)
     made = f"--output={tmp_path / 'cells.csv'}"
     assert cli.main(["predict", f"--workdir={output}", f"--input={labels}", made, "--mixture=corrected"]) == 2
     assert "without a label of NGS" in capsys.readouterr().err
+    again = tmp_path / "again"  # without labels: what was learnt before is not forgotten
+    assert _adapt(output, f"--input={labels}", f"--output={again}", "--statistics=keep", "--scale=0.9") == 0
+    assert json.loads((again / FILE).read_text())["learnt"] == record["learnt"]
     assert any("may have been unlearnt" in note for note in record["notes"])
     old, new = open_run(runs[0]).variables["params"], open_run(output).variables["params"]
     assert all(

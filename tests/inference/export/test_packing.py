@@ -23,9 +23,10 @@ from asae_jax.evaluation.uncertainty import (
     read_uncertainty,
     write_uncertainty,
 )
-from asae_jax.inference.export.packing import portable
+from asae_jax.inference.export.packing import model_record, portable
 from asae_jax.inference.export.program import drawn_cell
 from asae_jax.json_files import read_json
+from asae_jax.run import folder
 from asae_jax.run.run import open_run
 from tests.quick import quick_flags
 
@@ -55,6 +56,13 @@ def test_no_image_no_file_name_and_no_path_travels(run, model):
     for name in files - {"weights.safetensors"}:
         assert str(run.parent) not in (model / name).read_text()
     assert json.loads((model / "evaluation" / "test.json").read_text())["path"] == ""
+    assert "unreadable" not in json.loads((model / "run.json").read_text())
+
+
+def test_names_of_unreadable_images_stay_behind(run, model, monkeypatch):
+    record = dataclasses.replace(folder.read_record(run), unreadable=("patient_Smith/12.png",))
+    monkeypatch.setattr(folder, "read_record", lambda workdir: record)
+    assert model_record(open_run(run), model).unreadable is None
 
 
 def test_paths_are_left_behind_or_only_their_names_kept():
