@@ -19,6 +19,9 @@ MAX_WEIGHTS = 2_000_000
 MIN_GROUPS = 5
 """Fewer groups give no interval: not even the range of four patients holds the mean of all often enough."""
 
+FEW_GROUPS = 10
+"""Fewer groups give an interval that is not sure."""
+
 
 def bootstrap_intervals(
     statistics: Callable[[np.ndarray], Mapping[str, np.ndarray]],

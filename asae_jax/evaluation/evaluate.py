@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import elsewhere, figures
-from asae_jax.evaluation.bootstrap import MIN_GROUPS
+from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
@@ -27,8 +27,6 @@ from asae_jax.run.run import Run
 _ECE_INTERVAL = "of the ECE that test sets of this size give on average; above 0 for a calibrated network too"
 _OVER_LABELS = "macro_f1 and balanced_accuracy: classes with images here"
 _OVER_ALL = "macro_f1: classes among labels or predictions; balanced_accuracy: classes among labels"
-_FEW_GROUPS = 10
-"""With fewer the percentiles of the bootstrap are too close together."""
 
 
 def evaluate(
@@ -139,10 +137,11 @@ def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> i
 def summary(scores: Mapping[str, Any]) -> str:
     """An evaluation in a few lines: how many are right, the main scores, the most frequent mistakes."""
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
-    few = scores.get("num_groups")
-    note = "" if few is None or few >= _FEW_GROUPS else f"; only {few} groups: no interval is sure"
-    if few is not None and few < MIN_GROUPS:
-        note = f"; only {few} groups: no intervals, which take {MIN_GROUPS} or more"
+    note, groups = "", scores.get("num_groups", FEW_GROUPS)
+    if groups < MIN_GROUPS:
+        note = f"; only {groups} groups: no intervals, which take {MIN_GROUPS} or more"
+    elif groups < FEW_GROUPS:
+        note = f"; only {groups} groups: no interval is sure"
     if scores.get("num_trained_on", 0) is None:
         note += "; whether the run was trained on some of them cannot be told"
     if trained := scores.get("num_trained_on"):

@@ -71,7 +71,7 @@ def evaluate_scores(
         "per_class": _per_class(confusion, names),
         "confusion_matrix": confusion.tolist(),
         "class_names": names,
-        "intervals": intervals if groups is not None or not bootstrap else with_wilson(intervals, confusion),
+        "intervals": with_wilson(intervals, confusion) if bootstrap and groups is None else intervals,
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with
-from asae_jax.evaluation.bootstrap import MIN_GROUPS
+from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
 from asae_jax.experiments.grid import Grid, is_finished, read_record, run_folder
 from asae_jax.experiments.results import METRICS, FinishedRun, Results, row_costs
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, Comparison, Table
@@ -34,7 +34,6 @@ from asae_jax.pages import NOTICE
 from asae_jax.run import folder
 
 _MIN_RESAMPLES = 1000
-_FEW_GROUPS = 10
 _SAME = "both rows are the same method here: their difference is chance"
 
 
@@ -295,7 +294,7 @@ def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
             "No slides or patients are known: images of one patient may be in the training and the test "
             "part, and intervals take images for independent."
         )
-    elif (groups := len(np.unique(results.groups))) < _FEW_GROUPS:
+    elif (groups := len(np.unique(results.groups))) < FEW_GROUPS:
         remarks.append(
             f"The test part has only {groups} slides or patients"
             + (f", of which {MIN_GROUPS} at least decide anything." if groups < MIN_GROUPS else

@@ -180,11 +180,11 @@ def _scorer(
         )
         own = statistics(np.ones((1, len(labels))))
         confusion = confusion_matrix(labels, predictions, len(names))
+        if resamples and groups is None:
+            intervals = with_wilson(intervals, confusion)
         return {
             **{name: float(value[0]) for name, value in own.items()},
-            "intervals": intervals
-            if groups is not None or not resamples
-            else with_wilson(intervals, confusion),
+            "intervals": intervals,
             "confusion_matrix": confusion.tolist(),
             "class_names": list(names),
         }
