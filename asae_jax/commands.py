@@ -134,6 +134,13 @@ COMMANDS = {
         ("agreement", "eval.bootstrap"),
         alone=True,
     ),
+    "crossval": Command(
+        "asae_jax.experiments.crossval.command:crossval",
+        "train on folds: every image scored by a network that was not trained on it",
+        "--config=own_cells --workdir=runs/folds --config.data.source=folder --config.data.path=CELLS",
+        "crossval",
+        ("crossval", *_TRAINING, "eval"),
+    ),
     "reproduce": Command(
         "asae_jax.experiments.command:reproduce",
         "run the paper's tables and report them",

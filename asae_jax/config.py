@@ -123,6 +123,7 @@ SECTIONS = (
     Section("cut", "Command cut", trains=False),
     Section("merge", "Command merge", trains=False),
     Section("agreement", "Command agreement", trains=False),
+    Section("crossval", "Command crossval", trains=False),
     Section("reproduce", "Command reproduce", trains=False),
 )
 
@@ -710,6 +711,11 @@ FIELDS = (
           "(column predicted)."),
     Field("agreement.output", "", "Folder.", place="runs/agreement"),
     Field("agreement.classes", "", "CSV file as data.classes, for the order of classes to show."),
+    Field("crossval.folds", 5,
+          "Parts into which the images are divided, by slide or patient where these are known; each is "
+          "tested by a network that is trained on the others.", least=2, most=1000),
+    Field("crossval.jobs", 0,
+          "Runs side by side; 0: one per GPU, one on a CPU (more share its cores).", least=0),
     Field("reproduce.tables", "1,2,3,4,5",
           "Tables, separated by commas: 1 to 5, the paper's; baselines, losses, backbones, recommended, "
           "starts: ours; or all. And transfer, which tests its runs in another laboratory too."),

@@ -22,8 +22,8 @@ HEAD = """\
 
 Every setting can be given on the command line as `--config.section.field=value`, or in a configuration file.
 The settings of a command (`predict`, `explain`, `embed`, `adapt`, `export`, `audit`, `slide`, `cut`, `merge`,
-`agreement`, `reproduce`, and `eval` for `evaluate`) can also be given to that command by their last name:
-`asae predict --input=DIR` is `asae predict --config.predict.input=DIR`.
+`agreement`, `crossval`, `reproduce`, and `eval` for `evaluate`) can also be given to that command by their
+last name: `asae predict --input=DIR` is `asae predict --config.predict.input=DIR`.
 `asae COMMAND --help` lists the settings that a command uses.
 
 The column *paper* names the section, equation or table of the paper that states the setting. Where it is

@@ -98,7 +98,7 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
     done = [run for run in grid.runs if is_finished(workdir, run.name)]
     if not done:
         return None
-    first = _scores(workdir, done[0], "test")
+    first = run_scores(workdir, done[0], "test")
     first_images = folder.read_record(run_folder(workdir, done[0].name)).data_fingerprint
     class_names = tuple(first["class_names"])
     names, labels, _ = _predictions(workdir, done[0], class_names)
@@ -129,8 +129,8 @@ def _finished_run(workdir: Path, run: PlannedRun, predictions: np.ndarray) -> Fi
     assert record is not None  # it is finished
     return FinishedRun(
         run.seed,
-        _scores(workdir, run, "test"),
-        _scores(workdir, run, "validation") if validation.exists() else {},
+        run_scores(workdir, run, "test"),
+        run_scores(workdir, run, "validation") if validation.exists() else {},
         predictions,
         _speed(run_folder(workdir, run.name)),
         record,
@@ -148,7 +148,7 @@ def _predictions(
     """Names, labels and predictions of the test images."""
     number = {name: index for index, name in enumerate(class_names)}
     path = scores_file(workdir, run.name).with_name("test_predictions.csv")
-    check_belongs(path, _scores(workdir, run, "test"))
+    check_belongs(path, run_scores(workdir, run, "test"))
     try:
         with open_text(path, "r") as file:
             (_, *_), *found = csv_records(file)
@@ -168,7 +168,7 @@ def _groups(data: ConfigDict, names: list[str]) -> np.ndarray | None:
     return np.array([group_of[name] for name in names])
 
 
-def _scores(workdir: Path, run: PlannedRun, split: str) -> dict[str, Any]:
+def run_scores(workdir: Path, run: PlannedRun, split: str) -> dict[str, Any]:
     """Scores of the run's own part `split`, measured as the grid tests all its runs."""
     place, path = run_folder(workdir, run.name), scores_file(workdir, run.name).with_name(f"{split}.json")
     scores = read_json(path, remedy="remove that run folder and give the same command again")

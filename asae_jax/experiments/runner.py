@@ -92,9 +92,7 @@ def _on_cores(jobs: int) -> list[Slot]:
         return [Slot()] * jobs
     cores = sorted(os.sched_getaffinity(0))
     if jobs > len(cores):
-        raise UserError(
-            f"config.reproduce.jobs={jobs} cannot be used: this machine has {default_workers()} cores for it."
-        )
+        raise UserError(f"--jobs={jobs} cannot be used: this machine has {default_workers()} cores for it.")
     share = len(cores) // jobs
     return [Slot(frozenset(cores[job * share : (job + 1) * share])) for job in range(jobs)]
 
@@ -201,11 +199,18 @@ class Progress:
       runs: all of the grid.
       num_finished: of them, before this start.
       workdir: of the grid.
+      title: of the bar.
       refresh_seconds: shortest time between two states of the bar.
     """
 
     def __init__(
-        self, runs: Sequence[PlannedRun], num_finished: int, workdir: Path, *, refresh_seconds: float
+        self,
+        runs: Sequence[PlannedRun],
+        num_finished: int,
+        workdir: Path,
+        *,
+        title: str,
+        refresh_seconds: float,
     ):
         self._runs = {run.name: run for run in runs}
         self._workdir = workdir
@@ -214,7 +219,7 @@ class Progress:
         self._refreshed = time.monotonic()
         begun = sum(self._share(run.name) for run in runs if not scores_file(workdir, run.name).exists())
         self._shown = float(num_finished + begun)
-        self._bar = Bar("reproduce", len(runs), "run", done=self._shown, bursts=False)
+        self._bar = Bar(title, len(runs), "run", done=self._shown, bursts=False)
 
     def tick(self, running: Collection[str]) -> None:
         """Moves the bar, unless it was moved just now; `running` are the names of the runs at work."""

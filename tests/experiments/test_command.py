@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
-from asae_jax.experiments import command, runner
+from asae_jax.experiments import runner, unfinished
 from asae_jax.experiments.grid import is_finished
 from tests.experiments.fakes import FakeProcess, two_slots
 
@@ -36,8 +36,8 @@ def cells(tmp_path_factory):
 @pytest.fixture
 def reproduce(cells, tmp_path, monkeypatch):
     """Runs the command with fake processes; `reproduce.started` has the names of the runs it started."""
-    monkeypatch.setattr(command, "choose_slots", lambda jobs: two_slots())
-    monkeypatch.setattr(command, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(unfinished, "choose_slots", lambda jobs: two_slots())
+    monkeypatch.setattr(unfinished, "POLL_SECONDS", 0.0)
     monkeypatch.setattr("asae_jax.experiments.results.count_parameters", lambda *_: 1)  # traces a network
 
     def run(*options, failing=()):
@@ -49,7 +49,7 @@ def reproduce(cells, tmp_path, monkeypatch):
             accuracy = None if planned.row in failing else 0.6
             return FakeProcess(planned, folder, accuracy=accuracy, polls=2)
 
-        monkeypatch.setattr(command, "TrainProcess", start)
+        monkeypatch.setattr(unfinished, "TrainProcess", start)
         arguments = ["--tables=1", "--seeds=2", "--preset=small", "--config.data.source=folder", *options]
         places = [f"--workdir={run.workdir}", f"--config.data.path={cells}"]
         return cli.main(["reproduce", "--config=default", *places, *arguments])
@@ -100,7 +100,7 @@ def test_the_batch_size_of_all_rows_fits_balanced_batches(reproduce, capsys):
 
 
 def test_a_failed_run_leaves_status_1_and_a_report_and_is_tried_again(reproduce, capsys):
-    assert reproduce("--seeds=1", failing=("hue",)) == command.EXIT_FAILED
+    assert reproduce("--seeds=1", failing=("hue",)) == unfinished.EXIT_FAILED
     said = capsys.readouterr()
     assert "hue-s0: failed: the loss is not finite at step 3" in said.out + said.err
     assert "not finite at step 3" in (reproduce.workdir / "report.html").read_text()
@@ -144,7 +144,7 @@ def test_a_grid_begun_by_the_version_before_goes_on(reproduce):
 
 def test_processes_are_looked_at_in_the_given_interval(reproduce, monkeypatch):
     slept = []
-    monkeypatch.setattr(command, "POLL_SECONDS", 0.125)
+    monkeypatch.setattr(unfinished, "POLL_SECONDS", 0.125)
     monkeypatch.setattr(time, "sleep", slept.append)
     assert reproduce("--seeds=1") == 0
     assert 0.125 in slept
@@ -173,7 +173,7 @@ def test_other_settings_than_those_of_the_grid_are_refused(reproduce, capsys):
 
 
 def test_a_second_grid_is_kept_out(reproduce, capsys):
-    with command.only_one(reproduce.workdir):
+    with unfinished.only_one(reproduce.workdir, "reproduce"):
         assert reproduce("--seeds=1") == 2
     assert "is at work in" in capsys.readouterr().err
 
@@ -181,7 +181,7 @@ def test_a_second_grid_is_kept_out(reproduce, capsys):
 def test_without_locks_no_descriptor_is_handed_on(tmp_path, monkeypatch):
     """Windows starts no process with one."""
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    with command.only_one(tmp_path) as kept_open:
+    with unfinished.only_one(tmp_path, "reproduce") as kept_open:
         assert kept_open == ()
 
 

@@ -146,7 +146,7 @@ def test_the_bar_counts_epochs_as_parts_of_a_run(runs, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stderr", screen := Screen())
     write_run(tmp_path, runs[0], accuracy=0.5)
     scores_file(tmp_path, runs[0].name).unlink()  # at work: epoch 4 of 12
-    progress = Progress(runs[:2], 0, tmp_path, refresh_seconds=0.0)
+    progress = Progress(runs[:2], 0, tmp_path, title="reproduce", refresh_seconds=0.0)
     progress.tick({runs[0].name: None})
     progress.close()
     assert screen.last().startswith("reproduce:  17%")
@@ -263,7 +263,7 @@ def test_several_runs_on_a_cpu_divide_its_cores(machine):
     machine("cpu", 1, cores=(2, 3, 5, 7))
     assert [slot.cores for slot in choose_slots(2)] == [{2, 3}, {5, 7}]
     assert [slot.cores for slot in choose_slots(3)] == [{2}, {3}, {5}]
-    with pytest.raises(UserError, match=r"config.reproduce.jobs=5 cannot be used: this machine has 4 cores"):
+    with pytest.raises(UserError, match=r"--jobs=5 cannot be used: this machine has 4 cores"):
         choose_slots(5)
 
 

@@ -13,7 +13,8 @@ from asae_jax.evaluation.predictions import Predictions
 from asae_jax.evaluation.provenance import FOLDER
 from asae_jax.evaluation.uncertainty import FOLDER as ESTIMATES
 from asae_jax.evaluation.uncertainty import Uncertainty, uncertainty_file
-from asae_jax.input.cell_classes import display_order
+from asae_jax.input.cell_classes import CellClass, display_order
+from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS
 from asae_jax.json_files import read_json
 from asae_jax.pages import NOTICE
@@ -60,35 +61,65 @@ def of_scores(
       suspects: those of them that were not trained on, whose labels may be suspected.
       prefix: of the file of suspected labels.
     """
-    order = display_order(run.classes)
+    content = of_predictions(
+        run.classes, data.index, shown, parts, suspects=suspects, suspected_file=f"{prefix}{SUSPECTED}",
+        folder=run.workdir / FOLDER,
+    )  # fmt: skip
+    name, other = content["files"], "class_map" in content["scores"]
+    return content | {
+        "versions": read_record(run.workdir).versions,
+        "counts": _counts(data, content["order"], name if other else ""),
+        "trust": _trust(run.workdir, shown),
+        "commands": words.commands(run.workdir, run.config, is_model=holds_model(run.workdir)),
+    }
+
+
+def of_predictions(
+    classes: Sequence[CellClass],
+    index: DataIndex,
+    shown: Mapping[str, tuple[str, Scores]],
+    parts: Mapping[str, Predictions],
+    *,
+    suspects: Mapping[str, Predictions],
+    suspected_file: str,
+    folder: Path,
+) -> dict[str, Any]:
+    """What follows from predictions and their scores alone: scores, matrix, mistakes, suspected labels.
+
+    Args:
+      classes: in the order of the scores.
+      index: where the pictures are.
+      shown: label of each part -> name and content of its file; the last is shown at length.
+      parts: the same labels -> predictions.
+      suspects: those of them that were not trained on, whose labels may be suspected.
+      suspected_file: name of the file of suspected labels, which is written.
+      folder: where it goes.
+    """
+    order = display_order(classes)
     label, (name, scores) = [*shown.items()][-1] if shown else ("", ("", {}))
     found = gallery.suspected(suspects) if suspects else []
     if suspects:
-        gallery.write_suspected(run.workdir / FOLDER / f"{prefix}{SUSPECTED}", found, run.class_names)
+        gallery.write_suspected(folder / suspected_file, found, scores["class_names"])
     wrong = gallery.mistakes(label, parts[label]) if shown else []
     names = [one.name for pair in _in_turn(wrong[: gallery.SHOWN], found[: gallery.SHOWN]) for one in pair]
     return {
         "notice": NOTICE,
-        "versions": read_record(run.workdir).versions,
         "part": label,
         "files": name,
         "scores": scores,
         "min_groups": MIN_GROUPS,
-        "classes": run.classes,
+        "classes": classes,
         "order": order,
         "summaries": [_sentences(evaluate.summary(one)) for _, one in reversed([*shown.values()])],
-        "counts": _counts(data, order, name if "class_map" in scores else ""),
         "matrix": numbers.matrix(scores, order) if shown else None,
         "per_class": numbers.class_scores(scores, order) if shown else [],
         "mistakes": wrong,
         "suspected": found if suspects else None,
-        "suspected_file": f"{prefix}{SUSPECTED}",
+        "suspected_file": suspected_file,
         "doubtful": elsewhere.looks_different(scores["uncertainty"]) if "uncertainty" in scores else False,
         "looked_at": sum(len(part.labels) for part in suspects.values()),
-        "pictures": gallery.pictures(data.index, names),
+        "pictures": gallery.pictures(index, names),
         "limit": gallery.SHOWN,
-        "trust": _trust(run.workdir, shown),
-        "commands": words.commands(run.workdir, run.config, is_model=holds_model(run.workdir)),
         "parts": [*suspects],
     }
 

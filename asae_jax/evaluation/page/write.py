@@ -57,7 +57,7 @@ def write_run_page(run: Run) -> set[str] | None:
             "home": "",
             "folder": f"{FOLDER}/",
         }
-        write_text(run.workdir / PAGE, _rendered(content))
+        write_text(run.workdir / PAGE, render(content))
         return {name for name, _ in shown.values()}
     return None
 
@@ -90,7 +90,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
             "home": f"../{PAGE}" if (run.workdir / PAGE).exists() else "",
             "folder": "",
         }
-        write_text(path, _rendered(content))
+        write_text(path, render(content))
         _list_in_run_page(run.workdir)
 
 
@@ -156,7 +156,8 @@ def _list_in_run_page(workdir: Path) -> None:
             write_text(path, f"{before}{_others(workdir)}{after.partition(_OTHERS)[2]}")
 
 
-def _rendered(content: Mapping[str, Any]) -> str:
+def render(content: Mapping[str, Any]) -> str:
+    """The page, from all that its template asks for (`content.of_scores`, and what the writers here add)."""
     return _environment().get_template("page.html").render(**content, style=Markup(_style()))
 
 

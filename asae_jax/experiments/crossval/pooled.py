@@ -1,0 +1,182 @@
+"""What the runs of all folds say together: each image judged by the network that was not trained on it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asae_jax.errors import UserError
+from asae_jax.evaluation.metrics import evaluate_scores, wilson_interval
+from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
+from asae_jax.evaluation.uncertainty import uncertainty_file
+from asae_jax.experiments.crossval.folds import FoldRun
+from asae_jax.experiments.grid import run_folder, scores_file
+from asae_jax.experiments.results import run_scores
+from asae_jax.input.index import DataIndex
+from asae_jax.json_files import read_object
+from asae_jax.pages import NOTICE
+from asae_jax.run.folder import read_record
+
+PART = "cross-validated"
+"""What the pooled scores call their part of the data."""
+
+METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
+"""The scores that are given of each fold -> what they are called."""
+
+_JUDGED = ("labelled", "error_of_labelled", "sets_with_the_true_class", "outliers")
+_LEAST = 5e-7  # probabilities are kept to six decimals: half of the last
+
+
+class Pooled(NamedTuple):
+    """Predictions of N images, in the order of the data-set index.
+
+    Attributes:
+      predictions: each by the run of the fold that the image is in.
+      rows: int64 `[N]`, of the index.
+      folds: int64 `[N]`.
+      scores: of each fold, content of its `evaluation/test.json`.
+      runs: folder of each fold's run.
+    """
+
+    predictions: Predictions
+    rows: np.ndarray
+    folds: np.ndarray
+    scores: tuple[Mapping[str, Any], ...]
+    runs: tuple[Path, ...]
+
+
+def pool(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> Pooled:
+    """The predictions of all folds together.
+
+    Args:
+      runs: all finished, fold by fold.
+      workdir: folder of the cross-validation.
+      index: of the images.
+
+    Raises:
+      UserError: files that cannot be read or are of something else, runs on other images, or an image that
+        two folds test.
+    """
+    _check_same_images(runs, workdir, index)
+    scores = tuple(run_scores(workdir, run, "test") for run in runs)
+    parts = []
+    for run, of_fold in zip(runs, scores, strict=True):
+        path = scores_file(workdir, run.name).with_name("test_predictions.csv")
+        check_belongs(path, of_fold)
+        parts.append(read_predictions(path, of_fold["class_names"]))
+    row_of = {name: row for row, name in enumerate(index.names.tolist())}
+    rows = np.array([row_of[name] for part in parts for name in part.names.tolist()], np.int64)
+    if len(np.unique(rows)) < len(rows):
+        raise UserError(
+            f"two folds in {workdir} test the same images: they are of different splits. Use another "
+            "--workdir=DIR."
+        )
+    order = np.argsort(rows)
+    folds = np.repeat(np.arange(len(parts)), [len(part.labels) for part in parts])
+    joined = Predictions(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
+    folders = tuple(run_folder(workdir, run.name) for run in runs)
+    return Pooled(joined, rows[order], folds[order], scores, folders)
+
+
+def _check_same_images(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> None:
+    """A fold that was trained before the images changed has nothing to say of the others' images."""
+    now = index.fingerprint(modified=False)
+    for run in runs:
+        folder = run_folder(workdir, run.name)
+        record = read_record(folder)
+        if record.data_fingerprint != now or list(record.class_names) != list(index.class_names):
+            raise UserError(
+                f"the images or labels have changed since {folder} was trained: restore them, or use another "
+                "--workdir=DIR."
+            )
+
+
+def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int) -> dict[str, Any]:
+    """All metrics of the pooled predictions, as `evaluate_scores` gives them, and those of each fold.
+
+    Intervals are by bootstrap over images, or over groups where they are known, of the pooled predictions:
+    they take the networks as given. The standard deviation over folds is no interval of their mean, as any
+    two of the networks share most of their training images (Bengio and Grandvalet 2004, JMLR 5:1089).
+
+    Args:
+      pooled: the predictions.
+      index: of the images.
+      bootstrap: number of resamples behind the intervals.
+      seed: of the resampling.
+
+    Returns:
+      Beside those of `evaluate_scores`: `split`, `intervals_over`, `num_groups` where groups are known,
+      `num_never_tested`: readable or not, images that no fold tests; `folds`: for each its name, number of
+      images and `METRICS`; `over_folds`: metric -> `mean` and `standard_deviation`; `judged`, see
+      there; `class_means_over` and `notice`.
+    """
+    predictions = pooled.predictions
+    groups = None if index.groups is None else index.groups[pooled.rows]
+    scores = evaluate_scores(
+        np.log(np.maximum(predictions.probabilities, _LEAST)),
+        predictions.labels,
+        index.class_names,
+        groups=groups,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+    scores |= {
+        "split": PART,
+        "intervals_over": "images" if groups is None else "groups",
+        "num_never_tested": len(index) - len(pooled.rows),
+        "folds": [
+            {"name": run.name, "num_examples": one["num_examples"], **{name: one[name] for name in METRICS}}
+            for run, one in zip(pooled.runs, pooled.scores, strict=True)
+        ],
+        "over_folds": {name: _spread([one[name] for one in pooled.scores]) for name in METRICS},
+        "judged": judged(pooled.runs),
+        "class_means_over": pooled.scores[0].get("class_means_over", ""),
+        "notice": NOTICE,
+    }
+    if groups is not None:
+        scores["num_groups"] = len(np.unique(groups))
+    return scores
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": float(np.mean(values)), "standard_deviation": float(np.std(values, ddof=1))}
+
+
+def judged(folders: Sequence[Path]) -> dict[str, Any] | None:
+    """How the uncertainty estimates of the folds do on their test images, counted together.
+
+    Each fold judges by its own temperature and thresholds, fitted on its own validation images.
+
+    Returns:
+      `target_error`; `promised_by`, in how many folds a threshold keeps to it; and `labelled`,
+      `error_of_labelled`, `sets_with_the_true_class` and `outliers`: each `count`, `of`, `share` (None of
+      nothing) and its 95 % Wilson `interval`. None where a fold has no estimates.
+    """
+    contents = [*_estimates(folders)]
+    if len(contents) < len(folders):
+        return None
+    tested = [content["measured"]["test"] for content in contents]
+    found: dict[str, Any] = {
+        "target_error": contents[0]["abstention"]["target_error"],
+        "promised_by": sum(content["abstention"]["coverage"] > 0 for content in contents),
+    }
+    for name in _JUDGED:
+        counted = [one[name] for one in tested]
+        if all(one is not None for one in counted):
+            found[name] = _share(*(sum(one[field] for one in counted) for field in ("count", "of")))
+    return found
+
+
+def _share(count: int, total: int) -> dict[str, Any]:
+    interval = list(wilson_interval(count, total))
+    return {"count": count, "of": total, "share": count / total if total else None, "interval": interval}
+
+
+def _estimates(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    for folder in folders:
+        path = uncertainty_file(folder)
+        if path.exists():
+            content = read_object(path, remedy=f"asae evaluate --workdir={folder}")
+            if "test" in content.get("measured", {}):
+                yield content

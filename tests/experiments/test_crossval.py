@@ -1,0 +1,230 @@
+"""`crossval`: folds whose networks answer as the test wants, so that what they say together is known."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from asae_jax import cli
+from asae_jax.evaluation.metrics import evaluate_scores, wilson_interval
+from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
+from asae_jax.experiments import unfinished
+from asae_jax.experiments.crossval.pooled import judged
+from asae_jax.experiments.grid import run_folder
+from asae_jax.input.run_split import chosen_split
+from asae_jax.json_files import read_json
+from asae_jax.run import folder
+from asae_jax.run.data import load_index
+from tests.experiments.fakes import FakeProcess, two_slots
+
+CLASSES = ("BLA", "LYT", "MON")
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A list of ten pictures of each of three classes, two pictures of each patient."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "cells").mkdir()
+    with (tmp_path / "cells.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "patient"])
+        for name in CLASSES:
+            for number in range(10):
+                path = f"cells/{name}{number}.png"
+                cv2.imwrite(str(tmp_path / path), rng.integers(256, size=(24, 24, 3), dtype=np.uint8))
+                writer.writerow([path, name, f"{name}-{number // 2}"])
+    return tmp_path / "cells.csv"
+
+
+def wrong_of(names):
+    """The cells numbered 7 are called the next class, which that network is sure of."""
+    return np.array(["7." in name for name in names])
+
+
+class FoldProcess(FakeProcess):
+    """A run that ends at once, with the test images of its fold scored as `wrong_of` says."""
+
+    def poll(self):
+        if self._accuracy is None:
+            return 2
+        write_fold(self._workdir, self.run)
+        return 0
+
+
+def write_fold(workdir, run):
+    config, place = run.config, run_folder(workdir, run.name)
+    index = load_index(config)
+    splits = chosen_split(config.data, place, index)
+    rows = np.flatnonzero(splits == "test")
+    names, labels = index.names[rows], index.labels[rows]
+    said = np.where(wrong_of(names), (labels + 1) % 3, labels)
+    log_probs = np.log(np.full((len(rows), 3), 0.05))
+    log_probs[np.arange(len(rows)), said] = np.log(0.9)
+    (place / "evaluation").mkdir(parents=True, exist_ok=True)
+    scores = evaluate_scores(log_probs, labels, index.class_names, bootstrap=0)
+    path = place / "evaluation" / "test_predictions.csv"
+    scores[PREDICTIONS_SHA256] = write_predictions(path, names, labels, log_probs, index.class_names)
+    (path.with_name("test.json")).write_text(json.dumps(scores | {"split": "test"}))
+    folder.write(place, config, folder.record_of(index))
+    estimates = {
+        "abstention": {"target_error": 0.05, "coverage": 0.5 * (run.row != "fold0")},
+        "measured": {
+            "test": {
+                "labelled": {"count": 4, "of": len(rows)},
+                "error_of_labelled": {"count": 1, "of": 4},
+                "sets_with_the_true_class": {"count": 5, "of": len(rows)},
+                "outliers": None,
+            }
+        },
+    }
+    (place / "uncertainty.json").write_text(json.dumps(estimates))
+
+
+@pytest.fixture
+def crossval(cells, tmp_path, monkeypatch):
+    """Runs the command; `crossval.started` has the names of the runs it started."""
+    monkeypatch.setattr(unfinished, "choose_slots", lambda jobs: two_slots())
+    monkeypatch.setattr(unfinished, "POLL_SECONDS", 0.0)
+
+    def run(*options, failing=()):
+        run.started = []
+
+        def start(planned, workdir, slot, *, kept_open):
+            run.started.append(planned.name)
+            return FoldProcess(planned, workdir, accuracy=None if planned.name in failing else 1.0)
+
+        monkeypatch.setattr(unfinished, "TrainProcess", start)
+        places = [f"--workdir={run.workdir}", "--config.data.source=csv", f"--config.data.path={cells}"]
+        return cli.main(["crossval", "--config=default", *places, "--folds=5", *options])
+
+    run.workdir = tmp_path / "folds"
+    return run
+
+
+def test_every_image_is_scored_once_by_the_network_of_its_fold(crossval, cells, capsys):
+    assert crossval() == 0
+    assert crossval.started == [f"fold{number}" for number in range(5)]
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    # Of 30 cells the three numbered 7 are wrong, each called the next class.
+    assert scores["num_examples"] == 30
+    assert scores["accuracy"] == pytest.approx(0.9)
+    assert scores["confusion_matrix"] == [[9, 1, 0], [0, 9, 1], [1, 0, 9]]
+    assert scores["macro_f1"] == pytest.approx(0.9)
+    assert scores["nll"] == pytest.approx(-(27 * np.log(0.9) + 3 * np.log(0.05)) / 30, abs=1e-6)
+    assert scores["num_never_tested"] == 0
+    assert (scores["intervals_over"], scores["num_groups"]) == ("groups", 15)
+    with (crossval.workdir / "crossval_predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with cells.open(newline="") as file:
+        assert [row["path"] for row in rows] == sorted(row["path"] for row in csv.DictReader(file))
+    assert all((row["label"] != row["true"]) == wrong_of([row["path"]])[0] for row in rows)
+    said = capsys.readouterr().out
+    assert "5 folds, 0 finished" in said
+    assert "cross-validated: 27 of 30 images right, 90.0 %" in said
+    assert "in 1 of 5 folds no threshold keeps to 5.0 %" in said
+
+
+def test_no_patient_is_in_two_folds_and_each_is_in_one(crossval):
+    assert crossval() == 0
+    found = []
+    for fold in range(5):
+        path = crossval.workdir / "runs" / f"fold{fold}" / "evaluation" / "test_predictions.csv"
+        with path.open(newline="") as file:
+            found.append({(row["true"], int(row["path"][-5]) // 2) for row in csv.DictReader(file)})
+    assert sum(map(len, found)) == len(set().union(*found)) == 15
+
+
+def test_scores_of_the_folds_and_their_spread(crossval):
+    assert crossval() == 0
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    each = [
+        read_json(crossval.workdir / "runs" / f"fold{fold}" / "evaluation" / "test.json", remedy="")
+        for fold in range(5)
+    ]
+    assert [fold["accuracy"] for fold in scores["folds"]] == [one["accuracy"] for one in each]
+    assert sum(fold["num_examples"] for fold in scores["folds"]) == 30
+    values = [one["macro_f1"] for one in each]
+    mean = sum(values) / 5
+    assert scores["over_folds"]["macro_f1"]["mean"] == pytest.approx(mean)
+    deviation = (sum((value - mean) ** 2 for value in values) / 4) ** 0.5
+    assert scores["over_folds"]["macro_f1"]["standard_deviation"] == pytest.approx(deviation)
+
+
+def test_estimates_of_the_folds_are_counted_together(crossval):
+    assert crossval() == 0
+    found = read_json(crossval.workdir / "crossval.json", remedy="")["judged"]
+    assert found["labelled"] == {
+        "count": 20, "of": 30, "share": 20 / 30, "interval": list(wilson_interval(20, 30))
+    }  # fmt: skip
+    assert found["error_of_labelled"]["share"] == 5 / 20
+    assert found["promised_by"] == 4
+    assert "outliers" not in found
+    runs = [crossval.workdir / "runs" / f"fold{fold}" for fold in range(5)]
+    (runs[2] / "uncertainty.json").unlink()
+    assert judged(runs) is None
+
+
+def test_all_labels_are_looked_at(crossval):
+    """The cells numbered 7: called another class as surely as cells of that class are."""
+    assert crossval() == 0
+    with (crossval.workdir / "suspected_labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["path"] for row in rows} == {f"cells/{name}7.png" for name in CLASSES}
+    page = (crossval.workdir / "index.html").read_text()
+    assert "3 of 30 cross-validated images may be labelled wrongly" in page
+    assert 'href="runs/fold4/index.html"' in page
+    assert "--ensemble=" in page
+
+
+def test_what_is_finished_is_not_repeated_and_nothing_is_pooled_before_all_are(crossval, capsys):
+    assert crossval(failing=("fold3",)) == unfinished.EXIT_FAILED
+    assert not (crossval.workdir / "crossval.json").exists()
+    said = capsys.readouterr()
+    assert "fold3: failed: the loss is not finite at step 3" in said.out + said.err
+    assert crossval() == 0
+    assert crossval.started == ["fold3"]
+    assert crossval() == 0
+    assert crossval.started == []
+    assert "5 folds, 5 finished" in capsys.readouterr().out
+
+
+def test_a_changed_label_is_refused(crossval, cells, capsys):
+    assert crossval() == 0
+    cells.write_text(cells.read_text().replace("BLA3.png,BLA", "BLA3.png,MON"))
+    assert crossval() == 2
+    assert "the images or labels have changed since" in capsys.readouterr().err
+
+
+def test_folds_of_another_split_are_refused(crossval, capsys):
+    """Two runs that test the same images."""
+    assert crossval() == 0
+    place = crossval.workdir / "runs"
+    for name in ("test.json", "test_predictions.csv"):
+        (place / "fold1" / "evaluation" / name).write_bytes(
+            (place / "fold0" / "evaluation" / name).read_bytes()
+        )
+    assert crossval() == 2
+    assert "two folds in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--folds=1", "config.crossval.folds=1 cannot be used: allowed: at least 2"),
+        ("--folds=16", "15 groups cannot make 16 folds"),
+        ("--config.data.folds=3", "leave config.data.folds and config.data.fold out"),
+        ("--config.data.seed=0", "data.seed"),
+    ],
+)
+def test_mistakes_end_in_one_line_before_anything_is_started(crossval, capsys, option, said):
+    assert crossval(option) == 2
+    assert said in capsys.readouterr().err
+    assert crossval.started == []
+
+
+def test_other_settings_than_those_of_the_folds_are_refused(crossval, capsys):
+    assert crossval() == 0
+    assert crossval("--config.train.epochs=3") == 2
+    assert "train.epochs=3" in capsys.readouterr().err
