@@ -13,7 +13,7 @@ ARG JAX=jax
 COPY --from=wheel /wheels /wheels
 RUN wheel="$(echo /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[onnx,fields]" "${JAX}" && rm /wheels/*.whl
 # Whoever runs it may be another user (--user): home, where libraries keep caches, is open to all.
-RUN useradd --create-home --home-dir /home/asae asae && chmod 1777 /home/asae \
+RUN useradd --create-home --home-dir /home/asae asae && mkdir /home/asae/.cache && chmod 1777 /home/asae /home/asae/.cache \
     && mkdir /data && chown asae:asae /data
 ENV HOME=/home/asae PYTHONUNBUFFERED=1
 USER asae

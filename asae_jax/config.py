@@ -239,7 +239,8 @@ FIELDS = (
     Field("data.validation_fraction", 0.1,
           "Share of each class's training part that selects the checkpoint.", least=0, below=1, unit="share"),
     Field("data.split_by", "auto",
-          "group: no slide or patient on both sides; image; auto: group where known.",
+          "group: no slide or patient on both sides; image; auto: group where known, but image (with a "
+          "warning) where a class would then lack training or test images.",
           choices=("auto", "group", "image")),
     Field("data.folds", 0, "Parts of a cross-validation, one of which is the test part; 0: none.",
           least=0, most=1000),

@@ -64,9 +64,9 @@ def test_the_last_stage_has_the_wheel_alone_and_no_root():
 
 def test_the_image_s_python_and_extra_are_those_that_the_package_knows():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (least,) = re.findall(r'requires-python = ">=3\.(\d+)"', project)
+    ((least, above),) = re.findall(r'requires-python = ">=3\.(\d+),<3\.(\d+)"', project)
     (version,) = (words for words in _of("ARG") if words.startswith("PYTHON="))
-    assert int(version.rpartition(".")[2]) >= int(least)
+    assert int(least) <= int(version.rpartition(".")[2]) < int(above)
     (extras,) = re.findall(r"\$\{wheel\}\[([\w,]+)\]", " ".join(_of("RUN")))
     assert extras == "onnx,fields"
     for extra in extras.split(","):

@@ -118,7 +118,17 @@ def _measured(
     scores["ece_interval"] = _ECE_INTERVAL
     if groups is not None:
         scores["num_groups"] = len(np.unique(groups))
+        if is_own:
+            scores["num_groups_trained_on"] = _groups_trained_on(data, indices)
     return scores
+
+
+def _groups_trained_on(data: Data, indices: np.ndarray) -> int:
+    """Of the groups of those scored images that were not trained on, how many have training images too."""
+    groups = data.index.groups
+    assert groups is not None
+    rows = indices[data.splits[indices] != "train"]
+    return len(np.intersect1d(groups[rows], groups[data.splits == "train"]))
 
 
 def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> int | None:
@@ -142,6 +152,8 @@ def summary(scores: Mapping[str, Any]) -> str:
         note = f"; only {groups} groups: no intervals, which take {MIN_GROUPS} or more"
     elif groups < FEW_GROUPS:
         note = f"; only {groups} groups: no interval is sure"
+    if shared := scores.get("num_groups_trained_on"):
+        note += f"; {shared} of the groups have training images too: cells of new ones are harder"
     if scores.get("num_trained_on", 0) is None:
         note += "; whether the run was trained on some of them cannot be told"
     if trained := scores.get("num_trained_on"):

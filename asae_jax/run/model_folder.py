@@ -26,6 +26,8 @@ DIGEST = "weights_sha256"
 """The field of `run.json` that tells which model it is."""
 
 _TRAVELS = ("*.json", "*.md", "classes.csv", "LICENSE*", "uncertainty/*", SCORES)
+_MAKES_A_VERSION = (CONFIG_FILE, "uncertainty.json", "classes.csv", SCORES)
+"""What else than the weights decides about results: thresholds, settings, classes, and the scores shown."""
 _MOST_BYTES = 20_000_000_000
 """Of weights. A file can be said to be larger than any disk, and be full of holes."""
 _SHOWN = 8  # digits of a digest in messages
@@ -130,7 +132,7 @@ def unpack(model: Path, workdir: Path) -> None:
       UserError: the model is damaged, `workdir` holds something else, or it cannot be written.
     """
     digest = checked_digest(model)
-    if _is_there(digest, workdir):
+    if _is_there(model, digest, workdir):
         return
     part = workdir.with_name(f"{workdir.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -141,7 +143,7 @@ def unpack(model: Path, workdir: Path) -> None:
                     workdir.rmdir()
                 part.rename(workdir)
             except OSError:
-                if not _is_there(digest, workdir):  # or another process was faster
+                if not _is_there(model, digest, workdir):  # or another process was faster
                     raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -158,8 +160,8 @@ def copy(model: Path, folder: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _is_there(digest: str, workdir: Path) -> bool:
-    """Whether `workdir` holds that model; False where it is new or empty.
+def _is_there(model: Path, digest: str, workdir: Path) -> bool:
+    """Whether `workdir` holds that model, whose weights have that digest; False where it is new or empty.
 
     Raises:
       UserError: it holds anything else.
@@ -168,14 +170,21 @@ def _is_there(digest: str, workdir: Path) -> bool:
         return False
     if holds_model(workdir):
         there = recorded_digest(workdir)
-        if there == digest:
+        differs = [name for name in _MAKES_A_VERSION if _content(model / name) != _content(workdir / name)]
+        if there == digest and not differs:
             return True
+        what = f"its {differs[0]} differs" if there == digest else f"{there[:_SHOWN]}, not {digest[:_SHOWN]}"
         raise UserError(
-            f"{workdir} holds another model or another version of it ({there[:_SHOWN]}, not "
-            f"{digest[:_SHOWN]}): give another --workdir=DIR, or delete it."
+            f"{workdir} holds another model or another version of it ({what}): give another --workdir=DIR, "
+            "or delete it."
         )
     with contextlib.suppress(NotADirectoryError):
         if not any(workdir.iterdir()):
             return False
     holds = "holds another run" if (workdir / CONFIG_FILE).exists() else "is not empty"
     raise UserError(f"{workdir} {holds}: give another --workdir=DIR for the model.")
+
+
+def _content(path: Path) -> bytes | None:
+    """None where there is no such file."""
+    return read_bounded(path, most=MOST_TEXT) if path.is_file() else None

@@ -14,7 +14,7 @@ GOALS = {
     "augmentation / step": (0.03, "at most"),
     "wait for input / step": (0.02, "at most"),
 }
-"""What issue and paper hope for on an H100-class card, 224 px, ResNet-50."""
+"""What we aim at on an H100-class card, 224 px, ResNet-50."""
 
 
 class Contender(NamedTuple):

@@ -1,9 +1,11 @@
 """What an evaluation prints."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from asae_jax.evaluation.evaluate import frequent_mistakes, summary
+from asae_jax.evaluation.evaluate import _groups_trained_on, frequent_mistakes, summary
 from asae_jax.evaluation.metrics import evaluate_scores
 
 NAMES = ("MY", "MMY", "SNE")
@@ -53,3 +55,16 @@ def test_every_image_right(count):
     )
     assert f"{count} of {count} images right, 100.0 %" in summary(measured | {"split": "test"})
     assert "mistakes" not in summary(measured | {"split": "test"})
+
+
+def test_groups_on_both_sides_are_counted_and_said():
+    """Patients: of five test images, those of a and b are trained on too, c's one is new."""
+    groups = np.array(["a", "b", "b", "c", "a", "b", "d", "a"])
+    splits = np.array(["test", "test", "test", "test", "test", "train", "validation", "train"])
+    data = SimpleNamespace(index=SimpleNamespace(groups=groups), splits=splits)
+    assert _groups_trained_on(data, np.flatnonzero(splits == "test")) == 2
+    assert _groups_trained_on(data, np.flatnonzero(splits == "validation")) == 0
+    assert _groups_trained_on(data, np.flatnonzero(splits == "train")) == 0  # which is no news
+    measured = scores(bootstrap=0) | {"num_groups": 30, "num_groups_trained_on": 2}
+    assert "; 2 of the groups have training images too" in summary(measured)
+    assert "training images too" not in summary(measured | {"num_groups_trained_on": 0})

@@ -107,6 +107,25 @@ def test_anything_else_is_refused_and_stays(model, tmp_path, content, message):
     assert _files(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["config.json", "uncertainty.json", "classes.csv", "evaluation/test.json"])
+def test_another_version_with_the_same_weights_is_refused(model, tmp_path, name):
+    """New thresholds, say: the old ones in the run folder would be used in silence."""
+    workdir = tmp_path / "mine"
+    model_folder.unpack(model, workdir)
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).write_text("{}")
+    before = _files(workdir)
+    with pytest.raises(UserError, match=f"another version of it \\(its {name} differs\\)"):
+        model_folder.unpack(model, workdir)
+    assert _files(workdir) == before
+
+
+def test_another_card_is_no_other_version(model, tmp_path):
+    model_folder.unpack(model, tmp_path / "mine")
+    (model / "README.md").write_text("# Mine\n\nA spelling was mended.\n")
+    model_folder.unpack(model, tmp_path / "mine")
+
+
 def test_a_damaged_model_is_not_copied(model, tmp_path):
     (model / "weights.safetensors").write_bytes((model / "weights.safetensors").read_bytes()[:-1])
     with pytest.raises(UserError, match="is damaged"):

@@ -224,6 +224,11 @@ def _limits(run: Run, scores: Scores | None, counts: Counts) -> list[str]:
             "- Slides or patients were not known when the data were split: images of one patient may be on "
             "both sides, and scores better than on a new patient."
         )
+    elif shared := scores.get("num_groups_trained_on"):
+        lines.append(
+            f"- {shared} of the {scores['num_groups']} slides or patients tested have training images too: "
+            "scores are better than on a new patient."
+        )
     few = [name for name in run.class_names if counts and counts[name, "test"] < _FEW]
     if few:
         lines.append(f"- Fewer than {_FEW} test images: {', '.join(few)}. Their scores are rough.")

@@ -54,7 +54,8 @@ def _write_scores(config, table, workdir):
     log_probs = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
     scores = evaluate_scores(log_probs, table.labels, table.class_names, bootstrap=20)
     conditions = {"step": 0, "test_mode": "skip", "batch_statistics": "running"}
-    said = conditions | {"split": "test", "intervals_over": "groups"}
+    groups = {"intervals_over": "groups", "num_groups": 5, "num_groups_trained_on": 2}
+    said = conditions | {"split": "test"} | groups
     (workdir / "evaluation").mkdir()
     json_files.write_json(workdir / "evaluation" / "test.json", scores | said)
     probabilities = np.exp(log_probs)

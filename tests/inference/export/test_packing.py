@@ -118,6 +118,7 @@ def test_the_card_has_front_matter_scores_counts_and_how_to_use_it(run, model):
     assert (fields["library_name"], fields["pipeline_tag"]) == ("asae-jax", "image-classification")
     assert "| all | 47 | 0 | 23 |" in card
     assert "For research, not a diagnosis." in card
+    assert "- 2 of the 5 slides or patients tested have training images too" in card
     assert "asae predict --model=FOLDER" in card
     assert "--config.model.name=resnet18 --config.model.stem=small --config.model.width=4" in card
 
