@@ -53,10 +53,11 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     made_from = _made_from(run, files)
     list_of_run = data_list(run.config)
     place.check(made_from, [*files, *([list_of_run] if list_of_run else [])])
-    known, grouped = known_images(run)
+    known, grouped, notes = known_images(run)
     labels = [label for file in files for label in read_labels(file, images=images)]
     labels = _mapped(labels, run, given.class_map)
     joined = join(known, labels, run.class_names, rules, grouped=grouped)
+    joined.notes[:0] = notes
     _refuse_nothing(joined, labels)
     output.write(place, joined, made_from, grouped=grouped)
     print(output.summary(joined, labels, place))

@@ -108,6 +108,7 @@ def join(
     chosen = list(_one_for_each_image(labels, rules, joined))
     _check_classes(chosen, known, class_names, rules)
     new = list(_compared_with_old(chosen, rows, class_names, rules, joined))
+    new = list(_under_new_names(new, rows, joined))
     taken = patients.named(new, known, rename=rules.shared_groups == "rename", grouped=grouped)
     new, joined.notes = taken.labels, taken.notes
     joined.left_out += taken.left_out
@@ -209,6 +210,16 @@ def _compared_with_old(
             joined.left_out.append((label, f"class {label.label} is not one of the run's"))
         elif old:
             _act_on_old(label, old, rows, rules, joined)
+        else:
+            yield label
+
+
+def _under_new_names(new: Iterable[Label], rows: Iterable[Known], joined: Joined) -> Iterator[Label]:
+    """Those of files that no row lists: a file that holds another picture now would be listed twice."""
+    listed = {row.file for row in rows if row.label}
+    for label in new:
+        if label.file in listed:
+            joined.left_out.append((label, "the old run's list has another picture under its name"))
         else:
             yield label
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.input.manifest import ASIDE, read_entries
+from asae_jax.input.manifest import ASIDE, Entry, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index
 from asae_jax.review.labels import read_contents
@@ -36,7 +36,8 @@ class Known:
       label: the class, as the run calls it.
       group: patient or slide; empty where it is not known.
       split: "train", "validation", "test", or `manifest.ASIDE` for an image of an earlier second test.
-      content: what the image holds, see `image_content`; empty where it cannot be read.
+      content: what the image held that was labelled, see `image_content`; empty where neither a list nor the
+        file tells.
       provenance: columns of `manifest.PROVENANCE` that are not empty.
     """
 
@@ -48,10 +49,12 @@ class Known:
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def known_images(run: Run) -> tuple[list[Known], bool]:
-    """Every image of a run in the order of its data, and whether groups are known of all of them.
+def known_images(run: Run) -> tuple[list[Known], bool, list[str]]:
+    """Every image of a run in the order of its data, whether groups are known of all of them, and notes.
 
-    Images that an earlier `merge` set aside are the last. All files are read, for what they hold.
+    Images that an earlier `merge` set aside are the last. All files are read, for what they hold. Where the
+    run's list says what was labelled (column `content`), that stays: a file that holds another picture now
+    must not be taken for it by the next run either.
 
     Raises:
       UserError: data that are not files, that cannot be found, or that are not those the run was trained on;
@@ -70,27 +73,37 @@ def known_images(run: Run) -> tuple[list[Known], bool]:
     files = [os.path.abspath(root / name) for name in index.names]
     contents = read_contents(files, "reading the run's images")
     groups = [""] * len(index) if index.groups is None else index.groups.tolist()
-    listed, origin = _provenance(run), {"origin": run.workdir.name}
+    entries, origin = _entries(run), {"origin": run.workdir.name}
+    listed = {entry.name: entry for entry in entries}
     rows = [
-        Known(
-            file,
-            index.class_names[label],
-            group or was.get("known_group", ""),
-            str(split),
-            content,
-            origin | dict(was),
-        )
-        for file, label, group, split, (content, _), was in zip(
-            files,
-            index.labels,
-            groups,
-            splits,
-            contents,
-            [listed.get(n, {}) for n in index.names],
-            strict=True,
+        _known(file, listed.get(name), content, index.class_names[label], group, str(split), origin)
+        for file, name, (content, _), label, group, split in zip(
+            files, index.names.tolist(), contents, index.labels, groups, splits, strict=True
         )
     ]
-    return [*rows, *_aside(run)], index.groups is not None
+    aside, now = _aside(entries, root)
+    rows, held = [*rows, *aside], [content for content, _ in contents] + now
+    return rows, index.groups is not None, list(_notes(rows, held))
+
+
+def _known(
+    file: str, entry: Entry | None, held: str, label: str, group: str, split: str, origin: Mapping[str, str]
+) -> Known:
+    """One image, by the row of the list that names it and by what its file holds now."""
+    was = entry.provenance if entry else {}
+    content = (entry.content if entry else "") or held
+    return Known(file, label, group or was.get("known_group", ""), split, content, {**origin, **was})
+
+
+def _notes(rows: Sequence[Known], held: Sequence[str]) -> Iterator[str]:
+    """Says which files hold no longer what the list of the run says was labelled."""
+    changed = [row.file for row, now in zip(rows, held, strict=True) if row.content != now]
+    if changed:
+        yield (
+            f"{len(changed):,} files of the old run's list cannot be read or hold another picture than was "
+            f"labelled (column content), the first {changed[0]}: the next run leaves them out until they are "
+            "restored"
+        )
 
 
 def _root(run: Run) -> Path:
@@ -109,28 +122,19 @@ def _root(run: Run) -> Path:
     return root
 
 
-def _provenance(run: Run) -> dict[str, Mapping[str, str]]:
-    """Name -> where its label comes from, of the images of a list."""
+def _entries(run: Run) -> list[Entry]:
+    """The rows of the list that the run was trained on; none where its images are not listed."""
     file = data_list(run.config)
-    entries = read_entries(file, unseen=True)[2] if file is not None else []
-    return {entry.name: entry.provenance for entry in entries if entry.provenance}
+    return read_entries(file, unseen=True)[2] if file is not None else []
 
 
-def _aside(run: Run) -> list[Known]:
-    """The images that earlier rounds set aside for a second test."""
-    file = data_list(run.config)
-    entries = [e for e in read_entries(file, unseen=True)[2] if e.split == ASIDE] if file is not None else []
-    assert file is not None or not entries
-    paths = [os.path.abspath(file.parent / entry.name) for entry in entries] if file is not None else []
-    contents = read_contents(paths, "reading the second test")
-    return [
-        Known(
-            path,
-            e.label,
-            e.group or e.provenance.get("known_group", ""),
-            ASIDE,
-            e.content or content,
-            e.provenance,
-        )
-        for path, e, (content, _) in zip(paths, entries, contents, strict=True)
+def _aside(entries: Iterable[Entry], root: Path) -> tuple[list[Known], list[str]]:
+    """The images that earlier rounds set aside for a second test, and what each file holds now."""
+    entries = [entry for entry in entries if entry.split == ASIDE]
+    files = [os.path.abspath(root / entry.name) for entry in entries]
+    held = [content for content, _ in read_contents(files, "reading the second test")]
+    rows = [
+        _known(file, entry, content, entry.label, entry.group, ASIDE, {})
+        for file, entry, content in zip(files, entries, held, strict=True)
     ]
+    return rows, held

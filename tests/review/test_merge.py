@@ -9,6 +9,7 @@ import pytest
 
 from asae_jax import cli
 from asae_jax.config import base_config
+from asae_jax.input.decode import BadImage
 from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sources import configured_index
 from tests.made_runs import random_model
@@ -374,3 +375,30 @@ def test_an_unreadable_old_image_keeps_its_row(tmp_path, new):
     assert row["content"] == ""
     other = next(row for row in read_csv(workdir / "merged.csv") if row["path"].endswith("00.png"))
     assert other["content"] == content(tmp_path / "cells" / "A" / "00.png")
+
+
+def test_a_file_that_holds_another_picture_now_keeps_what_was_labelled_in_every_round(
+    old, new, tmp_path, capsys
+):
+    """Cells are cut again under the names of the first: the old label must not go to the new picture."""
+    was = [content(file) for file in new]
+    merge(old, write_csv(tmp_path / "one.csv", page_rows(new[:3], "A")), output=tmp_path / "second.csv")
+    put(new[0], 7777)
+    new[1].write_bytes(b"text")
+    second = made_run(tmp_path / "runs" / "b", data__source="csv", data__path=str(tmp_path / "second.csv"))
+    capsys.readouterr()
+    cut_again = page_rows([new[0]], "B")
+    merge(second, write_csv(tmp_path / "more.csv", page_rows(new[3:], "B") + cut_again),
+          output=tmp_path / "third.csv")  # fmt: skip
+    assert "2 files of the old run's list cannot be read or hold another picture" in capsys.readouterr().out
+    third = {row["path"]: row for row in read_csv(tmp_path / "third.csv")}
+    assert [third[f"new/{number}.png"]["content"] for number in range(3)] == was[:3]
+    assert [row["reason"] for row in read_csv(tmp_path / "third_left_out.csv")] == [
+        "the old run's list has another picture under its name"
+    ]
+    index, _ = index_of(tmp_path / "third.csv")
+    names = index.names.tolist()
+    for number in (0, 1):
+        with pytest.raises(BadImage):
+            index.read(names.index(f"new/{number}.png"))
+    assert index.read(names.index("new/2.png")).shape == (10, 12, 3)
