@@ -7,7 +7,8 @@ neither does another image of their patients where the split kept these apart. E
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.input.class_map import alike_names
@@ -105,9 +106,13 @@ def join(
         the second test that there are none of.
     """
     joined, rows = Joined(), list(known)
-    chosen = list(_one_for_each_image(labels, rules, joined))
+    chosen, torn = _one_for_each_image(labels, rules, joined)
+    outvoted, joined.contradictions = joined.contradictions, []
     _check_classes(chosen, known, class_names, rules)
-    new = list(_compared_with_old(chosen, rows, class_names, rules, joined))
+    places = _places(rows)
+    for same in torn:
+        _drop(same, places.get(same[0].content, []), rows, joined)
+    new = list(_compared_with_old(chosen, places, rows, class_names, rules, joined))
     new = list(_under_new_names(new, rows, joined))
     taken = patients.named(new, known, rename=rules.shared_groups == "rename", grouped=grouped)
     new, joined.notes = taken.labels, taken.notes
@@ -119,39 +124,44 @@ def join(
         where = joined.aside if label in aside else joined.added
         where.append(label)
         joined.rows.append(_row(label, ASIDE if where is joined.aside else "train", grouped=grouped))
+    joined.contradictions[:0] = _as_it_became(outvoted, chosen, rows, joined)
     joined.notes += _notes_on_classes(joined, class_names)
     return joined
 
 
-def _one_for_each_image(labels: Iterable[Label], rules: Rules, joined: Joined) -> Iterator[Label]:
-    """The label that counts of each image that people labelled."""
+def _one_for_each_image(
+    labels: Iterable[Label], rules: Rules, joined: Joined
+) -> tuple[list[Label], list[list[Label]]]:
+    """The label that counts of each image that people labelled, and the images of which none counts.
+
+    The latter are the labels that contradict each other, image by image, where the rule is to drop these.
+    """
     by_image: dict[str, list[Label]] = {}
     for label in labels:
         if label.fault:
             joined.left_out.append((label, label.fault))
         else:
             by_image.setdefault(label.content, []).append(label)
+    chosen, torn = [], []
     for same in by_image.values():
-        counts = _order(same, rules)[-1]
-        if len({label.label for label in same}) > 1 and rules.prefer == "drop":
-            named = " and ".join(dict.fromkeys(label.label or "left out" for label in same))
-            for label in same:
-                other = next(other.label for other in same if other.label != label.label)
-                joined.contradictions.append(Change(label, other, "", "drop"))
-                joined.left_out.append((label, f"labelled {named}"))
+        if rules.prefer == "drop" and len({label.label for label in same}) > 1:
+            torn.append(same)
             continue
+        counts = _order(same, rules)[-1]
+        chosen.append(counts)
         for label in same:
-            if label is counts:
-                continue
-            if label.label == counts.label:
-                joined.left_out.append((label, "the same image and label are listed again"))
-                continue
-            which = "newest" if rules.prefer == "newest" else "first"
-            joined.contradictions.append(
-                Change(label, counts.label, counts.label, f"the {which} label counts")
-            )
-            joined.left_out.append((label, f"another label of the image counts, the {which}"))
-        yield counts
+            if label is not counts:
+                _outvote(label, counts, rules, joined)
+    return chosen, torn
+
+
+def _outvote(label: Label, counts: Label, rules: Rules, joined: Joined) -> None:
+    if label.label == counts.label:
+        joined.left_out.append((label, "the same image and label are listed again"))
+        return
+    which = "newest" if rules.prefer == "newest" else "first"
+    joined.contradictions.append(Change(label, counts.label, counts.label, f"the {which} label counts"))
+    joined.left_out.append((label, f"another label of the image counts, the {which}"))
 
 
 def _order(same: Sequence[Label], rules: Rules) -> list[Label]:
@@ -191,19 +201,53 @@ def _place(label: Label) -> str:
     return f"{label.origin}, line {label.line}"
 
 
-def _compared_with_old(
-    chosen: Iterable[Label], rows: list[Known], class_names: Sequence[str], rules: Rules, joined: Joined
-) -> Iterator[Label]:
-    """The labels of images that the run has not; those of its training images act on `rows`."""
+def _places(rows: Iterable[Known]) -> dict[str, list[int]]:
+    """What images hold -> where they stand in `rows`."""
     places: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         if row.content:
             places.setdefault(row.content, []).append(number)
+    return places
+
+
+def _protected(old: Iterable[int], rows: Sequence[Known]) -> Known | None:
+    """The first row of the part that keeps an image as it is; None where all are of the training part."""
+    there = [rows[number] for number in old]
+    return next((row for part in PARTS for row in there if row.split == part), None)
+
+
+def _drop(same: Sequence[Label], old: Sequence[int], rows: list[Known], joined: Joined) -> None:
+    """Takes out an image whose labels contradict each other; one of another part than training stays."""
+    stays = _protected(old, rows)
+    named = " and ".join(dict.fromkeys(label.label or "left out" for label in same))
+    used, why = (stays.label, _stays(PARTS[stays.split])) if stays else ("", "drop")
+    for label in same:
+        other = next(other.label for other in same if other.label != label.label)
+        joined.contradictions.append(Change(label, other, used, why))
+        joined.left_out.append((label, PARTS[stays.split] if stays else f"labelled {named}"))
+    if not stays:
+        _take_out(old, rows, joined)
+
+
+def _take_out(old: Iterable[int], rows: list[Known], joined: Joined) -> None:
+    for number in old:
+        joined.removed.append(rows[number])
+        rows[number] = dataclasses.replace(rows[number], label="")
+
+
+def _compared_with_old(
+    chosen: Iterable[Label],
+    places: Mapping[str, Sequence[int]],
+    rows: list[Known],
+    class_names: Sequence[str],
+    rules: Rules,
+    joined: Joined,
+) -> Iterator[Label]:
+    """The labels of images that the run has not; those of its training images act on `rows`."""
     for label in chosen:
         old = places.get(label.content, [])
-        parts = {rows[number].split for number in old}
-        if part := next((part for part in PARTS if part in parts), ""):
-            _keep(label, rows[old[0]], PARTS[part], joined)
+        if stays := _protected(old, rows):
+            _keep(label, stays, joined)
         elif not label.label and not old:
             joined.left_out.append((label, _said_no(label)))
         elif label.label not in ("", *class_names) and rules.new_classes == "drop":
@@ -228,18 +272,20 @@ def _said_no(label: Label) -> str:
     return f"{LEFT_OUT}: {label.provenance.get('reason', 'no reason given')}"
 
 
-def _keep(label: Label, row: Known, why: str, joined: Joined) -> None:
-    joined.left_out.append((label, why))
+def _keep(label: Label, row: Known, joined: Joined) -> None:
+    joined.left_out.append((label, PARTS[row.split]))
     if label.label != row.label:
-        joined.contradictions.append(Change(label, row.label, row.label, f"{why}, which stays as it was"))
+        joined.contradictions.append(Change(label, row.label, row.label, _stays(PARTS[row.split])))
+
+
+def _stays(part: str) -> str:
+    return f"{part}, which stays as it was"
 
 
 def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rules, joined: Joined) -> None:
     """What a label does to training images of the run that hold what it is of."""
     differing = [rows[number] for number in old if rows[number].label != label.label]
     row = (differing or [rows[old[0]]])[0]
-    patient = {name: row.provenance[name] for name in ("known_group",) if name in row.provenance}
-    provenance = {**patient, **label.provenance, "origin": label.origin}
     why = _why_old_counts(row, label, rules)
     if not differing:
         joined.confirmed.append(label)
@@ -247,9 +293,7 @@ def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rule
         said = _said_no(label) if not label.label else "drop"
         joined.contradictions.append(Change(label, row.label, "", said))
         joined.left_out.append((label, "contradicts the old label, and the old image was taken out"))
-        joined.removed += [rows[number] for number in old]
-        for number in old:
-            rows[number] = dataclasses.replace(rows[number], label="")
+        _take_out(old, rows, joined)
         return
     elif why:
         joined.contradictions.append(Change(label, row.label, row.label, why))
@@ -259,19 +303,61 @@ def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rule
         joined.contradictions.append(Change(label, row.label, label.label, "the newest label counts"))
         joined.changed.append(label)
     for number in old:
-        rows[number] = dataclasses.replace(rows[number], label=label.label, provenance=provenance)
+        rows[number] = _relabelled(rows[number], label)
+
+
+def _relabelled(row: Known, label: Label) -> Known:
+    """A training image under a label that counts; where it had the label before, the later word stays."""
+    if row.label == label.label and not _says_more(label, row):
+        return row
+    patient = {name: row.provenance[name] for name in ("known_group",) if name in row.provenance}
+    provenance = {**patient, **label.provenance, "origin": label.origin}
+    return dataclasses.replace(row, label=label.label, provenance=provenance)
+
+
+def _says_more(label: Label, row: Known) -> bool:
+    """Whether who confirms a label did so later than who gave it; where neither says when, is alone named."""
+    then = _reviewed(row)
+    if label.time is None:
+        return then is None and bool(label.reviewer) and "reviewer" not in row.provenance
+    return then is None or label.time > then
 
 
 def _why_old_counts(row: Known, label: Label, rules: Rules) -> str:
     """Why the label of a training image of the run stays; empty where another one counts."""
     if rules.prefer == "old":
         return "the old label counts"
-    try:
-        then = read_time(row.provenance["reviewed"])
-    except (KeyError, ValueError):
-        return ""
-    newer = label.time is not None and label.time < then
+    then = _reviewed(row)
+    newer = label.time is not None and then is not None and label.time < then
     return "the old label is newer" if newer and rules.prefer == "newest" else ""
+
+
+def _reviewed(row: Known) -> datetime.datetime | None:
+    """When a person labelled the image; None where that is not known."""
+    try:
+        return read_time(row.provenance["reviewed"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _as_it_became(
+    outvoted: Iterable[Change], chosen: Collection[Label], rows: Iterable[Known], joined: Joined
+) -> Iterator[Change]:
+    """Contradictions among the given labels, with the class that counts now.
+
+    The label that counts among them may itself be left out, as of a test image; then that is the reason.
+    """
+    used = {row.content: row.label for row in rows if row.split == "train"}
+    used |= {row.content: row.label for row in rows if row.split != "train"}
+    used |= {label.content: label.label for label in (*joined.added, *joined.aside)}
+    counts = set(chosen)
+    reasons = {label.content: reason for label, reason in joined.left_out if label in counts}
+    for change in outvoted:
+        now = used.get(change.given.content, "")
+        if now != change.used:
+            why = f"{change.why}, which was left out: {reasons[change.given.content]}"
+            change = dataclasses.replace(change, used=now, why=why)
+        yield change
 
 
 def _notes_on_classes(joined: Joined, class_names: Sequence[str]) -> Iterator[str]:

@@ -96,6 +96,26 @@ def test_the_same_label_again_confirms_and_says_who():
     assert of(result, "train") == [("o1", "A"), ("o2", "B")]
 
 
+@pytest.mark.parametrize(
+    ("before", "time", "who"),
+    [
+        ({"reviewed": "2026-01-05T00:00Z"}, 4, "Ann"),
+        ({"reviewed": "2026-01-05T00:00Z"}, 6, "Bob"),
+        ({"reviewed": "2026-01-05T00:00Z"}, None, "Ann"),
+        ({}, 4, "Bob"),
+        ({}, None, "Ann"),
+    ],
+)
+def test_who_confirms_a_label_stands_there_only_if_it_is_the_later_word(before, time, who):
+    """Else an outdated confirmation would make the label look old, and an older one would replace it."""
+    known = [old("o1", reviewer="Ann", **before), *OLD[1:]]
+    dated = {} if time is None else {"reviewed": f"2026-01-{time:02d}T00:00+00:00"}
+    result = joined([label("o1", "A", time=time, reviewer="Bob", **dated)], known)
+    assert result.rows[0].provenance["reviewer"] == who
+    if before:
+        assert of(joined([label("o1", "B", time=3)], result.rows), "train")[0] == ("o1", "A")
+
+
 def test_a_label_of_an_old_image_that_stands_there_twice_changes_both():
     result = joined([label("o1", "B")], [old("o1"), *OLD])
     assert of(result, "train") == [("o1", "B"), ("o1", "B"), ("o2", "B")]
@@ -120,6 +140,39 @@ def test_two_reviewers_of_one_image(prefer, times, used):
     assert of(result, "train")[2:] == ([("n1", used)] if used else [])
     assert len(result.contradictions) == (1 if used else 2)
     assert len(result.left_out) == (1 if used else 2)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "train", "test"),
+    [
+        ("newest", [("B", "C", "C"), ("C", "A", "C")], [("B", "C", "A"), ("C", "A", "A")]),
+        ("old", [("C", "B", "A"), ("B", "A", "A")], [("C", "B", "A"), ("B", "A", "A")]),
+        ("drop", [("B", "C", ""), ("C", "B", "")], [("B", "C", "A"), ("C", "B", "A")]),
+    ],
+)
+def test_two_people_contradict_each_other_on_an_old_image(prefer, train, test):
+    """Each contradiction tells the class under which the image stands in the list now."""
+    for content, expected in (("o1", train), ("t1", test)):
+        labels = [label(content, "B", time=1), label(content, "C", origin="other.csv", time=2)]
+        result = joined(labels, prefer=prefer, new_classes="add")
+        changes = result.contradictions
+        assert [(one.given.label, one.other, one.used) for one in changes] == expected
+        left = [row.label for row in result.rows if row.content == content]
+        assert left == ([expected[0][2]] if expected[0][2] else [])
+        assert result.removed == (OLD[:1] if not left else [])
+        assert len(result.left_out) + len(result.changed) == 2
+
+
+def test_of_labels_that_all_stay_out_the_reason_is_that_of_the_one_that_counts():
+    labels = [label("t1", "A", time=1), label("t1", "B", time=2)]
+    assert joined(labels).contradictions[0].why == (
+        "the newest label counts, which was left out: in the old test part"
+    )
+
+
+def test_an_image_that_stands_in_two_parts_keeps_the_label_of_the_test_part():
+    change = joined([label("t1", "B")], [old("t1", "B"), *OLD]).contradictions[0]
+    assert (change.other, change.used) == ("A", "A")
 
 
 def test_two_reviewers_who_agree_are_one_row_and_no_contradiction():
@@ -341,6 +394,9 @@ def test_whatever_is_given_the_tests_stay_and_every_label_is_counted_once(labels
         *result.changed,
         *(one for one, _ in result.left_out),
     ]
+    for change in result.contradictions:
+        there = [row.label for row in result.rows if row.content == change.given.content]
+        assert there == ([change.used] if change.used else [])
     assert sorted(map(id, became)) == sorted(map(id, _same(labels, became)))
     assert len(became) == len(labels)
 
