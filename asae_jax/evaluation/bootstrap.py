@@ -22,6 +22,9 @@ MIN_GROUPS = 5
 FEW_GROUPS = 10
 """Fewer groups give an interval that is not sure."""
 
+LEAST_WIDTH = 1e-6
+"""Narrower intervals are of resamples that agree, to rounding or to the step at which an iteration ends."""
+
 
 def bootstrap_intervals(
     statistics: Callable[[np.ndarray], Mapping[str, np.ndarray]],
@@ -51,8 +54,7 @@ def bootstrap_intervals(
 
     Returns:
       name -> `[low, high]`; empty without resamples, and for fewer than `MIN_GROUPS` groups: they say next to
-      nothing about others. A statistic that is the same in all resamples, such as the macro-F1 of images that
-      are all right, has none: that resamples agree does not make it certain.
+      nothing about others. A statistic on which resamples agree has none, see `bootstrap_interval`.
     """
     if not resamples or not enough_groups(groups):
         return {}
@@ -62,7 +64,8 @@ def bootstrap_intervals(
     if biased:
         own = statistics(np.ones((1, num_examples)))
         values |= {name: np.maximum(values[name] - values[name].mean() + own[name], 0) for name in biased}
-    return {name: percentile_interval(value, groups) for name, value in values.items() if np.ptp(value) > 0}
+    found = {name: bootstrap_interval(value, groups) for name, value in values.items()}
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def enough_groups(groups: np.ndarray | None) -> bool:
@@ -99,6 +102,15 @@ def resampled_weights(
     rows = max(1, MAX_WEIGHTS // num_examples)
     for start in range(0, resamples, rows):
         yield _draw_counts(rng, units.max() + 1, min(rows, resamples - start))[:, units]
+
+
+def bootstrap_interval(values: np.ndarray, groups: np.ndarray | None = None) -> list[float] | None:
+    """`percentile_interval`, or None where that has no width.
+
+    So has the macro-F1 of images that are all right: that resamples agree does not make it certain.
+    """
+    low, high = percentile_interval(values, groups)
+    return [low, high] if high - low > LEAST_WIDTH else None
 
 
 def percentile_interval(values: np.ndarray, groups: np.ndarray | None = None) -> list[float]:

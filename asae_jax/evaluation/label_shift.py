@@ -21,7 +21,7 @@ import dataclasses
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
-from asae_jax.evaluation.bootstrap import enough_groups, percentiles, resampled_weights
+from asae_jax.evaluation.bootstrap import LEAST_WIDTH, enough_groups, percentiles, resampled_weights
 
 _STEPS = 2000
 _TOLERANCE = 1e-7  # largest change of a share at which EM ends
@@ -35,8 +35,9 @@ class Mixture:
     Attributes:
       shares: float64 `[K]`, by EM; they sum to 1.
       low: lower bounds of the 95 % intervals (bootstrap over cells or groups), `[K]`; None without resamples
-        or with fewer than `bootstrap.MIN_GROUPS` groups. They cover which cells were on the smear and how
-        well the probabilities tell classes apart, not that the probabilities may be wrong here.
+        or with fewer than `bootstrap.MIN_GROUPS` groups, NaN for a class on which the resamples agree, as one
+        that no cell looks like. They cover which cells were on the smear and how well the probabilities tell
+        classes apart, not that the probabilities may be wrong here.
       high: upper bounds.
       by_confusion: float64 `[K]`, by BBSE; None where no usable confusion matrix is known.
       misfit: p-value of the test that the classes predicted are those expected of `shares` and the confusion
@@ -183,7 +184,8 @@ def estimate_mixture(
     if resamples and enough_groups(groups):
         drawn = resampled_weights(len(probabilities), groups=groups, resamples=resamples, seed=seed)
         values = np.concatenate([em_shares(probabilities, prior, weights) for weights in drawn])
-        low, high = np.percentile(values, percentiles(groups), axis=0)
+        bounds = np.percentile(values, percentiles(groups), axis=0)
+        low, high = np.where(bounds[1] - bounds[0] > LEAST_WIDTH, bounds, np.nan)
     predicted = np.bincount(probabilities.argmax(1), minlength=len(prior))
     if confusion is None:
         return Mixture(shares, low, high)

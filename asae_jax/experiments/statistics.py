@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from asae_jax.evaluation.bootstrap import enough_groups, percentile_interval, resampled_weights
+from asae_jax.evaluation.bootstrap import bootstrap_interval, enough_groups, resampled_weights
 from asae_jax.evaluation.metrics import confusion_matrix, per_class_scores, summarise, weighted_confusion
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
 
@@ -49,7 +49,7 @@ class Difference:
       over_seeds: mean and Student's t interval of the differences between runs of the same seed.
       p: of Student's paired t test; None for fewer than `MIN_SEEDS`.
       over_images: 95 % bootstrap interval of the mean difference under other test images (or groups); -1 to 1
-        where there are fewer than `bootstrap.MIN_GROUPS` groups.
+        where there is none, as for fewer than `bootstrap.MIN_GROUPS` groups, or where all resamples agree.
     """
 
     over_seeds: Estimate
@@ -202,9 +202,8 @@ def compare(
     for metric in METRICS:
         gaps = np.array([a.scores[metric] - b.scores[metric] for a, b in pairs])
         under = np.mean([a[metric] - b[metric] for a, b in resampled_gaps], axis=0)
-        low, high = (-1.0, 1.0)
-        if enough_groups(results.groups):
-            low, high = percentile_interval(under, results.groups)
+        found = bootstrap_interval(under, results.groups) if enough_groups(results.groups) else None
+        low, high = found or (-1.0, 1.0)
         differences[metric] = _difference(gaps, (low, high))
     right = np.array([[run.predictions == results.labels for run in pair] for pair in pairs])
     removed, added = _confusions(results, pairs)

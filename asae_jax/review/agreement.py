@@ -10,11 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asae_jax.evaluation.bootstrap import (
-    enough_groups,
-    percentile_interval,
-    resampled_weights,
-)
+from asae_jax.evaluation.bootstrap import bootstrap_interval, enough_groups, resampled_weights
 from asae_jax.evaluation.metrics import wilson_interval
 
 NOBODY = -1
@@ -94,8 +90,8 @@ def compare(
     """Agreement of two people.
 
     The interval of the share is Wilson's over images, or a bootstrap's over groups; that of kappa is a
-    bootstrap's. There is none for fewer than `bootstrap.MIN_GROUPS`
-    groups, and none for kappa where the two never differ.
+    bootstrap's. A bootstrap gives none for fewer than `bootstrap.MIN_GROUPS` groups, and none where all
+    resamples agree, as those of two people do who never differ.
 
     Args:
       first: int `[N]`, 0..num_classes-1, N at least 1.
@@ -119,8 +115,6 @@ def compare(
         return _corrected(share(weights), chance)
 
     measured = _with_interval(kappa, images, groups, resamples, seed)
-    if same == images:
-        measured = Measure(measured.value)
     if groups is None:
         of_images = Measure(same / images, *wilson_interval(same, images))
     else:
@@ -157,8 +151,7 @@ def alpha(
         expected = (total**2 - (of_class**2).sum(1)) / np.maximum(total - 1, 1)
         return _corrected(1 - weights @ observed / total, 1 - expected / total)
 
-    measured = _with_interval(statistic, len(counts), groups, resamples, seed)
-    return measured if observed.any() else Measure(measured.value)
+    return _with_interval(statistic, len(counts), groups, resamples, seed)
 
 
 def _sums(weights: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
@@ -191,7 +184,8 @@ def _with_interval(
     ]
     values = np.concatenate(drawn)
     values = values[~np.isnan(values)]
-    return Measure(value, *percentile_interval(values, groups)) if len(values) else Measure(value)
+    interval = bootstrap_interval(values, groups) if len(values) else None
+    return Measure(value, *(interval or (None, None)))
 
 
 def numbered(labels: Sequence[str], class_names: Sequence[str]) -> np.ndarray:

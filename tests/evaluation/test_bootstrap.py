@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 from scipy.special import log_softmax
 
-from asae_jax.evaluation.bootstrap import MIN_GROUPS, bootstrap_intervals, percentiles, resampled_weights
+from asae_jax.evaluation.bootstrap import (
+    MIN_GROUPS,
+    bootstrap_interval,
+    bootstrap_intervals,
+    percentiles,
+    resampled_weights,
+)
 from asae_jax.evaluation.metrics import evaluate_scores
 
 
@@ -52,6 +58,14 @@ def test_bootstrap_of_groups_equals_a_slow_one():
             values = np.maximum(values - values.mean() + whole[name], 0)
         low = 100 * stats.norm.cdf(np.sqrt(7 / 6) * stats.t.ppf(0.025, 6))
         np.testing.assert_allclose(interval, np.percentile(values, [low, 100 - low]), rtol=1e-9)
+
+
+def test_resamples_that_agree_give_no_interval():
+    """Also where they differ by rounding, or in fewer than the percentiles look at."""
+    assert bootstrap_interval(np.full(1000, 0.8)) is None
+    assert bootstrap_interval(0.8 + 1e-16 * np.arange(1000)) is None
+    assert bootstrap_interval(np.r_[np.ones(990), np.zeros(10)]) is None
+    assert bootstrap_interval(np.linspace(0, 1, 1001)) == pytest.approx([0.025, 0.975])
 
 
 def test_few_groups_have_percentiles_further_out_and_many_the_usual_ones():

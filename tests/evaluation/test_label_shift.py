@@ -84,6 +84,16 @@ def test_intervals_hold_the_mixture_as_often_as_they_say():
     assert 0.95 - 4 * np.sqrt(0.95 * 0.05 / 80) < held / 240 <= 1
 
 
+def test_a_class_that_no_cell_looks_like_has_no_interval():
+    """Its share is 0 in every resample; [0, 0] would say that it cannot be in the smear."""
+    probabilities = np.full((60, 3), 0.01)
+    probabilities[np.arange(60), np.arange(60) % 2] = 0.98
+    found = estimate_mixture(probabilities, PRIOR, resamples=50)
+    assert found.shares == pytest.approx([0.5, 0.5, 0], abs=1e-6)
+    assert np.isnan([found.low, found.high]).tolist() == [[False, False, True]] * 2
+    assert (found.high - found.low)[:2] == pytest.approx([0.25, 0.25], abs=0.07)  # 4 sqrt(0.25 / 60)
+
+
 def test_resamples_of_whole_groups_and_weights_are_copies_of_cells():
     probabilities, _ = _cells(PRIOR, 40, seed=3)
     twice = np.ones((1, 40))

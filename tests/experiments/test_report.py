@@ -184,6 +184,21 @@ def test_two_groups_of_test_images_decide_nothing(done):
     assert first["over_images"] == [-1.0, 1.0]
 
 
+def test_rows_that_answer_alike_have_no_interval_over_images(done):
+    """The difference is 0 in all resamples, which does not make it certain on other images."""
+    runs = {**done.results.runs, "hue": done.results.runs["baseline"]}
+    results = dataclasses.replace(done.results, runs=runs)
+    report = build_report(done.grid, done.tables, results, done.base, done.workdir)
+    found = next(
+        one["outcome"]
+        for table in report["tables"]
+        for one in table["comparisons"]
+        if (one["row"], one["other"]) == ("baseline", "hue")
+    )
+    assert found["differences"]["accuracy"]["over_seeds"]["mean"] == 0
+    assert found["differences"]["accuracy"]["over_images"] == [-1.0, 1.0]
+
+
 def test_a_few_seeds_decide_nothing(partial):
     comparison = partial.comparison("baseline", "hue")
     assert comparison["verdict"] == "cannot be decided"

@@ -90,6 +90,17 @@ def test_who_always_agrees_has_kappa_one_without_an_interval():
     assert pair.agreement.low < 1
 
 
+@pytest.mark.parametrize(("wrong", "share"), [(0, 1.0), (1, 0.8), (5, 0.0)])
+def test_patients_who_are_all_alike_give_the_share_no_interval(wrong, share):
+    """Every resample of whole patients then has the same share, which does not make it certain."""
+    first = np.arange(30) % 3
+    second = np.where(np.arange(30) % 5 < wrong, (first + 1) % 3, first)
+    pair = compare(first, second, 3, groups=np.repeat(np.arange(6), 5), resamples=200)
+    assert pair.agreement.value == pytest.approx(share)
+    assert (pair.agreement.low, pair.agreement.high) == (None, None)
+    assert pair.agreement.said(percent=True) == f"{100 * share:.1f} %"
+
+
 def test_kappa_of_one_class_only_is_not_defined():
     pair = _pair([[9, 0], [0, 0]], resamples=100)
     assert pair.agreement.value == 1

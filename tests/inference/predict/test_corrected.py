@@ -1,6 +1,7 @@
 """The count corrected for another mixture of classes."""
 
 import csv
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
+from asae_jax.evaluation.label_shift import Mixture
 from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.command import Ensemble
 from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
@@ -48,6 +50,15 @@ def test_a_rare_class_that_is_counted_too_often_is_corrected():
     assert content["classes"]["B"]["corrected"] == pytest.approx(found.mixture.shares[1])
     assert json.loads(json.dumps(content)) == content
     assert "percent of all 4,000 cells" in "\n".join(summary(found, cell_classes(NAMES)))
+
+
+def test_a_class_on_which_all_resamples_agree_is_shown_without_an_interval():
+    (found,) = _counter(0.0, 50).corrected(_basis(), usually_unlike=0.05, resamples=50, seed=0)
+    nothing = Mixture(np.array([1.0, 0.0]), np.full(2, np.nan), np.full(2, np.nan))
+    found = dataclasses.replace(found, mixture=nothing)
+    assert [row[2] for row in found.rows(cell_classes(NAMES))] == ["100.0", "0.0"]
+    for one in found.to_json(NAMES)["classes"].values():
+        assert (one["low"], one["high"]) == (None, None)
 
 
 def test_rows_are_in_the_order_of_maturity():

@@ -47,11 +47,12 @@ class Corrected:
         found = self.mixture
         of_class = {}
         for k, name in enumerate(class_names):
+            low, high = self._interval(k) or (None, None)
             of_class[name] = {
                 "counted": float(self.counted[k]),
                 "corrected": float(found.shares[k]),
-                "low": None if found.low is None else float(found.low[k]),
-                "high": None if found.high is None else float(found.high[k]),
+                "low": low,
+                "high": high,
                 "by_confusion_matrix": None if found.by_confusion is None else float(found.by_confusion[k]),
             }
         return {
@@ -70,9 +71,8 @@ class Corrected:
         """
         found = self.mixture
         for k in display_order(classes):
-            interval = "" if found.low is None or found.high is None else (
-                f" [{100 * found.low[k]:.1f}, {100 * found.high[k]:.1f}]"
-            )  # fmt: skip
+            bounds = self._interval(k)
+            interval = "" if bounds is None else f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
             other = "" if found.by_confusion is None else f"{100 * found.by_confusion[k]:.1f}"
             yield (
                 classes[k].code,
@@ -80,6 +80,13 @@ class Corrected:
                 f"{100 * found.shares[k]:.1f}{interval}",
                 other,
             )
+
+    def _interval(self, k: int) -> tuple[float, float] | None:
+        """Of class `k`, 0..1; None without one."""
+        low, high = self.mixture.low, self.mixture.high
+        if low is None or high is None or np.isnan(low[k]):
+            return None
+        return float(low[k]), float(high[k])
 
 
 class MixtureCounter:
