@@ -110,6 +110,66 @@ def test_labels_survive_a_reload_and_the_end_of_the_browser(path, open_page, tmp
     assert _downloaded(again, "seen")[FIRST]["label"] == OTHER
 
 
+_FULL = "() => { Storage.prototype.setItem = () => { throw new Error('QuotaExceededError'); }; }"
+_NAMED = "() => dispatchEvent(new StorageEvent('storage', { key: 'asae-reviewer' }))"
+
+
+def test_labels_that_could_not_be_stored_stay_when_another_tab_writes(page):
+    page.evaluate(_FULL)
+    page.keyboard.press(_key_of(page, OTHER))
+    page.get_by_text("This browser does not keep your labels").wait_for()
+    page.evaluate(_NAMED)
+    (shown,) = _relabelled(page)
+    assert OTHER in shown
+
+
+def test_a_page_that_comes_back_shows_what_was_stored_meanwhile(path, open_page):
+    """Browsers keep a page that is left as it was; another tab may have it open then."""
+    page = _first_chosen(open_page(path))
+    page.keyboard.press(_key_of(page, OTHER))
+    key = page.evaluate("Object.keys(localStorage).find((name) => /^asae-predict \\S+$/.test(name))")
+    page.evaluate("(key) => localStorage.removeItem(key)", key)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    assert _relabelled(page) == []
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    assert page.evaluate("(key) => localStorage.getItem(key)", key) is None
+
+
+def test_labels_are_signed_by_a_name_that_was_given_on_another_page_once_a_person_says_so(page):
+    page.keyboard.press(_key_of(page, OTHER))
+    page.evaluate("localStorage.setItem('asae-reviewer', 'Kim')")
+    page.evaluate(_NAMED)
+    page.get_by_text("1 label of this page has no reviewer's name.").wait_for()
+    assert _downloaded(page, "seen")[FIRST]["reviewer"] == ""
+    page.get_by_role("button", name="Sign as Kim").click()
+    page.locator("#unsigned").wait_for(state="hidden")
+    assert _downloaded(page, "seen")[FIRST]["reviewer"] == "Kim"
+
+
+_FILL = """() => {
+  localStorage.setItem("asae-predict other downloaded", "[1]");
+  for (let size = 5 * 2 ** 20; ; size -= 10) {
+    try {
+      localStorage.setItem("asae-predict other", "x".repeat(size));
+      return;
+    } catch {}
+  }
+}"""
+
+
+def test_a_full_store_can_be_emptied_of_pages_that_were_downloaded(path, open_page):
+    page = _first_chosen(open_page(path))
+    page.evaluate(_FILL)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.keyboard.press(_key_of(page, OTHER))
+    page.get_by_text("It has the labels of 1 other page").wait_for()
+    page.click("#make-room")
+    page.locator("#full").wait_for(state="hidden")
+    assert page.locator("#warning").is_hidden()
+    assert page.evaluate("localStorage.getItem('asae-predict other')") is None
+    assert OTHER in page.evaluate("Object.values({ ...localStorage }).join(' ')")
+
+
 def test_a_class_can_be_typed(page):
     page.keyboard.press("Enter")
     page.keyboard.type("smudge")

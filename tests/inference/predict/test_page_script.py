@@ -128,8 +128,14 @@ const elements = {};
 const byId = (id) => (elements[id] ??= { hidden: true, textContent: "" });
 const kept = STORED;
 const localStorage = {
+  get length() { return Object.keys(kept).length; },
+  key: (number) => Object.keys(kept)[number],
   getItem: (key) => kept[key] ?? null,
-  setItem: (key, text) => (kept[key] = text),
+  setItem: (key, text) => {
+    const others = Object.entries(kept).filter(([other]) => other !== key).flat().join("").length;
+    if (others + key.length + text.length > ROOM) throw new Error("QuotaExceededError");
+    kept[key] = text;
+  },
   removeItem: (key) => delete kept[key],
 };
 const classes = [];
@@ -139,7 +145,7 @@ const CELLS = DATA.cells;
 """What `labels.js` needs of a browser and of the other parts."""
 
 
-def _open(stored, cells, *, network="net", act=""):
+def _open(stored, cells, *, network="net", act="", room=5_000_000):
     """What a page shows that is opened with `stored` in the browser, after `act`.
 
     Args:
@@ -147,18 +153,25 @@ def _open(stored, cells, *, network="net", act=""):
       cells: file -> content of its picture.
       network: that predicted.
       act: JavaScript, a label by hand.
+      room: characters that the browser's store holds.
     """
-    data = {"page": "p", "network": network, "cells": [
-        {"file": file, "content": content, "predicted": "BLA"} for file, content in cells.items()
-    ]}  # fmt: skip
-    browser = _BROWSER.replace("STORED", json.dumps(stored))
-    setting = f"const DATA = {json.dumps(data)};{browser}"
     result = """(() => { recall(); ACT; store(); return {
         shown: Object.fromEntries(CELLS.map((cell) => [cell.file, labels.get(cell.content) ?? null])),
         states: CELLS.map(stateOf), kept,
+        stored, full: elements.full.hidden ? "" : elements["full-text"].textContent,
         aside: elements.aside.hidden ? "" : elements["aside-text"].textContent }; })()""".replace("ACT", act)
+    return _told(stored, cells, result, network=network, room=room)
+
+
+def _told(stored, cells, expression, *, network="net", room=5_000_000):
+    """The value of a JavaScript expression on such a page, which has recalled nothing yet."""
+    data = {"page": "p", "network": network, "cells": [
+        {"file": file, "content": content, "predicted": "BLA"} for file, content in cells.items()
+    ]}  # fmt: skip
+    browser = _BROWSER.replace("STORED", json.dumps(stored)).replace("ROOM", str(room))
+    setting = f"const DATA = {json.dumps(data)};{browser}"
     source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "labels"))
-    return _value(f"{setting}\n{source}", result)
+    return _value(f"{setting}\n{source}", expression)
 
 
 FIRST, SECOND = {"1.png": "aa", "2.png": "bb"}, {"1.png": "cc", "2.png": "dd"}
@@ -289,11 +302,65 @@ def test_another_reviewer_s_decision_is_a_new_one():
     assert [entry[4] for entry in json.loads(page["kept"]["asae-predict p"])] == ["Lee"]
 
 
+FULL = {
+    "asae-predict other": "x" * 500,
+    "asae-predict-steps other": "x" * 400,
+    "asae-predict third": "x" * 500,
+    "asae-predict third downloaded": "[1]",
+    "asae-predict third specimen": '["blood"]',
+    "something else": "x" * 100,
+}
+"""What other pages, and programs, keep in the browser."""
+
+
+def _size(kept, *names):
+    return sum(len(name) + len(kept[name]) for name in names or kept)
+
+
+@pytest.mark.parametrize("lacking", ["asae-predict p", "asae-predict-steps p"])
+def test_steps_of_other_pages_give_way_where_the_store_is_full(lacking):
+    """There is no room for the labels, or for the labels but not for the steps that led to them."""
+    own = _open({}, FIRST, act=BY_HAND)["kept"]
+    room = _size(FULL) + _size(own, *dict.fromkeys(["asae-predict p", lacking])) - 1
+    page = _open(FULL, FIRST, act=BY_HAND, room=room)
+    assert page["stored"]
+    assert len(json.loads(page["kept"]["asae-predict p"])) == 2
+    assert "asae-predict-steps p" in page["kept"], "its own steps are the newer ones"
+    assert FULL.keys() - page["kept"].keys() == {"asae-predict-steps other"}
+
+
+def test_labels_of_other_pages_that_were_downloaded_can_be_deleted_where_the_store_is_full():
+    room = _size(FULL) - 350
+    page = _open(FULL, FIRST, act=BY_HAND, room=room)
+    assert not page["stored"]
+    assert "the labels of 1 other page," in page["full"]
+    assert FULL.keys() - page["kept"].keys() == {"asae-predict-steps other"}
+    page = _open(FULL, FIRST, act=f"{BY_HAND}; makeRoom()", room=room)
+    assert page["stored"]
+    assert page["full"] == ""
+    assert {name for name in FULL if "third" not in name} - page["kept"].keys() == {
+        "asae-predict-steps other"
+    }
+    assert not [name for name in page["kept"] if "third" in name]
+    assert len(json.loads(page["kept"]["asae-predict p"])) == 2
+
+
+def test_a_page_counts_as_downloaded_until_something_is_said_on_it():
+    mark = "asae-predict p downloaded"
+    page = _open({}, FIRST, act=f"{BY_HAND}; setDownloaded(true)")
+    assert mark in page["kept"]
+    assert mark in _open(page["kept"], FIRST)["kept"]
+    assert mark not in _open(page["kept"], FIRST, act="undo()")["kept"]
+    assert mark not in _open(page["kept"], FIRST, act='setReviewer("Kim")')["kept"], "the file names nobody"
+    aside = _open(page["kept"], SECOND, act="say(CELLS, () => 'EBO'); setDownloaded(true)")
+    assert mark not in aside["kept"], "labels left aside are in no file"
+
+
 def _specimen(kept, *, specimen="", contents="aa", act=""):
     """The specimen on a page opened with `kept` in the browser, after `act`, and what is kept then."""
     data = {"page": "p", "cells": [], "specimen": specimen, "contents": contents}
     data |= {"specimens": {name: {"name": name} for name in ("", "blood", "marrow")}}
-    browser = _BROWSER.replace("STORED", json.dumps(kept))
+    browser = _BROWSER.replace("STORED", json.dumps(kept)).replace("ROOM", "5000000")
     parts = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("labels", "counts"))
     shown = f"(() => {{ recallSpecimen(); {act}; return [specimen().name, kept]; }})()"
     return _value(f"const DATA = {json.dumps(data)};{browser}\n{parts}\nshowCount = () => {{}};", shown)
@@ -323,6 +390,24 @@ def test_a_name_given_late_signs_the_labels_without_one():
     assert [(entry[0], entry[1], entry[4]) for entry in kept] == [
         ("aa", "EBO", "Kim"), ("bb", "BLA", "Lee"), ("cc", "PMO", "Lee"),
     ]  # fmt: skip
+
+
+def test_a_name_known_from_another_page_signs_nothing_until_it_is_given_here():
+    """Somebody else may have worked on this page."""
+    before = _open({}, FIRST, act=BY_HAND)["kept"] | {"asae-reviewer": "Kim"}
+
+    def signed(act):
+        return [entry[4] for entry in json.loads(_open(before, FIRST, act=act)["kept"]["asae-predict p"])]
+
+    assert signed("") == ["", ""]
+    assert signed('say([CELLS[0]], () => "PMO")') == ["Kim", ""]
+    assert signed('setReviewer("Lee")') == ["Lee", "Lee"]
+    assert signed("sign()") == ["Kim", "Kim"]
+    told = "(recall(), showUnsigned(), [elements.unsigned.hidden, elements.sign.textContent])"
+    assert _told(before, FIRST, told) == [False, "Sign as Kim"]
+    assert _told(before | {"asae-reviewer": ""}, FIRST, told)[0], "nobody could sign"
+    signed_all = _open(before, FIRST, act="sign()")["kept"]
+    assert _told(signed_all, FIRST, told)[0], "nothing to sign"
 
 
 def _path(values, level, **square):

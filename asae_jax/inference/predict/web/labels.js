@@ -11,6 +11,7 @@ const undone = [];
 const listeners = [];
 const STORE = `asae-predict ${DATA.page}`;
 const STEPS = `asae-predict-steps ${DATA.page}`;
+const DOWNLOADED = `${STORE} downloaded`; // there while a file has all labels of this page
 const REVIEWER = "asae-reviewer";
 const MOST_STEPS = 100; // kept in the browser
 const MOST_CHANGES = 6000; // in all these steps, of about 100 bytes each
@@ -69,7 +70,7 @@ function redo() {
 
 function apply(changes, when) {
   for (const { cell, [when]: decision } of changes) setDecision(cell.content, decision);
-  downloaded = false;
+  setDownloaded(false);
   keep();
   for (const listener of listeners) listener();
 }
@@ -85,11 +86,11 @@ function setDecision(content, decision) {
   }
 }
 
-// Whoever gives a name after the first labels has given these too.
+// Whoever gives a name on this page has given its labels without one too. A name that was given on another page signs
+// none by itself, as somebody else may have worked here: see `showUnsigned`.
 function setReviewer(name) {
-  const isFirst = !reviewer;
   reviewer = name.trim();
-  if (isFirst && reviewer) sign();
+  if (reviewer) sign();
   try {
     localStorage.setItem(REVIEWER, reviewer);
   } catch {
@@ -102,7 +103,17 @@ function sign() {
   const steps = [...done, ...undone].flat().flatMap(({ before, after }) => [before, after]);
   const nameless = [...decisions.values(), ...steps].filter((said) => said && !said.reviewer);
   for (const said of nameless) said.reviewer = reviewer;
-  if (nameless.length) keep();
+  if (!nameless.length) return;
+  setDownloaded(false);
+  keep();
+}
+
+function showUnsigned() {
+  const nameless = reviewer ? [...decisions.values()].filter((said) => !said.reviewer).length : 0;
+  byId("unsigned").hidden = !nameless;
+  const what = nameless === 1 ? "1 label of this page has" : `${whole(nameless)} labels of this page have`;
+  byId("unsigned-text").textContent = `${what} no reviewer's name.`;
+  byId("sign").textContent = `Sign as ${reviewer}`;
 }
 
 // Written at once, but where that takes longer than a key: then when the keys have stopped.
@@ -115,15 +126,59 @@ function keep() {
   else waiting = setTimeout(store, 200);
 }
 
+// Steps give way to labels where the browser has no room for both, those of other pages first.
 function store() {
   clearTimeout(waiting);
+  waiting = 0;
   const entries = [...decisions].map(([content, said]) => [content, said.label, DATA.network, ...detail(said)]);
-  stored = write(STORE, [...entries, ...aside]);
-  // Steps give way to labels where the browser has no room for both.
-  if (!stored && write(STEPS, [])) stored = write(STORE, [...entries, ...aside]);
-  else if (stored && !write(STEPS, storedSteps())) write(STEPS, []);
+  const all = [...entries, ...aside];
+  stored = write(STORE, all) || (forgetOtherSteps() && write(STORE, all)) || (write(STEPS, []) && write(STORE, all));
+  if (stored && !write(STEPS, storedSteps()) && !(forgetOtherSteps() && write(STEPS, storedSteps()))) write(STEPS, []);
   byId("warning").hidden = stored;
   byId("warning").textContent = "This browser does not keep your labels: download them before you close the page.";
+  showFull();
+}
+
+// Names in the browser's store, in which all pages of this program keep what was said on them.
+function storedNames() {
+  try {
+    return Array.from({ length: localStorage.length }, (_, number) => localStorage.key(number));
+  } catch {
+    return [];
+  }
+}
+
+// Whether there were any.
+function forgetOtherSteps() {
+  const names = storedNames().filter((name) => name.startsWith("asae-predict-steps ") && name !== STEPS);
+  return names.map((name) => write(name, [])).length > 0;
+}
+
+function setDownloaded(now) {
+  downloaded = now;
+  write(DOWNLOADED, now && !aside.length ? [1] : []);
+}
+
+// Other pages whose labels are all in files that were downloaded since.
+function downloadedElsewhere() {
+  const marks = storedNames().map((name) => /^asae-predict (\S+) downloaded$/.exec(name));
+  return marks.flatMap((found) => (found && found[1] !== DATA.page ? [found[1]] : []));
+}
+
+function showFull() {
+  const pages = stored ? 0 : downloadedElsewhere().length;
+  byId("full").hidden = !pages;
+  const what = pages === 1 ? "It has the labels of 1 other page" : `It has the labels of ${whole(pages)} other pages`;
+  byId("full-text").textContent = `The browser's store is full. ${what}, of which you have downloaded all since.`;
+}
+
+// For good: only the downloaded files have these labels then.
+function makeRoom() {
+  for (const page of downloadedElsewhere()) {
+    const names = ["", " specimen", " downloaded"].map((kind) => `asae-predict ${page}${kind}`);
+    for (const name of [...names, `asae-predict-steps ${page}`]) write(name, []);
+  }
+  store();
 }
 
 // Whether it could be written; an empty list takes no room.

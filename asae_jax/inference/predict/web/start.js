@@ -123,7 +123,8 @@ function download() {
   link.download = `${DATA.title}_labels.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  downloaded = true;
+  const inFile = new Set(cells.filter((cell) => canBeListed(cell.file)).map((cell) => cell.content));
+  setDownloaded([...labels.keys()].every((content) => inFile.has(content)));
   const lost = new Set(cells.filter((cell) => !canBeListed(cell.file)).map((cell) => cell.file)).size;
   if (lost) {
     byId("warning").textContent = `${whole(lost)} images are not in the file: their names are not UTF-8 or cannot be written in one line.`;
@@ -139,6 +140,15 @@ function afterChange() {
   const stale = ["todo", "open", "seen", "changed", "out"].includes(byId("by-state").value);
   byId("again").hidden = !stale && byId("sections").value !== "label";
   if (byId("by-class").length !== classes.length + 1) showClasses();
+  showUnsigned();
+}
+
+// What was kept since by this page in another tab, or by another page: not where labels are only here yet.
+function catchUp() {
+  if (!stored || waiting) return;
+  recall();
+  byId("reviewer").value = reviewer;
+  afterChange();
 }
 
 listeners.push(afterChange);
@@ -167,6 +177,12 @@ byId("clear-selection").addEventListener("click", selectNone);
 byId("reviewer").addEventListener("change", (event) => {
   setReviewer(event.target.value);
   update();
+  showUnsigned();
+});
+byId("sign").addEventListener("click", () => {
+  sign();
+  update();
+  showUnsigned();
 });
 byId("drop").addEventListener("click", () => label(""));
 byId("clear").addEventListener("click", () => label(undefined));
@@ -184,6 +200,10 @@ byId("accept").addEventListener("click", () => say(openShown(), (cell) => cell.p
 byId("download").addEventListener("click", download);
 byId("forget").addEventListener("click", () => {
   if (confirm(`${byId("aside-text").textContent} Delete them from this browser for good?`)) forgetAside();
+});
+byId("make-room").addEventListener("click", () => {
+  const sure = "Delete them from this browser for good? Make sure that the downloaded files are there.";
+  if (confirm(`${byId("full-text").textContent} ${sure}`)) makeRoom();
 });
 byId("attention").addEventListener("change", refreshAttention);
 byId("again").addEventListener("click", show);
@@ -209,18 +229,18 @@ new ResizeObserver(() => {
   layOut();
 }).observe(gallery);
 addEventListener("storage", (event) => {
-  if (![STORE, STEPS, REVIEWER].includes(event.key)) return;
-  recall();
-  byId("reviewer").value = reviewer;
-  afterChange();
+  if ([STORE, STEPS, REVIEWER].includes(event.key)) catchUp();
 });
-addEventListener("pagehide", store);
+// A page that comes back as it was left has heard of nothing meanwhile.
+addEventListener("pageshow", (event) => event.persisted && catchUp());
+addEventListener("pagehide", () => (waiting || (!stored && labels.size)) && store());
 addEventListener("beforeunload", (event) => {
   if (!stored && labels.size && !downloaded) event.preventDefault();
 });
 
 recall();
 byId("reviewer").value = reviewer;
+showUnsigned();
 byId("undo").disabled = !done.length;
 byId("artefact").title = ARTEFACT ? `x: label as ${ARTEFACT}` : "x: leave out, as an artefact";
 recallSpecimen();
