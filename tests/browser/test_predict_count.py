@@ -82,7 +82,13 @@ def test_what_the_specimen_is_can_be_said_on_the_page_and_is_kept(path, open_pag
     (shown,) = (cells for name, cells in texts.items() if name.startswith("LY"))
     of_white = count.classes[1].cells
     assert shown[-1] == f"{of_white.count} {percent(share(of_white.count, count.white))}"
-    assert f"Here fewer white cells were counted ({count.white})" in page.inner_text("#specimen-notes")
+    few = next(note for note in _differential(BLOOD).notes if "fewer" in note)
+    assert few.startswith("In 2 of 2 groups fewer white cells were counted (")
+    assert page.locator("#specimen-notes li").all_text_contents()[-1] == few
+    page.select_option("#group", label="p1")
+    alone = _differential(BLOOD).groups[0].everything.white
+    assert f"Here fewer white cells were counted ({alone})" in page.inner_text("#specimen-notes")
+    page.select_option("#group", label="all images")
     page.select_option("#specimen", "marrow")
     assert not [name for name in _texts(page) if "per 100" in name]
     assert "500 nucleated cells" in page.inner_text("#specimen-notes")

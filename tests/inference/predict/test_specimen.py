@@ -12,6 +12,7 @@ from asae_jax.config import SPECIMENS as CHOICES
 from asae_jax.config import base_config
 from asae_jax.inference.predict.count.differential import Counter, sections, shares
 from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
+from asae_jax.inference.predict.count.page import count_table
 from asae_jax.inference.predict.count.specimen import BLOOD, MARROW, SPECIMENS, UNKNOWN, specimen_of
 from asae_jax.inference.predict.count.table import rows, scale
 from asae_jax.inference.predict.output import summary, write_differential
@@ -148,7 +149,9 @@ def test_fields_of_one_patient_are_counted_together(slides, said):
     for number in range(300):
         counter.add(record(number % 2, of=2, group=f"field {number % 25}"))
     found = counter.differential()
-    assert [note.partition(" are recommended")[0] for note in found.notes if "fewer" in note] == said
+    on_page = count_table(found, uncertainty=False)["notes"]
+    for notes in (found.notes, on_page):
+        assert [note.partition(" are recommended")[0] for note in notes if "fewer" in note] == said
     assert len(found.groups) == 25
 
 

@@ -125,7 +125,7 @@ class Differential:
     def specimen_notes(self) -> list[str]:
         """What must be known of a count of blood, of marrow, or of one where it is not known which."""
         patients = () if self.slides else self.groups
-        return list(specimen_notes(self.overall, patients, self.classes, self.specimen))
+        return list(_specimen_notes(self.overall, patients, self.classes, self.specimen))
 
 
 @dataclasses.dataclass
@@ -268,7 +268,7 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
         yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells."
 
 
-def specimen_notes(
+def _specimen_notes(
     overall: Count, groups: Sequence[Count], classes: Sequence[CellClass], specimen: Specimen
 ) -> Iterator[str]:
     """As `Differential.specimen_notes`; `groups` are patients, of each of whom enough cells are asked for."""

@@ -10,7 +10,6 @@ from asae_jax.inference.predict.count.differential import (
     Differential,
     Shares,
     red_cell_note,
-    specimen_notes,
 )
 from asae_jax.inference.predict.count.specimen import SPECIMENS, Specimen
 from asae_jax.inference.predict.count.table import SCALES, rows, scale
@@ -82,7 +81,7 @@ def count_table(differential: Differential, *, uncertainty: bool) -> Mapping[str
     return {
         "rows": table,
         "scale": scale(table),
-        "notes": list(specimen_notes(overall, (), differential.classes, specimen)),
+        "notes": differential.specimen_notes(),
         "groups": _side_by_side(differential.groups, differential.classes, specimen),
     }
 

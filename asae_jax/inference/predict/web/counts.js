@@ -119,16 +119,20 @@ function showYours() {
   byId("bar-end").textContent = `${Math.round(100 * end)} %`;
   const of_ = place() ? DATA.counts[place()].group : "all images";
   byId("count-of").textContent = `${of_}; specimen: ${specimen().name || "not known"}`;
-  const notes = [specimen().note, fewSaid(columns.at(-1)[1], specimen())].filter(Boolean);
+  const patients = place() || DATA.slides ? [] : DATA.counts.slice(1).map((_, number) => yourCells(number + 1));
+  const notes = [specimen().note, fewSaid(patients.length ? patients : [columns.at(-1)[1]], specimen())].filter(Boolean);
   byId("specimen-notes").replaceChildren(...notes.map((text) => make("li", { text })));
   showGroups();
 }
 
-// That fewer cells were counted than are recommended.
-function fewSaid(cells, specimen_) {
-  const { counted } = tally(cells, specimen_);
-  if (counted >= specimen_.recommended) return "";
-  return `Here fewer ${specimen_.whole} were counted (${whole(counted)}) than are recommended: ${specimen_.recommendation}.`;
+// That fewer cells were counted of a patient than are recommended, as in differential.py; `counts` are one or several.
+function fewSaid(counts, specimen_) {
+  const short = counts.map((cells) => tally(cells, specimen_).counted).filter((counted) => counted < specimen_.recommended);
+  if (!short.length) return "";
+  const where = counts.length > 1 ? `In ${short.length} of ${counts.length} groups` : "Here";
+  const [least, most] = [Math.min(...short), Math.max(...short)];
+  const counted = least < most ? `${least} to ${most}` : least;
+  return `${where} fewer ${specimen_.whole} were counted (${counted}) than are recommended: ${specimen_.recommendation}.`;
 }
 
 // The groups side by side, of all cells; a class that somebody typed has a column for all of them.
