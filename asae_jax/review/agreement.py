@@ -72,10 +72,14 @@ class Compared(NamedTuple):
 
 
 class Several(NamedTuple):
-    """Krippendorff's alpha of all people, and the images that two or more of them labelled."""
+    """Krippendorff's alpha of all people, over the `images` that two or more of them labelled.
+
+    `over` is what its interval is over, see `bootstrap.interval_unit`.
+    """
 
     images: int
     alpha: Measure
+    over: str
 
 
 def compare(

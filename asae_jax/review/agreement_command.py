@@ -1,6 +1,7 @@
 """`agreement`: the labels of two or more people compared, and a network's with each person's."""
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,9 @@ from asae_jax.files import atomic_text, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
-from asae_jax.review.agreement import (
-    NOBODY,
-    Compared,
-    Measure,
-    Pair,
-    Several,
-    alpha,
-    compare,
-    numbered,
-)
+from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered
 from asae_jax.review.agreement_page import PAGE, in_words, often_different, used_classes, write_page
-from asae_jax.review.labels import listed_files, read_labels
+from asae_jax.review.labels import Label, listed_files, read_labels
 from asae_jax.review.output import MADE_FROM
 from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, share_images
 
@@ -65,16 +57,14 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         MADE_FROM: made_from,
         "people": [_of_person(person) for person in people],
         "classes": names,
-        "intervals_over": interval_unit(_groups(people, _labelled(people))),
         "pairs": [_recorded(one) for one in compared],
         "krippendorff_alpha": None
         if several is None
-        else {"images": several.images, **_numbers(several.alpha)},
+        else {"images": several.images, "intervals_over": several.over, **_numbers(several.alpha)},
         "disagreements": len(rows),
         "notice": NOTICE,
     }
-    alpha_over = "" if several is None else record["intervals_over"]
-    notes = list(_notes(alpha_over, people, compared))
+    notes = list(_notes(several, people, compared))
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows)
@@ -149,11 +139,12 @@ def _groups(people: Sequence[Person], contents: Sequence[str]) -> np.ndarray | N
 
 
 def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Several:
-    contents = _labelled(people)
+    """Of the images that two or more labelled: what one alone labelled is of no patient that counts."""
+    contents = [c for c in _labelled(people) if sum(c in person.labels for person in people) > 1]
     votes = np.stack([numbered([person.given(c) for c in contents], names) for person in people], 1)
-    measured = alpha(votes, len(names), groups=_groups(people, contents), resamples=resamples)
-    images = int(((votes != NOBODY).sum(1) > 1).sum())
-    return Several(images, measured)
+    groups = _groups(people, contents)
+    measured = alpha(votes, len(names), groups=groups, resamples=resamples)
+    return Several(len(contents), measured, interval_unit(groups))
 
 
 def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
@@ -167,10 +158,16 @@ def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
         said = {label for label in given.values() if label}
         proposed = next((p.predicted(content) for p in people if p.predicted(content)), "")
         if len(said) > 1 or (alone and proposed and said != {proposed}):
-            label = next(person.labels[content] for person in people if content in person.labels)
-            yield {"path": label.file, "group": label.group, "content": content, "proposed": proposed} | {
+            labels = [person.labels[content] for person in people if content in person.labels]
+            group = next((label.group for label in labels if label.group), "")
+            yield {"path": _file(labels), "group": group, "content": content, "proposed": proposed} | {
                 f"by {name}": value for name, value in given.items()
             }
+
+
+def _file(labels: Sequence[Label]) -> str:
+    """The first file that is there, as some paths may be those of another computer; else the first."""
+    return next((label.file for label in labels if os.path.exists(label.file)), labels[0].file)
 
 
 def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
@@ -228,9 +225,9 @@ def _summary(
         )
 
 
-def _notes(alpha_over: str, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
+def _notes(several: Several | None, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
     """What a reader of the numbers must know."""
-    of_alpha = f" Of alpha they are over: {in_words(alpha_over)}." if alpha_over else ""
+    of_alpha = "" if several is None else f" Of alpha they are over: {in_words(several.over)}."
     yield (
         f"In brackets 95 % intervals.{of_alpha} Kappa and alpha are 0 where people agree as often as their "
         "shares of classes would by chance, and 1 where they always agree."

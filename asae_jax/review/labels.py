@@ -167,9 +167,12 @@ def read_time(text: str) -> datetime.datetime:
     """A time in ISO 8601, to be compared with others; without a zone it is of this computer's.
 
     Raises:
-      ValueError: `text` is no time.
+      ValueError: `text` is no time, or one that this computer's zone puts outside of the years 1 to 9999.
     """
-    return datetime.datetime.fromisoformat(text).astimezone()
+    try:
+        return datetime.datetime.fromisoformat(text).astimezone()
+    except (OverflowError, OSError) as error:  # OSError: Windows
+        raise ValueError(f"{text} is out of range") from error
 
 
 class Images:

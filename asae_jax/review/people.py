@@ -50,8 +50,8 @@ def people_of(labels: Iterable[Label]) -> list[Person]:
     files = _told_apart({file for file, _ in rows})
     plain = [reviewer or files[file].with_suffix("").as_posix() for file, reviewer in rows]
     names = [
-        f"{name} ({files[file].as_posix()})" if plain.count(name) > 1 else name
-        for name, (file, _) in zip(plain, rows, strict=True)
+        f"{name if reviewer else 'no name'} ({files[file].as_posix()})" if plain.count(name) > 1 else name
+        for name, (file, reviewer) in zip(plain, rows, strict=True)
     ]
     return [_person(name, given) for name, given in zip(names, rows.values(), strict=True)]
 

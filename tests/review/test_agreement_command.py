@@ -3,12 +3,14 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from asae_jax import cli
 from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input.sources import configured_index
+from asae_jax.review.agreement import alpha
 from tests.review.made import page_rows, put, put_cells, read_csv, write_csv
 from tests.training.tiny import tiny_config
 
@@ -179,6 +181,16 @@ def test_rows_without_a_name_beside_two_names_are_a_third_person_s(tmp_path, run
     ]  # fmt: skip
 
 
+def test_rows_without_a_name_in_a_file_called_as_one_of_its_people_are_another_person_s(tmp_path, run):
+    mixed = rows("A B A") + rows("A B", reviewer="ann") + rows("A A", reviewer="bob")
+    for number, row in enumerate(mixed):
+        row["path"] = f"/cells/copy{number}.png"
+    record = run(write_csv(tmp_path / "ann.csv", mixed))
+    assert [person["name"] for person in record["people"]] == ["no name (ann.csv)", "ann (ann.csv)", "bob"]
+    (row,) = read_csv(tmp_path / "out" / "disagreements.csv")
+    assert [row[f"by {name}"] for name in ("no name (ann.csv)", "ann (ann.csv)", "bob")] == ["B", "B", "A"]
+
+
 def test_people_who_labelled_other_images_each_are_compared_with_the_network(tmp_path, run, capsys):
     first = write_csv(tmp_path / "ann.csv", rows("A B A", predicted="A A A"))
     second = write_csv(tmp_path / "bob.csv", rows("B B", predicted="- - - B A", start=3))
@@ -210,6 +222,59 @@ def test_intervals_are_over_patients_where_they_are_known(tmp_path, run, capsys)
     assert run(first, second)["pairs"][0]["intervals_over"] == "groups"
     assert "intervals over: patients or slides" in capsys.readouterr().out
     assert read_csv(tmp_path / "out" / "disagreements.csv")[0]["group"] == "p1"
+
+
+@pytest.mark.parametrize(
+    ("alone", "over"),
+    [
+        ("- - ", "groups"),  # images that Ann alone labelled, of no patient that anybody named
+        ("q1 q2 ", "groups"),  # or of patients of whom nobody else labelled any
+    ],
+)
+def test_alpha_is_over_the_patients_of_the_images_that_two_labelled(tmp_path, run, alone, over):
+    patients = [f"p{number // 4}" for number in range(4 * MIN_GROUPS)]
+    groups = " ".join(patients) + " " + alone
+    shared = 4 * MIN_GROUPS
+    ann = rows("A B " * (shared // 2) + "A A", group=groups)
+    for row in ann:
+        row["group"] = row["group"].replace("-", "no group")
+    others = [rows(labels * (shared // 4), group=groups) for labels in ("A B B A ", "A A B B ")]
+    files = [write_csv(tmp_path / f"{n}.csv", given) for n, given in zip("abc", (ann, *others), strict=True)]
+    record = run(*files)
+    found = record["krippendorff_alpha"]
+    assert (found["images"], found["intervals_over"]) == (shared, over)
+    alone_together = alpha(
+        np.stack([[" AB".index(row["label"]) - 1 for row in given[:shared]] for given in (ann, *others)], 1),
+        2, groups=np.array(patients), resamples=1000,
+    )  # fmt: skip
+    assert (found["low"], found["high"]) == (alone_together.low, alone_together.high)
+
+
+def test_alpha_of_shared_images_of_few_patients_has_no_interval_and_says_so(tmp_path, run, capsys):
+    """Ann labelled enough patients, but alone."""
+    groups = " ".join(f"p{number}" for number in range(12))
+    files = [
+        write_csv(tmp_path / f"{name}.csv", rows(labels, group=groups))
+        for name, labels in zip("abc", ("A B A B A B A B A B A B", "A B B", "A A B"), strict=True)
+    ]
+    found = run(*files)["krippendorff_alpha"]
+    assert (found["images"], found["low"]) == (3, None)
+    few = f"none: fewer than {MIN_GROUPS} "
+    assert found["intervals_over"] == f"{few}groups"
+    assert f"Of alpha they are over: {few}patients or slides." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ann_first", [True, False])
+def test_disagreements_name_files_that_are_there(tmp_path, run, ann_first):
+    """Ann labelled on another computer."""
+    files = put_cells(tmp_path / "cells", ["1.png", "2.png"])
+    bob = page_rows(files, "A")
+    ann = [row | {"path": f"D:\\ann\\{f.name}", "label": "B"} for row, f in zip(bob, files, strict=True)]
+    lists = [write_csv(tmp_path / f"{name}.csv", given) for name, given in (("ann", ann), ("bob", bob))]
+    run(*(lists if ann_first else lists[::-1]))
+    listed = read_csv(tmp_path / "out" / "disagreements.csv")
+    assert [row["path"] for row in listed] == [str(file) for file in files]
+    assert "no picture" not in (tmp_path / "out" / "agreement.html").read_text()
 
 
 def test_what_intervals_are_over_is_said_of_each_two(tmp_path, run, capsys):

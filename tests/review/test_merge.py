@@ -314,6 +314,8 @@ def test_neither_labels_nor_the_old_list_are_written_over(old, new, tmp_path, ca
         ("path\nx.png\n", "column 'label' is missing"),
         ("path,label,seen\nx.png,A,maybe\n", "line 2: seen is 'maybe'"),
         ("path,label,reviewed\nx.png,A,yesterday\n", "line 2: reviewed is 'yesterday', which is no time"),
+        ("path,label,reviewed\nx.png,A,9999-12-31T23:59-12:00\n", "which is no time"),
+        ("path,label,reviewed\nx.png,A,0001-01-01T00:00+12:00\n", "which is no time"),
         ("path,label\nx.png,\n", "line 2: empty label"),
         ("path,label,seen\nx.png,A,no\n", "nobody looked at its label"),
         (
