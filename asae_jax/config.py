@@ -589,8 +589,9 @@ FIELDS = (
           place="RUN/embeddings/NAME.npz, NAME being that of the input, with a number where files of that "
           "name were made from another"),
     Field("embed.folders", "auto",
-          "What the folders directly below the input are. auto: classes where a name is one of the run's; "
-          "classes: classes, whatever they are called; groups: slides or patients.",
+          "What the folders directly below the input are. auto: classes where two of them, or the only one, "
+          "are called as classes of the run; classes: classes, whatever they are called; groups: slides or "
+          "patients.",
           choices=("auto", "classes", "groups")),
     Field("embed.projection", "pca",
           "The two dimensions of the map. tsne needs scikit-learn, umap needs umap-learn.",

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from asae_jax.files import user_path
-from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.predict.inputs import Item, class_folders
+from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 
@@ -20,17 +21,20 @@ def input_labels(
       text: the input, see `predict.inputs.read_input`.
       items: the images that it names.
       class_names: of the run.
-      folders: "auto": a folder's images are labelled where its name is one of `class_names`; "classes": by
-        whatever its name is; "groups": folders are slides or patients, and nothing is labelled.
+      folders: "auto": folders that are classes label their images (`predict.inputs.class_folders`);
+        "classes": all do, by whatever their names are; "groups": folders are slides or patients, and
+        nothing is labelled.
 
     Raises:
       UserError: a CSV file that cannot be read.
     """
     path = user_path(text)
     if path.is_dir():
-        known = {item.group for item in items if folders != "groups"}
-        known &= set(class_names) if folders == "auto" else known
-        return [item.group if item.group in known else "" for item in items]
+        if folders == "classes":
+            known = {plain_name(name): name for name in class_names}
+            return [known.get(plain_name(item.group), item.group) for item in items]
+        classes = class_folders(text, items, class_names) if folders == "auto" else {}
+        return [classes.get(item.group, "") for item in items]
     if path.suffix.lower() == ".csv" and path.is_file():
         _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
         return ["" if is_guess(row) else row.get("label", "") for _, row in rows]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from asae_jax.inference.labels import input_labels
-from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.labels import input_groups, input_labels
+from asae_jax.inference.predict.inputs import read_input, without_class_folders
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,38 @@ def test_a_network_s_guesses_are_no_true_classes(tmp_path, text, labels):
     path = tmp_path / "list.csv"
     path.write_text(text)
     assert input_labels(str(path), read_input(str(path)), ["A", "B"]) == labels
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels"),
+    [
+        (["bne", "sne"], ["BNE", "SNE"]),  # spelled otherwise
+        (["MO", "P2", "P3"], ["", "", ""]),  # patients, one of whom is called as a class
+        (["BNE", "SNE", "other"], ["BNE", "SNE", ""]),
+        (["MO"], ["MO"]),
+        (["P1", "P2"], ["", ""]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:folders of")
+def test_folders_are_classes_for_all_commands_alike(tmp_path, folders, labels):
+    for name in folders:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"an image")
+    items = read_input(str(tmp_path))
+    names = ["BNE", "SNE", "MO"]
+    found = input_labels(str(tmp_path), items, names)
+    assert dict(zip([item.group for item in items], found, strict=True)) == dict(
+        zip(folders, labels, strict=True)
+    )
+    groups = [item.group for item in without_class_folders(str(tmp_path), items, names)]
+    assert input_groups(str(tmp_path), items, found) == groups
+    assert any(groups) != any(found)
+
+
+def test_all_folders_are_classes_where_that_is_said(tmp_path):
+    for name in ("bne", "odd"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"an image")
+    items = read_input(str(tmp_path))
+    assert input_labels(str(tmp_path), items, ["BNE", "SNE"], folders="classes") == ["BNE", "odd"]
+    assert input_labels(str(tmp_path), items, ["BNE", "SNE"], folders="groups") == ["", ""]

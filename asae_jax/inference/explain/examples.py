@@ -70,8 +70,8 @@ def own_examples(run: Run) -> Examples:
 def given_examples(run: Run) -> Examples:
     """The images of `explain.input`; see `predict.inputs.read_input` for what it may be.
 
-    The true class is the column `label` of a CSV file, or the subfolder of a given folder if it has the name
-    of a class.
+    The true class is the column `label` of a CSV file, or the subfolder of a given folder where these are
+    classes (`predict.inputs.class_folders`).
 
     Raises:
       UserError: no images, or a label that the run does not know.

@@ -73,20 +73,35 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     return items
 
 
-def without_class_folders(text: str, items: list[Item], class_names: Iterable[str]) -> list[Item]:
-    """`items` without groups, and a warning, where these are folders of classes.
+def class_folders(text: str, items: Iterable[Item], class_names: Iterable[str]) -> dict[str, str]:
+    """Folders directly below the input that are classes -> the class, as the run calls it.
 
-    That is so where two of them, or the only one, have the name of a class of the run.
+    They are where two of them, or the only one, have the name of a class of the run, however it is spelled
+    (`plain_name`): one patient among several may be called as a class. Else there is none.
+
+    Args:
+      text: the input that `items` were read from.
+      items: its images.
+      class_names: of the run.
+    """
+    if not text or not user_path(text).is_dir():
+        return {}
+    names = {item.group for item in items if item.group}
+    known = {plain_name(name): name for name in class_names}
+    classes = {name: known[plain_name(name)] for name in names if plain_name(name) in known}
+    return classes if len(classes) > 1 or classes.keys() == names else {}
+
+
+def without_class_folders(text: str, items: list[Item], class_names: Iterable[str]) -> list[Item]:
+    """`items` without groups, and a warning, where these are folders of classes, see `class_folders`.
 
     Args:
       text: the input they were read from.
       items: its images.
       class_names: of the run.
     """
-    names = {item.group for item in items if item.group}
-    known = {plain_name(name) for name in class_names}
-    classes = {name for name in names if plain_name(name) in known}
-    if not text or not user_path(text).is_dir() or not classes or (len(classes) < 2 and classes != names):
+    classes = class_folders(text, items, class_names)
+    if not classes:
         return items
     warnings.warn(
         f"folders of {text} have the names of classes ({', '.join(sorted(classes)[:_NAMED])}): none is taken "

@@ -113,7 +113,7 @@ def classes(tmp_path, folder):
 @pytest.mark.parametrize(
     ("folders", "labels", "groups"),
     [
-        ("auto", {"BLA", ""}, {""}),
+        ("auto", {""}, {"BLA", "odd"}),  # one of two may be a patient who is called as a class
         ("classes", {"BLA", "odd"}, {""}),
         ("groups", {""}, {"BLA", "odd"}),
     ],
