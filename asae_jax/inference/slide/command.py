@@ -16,8 +16,16 @@ from asae_jax.folders import IMAGE_EXTENSIONS
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
 from asae_jax.inference.slide.colours import shown_colours
 from asae_jax.inference.slide.geojson import SlideFiles, feature
-from asae_jax.inference.slide.label_studio import Guess, Storage, cell_task, field_task, write_tasks
-from asae_jax.input.cell_classes import cell_classes
+from asae_jax.inference.slide.label_studio import (
+    CONFIGURATION,
+    TASKS,
+    Guess,
+    Storage,
+    cell_task,
+    field_task,
+    write_tasks,
+)
+from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault, listed_file, read_rows
 from asae_jax.input.decode import BadImage, read_image
@@ -70,11 +78,12 @@ def slide(config: ConfigDict, workdir: Path) -> int:
         raise UserError("no cells are named: give --input=CELLS.csv, with path, slide, x and y")
     cells = read_cells(user_path(settings.input), user_path(settings.labels) if settings.labels else None)
     stem = _stem(settings)
-    table = user_path(settings.classes) if settings.classes else None
-    colours = shown_colours(cell_classes(sorted({cell.label for cell in cells}), table))
+    colours = _colours(cells, user_path(settings.classes) if settings.classes else None)
     slides = [cell.position.slide for cell in cells]
     files = SlideFiles(stem, slides, f"labels of {_real(settings.labels or settings.input)}")
     tasks = _tasks(cells, settings) if settings.label_studio else None
+    if tasks is not None and not files.earlier():
+        _refuse_foreign(stem)
     for cell in cells:
         notes = {"path": cell.path, **cell.notes}
         one = feature(
@@ -87,6 +96,25 @@ def slide(config: ConfigDict, workdir: Path) -> int:
             write_tasks(stem, tasks, colours, rectangles=bool(settings.images))
     _report(cells, files.paths)
     return 0
+
+
+def _colours(cells: Sequence[Cell], table: Path | None) -> dict[str, str]:
+    """Of every class that may be chosen: what was given or proposed, and those of a table that is given."""
+    names = {cell.label for cell in cells} | {cell.notes.get("predicted", "") for cell in cells}
+    there = {plain_name(name) for name in names}
+    named = known_classes(table) if table else {}
+    names |= {one.code for key, one in named.items() if key not in there}
+    return shown_colours(cell_classes(sorted(names - {""}), table))
+
+
+def _refuse_foreign(stem: Path) -> None:
+    """Raises a UserError where there are files for Label Studio without those that come with them."""
+    for path in (stem.with_name(stem.name + ending) for ending in (TASKS, CONFIGURATION)):
+        if os.path.lexists(path):
+            raise UserError(
+                f"{path} was made from another input or by another program: choose another --output=FILE, or "
+                "move it away"
+            )
 
 
 def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
@@ -109,7 +137,7 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
     # A list with probabilities is one of predictions; other labels of a list are somebody's own.
     own = labels is None and "probability" not in columns
     (reviewed, changed), used = _reviewed(labels) if labels else ({}, set()), 0
-    cells, located, artefacts, lines = [], 0, 0, dict[str, int]()
+    cells, located, artefacts, unlabelled, lines = [], 0, 0, 0, dict[str, int]()
     for line, row in rows:
         if (place := position(line, row)) is None:
             continue
@@ -119,13 +147,16 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
         own_label = _Given(row.get("label", ""), own, {})
         given = reviewed.get(file, own_label)
-        used, artefacts = used + (file in reviewed), artefacts + (file in reviewed and not given.label)
+        used += file in reviewed
         if given.label:
             cells.append(Cell(row["path"], file, place, *given))
+        else:
+            artefacts += file in reviewed
+            unlabelled += file not in reviewed and file not in changed  # these were named already
     gone = len(changed & lines.keys())
     _refuse_none(path, labels, located=located, used=used, changed=gone, cells=len(cells))
     _say_left_out(artefacts, "cells that a person left out")
-    _say_left_out(located - len(cells) - artefacts, "cells without a label")
+    _say_left_out(unlabelled, "cells without a label")
     _say_left_out(
         len(reviewed) - used, f"labels of {labels} whose paths are not in {path}, or have no position"
     )

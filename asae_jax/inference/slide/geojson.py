@@ -119,10 +119,15 @@ class SlideFiles:
             with atomic_text(self.paths[slide]) as file:
                 file.write(json.dumps(head)[:-1] + _FEATURES + ",\n".join(lines) + "\n]}\n")
         written = list(self.paths.values())
-        for path in self._stem.parent.glob(f"{glob.escape(self._stem.name)}*{ENDING}"):
-            if path not in written and self._mark().items() <= read_head(path).items():
+        for path in self.earlier():
+            if path not in written:
                 remove(path)
         return written
+
+    def earlier(self) -> list[Path]:
+        """The files that were made from the same input."""
+        there = self._stem.parent.glob(f"{glob.escape(self._stem.name)}*{ENDING}")
+        return [path for path in there if self._mark().items() <= read_head(path).items()]
 
     def _mark(self) -> dict[str, str]:
         return {"name": self._stem.name, MADE_FROM: self._source}

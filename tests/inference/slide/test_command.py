@@ -81,6 +81,19 @@ def test_where_all_labelled_pictures_have_changed_that_is_said(cells, capsys):
     assert "no path of" not in error
 
 
+def test_labels_whose_pictures_have_changed_are_named_once(cells, capsys):
+    """The list itself has no labels."""
+    folder, contents = cells
+    text = (folder / "list.csv").read_text().replace(",label", "").replace(",LY", "")
+    (folder / "list.csv").write_text(text)
+    rows = [[f"cells/{number}.png", "BNE", "yes", contents[0]] for number in (0, 1)]
+    assert _slide(folder, _labels(folder, *rows)) == 0
+    left_out = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out:")]
+    assert len(left_out) == 2
+    assert "1 labels of" in left_out[0]
+    assert left_out[1] == "left out: 1 cells without a label"
+
+
 def test_what_a_person_left_out_is_not_put_on_the_slide(cells, capsys):
     folder, _ = cells
     with (folder / "labels.csv").open("w", newline="") as file:
@@ -155,6 +168,30 @@ def test_fields_are_tasks_with_rectangles(cells):
     }  # fmt: skip
     assert len(task["predictions"][0]["result"]) == 2
     assert "RectangleLabels" in (folder / "labels_on_slide_label_studio.xml").read_text()
+
+
+def test_a_file_of_another_program_is_not_replaced(cells, capsys):
+    folder, _ = cells
+    tasks = folder / "list_on_slide_label_studio.json"
+    tasks.write_text("an export")
+    assert _slide(folder, f"--label_studio={folder}") == 2
+    assert f"{tasks} was made from another input or by another program" in capsys.readouterr().err
+    assert tasks.read_text() == "an export"
+    tasks.unlink()
+    for _ in range(2):
+        assert _slide(folder, f"--label_studio={folder}") == 0
+    assert len(json.loads(tasks.read_text())) == 3
+
+
+def test_the_interface_offers_what_was_proposed_and_all_classes_of_a_table(cells):
+    folder, _ = cells
+    (folder / "labels.csv").write_text("path,label,predicted\ncells/0.png,sne,BNE\n")
+    (folder / "own.csv").write_text("class,lineage\nSNE,myeloid\nMO,myeloid\n")
+    options = (f"--labels={folder / 'labels.csv'}", f"--label_studio={folder}")
+    interface = folder / "labels_on_slide_label_studio.xml"
+    for more, names in (((), {"sne", "BNE", "LY"}), (("own",), {"sne", "BNE", "LY", "MO"})):
+        assert _slide(folder, *options, *(f"--classes={folder / name}.csv" for name in more)) == 0
+        assert set(re.findall('Choice value="(.*?)"', interface.read_text())) == names
 
 
 @pytest.mark.parametrize(
