@@ -174,7 +174,7 @@ def _numbered(found: Sequence[Square], *, pad: bool) -> list[tuple[str, Square]]
     """The number of each square's cell, from 0001 on; empty for those to be left out."""
     numbered, count = [], 0
     for square in found:
-        kept = square.whole or (pad and square.complete)
+        kept = square.complete and (square.whole or pad)  # a small square may lie in a nucleus that is cut
         count += kept
         numbered.append((f"{count:04}" if kept else "", square))
     return numbered

@@ -118,6 +118,21 @@ def test_at_the_border_a_square_is_filled_up_and_half_a_cell_is_none():
     )
 
 
+@pytest.mark.parametrize("border", ["skip", "pad"])
+def test_a_nucleus_that_the_border_cuts_is_left_out_though_its_square_is_whole(tmp_path, border):
+    """A square of 16 pixels has room in what is left of the nucleus."""
+    field = draw_field(60, size=700, singles=6)
+    first = min(field.cells, key=lambda cell: cell.x)
+    edge = round(first.x - 0.2 * first.nucleus)
+    assert all(one is first or one.x - one.nucleus > edge for one in field.cells)
+    Image.fromarray(field.image[:, edge:]).save(tmp_path / "field.png")
+    options = [f"--input={tmp_path / 'field.png'}", f"--output={tmp_path / 'o'}", "--size=16"]
+    assert cli.main(["cut", *options, f"--nucleus={first.nucleus}", f"--border={border}"]) == 0
+    (counts,) = _rows(tmp_path / "o" / "fields.csv")
+    assert (counts["cells"], counts["at_border"]) == ("5", "1")
+    assert min(int(row["x"]) for row in _rows(tmp_path / "o" / "cells.csv")) > first.nucleus / 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
