@@ -106,6 +106,7 @@ def join(
         the second test that there are none of.
     """
     joined, rows = Joined(), list(known)
+    labels, disputed = _with_patients(labels)
     chosen, torn = _one_for_each_image(labels, rules, joined)
     outvoted, joined.contradictions = joined.contradictions, []
     _check_classes(chosen, known, class_names, rules)
@@ -118,7 +119,7 @@ def join(
     new, joined.notes = taken.labels, taken.notes
     joined.left_out += taken.left_out
     aside, said = patients.second_test(new, known, rules.new_test, seed=rules.seed)
-    joined.notes += said
+    joined.notes += said + disputed
     joined.rows = [row for row in rows if row.label]
     for label in new:
         where = joined.aside if label in aside else joined.added
@@ -127,6 +128,27 @@ def join(
     joined.contradictions[:0] = _as_it_became(outvoted, chosen, rows, joined)
     joined.notes += _notes_on_classes(joined, class_names)
     return joined
+
+
+def _with_patients(labels: Sequence[Label]) -> tuple[list[Label], list[str]]:
+    """The labels, those without a patient with the one that another label of the image names; and notes.
+
+    People settle a label in a list that may know less of the image than the lists that it settles.
+    """
+    named: dict[str, dict[str, None]] = {}
+    for label in labels:
+        if label.group and label.content:
+            named.setdefault(label.content, {})[label.group] = None
+    found = [
+        dataclasses.replace(label, group=next(iter(named[label.content])))
+        if not label.group and label.content in named
+        else label
+        for label in labels
+    ]
+    disputed = [" and ".join(groups) for groups in named.values() if len(groups) > 1]
+    first = f"labels of {len(disputed):,} images name different patients ({', '.join(disputed[:3])})"
+    note = f"{first}: that of the label that counts is taken, of labels without one the patient named first"
+    return found, [note] * bool(disputed)
 
 
 def _one_for_each_image(

@@ -279,6 +279,25 @@ def test_a_patient_who_is_known_stays_known_when_the_label_changes():
     assert joined([label("o1", "B")], known).rows[0].provenance["known_group"] == "p7"
 
 
+@pytest.mark.parametrize("prefer", ["newest", "old", "drop"])
+def test_a_patient_is_known_whichever_label_of_the_image_names_him(prefer):
+    """Two people settle a label in a list without patients: p3 is in the old test part all the same."""
+    ann = label("n1", "A", group="p3", origin="ann.csv", time=1)
+    settled = label("n1", "A", origin="settled.csv", time=2)
+    for labels in ([ann, settled], [settled, ann]):
+        result = joined(labels, GROUPED, grouped=True, prefer=prefer)
+        assert result.rows == GROUPED
+        assert any(reason.startswith("of patient p3, who is in") for _, reason in result.left_out)
+
+
+def test_patients_that_contradict_each_other_are_said():
+    labels = [label("n1", group="q1", time=1), label("n1", group="q2", time=2), label("n2", group="q1")]
+    result = joined(labels, GROUPED, grouped=True)
+    assert [row.group for row in result.rows[5:]] == ["q2", "q1"]
+    assert any("labels of 1 images name different patients (q1 and q2)" in note for note in result.notes)
+    assert not any("different patients" in note for note in joined(labels[1:], GROUPED, grouped=True).notes)
+
+
 def test_patients_of_new_images_only_stand_in_a_column_of_their_own():
     result = joined([label("n1", group="p9")])
     assert result.rows[-1].provenance["known_group"] == "p9"
