@@ -42,13 +42,20 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
             f"{interval_text(unlike)} of the images look unlike the training images "
             f"({percent(found['outliers_at_home'])} of the run's own validation images do)"
         )
-    labelled, wrong = found["labelled"], found["error_of_labelled"]
-    if not labelled["count"]:
-        return [*lines, "it would label none of the images itself, and leave all to a person"]
-    lines.append(
-        f"it would label {interval_text(labelled)} of the images itself, {interval_text(wrong)} of them "
-        f"wrongly (promised at home: at most {percent(found['target_error'])})"
-    )
+    labelled, promise = found["labelled"], f"promised at home: at most {percent(found['target_error'])}"
+    itself = found.get("labelled_without_a_person")  # files of earlier versions lack it
+    if not labelled["count"] or (itself is not None and not itself["count"]):
+        lines.append("it would label none of the images by itself, and leave all to a person")
+    elif itself is not None:
+        lines.append(
+            f"it would label {interval_text(itself)} of the images by itself, "
+            f"{interval_text(found['error_without_a_person'])} of them wrongly"
+        )
+    if labelled["count"]:
+        lines.append(
+            f"its threshold alone would label {interval_text(labelled)}, "
+            f"{interval_text(found['error_of_labelled'])} of them wrongly ({promise})"
+        )
     return lines
 
 
@@ -79,7 +86,7 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
         return [*told, "How many cells are unlike the training cells is not known: the run has no estimates."]
     if scores.get("intervals_over") == "groups":
         told.append(
-            "The intervals of cells labelled by itself, and unlike the training cells, are over images: new "
+            "The intervals of what is labelled, and of cells unlike the training cells, are over images: new "
             "patients or slides differ more."
         )
     return told + _look(found) + _promise(found)
@@ -110,8 +117,8 @@ def _promise(found: Mapping[str, Any]) -> list[str]:
     if wrong["share"] is None or wrong["interval"][0] <= target:
         return []
     return [
-        f"The threshold does not hold here: {percent(wrong['share'])} of the cells that the run would label "
-        f"itself are wrong, and at home it was set for {percent(target)}."
+        f"The threshold does not hold here: {percent(wrong['share'])} of the cells that it alone would label "
+        f"are wrong, and at home it was set for {percent(target)}."
     ]
 
 

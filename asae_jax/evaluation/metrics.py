@@ -305,6 +305,12 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     return low, high
 
 
+def counted_share(hits: int, total: int) -> dict[str, Any]:
+    """A share as files hold it: `count`, `of`, `share` (None of nothing) and its 95 % Wilson `interval`."""
+    interval = list(wilson_interval(hits, total))
+    return {"count": hits, "of": total, "share": hits / total if total else None, "interval": interval}
+
+
 def clopper_pearson_bound(hits: int, total: int, *, risk: float) -> float:
     """The largest share under which `hits` or fewer of `total` still have probability `risk`.
 

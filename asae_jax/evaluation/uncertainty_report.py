@@ -18,7 +18,7 @@ from asae_jax.evaluation.calibration import (
     reliability_bins,
     soften,
 )
-from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.metrics import counted_share, wilson_interval
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.training_cells import (
     CELLS_SHA256,
@@ -135,7 +135,12 @@ def sample_per_class(indices: np.ndarray, data: Data, per_class: int) -> np.ndar
 
 
 def measured(estimates: Uncertainty, part: Part) -> dict[str, Any]:
-    """How the estimates do on `part`; shares are 0..1 with their 95 % Wilson intervals over images."""
+    """How the estimates do on `part`; shares are 0..1 with their 95 % Wilson intervals over images.
+
+    `labelled` and `error_of_labelled` are of the threshold of the probability alone, which the promise is
+    about; `labelled_without_a_person` and `error_without_a_person` are of what `predict` labels by itself:
+    it leaves outliers to a person, too.
+    """
     judged = estimates.apply(part.logits, part.features)
     right = judged.probabilities.argmax(1) == part.labels
     return {
@@ -148,6 +153,7 @@ def measured(estimates: Uncertainty, part: Part) -> dict[str, Any]:
         "error_of_all": _share(~right),
         "labelled": _share(~judged.abstain),
         "error_of_labelled": _share(~right[~judged.abstain]),
+        **without_a_person(judged.for_a_person, right),
         "sets_with_the_true_class": _share(judged.sets[np.arange(len(right)), part.labels]),
         "set_size": float(judged.sets.sum(1).mean()),
         "sets_with_the_true_class_of": _per_class(estimates, judged, part.labels),
@@ -157,6 +163,19 @@ def measured(estimates: Uncertainty, part: Part) -> dict[str, Any]:
             "calibrated": _diagram(part, estimates.temperature.value),
         },
         "risk_coverage": _curve(judged.probabilities.max(1), right),
+    }
+
+
+def without_a_person(for_a_person: np.ndarray, right: np.ndarray) -> dict[str, dict[str, Any]]:
+    """What is labelled without a person, and the share of it that is wrong, as `measured` names them.
+
+    Args:
+      for_a_person: bool `[N]`, which images are left to a person, `Judgement.for_a_person`.
+      right: bool `[N]`, whether the predicted class is the true one.
+    """
+    return {
+        "labelled_without_a_person": _share(~for_a_person),
+        "error_without_a_person": _share(~right[~for_a_person]),
     }
 
 
@@ -219,22 +238,37 @@ def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
     name = "test" if "test" in record["measured"] else "validation"
     shown = record["measured"][name]
     before, after = shown["reliability"]["uncalibrated"], shown["reliability"]["calibrated"]
-    temperature, target = estimates.temperature, estimates.abstention.target_error
     lines = [
         f"how far to trust it, set on {estimates.num_examples} validation images, measured on "
         f"{shown['num_images']} {name} images (95 % intervals in brackets):",
-        f"  for at most {_percent(target)} mistakes it labels {_with_interval(shown['labelled'])} of the "
-        f"images itself, {_with_interval(shown['error_of_labelled'])} of them wrongly, and leaves the others "
-        f"to a person (labelling all of them: {_with_interval(shown['error_of_all'])} wrong)",
+        *_labelled(shown, estimates.abstention.target_error),
         f"  it names {shown['set_size']:.1f} possible classes an image on average; the true one is among "
         f"them in {_with_interval(shown['sets_with_the_true_class'])} (wanted: "
         f"{_percent(1 - estimates.conformal.error)})",
         f"  {_with_interval(shown['outliers'])} look unlike the training images",
         f"  probabilities: calibration error {before['ece']:.3f} -> {after['ece']:.3f} (0: what is given 80 "
         f"% is right 80 times in 100), NLL {before['nll']:.3f} -> {after['nll']:.3f}, "
-        f"{_temperature_text(temperature)}",
+        f"{_temperature_text(estimates.temperature)}",
     ]
     return "\n".join([*lines, *(f"  {sentence}" for sentence in record["caveats"])])
+
+
+def _labelled(shown: Mapping[str, Any], target: float) -> list[str]:
+    """What is labelled by itself, and what the threshold alone would label; files of earlier versions hold
+    only the second."""
+    lines = []
+    if "labelled_without_a_person" in shown:
+        lines.append(
+            f"  it labels {_with_interval(shown['labelled_without_a_person'])} of the images by itself, "
+            f"{_with_interval(shown['error_without_a_person'])} of them wrongly, and leaves to a person what "
+            "it is not sure of or what looks unlike the training images"
+        )
+    return [
+        *lines,
+        f"  its threshold alone, set for at most {_percent(target)} mistakes, would label "
+        f"{_with_interval(shown['labelled'])}, {_with_interval(shown['error_of_labelled'])} of them wrongly "
+        f"(labelling all of them: {_with_interval(shown['error_of_all'])} wrong)",
+    ]
 
 
 def _temperature_text(temperature: Temperature) -> str:
@@ -298,9 +332,7 @@ def _curve(confidence: np.ndarray, right: np.ndarray) -> dict[str, list[float]]:
 
 
 def _share(chosen: np.ndarray) -> dict[str, Any]:
-    hits, total = int(chosen.sum()), len(chosen)
-    low, high = wilson_interval(hits, total)
-    return {"count": hits, "of": total, "share": hits / total if total else None, "interval": [low, high]}
+    return counted_share(int(chosen.sum()), len(chosen))
 
 
 def _per_class(estimates: Uncertainty, judged: Judgement, labels: np.ndarray) -> dict[str, dict[str, Any]]:

@@ -42,9 +42,28 @@ def test_images_that_look_different_and_a_threshold_that_does_not_hold(estimates
     look, promise = warnings_of({"uncertainty": found})
     assert "100.0 % of them do, against 5.0 % at home" in look
     wrong = 100 * found["error_of_labelled"]["share"]
-    assert f"{wrong:.1f} % of the cells that the run would label itself are wrong" in promise
-    assert len(sentences(found)) == 2
-    assert f"{100 * found['labelled']['share']:.1f} % [" in sentences(found)[1]
+    assert f"{wrong:.1f} % of the cells that it alone would label are wrong" in promise
+    # All are outliers, which are left to a person however sure the network is.
+    _, itself, alone = sentences(found)
+    assert itself == "it would label none of the images by itself, and leave all to a person"
+    assert alone.startswith(f"its threshold alone would label {100 * found['labelled']['share']:.1f} % [")
+
+
+def test_outliers_are_not_labelled_by_itself(estimates):
+    near, far = _part(200, 5), _part(100, 6, shift=20.0)
+    part = Part(*(np.concatenate(pair) for pair in zip(near, far, strict=True)))
+    found = measure_elsewhere(estimates, part)
+    judged = estimates.apply(near.logits, near.features)
+    kept = ~judged.for_a_person
+    wrong = (judged.probabilities.argmax(1) != near.labels)[kept].sum()
+    _, itself, alone = sentences(found)
+    assert itself.startswith(f"it would label {100 * kept.sum() / 300:.1f} % [")
+    assert f"by itself, {100 * wrong / kept.sum():.1f} % [" in itself
+    assert f"would label {100 * found['labelled']['share']:.1f} % [" in alone
+    assert found["labelled"]["count"] > kept.sum()
+    for name in ("labelled_without_a_person", "error_without_a_person"):  # as of an earlier version
+        del found[name]
+    assert sentences(found)[1:] == [alone]
 
 
 def test_classes_and_repeated_images_are_warned_of():

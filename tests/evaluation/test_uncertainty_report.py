@@ -93,6 +93,30 @@ def test_what_is_read_again_flags_other_images(measure, tmp_path):
     assert measured(found, other)["outliers"]["count"] > 80
 
 
+def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure, tmp_path, capsys):
+    """Half of the images lie far from the training images: `predict` leaves these to a person."""
+    parts = PARTS | {"test": Part(*map(np.concatenate, zip(_part(200, 5), _part(200, 6, 5.0), strict=True)))}
+    written = measure(tiny_config(), parts)
+    test = written["measured"]["test"]
+    judged = uncertainty.read_uncertainty(tmp_path).apply(parts["test"].logits, parts["test"].features)
+    wrong = judged.probabilities.argmax(1) != parts["test"].labels
+    kept = ~judged.abstain & ~judged.is_outlier
+    assert 0 < kept.sum() < (~judged.abstain).sum() == test["labelled"]["count"]
+    assert test["labelled_without_a_person"]["count"] == kept.sum()
+    assert test["labelled_without_a_person"]["of"] == 400
+    assert test["error_without_a_person"]["count"] == (wrong & kept).sum()
+    assert test["error_without_a_person"]["of"] == kept.sum()
+    said = capsys.readouterr().out
+    assert f"it labels {100 * kept.mean():.1f} % [" in said
+    alone = "its threshold alone, set for at most 5.0 % mistakes, would label"
+    assert f"{alone} {100 * (~judged.abstain).mean():.1f} % [" in said
+    for name in ("labelled_without_a_person", "error_without_a_person"):  # as of an earlier version
+        del test[name]
+    old = uncertainty_report.summary(uncertainty.read_uncertainty(tmp_path), written)
+    assert alone in old
+    assert "by itself" not in old
+
+
 def test_without_validation_images_nothing_is_written_and_it_is_said(measure, capsys):
     assert measure(tiny_config(), {"train": PARTS["train"], "test": PARTS["test"]}) is None
     assert "no validation images" in capsys.readouterr().out

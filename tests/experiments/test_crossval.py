@@ -74,6 +74,8 @@ def write_fold(workdir, run):
             "test": {
                 "labelled": {"count": 4, "of": len(rows)},
                 "error_of_labelled": {"count": 1, "of": 4},
+                "labelled_without_a_person": {"count": 3, "of": len(rows)},
+                "error_without_a_person": {"count": 0, "of": 3},
                 "sets_with_the_true_class": {"count": 5, "of": len(rows)},
                 "outliers": None,
             }
@@ -152,16 +154,27 @@ def test_scores_of_the_folds_and_their_spread(crossval):
     assert scores["over_folds"]["macro_f1"]["standard_deviation"] == pytest.approx(deviation)
 
 
-def test_estimates_of_the_folds_are_counted_together(crossval):
+def test_estimates_of_the_folds_are_counted_together(crossval, capsys):
     assert crossval() == 0
     found = read_json(crossval.workdir / "crossval.json", remedy="")["judged"]
     assert found["labelled"] == {
         "count": 20, "of": 30, "share": 20 / 30, "interval": list(wilson_interval(20, 30))
     }  # fmt: skip
     assert found["error_of_labelled"]["share"] == 5 / 20
+    assert found["labelled_without_a_person"]["count"] == 15
+    assert found["error_without_a_person"]["share"] == 0
+    assert "the networks label 50.0 % [" in capsys.readouterr().out
+    page = (crossval.workdir / "index.html").read_text()
+    assert "<dt>labelled by itself, percent</dt><dd>50.0 " in page
     assert found["promised_by"] == 4
     assert "outliers" not in found
     runs = [crossval.workdir / "runs" / f"fold{fold}" for fold in range(5)]
+    path = runs[1] / "uncertainty.json"
+    content = json.loads(path.read_text())
+    del content["measured"]["test"]["labelled_without_a_person"]  # as an earlier version wrote it
+    path.write_text(json.dumps(content))
+    assert judged(runs)["labelled"]["count"] == 20
+    assert "labelled_without_a_person" not in judged(runs)
     (runs[2] / "uncertainty.json").unlink()
     assert judged(runs) is None
 

@@ -168,7 +168,7 @@ def _trust(workdir: Path, shown: Mapping[str, tuple[str, Scores]]) -> dict[str, 
     """Calibration and abstention; None where no estimates were fitted for these scores."""
     if not shown:
         return None
-    scores = [*shown.values()][-1][1]
+    label, (_, scores) = [*shown.items()][-1]
     content = _estimates(workdir, scores)
     if content is None:
         return None
@@ -199,7 +199,7 @@ def _trust(workdir: Path, shown: Mapping[str, tuple[str, Scores]]) -> dict[str, 
             target=estimates.abstention.target_error,
             threshold=estimates.abstention.threshold,
         ),
-        "measured": measured,
+        "tiles": trust.tiles(measured[label]) if label in measured else [],
     }
 
 

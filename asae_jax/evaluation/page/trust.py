@@ -30,6 +30,22 @@ def charts(
     return [*diagrams, _risk(parts, target, threshold)]
 
 
+def tiles(found: Measured) -> list[tuple[str, Mapping[str, Any]]]:
+    """What a page says at its head of the part that it shows: text and share, of those that are known.
+
+    Args:
+      found: of that part. Files of earlier versions hold what the threshold alone would label, and not what
+        is labelled by itself: neither uncertain nor an outlier.
+    """
+    shares = [
+        ("labelled by itself, percent", found["labelled_without_a_person"])
+        if "labelled_without_a_person" in found
+        else ("its threshold alone would label, percent", found["labelled"]),
+        ("unlike the training cells, percent", found.get("outliers")),
+    ]
+    return [(text, share) for text, share in shares if share is not None and share["share"] is not None]
+
+
 def _reliability(shown: Measured, name: str, kind: str, how: str) -> Chart:
     bins, scores = shown["reliability_diagram"][kind], shown["reliability"][kind]
     confidence = [one["confidence"] for one in bins]
@@ -87,7 +103,8 @@ def _risk(parts: Mapping[str, Measured], target: float, threshold: float) -> Cha
     if not spots:
         chosen = "No threshold keeps the promise: every image is left to a person"
     return Chart(
-        "What it labels itself, and how often wrongly",
+        "What a threshold would label, and how often wrongly",
         drawing,
-        f"{chosen}. To the left the rest is left to a person.",
+        f"{chosen}. To the left the rest is left to a person; cells unlike the training cells are left to a "
+        "person as well, and are counted here.",
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.metrics import evaluate_scores, wilson_interval
+from asae_jax.evaluation.metrics import counted_share, evaluate_scores
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
 from asae_jax.evaluation.uncertainty import uncertainty_file
 from asae_jax.experiments.crossval.folds import FoldRun
@@ -24,7 +24,14 @@ PART = "cross-validated"
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1"}
 """The scores that are given of each fold -> what they are called."""
 
-_JUDGED = ("labelled", "error_of_labelled", "sets_with_the_true_class", "outliers")
+_JUDGED = (
+    "labelled",
+    "error_of_labelled",
+    "labelled_without_a_person",
+    "error_without_a_person",
+    "sets_with_the_true_class",
+    "outliers",
+)
 _LEAST = 5e-7  # probabilities are kept to six decimals: half of the last
 
 
@@ -149,8 +156,9 @@ def judged(folders: Sequence[Path]) -> dict[str, Any] | None:
     Each fold judges by its own temperature and thresholds, fitted on its own validation images.
 
     Returns:
-      `target_error`; `promised_by`, in how many folds a threshold keeps to it; and `labelled`,
-      `error_of_labelled`, `sets_with_the_true_class` and `outliers`: each `count`, `of`, `share` (None of
+      `target_error`; `promised_by`, in how many folds a threshold keeps to it; and those of `labelled` and
+      `error_of_labelled` (of the thresholds alone), `labelled_without_a_person`, `error_without_a_person`,
+      `sets_with_the_true_class` and `outliers` that all folds have: each `count`, `of`, `share` (None of
       nothing) and its 95 % Wilson `interval`. None where a fold has no estimates.
     """
     contents = [*_estimates(folders)]
@@ -162,15 +170,10 @@ def judged(folders: Sequence[Path]) -> dict[str, Any] | None:
         "promised_by": sum(content["abstention"]["coverage"] > 0 for content in contents),
     }
     for name in _JUDGED:
-        counted = [one[name] for one in tested]
+        counted = [one.get(name) for one in tested]  # files of earlier versions lack some
         if all(one is not None for one in counted):
-            found[name] = _share(*(sum(one[field] for one in counted) for field in ("count", "of")))
+            found[name] = counted_share(*(sum(one[field] for one in counted) for field in ("count", "of")))
     return found
-
-
-def _share(count: int, total: int) -> dict[str, Any]:
-    interval = list(wilson_interval(count, total))
-    return {"count": count, "of": total, "share": count / total if total else None, "interval": interval}
 
 
 def _estimates(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:

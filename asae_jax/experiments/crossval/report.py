@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.evaluation import evaluate, figures
+from asae_jax.evaluation.page import trust
 from asae_jax.evaluation.page.content import SUSPECTED, of_predictions
 from asae_jax.evaluation.page.numbers import counts_by_part
 from asae_jax.evaluation.page.words import Command, quoted
@@ -94,12 +95,18 @@ def _judged_lines(scores: Mapping[str, Any]) -> list[str]:
     judged, count = scores["judged"], len(scores["folds"])
     if judged is None:
         return []
-    target = f"{100 * judged['target_error']:.1f} %"
-    lines = [
-        f"for at most {target} mistakes the networks label {_percent(judged['labelled'])} of the images "
-        f"themselves, {_percent(judged['error_of_labelled'])} of them wrongly, and leave the others to a "
-        "person; each by the threshold of its own validation images"
-    ]
+    target, lines = f"{100 * judged['target_error']:.1f} %", []
+    if "labelled_without_a_person" in judged:
+        lines.append(
+            f"the networks label {_percent(judged['labelled_without_a_person'])} of the images by "
+            f"themselves, {_percent(judged['error_without_a_person'])} of them wrongly, and leave to a "
+            "person what they are not sure of or what looks unlike the training images"
+        )
+    lines.append(
+        f"their thresholds alone, each set on the network's own validation images for at most {target} "
+        f"mistakes, would label {_percent(judged['labelled'])}, {_percent(judged['error_of_labelled'])} of "
+        "them wrongly"
+    )
     if judged["promised_by"] < count:
         lines.append(
             f"in {count - judged['promised_by']} of {count} folds no threshold keeps to {target} with the "
@@ -125,7 +132,7 @@ def _trust(scores: Mapping[str, Any]) -> dict[str, Any] | None:
         "lead": "Counted over all folds; 95 % intervals in brackets, over images.",
         "lines": [line[:1].upper() + line[1:] for line in _judged_lines(scores)],
         "charts": [],
-        "measured": {PART: {"outliers": None} | judged},
+        "tiles": trust.tiles(judged),
     }
 
 

@@ -32,6 +32,7 @@ class Learned:
       before: int `[N]`, most probable class of each labelled image before.
       after: int `[N]`, by a layer or a network that has not seen the image.
       estimates: calibration, abstention, conformal sets and outlier scores, cross-fitted.
+      for_a_person: bool `[N]`, whether these estimates leave the image to a person.
       by_group: whether its folds were whole slides or patients.
     """
 
@@ -43,6 +44,7 @@ class Learned:
     before: np.ndarray
     after: np.ndarray
     estimates: Uncertainty
+    for_a_person: np.ndarray
     by_group: bool
 
     @property
@@ -88,6 +90,7 @@ def learn(
         logits.argmax(1),
         fitted.logits.argmax(1),
         estimates,
+        _for_a_person(estimates, fitted.logits, distances),
         groups is not None,
     )
 
@@ -121,7 +124,13 @@ def learn_all(
     )
     basis = _basis(run, crossed, labels, estimates, trained=True)
     before, after = logits.argmax(1), crossed.argmax(1)
-    return Learned(trained, None, None, basis, labels, before, after, estimates, groups is not None)
+    unsure = _for_a_person(estimates, crossed, distances)
+    return Learned(trained, None, None, basis, labels, before, after, estimates, unsure, groups is not None)
+
+
+def _for_a_person(estimates: Uncertainty, logits: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """bool `[N]`, of cross-fitted `logits` and `distances`: none has seen the image that it judges."""
+    return estimates.judge(np.exp(soften(logits, estimates.temperature.value)), distances).for_a_person
 
 
 def _basis(

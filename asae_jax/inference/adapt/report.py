@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.metrics import counted_share
+from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
 from asae_jax.inference.adapt.learning import Learned
@@ -65,7 +66,7 @@ _OLD_LAYER = "old layer kept"
 def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
     counts = np.bincount(learned.labels, minlength=len(class_names))
     total = len(learned.labels)
-    rule = learned.estimates.abstention
+    rule, right = learned.estimates.abstention, learned.after == learned.labels
     return {
         "count": total,
         "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
@@ -73,20 +74,17 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
         "folds_of": "groups" if learned.by_group else "images",
         "strength": _OLD_LAYER if learned.strength == np.inf else learned.strength,
         "right_before": _share(learned.before == learned.labels),
-        "right_cross_fitted": _share(learned.after == learned.labels),
+        "right_cross_fitted": _share(right),
         "temperature": learned.estimates.temperature.value,
-        "labelled_by_itself": rule.coverage,
+        "labelled_by_threshold": rule.coverage,
         "error_of_these": rule.error,
+        **without_a_person(learned.for_a_person, right),
         "target_error": rule.target_error,
     }
 
 
 def _share(chosen: np.ndarray) -> dict[str, Any]:
-    return {
-        "count": int(chosen.sum()),
-        "share": float(chosen.mean()),
-        "interval": list(wilson_interval(int(chosen.sum()), len(chosen))),
-    }
+    return counted_share(int(chosen.sum()), len(chosen))
 
 
 def _notes(content: Mapping[str, Any]) -> Iterator[str]:
@@ -169,10 +167,16 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
         )
     if after["count"] < before["count"]:
         yield "That is fewer than before: with so few labels the run without them may be the better one."
-    if not labels["labelled_by_itself"]:
+    if not labels["labelled_by_threshold"]:
         yield (
             f"With so few labels no threshold keeps errors to {100 * labels['target_error']:.3g} %: every "
             "cell is left to a person. Label more."
+        )
+    elif (itself := labels["labelled_without_a_person"])["count"]:
+        yield (
+            f"By itself it labels {_percent(itself)} of these cells, "
+            f"{_percent(labels['error_without_a_person'])} of them wrongly; what it is not sure of, or what "
+            "looks unlike the labelled cells, is left to a person."
         )
 
 

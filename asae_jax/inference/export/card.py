@@ -1,12 +1,14 @@
 """What a stranger must know before using a network: `MODEL_CARD.md` of an export, `README.md` of a model."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from asae_jax.evaluation.elsewhere import interval_text
 from asae_jax.evaluation.provenance import read_scores
-from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
+from asae_jax.json_files import read_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import Counts, read_counts, read_record, versions_now
 from asae_jax.run.run import Run
@@ -44,7 +46,7 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
         _section("Files", _files(record)),
         _section("Data", _data(run, info.data_fingerprint, counts)),
         _section("Scores", _scores(scores)),
-        _section("How sure it is", _calibration(program.uncertainty)),
+        _section("How sure it is", _calibration(program)),
         _section("Limits", _limits(run, scores, counts)),
         _section("To be filled in by whoever trained it", _unknown()),
         _section("Made with", _versions(run, info.versions, record["versions"])),
@@ -63,7 +65,7 @@ def hub_card(program: Program) -> str:
         _section("Use", _use(run)),
         _section("Data", _data(run, info.data_fingerprint, counts)),
         _section("Scores", _scores(scores)),
-        _section("How sure it is", _calibration(program.uncertainty)),
+        _section("How sure it is", _calibration(program)),
         _section("Limits", _limits(run, scores, counts)),
         _section("To be filled in by whoever trained it", _unknown()),
         _section("Made with", _versions(run, info.versions, versions_now())),
@@ -190,7 +192,8 @@ def _scores(scores: Scores | None) -> list[str]:
     ]
 
 
-def _calibration(estimates: Uncertainty | None) -> list[str]:
+def _calibration(program: Program) -> list[str]:
+    estimates = program.uncertainty
     if estimates is None:
         return ["Not measured: probabilities are the plain softmax, which is usually too sure."]
     t, rule = estimates.temperature, estimates.abstention
@@ -200,14 +203,33 @@ def _calibration(estimates: Uncertainty | None) -> list[str]:
     else:
         advice = (
             f"To keep errors to at most {target}, leave images whose highest probability is below "
-            f"{rule.threshold:.3f} to a person."
+            f"{rule.threshold:.3f} to a person; `predict` leaves to a person also those that look unlike the "
+            "training images."
         )
     return [
         f"Before the softmax logits are divided by a temperature of {t.value:.2f} (95 % interval {t.low:.2f} "
         f"to {t.high:.2f}, from {estimates.num_examples} validation images). {advice} "
-        "`uncertainty.json` has the rest, "
-        "and what to beware of.",
+        f"{''.join(f'{said} ' for said in _labelled(program.run))}`uncertainty.json` has the rest, and what "
+        "to beware of.",
     ]
+
+
+def _labelled(run: Run) -> Iterator[str]:
+    """What was labelled of the part that the estimates were measured on; files of earlier versions know only
+    what the threshold alone would label."""
+    path = matching_file(run)
+    content = {} if path is None else read_json(path, remedy="evaluate the run again")
+    for part, found in list(content.get("measured", {}).items())[-1:]:
+        labelled, wrong = found["labelled"], found["error_of_labelled"]
+        who = "the threshold alone would label"
+        if "labelled_without_a_person" in found:
+            labelled, wrong = found["labelled_without_a_person"], found["error_without_a_person"]
+            who = "it labels by itself"
+        if labelled["count"]:
+            yield (
+                f"Of {found['num_images']} {part} images {who} {interval_text(labelled)}, "
+                f"{interval_text(wrong)} of them wrongly."
+            )
 
 
 def _limits(run: Run, scores: Scores | None, counts: Counts) -> list[str]:

@@ -16,6 +16,7 @@ from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.page import gallery, write
 from asae_jax.evaluation.predictions import read_predictions
 from asae_jax.run.run import open_run
+from tests.edited import unsealed
 from tests.evaluation.page.made_run import CLASSES, EACH, evaluated, evaluated_elsewhere, made_run
 
 ORDER = [2, 1, 0, 3]
@@ -247,6 +248,46 @@ def test_an_evaluation_of_another_name_has_a_page_of_its_own(place, capsys):
     assert "it has learnt the wrong labels too" in page.said("labels")
     assert not (place / "run" / "evaluation" / "seen_suspected_labels.csv").exists()
     assert "seen" in Page(place / "run" / "index.html").said("others")
+
+
+def _tiles(page):
+    """What stands at the head of the page: text -> value."""
+    found = re.findall(r"<dt>([^<]+)</dt><dd>([^<]+?) *<", page.text.partition("</dl>")[0])
+    return dict(found)
+
+
+@pytest.mark.parametrize("part", ["validation", "train", "all"])
+def test_the_head_of_a_page_says_nothing_of_another_part(place, part):
+    """What is labelled by itself is measured on validation and test images, and said of these alone."""
+    assert evaluated(place, eval__split=part, eval__name="shown") == 0
+    tiles = _tiles(Page(place / "run" / "evaluation" / "shown.html"))
+    (place / "run" / "evaluation" / "shown.json").unlink()
+    assert f"{part} images" in tiles
+    measured = json.loads((place / "run" / "uncertainty.json").read_text())["measured"]
+    told = {
+        "labelled by itself, percent": "labelled_without_a_person",
+        "unlike the training cells, percent": "outliers",
+    }
+    shares = {text: measured[part][field]["share"] for text, field in told.items() if part in measured}
+    assert {text: tiles[text] for text in told if text in tiles} == {
+        text: f"{100 * share:.1f}" for text, share in shares.items()
+    }
+
+
+def test_files_of_an_earlier_version_say_what_the_threshold_alone_would_label(place):
+    path = place / "run" / "uncertainty.json"
+    before = path.read_text()
+    assert "labelled by itself, percent" in _tiles(Page(place / "run" / "index.html"))
+    content = unsealed(path)
+    for part in content["measured"].values():
+        del part["labelled_without_a_person"], part["error_without_a_person"]
+    path.write_text(json.dumps(content))
+    write.write_run_page(open_run(place / "run"))
+    page = Page(place / "run" / "index.html")
+    path.write_text(before)
+    labelled = content["measured"]["test"]["labelled"]["share"]
+    assert _tiles(page)["its threshold alone would label, percent"] == f"{100 * labelled:.1f}"
+    assert "by itself" not in page.said("short") + page.said("trust")
 
 
 def test_a_full_disk_is_one_line_and_ends_nothing(place, monkeypatch):

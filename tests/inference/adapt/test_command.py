@@ -150,6 +150,21 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
         assert read_matching_uncertainty(open_run(output, other)) is None
 
 
+def test_what_it_labels_by_itself_is_no_outlier(runs, labels, tmp_path):
+    """The threshold keeps all eleven; half of the distances, five of eleven, lie above their median."""
+    output = tmp_path / "theirs"
+    uncertainty = {"target_error": 0.99, "certainty": 0, "outlier_quantile": 0.5}
+    options = [f"--config.uncertainty.{name}={value}" for name, value in uncertainty.items()]
+    given = [f"--labels={labels}", f"--output={output}", "--folds=3", "--statistics=keep"]
+    assert _adapt(runs[0], *given, *options) == 0
+    record = json.loads((output / FILE).read_text())
+    found = record["labels"]
+    assert found["labelled_by_threshold"] == 1
+    assert (found["labelled_without_a_person"]["count"], found["labelled_without_a_person"]["of"]) == (6, 11)
+    assert found["error_without_a_person"]["of"] == 6
+    assert any("By itself it labels 55 % [28, 79] of these cells" in note for note in record["notes"])
+
+
 def test_labels_train_all_layers(runs, images, labels, tmp_path, capsys):
     output = tmp_path / "theirs"
     options = [f"--labels={labels}", f"--output={output}", "--layers=all", "--epochs=12", "--folds=2"]

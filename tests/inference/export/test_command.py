@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 from asae_jax import cli
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
+from asae_jax.evaluation.metrics import counted_share
+from asae_jax.evaluation.uncertainty import write_uncertainty
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.card import model_card
 from asae_jax.inference.export.program import load_program
@@ -296,6 +298,30 @@ def test_the_card_promises_what_was_chosen_and_speaks_of_the_files_there(program
         assert words in card
         del forms[name]
         assert words not in model_card(changed, record | {"formats": forms})
+
+
+def test_the_card_says_what_is_labelled_by_itself(program, record, run, tmp_path):
+    """Files of earlier versions know what the threshold alone would label, which counts outliers."""
+    measured = {
+        "num_images": 50,
+        "labelled": counted_share(45, 50),
+        "error_of_labelled": counted_share(3, 45),
+        "labelled_without_a_person": counted_share(40, 50),
+        "error_without_a_person": counted_share(1, 40),
+    }
+    shutil.copy(run / "run.json", tmp_path)
+    copied = copy.copy(program.run)
+    copied.workdir = tmp_path
+    of_copy = dataclasses.replace(program, run=copied)
+    write_uncertainty(program.uncertainty, tmp_path, {"measured": {"validation": {}, "test": measured}})
+    card = model_card(of_copy, record)
+    assert "Of 50 test images it labels by itself 80.0 % [" in card
+    assert "], 2.5 % [0.4 %, 12.9 %] of them wrongly." in card
+    del measured["labelled_without_a_person"], measured["error_without_a_person"]
+    write_uncertainty(program.uncertainty, tmp_path, {"measured": {"test": measured}})
+    card = model_card(of_copy, record)
+    assert "Of 50 test images the threshold alone would label 90.0 % [" in card
+    assert "by itself" not in card
 
 
 def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
