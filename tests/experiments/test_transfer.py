@@ -11,11 +11,12 @@ import pytest
 
 from asae_jax.config import base_config
 from asae_jax.errors import UserError
+from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.experiments.grid import Grid, PlannedRun, run_folder
 from asae_jax.experiments.transfer import directions
 from asae_jax.experiments.transfer.cells import read_listed
 from asae_jax.experiments.transfer.pages import write_pages
-from asae_jax.experiments.transfer.scores import Trial, with_mixture
+from asae_jax.experiments.transfer.scores import Trial, accuracies, estimated, with_mixture
 from benchmarks import transfer
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
 
@@ -88,6 +89,33 @@ def test_seeds_share_a_column_and_other_test_images_a_table(tmp_path):
     assert there["rows"][0]["differences"][0]["balanced_accuracy"] == pytest.approx(((0.5 + 0) + (1 + 1)) / 4)
     assert back["runs"] == {"back": 1}
     assert back["rows"][0]["differences"] == []
+
+
+def test_a_class_that_a_resample_misses_is_not_counted_as_wrong():
+    """Twelve patients, and class 2 in the first alone, always right: as `evaluate_scores` has it."""
+    labels = np.array([0, 1] * 12 + [2, 2])
+    right = np.array([1.0] * 20 + [0.0] * 4 + [1.0] * 2)
+    groups = np.array([f"p{n // 2}" for n in range(24)] + ["p0", "p0"])
+    without = (labels < 2).astype(float)[None]
+    assert accuracies(right, labels)(without)["balanced_accuracy"][0] == pytest.approx(20 / 24)
+    assert accuracies(right, labels)(np.ones((1, 26)))["balanced_accuracy"][0] == pytest.approx(8 / 9)
+    log_probs = np.log(np.full((26, 3), 0.1))
+    log_probs[np.arange(26), np.where(right > 0, labels, (labels + 1) % 2)] = np.log(0.8)
+    scores = evaluate_scores(log_probs, labels, "ABC", groups=groups, bootstrap=1000, means_over_labels=True)
+    own, intervals = estimated(right, labels, groups)
+    assert own["balanced_accuracy"] == pytest.approx(scores["balanced_accuracy"])
+    for name in ("accuracy", "balanced_accuracy"):
+        assert intervals[name] == pytest.approx(scores["intervals"][name])
+
+
+def test_a_difference_leaves_out_the_same_classes():
+    labels, better = np.array([0, 0, 1, 1]), np.array([1.0, 1.0, 1.0, 0.0])
+    worse = np.array([1.0, 0.0, 0.0, 0.0])
+    weights = np.array([[2.0, 2.0, 0.0, 0.0], [1.0, 0.0, 3.0, 0.0]])
+    both = [accuracies(one, labels)(weights)["balanced_accuracy"] for one in (better, worse)]
+    found = accuracies(better - worse, labels)(weights)["balanced_accuracy"]
+    np.testing.assert_allclose(found, both[0] - both[1])
+    np.testing.assert_allclose(found, [0.5, 0.5])
 
 
 def test_the_mixture_corrects_probabilities_by_bayes():

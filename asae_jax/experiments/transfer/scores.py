@@ -165,18 +165,21 @@ def _chosen(how: str, count: int, draw: int, known: np.ndarray, train: Part) -> 
 def accuracies(right: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Weights `[R, N]` -> accuracy and balanced accuracy `[R]`, for `bootstrap_intervals`.
 
+    A class that a resample misses is left out of its mean, as in the scores of `evaluate`.
+
     Args:
       right: how far each image is right, `[N]`; or a difference of two such.
       labels: their classes, `[N]`.
     """
-    present = np.unique(labels)
+    of_class = labels[:, None] == np.unique(labels)
 
     def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        of_class = [
-            (weights[:, labels == c] @ right[labels == c]) / np.maximum(weights[:, labels == c].sum(1), 1e-9)
-            for c in present
-        ]
-        return {"accuracy": weights @ right / weights.sum(1), "balanced_accuracy": np.mean(of_class, axis=0)}
+        counts, hits = weights @ of_class, (weights * right) @ of_class
+        recalls = np.divide(hits, counts, out=np.zeros_like(counts), where=counts > 0)
+        return {
+            "accuracy": weights @ right / weights.sum(1),
+            "balanced_accuracy": recalls.sum(1) / (counts > 0).sum(1),
+        }
 
     return statistics
 
