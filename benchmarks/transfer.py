@@ -52,6 +52,8 @@ def _measured(
         write_pages(Path(given.output), [*done, found])
 
     print(f"# {name}", flush=True)
+    if listed.guesses:
+        print(f"{listed.guesses} rows are left out: nobody looked at their labels (seen=no)", flush=True)
     return measure(run, listed, trial, name=name, after=after)
 
 

@@ -137,6 +137,24 @@ def test_a_list_keeps_unknown_cells_of_the_training_part_only(tmp_path):
         read_listed(path, {"x": "A"}, ("A", "C"), most=10, seed=0)
 
 
+def test_labels_that_nobody_looked_at_are_no_truth(tmp_path):
+    """As in training on a list: the rows of `seen=no` are left out of both parts."""
+    named = [[f"{n}.png", "AB"[n % 2], "train" if n < 8 else "test", "no" if n % 4 > 1 else "yes"]
+             for n in range(16)]  # fmt: skip
+    path = write(tmp_path / "ours.csv", ["path", "label", "split", "seen"], *named)
+    listed = read_listed(path, {}, ("A", "B"), most=1500, seed=0)
+    assert sorted(item.path for item in listed.items["train"]) == ["0.png", "1.png", "4.png", "5.png"]
+    assert [item.path for item in listed.items["test"]] == ["8.png", "9.png", "12.png", "13.png"]
+    assert listed.guesses == 8
+    with pytest.raises(UserError, match="without the 8 rows whose label nobody looked at"):
+        read_listed(path, {}, ("A", "C"), most=10, seed=0)
+    for end in ("md", "html"):
+        write_pages(tmp_path / "transfer", [measured("plain", [1, 0]) | {"guesses": 8}])
+        assert "Left out: 8 rows of the list" in (tmp_path / f"transfer.{end}").read_text()
+        write_pages(tmp_path / "transfer", [measured("plain", [1, 0])])
+        assert "rows of the list" not in (tmp_path / f"transfer.{end}").read_text()
+
+
 # As a table of `reproduce`.
 
 
@@ -176,11 +194,12 @@ def test_finished_runs_are_measured_once_and_what_cannot_be_tried_is_said(
     assert json.loads(paths[0].read_text())["runs"] == [found]
 
 
-def test_directions_are_checked_before_anything_is_trained(folder, class_map, tmp_path):
+def test_directions_are_checked_before_anything_is_trained(folder, class_map, tmp_path, capsys):
     named = [[f, f"their {CLASS_NAMES[n % 2]}"] for n, f in enumerate(sorted(folder.glob("*/*.png")))]
-    rows = [[*row, "train" if n < 6 else "test"] for n, row in enumerate(named)]
-    their_cells = write(tmp_path / "list.csv", ["path", "label", "split"], *rows)
+    rows = [[*row, "train" if n < 6 else "test", "no" if n == 1 else "yes"] for n, row in enumerate(named)]
+    their_cells = write(tmp_path / "list.csv", ["path", "label", "split", "seen"], *rows)
     there, back = directions.directions(given(their_cells, class_map, reproduce__back=True), tmp_path)
+    assert "1 rows of list.csv are left out: nobody looked at their labels" in capsys.readouterr().out
     assert there.workdir == tmp_path
     assert back.workdir == tmp_path / "back"
     assert back.config.data.path == there.config.reproduce.other

@@ -10,7 +10,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.csv_rows import Row, listed_file, read_rows
-from asae_jax.input.manifest import GROUP_COLUMNS, group_column
+from asae_jax.input.manifest import GROUP_COLUMNS, GUESS_COLUMNS, group_column, is_guess
 
 PARTS = ("train", "test")
 
@@ -24,12 +24,14 @@ class Listed:
       labels: part -> number of each one's class, int `[N]`, -1 where the run has none.
       groups: slide or patient of each test image, `[N]`; None where the list does not tell.
       source: name of the list.
+      guesses: rows of it that were left out, as nobody looked at their labels.
     """
 
     items: Mapping[str, Sequence[Item]]
     labels: Mapping[str, np.ndarray]
     groups: np.ndarray | None
     source: str
+    guesses: int = 0
 
     @property
     def digest(self) -> str:
@@ -47,6 +49,8 @@ def read_listed(
 ) -> Listed:
     """Reads a CSV file `path,label,split` of the other laboratory.
 
+    Labels that nobody looked at (`manifest.is_guess`) are no truth: their rows are left out.
+
     Args:
       path: the file; images lie relative to its folder.
       class_map: its labels -> the run's classes. Cells of other classes stay in the training part, without
@@ -58,8 +62,12 @@ def read_listed(
     Raises:
       UserError: a file that cannot be read, or without images of two common classes in one of its parts.
     """
-    columns, rows = read_rows(path, required=("path", "label", "split"), optional=GROUP_COLUMNS)
-    grouped = group_column(columns)
+    columns, listed = read_rows(
+        path, required=("path", "label", "split"), optional=GROUP_COLUMNS, also=GUESS_COLUMNS
+    )
+    every = list(listed)
+    rows = [row for row in every if not is_guess(row[1])]
+    grouped, guesses = group_column(columns), len(every) - len(rows)
     items: dict[str, list[Item]] = {part: [] for part in PARTS}
     labels: dict[str, list[int]] = {part: [] for part in PARTS}
     for row in rows:
@@ -71,8 +79,9 @@ def read_listed(
     for part in PARTS:
         if len(set(labels[part]) - {-1}) < 2:
             raise UserError(
-                f"{path}: its part {part!r} has no two of the classes {', '.join(class_names)}: give a class "
-                "map from its labels to them, and a column split with train and test."
+                f"{path}: its part {part!r} has no two of the classes {', '.join(class_names)}"
+                + f" without the {guesses} rows whose label nobody looked at (seen=no)" * bool(guesses)
+                + ": give a class map from its labels to them, and a column split with train and test."
             )
     order = np.random.default_rng(seed).permutation(len(items["train"]))[:most]
     groups = np.array([item.group for item in items["test"]])
@@ -81,6 +90,7 @@ def read_listed(
         {"train": np.array(labels["train"])[order], "test": np.array(labels["test"])},
         groups if all(groups) else None,
         path.name,
+        guesses,
     )
 
 

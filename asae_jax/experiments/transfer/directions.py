@@ -72,7 +72,12 @@ def directions(config: ConfigDict, workdir: Path) -> list[Direction]:
         changes |= {"reproduce.other": data.path, "reproduce.other_map": data.class_map}
         found.append(Direction(copy_with(config, changes), workdir / BACK))
     for direction in found:
-        direction.listed(configured_index(direction.config.data).class_names)
+        listed = direction.listed(configured_index(direction.config.data).class_names)
+        if listed.guesses:
+            print(
+                f"note: {listed.guesses} rows of {listed.source} are left out: nobody looked at their labels "
+                "(seen=no), which are a network's guesses"
+            )
     return found
 
 

@@ -68,6 +68,7 @@ def _comparison(runs: Sequence[Measured]) -> dict[str, Any]:
         "trained_on": " and ".join(dict.fromkeys(run["trained_on"] for run in runs)),
         "tested_on": runs[0]["tested_on"],
         "test_of_class": runs[0]["test_of_class"],
+        "guesses": max(run.get("guesses", 0) for run in runs),  # files of earlier versions lack it
         "train_images": max(run["images"]["train"] for run in runs),
         "over": "images" if groups is None else "patients or slides",
         "rows": rows,

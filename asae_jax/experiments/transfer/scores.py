@@ -92,6 +92,7 @@ def _about(run: Run, listed: Listed, name: str) -> dict[str, Any]:
         "step": run.step,
         "classes": list(run.class_names),
         "images": {part: len(items) for part, items in listed.items.items()},
+        "guesses": listed.guesses,
         "test_of_class": {run.class_names[c]: int((test == c).sum()) for c in np.unique(test)},
         "digest": listed.digest,
         "test_labels": test.tolist(),
