@@ -77,7 +77,7 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
     if scores.get("num_trained_on", 0) is None:
         told.append(
             "Whether the run was trained on some of these images cannot be told: a model folder and an "
-            "adapted run hold no list of them."
+            "adapted run hold no list of them, and files cannot be compared with pixels of an .npz file."
         )
     if trained := scores.get("num_trained_on"):
         told.append(f"{trained:,} of the images were trained on: the scores are no measure of new images.")

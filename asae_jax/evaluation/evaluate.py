@@ -11,16 +11,14 @@ from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
-from asae_jax.evaluation.provenance import FOLDER, provenance
+from asae_jax.evaluation.provenance import FOLDER, among_trained_on, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
-from asae_jax.input.repeats import is_among, recorded_contents
-from asae_jax.input.run_split import SPLITS_FILE
+from asae_jax.input.repeats import is_among
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
-from asae_jax.run import digests
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -133,15 +131,12 @@ def _groups_trained_on(data: Data, indices: np.ndarray) -> int:
 
 def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> int | None:
     """How many of the scored images are among those that the run was trained on; None where not known."""
+    contents = data.index.contents
     if is_own:
-        known = data.index.contents[data.splits == "train"]
         rows = indices[data.splits[indices] != "train"]  # of these it is no news
-    else:
-        digests.check_unchanged(run.workdir, SPLITS_FILE)
-        known, rows = recorded_contents(run.workdir / SPLITS_FILE, "train"), indices
-        if not len(known):
-            return None
-    return int(is_among(data.index.contents[rows], known).sum())
+        return int(is_among(contents[rows], contents[data.splits == "train"]).sum())
+    found = among_trained_on(run, contents[indices], pixels=data.index.source == "npz")
+    return None if found is None else int(found.sum())
 
 
 def summary(scores: Mapping[str, Any]) -> str:

@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions
 from asae_jax.files import user_path
+from asae_jax.input.repeats import is_among, recorded_contents
+from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.json_files import read_json
+from asae_jax.run import digests
 from asae_jax.run.data import Data
 from asae_jax.run.folder import Record, read_record
 from asae_jax.run.run import Run
@@ -51,6 +56,27 @@ def provenance(run: Run, data: Data, split: str, other: Mapping[str, Any] | None
 def source_record(run: Run, class_map: Mapping[str, str]) -> dict[str, Any]:
     """What tells the source that `eval` names from the run's own: its path and its class map."""
     return {"path": _absolute(run.config.eval.path), _ANOTHER_SOURCE: dict(class_map)}
+
+
+def among_trained_on(run: Run, contents: np.ndarray, *, pixels: bool) -> np.ndarray | None:
+    """Which images of another source are among those that the run was trained on, bool `[N]`.
+
+    None where that cannot be told: in a model folder, in a run of a version that recorded no contents, or
+    where the ones are files and the others pixels of an `.npz` file, which have nothing to be compared by.
+
+    Args:
+      run: with its split.
+      contents: what each image holds, `[N]`, as of `DataIndex.contents`.
+      pixels: whether they come from an `.npz` file.
+
+    Raises:
+      UserError: a split that has changed since training.
+    """
+    digests.check_unchanged(run.workdir, SPLITS_FILE)
+    known = recorded_contents(run.workdir / SPLITS_FILE, "train")
+    if not len(known) or (run.config.data.source == "npz") != pixels:
+        return None
+    return is_among(contents, known)
 
 
 def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] | None:

@@ -1,7 +1,6 @@
 """`embed`: a run's features of images, for other programs to use and for a person to look at."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.provenance import among_trained_on
 from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
-from asae_jax.files import disk_errors, together, user_path
+from asae_jax.files import disk_errors, together
 from asae_jax.inference.embed.embedding import Embedding, gather, spread_places, write_csv, write_npz
 from asae_jax.inference.embed.page import write_page
 from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
@@ -23,10 +23,9 @@ from asae_jax.inference.predict.places import MADE_FROM, Files, Place, chosen_pl
 from asae_jax.inference.predict.predictor import Options, Predictor, network_identity
 from asae_jax.inference.predict.records import Record
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
-from asae_jax.input.run_split import SPLITS_FILE, split_names
+from asae_jax.input.content import file_contents
 from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
-from asae_jax.run import digests
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.terminal import track
 
@@ -184,14 +183,15 @@ def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, 
     """Probes with the labelled images that could be read, prints and writes the result."""
     rows = embedding.usable & (embedding.labels != "")
     groups = embedding.groups[rows]
-    trained = _trained_on(run)
+    files = [items[row].file for row in np.flatnonzero(rows).tolist()]
+    trained = among_trained_on(run, file_contents(files), pixels=False)
     given = Labelled(
         embedding.features[rows],
         embedding.labels[rows],
         groups if (groups != "").all() else None,
         border[rows],
         embedding.predicted[rows],
-        sum(os.path.realpath(items[row].file) in trained for row in np.flatnonzero(rows).tolist()),
+        None if trained is None else int(trained.sum()),
     )
     config = run.config
     found = probe(
@@ -211,14 +211,3 @@ def _all_or_none(labels: Sequence[str], groups: Sequence[str]) -> list[str] | No
     """The groups, where those of all labelled images are known."""
     known = all(group for label, group in zip(labels, groups, strict=True) if label)
     return list(groups) if known else None
-
-
-def _trained_on(run: Run) -> set[str]:
-    """Real paths of the files that the run was trained on, as far as its folder tells them."""
-    given, splits = run.config.data, run.workdir / SPLITS_FILE
-    if given.source not in ("folder", "csv") or not splits.is_file():
-        return set()
-    digests.check_unchanged(run.workdir, SPLITS_FILE)
-    path = user_path(given.path)
-    base = path if given.source == "folder" else path.parent
-    return {os.path.realpath(base / name) for name in split_names(splits, "train")}

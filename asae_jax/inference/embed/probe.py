@@ -31,6 +31,11 @@ _TRAINED_ON = (
     "{count:,} of these images are among those the run was trained on. Their features were fitted to their "
     "labels, so the scores are too high: probe images that were kept aside."
 )
+_NOT_KNOWN = (
+    "Whether the run was trained on some of these images cannot be told: a model folder and an adapted run "
+    "hold no list of them, and files cannot be compared with pixels of an .npz file. If it was, the scores "
+    "are too high."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ class Labelled:
       groups: str `[N]`, slide or patient of each; None where not all are known.
       border: float `[N, 12]`, the colours along each image's border.
       predicted: str `[N]`, the run's own most probable class.
-      trained_on: how many of them the run was trained on, as far as is known.
+      trained_on: how many of them the run was trained on; None where that cannot be told.
     """
 
     features: np.ndarray
@@ -51,7 +56,7 @@ class Labelled:
     groups: np.ndarray | None
     border: np.ndarray
     predicted: np.ndarray
-    trained_on: int = 0
+    trained_on: int | None
 
     def of(self, rows: np.ndarray) -> "Labelled":
         """Those of `rows`, bool `[N]`."""
@@ -193,8 +198,10 @@ def _scorer(
 
 
 def _caveats(given: Labelled) -> list[str]:
-    by_image = [_BY_IMAGE] if given.groups is None else []
-    return by_image + ([_TRAINED_ON.format(count=given.trained_on)] if given.trained_on else [])
+    found = [_BY_IMAGE] if given.groups is None else []
+    if given.trained_on is None:
+        return [*found, _NOT_KNOWN]
+    return found + [_TRAINED_ON.format(count=given.trained_on)] * bool(given.trained_on)
 
 
 def _counts(labels: np.ndarray) -> dict[str, int]:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from asae_jax import cli
+from asae_jax.input.content import file_contents
 from asae_jax.run.run import open_run
 from tests.edited import edited
 from tests.inference.predict.conftest import _shallow, folder, images, runs
@@ -153,19 +154,31 @@ def test_what_an_earlier_call_wrote_and_this_one_does_not_is_gone(runs, classes,
     assert {path.name for path in output.parent.iterdir()} == {"out.npz", "out.csv", "out.json"}
 
 
-def test_a_probe_of_images_trained_on_says_so(runs, classes, tmp_path):
+@pytest.mark.parametrize("source", ["folder", "demo", "npz"])
+@pytest.mark.parametrize("recorded", [True, False], ids=["", "a run folder without contents"])
+def test_a_probe_of_images_trained_on_says_so(runs, classes, tmp_path, source, recorded):
+    """Whatever source they were read from, and under whatever names: what the files hold is compared."""
     run = tmp_path / "run"
     shutil.copytree(runs[0], run)
     with edited(run / "config.json") as config:
-        config["data"] |= {"source": "folder", "path": str(classes)}
-    names = sorted(str(path.relative_to(classes)) for path in classes.glob("*/*"))
-    parts = ["train"] * 4 + ["test"] * (len(names) - 4)
-    rows = [f"{name},{name.split('/')[0]},{part}" for name, part in zip(names, parts, strict=True)]
-    (run / "splits.csv").write_text("\n".join(["name,label,split", *rows, ""]))
+        config["data"] |= {"source": source, "path": str(tmp_path / "elsewhere")}
+    paths = sorted(classes.glob("*/*"))
+    parts = ["train"] * 4 + ["test"] * (len(paths) - 4)
+    rows = [
+        f"{number}.png,{path.parent.name},{part},{content.decode()}"
+        for number, (path, part, content) in enumerate(zip(paths, parts, file_contents(paths), strict=True))
+    ]
+    lines = ["name,label,split,content", *rows]
+    if not recorded:
+        lines = [line.rpartition(",")[0] for line in lines]
+    (run / "splits.csv").write_text("\n".join([*lines, ""]))
     options = (f"--input={classes}", "--folders=classes", "--probe", "--folds=3", "--nopage")
     assert _embed(run, *options) == 0
     found = json.loads((run / "embeddings" / "cells.probe.json").read_text())
-    assert found["caveats"][1].startswith("4 of these images are among those the run was trained on")
+    told = "4 of these images are among those the run was trained on"
+    if source == "npz" or not recorded:
+        told = "Whether the run was trained on some of these images cannot be told"
+    assert found["caveats"][1].startswith(told)
 
 
 def test_labels_and_groups_of_a_list(runs, folder, tmp_path):

@@ -33,6 +33,7 @@ def _labelled(features, labels, **changes):
         "groups": None,
         "border": np.random.default_rng(9).normal(size=(len(labels), 12)),
         "predicted": NAMES[labels],
+        "trained_on": 0,
     } | changes
     return Labelled(features, NAMES[labels], **given)
 
@@ -135,6 +136,8 @@ def test_what_is_not_compared_is_named():
     table = probe_table(found)
     assert "too few images to compare: NGS 3" in table
     assert "7 of these images are among those the run was trained on" in table
+    unknown = _labelled(features[rows], labels[rows], trained_on=None)
+    assert "cannot be told" in probe_table(probe(unknown, NAMES, folds=5, resamples=0, seed=0))
 
 
 @pytest.mark.parametrize(
