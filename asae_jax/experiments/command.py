@@ -13,7 +13,13 @@ from asae_jax.experiments.results import read_results
 from asae_jax.experiments.rows import ROWS, TRANSFER, Table, chosen_tables
 from asae_jax.experiments.settings import overruled, with_preset
 from asae_jax.experiments.transfer.directions import Direction, directions, write_transfer
-from asae_jax.experiments.unfinished import EXIT_FAILED, check_same_run, only_one, run_unfinished
+from asae_jax.experiments.unfinished import (
+    EXIT_FAILED,
+    check_same_run,
+    check_to_the_end,
+    only_one,
+    run_unfinished,
+)
 from asae_jax.files import disk_errors
 from asae_jax.pages import NOTICE
 
@@ -40,6 +46,7 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
         at work there.
     """
     check(config)
+    check_to_the_end(config, _COMMAND)
     tables = chosen_tables(config.reproduce.tables)
     ways = directions(config, workdir) if TRANSFER in tables else [Direction(config, workdir)]
     status, done = 0, []

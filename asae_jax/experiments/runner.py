@@ -321,7 +321,9 @@ def _record(
     workdir: Path, run: PlannedRun, process: TrainProcess, status: int, asked: bool, jobs: int
 ) -> Record:
     before = read_record(workdir, run.name)
-    if status == 0:
+    if status == 0 and not scores_file(workdir, run.name).exists():
+        outcome, error = FAILED, "it ended without scores of the test part"
+    elif status == 0:
         outcome, error = FINISHED, ""
     else:
         outcome, error = (INTERRUPTED, "") if asked else (FAILED, process.error())

@@ -23,7 +23,7 @@ _KEPT = (
     "eval.batch_size", "eval.bootstrap", "eval.checkpoint", "eval.select_by",
 )  # fmt: skip
 # What a row with a recipe of its own takes from the given configuration.
-_COSTLY = ("train.epochs", "train.max_steps", "model.name", "model.width", "augment.size", "data.stored_size")
+_COSTLY = ("train.epochs", "model.name", "model.width", "augment.size", "data.stored_size")
 _PATHS = ("data.path", "data.cache_dir")
 
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ml_collections import ConfigDict
+
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import PlannedRun, is_finished, prepare, run_folder
@@ -20,6 +22,20 @@ POLL_SECONDS = 0.2
 """Between two looks at the processes."""
 
 _LOCK = "reproduce.lock"  # one for all commands: two of them would start the same runs
+
+
+def check_to_the_end(config: ConfigDict, command: str) -> None:
+    """Refuses settings by which training stops before its end: such a run has no scores to compare.
+
+    Args:
+      config: what all runs share.
+      command: its name, for the error.
+    """
+    if config.train.max_steps:
+        raise UserError(
+            f"config.train.max_steps={config.train.max_steps} cannot be used: `{command}` compares runs that "
+            "are trained to their end. Leave it out; for shorter runs set --config.train.epochs=N."
+        )
 
 
 def check_same_run(workdir: Path, run: PlannedRun) -> None:

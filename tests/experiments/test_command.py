@@ -193,6 +193,7 @@ def test_without_locks_no_descriptor_is_handed_on(tmp_path, monkeypatch):
         ("--tables=7", "config.reproduce.tables='7' cannot be used"),
         ("--config.data.test_fraction=0.0", "no test part"),
         ("--config.data.path=nowhere", "nowhere"),
+        ("--config.train.max_steps=3", "config.train.max_steps=3 cannot be used: `reproduce` compares runs"),
     ],
 )
 def test_mistakes_end_in_one_line_before_anything_is_started(reproduce, capsys, option, said):

@@ -229,6 +229,7 @@ def test_folds_of_another_split_are_refused(crossval, capsys):
         ("--folds=16", "15 groups cannot make 16 folds"),
         ("--config.data.folds=3", "leave config.data.folds and config.data.fold out"),
         ("--config.data.seed=0", "data.seed"),
+        ("--config.train.max_steps=3", "config.train.max_steps=3 cannot be used: `crossval` compares runs"),
     ],
 )
 def test_mistakes_end_in_one_line_before_anything_is_started(crossval, capsys, option, said):

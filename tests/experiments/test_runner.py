@@ -77,6 +77,16 @@ def test_a_run_that_fails_is_recorded_and_the_rest_goes_on(runs, tmp_path):
     assert [run.name for run in runs if not is_finished(tmp_path, run.name)] == [bad]
 
 
+def test_a_run_that_ends_without_scores_has_failed(runs, tmp_path):
+    class Short(FakeProcess):
+        def poll(self):
+            return 0
+
+    _run(runs[:1], tmp_path, Seen(), lambda run, _: Short(run, tmp_path))
+    record = read_record(tmp_path, runs[0].name)
+    assert (record.status, record.error) == (FAILED, "it ended without scores of the test part")
+
+
 def test_a_grid_that_is_stopped_goes_on_where_it_was(runs, tmp_path):
     seen = Seen(stop_after=3)
     _run(runs, tmp_path, seen, lambda run, _: FakeProcess(run, tmp_path, polls=2))

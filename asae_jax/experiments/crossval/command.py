@@ -9,7 +9,7 @@ from asae_jax.experiments.crossval.folds import FoldRun, plan_folds
 from asae_jax.experiments.crossval.pooled import pool, pooled_scores
 from asae_jax.experiments.crossval.report import NAME, summary, write_results
 from asae_jax.experiments.grid import is_finished, run_folder
-from asae_jax.experiments.unfinished import check_same_run, only_one, run_unfinished
+from asae_jax.experiments.unfinished import check_same_run, check_to_the_end, only_one, run_unfinished
 from asae_jax.files import disk_errors
 from asae_jax.run.data import load_index
 from asae_jax.run.run import Run
@@ -35,6 +35,7 @@ def crossval(config: ConfigDict, workdir: Path) -> int:
       UserError: settings or data that cannot be used, runs of other settings in `workdir`, or another
         command at work there.
     """
+    check_to_the_end(config, _COMMAND)
     runs = plan_folds(config)
     for run in runs:
         check_same_run(workdir, run)
