@@ -92,8 +92,8 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
       data: the section `data` of the configuration, to look up groups.
 
     Raises:
-      UserError: runs that were scored on different images, or whose scores cannot be read or are of
-        something else.
+      UserError: runs that were scored on different images, whose scores cannot be read or are of
+        something else, or data that have changed since where groups are looked up.
     """
     done = [run for run in grid.runs if is_finished(workdir, run.name)]
     if not done:
@@ -115,7 +115,9 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
     return Results(
         class_names,
         labels,
-        _groups(data, names) if first["intervals_over"] == "groups" else None,
+        _groups(data, names, run_folder(workdir, done[0].name))
+        if first["intervals_over"] == "groups"
+        else None,
         {row: tuple(finished[grid.run_as.get(row, row)]) for row in (*grid.run_as, *finished)},
         {run.name: record.error for run in grid.runs
          if (record := read_record(workdir, run.name)) and record.status == FAILED},
@@ -160,8 +162,10 @@ def _predictions(
     return list(names), np.array(labels), np.array(predictions)
 
 
-def _groups(data: ConfigDict, names: list[str]) -> np.ndarray | None:
+def _groups(data: ConfigDict, names: list[str], run: Path) -> np.ndarray | None:
+    """Groups of the test images `names`, as the data say now: they must be those of the folder `run`."""
     index = configured_index(data)
+    folder.check_same_data(run, index)
     if index.groups is None:
         return None
     group_of = dict(zip(index.names.tolist(), index.groups.tolist(), strict=True))

@@ -266,7 +266,8 @@ def check_same_data(workdir: Path, index: DataIndex) -> None:
         raise UserError(
             f"the images are not those that {workdir} was started with "
             f"(fingerprint {now[:8]}, there {then.data_fingerprint[:8]}): "
-            "files were added, removed or changed; restore them or use another --workdir=DIR."
+            "files, labels or groups were added, removed or changed; restore them or use another "
+            "--workdir=DIR."
         )
 
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from asae_jax.errors import UserError
+from asae_jax.experiments import results
 from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, run_folder, scores_file, write_record
 from asae_jax.experiments.pages import write_pages
 from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import METRICS, read_results
 from asae_jax.experiments.rows import chosen_tables
+from asae_jax.input.index import DataIndex
 from tests.experiments.fakes import CLASSES, NUM_IMAGES, base_config, labels, write_run
 
 base_config_of_all = base_config
@@ -315,6 +317,29 @@ def test_runs_on_other_pictures_of_the_same_names_are_refused(tmp_path):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"data_fingerprint": str(number)}))
     with pytest.raises(UserError, match="were scored on different images"):
         read_results(grid, tmp_path, base_config().data)
+
+
+def test_groups_are_those_of_the_data_that_the_runs_were_trained_on(tmp_path, monkeypatch):
+    """Looked up again for a report: patients that were renamed since, and rows taken out, are refused."""
+    names = np.array([f"{i:03d}.png" for i in range(NUM_IMAGES)])
+    index = DataIndex("csv", CLASSES, names, labels().astype(np.int32), lambda row: None,
+                      groups=np.array([f"p{i % 12}" for i in range(NUM_IMAGES)]))  # fmt: skip
+    grid = plan(base_config(), chosen_tables("1").values(), num_seeds=1)
+    for run in grid.runs:
+        write_run(tmp_path, run, accuracy=0.6)
+        write_record(tmp_path, run.name, Record(FINISHED, 1.0))
+        path, scores = run_folder(tmp_path, run.name) / "run.json", scores_file(tmp_path, run.name)
+        record = {"data_fingerprint": index.fingerprint(modified=False)}
+        path.write_text(json.dumps(json.loads(path.read_text()) | record))
+        scores.write_text(json.dumps(json.loads(scores.read_text()) | {"intervals_over": "groups"}))
+    monkeypatch.setattr(results, "configured_index", lambda _: index)
+    assert read_results(grid, tmp_path, base_config().data).groups.tolist() == index.groups.tolist()
+    renamed = dataclasses.replace(index, groups=np.array([f"p{i % 5}" for i in range(NUM_IMAGES)]))
+    fewer = index.select(np.arange(NUM_IMAGES - 3))
+    for changed in (renamed, fewer):
+        monkeypatch.setattr(results, "configured_index", lambda _, changed=changed: changed)
+        with pytest.raises(UserError, match=r"the images are not those that .*plain-s0 was started with"):
+            read_results(grid, tmp_path, base_config().data)
 
 
 def test_nothing_finished_is_nothing_to_report(tmp_path):

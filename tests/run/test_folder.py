@@ -75,7 +75,7 @@ def test_other_classes_are_refused_by_name(workdir):
 
 
 def test_other_images_are_refused(workdir):
-    with pytest.raises(UserError, match="files were added, removed or changed"):
+    with pytest.raises(UserError, match="files, labels or groups were added, removed or changed"):
         folder.check_same_data(workdir, _table(names=("a.png", "c.png")))
 
 
