@@ -118,8 +118,8 @@ def _points(difference: float | None) -> str:
 
 
 def _interval(ends: Any) -> str:
-    """The ends of an interval of differences, in points."""
-    low, high = ends["low"], ends["high"]
+    """The ends of an interval of differences, in points: a pair, a mapping that has them, or None."""
+    low, high = (ends["low"], ends["high"]) if isinstance(ends, Mapping) else ends or (None, None)
     return "no interval" if low is None else f"[{_points(low)}, {_points(high)}]"
 
 

@@ -60,9 +60,8 @@ def build_report(
         "machine": _machine(grid, workdir),
         "settings": public_options(row_config(base, ROWS["plain"], seed=base.seed)),
         "seeds": list(grid.seeds),
-        "main": base.model.name,
-        "size": base.augment.size,
-        "remarks": _remarks(grid, results, base),
+        "networks": _networks(grid),
+        "remarks": _remarks(grid, tables, results, base),
         "summary": _summary(sections),
         "tables": sections,
         "costs": _costs(grid, results),
@@ -205,7 +204,7 @@ def _difference(outcome: Outcome, metric: str) -> dict[str, Any]:
     difference = outcome.differences[metric]
     return {
         "over_seeds": difference.over_seeds._asdict(),
-        "over_images": list(difference.over_images),
+        "over_images": difference.over_images,
         "p": difference.p,
         "verdict": verdict(difference).value,
     }
@@ -268,7 +267,21 @@ def _machine(grid: Grid, workdir: Path) -> dict[str, str]:
     return {"machine": f"{versions.pop('device', 'unknown')}; {system}"} | versions
 
 
-def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
+def _networks(grid: Grid) -> str:
+    """Backbones and image sizes of the runs, in words: a row's own recipe has its own."""
+    models = [run.config.model for run in grid.runs]
+    names = list(dict.fromkeys(f"{model.name} (width {model.width})" for model in models))
+    sizes = sorted({run.config.augment.size for run in grid.runs})
+    said = f"Backbone{'s' * (len(names) > 1)} {_joined(names)}, {_joined(sizes)} px"
+    return f"{said} (see the settings of each row)" if len(names) * len(sizes) > 1 else said
+
+
+def _joined(values: Sequence[Any]) -> str:
+    *most, last = map(str, values)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _remarks(grid: Grid, tables: Mapping[str, Table], results: Results, base: ConfigDict) -> list[str]:
     """The caveats that stand before the numbers."""
     negatives = len(results.class_names) - 1
     kept = base.loss.k_high + base.loss.k_low
@@ -284,7 +297,7 @@ def _remarks(grid: Grid, results: Results, base: ConfigDict) -> list[str]:
             f"Few seeds ({len(grid.seeds)}): intervals over seeds are wide, and "
             "most differences of a point or two cannot be told from chance."
         )
-    if base.model.name != "resnet50":
+    if base.model.name != "resnet50" and set(tables) & {*PAPER_TABLES} - {"3"}:
         remarks.append(
             f"Where the paper's tables say ResNet-50 the backbone is {base.model.name} (width "
             f"{base.model.width}) at {base.augment.size} px, except in Table 3, which names its backbones."

@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from asae_jax.evaluation.bootstrap import bootstrap_interval, enough_groups, resampled_weights
+from asae_jax.evaluation.bootstrap import (
+    MIN_GROUPS,
+    bootstrap_interval,
+    enough_groups,
+    resampled_weights,
+)
 from asae_jax.evaluation.metrics import confusion_matrix, per_class_scores, summarise, weighted_confusion
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
 
@@ -48,13 +53,13 @@ class Difference:
     Attributes:
       over_seeds: mean and Student's t interval of the differences between runs of the same seed.
       p: of Student's paired t test; None for fewer than `MIN_SEEDS`.
-      over_images: 95 % bootstrap interval of the mean difference under other test images (or groups); -1 to 1
+      over_images: 95 % bootstrap interval of the mean difference under other test images (or groups); None
         where there is none, as for fewer than `bootstrap.MIN_GROUPS` groups, or where all resamples agree.
     """
 
     over_seeds: Estimate
     p: float | None
-    over_images: tuple[float, float]
+    over_images: tuple[float, float] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,8 +208,8 @@ def compare(
         gaps = np.array([a.scores[metric] - b.scores[metric] for a, b in pairs])
         under = np.mean([a[metric] - b[metric] for a, b in resampled_gaps], axis=0)
         found = bootstrap_interval(under, results.groups) if enough_groups(results.groups) else None
-        low, high = found or (-1.0, 1.0)
-        differences[metric] = _difference(gaps, (low, high))
+        over_images = None if found is None else (found[0], found[1])
+        differences[metric] = Difference(t_estimate(gaps), t_test(gaps), over_images)
     right = np.array([[run.predictions == results.labels for run in pair] for pair in pairs])
     removed, added = _confusions(results, pairs)
     return Outcome(
@@ -215,10 +220,6 @@ def compare(
         removed,
         added,
     )
-
-
-def _difference(gaps: np.ndarray, over_images: tuple[float, float]) -> Difference:
-    return Difference(t_estimate(gaps), t_test(gaps), over_images)
 
 
 def _recall_changes(
@@ -260,11 +261,13 @@ def verdict(difference: Difference) -> Verdict:
     """Better or worse where both intervals, over seeds and over images, lie on that side of zero.
 
     One of them alone is not enough: other runs on the same images, and the same runs on other images, would
-    both have to give that sign. Fewer than `MIN_SEEDS` seeds have no interval and decide nothing.
+    both have to give that sign. Fewer than `MIN_SEEDS` seeds, or `bootstrap.MIN_GROUPS` groups, have no
+    interval and decide nothing.
     """
-    estimate, (low, high) = difference.over_seeds, difference.over_images
-    if estimate.low is None or estimate.high is None:
+    estimate = difference.over_seeds
+    if estimate.low is None or estimate.high is None or difference.over_images is None:
         return Verdict.UNDECIDED
+    low, high = difference.over_images
     if min(estimate.low, low) > 0:
         return Verdict.BETTER
     if max(estimate.high, high) < 0:
@@ -286,8 +289,8 @@ def paper_verdict(difference: Difference, gain: float) -> str:
 
 def falls_short(difference: Difference, gain: float) -> bool:
     """Whether a `gain` as large as the paper's, in points, lies above both intervals."""
-    high = difference.over_seeds.high
-    return high is not None and max(high, difference.over_images[1]) < gain / 100
+    high, over_images = difference.over_seeds.high, difference.over_images
+    return high is not None and over_images is not None and max(high, over_images[1]) < gain / 100
 
 
 def why_undecided(outcome: Outcome) -> str:
@@ -297,6 +300,9 @@ def why_undecided(outcome: Outcome) -> str:
         return ""
     if len(outcome.seeds) < MIN_SEEDS:
         return f"fewer than {MIN_SEEDS} seeds say too little about other runs"
+    if difference.over_images is None:
+        few = f"fewer than {MIN_GROUPS} slides or patients"
+        return f"no interval over test images: {few}, or all resamples agree"
     estimate, (low, high) = difference.over_seeds, difference.over_images
     assert estimate.low is not None
     assert estimate.high is not None

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from asae_jax.config import recipe
 from asae_jax.errors import UserError
 from asae_jax.experiments import results
 from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, run_folder, scores_file, write_record
@@ -178,12 +179,53 @@ def test_two_seeds_give_means_without_intervals(tmp_path):
     assert "±" not in text.partition("## How to read")[0]
 
 
-def test_two_groups_of_test_images_decide_nothing(done):
+def test_two_groups_of_test_images_decide_nothing(done, tmp_path):
     results = dataclasses.replace(done.results, groups=np.arange(NUM_IMAGES) % 2)
     report = build_report(done.grid, done.tables, results, done.base, done.workdir)
     assert not report["summary"]["claims"]["holds"]
     first = report["tables"][0]["comparisons"][0]["outcome"]["differences"]["accuracy"]
-    assert first["over_images"] == [-1.0, 1.0]
+    assert first["over_images"] is None
+    assert "fewer than 5 slides or patients" in report["tables"][0]["comparisons"][1]["because"]
+    write_pages(tmp_path, report, results)
+    for page in ("report.md", "report.html"):
+        text = (tmp_path / page).read_text()
+        assert "no interval over images" in text
+        assert "100.0, " not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "tables", "said", "remarked"),
+    [
+        ("comparison", "1", "Backbone resnet18 (width 32), 64 px.", True),
+        ("comparison", "starts", "Backbone resnet18 (width 32), 144 px.", False),
+        ("default", "recommended", "Backbone resnet18 (width 32), 64 px.", False),
+        (
+            "default",
+            "1,recommended",
+            "Backbones resnet50 (width 64) and resnet18 (width 32), 64 and 224 px (see the settings",
+            False,
+        ),
+        (
+            "comparison",
+            "3",
+            "Backbones resnet18 (width 32), vgg16_bn (width 32) and resnet50 (width 32), 64 px (see",
+            False,
+        ),
+    ],
+)
+def test_the_head_names_the_networks_that_ran(tmp_path, given, tables, said, remarked):
+    """A row with a recipe of its own takes neither backbone nor image size from the given configuration."""
+    chosen, base = chosen_tables(tables), recipe(given)
+    base.train.batch_size, base.eval.bootstrap = 56, 50
+    grid = plan(base, chosen.values(), num_seeds=1)
+    write_run(tmp_path, grid.runs[0], accuracy=0.6)
+    write_record(tmp_path, grid.runs[0].name, Record(FINISHED, 1.0))
+    found = read_results(grid, tmp_path, base.data)
+    report = build_report(grid, chosen, found, base, tmp_path)
+    write_pages(tmp_path, report, found)
+    for page in ("report.md", "report.html"):
+        assert said in (tmp_path / page).read_text()
+    assert any("ResNet-50 the backbone is" in remark for remark in report["remarks"]) == remarked
 
 
 def test_rows_that_answer_alike_have_no_interval_over_images(done):
@@ -198,7 +240,7 @@ def test_rows_that_answer_alike_have_no_interval_over_images(done):
         if (one["row"], one["other"]) == ("baseline", "hue")
     )
     assert found["differences"]["accuracy"]["over_seeds"]["mean"] == 0
-    assert found["differences"]["accuracy"]["over_images"] == [-1.0, 1.0]
+    assert found["differences"]["accuracy"]["over_images"] is None
 
 
 def test_a_few_seeds_decide_nothing(partial):
