@@ -82,6 +82,7 @@ def _modern(label: str, name: str, settings: Settings) -> Row:
     return Row(label, {**settings, **_ADAMW, "model.name": name}, note=note)
 
 
+_RANDOM: Settings = {"init.pretrained": "", "init.freeze": "", "init.views": 0}
 _CELLS = {"init.pretrained": "cells", "init.freeze": "", "init.views": 0, "train.epochs": 15}
 
 
@@ -136,10 +137,10 @@ ROWS: Mapping[str, Row] = {
     "efficientnet-asae": _modern("EfficientNet-B0 + ASAE layer", "efficientnet_b0", _ASAE),
     "vit": _modern("ViT-S/16", "vit_small", _BALANCED),
     "vit-asae": _modern("ViT-S/16 + ASAE layer", "vit_small", _ASAE),
-    "recommended": Row("From random weights", file="own_cells_scratch"),
-    "recommended-asae": Row("From random weights, with the layer", file="own_cells_asae"),
+    "recommended": Row("From random weights", _RANDOM, file="own_cells_scratch"),
+    "recommended-asae": Row("From random weights, with the layer", _RANDOM, file="own_cells_asae"),
     "start-random": _start("Random weights, twice as many epochs",
-                           {"init.pretrained": "", "train.epochs": 30, "optimizer.learning_rate": 0.05}),
+                           {**_RANDOM, "train.epochs": 30, "optimizer.learning_rate": 0.05}),
     "start-probe": _start("Included model, last layer alone (a linear probe)",
                           {**_CELLS, "init.freeze": "layer4", "init.views": 8,
                            "optimizer.learning_rate": 0.05}),

@@ -38,6 +38,15 @@ def test_every_row_has_a_configuration_that_can_be_run():
         build.create_network(config, 8)
 
 
+def test_rows_from_random_weights_start_from_random_weights_whatever_is_given():
+    given = base_config(init__pretrained="runs/blood", init__freeze="layer2", init__views=4)
+    rows = [row for row in ROWS.values() if "random weights" in row.label.lower()]
+    assert len(rows) == 3
+    for row in rows:
+        config = row_config(given, row, seed=0)
+        assert (config.init.pretrained, config.init.freeze, config.init.views) == ("", "", 0), row.label
+
+
 def test_only_rows_of_the_table_are_compared_and_each_row_is():
     for name, table in TABLES.items():
         rows = [entry.row for entry in table.entries]
