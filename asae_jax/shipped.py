@@ -4,6 +4,7 @@ In a checkout these are the folders `configs/` and `data/` beside the package; i
 lie inside of it, as `asae_jax/recipes` and `asae_jax/datasets`.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -52,6 +53,11 @@ def data_folder() -> Path:
 def _folder(in_checkout: str, installed: str) -> Path:
     inside = _PACKAGE / installed
     return inside if inside.is_dir() else _PACKAGE.parent / in_checkout
+
+
+def without_place(given: str) -> str:
+    """`given` without the folders of this machine: the name of something included, or a path's last name."""
+    return given if given in class_maps() else re.split(r"[/\\]", given.rstrip("/\\"))[-1]
 
 
 def one_of(files: Mapping[str, Path], name: str, kind: str) -> Path:

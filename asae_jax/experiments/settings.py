@@ -7,8 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.config import base_config, copy_with, decides_weights, flatten, recipe
+from asae_jax.config import SECTIONS, base_config, copy_with, decides_weights, flatten, recipe
 from asae_jax.experiments.rows import PLAIN, Row
+from asae_jax.shipped import without_place
 
 PRESETS = {"": "", "small": "comparison", "paper": "resnet50_asae"}
 """`reproduce.preset` -> recipe; none: the configuration as it is given."""
@@ -25,6 +26,9 @@ _KEPT = (
 # What a row with a recipe of its own takes from the given configuration.
 _COSTLY = ("train.epochs", "model.name", "model.width", "augment.size", "data.stored_size")
 _PATHS = ("data.path", "data.cache_dir")
+_NAMED_FILES = ("data.class_map", "data.classes", "init.pretrained", "eval.path", "eval.class_map")
+# May be paths, and of these the last name is worth knowing.
+_PUBLIC_SECTIONS = {section.name for section in SECTIONS if section.trains} | {"eval", "uncertainty"}
 
 
 def with_preset(config: ConfigDict) -> ConfigDict:
@@ -97,11 +101,23 @@ def command_of(config: ConfigDict, folder: Path) -> list[str]:
 
 def options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
     """The command-line options that turn `beside`, or the default configuration, into `config`."""
+    return [f"--config.{name}={value}" for name, value in _changed(config, beside).items()]
+
+
+def _changed(config: ConfigDict, beside: ConfigDict | None) -> dict[str, Any]:
+    """The settings in which `config` differs from `beside`, or from the default configuration."""
     before = flatten(beside if beside is not None else base_config())
-    return [f"--config.{name}={value}" for name, value in flatten(config).items() if before[name] != value]
+    return {name: value for name, value in flatten(config).items() if before[name] != value}
 
 
 def public_options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
-    """`options` for readers elsewhere: without seed, paths of this machine and the grid's own settings."""
-    hidden = (*(f"--config.{path}=" for path in _PATHS), "--config.reproduce.", "--config.seed=")
-    return [option for option in options(config, beside=beside) if not option.startswith(hidden)]
+    """`options` for readers elsewhere: without seed, places on this machine and settings of other commands.
+
+    Of a file or folder that is named its last name is left; of the data, which every reader has elsewhere,
+    nothing.
+    """
+    return [
+        f"--config.{name}={without_place(value) if name in _NAMED_FILES else value}"
+        for name, value in _changed(config, beside).items()
+        if name not in (*_PATHS, "seed") and name.rpartition(".")[0] in _PUBLIC_SECTIONS
+    ]

@@ -117,3 +117,24 @@ def test_options_for_readers_name_no_path():
     assert "/home" not in text
     assert "/scratch" not in text
     assert "--config.augment.size=64" in text
+
+
+def test_of_files_that_settings_name_readers_get_the_names():
+    base = base_config(
+        data__class_map="/home/ann/clinic/map.csv",
+        data__classes="C:\\Users\\ann\\classes.csv",
+        init__pretrained="/home/ann/clinic/old_run/",
+        eval__path="/home/ann/theirs",
+        eval__class_map="stages/bm_cytomorphology",
+        predict__input="/home/ann/new",
+    )
+    found = public_options(base)
+    assert not [option for option in found if "ann" in option]
+    for option in (
+        "data.class_map=map.csv",
+        "data.classes=classes.csv",
+        "init.pretrained=old_run",
+        "eval.path=theirs",
+        "eval.class_map=stages/bm_cytomorphology",  # an included one
+    ):
+        assert f"--config.{option}" in found

@@ -1,7 +1,6 @@
 """The format `model`: a run as a model folder, which `--model=` and `init.pretrained` take."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +73,12 @@ def portable(config: ConfigDict) -> ConfigDict:
         if name in _ABOUT_OTHER_DATA
         or not (_belongs_to_a_model(name) or BY_NAME[name].section in _TRAVELLING_SECTIONS)
     }
-    names = {name: _last_name(flatten(config)[name]) for name in _NAMED_FILES}
+    names = {name: shipped.without_place(flatten(config)[name]) for name in _NAMED_FILES}
     return copy_with(config, changes | names)
 
 
 def _belongs_to_a_model(name: str) -> bool:
     return name in _ABOUT_THE_CELLS or decides_weights(name)
-
-
-def _last_name(given: str) -> str:
-    return given if given in shipped.class_maps() else re.split(r"[/\\]", given.rstrip("/\\"))[-1]
 
 
 def _write_uncertainty(program: Program, path: Path) -> None:
