@@ -180,7 +180,7 @@ def _measured(rng, count=30):
         before=before,
         after=after,
         change=rng.uniform(0, 1, (count, 5)),
-        share=np.full(count, 0.11),
+        share=np.full((count, 5), 0.11),
     )
 
 

@@ -36,7 +36,8 @@ class Measured:
       before: float64 `[n]`, log-probability of the true class.
       after: float64 `[n, 3 + draws]`, the same with the region occluded in each of `PLACES` and at random.
       change: float64 `[n, 3 + draws]`, mean absolute change of the occluded pixels, normalised.
-      share: float64 `[n]`, occluded share of the image, 0..1.
+      share: float64 `[n, 3 + draws]`, occluded share of the image's pixels, 0..1. The same positions have
+        fewer or more pixels at a border, where the map is displaced.
     """
 
     rows: np.ndarray
@@ -56,6 +57,10 @@ class Measured:
     def changes(self) -> dict[str, np.ndarray]:
         """`change` in each of `PLACES` and, as mean over draws, at random."""
         return _by_place(self.change)
+
+    def shares(self) -> dict[str, np.ndarray]:
+        """`share` in each of `PLACES` and, as mean over draws, at random."""
+        return _by_place(self.share)
 
 
 class Faithfulness:
@@ -111,9 +116,13 @@ class Faithfulness:
                 log_probs[measured, true].astype(np.float64),
                 np.stack([scores[measured, true] for scores, _ in results], 1).astype(np.float64),
                 np.stack([change[measured] for _, change in results], 1).astype(np.float64),
-                regions[measured].mean((1, 2)),
+                np.stack([self._share(placed[:, n])[measured] for n in range(placed.shape[1])], 1),
             )
         )
+
+    def _share(self, regions: np.ndarray) -> np.ndarray:
+        """Share of the pixels that belong to `regions` `[batch, height, width]`: float64 `[batch]`."""
+        return np.asarray(on_pixels(jnp.asarray(regions), self._layer)).mean((1, 2))
 
     def measured(self) -> Measured | None:
         """All measured images; None where there are none."""

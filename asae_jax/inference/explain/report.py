@@ -55,7 +55,8 @@ def summarise(
       seed: the same seed and images give the same intervals.
 
     Returns:
-      `num_images`; `hidden_share`, the occluded share of an image; `intervals_over`, see `interval_unit`;
+      `num_images`; `hidden_share`, the share of an image's pixels that the top peak's region has;
+      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit`;
       `overall`, and `per_class` by name for the classes that have images. Each of these has `num_images`;
       `probability`, of the true class with nothing occluded; `loss`: measure -> place -> `{mean, interval}`,
       with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
@@ -67,9 +68,11 @@ def summarise(
     def part(chosen: np.ndarray) -> dict[str, Any]:
         return _part(measured, chosen, groups, resamples, seed)
 
+    shares = {place: float(values.mean()) for place, values in measured.shares().items()}
     return {
         "num_images": len(measured.rows),
-        "hidden_share": float(measured.share.mean()),
+        "hidden_share": shares["peak"],
+        "hidden_shares": shares,
         "intervals_over": interval_unit(groups),
         "overall": part(np.ones(len(measured.rows), bool)),
         "per_class": {
@@ -174,13 +177,13 @@ def write_faithfulness(
       class_names: name of every class.
     """
     write_json(folder / FAITHFULNESS[0], {**report, "notice": NOTICE})
-    losses = measured.losses(logarithm=False)
+    losses, shares = measured.losses(logarithm=False), measured.shares()["peak"]
     with atomic_text(folder / FAITHFULNESS[1]) as file:
         writer = CsvWriter(file)
         columns = [f"loss_{place}" for place in losses]
         writer.writerow(["path", "true", "probability", "hidden_share", *columns])
         for number, row in enumerate(measured.rows):
-            values = [np.exp(measured.before[number]), measured.share[number]]
+            values = [np.exp(measured.before[number]), shares[number]]
             values += [loss[number] for loss in losses.values()]
             true = class_names[measured.labels[number]]
             writer.writerow([names[row], true, *(f"{value:.6f}" for value in values)])
@@ -262,6 +265,7 @@ _FILTERS: dict[str, Callable] = {
     "three": lambda value: three(value).replace("-", MINUS),
     "signed": _signed,
     "percent": "{:.0%}".format,
+    "points": lambda share: f"{100 * share:.1f} %",
     "place": _place,
 }
 _QUALITY = 85

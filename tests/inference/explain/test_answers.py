@@ -54,7 +54,7 @@ def _report(lost):
         before=np.full(len(labels), np.log(0.9)),
         after=np.log(after),
         change=np.ones((len(labels), 5)),
-        share=np.full(len(labels), 0.1),
+        share=np.full((len(labels), 5), 0.1),
     )
     return report.summarise(measured, CLASSES, groups=None, resamples=200, seed=0)
 
@@ -80,7 +80,7 @@ def test_a_few_images_cannot_tell(count):
     labels, before = np.zeros(count, int), np.log(np.full(count, 0.9))
     after = np.log(np.tile([0.1, 0.2, 0.3, 0.8, 0.8], (count, 1)))
     measured = Measured(
-        np.arange(count), labels, before, after, change=np.ones((count, 5)), share=np.ones(count)
+        np.arange(count), labels, before, after, change=np.ones((count, 5)), share=np.ones((count, 5))
     )
     found = report.summarise(measured, CLASSES, groups=None, resamples=10, seed=0)
     assert answers.is_needed(found).colour == "open"

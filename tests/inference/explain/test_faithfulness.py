@@ -47,6 +47,37 @@ def test_only_what_matters_costs():
     np.testing.assert_allclose(measured.share, 1 / 64)
 
 
+def test_the_hidden_share_is_one_of_the_image_s_pixels():
+    """A map of 7 x 7 on 112 pixels, displaced by half a position: the last one reaches to the border."""
+    alignment = Alignment(7, 112, (1 - 16) / 2)
+    regions = np.zeros((3, 7, 7), bool)
+    for number, place in enumerate([(0, 0), (3, 3), (6, 6)]):
+        regions[number][place] = True
+    test = Faithfulness(alignment, alignment, draws=2000, seed=0)
+    test.add(
+        lambda images, region: (np.log(np.full((3, 2), 0.5)), np.ones(3)),
+        np.zeros((3, 112, 112, 3), np.uint8),
+        np.arange(3),
+        np.zeros(3, int),
+        np.log(np.full((3, 2), 0.5)),
+        regions,
+        np.zeros((3, 7, 7)),
+    )
+    measured = test.measured()
+    # Nearest to the centres at 0.5, 16.5, ... 96.5: 8.5 -> 9 or 8, 16 each, and 23 or 24 pixels of 112.
+    sides = np.bincount(alignment.nearest(112), minlength=7)
+    assert sides[0] < 10
+    assert sides[6] > 22
+    np.testing.assert_array_equal(sides[1:6], 16)
+    peak = np.array([sides[0], 16, sides[6]]) / 112
+    np.testing.assert_allclose(measured.shares()["peak"], peak**2)
+    np.testing.assert_allclose(measured.shares()["centre"], (16 / 112) ** 2)
+    np.testing.assert_allclose(measured.shares()["random"], 1 / 49, rtol=0.05)  # every place as often
+    found = summarise(measured, ("a", "b"), groups=None, resamples=0, seed=0)
+    assert found["hidden_share"] == pytest.approx((peak**2).mean())
+    assert found["hidden_shares"]["random"] == pytest.approx(measured.shares()["random"].mean())
+
+
 def test_the_summary_of_it():
     found = summarise(_toy(), ("a", "b"), groups=None, resamples=200, seed=0)
     overall = found["overall"]
