@@ -64,7 +64,8 @@ def class_scores(probabilities: np.ndarray, method: str) -> np.ndarray:
         return 1 - probabilities
     order = np.argsort(-probabilities, axis=1, kind="stable")
     above = np.zeros_like(probabilities)
-    above[:, 1:] = np.cumsum(np.take_along_axis(probabilities, order, 1), axis=1)[:, :-1]
+    sums = np.cumsum(np.take_along_axis(probabilities, order, 1), axis=1)
+    above[:, 1:] = np.minimum(sums[:, :-1], 1)  # 1.0000000000000002 would be above every threshold
     scores = np.empty_like(above)
     np.put_along_axis(scores, order, above, 1)
     return scores

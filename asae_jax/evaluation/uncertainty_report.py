@@ -207,7 +207,7 @@ def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, gro
     counts = np.bincount(validation.labels, minlength=len(estimates.class_names))
     if missing := [name for name, n in zip(estimates.class_names, counts, strict=True) if n == 0]:
         found.append(f"No validation image of {', '.join(missing)}: nothing is known of these classes.")
-    if {estimates.temperature.low, estimates.temperature.high} & set(LIMITS):
+    if (estimates.temperature.low, estimates.temperature.high) == LIMITS:
         found.append(
             "The temperature ended at its limit: these images do not determine it, and it is not applied."
         )

@@ -27,6 +27,18 @@ def test_too_few_examples_promise_nothing_and_exclude_nothing(method):
     assert fitted.sets(ROW).all()
 
 
+def test_no_class_is_excluded_by_rounding():
+    """Cumulative sums of probabilities end at 1 and a little more in one of seven rows."""
+    logits = 8 * np.random.default_rng(0).normal(size=(2000, 11))
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    assert (np.cumsum(-np.sort(-probabilities, 1), 1)[:, :-1] > 1).any()
+    assert class_scores(probabilities, "aps").max() <= 1
+    fitted = fit_conformal(probabilities[:3], np.arange(3), error=0.1, method="aps")
+    assert fitted.threshold == 1
+    assert fitted.sets(probabilities).all()
+
+
 def _drawn(rng, n, classes=5):
     logits = 2 * rng.normal(size=(n, classes))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)

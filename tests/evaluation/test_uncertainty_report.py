@@ -11,7 +11,7 @@ import pytest
 from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.evaluation import uncertainty, uncertainty_report
-from asae_jax.evaluation.calibration import Temperature, soften
+from asae_jax.evaluation.calibration import LIMITS, Temperature, soften
 from asae_jax.evaluation.uncertainty import Part
 from asae_jax.evaluation.uncertainty_report import caveats, measured
 from asae_jax.input.nucleus_sizes import NucleusSizes
@@ -168,6 +168,25 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
     undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3).if_needed())
     said = caveats(undecided, PARTS["validation"], chosen_on_it=False, grouped=False)
     assert "no calibration, lies within the interval: it is not applied" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "said"),
+    [
+        (Temperature(0.1, LIMITS[0], 0.7), ""),  # one end at a limit: it is applied
+        (Temperature(12.0, 5.0, LIMITS[1]), ""),
+        (Temperature(LIMITS[0], *LIMITS), "ended at its limit"),
+        (Temperature(0.4, LIMITS[0], 1.5), "lies within the interval"),
+    ],
+)
+def test_that_a_temperature_is_not_applied_is_said_where_it_is_not(measure, tmp_path, temperature, said):
+    measure(tiny_config())
+    fitted = uncertainty.read_uncertainty(tmp_path)
+    changed = dataclasses.replace(fitted, temperature=temperature.if_needed())
+    found = caveats(changed, PARTS["validation"], chosen_on_it=False, grouped=False)
+    told = [line for line in found if "it is not applied" in line]
+    assert len(told) == bool(said) == (changed.temperature.fitted is not None)
+    assert said in "".join(told)
 
 
 @pytest.mark.parametrize(("error", "said"), [(0.1, 0), (0.3, 1)])
