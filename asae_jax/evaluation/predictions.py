@@ -17,6 +17,7 @@ PREDICTIONS_SHA256 = "predictions_sha256"
 """The entry of an evaluation's scores by which its predictions are known to belong to them."""
 
 _REMEDY = "evaluate the run again"
+_BREAKS_TIES = 1e-9  # far below the six decimals that are kept, and seen in logarithms too
 
 
 class Predictions(NamedTuple):
@@ -75,6 +76,9 @@ def check_belongs(path: Path, scores: Mapping[str, Any]) -> None:
 def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
     """What `write_predictions` wrote, probabilities to six decimals.
 
+    Where several are the highest when rounded, that of the class in the column `label` is a trifle higher:
+    the predicted class is the one that was scored.
+
     Raises:
       UserError: the file is missing, cannot be read, or is of other classes.
     """
@@ -84,7 +88,9 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
             header, *rows = list(csv_records(file)) or [[]]
             names = np.array([row[0] for row in rows], dtype=np.str_)
             labels = np.array([numbers[row[1]] for row in rows], np.int64)
+            predicted = np.array([numbers[row[2]] for row in rows], np.int64)
             values = np.array([row[4:] for row in rows], np.float64).reshape(len(rows), len(class_names))
+            _break_ties(values, predicted)
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): {_REMEDY}.") from error
     except (ValueError, KeyError, IndexError, csv.Error) as error:
@@ -92,3 +98,15 @@ def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:
     if header[4:] != [f"p_{name}" for name in class_names]:
         raise UserError(f"{path} is damaged or of other classes: {_REMEDY}.")
     return Predictions(names, labels, values)
+
+
+def _break_ties(probabilities: np.ndarray, predicted: np.ndarray) -> None:
+    """Makes `predicted` `[N]` the most probable classes of rounded `probabilities` `[N, classes]`.
+
+    Raises:
+      ValueError: another class is more probable, not by rounding.
+    """
+    rows = np.flatnonzero(probabilities.argmax(1) != predicted) if len(predicted) else np.zeros(0, int)
+    if (probabilities[rows, predicted[rows]] < probabilities[rows].max(1, initial=0)).any():
+        raise ValueError("the column label is not the most probable class")
+    probabilities[rows, predicted[rows]] += _BREAKS_TIES

@@ -27,6 +27,23 @@ def test_they_come_back(path):
     assert found.predicted.tolist() == [0, 1, 2]
 
 
+def test_the_predicted_class_is_the_one_that_was_scored(tmp_path):
+    """Two classes differ in the eighth decimal: as written they are equal, and the first is not the one."""
+    path = tmp_path / "x.csv"
+    probabilities = np.array([[0.3, 0.35 - 1e-8, 0.35 + 1e-8], [0.4, 0.2, 0.4]])
+    write_predictions(path, ["a", "b"], np.array([1, 0]), np.log(probabilities), CLASSES)
+    found = read_predictions(path, CLASSES)
+    assert found.predicted.tolist() == [2, 0]
+    assert np.log(found.probabilities).argmax(1).tolist() == [2, 0]
+    np.testing.assert_allclose(found.probabilities, probabilities, atol=5e-7)
+    again = tmp_path / "again.csv"
+    write_predictions(again, ["a", "b"], np.array([1, 0]), np.log(found.probabilities), CLASSES)
+    assert again.read_bytes() == path.read_bytes()
+    path.write_text(path.read_text().replace("a,B,C,", "a,B,A,"))
+    with pytest.raises(UserError, match="damaged"):
+        read_predictions(path, CLASSES)
+
+
 def test_none_are_none(tmp_path):
     path = tmp_path / "none.csv"
     write_predictions(path, [], np.zeros(0, int), np.zeros((0, 3)), CLASSES)

@@ -34,6 +34,8 @@ class Shown(NamedTuple):
       other: position of the class that the network says instead.
       p_label: probability of the label.
       p_other: probability of the other class.
+      margin: -1..1, probability of the label less the highest of all other classes (`label_errors`): that of
+        `other` may be lower where its class has a low threshold.
       part: of the data, as in its predictions.
     """
 
@@ -42,12 +44,8 @@ class Shown(NamedTuple):
     other: int
     p_label: float
     p_other: float
+    margin: float
     part: str
-
-    @property
-    def margin(self) -> float:
-        """-1..1, probability of the label less that of the other class."""
-        return self.p_label - self.p_other
 
 
 def mistakes(part: str, predictions: Predictions) -> list[Shown]:
@@ -75,11 +73,13 @@ def suspected(parts: Mapping[str, Predictions]) -> list[Shown]:
 def _shown(part: str, predictions: Predictions, row: int, other: int) -> Shown:
     p = predictions.probabilities[row]
     label = int(predictions.labels[row])
-    return Shown(str(predictions.names[row]), label, other, float(p[label]), float(p[other]), part)
+    margin = float(p[label] - np.delete(p, label).max())
+    return Shown(str(predictions.names[row]), label, other, float(p[label]), float(p[other]), margin, part)
 
 
 def write_suspected(path: Path, found: Sequence[Shown], class_names: Sequence[str]) -> None:
-    """Writes `path,label,suggested,p_label,p_suggested,margin,split`, the surest suspicion first."""
+    """Writes `path,label,suggested,p_label,p_suggested,margin,split`, in the order of `margin`: the surest
+    suspicion first."""
     with atomic_text(path) as file:
         writer = CsvWriter(file)
         writer.writerow(["path", "label", "suggested", "p_label", "p_suggested", "margin", "split"])
