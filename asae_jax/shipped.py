@@ -5,7 +5,7 @@ lie inside of it, as `asae_jax/recipes` and `asae_jax/datasets`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from asae_jax.errors import UserError, did_you_mean
@@ -55,9 +55,20 @@ def _folder(in_checkout: str, installed: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / in_checkout
 
 
-def without_place(given: str) -> str:
-    """`given` without the folders of this machine: the name of something included, or a path's last name."""
-    return given if given in class_maps() else re.split(r"[/\\]", given.rstrip("/\\"))[-1]
+def without_place(given: str, others: Collection[str] = ()) -> str:
+    """`given` without the folders of this machine: the name of something included, or a path's last name.
+
+    A path whose last name is that of something included stays a path, as ./NAME.
+
+    Args:
+      given: a name or a path.
+      others: further names of what is included.
+    """
+    included = {*class_maps(), *models(), *others}
+    if given in included:
+        return given
+    last = re.split(r"[/\\]", given.rstrip("/\\"))[-1]
+    return f"./{last}" if last in included else last
 
 
 def one_of(files: Mapping[str, Path], name: str, kind: str) -> Path:

@@ -173,11 +173,17 @@ def warn_of_known_images(config: ConfigDict, data: Data) -> None:
     """Points out images kept for scoring that the run which training starts from was trained on.
 
     Of a model folder this cannot be told.
+
+    Raises:
+      UserError: that run's record of its split cannot be read.
     """
-    record = user_path(config.init.pretrained) / SPLITS_FILE if config.init.pretrained else None
+    record = _place(config.init.pretrained) / SPLITS_FILE if config.init.pretrained else None
     if record is None or not record.is_file():
         return
-    known = recorded_contents(record, "train")
+    try:
+        known = recorded_contents(record, "train")
+    except UserError as error:
+        raise UserError(f"config.init.pretrained: {error}") from error
     for part in ("test", "validation"):
         rows = data.indices(part)
         if count := int(is_among(data.index.contents[rows], known).sum()):

@@ -73,9 +73,9 @@ def _start(run: NewRun) -> Checkpoints | NoCheckpoints:
     """Writes what a new run needs, and opens its checkpoints; of several hosts the first does both."""
     if not hosts.is_first():
         return NoCheckpoints()
-    run.start()
     if run.is_new:
         initial.warn_of_known_images(run.config, run.data)
+    run.start()
     return Checkpoints.to_go_on(run.workdir)
 
 

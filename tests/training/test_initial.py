@@ -247,3 +247,25 @@ def test_images_that_the_start_was_trained_on_are_pointed_out(tmp_path):
     parts["test"] = np.array([6, 7, 9])
     initial.warn_of_known_images(config, data)
     initial.warn_of_known_images(tiny_config(init__pretrained="cells"), data)
+
+
+@pytest.mark.parametrize("record", ["path,label\n", "name,label,split,content\nx.png,a,train,{}\n"])
+def test_a_user_s_folder_called_as_an_included_model_says_nothing_of_that_model(
+    record, tmp_path, monkeypatch, recwarn
+):
+    content = "0" * 32
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "splits.csv").write_text(record.format(content))
+    monkeypatch.chdir(tmp_path)
+    index = types.SimpleNamespace(contents=np.array([content], "S32"))
+    data = types.SimpleNamespace(indices=lambda part: np.array([0]), index=index)
+    initial.warn_of_known_images(tiny_config(init__pretrained="cells"), data)
+    assert not recwarn.list
+
+
+def test_a_run_to_start_from_whose_split_cannot_be_read_is_refused_before_anything_is_written(run, tmp_path):
+    (run / "splits.csv").write_text("path,label\n")
+    config = tiny_config(init__pretrained=str(run), data__cache_dir=str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"^config.init.pretrained: .*splits.csv is not a split"):
+        loop.train(config, tmp_path / "fine")
+    assert not (tmp_path / "fine" / "config.json").exists()

@@ -13,6 +13,7 @@ from asae_jax.files import write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
 from asae_jax.json_files import read_json, write_sealed_json
+from asae_jax.models.pretrained import PACKAGES
 from asae_jax.run import folder, weights_file
 from asae_jax.run.model_folder import CARD, SCORES, copy, holds_model, weights_digest
 from asae_jax.run.run import Run
@@ -73,7 +74,7 @@ def portable(config: ConfigDict) -> ConfigDict:
         if name in _ABOUT_OTHER_DATA
         or not (_belongs_to_a_model(name) or BY_NAME[name].section in _TRAVELLING_SECTIONS)
     }
-    names = {name: shipped.without_place(flatten(config)[name]) for name in _NAMED_FILES}
+    names = {name: shipped.without_place(flatten(config)[name], PACKAGES) for name in _NAMED_FILES}
     return copy_with(config, changes | names)
 
 

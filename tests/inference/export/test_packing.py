@@ -18,6 +18,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.config import base_config, read_run_config
 from asae_jax.evaluation.outliers import fit_neighbours
+from asae_jax.evaluation.page.words import training
 from asae_jax.evaluation.uncertainty import (
     read_matching_uncertainty,
     read_uncertainty,
@@ -82,6 +83,25 @@ def test_paths_are_left_behind_or_only_their_names_kept():
     assert packed.data.specimen == "blood"
     config.data.class_map = "stages/bm_cytomorphology"  # the name of a shipped one
     assert portable(config).data.class_map == "stages/bm_cytomorphology"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept", "said"),
+    [
+        ("cells", "cells", "the included model cells"),
+        ("/home/me/cells", "./cells", "the weights of ./cells"),
+        ("D:\\runs\\cells\\", "./cells", "the weights of ./cells"),
+        ("cells/", "./cells", "the weights of ./cells"),
+        ("nets/efficientnet_lite0", "./efficientnet_lite0", "the weights of ./efficientnet_lite0"),
+        ("efficientnet_lite0", "efficientnet_lite0", "the weights of efficientnet_lite0"),
+    ],
+)
+def test_a_user_s_folder_called_as_an_included_model_does_not_become_that_model(given, kept, said):
+    config = base_config()
+    config.init.pretrained, config.data.class_map = given, "maps/types_of_stages"
+    packed = portable(config)
+    assert (packed.init.pretrained, packed.data.class_map) == (kept, "./types_of_stages")
+    assert dict(training(packed, [], None))["started from"] == said
 
 
 def test_settings_that_decide_the_weights_travel(run, model):
