@@ -25,6 +25,10 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 """Its second."""
 
+WITHIN = ("state_dict", "model", "teacher")
+"""Where checkpoints keep a state dict, looked at one after the other; the last one in those of DINO and
+DinoBloom."""
+
 _MOST_OBJECTS = 1_000_000
 """Of one pickle; those of the largest networks have some ten thousand."""
 
@@ -82,7 +86,7 @@ _Bytes = Callable[[_Storage], bytes]
 
 
 def read_state_dict(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, also of one within a checkpoint (`state_dict`, `model`, `teacher`).
+    """The tensors of a state dict, also of one within a checkpoint (`WITHIN`).
 
     Args:
       file: open for reading, at its start.
@@ -96,7 +100,7 @@ def read_state_dict(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """
     try:
         content, data = (_read_zip if zipfile.is_zipfile(file) else _read_stream)(file)
-        for key in ("state_dict", "model", "teacher"):  # the last in checkpoints of DINO and DinoBloom
+        for key in WITHIN:
             content = content.get(key, content)
         tensors = {str(name): value for name, value in content.items() if isinstance(value, _Tensor)}
         arrays = {name: _array(tensor, data) for name, tensor in tensors.items()}

@@ -45,13 +45,16 @@ _SAFETENSORS_DTYPES: dict[str, Any] = {
 _MOST_BYTES = 20_000_000_000  # five billion weights; all of them are read into memory
 _TORCH_STARTS = (b"PK\x03\x04", b"\x80\x02")  # a zip archive, and a pickle of PyTorch before 1.6
 CONVERSION = (
-    'python -c "import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], weights_only=True); '
-    "w = w.get('state_dict', w.get('model', w)); "
-    's.save_file({k: v.contiguous().clone() for k, v in w.items()}, sys.argv[2])"'
+    "python -c \"import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], 'cpu', "
+    "weights_only=False); f = lambda w: w.state_dict() if hasattr(w, 'state_dict') else w; w = f(w); "
+    f"[w := d for k in {torch_files.WITHIN} if isinstance(d := f(w.get(k)), dict)]; "
+    "s.save_file({str(k): v.contiguous().clone() for k, v in w.items() if torch.is_tensor(v)}, "
+    'sys.argv[2])"'
 )
 """Shell command by which PyTorch, where it is installed, makes a safetensors file of another checkpoint.
 
-The names of the two files follow it. PyTorch refuses code in it too (`weights_only`)."""
+The names of the two files follow it. It runs the file's own code: what PyTorch reads without (`weights_only`)
+is hardly more than is read here."""
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -76,7 +79,8 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except torch_files.NotTensors as error:
         files = shlex.join([str(path), str(path.with_suffix(".safetensors"))])
         raise UserError(
-            f"{path} is not read: {error}; if you trust it, convert it once: {CONVERSION} {files}"
+            f"{path} is not read: {error}; of a whole network save its state_dict() where it was made, or "
+            f"convert the file once, which runs its code, so only if you trust it: {CONVERSION} {files}"
         ) from error
     except (safetensors.SafetensorError, torch_files.UnreadableFile) as error:
         raise UserError(_unreadable(path, str(error))) from error
