@@ -42,8 +42,8 @@ def chosen_split(settings: ConfigDict, workdir: Path | None, index: DataIndex) -
       index: the examples.
 
     Raises:
-      UserError: a record that does not fit the index, folds of a source that has its own split, or a
-        split by groups that are not known.
+      UserError: a record that does not fit the index, folds of a source that has its own split, a split by
+        groups that are not known, or one that leaves nothing to test.
     """
     if workdir is not None and (workdir / SPLITS_FILE).exists():
         print(f"split: as recorded in {workdir / SPLITS_FILE}")
@@ -90,7 +90,23 @@ def _drawn(settings: ConfigDict, index: DataIndex) -> np.ndarray:
     groups = _groups(settings, index)
     fold = f", fold {settings.fold} of {settings.folds} as test part" if settings.folds else ""
     print(f"split: drawn {_unit(groups)}{fold}")
-    return _draw(settings, index, groups)
+    splits = _draw(settings, index, groups)
+    if settings.test_fraction and not settings.folds and "test" not in splits:
+        raise UserError(_nothing_to_test(index, groups))
+    return splits
+
+
+def _nothing_to_test(index: DataIndex, groups: np.ndarray | None) -> str:
+    """Why there is no test part, and what to do about it."""
+    members, what = (np.arange(len(index)), "image") if groups is None else (groups, "group")
+    single = [name for c, name in enumerate(index.class_names) if len(set(members[index.labels == c])) == 1]
+    named = f" (in one alone: {', '.join(single)})" if single else ""
+    by_image = "" if groups is None else ", split by image (--config.data.split_by=image)"
+    return (
+        f"the split leaves no image to test: a class would have no {what} to train on{named}; give more "
+        f"{what}s, leave such classes out (--config.data.class_map=FILE){by_image}, or train without a test "
+        "part (--config.data.test_fraction=0)."
+    )
 
 
 def _groups(settings: ConfigDict, index: DataIndex) -> np.ndarray | None:

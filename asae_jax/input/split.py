@@ -56,9 +56,9 @@ def draw_split(
     With groups every group is on one side, and the shares are as near as the greedy search gets. The two
     rules then hold for groups instead of images, as far as no other class loses its last training group.
 
-    With folds the test images are one of `folds` disjoint parts, nearly equal in each class, which hold every
-    image once; a class of one image (or group) is trained on in every fold. The validation images are for
-    choosing a checkpoint, which must not be done on the test images.
+    With folds the test images are one of `folds` disjoint parts, none empty, nearly equal in each class. They
+    hold every image once, but single images of a class, and groups without which a class would have none to
+    train on (which are warned of), are trained on in every fold. The validation images choose a checkpoint.
 
     Args:
       labels: int `[N]`.
@@ -73,11 +73,11 @@ def draw_split(
       str `[N]`: "train", "validation" or "test".
 
     Raises:
-      UserError: a fraction or fold out of range, or fewer groups than folds.
+      UserError: a fraction or fold out of range, or fewer images or groups to test than folds.
     """
     _check_fraction("test_fraction", test_fraction)
     if folds:
-        test = _fold(labels, groups, folds, fold, seed)
+        test = _folds(labels, groups, folds, fold, seed) == fold
     elif groups is None:
         test = _take_images(labels, test_fraction, least=1, seed=seed)
     else:
@@ -86,6 +86,14 @@ def draw_split(
         _warn_of_single(labels, groups, class_names)
     splits = np.where(test, "test", "train").astype("<U10")
     return add_validation(splits, labels, groups=groups, fraction=validation_fraction, seed=seed)
+
+
+def most_folds(labels: np.ndarray, groups: np.ndarray | None) -> int:
+    """How many folds `draw_split` can make: images, or groups, without which every class has others."""
+    if groups is None:
+        counts = np.unique(labels, return_counts=True)[1]
+        return int(counts[counts > 1].sum())
+    return int(np.count_nonzero(~_alone(_group_counts(labels, groups)[0])))
 
 
 def add_validation(
@@ -136,18 +144,18 @@ def _take_images(
     return chosen
 
 
-def _fold(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold: int, seed: int) -> np.ndarray:
-    """The test images of a fold: bool `[N]`."""
-    _check_folds(folds, fold)
+def _folds(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold: int, seed: int) -> np.ndarray:
+    """The fold that tests each example, int `[N]`; -1 of those that are trained on in every fold."""
+    _check_folds(labels, groups, folds, fold)
     if groups is not None:
-        return _fold_of_groups(labels, groups, folds, fold, seed=seed)
-    test, placed = np.zeros(len(labels), bool), 0
+        return _folds_of_groups(labels, groups, folds, seed=seed)
+    parts, placed = np.full(len(labels), -1), 0
     for label, rows in rows_by_label(labels):
         members = _in_random_order(rows, label, seed)
         if len(members) > 1:
-            test[members[(placed + np.arange(len(members))) % folds == fold]] = True
+            parts[members] = (placed + np.arange(len(members))) % folds
             placed += len(members)  # the next class starts in the fold after: folds of equal size
-    return test
+    return parts
 
 
 def _in_random_order(rows: np.ndarray, label: int, seed: int) -> np.ndarray:
@@ -181,12 +189,22 @@ def _check_fraction(name: str, value: float) -> None:
         raise UserError(f"{name} is {value}: choose 0 <= fraction < 1 (--config.data.{name}=)")
 
 
-def _check_folds(folds: int, fold: int) -> None:
+def _check_folds(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold: int) -> None:
     if folds < 2 or not 0 <= fold < folds:
         raise UserError(
             f"fold {fold} of {folds}: choose at least 2 folds and a fold of 0..folds-1 "
             "(--config.data.folds=, --config.data.fold=)"
         )
+    if (most := most_folds(labels, groups)) >= folds:
+        return
+    what = "images" if groups is None else "groups"
+    more = len(labels if groups is None else np.unique(groups)) - most
+    kept = f" ({more} more alone have a class, and stay in training)" if more else ""
+    by_image = "" if groups is None else ", or split by image (--config.data.split_by=image)"
+    raise UserError(
+        f"{most} {what} cannot make {folds} folds{kept}: choose fewer (--config.data.folds=, of `crossval` "
+        f"--folds=){by_image}"
+    )
 
 
 def _take_groups(
@@ -218,25 +236,33 @@ def _take_groups(
     return taken[group_of]
 
 
-def _fold_of_groups(
-    labels: np.ndarray, groups: np.ndarray, folds: int, number: int, *, seed: int
-) -> np.ndarray:
-    """The examples of part `number` of `folds` disjoint parts made of whole groups: bool `[N]`.
+def _folds_of_groups(labels: np.ndarray, groups: np.ndarray, folds: int, *, seed: int) -> np.ndarray:
+    """The one of `folds` disjoint parts made of whole groups that tests each example, int `[N]`.
 
-    Together the parts hold every group except those left for training because a class had no other there.
-
-    Raises:
-      UserError: fewer groups than folds.
+    Together the parts hold every group except those left for training because a class had no other there,
+    which are -1 and warned of. A group that alone has a class can be in no part: it takes no other's place.
     """
     counts, group_of = _group_counts(labels, groups)
-    if len(counts) < folds:
-        raise UserError(
-            f"{len(counts)} groups cannot make {folds} folds: choose fewer (--config.data.folds=), or "
-            "split by image (--config.data.split_by=image)"
+    free = ~_alone(counts)
+    shared = counts[free]
+    parts = np.full(len(counts), -1)
+    parts[free] = _assign(shared[:, shared.any(0)], [1 / folds] * folds, seed, "folds")
+    for number in range(folds):
+        taken = parts == number
+        _return_last_groups(counts, taken)
+        parts[(parts == number) & ~taken] = -1
+    if left := np.count_nonzero(parts < 0):
+        warnings.warn(
+            f"{counts[parts < 0].sum():,} images of {left} groups are tested in no fold: without them a "
+            "class would have nothing to train on",
+            stacklevel=4,
         )
-    taken = _assign(counts, [1 / folds] * folds, seed, "folds") == number
-    _return_last_groups(counts, taken)
-    return taken[group_of]
+    return parts[group_of]
+
+
+def _alone(counts: np.ndarray) -> np.ndarray:
+    """Which groups have a class that no other has: bool `[groups]`."""
+    return counts[:, (counts > 0).sum(0) == 1].sum(1) > 0
 
 
 def _group_counts(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

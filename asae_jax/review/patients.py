@@ -129,7 +129,7 @@ def second_test(
 
     Raises:
       UserError: patients that no new image is of, or that the old data have too; a share out of range, or
-        of a single patient.
+        of patients none of whom can be spared.
     """
     wanted = wanted.strip()
     if not wanted:
@@ -148,7 +148,14 @@ def second_test(
             f"--new_test={wanted}: all new images are of one patient ({rows[0].group}): leave it out, or "
             "name the patient to test on all of them"
         )
-    return _drawn(rows, share, by_group=by_group, seed=seed), [] if by_group else [_BY_IMAGE]
+    drawn = _drawn(rows, share, by_group=by_group, seed=seed)
+    if not drawn:
+        what = "patient" if by_group else "image"
+        raise UserError(
+            f"--new_test={wanted}: none is drawn, as without any one {what} a class would have no new image "
+            f"to train on: leave it out, or name the patients to test on"
+        )
+    return drawn, [] if by_group else [_BY_IMAGE]
 
 
 _BY_IMAGE = (

@@ -60,7 +60,7 @@ def write_fold(workdir, run):
     rows = np.flatnonzero(splits == "test")
     names, labels = index.names[rows], index.labels[rows]
     said = np.where(wrong_of(names), (labels + 1) % 3, labels)
-    log_probs = np.log(np.full((len(rows), 3), 0.05))
+    log_probs = np.log(np.full((len(rows), len(index.class_names)), 0.05))
     log_probs[np.arange(len(rows)), said] = np.log(0.9)
     (place / "evaluation").mkdir(parents=True, exist_ok=True)
     scores = evaluate_scores(log_probs, labels, index.class_names, bootstrap=0)
@@ -236,6 +236,30 @@ def test_mistakes_end_in_one_line_before_anything_is_started(crossval, capsys, o
     assert crossval(option) == 2
     assert said in capsys.readouterr().err
     assert crossval.started == []
+
+
+@pytest.mark.filterwarnings("always:classes ", "always:.*in no fold")
+def test_a_fold_that_tests_nothing_is_refused_before_any_is_started(crossval, cells, capsys):
+    """Five patients with all classes, one of them with the only cell of a fourth."""
+    with cells.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["patient"] = str(int(row["path"][-5]) // 2)
+    cv2.imwrite(str(cells.parent / "cells" / "rare.png"), np.zeros((24, 24, 3), np.uint8))
+    with cells.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label", "patient"])
+        writer.writeheader()
+        writer.writerows([*rows, {"path": "cells/rare.png", "label": "PMO", "patient": "2"}])
+    assert crossval() == 2
+    assert "4 groups cannot make 5 folds (1 more alone have a class" in capsys.readouterr().err
+    assert crossval.started == []
+    assert not (crossval.workdir / "runs").exists()
+    assert crossval("--folds=4") == 0
+    said = capsys.readouterr()
+    assert "7 images of 1 groups are tested in no fold" in said.err
+    assert "7 images are tested in no fold" in said.out
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    assert (scores["num_examples"], scores["num_never_tested"]) == (24, 7)
 
 
 def test_other_settings_than_those_of_the_folds_are_refused(crossval, capsys):

@@ -128,11 +128,26 @@ def test_folds_hold_every_image_once(tmp_path, capsys, groups):
     assert "fold 3 of 4 as test part" in capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore:classes ")
+@pytest.mark.filterwarnings("ignore:classes ", "ignore:.*in no fold")
 def test_folds_never_change_to_images(tmp_path):
     cells = one_patient_for_class_b()
     for fold in range(3):
         assert not crosses(cells.groups, chosen_split(settings(folds=3, fold=fold), tmp_path, cells))
+
+
+@pytest.mark.filterwarnings("ignore:classes ")
+@pytest.mark.parametrize("split_by", ["group", "image"])
+def test_a_split_that_tests_nothing_is_refused(split_by, tmp_path):
+    """Without either patient a class has nothing to train on; or every class has one image."""
+    cells = index_of([0, 0, 1, 1, 2, 2], groups=["p", "p", "p", "q", "q", "q"])
+    cells = cells if split_by == "group" else index_of([0, 1, 2])
+    single = "A, C" if split_by == "group" else "A, B, C"
+    with pytest.raises(
+        UserError, match=rf"no image to test.*in one alone: {single}\).*test_fraction=0"
+    ) as caught:
+        chosen_split(settings(split_by=split_by), tmp_path, cells)
+    assert ("split_by=image" in str(caught.value)) == (split_by == "group")
+    assert "test" not in chosen_split(settings(split_by=split_by, test_fraction=0.0), tmp_path, cells)
 
 
 def test_the_record_of_a_run_goes_before_everything(tmp_path):

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -102,7 +104,7 @@ def labels_and_groups(seed, groups, classes, examples):
 grouped = st.builds(
     labels_and_groups, st.integers(0, 2**32 - 1), st.integers(1, 25), st.integers(1, 6), st.integers(1, 200)
 )
-quiet = pytest.mark.filterwarnings("ignore:classes number")
+quiet = pytest.mark.filterwarnings("ignore:classes number", "ignore:.*are tested in no fold")
 
 
 def counts_in(labels, splits, name):
@@ -187,21 +189,56 @@ def test_folds_are_disjoint_complete_and_stratified_within_one_image(counts, fol
         assert abs(part.sum() - len(labels) / folds) < 1
 
 
+def alone(labels, groups):
+    """The groups that have a class which no other has."""
+    holders = [np.unique(groups[labels == label]) for label in np.unique(labels)]
+    return {groups_of[0] for groups_of in holders if len(groups_of) == 1}
+
+
 @quiet
 @given(grouped, st.integers(2, 5))
-def test_folds_of_groups_are_disjoint_and_complete_but_for_single_groups(data, folds):
+def test_folds_of_groups_are_disjoint_complete_but_for_single_groups_and_none_is_empty(data, folds):
     labels, groups = data
-    assume(len(np.unique(groups)) >= folds)
+    assume(len(np.unique(groups)) - len(alone(labels, groups)) >= folds)
     parts = folds_of(labels, groups, folds, validation_fraction=0.2)
     tested = np.sum([splits == "test" for splits in parts], axis=0)
     assert tested.max() <= 1
     for splits in parts:
+        assert "test" in splits
         assert min(counts_in(labels, splits, "train").values()) >= 1
         for group in np.unique(groups):
             assert len(set(splits[groups == group])) == 1
     several = [label for label in np.unique(labels) if len(np.unique(groups[labels == label])) > folds]
     if len(several) == len(np.unique(labels)):
         assert tested.mean() > 0.5
+
+
+@quiet
+@given(grouped, st.integers(2, 5))
+def test_as_many_images_are_warned_of_as_no_fold_tests(data, folds):
+    """More than those of classes in one group alone: the others of such a group, too."""
+    labels, groups = data
+    single = alone(labels, groups)
+    assume(len(np.unique(groups)) - len(single) >= folds)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        parts = folds_of(labels, groups, folds)
+    left = np.sum([splits == "test" for splits in parts], axis=0) == 0
+    said = {str(one.message).split(":")[0] for one in caught if "no fold" in str(one.message)}
+    wanted = f"{left.sum()} images of {len(np.unique(groups[left]))} groups are tested in no fold"
+    assert said == ({wanted} if left.any() else set())
+    assert single <= set(groups[left])
+
+
+@quiet
+def test_a_group_that_must_be_trained_on_takes_no_other_group_s_fold():
+    """Six patients, one with the only cell of a class: the five others are a fold each."""
+    labels = np.append(np.tile([0, 0, 1, 1], 6), 2)
+    groups = np.append(np.repeat(np.arange(6), 4), 3)
+    tested = [set(groups[splits == "test"]) for splits in folds_of(labels, groups, 5)]
+    assert sorted(map(sorted, tested)) == [[0], [1], [2], [4], [5]]
+    with pytest.raises(UserError, match=r"5 groups cannot make 6 folds \(1 more alone have a class"):
+        folds_of(labels, groups, 6)
 
 
 def test_folds_of_equal_groups_are_equal():
@@ -221,6 +258,13 @@ def test_a_single_image_is_never_tested_by_any_fold():
 def test_folds_out_of_range_are_refused(folds, fold):
     with pytest.raises(UserError, match=rf"fold {fold} of {folds}.*data\.folds"):
         drawn(np.zeros(9, int), folds=folds, fold=fold, seed=0)
+
+
+def test_fewer_images_than_folds_are_refused():
+    with pytest.warns(UserWarning, match="one image each"):
+        drawn(np.array([0, 0, 0, 1]), folds=3, fold=2, seed=0)
+    with pytest.raises(UserError, match="3 images cannot make 4 folds"):
+        drawn(np.array([0, 0, 0, 1]), folds=4, fold=0, seed=0)
 
 
 def test_fewer_groups_than_folds_are_refused():

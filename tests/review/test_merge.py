@@ -136,6 +136,18 @@ def test_a_second_test_of_new_patients_is_a_list_of_its_own_and_stays_one(old, t
     assert len(read_csv(tmp_path / "third_new_test.csv")) == 3
 
 
+@pytest.mark.filterwarnings("ignore:classes ")
+def test_a_second_test_that_nobody_can_be_spared_for_is_refused(old, tmp_path, capsys):
+    """Each of the two patients has the only new images of a class."""
+    files = put_cells(tmp_path / "new", [f"p{i // 2}/{i}.png" for i in range(4)], start=2000)
+    rows = [row | {"group": f"p{i // 2}"} for i, row in enumerate(page_rows(files, "A"))]
+    rows[3]["label"] = rows[2]["label"] = "B"
+    labels = write_csv(tmp_path / "labels.csv", rows)
+    said = refused(capsys, old, labels, new_test="0.5", output=tmp_path / "second.csv")
+    assert "new_test=0.5: none is drawn" in said
+    assert not (tmp_path / "second.csv").exists()
+
+
 def test_a_second_test_with_some_patients_known_can_be_evaluated(old, tmp_path):
     """The old data name no patients, and of the new images some lie loose."""
     files = put_cells(tmp_path / "new", [*(f"p{i // 3}/{i}.png" for i in range(6)), "a.png", "b.png"], 2000)

@@ -86,7 +86,8 @@ def summary(scores: Mapping[str, Any]) -> str:
     lines += [f"  {line}" for line in _judged_lines(scores)]
     if never := scores["num_never_tested"]:
         lines.append(
-            f"  {never} images are in no fold: unreadable, or of a class with too few groups to leave one out"
+            f"  {never} images are tested in no fold: unreadable, or a class would have nothing to train on "
+            "without them, or without the others of their group"
         )
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
-from asae_jax.input.split import draw_split
+from asae_jax.input.split import draw_split, most_folds
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Strengths of the L2 penalty, the strongest first, among which an inner cross-validation chooses.
@@ -92,8 +92,6 @@ def choose_penalty(
       seed: of the folds.
     """
     masks = fold_masks(labels, groups=groups, folds=_INNER_FOLDS, seed=seed)
-    if not np.any(masks):  # each group alone has some class, so that none can be left out
-        masks = fold_masks(labels, groups=None, folds=_INNER_FOLDS, seed=seed)
     models = [LogisticRegression(PENALTIES[0]) for _ in masks]
     best, chosen = np.inf, PENALTIES[0]
     # From the strongest on: each fit starts where the one before ended, and the slow fits, those of
@@ -157,12 +155,15 @@ def fold_masks(
 ) -> Sequence[np.ndarray]:
     """The test images of each fold, bool `[N]`, stratified; whole groups where they are given.
 
-    See `input.split.draw_split`. There are fewer folds where there are fewer groups, and a single group is
-    divided.
+    See `input.split.draw_split`. There are fewer folds where fewer groups, or images, can be left out. Groups
+    are divided where fewer than two can, and where no image can, two folds test nothing.
     """
-    if groups is not None:
-        folds = min(folds, len(np.unique(groups)))
-        groups = None if folds < 2 else groups
+    most = most_folds(labels, groups)
+    if groups is not None and most < 2:
+        groups, most = None, most_folds(labels, None)
+    folds = min(folds, most)
+    if folds < 2:
+        return [np.zeros(len(labels), bool)] * 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with one group, which are trained on only
         return [
@@ -171,12 +172,12 @@ def fold_masks(
                 groups=groups,
                 test_fraction=0,
                 validation_fraction=0,
-                folds=max(folds, 2),
+                folds=folds,
                 fold=fold,
                 seed=seed,
             )
             == "test"
-            for fold in range(max(folds, 2))
+            for fold in range(folds)
         ]
 
 

@@ -126,6 +126,22 @@ def test_every_image_is_tested_once_and_no_group_is_divided():
         assert not set(groups[mask]) & set(groups[~mask])
 
 
+@pytest.mark.parametrize(
+    ("labels", "groups", "tested"),
+    [
+        ([0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], [2, 1, 1, 1, 1]),  # each group alone has a class: images
+        ([0, 0, 1, 1, 0, 1], [0, 0, 1, 1, 2, 2], [2, 2, 2]),  # as many folds as groups
+        ([0, 0, 1], None, [1, 1]),  # the single image of a class is in none
+        ([0, 1, 2], None, [0, 0]),
+    ],
+)
+def test_there_are_as_many_folds_as_can_be_tested(labels, groups, tested):
+    groups = None if groups is None else np.array(groups)
+    assert [
+        int(mask.sum()) for mask in fold_masks(np.array(labels), groups=groups, folds=5, seed=0)
+    ] == tested
+
+
 def test_what_is_not_compared_is_named():
     features, labels = _drawn(count=30)
     rows = np.flatnonzero((labels != 2) | (np.arange(30) < 9))  # three of the third class
