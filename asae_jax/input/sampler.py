@@ -8,7 +8,7 @@ read the same sequence.
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -59,24 +59,27 @@ class Sampler:
         Element `j` comes from stream `j % len(streams)`.
         """
         count = self.per_stream
-        columns = [self._section(stream, step * count, count) for stream in range(len(self.streams))]
+        columns = [
+            self._section(stream, step * count, count, self._remembered_pass)
+            for stream in range(len(self.streams))
+        ]
         return np.stack(columns, axis=1).reshape(-1)
 
     def visits(self, step: int) -> np.ndarray:
-        """For each element of `batch(step)` how often its example was drawn before, int64 `[batch_size]`.
-
-        That is the number of its stream's pass.
-        """
+        """For each element of `batch(step)` how often its example was drawn before, int64 `[batch_size]`."""
+        # Once in each pass of its stream.
         draws = step * self.per_stream + np.arange(self.per_stream)
         return np.stack([draws // len(members) for members in self.streams], axis=1).reshape(-1)
 
-    def _section(self, stream: int, start: int, count: int) -> np.ndarray:
-        """Positions `start .. start + count - 1` of a stream's endless sequence."""
+    def _section(
+        self, stream: int, start: int, count: int, passes: Callable[[int, int], np.ndarray]
+    ) -> np.ndarray:
+        """Elements `start .. start + count - 1` of what `passes(stream, number)` gives of all passes."""
         length = len(self.streams[stream])
         parts = []
         while count:
             number, offset = divmod(start, length)
-            parts.append(self._remembered_pass(stream, number)[offset : offset + count])
+            parts.append(passes(stream, number)[offset : offset + count])
             start, count = start + len(parts[-1]), count - len(parts[-1])
         return np.concatenate(parts)
 
@@ -145,6 +148,9 @@ class WeightedSampler(Sampler):
         self._sizes = np.unique(labels, return_counts=True)[1]
         self._by_class = np.argsort(labels, kind="stable")
         super().__init__([np.arange(len(labels))], [0], batch_size, seed)
+        self._counted = -1  # the pass whose visits are kept
+        self._visits = np.zeros(0, np.int64)
+        self._drawn = np.zeros(len(labels), np.int64)
 
     def one_pass(self, stream: int, number: int) -> np.ndarray:
         """The draws of pass `number` (0, 1, ...), int64 `[N]`: first a class, then one of its members."""
@@ -156,8 +162,28 @@ class WeightedSampler(Sampler):
         return self._by_class[first[classes] + members]
 
     def visits(self, step: int) -> np.ndarray:
-        """The number of the draw, int64 `[batch_size]`: it differs between two draws of one example."""
-        return step * self.batch_size + np.arange(self.batch_size)
+        """As of any sampler, int64 `[batch_size]`; from a step on, all passes before it are drawn once."""
+        return self._section(0, step * self.batch_size, self.batch_size, self._visits_of_pass)
+
+    def _visits_of_pass(self, stream: int, number: int) -> np.ndarray:
+        """For each draw of a pass how often its example was drawn before, int64 `[N]`; steps go forward."""
+        if number < self._counted:
+            self._counted, self._drawn = -1, np.zeros_like(self._drawn)
+        while self._counted < number:
+            self._counted += 1
+            order = self.one_pass(stream, self._counted)
+            self._visits = self._drawn[order] + _earlier_occurrences(order)
+            self._drawn = self._drawn + np.bincount(order, minlength=len(order))
+        return self._visits
+
+
+def _earlier_occurrences(values: np.ndarray) -> np.ndarray:
+    """For each element how many before it are equal: int64 `[N]`."""
+    order = np.argsort(values, kind="stable")
+    _, first, inverse = np.unique(values[order], return_index=True, return_inverse=True)
+    earlier = np.empty(len(values), np.int64)
+    earlier[order] = np.arange(len(values)) - first[inverse]
+    return earlier
 
 
 def fitting_batch_size(unit: int, cores: int) -> int:

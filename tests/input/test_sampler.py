@@ -187,7 +187,7 @@ def test_nothing_to_train_on_is_an_error(kind):
         kind(np.array([1]), 0, 0)
 
 
-@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler])
+@pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler, WeightedSampler])
 def test_visits_count_how_often_each_example_was_drawn_before(kind):
     labels = np.array([0] * 3 + [1] * 7 + [2] * 5)
     sampler, seen = kind(labels, 6, 1), np.zeros(15, int)
@@ -198,9 +198,20 @@ def test_visits_count_how_often_each_example_was_drawn_before(kind):
     assert seen.max() > seen.min() > 1 or kind is ShuffledSampler
 
 
-def test_visits_of_an_example_drawn_with_replacement_all_differ():
-    sampler = WeightedSampler(np.array([0, 0, 0, 1]), 8, 1)
-    drawn = [
-        pair for step in range(9) for pair in zip(sampler.batch(step), sampler.visits(step), strict=True)
-    ]
-    assert len({(int(position), int(visit)) for position, visit in drawn}) == len(drawn) == 72
+def test_visits_of_draws_with_replacement_do_not_depend_on_where_one_starts():
+    labels, steps = np.array([0, 0, 0, 1]), (7, 2, 8, 0)
+    in_order = WeightedSampler(labels, 8, 1)
+    expected = [in_order.visits(step) for step in range(9)]
+    jumping = WeightedSampler(labels, 8, 1)
+    for step in steps:
+        np.testing.assert_array_equal(jumping.visits(step), expected[step])
+
+
+def test_views_of_an_example_drawn_with_replacement_come_in_turns():
+    sampler, shown = WeightedSampler(np.repeat([0, 1], [20, 20]), 8, 0), {}
+    for step in range(40):
+        for position, visit in zip(sampler.batch(step), sampler.visits(step), strict=True):
+            shown.setdefault(int(position), []).append(int(visit) % 4)
+    assert len(shown) == 40
+    for views in shown.values():
+        assert views == [number % 4 for number in range(len(views))]
