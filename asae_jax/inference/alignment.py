@@ -1,12 +1,4 @@
-"""Where the positions of a feature map lie on the image.
-
-Taking positions as tiles of the image is right for stages that pool or cut patches without overlap. A
-convolution or max-pool of odd size, stride 2 and equal padding centres position i on pixel 2i, half a pixel
-up and left of its tile (with TensorFlow's padding below and right of it); at stride 16 that has grown to 7.5
-pixels, half a position. A picture displaced by that shows the wrong part of a nucleus, and a test that
-occludes the wrong pixels is unfair to the map: on 100 blood cells with maps of 8 x 8 (ResNet-18) occluding
-the top peak cost the true class 0.23 of its probability with tiles and 0.29 with these places.
-"""
+"""Maps drawn on the image, each position where it lies (`models.displacement`)."""
 
 import dataclasses
 
@@ -14,13 +6,7 @@ import cv2
 import numpy as np
 
 from asae_jax.models.backbones.base import Backbone
-from asae_jax.models.backbones.cell_classifiers import WBCNet
-from asae_jax.models.backbones.efficientnet import EfficientNet
-from asae_jax.models.backbones.resnet import ResNet
-
-_ODD_AND_PADDED = (ResNet, EfficientNet, WBCNet)
-"""Backbones in which every strided operation has an odd size and padding that keeps half of the side. In VGG,
-ConvNeXt and the vision transformer positions are tiles; in Cell3Net too, up to half a pixel."""
+from asae_jax.models.displacement import displacement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +73,4 @@ def alignment_of(backbone: Backbone, positions: int, size: int) -> Alignment:
 
     Positions at the border are taken to reach the border.
     """
-    stride = size / positions
-    if not isinstance(backbone, _ODD_AND_PADDED):
-        return Alignment(positions, size)
-    # Padded below and to the right alone, an even side has position i on pixel 2i + 1.
-    below = isinstance(backbone, EfficientNet) and backbone.kind.same_padding
-    return Alignment(positions, size, (stride - 1) / 2 if below else (1 - stride) / 2)
+    return Alignment(positions, size, displacement(backbone, positions, size))

@@ -11,6 +11,7 @@ from asae_jax.errors import UserError
 from asae_jax.models.asae import ASAE, self_attention_map
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.baselines.drop_layers import TrainingLayer
+from asae_jax.models.displacement import displacement
 from asae_jax.models.layers import check_choice
 from asae_jax.models.second_look import attended_crop
 from asae_jax.types import (
@@ -131,7 +132,12 @@ class Network(nn.Module):
         if self.test_mode == SECOND_LOOK and not train:
             # Baseline layers may act on class maps, which are not a stage.
             watched = endpoints.get(self.insert_after, endpoints[self.backbone.stage_names[-1]])
-            crop = attended_crop(images, self_attention_map(watched), threshold=self.look_threshold)
+            attention = self_attention_map(watched)
+            down, right = (
+                displacement(self.backbone, positions, size)
+                for positions, size in zip(attention.shape[1:], images.shape[1:3], strict=True)
+            )
+            crop = attended_crop(images, attention, threshold=self.look_threshold, displaced=(down, right))
             logits = _mean_log_probs(jnp.stack([logits, self._look(crop, train, False)[0]]))
         return (logits, endpoints) if return_endpoints else logits
 

@@ -22,19 +22,22 @@ Squares = jt.Float[Array, "batch 3"]
 """Top, left and side of one square per image, in pixels; edges of pixels are whole numbers."""
 
 
-def attended_crop(images: Images, attention: Attention, *, threshold: float) -> Images:
+def attended_crop(
+    images: Images, attention: Attention, *, threshold: float, displaced: tuple[float, float]
+) -> Images:
     """The attended square of each image, resized to the image's size by bilinear interpolation.
 
     Args:
       images: float `[batch, size, size, 3]`.
-      attention: `[batch, rows, columns]`; its positions are taken for tiles of the image.
+      attention: `[batch, rows, columns]`.
       threshold: share of the maximum, 0..1. Where the maximum is negative, the maximum alone counts.
+      displaced: pixels by which the map's positions lie below and to the right of their tiles.
 
     Returns:
       Same shape and dtype as `images`.
     """
     height, width = images.shape[1:3]
-    squares = attended_squares(attention, height, width, threshold=threshold)
+    squares = attended_squares(attention, height, width, threshold=threshold, displaced=displaced)
 
     def crop(image: Array, square: Array) -> Array:
         zoom = jnp.stack([height / square[2], width / square[2]])
@@ -45,19 +48,24 @@ def attended_crop(images: Images, attention: Attention, *, threshold: float) -> 
     return jax.vmap(crop)(images, squares).astype(images.dtype)
 
 
-def attended_squares(attention: Attention, height: int, width: int, *, threshold: float) -> Squares:
+def attended_squares(
+    attention: Attention, height: int, width: int, *, threshold: float, displaced: tuple[float, float]
+) -> Squares:
     """The smallest square inside the image around all attended positions and the margin.
+
+    Positions at the border of the map are taken to reach the border of the image.
 
     Args:
       attention: `[batch, rows, columns]`.
       height: of the image in pixels.
       width: of the image in pixels.
       threshold: see `attended_crop`.
+      displaced: see there.
     """
     highest = attention.max((1, 2), keepdims=True)
     attended = attention >= jnp.minimum(threshold * highest, highest)
-    top, bottom = _span(attended.any(2), height)
-    left, right = _span(attended.any(1), width)
+    top, bottom = _span(attended.any(2), height, displaced[0])
+    left, right = _span(attended.any(1), width, displaced[1])
     side = jnp.minimum(jnp.maximum(bottom - top, right - left), min(height, width))
     corner = (
         jnp.clip((near + far - side) / 2, 0, length - side)
@@ -66,12 +74,12 @@ def attended_squares(attention: Attention, height: int, width: int, *, threshold
     return jnp.stack([*corner, side], axis=1)
 
 
-def _span(attended: Array, length: int) -> tuple[Array, Array]:
+def _span(attended: Array, length: int, displaced: float) -> tuple[Array, Array]:
     """First and last pixel edge, with the margin, of what is attended along one side: `[batch]` each."""
     count = attended.shape[1]
     first = jnp.argmax(attended, axis=1)
     last = count - jnp.argmax(attended[:, ::-1], axis=1)
     margin = MARGIN * length
-    return jnp.maximum(first * length / count - margin, 0), jnp.minimum(
-        last * length / count + margin, length
-    )
+    near = jnp.where(first == 0, 0, first * length / count + displaced)
+    far = jnp.where(last == count, length, last * length / count + displaced)
+    return jnp.maximum(near - margin, 0), jnp.minimum(far + margin, length)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from asae_jax.models import create_model
+from asae_jax.models import network as network_module
+from asae_jax.models.backbones.efficientnet import LITE
 from asae_jax.models.second_look import MARGIN, attended_crop, attended_squares
+from tests.inference.explain.made import random_variables
 
 pytestmark = pytest.mark.usefixtures("float64")
 CLASSES = 5
@@ -36,9 +39,44 @@ def _attention(*positions, shape=(10, 10), low=0.0):
     ],
 )
 def test_the_square_holds_the_attended_positions_and_the_margin(attention, square):
-    found = attended_squares(attention, 100, 100, threshold=0.3)
+    found = attended_squares(attention, 100, 100, threshold=0.3, displaced=(0.0, 0.0))
     np.testing.assert_allclose(found, [square], rtol=1e-12, atol=1e-12)
     assert MARGIN == 0.1
+
+
+@pytest.mark.parametrize(
+    ("attention", "displaced", "square"),
+    [
+        # Rows 2..4 and column 5 are 15.5..45.5 and 53..63; with the margin 50 px high around 58.
+        (_attention((2, 5, 1.0), (4, 5, 0.4)), (-4.5, 3.0), (5.5, 33, 50)),
+        (_attention((0, 0, 1.0)), (-4.5, -4.5), (0, 0, 15.5)),  # the border's positions reach the border
+        (_attention((9, 9, 1.0)), (-4.5, -4.5), (75.5, 75.5, 24.5)),
+        (_attention((9, 0, 1.0)), (4.5, 4.5), (75.5, 0, 24.5)),
+        (_attention(low=1.0), (-4.5, 4.5), (0, 0, 100)),
+    ],
+)
+def test_the_square_lies_where_the_positions_lie(attention, displaced, square):
+    found = attended_squares(attention, 100, 100, threshold=0.3, displaced=displaced)
+    np.testing.assert_allclose(found, [square], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "vgg16"])
+def test_the_crop_is_around_what_the_attention_answers_to(name, monkeypatch):
+    """A disc on black: all weights positive and no bias, so that the map is high where the disc is."""
+    options = {"kind": LITE._replace(activation=jax.nn.relu)} if name == "efficientnet_lite0" else {}
+    network = create_model(name, 3, stem="no_pool", width=8, test_mode="second_look", insert_after="layer2",
+                           look_threshold=0.9, **options)  # fmt: skip
+    variables = jax.tree.map(np.abs, random_variables(network, 64))
+    seen = []
+    monkeypatch.setattr(network_module, "attended_crop", lambda images, attention, **given: (
+        seen.append(attended_squares(attention, 64, 64, **given)), images)[1])  # fmt: skip
+    rows, cols = np.mgrid[:64, :64] + 0.5
+    for centre in (26.0, 30.0, 34.0, 38.0):  # the mean over the four places of a tile
+        disc = (rows - centre) ** 2 + (cols - centre) ** 2 < 4**2
+        network.apply(variables, disc[None, ..., None] * np.ones(3), train=False)
+        top, left, side = np.asarray(seen[-1])[0]
+        seen[-1] = (top + side / 2 - centre, left + side / 2 - centre)
+    assert np.abs(np.mean(seen, axis=0)).max() < 1
 
 
 def _bilinear(image, top, left, side):
@@ -58,8 +96,9 @@ def _bilinear(image, top, left, side):
 def test_the_crop_is_read_bilinearly_and_its_size_is_the_image_s():
     corner, two = _attention((1, 1, 1.0), shape=(7, 7)), _attention((3, 2, 1.0), (6, 5, 0.5), shape=(7, 7))
     attention = np.concatenate([corner, two, _attention(low=1.0, shape=(7, 7))])
-    crops = jax.jit(functools.partial(attended_crop, threshold=0.3))(IMAGES, attention)
-    squares = np.asarray(attended_squares(attention, 28, 28, threshold=0.3))
+    options = {"threshold": 0.3, "displaced": (-1.5, 0.5)}
+    crops = jax.jit(functools.partial(attended_crop, **options))(IMAGES, attention)
+    squares = np.asarray(attended_squares(attention, 28, 28, **options))
     expected = [_bilinear(image, *square) for image, square in zip(IMAGES, squares, strict=True)]
     np.testing.assert_allclose(crops, expected, rtol=0, atol=1e-10)
     np.testing.assert_allclose(crops[2], IMAGES[2], rtol=0, atol=1e-12)  # all of it: nothing changes
@@ -90,7 +129,8 @@ def _apply(**options):
 def test_probabilities_of_image_and_crop_are_averaged_with_and_without_a_layer(branching):
     once, endpoints = _apply(branching=None)(_variables(), IMAGES)
     attention = np.asarray(endpoints["layer2"]).mean(-1)
-    crop = attended_crop(IMAGES, attention, threshold=0.9)
+    # Of stride 2 behind padded odd convolutions, positions lie half a pixel up and left of their tiles.
+    crop = attended_crop(IMAGES, attention, threshold=0.9, displaced=(-0.5, -0.5))
     again, _ = _apply(branching=None)(_variables(), crop)
     expected = np.log((jax.nn.softmax(once) + jax.nn.softmax(again)) / 2)
     looked = _apply(branching=branching, test_mode="second_look", look_threshold=0.9)
