@@ -8,6 +8,7 @@ import pytest
 
 from asae_jax.models import BRANCHINGS
 from asae_jax.run import build, parallel, steps
+from tests.inference.explain.made import random_variables
 from tests.training.tiny import NUM_CLASSES, tiny_config
 
 RIVALS = [name for name in BRANCHINGS if name != "asae"]
@@ -61,6 +62,23 @@ def test_batch_statistics_are_taken_again_over_the_branches_of_the_test(mode, br
     spread = jax.pmap(apply, axis_name=parallel.AXIS, in_axes=(None, 0), devices=jax.devices()[:1])
     logits, _ = jax.eval_shape(spread, _variables(measuring), IMAGES[None])
     assert logits.shape[1] == branches
+
+
+@pytest.mark.parametrize("mode", ["skip", "enhance", "mean"])
+def test_what_measures_the_statistics_computes_what_the_test_does(mode):
+    """Without batch statistics both are the same function, whatever is drawn."""
+    config = tiny_config(asae__branches="plain,suppress,enhance", eval__test_mode=mode, model__norm="group")
+    config.asae.update(p_top1=0.0, window=1)  # in training never the highest of many peaks
+    tested = _small(build.create_network(config, NUM_CLASSES))
+    measuring = _small(build.create_test_network(config, NUM_CLASSES, axis_name=None))
+    images = np.random.default_rng(0).normal(size=(3, 32, 32, 3)).astype(np.float32)
+    variables = random_variables(tested, 32)
+    expected = jax.nn.log_softmax(tested.apply(variables, images, train=False))
+    for seed in range(2):
+        rngs = {"asae": jax.random.key(seed)}
+        logits, _ = measuring.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
+        found = np.log(np.mean(jax.nn.softmax(logits), axis=0))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_adl_models_take_their_settings_from_the_section():
