@@ -20,6 +20,7 @@ from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import parallel, steps
 from asae_jax.types import Images
 
+from asae_jax.run.epochs import steps_of
 TEST_BRANCHES: dict[str, tuple[str, ...]] = {
     "skip": ("plain",),
     "enhance": ("enhance",),
@@ -264,7 +265,7 @@ def compiled_train_step(
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
             accumulate=config.train.accumulate,
-            ramp_steps=round(ramp_epochs * steps_per_epoch),
+            ramp_steps=steps_of(ramp_epochs, steps_per_epoch),
         )
     )
 

@@ -1,4 +1,4 @@
-"""How long to train: the fewer images, the more often each is seen."""
+"""How long to train: the fewer images, the more often each is seen; and epochs in steps."""
 
 _EPOCHS, _IMAGES = 60, 160
 _EXPONENT = 0.3
@@ -20,3 +20,14 @@ def choose_epochs(images: int, *, trained: bool) -> int:
     epochs = epochs if trained else 2 * epochs
     print(f"epochs: {epochs}, for {images:,} training images (others by --config.train.epochs=N)")
     return epochs
+
+
+def steps_of(epochs: float, steps_per_epoch: int) -> int:
+    """Steps of a number of epochs, rounded; at most 2^31 - 1, as JAX counts in 32 bits.
+
+    No run comes that far, so what is to happen later than that never does.
+    """
+    return round(min(epochs * steps_per_epoch, _MOST_STEPS))
+
+
+_MOST_STEPS = 2**31 - 1

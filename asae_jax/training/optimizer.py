@@ -8,6 +8,8 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from asae_jax.run.epochs import steps_of
+
 
 def create_schedule(settings: ConfigDict, *, steps_per_epoch: int, epochs: int) -> optax.Schedule:
     """Learning rate as a function of the step.
@@ -16,14 +18,14 @@ def create_schedule(settings: ConfigDict, *, steps_per_epoch: int, epochs: int) 
     2). "cosine": half a cosine down to zero at the last step. Both start with a linear warm-up from
     zero over `warmup_epochs`, during which the decay does not run.
     """
-    warmup = round(settings.warmup_epochs * steps_per_epoch)
-    total = steps_per_epoch * epochs
+    warmup = steps_of(settings.warmup_epochs, steps_per_epoch)
+    total = steps_of(epochs, steps_per_epoch)
     if settings.schedule == "cosine":
         decay = optax.cosine_decay_schedule(settings.learning_rate, max(1, total - warmup))
     else:
         decay = optax.exponential_decay(
             settings.learning_rate,
-            transition_steps=max(1, round(settings.decay_epochs * steps_per_epoch)),
+            transition_steps=max(1, steps_of(settings.decay_epochs, steps_per_epoch)),
             decay_rate=settings.decay_factor,
             staircase=True,
         )

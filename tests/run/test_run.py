@@ -13,7 +13,7 @@ from asae_jax.input import folder as folder_source
 from asae_jax.input.decode import BadImage
 from asae_jax.run import folder
 from asae_jax.run.data import load_index, new_split
-from asae_jax.run.epochs import choose_epochs
+from asae_jax.run.epochs import choose_epochs, steps_of
 from asae_jax.run.run import NewRun, Run, new_run, open_for_inference, open_run
 from tests.edited import edited
 from tests.input.drawn_nuclei import crop
@@ -247,6 +247,15 @@ def test_without_a_training_image_it_is_the_data_that_is_refused(tmp_path):
     (tmp_path / "cells.csv").write_text("path,label,split\n" + rows)
     settings = {"data__source": "csv", "data__path": str(tmp_path / "cells.csv"), "data__hue": "none"}
     settings |= {"data__cache_dir": str(tmp_path / "cache"), "train__batch_size": 16, "train__epochs": 0}
+@pytest.mark.parametrize(
+    ("epochs", "steps"),
+    [(0.0, 0), (1.5, 30), (0.02, 0), (1e8, 2_000_000_000), (1e9, 2**31 - 1), (1.7e308, 2**31 - 1)],
+)
+def test_steps_of_epochs_can_be_counted_in_32_bits(epochs, steps):
+    assert steps_of(epochs, 20) == steps
+    assert steps_of(round(min(epochs, 1e9)), 20) <= 2**31 - 1
+
+
     run = new_run(tiny_config(**settings), tmp_path / "run")
     with pytest.raises(UserError, match="no readable training image"):
         _ = run.data

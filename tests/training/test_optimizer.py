@@ -28,6 +28,24 @@ def test_cosine_with_warmup_starts_at_zero_peaks_and_ends_at_zero():
     np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0], atol=1e-7)
 
 
+@pytest.mark.parametrize("epochs", [2.0**31 / 3000, 1e7, 1e300, 1.7e308])
+def test_what_lies_beyond_all_steps_does_not_happen(epochs):
+    """Decays so far apart never come, and a warm-up so long has hardly begun."""
+    late = create_schedule(_settings(decay_epochs=epochs), steps_per_epoch=3000, epochs=60)
+    warm = create_schedule(_settings(warmup_epochs=epochs), steps_per_epoch=3000, epochs=60)
+    for step in (0, 100, 179_999):
+        assert float(jax.jit(late)(jnp.int32(step))) == pytest.approx(1e-3)
+        rounding = 1e-3 * 2.0**-23  # of 1 - step / 2^31 in float32
+        assert float(warm(step)) == pytest.approx(1e-3 * step / 2**31, rel=1e-3, abs=rounding)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 1e300])
+def test_more_epochs_than_steps_can_be_counted_are_no_error(warmup):
+    settings = _settings(schedule="cosine", warmup_epochs=warmup)
+    schedule = create_schedule(settings, steps_per_epoch=3000, epochs=2**31 - 1)
+    assert float(schedule(100)) == pytest.approx(0 if warmup else 1e-3, abs=1e-9)
+
+
 def _sgd(weights):
     return torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.05)
 
