@@ -138,7 +138,8 @@ RUN_FILE = "run.json"
 
 _TFDS = "tfds:"
 _SPLITS = ("test", "validation", "train", "all")
-_LAST_PLACES = ("layer4", "class_maps")  # behind them no stage follows
+_LAST_STAGE = "layer4"
+_LAST_PLACES = (_LAST_STAGE, "class_maps")  # behind them no stage follows
 _LONGEST_NAME = 50  # characters of `eval.name`, four bytes each at most
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 MODELS = (
@@ -996,11 +997,40 @@ def check(config: ConfigDict) -> None:
     _require(config.augment.scale_min <= config.augment.scale_max, config, "augment.scale_min",
              f"it must not exceed config.augment.scale_max={config.augment.scale_max}")  # fmt: skip
     _require(not 0 < config.augment.jpeg < 1, config, "augment.jpeg", "0 for none, or at least 1")
-    mode = config.eval.test_mode
+    _check_test(config)
+
+
+def check_new(config: ConfigDict) -> None:
+    """`check`, and what only a run that is still to be trained is refused for.
+
+    That is what would not do what it says. Runs that were trained so go on, and can be used.
+    """
+    check(config)
+    given, epochs = config.optimizer, config.train.epochs
+    _require(given.warmup_epochs <= (epochs or math.inf), config, "optimizer.warmup_epochs",
+             f"it must not exceed config.train.epochs={epochs}")  # fmt: skip
+    model = config.model
+    joint = model.branching == "asae" and model.branch_statistics == "joint"
+    _require(not joint or model.running_statistics == "all", config, "model.running_statistics",
+             "with config.model.branch_statistics=joint all branches have one set of statistics, use all, or "
+             "branch_statistics=separate")  # fmt: skip
+
+
+def _check_test(config: ConfigDict) -> None:
+    mode, branches, norm = config.eval.test_mode, config.asae.branches, config.model.norm
     _require(config.uncertainty.outliers != "energy" or mode not in ("mean", "second_look"), config,
              "uncertainty.outliers",
              f"a mean of probabilities (config.eval.test_mode={mode}) has no energy, "
              "use distance")  # fmt: skip
+    enhances = config.model.branching != "asae" or "enhance" in branch_names(config)
+    _require(mode != "enhance" or enhances, config, "eval.test_mode",
+             f"no branch of config.asae.branches={branches} is enhanced in training, so there is nothing to "
+             "keep; use skip")  # fmt: skip
+    if config.eval.batch_statistics == "reestimate":
+        _require(norm == "batch", config, "eval.batch_statistics",
+                 f"config.model.norm={norm} takes no statistics of a batch, use running")  # fmt: skip
+        _require(config.init.freeze != _LAST_STAGE, config, "eval.batch_statistics",
+                 f"config.init.freeze={_LAST_STAGE} keeps all statistics, use running")  # fmt: skip
 
 
 _MOST_PIXELS = {"train.batch_size": 2**31, "eval.batch_size": 2**28}
@@ -1118,39 +1148,93 @@ def _check_layer(config: ConfigDict, branches: tuple[str, ...]) -> None:
 def unused(config: ConfigDict) -> list[str]:
     """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
 
-    Values of the included recipes do not count: a recipe without the layer takes those of one that has it.
+    What nothing reads in training, that is. Defaults do not count, nor do values of the included recipe that
+    the settings differ least from: whoever leaves the layer out of it does not give those of the layer.
     """
-    branching = config.model.branching
-    shipped_values = [base_config(), *map(recipe, shipped.recipes())]
-    off = {
-        "asae": branching != "asae",
-        "drop": branching not in ("dropout", "spatial_dropout", "maxdrop", "dropblock"),
-        "adl": branching != "adl" and not config.model.name.startswith("adl_"),
-        "diversification": branching != "diversification",
-    }
-    why = {name: f"model.branching={branching}" for name, is_off in off.items() if is_off}
-    if branching != "asae":
-        why["model.branch_affine"] = why["asae"]
-    if config.eval.test_mode != "second_look":
-        why["eval.look_threshold"] = f"eval.test_mode={config.eval.test_mode}"
-    if config.data.hue == "none":
-        why |= dict.fromkeys(("data.hue_low", "data.hue_high"), "data.hue=none")
-    if config.augment.mix == "none":
-        why["augment.mix_alpha"] = "augment.mix=none"
-    if config.init.views:
-        why["data.driver"] = "with init.views threads read the features"
-    else:
-        why["init.views_dtype"] = "init.views=0"
-    if config.data.source in ("synthetic", "npz"):
-        why["data.decoding"] = f"data.source={config.data.source}"
-    if config.data.source != "csv":
-        why["data.unseen"] = f"data.source={config.data.source}"
+    why = _idle_of_data(config) | _idle_of_layers(config) | _idle_of_training(config)
+    given = flatten(config)
+    recipes = [flatten(recipe(name)) for name in shipped.recipes()]
+    far = [sum(value != other[name] for name, value in given.items()) for other in recipes]
+    of_others = [other for other, count in zip(recipes, far, strict=True) if count == min(far)]
     return [
         f"{field.name} ({reason})"
         for field in FIELDS
         if (reason := why.get(field.name) or why.get(field.section))
-        and all(_get(config, field.name) != _get(other, field.name) for other in shipped_values)
+        and given[field.name] not in (field.default, *(other[field.name] for other in of_others))
     ]
+
+
+_LOSS_OPTIONS = {
+    "k_high": ("gce", "gmmce"),
+    "k_low": ("gmmce",),
+    "gamma": ("focal",),
+    "beta": ("class_balanced",),
+    "tau": ("logit_adjusted",),
+}
+"""Options of `loss` -> the losses that have them; label smoothing is refused where it has no effect."""
+
+
+def _idle(config: ConfigDict, because: str, *names: str, where: bool = True) -> dict[str, str]:
+    """The settings `names` with the reason, the value of the setting `because`, why nothing reads them."""
+    return dict.fromkeys(names, f"{because}={_get(config, because)}") if where else {}
+
+
+def _idle_of_data(config: ConfigDict) -> dict[str, str]:
+    """Settings of the data and the images that nothing reads, with the reason."""
+    data, augment, source = config.data, config.augment, "data.source"
+    return {
+        **_idle(config, source, "data.path", where=data.source in ("synthetic", "demo")),
+        **_idle(config, source, "data.num_examples", "data.synthetic_seed", where=data.source != "synthetic"),
+        **_idle(config, source, "data.decoding", where=data.source in ("synthetic", "npz")),
+        **_idle(config, source, "data.unseen", where=data.source != "csv"),
+        **_idle(config, "data.hue", "data.hue_low", "data.hue_high", where=data.hue == "none"),
+        **_idle(config, "data.folds", "data.test_fraction", where=data.folds > 0),
+        **_idle(config, "data.cache", "data.cache_dir", where=not data.cache),
+        **_idle(config, "augment.mix", "augment.mix_alpha", where=augment.mix == "none"),
+        **_idle(config, "augment.scale_max", "augment.scale_even",
+                where=augment.scale_min == augment.scale_max),
+        **({"data.driver": "with init.views threads read the features"} if config.init.views else {}),
+        **_idle(config, "init.views", "init.views_dtype", where=not config.init.views),
+    }  # fmt: skip
+
+
+def _idle_of_layers(config: ConfigDict) -> dict[str, str]:
+    """Settings of the layers and their branches that nothing reads, with the reason."""
+    model, branches, layer = config.model, branch_names(config), "model.branching"
+    asae, drawn = model.branching == "asae", ("asae.p_top1", "asae.rescale", "asae.place")
+    norms = ("model.branch_statistics", "model.running_statistics")
+    of_branches = ("loss.branches", "loss.agreement", *norms)
+    drops = ("dropout", "spatial_dropout", "maxdrop", "dropblock")
+    return {
+        **_idle(config, "model.norm", *norms, where=model.norm != "batch"),
+        **_idle(config, "asae.num_candidates", drawn[0], where=config.asae.num_candidates == 1),
+        **_idle(config, "asae.branches", *of_branches, where=len(branches) == 1),
+        **_idle(config, "asae.branches", *drawn, where="suppress" not in branches),
+        **_idle(config, "asae.branches", "asae.ramp_epochs", where=set(branches) == {"plain"}),
+        **_idle(config, layer, "asae", *drawn, "asae.ramp_epochs", *of_branches, "model.branch_affine",
+                where=not asae),
+        **_idle(config, layer, "eval.test_mode",
+                where=not asae and config.eval.test_mode in ("enhance", "mean")),
+        **_idle(config, layer, "drop", where=model.branching not in drops),
+        **_idle(config, layer, "drop.block_size", where=model.branching != "dropblock"),
+        **_idle(config, layer, "adl", where=model.branching != "adl" and not model.name.startswith("adl_")),
+        **_idle(config, layer, "diversification", where=model.branching != "diversification"),
+    }  # fmt: skip
+
+
+def _idle_of_training(config: ConfigDict) -> dict[str, str]:
+    """Settings of loss, optimiser and test that nothing reads, with the reason."""
+    optimizer, test, name = config.optimizer, config.eval, config.loss.name
+    options = [f"loss.{option}" for option, losses in _LOSS_OPTIONS.items() if name not in losses]
+    step = ("optimizer.decay_factor", "optimizer.decay_epochs")
+    return {
+        **_idle(config, "loss.name", *options),
+        **_idle(config, "optimizer.schedule", *step, where=optimizer.schedule != "step"),
+        **_idle(config, "optimizer.weight_decay", "optimizer.decay_all", where=not optimizer.weight_decay),
+        **_idle(config, "eval.test_mode", "eval.look_threshold", where=test.test_mode != "second_look"),
+        **_idle(config, "eval.batch_statistics", "eval.reestimate_batches",
+                where=test.batch_statistics == "running"),
+    }  # fmt: skip
 
 
 def _require(condition: bool, config: ConfigDict, name: str, remedy: str) -> None:

@@ -128,7 +128,7 @@ def test_variants_of_the_layer_that_do_not_go_together_are_refused(changes, reme
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_passes_its_own_check(name):
     recipe = config.recipe(name)
-    config.check(recipe)
+    config.check_new(recipe)
     assert config.flatten(recipe).keys() == config.BY_NAME.keys()
     assert importlib.import_module(f"configs.{name}").get_config() == recipe
 
@@ -342,3 +342,96 @@ def test_settings_without_effect_are_named_with_the_reason():
         config.unused(config.copy_with(config.base_config(), {"adl.rate": 0.4, "model.name": "adl_resnet18"}))
         == []
     )
+
+
+ALONE = "asae.branches=enhance"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "why"),
+    [
+        ("own_cells", {"loss.agreement": 0.5}, "model.branching=none"),
+        ("own_cells", {"loss.branches": "mean_loss"}, "model.branching=none"),
+        ("own_cells", {"model.branch_statistics": "joint"}, "model.branching=none"),
+        ("own_cells", {"model.running_statistics": "plain"}, "model.branching=none"),
+        ("own_cells", {"eval.test_mode": "mean"}, "model.branching=none"),
+        ("own_cells", {"eval.test_mode": "second_look"}, ""),
+        ("own_cells", {"loss.gamma": 3.0}, "loss.name=ce"),
+        ("own_cells", {"loss.gamma": 3.0, "loss.name": "focal"}, ""),
+        ("own_cells", {"loss.k_high": 2}, "loss.name=ce"),
+        ("own_cells", {"loss.k_low": 2, "loss.name": "gce"}, "loss.name=gce"),
+        ("own_cells", {"loss.k_high": 2, "loss.name": "gce"}, ""),
+        ("own_cells", {"loss.beta": 0.9}, "loss.name=ce"),
+        ("own_cells", {"loss.tau": 0.5}, "loss.name=ce"),
+        ("own_cells", {"optimizer.decay_factor": 0.5}, "optimizer.schedule=cosine"),
+        ("own_cells", {"optimizer.decay_epochs": 3.0}, "optimizer.schedule=cosine"),
+        ("own_cells", {"optimizer.decay_factor": 0.5, "optimizer.schedule": "step"}, ""),
+        (
+            "default",
+            {"optimizer.decay_all": False, "optimizer.weight_decay": 0.0},
+            "optimizer.weight_decay=0.0",
+        ),
+        ("own_cells", {"eval.reestimate_batches": 9}, "eval.batch_statistics=running"),
+        ("own_cells", {"data.path": "cells"}, "data.source=synthetic"),
+        ("own_cells", {"data.num_examples": 99, "data.source": "folder"}, "data.source=folder"),
+        ("own_cells", {"data.test_fraction": 0.3, "data.folds": 5}, "data.folds=5"),
+        ("own_cells", {"data.cache_dir": "x", "data.cache": False}, "data.cache=False"),
+        ("default", {"augment.scale_even": "logarithm", "augment.scale_min": 1.0}, "augment.scale_max=1.0"),
+        ("default", {"drop.block_size": 3.0, "model.branching": "dropout"}, "model.branching=dropout"),
+        ("default", {"model.branch_statistics": "joint", "model.norm": "group"}, "model.norm=group"),
+        ("default", {"loss.agreement": 2.0, "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.rescale": True, "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.place": "random", "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.p_top1": 0.1, "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.p_top1": 0.1, "asae.num_candidates": 1}, "asae.num_candidates=1"),
+        ("default", {"asae.ramp_epochs": 1.0, "asae.branches": "plain"}, "asae.branches=plain"),
+        ("default", {"asae.place": "random", "asae.ramp_epochs": 1.0, "loss.agreement": 2.0}, ""),
+    ],
+)
+def test_what_is_given_is_named_where_nothing_reads_it(recipe, given, why):
+    first = next(iter(given))
+    found = config.unused(config.copy_with(config.recipe(recipe), given))
+    assert found == ([f"{first} ({why})"] if why else [])
+
+
+def test_a_recipe_s_layer_that_is_left_out_is_not_given():
+    settings = config.copy_with(config.recipe("own_cells_asae"), {"model.branching": "none"})
+    assert config.unused(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"optimizer.warmup_epochs": 3.5, "train.epochs": 3}, "train.epochs=3"),
+        (
+            {"asae.branches": "plain,suppress", "model.running_statistics": "plain",
+             "model.branch_statistics": "joint"},
+            "use all, or branch_statistics=separate",
+        ),
+    ],
+)  # fmt: skip
+def test_what_would_not_do_what_it_says_is_refused_of_new_runs_alone(changes, remedy):
+    settings = config.copy_with(config.base_config(), changes)
+    config.check(settings)
+    with pytest.raises(UserError, match=remedy):
+        config.check_new(settings)
+    config.check_new(
+        config.copy_with(config.base_config(), {"optimizer.warmup_epochs": 3.5, "train.epochs": 0})
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"asae.branches": "plain,suppress", "eval.test_mode": "enhance"}, "nothing to keep; use skip"),
+        ({"eval.batch_statistics": "reestimate", "model.norm": "group"}, "model.norm=group"),
+        ({"eval.batch_statistics": "reestimate", "model.norm": "frozen_batch"}, "use running"),
+        (
+            {"eval.batch_statistics": "reestimate", "init.freeze": "layer4", "init.pretrained": "x"},
+            "keeps all statistics",
+        ),
+    ],
+)
+def test_a_test_of_what_is_not_there_is_refused(changes, remedy):
+    with pytest.raises(UserError, match=remedy):
+        config.check(config.copy_with(config.base_config(), changes))

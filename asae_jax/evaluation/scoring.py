@@ -125,10 +125,15 @@ def _check_finite(scores: np.ndarray) -> None:
 
 
 def tested_variables(run: Run) -> Mapping[str, Any]:
-    """The run's variables, with the batch statistics that `eval.batch_statistics` asks for."""
-    if run.config.eval.batch_statistics == "reestimate" and run.config.model.norm == "batch":
-        return reestimate_statistics(run)
-    return run.variables
+    """The run's variables, with the batch statistics that `eval.batch_statistics` asks for.
+
+    Raises:
+      UserError: statistics to be taken again that the network does not have.
+    """
+    if run.config.eval.batch_statistics == "running":
+        return run.variables
+    build.check_reestimated(run.config, run.variables["batch_stats"])
+    return reestimate_statistics(run)
 
 
 def reestimate_statistics(run: Run) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.config import CONFIG_FILE, check, copy_with, read_run_config
+from asae_jax.config import CONFIG_FILE, check, check_new, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import ROWS, Row, Table
 from asae_jax.experiments.settings import row_config, training_settings
@@ -94,8 +94,9 @@ def plan(base: ConfigDict, tables: Iterable[Table], *, num_seeds: int) -> Grid:
 def _check_row(base: ConfigDict, name: str) -> None:
     try:
         config = row_config(base, ROWS[name], seed=base.seed)
-        check(config)
+        check_new(config)
         build.create_network(config, 2)  # refuses names that do not go together
+        build.check_normalisation_layers(config, 2)
     except UserError as error:
         raise UserError(f"row {name}: {error}") from error
 

@@ -13,14 +13,16 @@ from ml_collections import ConfigDict
 
 from asae_jax import augment, losses
 from asae_jax.config import branch_names
+from asae_jax.errors import UserError
 from asae_jax.models import create_model
 from asae_jax.models.asae import ASAE
+from asae_jax.models.auxiliary_norm import without_auxiliary
 from asae_jax.models.layers import BatchNorm
 from asae_jax.models.network import SECOND_LOOK, Network
 from asae_jax.run import parallel, steps
+from asae_jax.run.epochs import steps_of
 from asae_jax.types import Images
 
-from asae_jax.run.epochs import steps_of
 TEST_BRANCHES: dict[str, tuple[str, ...]] = {
     "skip": ("plain",),
     "enhance": ("enhance",),
@@ -146,12 +148,46 @@ def variable_shapes(config: ConfigDict, num_classes: int) -> Mapping[str, Any]:
     Raises:
       UserError: names or sizes that do not go together, of layer, stage, stem, model and image.
     """
+    return _initial_shapes(config, num_classes, train=False)
+
+
+def _initial_shapes(config: ConfigDict, num_classes: int, *, train: bool) -> Mapping[str, Any]:
     network = create_network(config, num_classes)
     size = config.augment.size
     images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     key = jax.eval_shape(jax.random.key, 0)  # a key that is there would have to be computed
-    shapes = jax.eval_shape(lambda key, images: network.init(key, images, train=False), key, images)
+
+    def initialise(key: Any, images: Any) -> Any:
+        return network.init({"params": key, "asae": key} if train else key, images, train=train)
+
+    shapes: Any = jax.eval_shape(initialise, key, images)
     return {"params": shapes["params"], "batch_stats": shapes.get("batch_stats", {})}
+
+
+def check_normalisation_layers(config: ConfigDict, num_classes: int) -> None:
+    """Raises a UserError where settings are about batch normalisation that the network does not have.
+
+    That is `model.branch_affine`, where no branch would have anything of its own, and
+    `eval.batch_statistics`.
+    """
+    if config.eval.batch_statistics == "reestimate":
+        check_reestimated(config, variable_shapes(config, num_classes)["batch_stats"])
+    if has_auxiliary(config):
+        params = _initial_shapes(config, num_classes, train=True)["params"]
+        if len(jax.tree.leaves(without_auxiliary(params))) == len(jax.tree.leaves(params)):
+            raise UserError(
+                f"config.model.branch_affine='separate' cannot be used: {config.model.name} has no batch "
+                f"normalisation behind config.model.insert_after={config.model.insert_after}, use shared."
+            )
+
+
+def check_reestimated(config: ConfigDict, batch_stats: Mapping[str, Any]) -> None:
+    """Raises a UserError where `eval.batch_statistics` is to estimate statistics that are not there."""
+    if config.eval.batch_statistics == "reestimate" and not batch_stats:
+        raise UserError(
+            f"config.eval.batch_statistics='reestimate' cannot be used: {config.model.name} has no batch "
+            "normalisation, use running."
+        )
 
 
 def create_loss(

@@ -252,6 +252,8 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
     """
     settings.check(config)
     chosen, is_new = hosts.first(lambda: _chosen_before(workdir, config))
+    check = settings.check_new if is_new else settings.check
+    check(config)
     if is_new:
         hosts.first(lambda: folder.check_apart(workdir, config))
     config = settings.copy_with(config, chosen).lock()
@@ -262,13 +264,15 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         config = settings.copy_with(config, {"train.batch_size": size}).lock()
     parallel.use_all_cores(config.train.batch_size)
     build.variable_shapes(config, 2)
+    if is_new:
+        build.check_normalisation_layers(config, 2)
     index = load_index(config) if index is None else index
     if not config.train.epochs:
         splits = new_split(config, index)
         images = np.count_nonzero(splits == "train")
         epochs = choose_epochs(int(images), trained=bool(config.init.pretrained))
         config = settings.copy_with(config, {"train.epochs": epochs}).lock()
-        settings.check(config)
+        check(config)
     if is_new:
         parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
         parallel.check_accumulate(config.train.accumulate, config.train.batch_size)

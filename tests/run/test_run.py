@@ -86,12 +86,29 @@ def test_batch_statistics_of_the_training_images_are_for_evaluate_only(workdir):
         open_for_inference(workdir, config)
 
 
+AUXILIARY = {
+    "model__branch_affine": "separate",
+    "model__running_statistics": "plain",
+    "asae__branches": "plain,suppress",
+}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model__name": "resnet8"}, "model.name='resnet8'"),
         ({"model__insert_after": "layer9"}, "layer9"),
         ({"model__name": "vgg16", "model__norm": "group"}, "vgg16_bn"),
+        (
+            {"model__name": "vgg16", "eval__batch_statistics": "reestimate"},
+            "vgg16 has no batch normalisation",
+        ),
+        (
+            {"model__name": "cell3net", **AUXILIARY},
+            "branch_affine='separate' cannot be used: cell3net has no",
+        ),
+        ({"model__name": "wbcnet", **AUXILIARY}, "insert_after=layer3, use shared"),
+        ({"optimizer__warmup_epochs": 2.5}, "warmup_epochs=2.5 cannot be used.*train.epochs=2"),
         ({"train__batch_size": 50}, "14 classes and 8 devices"),
         ({"train__accumulate": 2}, "accumulate=2 cannot be used"),
         ({"loss__name": "gmmce", "loss__label_smoothing": 0.1}, "label_smoothing has no effect on gmmce"),
@@ -103,6 +120,14 @@ def test_what_is_refused_leaves_nothing_behind(tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         new_run(_config(**changes), tmp_path / "run")
     assert not any(tmp_path.iterdir())
+
+
+def test_what_only_new_runs_are_refused_for_does_not_stop_one_that_was_trained_so(tmp_path):
+    config = _config(optimizer__warmup_epochs=2.5, data__cache_dir=str(tmp_path / "cache"))
+    folder.write(tmp_path / "run", config, folder.record_of(load_index(config)))
+    (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
+    assert not new_run(config, tmp_path / "run").is_new
+    open_run(tmp_path / "run")
 
 
 def test_a_folder_with_a_refused_start_is_taken_over(tmp_path):
@@ -222,6 +247,15 @@ def test_fewer_images_are_seen_more_often(images, trained, epochs, capsys):
     assert f"epochs: {epochs}, for {images:,} training images" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("epochs", "steps"),
+    [(0.0, 0), (1.5, 30), (0.02, 0), (1e8, 2_000_000_000), (1e9, 2**31 - 1), (1.7e308, 2**31 - 1)],
+)
+def test_steps_of_epochs_can_be_counted_in_32_bits(epochs, steps):
+    assert steps_of(epochs, 20) == steps
+    assert steps_of(round(min(epochs, 1e9)), 20) <= 2**31 - 1
+
+
 def test_epochs_left_to_be_chosen_are_recorded_and_kept(tmp_path, capsys):
     config = _config(train__epochs=0, data__cache_dir=str(tmp_path / "cache"))
     run = new_run(config, tmp_path / "run")
@@ -247,15 +281,6 @@ def test_without_a_training_image_it_is_the_data_that_is_refused(tmp_path):
     (tmp_path / "cells.csv").write_text("path,label,split\n" + rows)
     settings = {"data__source": "csv", "data__path": str(tmp_path / "cells.csv"), "data__hue": "none"}
     settings |= {"data__cache_dir": str(tmp_path / "cache"), "train__batch_size": 16, "train__epochs": 0}
-@pytest.mark.parametrize(
-    ("epochs", "steps"),
-    [(0.0, 0), (1.5, 30), (0.02, 0), (1e8, 2_000_000_000), (1e9, 2**31 - 1), (1.7e308, 2**31 - 1)],
-)
-def test_steps_of_epochs_can_be_counted_in_32_bits(epochs, steps):
-    assert steps_of(epochs, 20) == steps
-    assert steps_of(round(min(epochs, 1e9)), 20) <= 2**31 - 1
-
-
     run = new_run(tiny_config(**settings), tmp_path / "run")
     with pytest.raises(UserError, match="no readable training image"):
         _ = run.data

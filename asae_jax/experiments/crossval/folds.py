@@ -4,7 +4,7 @@ import dataclasses
 
 from ml_collections import ConfigDict
 
-from asae_jax.config import check, copy_with
+from asae_jax.config import check_new, copy_with
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import PlannedRun
 
@@ -28,7 +28,7 @@ def plan_folds(config: ConfigDict) -> tuple[FoldRun, ...]:
     Raises:
       UserError: folds given in two ways, or other settings that cannot be used.
     """
-    check(config)
+    check_new(config)
     count = config.crossval.folds
     if config.data.folds not in (0, count) or config.data.fold:
         raise UserError(
@@ -38,6 +38,6 @@ def plan_folds(config: ConfigDict) -> tuple[FoldRun, ...]:
     runs = []
     for fold in range(count):
         of_fold = copy_with(config, {"data.folds": count, "data.fold": fold})
-        check(of_fold)
+        check_new(of_fold)
         runs.append(FoldRun(f"fold{fold}", of_fold.seed, of_fold))
     return tuple(runs)
