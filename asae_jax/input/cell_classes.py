@@ -15,6 +15,7 @@ it:
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -64,8 +65,8 @@ class CellClass:
 def cell_classes(class_names: Sequence[str], path: Path | None = None) -> tuple[CellClass, ...]:
     """What each class is, in the given order, by its code or else by its full name.
 
-    Names are compared without regard to case, and with spaces and hyphens as underscores. Of several classes
-    of one full name the first is taken.
+    Names are compared without regard to case and Unicode form, and with spaces and hyphens as underscores. Of
+    several classes of one full name the first is taken.
 
     Args:
       class_names: of a run or a data set.
@@ -120,8 +121,13 @@ def _one_of(path: Path, line: int, row: Mapping[str, str], column: str, choices:
 
 
 def plain_name(name: str) -> str:
-    """A class name as it is compared: "Plasma cell" and "plasma-cell" are one."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    """A class name as it is compared: "Plasma cell" and "plasma-cell" are one, in any Unicode form."""
+    return composed(name).strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def composed(name: str) -> str:
+    """A name in the Unicode form in which accents are part of their letters (NFC)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def display_order(classes: Iterable[CellClass]) -> tuple[int, ...]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.csv_rows import fault, read_rows
 from asae_jax.input.index import DataIndex
 
 
 def read_class_map(path: str | os.PathLike) -> dict[str, str]:
-    """Reads a CSV file `from,to`: class -> new class, or "" for a class that is dropped.
+    """Reads a CSV file `from,to`: class -> new class, or "" for a class that is dropped; see `mapped_to`.
 
     Raises:
       UserError: naming file and line: not such a file (see `csv_rows.read_rows`), an empty `from`, or a
@@ -28,10 +29,18 @@ def read_class_map(path: str | os.PathLike) -> dict[str, str]:
     for line, row in rows:
         if not row["from"]:
             raise fault(file, line, "empty from", "name a class of the data")
-        if row["from"] in mapping:
+        if (name := composed(row["from"])) in mapping:
             raise fault(file, line, f"class {row['from']} is mapped twice", "keep one of the lines")
-        mapping[row["from"]] = row["to"]
+        mapping[name] = row["to"]
     return mapping
+
+
+def mapped_to(name: str, mapping: Mapping[str, str]) -> str | None:
+    """What a class map makes of a class: another, "" where it is dropped, None where it does not name it.
+
+    The Unicode form does not matter: names of folders from a Mac have accents apart from their letters.
+    """
+    return mapping.get(name, mapping.get(composed(name)))
 
 
 def map_classes(index: DataIndex, mapping: Mapping[str, str]) -> DataIndex:
@@ -47,14 +56,16 @@ def map_classes(index: DataIndex, mapping: Mapping[str, str]) -> DataIndex:
     Raises:
       UserError: such a misspelling, or all classes are dropped.
     """
-    unknown = [name for name in mapping if name not in index.class_names]
-    unmapped = [name for name in index.class_names if name not in mapping]
+    there = {*index.class_names, *map(composed, index.class_names)}
+    unknown = [name for name in mapping if name not in there]
+    unmapped = [name for name in index.class_names if mapped_to(name, mapping) is None]
     if unknown and unmapped:
         raise UserError(
             f"the class map names classes that the data do not have ({', '.join(unknown)}), and leaves out "
             f"some that they have ({', '.join(unmapped)}): correct the former, or map the latter too"
         )
-    targets = [mapping.get(name, name) for name in index.class_names]
+    found = [(name, mapped_to(name, mapping)) for name in index.class_names]
+    targets = [name if target is None else target for name, target in found]
     class_names = tuple(dict.fromkeys(target for target in targets if target))
     if not class_names:
         raise UserError("the class map drops every class: keep some")

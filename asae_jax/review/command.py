@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
+from asae_jax.input.class_map import mapped_to
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.review import output
@@ -79,9 +80,10 @@ def _mapped(labels: Sequence[Label], run: Run, class_map: str) -> list[Label]:
 
 
 def _target(name: str, given: Mapping[str, str], own: Mapping[str, str], class_names: Sequence[str]) -> str:
-    if name in given:
-        return given[name]
-    return name if name in class_names else own.get(name, name)
+    found = mapped_to(name, given)
+    if found is None and name not in class_names:
+        found = mapped_to(name, own)
+    return name if found is None else found
 
 
 def _renamed(label: Label, name: str) -> Label:

@@ -40,6 +40,15 @@ def test_names_are_compared_loosely_and_others_are_not_known():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["\u00c9osinophile", "E\u0301osinophile"])
+def test_names_are_known_in_any_unicode_form(name, tmp_path):
+    """Composed, as a table of classes is mostly written, and apart, as folders from a Mac are called."""
+    other = {"\u00c9": "E\u0301", "E": "\u00c9"}[name[0]] + "osinophile"
+    (tmp_path / "classes.csv").write_text(f"class,lineage\n{other},myeloid\n", encoding="utf-8")
+    (found,) = cell_classes([name], tmp_path / "classes.csv")
+    assert (found.code, found.lineage, found.known) == (name, "myeloid", True)
+
+
 def test_full_names_are_known_too():
     found = cell_classes(("Artefact", "segmented-neutrophil", "proerythroblast", "blast"))
     assert [(one.code, one.lineage, one.blast) for one in found] == [

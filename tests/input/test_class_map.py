@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.class_map import alike_names, check_classes, map_classes, read_class_map
+from asae_jax.input.class_map import alike_names, check_classes, map_classes, mapped_to, read_class_map
 from asae_jax.input.index import DataIndex
 
 CLASSES = ("BLA", "LYT", "NGB", "NGS", "ART")
@@ -43,6 +44,24 @@ def test_errors_name_file_and_line(tmp_path, text, line, what):
     path = write(tmp_path, text)
     with pytest.raises(UserError, match=f"^{re.escape(str(path))}, line {line}: {what}"):
         read_class_map(path)
+
+
+COMPOSED, APART = "\u00c9osinophile", "E\u0301osinophile"
+"""One name to a reader; folders from a Mac have the second."""
+
+
+@pytest.mark.parametrize(("written", "there"), [(COMPOSED, APART), (APART, COMPOSED), (APART, APART)])
+def test_a_map_knows_names_in_any_unicode_form(tmp_path, written, there):
+    mapping = read_class_map(write(tmp_path, f"from,to\n{written},EOS\nBLA,\n"))
+    index = dataclasses.replace(some_index(), class_names=("BLA", there, "NGB", "NGS", "ART"))
+    assert map_classes(index, mapping).class_names == ("EOS", "NGB", "NGS", "ART")
+    assert (mapped_to(there, mapping), mapped_to("BLA", mapping), mapped_to("NGB", mapping)) == (
+        "EOS",
+        "",
+        None,
+    )
+    with pytest.raises(UserError, match="mapped twice"):
+        read_class_map(write(tmp_path, f"from,to\n{COMPOSED},A\n{APART},B\n"))
 
 
 def test_classes_are_merged_renamed_and_dropped():

@@ -9,6 +9,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
+from asae_jax.input.class_map import mapped_to
 from asae_jax.input.csv_rows import Row, listed_file, read_rows
 from asae_jax.input.manifest import GROUP_COLUMNS, GUESS_COLUMNS, group_column, is_guess
 
@@ -96,5 +97,7 @@ def read_listed(
 
 def _class_of(row: Row, class_map: Mapping[str, str], class_names: Sequence[str]) -> int:
     """Number of the class that the row's label belongs to; -1 where the run has none."""
-    name = class_map.get(row[1]["label"], row[1]["label"])
+    label = row[1]["label"]
+    mapped = mapped_to(label, class_map)
+    name = label if mapped is None else mapped
     return class_names.index(name) if name in class_names else -1

@@ -12,6 +12,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.predict.inputs import Item
+from asae_jax.input.class_map import mapped_to
 from asae_jax.input.manifest import Entry, read_entries
 
 FEWEST = 10
@@ -56,7 +57,8 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
             raise UserError(f"{name} is not there: give the CSV file that the review page saved (--labels=)")
         _, _, entries = read_entries(file, unseen=False)
         for entry in entries:
-            label = class_map.get(entry.label, entry.label)
+            mapped = mapped_to(entry.label, class_map)
+            label = entry.label if mapped is None else mapped
             if reason := _unusable(entry, label, class_names):
                 left[reason] += 1
                 continue

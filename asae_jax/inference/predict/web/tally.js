@@ -3,7 +3,7 @@ const KNOWN = new Map(Object.entries(DATA.known));
 const NAMED = new Map([...KNOWN].reverse().map(([, kind]) => [plainName(kind[0]), kind]));
 
 function plainName(name) {
-  return name.trim().toLowerCase().replaceAll(" ", "_").replaceAll("-", "_");
+  return name.normalize("NFC").trim().toLowerCase().replaceAll(" ", "_").replaceAll("-", "_");
 }
 
 // What a class is, by its code or its full name: {code, name, lineage, blast, place, colour, known}. Every class of the
