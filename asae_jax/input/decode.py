@@ -24,7 +24,7 @@ from asae_jax.errors import UserError, one_line
 from asae_jax.input.jpeg import START, decode_sound, frame, load_jpeg
 from asae_jax.input.kinds import START_BYTES, Kind, kind_of
 from asae_jax.input.reduced import Reduced, Reduction
-from asae_jax.input.tiff import first_page, uncompressed, unread_layout
+from asae_jax.input.tiff import ORIENTATION, as_stored, first_page, uncompressed, unread_layout
 from asae_jax.types import HostImage
 
 MIN_SIDE = 8
@@ -69,8 +69,9 @@ def read_image(path: str | os.PathLike) -> HostImage:
     """The pixels of a JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000 file as uint8 RGB `[height, width, 3]`.
 
     Grey becomes three equal channels, palette indices their colours. Alpha is dropped, not composited: in
-    the public sets that have it, it is opaque or arbitrary. Of 12 and 16 bits the upper eight are kept. EXIF
-    orientation is ignored: a cell has no upper side. Smaller pages of a TIFF file (previews) are ignored.
+    the public sets that have it, it is opaque or arbitrary. Of 12 and 16 bits the upper eight are kept. The
+    orientation that a file states (EXIF, a tag of TIFF) is ignored: a cell has no upper side. So are smaller
+    pages of a TIFF file (previews).
 
     Raises:
       BadImage: unreadable, not such an image, truncated or damaged, a side below `MIN_SIDE`, or more
@@ -189,6 +190,8 @@ def _any(path: str | os.PathLike, file: "_File | _Bytes", reduction: Reduction) 
         raise BadImage(path, _too_dim(int(pixels.max())))
     if page and page.white_is_zero and bits > 8:  # Pillow inverts 8 bits, not 16
         pixels = 255 - pixels
+    if factor == 1:
+        size = pixels.shape[:2]  # Pillow exchanges the sides of a TIFF file that is to be turned
     return Reduced.of(pixels, factor, size)
 
 
@@ -239,13 +242,21 @@ def _check_size(path: str | os.PathLike, size: tuple[int, int]) -> None:
 
 
 def _rgb(image: Image.Image, file: IO[bytes], bits: int) -> HostImage:
+    if not isinstance(image, TiffImageFile):
+        return _loaded(image, file, bits)
+    pixels = uncompressed(image, file)
+    if pixels is None:
+        orientation = image.getexif().get(ORIENTATION, 1)  # forgotten when it is loaded
+        pixels = as_stored(_loaded(image, file, bits), orientation)
+    return pixels
+
+
+def _loaded(image: Image.Image, file: IO[bytes], bits: int) -> HostImage:
     if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255
         grey = (np.asarray(image, np.uint16) >> bits - 8).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode in ("I", "F"):
         raise ValueError(f"{_BITS_32}, which have no fixed range")
-    if isinstance(image, TiffImageFile) and (pixels := uncompressed(image, file)) is not None:
-        return pixels
     if isinstance(image, JpegImageFile):
         load_jpeg(image, file)
     else:

@@ -6,7 +6,7 @@ with one colour a page the first page looks like a grey image. The tags tell all
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,9 @@ from asae_jax.types import HostImage
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _DESCRIPTION, _SAMPLES, _PLANAR, _FORMAT, _SUBFILE, _OLD_SUBFILE = 270, 277, 284, 339, 254, 255
-_STRIPS, _TILES, _ORIENTATION = 273, 324, 274
+_STRIPS, _TILES = 273, 324
+ORIENTATION = 274
+"""The tag, and that of EXIF, that says how an image is to be turned."""
 
 _REDUCED, _MASK = 1, 4  # bits of _SUBFILE
 _OLD_REDUCED = 2
@@ -74,13 +76,15 @@ def first_page(file: IO[bytes], tags: Any = None) -> Tiff | None:
 def uncompressed(image: TiffImagePlugin.TiffImageFile, file: IO[bytes]) -> HostImage | None:
     """The pixels of 8-bit RGB that lie in the file as they are; None for others and where some are missing.
 
+    Also None of most that Pillow would turn by a right angle, as it says that their sides are exchanged.
+
     Pillow unpacks them to four bytes a pixel and packs them again: the whole file takes twice as long.
 
     Args:
       image: just opened.
       file: what it was opened from; its position is moved.
     """
-    if image.mode != "RGB" or image.tag_v2.get(_ORIENTATION, 1) != 1:  # which Pillow turns
+    if image.mode != "RGB":
         return None
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     row = 0
@@ -96,6 +100,26 @@ def uncompressed(image: TiffImagePlugin.TiffImageFile, file: IO[bytes]) -> HostI
         pixels[top:bottom] = np.frombuffer(data, np.uint8).reshape(-1, image.width, 3)
         row = bottom
     return pixels if row == image.height else None
+
+
+_TURNED_BACK: dict[int, Callable[[HostImage], HostImage]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+}
+
+
+def as_stored(pixels: HostImage, orientation: int) -> HostImage:
+    """The pixels as they lie in the file, of those that Pillow has turned as `orientation` (1..8) says.
+
+    It turns TIFF files alone, when it loads them.
+    """
+    turned_back = _TURNED_BACK.get(orientation)
+    return pixels if turned_back is None else np.ascontiguousarray(turned_back(pixels))
 
 
 def unread_layout(file: IO[bytes]) -> str:

@@ -110,13 +110,36 @@ def test_fewer_bits_in_files_of_sixteen_are_refused(tmp_path, bits, kind):
         read_image(path)
 
 
-def test_orientation_in_exif_is_ignored(tmp_path, picture):
+KINDS = {
+    "jpg": {},
+    "png": {},
+    "webp": {"lossless": True},
+    "tif": {},
+    "lzw.tif": {"compression": "tiff_lzw"},
+    "jpeg.tif": {"compression": "jpeg"},
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sides", [(48, 32), (32, 32)])
+def test_the_orientation_that_a_file_states_is_ignored(tmp_path, kind, orientation, sides):
+    """As the same file without it; of lossless kinds these are the pixels that were saved."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*sides, 3), np.uint8)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
-    plain, turned = tmp_path / "plain.jpg", tmp_path / "turned.jpg"
-    np.testing.assert_array_equal(
-        read_image(save(picture, turned, exif=exif)), read_image(save(picture, plain))
-    )
+    exif[0x0112] = orientation
+    turned = {"tiffinfo": {0x0112: orientation}} if kind.endswith("tif") else {"exif": exif}
+    found = read_image(save(pixels, tmp_path / f"turned.{kind}", **KINDS[kind], **turned))
+    np.testing.assert_array_equal(found, read_image(save(pixels, tmp_path / f"plain.{kind}", **KINDS[kind])))
+    if "jp" not in kind:
+        np.testing.assert_array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_sixteen_bits_is_ignored(tmp_path, orientation):
+    grey = np.random.default_rng(0).integers(0, 65536, (48, 32)).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "x.tif", tiffinfo={0x0112: orientation})
+    np.testing.assert_array_equal(read_image(tmp_path / "x.tif")[..., 0], grey >> 8)
 
 
 def test_a_smaller_page_is_a_preview_and_is_ignored(tmp_path, picture):

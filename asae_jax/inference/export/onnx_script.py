@@ -51,7 +51,10 @@ with Image.open(sys.argv[1]) as picture:
         if not tags or not (small or tags.get(254, 0) & 5 or tags.get(255) == 2):  # no preview, no mask
             sys.exit(f"{{sys.argv[1]}}: it holds several images (an animation or a stack), save each alone")
     picture.seek(0)
-{draft}    image = np.asarray(picture.convert("RGB"))
+{draft}    turned = picture.getexif().get(274, 1) if picture.format == "TIFF" else 1  # by Pillow, these alone
+    picture = picture.convert("RGB")
+    back = {{2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}}  # orientation -> Image.Transpose
+    image = np.asarray(picture.transpose(back[turned]) if turned in back else picture)
 {square}
 blocks = max(side // SIZE, 1)
 if side != blocks * SIZE:

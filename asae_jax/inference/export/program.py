@@ -217,9 +217,9 @@ def _stain_settings(method: str) -> dict[str, Any]:
 
 _DECODE = (
     "RGB, 8 bits. Grey becomes three equal channels, a palette its colours; alpha is dropped, not "
-    "composited; of 16 bits the upper 8 are kept; EXIF orientation is ignored. A file of several images is "
-    "refused: an animation (PNG, WebP, GIF), or a TIFF with another page of as many pixels as "
-    "the first or more; smaller pages, and those marked as reduced images or masks, are ignored."
+    "composited; of 16 bits the upper 8 are kept; the orientation that a file states is ignored. A file of "
+    "several images is refused: an animation (PNG, WebP, GIF), or a TIFF with another page of as many pixels "
+    "as the first or more; smaller pages, and those marked as reduced images or masks, are ignored."
 )
 _REDUCED = (
     "Of a JPEG, the first of these factors for which side // factor >= size is taken (side and size: see the "

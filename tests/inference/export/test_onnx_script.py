@@ -131,6 +131,21 @@ def test_previews_in_a_tiff_are_ignored_as_by_predict(tmp_path, monkeypatch, sec
     np.testing.assert_array_equal(fed[0], program.run.preparation(read_image(path)))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["x.tif", "x.png"])
+def test_the_orientation_that_a_file_states_is_ignored_as_by_predict(
+    tmp_path, monkeypatch, orientation, kind
+):
+    """The middle square is the same either way; what is in it is not."""
+    cell, exif = drawn_cell(1), Image.Exif()
+    exif[274] = orientation
+    options = {"tiffinfo": {274: orientation}} if kind == "x.tif" else {"exif": exif}
+    Image.fromarray(cell).save(tmp_path / kind, **options)
+    program = made.program(data__hue="none")
+    fed = _fed(onnx_script(program), tmp_path / kind, monkeypatch)
+    np.testing.assert_array_equal(fed[0], program.run.preparation(cell))
+
+
 def test_pixels_of_16_bits_are_refused(tmp_path, monkeypatch):
     Image.fromarray(np.full((40, 40), 3000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(SystemExit, match="8 bits"):
