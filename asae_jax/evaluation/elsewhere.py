@@ -8,6 +8,7 @@ threshold still keeps what it promised.
 from collections.abc import Mapping
 from typing import Any
 
+from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
 from asae_jax.evaluation.uncertainty import Part, Uncertainty
 from asae_jax.evaluation.uncertainty_report import measured
 
@@ -75,10 +76,7 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
     if absent := scores.get("absent_classes"):
         told.append(f"No image of {', '.join(absent)} here: nothing is measured of these classes.")
     if scores.get("num_trained_on", 0) is None:
-        told.append(
-            "Whether the run was trained on some of these images cannot be told: a model folder and an "
-            "adapted run hold no list of them, and files cannot be compared with pixels of an .npz file."
-        )
+        told.append(CANNOT_BE_TOLD)
     if trained := scores.get("num_trained_on"):
         told.append(f"{trained:,} of the images were trained on: the scores are no measure of new images.")
     found = scores.get("uncertainty")

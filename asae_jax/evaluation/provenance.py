@@ -58,6 +58,14 @@ def source_record(run: Run, class_map: Mapping[str, str]) -> dict[str, Any]:
     return {"path": _absolute(run.config.eval.path), _ANOTHER_SOURCE: dict(class_map)}
 
 
+CANNOT_BE_TOLD = (
+    "Whether the run was trained on some of these images cannot be told: a model folder, an adapted run and "
+    "a run of an earlier version hold no list of what they were trained on, and files cannot be compared "
+    "with pixels of an .npz file."
+)
+"""Where `among_trained_on` gives None."""
+
+
 def among_trained_on(run: Run, contents: np.ndarray, *, pixels: bool) -> np.ndarray | None:
     """Which images of another source are among those that the run was trained on, bool `[N]`.
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -12,7 +12,7 @@ from asae_jax.errors import UserError
 from asae_jax.experiments.grid import PlannedRun, is_finished, prepare, run_folder
 from asae_jax.experiments.runner import Progress, TrainProcess, choose_slots, run_all
 from asae_jax.files import disk_errors
-from asae_jax.run.folder import VALIDATED, check_same_config
+from asae_jax.run.folder import VALIDATED, check_same_config, with_chosen
 from asae_jax.training import interruption
 
 EXIT_FAILED = 1
@@ -38,12 +38,19 @@ def check_to_the_end(config: ConfigDict, command: str) -> None:
         )
 
 
-def check_same_run(workdir: Path, run: PlannedRun) -> None:
-    """Refuses a run of other settings where this one's would be."""
+def check_same_run(workdir: Path, run: PlannedRun, *, also: Collection[str] = ()) -> None:
+    """Refuses a run of other settings where this one's would be.
+
+    Args:
+      workdir: folder of the runs.
+      run: what is planned; of a batch size and epochs that it leaves to be chosen the run's count.
+      also: further settings that must be the same, and do not decide the weights.
+    """
     folder = run_folder(workdir, run.name)
     if not (folder / CONFIG_FILE).exists():
         return
-    check_same_config(folder, run.config, also=(*VALIDATED, "eval.batch_statistics", "eval.checkpoint"))
+    tested = (*VALIDATED, "eval.batch_statistics", "eval.checkpoint")
+    check_same_config(folder, with_chosen(folder, run.config), also=(*tested, *also))
 
 
 @contextlib.contextmanager

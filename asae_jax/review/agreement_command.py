@@ -14,6 +14,8 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import interval_unit
 from asae_jax.files import atomic_text, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
+from asae_jax.input.content import image_content
+from asae_jax.input.decode import BadImage, read_image
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered
@@ -166,8 +168,19 @@ def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
 
 
 def _file(labels: Sequence[Label]) -> str:
-    """The first file that is there, as some paths may be those of another computer; else the first."""
-    return next((label.file for label in labels if os.path.exists(label.file)), labels[0].file)
+    """The first file that holds the image: some paths may be those of another computer.
+
+    Else the first that exists, else the first.
+    """
+    there = [label for label in labels if os.path.exists(label.file)]
+    return next((label.file for label in there if _holds(label)), (there or labels)[0].file)
+
+
+def _holds(label: Label) -> bool:
+    try:
+        return image_content(read_image(label.file)) == label.content
+    except BadImage:
+        return False
 
 
 def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
@@ -227,7 +240,11 @@ def _summary(
 
 def _notes(several: Several | None, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
     """What a reader of the numbers must know."""
-    of_alpha = "" if several is None else f" Of alpha they are over: {in_words(several.over)}."
+    of_alpha = ""
+    if several is not None:
+        over = in_words(several.over)
+        none = over.removeprefix("none: ")
+        of_alpha = f" Alpha has none: {none}." if none != over else f" Of alpha they are over {over}."
     yield (
         f"In brackets 95 % intervals.{of_alpha} Kappa and alpha are 0 where people agree as often as their "
         "shares of classes would by chance, and 1 where they always agree."

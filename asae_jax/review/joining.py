@@ -106,7 +106,8 @@ def join(
         the second test that there are none of.
     """
     joined, rows = Joined(), list(known)
-    labels, disputed = _with_patients(labels)
+    apart = {row.group for row in rows if row.split != "train" and row.group}
+    labels, disputed = _with_patients(labels, set() if rules.shared_groups == "rename" else apart)
     chosen, torn = _one_for_each_image(labels, rules, joined)
     outvoted, joined.contradictions = joined.contradictions, []
     _check_classes(chosen, known, class_names, rules)
@@ -130,25 +131,33 @@ def join(
     return joined
 
 
-def _with_patients(labels: Sequence[Label]) -> tuple[list[Label], list[str]]:
-    """The labels, those without a patient with the one that another label of the image names; and notes.
+def _with_patients(labels: Sequence[Label], apart: Collection[str]) -> tuple[list[Label], list[str]]:
+    """The labels with the patient that any label of their image names; and notes.
 
     People settle a label in a list that may know less of the image than the lists that it settles.
+
+    Args:
+      labels: of all lists.
+      apart: patients who are kept apart: where any label of an image names one, all labels of it do.
     """
     named: dict[str, dict[str, None]] = {}
     for label in labels:
         if label.group and label.content:
             named.setdefault(label.content, {})[label.group] = None
-    found = [
-        dataclasses.replace(label, group=next(iter(named[label.content])))
-        if not label.group and label.content in named
-        else label
-        for label in labels
-    ]
+    found = []
+    for label in labels:
+        groups = named.get(label.content, {})
+        kept_apart = next((group for group in groups if group in apart), "")
+        group = kept_apart or label.group or next(iter(groups), "")
+        found.append(label if group == label.group else dataclasses.replace(label, group=group))
     disputed = [" and ".join(groups) for groups in named.values() if len(groups) > 1]
-    first = f"labels of {len(disputed):,} images name different patients ({', '.join(disputed[:3])})"
-    note = f"{first}: that of the label that counts is taken, of labels without one the patient named first"
-    return found, [note] * bool(disputed)
+    if not disputed:
+        return found, []
+    count = "1 image has" if len(disputed) == 1 else f"{len(disputed):,} images have"
+    return found, [
+        f"{count} labels that name different patients ({', '.join(disputed[:3])}). The patient of the label "
+        "that counts is taken; one who is in the old test or validation part comes first"
+    ]
 
 
 def _one_for_each_image(
@@ -377,7 +386,8 @@ def _as_it_became(
     for change in outvoted:
         now = used.get(change.given.content, "")
         if now != change.used:
-            why = f"{change.why}, which was left out: {reasons[change.given.content]}"
+            would = change.why.replace(" counts", " would count, but was left out: ")
+            why = would + reasons[change.given.content]
             change = dataclasses.replace(change, used=now, why=why)
         yield change
 

@@ -162,7 +162,7 @@ def test_a_full_store_can_be_emptied_of_pages_that_were_downloaded(path, open_pa
     page.evaluate(_FILL)
     page.on("dialog", lambda dialog: dialog.accept())
     page.keyboard.press(_key_of(page, OTHER))
-    page.get_by_text("It has the labels of 1 other page").wait_for()
+    page.get_by_text("It also keeps the labels of 1 other page").wait_for()
     page.click("#make-room")
     page.locator("#full").wait_for(state="hidden")
     assert page.locator("#warning").is_hidden()

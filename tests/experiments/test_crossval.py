@@ -20,6 +20,8 @@ from asae_jax.run.data import load_index
 from tests.experiments.fakes import FakeProcess, two_slots
 
 CLASSES = ("BLA", "LYT", "MON")
+COPIES = 1
+"""Images of each fold that are among those trained on as well, as its run counts them."""
 
 
 @pytest.fixture
@@ -66,7 +68,9 @@ def write_fold(workdir, run):
     scores = evaluate_scores(log_probs, labels, index.class_names, bootstrap=0)
     path = place / "evaluation" / "test_predictions.csv"
     scores[PREDICTIONS_SHA256] = write_predictions(path, names, labels, log_probs, index.class_names)
-    (path.with_name("test.json")).write_text(json.dumps(scores | {"split": "test"}))
+    (path.with_name("test.json")).write_text(json.dumps(scores | {"split": "test", "num_trained_on": COPIES}))
+    assert config.train.batch_size  # as every run folder has them
+    assert config.train.epochs
     folder.write(place, config, folder.record_of(index))
     estimates = {
         "abstention": {"target_error": 0.05, "coverage": 0.5 * (run.row != "fold0")},
@@ -266,3 +270,64 @@ def test_other_settings_than_those_of_the_folds_are_refused(crossval, capsys):
     assert crossval() == 0
     assert crossval("--config.train.epochs=3") == 2
     assert "train.epochs=3" in capsys.readouterr().err
+    assert crossval("--config.uncertainty.target_error=0.1") == 2
+    assert "uncertainty.target_error=0.1 (there: 0.05)" in capsys.readouterr().err
+
+
+def test_what_is_left_to_be_chosen_is_chosen_once_for_all_folds_and_kept(crossval, capsys):
+    options = ("--config.train.epochs=0", "--config.train.batch_size=0")
+    assert crossval(*options, failing=("fold4",)) == unfinished.EXIT_FAILED
+    files = [crossval.workdir / "runs" / f"fold{fold}" / "config.json" for fold in range(4)]
+    chosen = {
+        (train["batch_size"], train["epochs"])
+        for train in (json.loads(f.read_text())["train"] for f in files)
+    }
+    assert len(chosen) == 1
+    assert all(chosen.pop())
+    assert crossval(*options) == 0
+    assert crossval.started == ["fold4"]
+    assert "27 of 30 images right" in capsys.readouterr().out
+
+
+def test_copies_that_were_trained_on_are_counted_together_and_said(crossval, capsys):
+    assert crossval() == 0
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    assert scores["num_trained_on"] == 5 * COPIES
+    assert "5 of the images are among those trained on" in capsys.readouterr().out
+    page = (crossval.workdir / "index.html").read_text()
+    assert "5 of the images are among those trained on as well: new ones do worse." in page
+    assert "which was not trained on them" not in page
+
+
+def test_patients_in_two_folds_are_counted_and_said(crossval, capsys):
+    """Split by image, the two cells of a patient lie in two folds, or in one by chance."""
+    assert crossval("--config.data.split_by=image") == 0
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    folds = {}
+    for fold in range(5):
+        path = crossval.workdir / "runs" / f"fold{fold}" / "evaluation" / "test_predictions.csv"
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                folds.setdefault((row["true"], int(row["path"][-5]) // 2), set()).add(fold)
+    shared = sum(len(found) == 2 for found in folds.values())
+    assert scores["num_groups_trained_on"] == shared > 0
+    assert f"{shared} of the groups have training images too" in capsys.readouterr().out
+
+
+def test_folds_that_are_set_for_different_errors_are_refused(crossval, capsys):
+    assert crossval() == 0
+    path = crossval.workdir / "runs" / "fold2" / "uncertainty.json"
+    path.write_text(path.read_text().replace('"target_error": 0.05', '"target_error": 0.1'))
+    assert crossval() == 2
+    assert "are set for errors of 5.0% and 10.0%" in capsys.readouterr().err
+
+
+def test_data_with_a_split_of_their_own_are_refused(crossval, cells, capsys):
+    lines = cells.read_text().splitlines()
+    cells.write_text("\n".join([lines[0] + ",split", *(line + ",test" for line in lines[1:4])]
+                               + [line + ",train" for line in lines[4:]]))  # fmt: skip
+    assert crossval() == 2
+    assert "crossval cannot be used with these csv data, which have a split of their own" in (
+        capsys.readouterr().err
+    )
+    assert crossval.started == []

@@ -259,9 +259,9 @@ def test_alpha_of_shared_images_of_few_patients_has_no_interval_and_says_so(tmp_
     ]
     found = run(*files)["krippendorff_alpha"]
     assert (found["images"], found["low"]) == (3, None)
-    few = f"none: fewer than {MIN_GROUPS} "
-    assert found["intervals_over"] == f"{few}groups"
-    assert f"Of alpha they are over: {few}patients or slides." in capsys.readouterr().out
+    few = f"fewer than {MIN_GROUPS} "
+    assert found["intervals_over"] == f"none: {few}groups"
+    assert f"Alpha has none: {few}patients or slides." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ann_first", [True, False])

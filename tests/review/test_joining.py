@@ -166,7 +166,7 @@ def test_two_people_contradict_each_other_on_an_old_image(prefer, train, test):
 def test_of_labels_that_all_stay_out_the_reason_is_that_of_the_one_that_counts():
     labels = [label("t1", "A", time=1), label("t1", "B", time=2)]
     assert joined(labels).contradictions[0].why == (
-        "the newest label counts, which was left out: in the old test part"
+        "the newest label would count, but was left out: in the old test part"
     )
 
 
@@ -294,8 +294,17 @@ def test_patients_that_contradict_each_other_are_said():
     labels = [label("n1", group="q1", time=1), label("n1", group="q2", time=2), label("n2", group="q1")]
     result = joined(labels, GROUPED, grouped=True)
     assert [row.group for row in result.rows[5:]] == ["q2", "q1"]
-    assert any("labels of 1 images name different patients (q1 and q2)" in note for note in result.notes)
+    assert any("1 image has labels that name different patients (q1 and q2)" in n for n in result.notes)
     assert not any("different patients" in note for note in joined(labels[1:], GROUPED, grouped=True).notes)
+
+
+def test_a_patient_who_is_tested_on_is_kept_apart_whatever_a_later_list_calls_him():
+    labels = [label("n1", group="p3", time=1), label("n1", group="q9", time=2)]
+    result = joined(labels, GROUPED, grouped=True)
+    assert result.rows == GROUPED
+    assert any(reason.startswith("of patient p3, who is in") for _, reason in result.left_out)
+    renamed = joined(labels, GROUPED, grouped=True, shared_groups="rename")
+    assert [row.group for row in renamed.rows[5:]] == ["q9"]
 
 
 def test_patients_of_new_images_only_stand_in_a_column_of_their_own():

@@ -52,7 +52,7 @@ def write_run_page(run: Run) -> set[str] | None:
         content |= of_scores(recorded, recorded.data, shown, parts, suspects=parts, prefix="")
         content |= {
             "title": f"Run {recorded.workdir.absolute().name}",
-            "warnings": _warnings([*shown.values()][-1][1]) if shown else [],
+            "warnings": warnings_of([*shown.values()][-1][1]) if shown else [],
             "others": _others(recorded.workdir),
             "home": "",
             "folder": f"{FOLDER}/",
@@ -83,7 +83,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
         place = Path(scores["path"]).name or scores["source"] if other else f"the part {split}"
         content |= {
             "title": f"Run {run.workdir.absolute().name} on {place}",
-            "warnings": elsewhere.warnings_of(scores) if other else _warnings(scores),
+            "warnings": elsewhere.warnings_of(scores) if other else warnings_of(scores),
             "others": "",
             "training": [],
             "charts": [],
@@ -122,7 +122,7 @@ def _predictions(workdir: Path, name: str, scores: Scores) -> Predictions:
     return read_predictions(path, scores["class_names"])
 
 
-def _warnings(scores: Scores) -> list[str]:
+def warnings_of(scores: Scores) -> list[str]:
     """What a reader of the run's scores on its own data must know, in plain sentences."""
     if scores["split"] in ("train", "all"):
         return ["These scores are of images that the run was trained on: new ones do worse."]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from asae_jax.config import BY_NAME
 from asae_jax.evaluation.page.write import PAGE
 from asae_jax.experiments.crossval.folds import FoldRun, plan_folds
 from asae_jax.experiments.crossval.pooled import pool, pooled_scores
@@ -15,6 +16,8 @@ from asae_jax.run.data import load_index
 from asae_jax.run.run import Run
 
 _COMMAND = "crossval"
+_UNCERTAINTY = tuple(name for name in BY_NAME if name.startswith("uncertainty."))
+"""Settings of the folds' thresholds, which are counted together."""
 
 
 def crossval(config: ConfigDict, workdir: Path) -> int:
@@ -36,9 +39,9 @@ def crossval(config: ConfigDict, workdir: Path) -> int:
         command at work there.
     """
     check_to_the_end(config, _COMMAND)
-    runs = plan_folds(config)
+    runs = plan_folds(config, workdir)
     for run in runs:
-        check_same_run(workdir, run)
+        check_same_run(workdir, run, also=_UNCERTAINTY)
     with only_one(workdir, _COMMAND) as kept_open:
         finished = sum(is_finished(workdir, run.name) for run in runs)
         print(f"{len(runs)} folds, {finished} finished; {workdir}")

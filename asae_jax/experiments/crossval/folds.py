@@ -1,12 +1,19 @@
 """The runs of a cross-validation: one for each fold, all settings the same but for which fold is tested."""
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.config import check_new, copy_with
+from asae_jax.config import CONFIG_FILE, check_new, copy_with
 from asae_jax.errors import UserError
-from asae_jax.experiments.grid import PlannedRun
+from asae_jax.experiments.grid import PlannedRun, run_folder
+from asae_jax.input.sampler import fitting_batch_size
+from asae_jax.input.workers import default_workers
+from asae_jax.run.data import batch_unit, load_index, new_split
+from asae_jax.run.epochs import choose_epochs
+from asae_jax.run.folder import with_chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,14 +26,17 @@ class FoldRun(PlannedRun):
         return self.row
 
 
-def plan_folds(config: ConfigDict) -> tuple[FoldRun, ...]:
-    """The run of each fold, all of the same seed and split.
+def plan_folds(config: ConfigDict, workdir: Path) -> tuple[FoldRun, ...]:
+    """The run of each fold, all of the same seed, split, batch size and epochs.
 
     Args:
-      config: what is trained; `crossval.folds` says how many folds there are.
+      config: what is trained; `crossval.folds` says how many folds there are. A batch size and epochs of 0
+        are those of the folds that `workdir` has; without any they are chosen as `train` chooses them.
+      workdir: folder of the cross-validation.
 
     Raises:
-      UserError: folds given in two ways, or other settings that cannot be used.
+      UserError: folds given in two ways, data that cannot be divided into them, or other settings that
+        cannot be used.
     """
     check_new(config)
     count = config.crossval.folds
@@ -35,9 +45,31 @@ def plan_folds(config: ConfigDict) -> tuple[FoldRun, ...]:
             f"crossval trains every fold of {count} (--folds=): leave config.data.folds and config.data.fold "
             "out."
         )
+    names = [f"fold{fold}" for fold in range(count)]
+    begun = [folder for name in names if (folder := run_folder(workdir, name) / CONFIG_FILE).exists()]
+    config = copy_with(config, {"data.folds": count})
+    config = with_chosen(begun[0].parent, config) if begun else _chosen(config)
     runs = []
-    for fold in range(count):
-        of_fold = copy_with(config, {"data.folds": count, "data.fold": fold})
+    for fold, name in enumerate(names):
+        of_fold = copy_with(config, {"data.fold": fold})
         check_new(of_fold)
-        runs.append(FoldRun(f"fold{fold}", of_fold.seed, of_fold))
+        runs.append(FoldRun(name, of_fold.seed, of_fold))
     return tuple(runs)
+
+
+def _chosen(config: ConfigDict) -> ConfigDict:
+    """`config` with the batch size and the epochs that it leaves to be chosen, for the images of fold 0."""
+    index = load_index(config)
+    if index.splits is not None and set(index.splits) != {"train"}:
+        raise UserError(
+            f"crossval cannot be used with these {index.source} data, which have a split of their own: take "
+            "it out of them (a column `split`, folders such as `train` and `test`)."
+        )
+    splits = new_split(config, index)  # refuses more folds than can be made
+    changes = {}
+    if not config.train.batch_size:
+        changes["train.batch_size"] = fitting_batch_size(batch_unit(config, index), default_workers())
+    if not config.train.epochs:
+        images = int(np.count_nonzero(splits == "train"))
+        changes["train.epochs"] = choose_epochs(images, trained=bool(config.init.pretrained))
+    return copy_with(config, changes)

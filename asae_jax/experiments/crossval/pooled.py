@@ -1,5 +1,6 @@
 """What the runs of all folds say together: each image judged by the network that was not trained on it."""
 
+import collections
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,9 +115,12 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
 
     Returns:
       Beside those of `evaluate_scores`: `split`, `intervals_over`, `num_groups` where groups are known,
-      `num_never_tested`: readable or not, images that no fold tests; `folds`: for each its name, number of
-      images and `METRICS`; `over_folds`: metric -> `mean` and `standard_deviation`; `judged`, see
-      there; `class_means_over` and `notice`.
+      `num_never_tested`: readable or not, images that no fold tests; `num_left_out`: listed ones that are no
+      images of these data; `num_trained_on`: images that the network which tests them was trained on all the
+      same, as copies (None where a fold does not say); `num_groups_trained_on`: groups of which two folds
+      have images, where groups are known; `folds`: for each its name, number of images and `METRICS`;
+      `over_folds`: metric -> `mean` and `standard_deviation`; `judged`, see there; `class_means_over`
+      and `notice`.
     """
     predictions = pooled.predictions
     groups = None if index.groups is None else index.groups[pooled.rows]
@@ -132,10 +136,9 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
         "split": PART,
         "intervals_over": "images" if groups is None else "groups",
         "num_never_tested": len(index) - len(pooled.rows),
-        "folds": [
-            {"name": run.name, "num_examples": one["num_examples"], **{name: one[name] for name in METRICS}}
-            for run, one in zip(pooled.runs, pooled.scores, strict=True)
-        ],
+        "num_left_out": len(index.skipped),
+        "num_trained_on": _trained_on(pooled.scores),
+        "folds": [_of_fold(run, one) for run, one in zip(pooled.runs, pooled.scores, strict=True)],
         "over_folds": {name: _spread([one[name] for one in pooled.scores]) for name in METRICS},
         "judged": judged(pooled.runs),
         "class_means_over": pooled.scores[0].get("class_means_over", ""),
@@ -143,7 +146,28 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
     }
     if groups is not None:
         scores["num_groups"] = len(np.unique(groups))
+        scores["num_groups_trained_on"] = _groups_trained_on(pooled, index)
     return scores
+
+
+def _trained_on(scores: Sequence[Mapping[str, Any]]) -> int | None:
+    counts = [one.get("num_trained_on") for one in scores]
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def _groups_trained_on(pooled: Pooled, index: DataIndex) -> int:
+    """How many groups have a tested image, and another one that is in another fold or in none."""
+    assert index.groups is not None
+    folds = np.full(len(index), -1)
+    folds[pooled.rows] = pooled.folds
+    pairs = {(group, fold) for group, fold in zip(index.groups.tolist(), folds.tolist(), strict=True)}
+    counts = collections.Counter(group for group, _ in pairs)
+    tested = {group for group, fold in pairs if fold >= 0}
+    return sum(counts[group] > 1 for group in tested)
+
+
+def _of_fold(run: Path, scores: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": run.name, "num_examples": scores["num_examples"]} | {m: scores[m] for m in METRICS}
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -160,13 +184,23 @@ def judged(folders: Sequence[Path]) -> dict[str, Any] | None:
       `error_of_labelled` (of the thresholds alone), `labelled_without_a_person`, `error_without_a_person`,
       `sets_with_the_true_class` and `outliers` that all folds have: each `count`, `of`, `share` (None of
       nothing) and its 95 % Wilson `interval`. None where a fold has no estimates.
+
+    Raises:
+      UserError: folds that were set for different errors.
     """
     contents = [*_estimates(folders)]
     if len(contents) < len(folders):
         return None
+    targets = sorted({content["abstention"]["target_error"] for content in contents})
+    if len(targets) > 1:
+        named = " and ".join(f"{target:.1%}" for target in targets)
+        raise UserError(
+            f"the folds in {folders[0].parent} are set for errors of {named}: give all of them one by `asae "
+            "evaluate --workdir=RUN --config.uncertainty.target_error=SHARE`."
+        )
     tested = [content["measured"]["test"] for content in contents]
     found: dict[str, Any] = {
-        "target_error": contents[0]["abstention"]["target_error"],
+        "target_error": targets[0],
         "promised_by": sum(content["abstention"]["coverage"] > 0 for content in contents),
     }
     for name in _JUDGED:

@@ -13,7 +13,7 @@ from asae_jax.evaluation.page import trust
 from asae_jax.evaluation.page.content import SUSPECTED, of_predictions
 from asae_jax.evaluation.page.numbers import counts_by_part
 from asae_jax.evaluation.page.words import Command, quoted
-from asae_jax.evaluation.page.write import PAGE, render
+from asae_jax.evaluation.page.write import PAGE, render, warnings_of
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.experiments.crossval.pooled import METRICS, PART, Pooled
 from asae_jax.files import together, write_text
@@ -21,6 +21,7 @@ from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.input.index import DataIndex
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import environment
+from asae_jax.run.data import SKIPPED_FILE
 from asae_jax.run.folder import read_record
 
 NAME = "crossval"
@@ -59,7 +60,7 @@ def write_results(
     )
     content |= {
         "title": f"Cross-validation {workdir.absolute().name}",
-        "warnings": [],
+        "warnings": warnings_of(scores),
         "training": [],
         "charts": [],
         "home": "",
@@ -89,6 +90,8 @@ def summary(scores: Mapping[str, Any]) -> str:
             f"  {never} images are tested in no fold: unreadable, or a class would have nothing to train on "
             "without them, or without the others of their group"
         )
+    if left_out := scores["num_left_out"]:
+        lines.append(f"  {left_out} rows or files of the data were left out, see {SKIPPED_FILE} of each run")
     return "\n".join(lines)
 
 
@@ -156,8 +159,8 @@ def _counts(pooled: Pooled, index: DataIndex, order: Sequence[int]) -> dict[str,
         "totals": [sum(column) for column in zip(*table, strict=True)],
         "total": len(pooled.rows),
         "groups": groups,
-        "left_out": len(index) - len(pooled.rows),
-        "skipped": "",
+        "left_out": len(index) - len(pooled.rows) + len(index.skipped),
+        "skipped": f"runs/{names[0]}/{SKIPPED_FILE}",
         "source": index.source,
     }
 

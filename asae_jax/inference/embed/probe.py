@@ -13,6 +13,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
+from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
 from asae_jax.inference.embed.classifiers import (
     NEIGHBOURS,
     LogisticRegression,
@@ -31,11 +32,7 @@ _TRAINED_ON = (
     "{count:,} of these images are among those the run was trained on. Their features were fitted to their "
     "labels, so the scores are too high: probe images that were kept aside."
 )
-_NOT_KNOWN = (
-    "Whether the run was trained on some of these images cannot be told: a model folder and an adapted run "
-    "hold no list of them, and files cannot be compared with pixels of an .npz file. If it was, the scores "
-    "are too high."
-)
+_NOT_KNOWN = f"{CANNOT_BE_TOLD} If it was, the scores are too high."
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

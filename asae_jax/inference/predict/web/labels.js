@@ -168,8 +168,8 @@ function downloadedElsewhere() {
 function showFull() {
   const pages = stored ? 0 : downloadedElsewhere().length;
   byId("full").hidden = !pages;
-  const what = pages === 1 ? "It has the labels of 1 other page" : `It has the labels of ${whole(pages)} other pages`;
-  byId("full-text").textContent = `The browser's store is full. ${what}, of which you have downloaded all since.`;
+  const what = pages === 1 ? "1 other page, which" : `${whole(pages)} other pages, all of which`;
+  byId("full-text").textContent = `The browser's store is full. It also keeps the labels of ${what} you have downloaded.`;
 }
 
 // For good: only the downloaded files have these labels then.
