@@ -183,20 +183,24 @@ def report(args: argparse.Namespace) -> None:
             gains = [_difference(scores, row, reference, score) if reference else "" for score in _SCORES]
             print(f"| {row} | {' | '.join(means)} | {reference} | {' | '.join(gains)} |")
     candidates = [pair for pair in compared if pair[0] in _CANDIDATES]
-    if candidates:
+    if candidates and args.part == "validation":
         best = max(candidates, key=lambda pair: pairs(scores, *pair).mean())
         print(f"\nHighest mean difference of the candidates: {best[0]} to {best[1]}.")
-    if args.part == "test":
-        for target in TARGETS:
-            for row, reference in compared:
-                seeds = [seed for of, seed in shared(scores, row, reference) if of == target]
-                if not seeds:
-                    continue
-                gains = resampled_gains(args.folder, row, reference, target, seeds)
-                low, high = percentile_interval(gains)
-                print(f"{target}, {row} minus {reference}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
+    if args.part == "test" and args.folder.is_dir():
+        _report_over_images(args.folder, scores, compared)
+    elif args.part == "test":
+        print(f"\n{args.folder} is not there: no intervals over test images")
     if args.figure:
         _draw(scores, compared, args.figure)
+
+
+def _report_over_images(folder: Path, scores: dict, compared: Sequence[tuple[str, str]]) -> None:
+    for target in TARGETS:
+        for row, reference in compared:
+            seeds = [seed for of, seed in shared(scores, row, reference) if of == target]
+            if seeds:
+                low, high = percentile_interval(resampled_gains(folder, row, reference, target, seeds))
+                print(f"{target}, {row} minus {reference}, over images: [{100 * low:.1f}, {100 * high:.1f}]")
 
 
 def references(rows: Sequence[str], plain: str) -> list[tuple[str, str]]:
