@@ -25,6 +25,7 @@ from asae_jax.run import model_folder
 _USAGE = "asae [COMMAND] [--config=FILE|NAME] [--workdir=DIR] [--config.section.field=value ...]"
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130
+_EXIT_READER_GONE = 141  # as of a program that SIGPIPE ends
 _TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 """Whatever loads it first, such as TensorBoard's writer, it prints nothing; nor does oneDNN, unused here."""
 _LIST = "list"
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:  # the reader of our output, `head` or `less`, has ended
         sys.stderr.close()
-        return 0
+        given = sys.argv[1:] if arguments is None else arguments
+        return 0 if {_LIST, "--help", "-h"} & set(given) else _EXIT_READER_GONE
     except BaseException as error:
         said = _explained(error)
         if said is None:

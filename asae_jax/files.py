@@ -21,8 +21,11 @@ from asae_jax.errors import UserError
 
 
 def user_path(text: str | os.PathLike) -> Path:
-    """The path a user typed, with `~` expanded; it need not exist."""
-    return Path(text).expanduser()
+    """The path a user typed, with `~` and `~NAME` expanded where that is a home; it need not exist."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # nobody is called so: a file or folder whose name begins with ~
+        return Path(text)
 
 
 def open_text(path: Path, mode: str = "w") -> IO[str]:

@@ -418,3 +418,15 @@ def test_of_other_options_the_last_counts(called, tmp_path):
     assert cli.main(["predict", f"--workdir={tmp_path}", *options]) == 0
     ((config, _),) = called
     assert (config.predict.input, config.predict.page_cells) == ("a", 5)
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(("list",), 0), (("--help",), 0), ((CONFIG,), 141)])
+def test_a_command_whose_reader_has_gone_is_not_said_to_be_done(monkeypatch, arguments, status):
+    """`train | head`: whatever was to follow a finished training must not follow it."""
+
+    def gone(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(cli, "_run", gone)
+    monkeypatch.setattr(sys, "stderr", types.SimpleNamespace(close=lambda: None, write=lambda _: 0))
+    assert cli.main(arguments) == status

@@ -22,6 +22,7 @@ def test_a_path_that_a_user_typed(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert files.user_path("~/cells") == tmp_path / "cells"
     assert files.user_path("cells") == files.user_path(Path("cells"))
+    assert files.user_path("~nobody-is-called-so/cells") == Path("~nobody-is-called-so/cells")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

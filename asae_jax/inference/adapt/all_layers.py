@@ -106,8 +106,12 @@ def _kernels(params: Any) -> Any:
 
 
 def _drawn(labels: np.ndarray, size: int, steps: int, config: ConfigDict) -> list[np.ndarray]:
-    """Rows of each batch, int `[size]`: every class of the labels as often, whatever their number."""
+    """Rows of each batch, int `[size]`: every class of the labels as often, whatever their number.
+
+    Each class comes once before any comes again, over the ends of batches too.
+    """
     rng = np.random.default_rng(config.seed)
     of_class = [rows for _, rows in rows_by_label(labels)]
-    order = [rng.permutation(np.resize(np.arange(len(of_class)), size)) for _ in range(steps)]
+    rounds = [rng.permutation(len(of_class)) for _ in range(-(-steps * size // len(of_class)))]
+    order = np.concatenate(rounds)[: steps * size].reshape(steps, size)
     return [np.array([rng.choice(of_class[number]) for number in one]) for one in order]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from asae_jax.config import copy_with
+from asae_jax.config import colour_of, copy_with
 from asae_jax.errors import UserError
 from asae_jax.inference.adapt.cells import MEASURED, measured_nuclei
 from asae_jax.inference.predict.inputs import Item, read_input
@@ -31,8 +31,11 @@ def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[
     Raises:
       UserError: the run's own images are needed and not there, or a scale out of range.
     """
-    settings, changes, record = run.config.adapt, {}, {}
-    template = _template(run) if settings.scale == 0 or settings.background == "match" else []
+    settings, changes = run.config.adapt, {}
+    record: dict[str, Any] = {}
+    own_light = run.config.data.background  # to which the run's preparation brings all images already
+    matched = settings.background == "match" and not own_light
+    template = _template(run) if settings.scale == 0 or matched else []
     if settings.scale == 0:
         scale, low, high = scale_between(measured_nuclei(template), measured_nuclei(items))
         if not SCALES[0] <= scale <= SCALES[1]:
@@ -45,7 +48,9 @@ def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[
     elif settings.scale != 1:
         changes["data.scale"] = settings.scale * run.config.data.scale
         record["scale"] = {"value": settings.scale, "estimated": False}
-    if settings.background == "match":
+    if settings.background == "match" and own_light:
+        record["background"] = list(colour_of(own_light))
+    elif matched:
         light = np.median(_background_lights(template), axis=0)
         changes["data.background"] = ",".join(f"{value:.0f}" for value in light)
         record["background"] = light.round(1).tolist()

@@ -33,6 +33,7 @@ from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
+from asae_jax.run.adaptation import notes, read_adaptation
 from asae_jax.run.run import Run, check_one_look, open_for_inference
 
 _Variables = Mapping[str, Any]
@@ -96,6 +97,7 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
         _source(run, task), config, cells, seen | of_statistics | mixture, learned,
         task.basis if learned is None else learned.basis, run.class_names,
     )  # fmt: skip
+    _remember(record, read_adaptation(workdir))
     estimates = None if learned is None else learned.estimates
     write_adapted(
         task.output, run, copy_with(run.config, changes), variables, record,
@@ -136,6 +138,12 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
         raise UserError(
             "no images are named: give those of the other laboratory, --input=DIR (or --labels=FILE)"
         )
+    if settings.scale == 0 and (before := read_adaptation(workdir)) is not None:
+        source = before.get("source", {}).get("name", "another run")
+        raise UserError(
+            f"--scale=0: {workdir} was made by `adapt` from {source}, and how large nuclei are in the images "
+            f"that it knows is not known any more: adapt {source}, or give the enlargement, --scale=NUMBER."
+        )
     run = open_for_inference(workdir, config)
     class_map = named_class_map(settings.class_map) if settings.class_map else {}
     given = read_given(settings.labels, run.class_names, class_map) if settings.labels else []
@@ -148,7 +156,7 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
         raise UserError(
             f"--only={settings.only} leaves out {', '.join(wrong)}, which some labels name (--labels=)"
         )
-    has_statistics = bool(run.variables["batch_stats"])
+    has_statistics = _has_statistics(run)
     if settings.statistics == "new" and not has_statistics:
         raise UserError("--statistics=new: this network has no batch statistics (model.norm): leave it out.")
     changes = (
@@ -157,6 +165,11 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     if not (changes or given or (has_statistics and settings.statistics != "keep")):
         raise UserError("nothing would change: give --scale, --background, --only or --labels.")
     return _Task(run, output, items, given, absent, mixture_basis(run))
+
+
+def _has_statistics(run: Run) -> bool:
+    """Whether there are batch statistics to estimate anew; `frozen_batch` keeps its own for ever."""
+    return bool(run.variables["batch_stats"]) and run.config.model.norm == "batch"
 
 
 def _absent(text: str, class_names: Sequence[str]) -> np.ndarray:
@@ -214,7 +227,7 @@ def _with_statistics(
 ) -> tuple[_Variables, dict[str, Any]]:
     """The run's variables with batch statistics as `adapt.statistics` says, and what to record of them."""
     settings, variables = run.config.adapt, dict(run.variables)
-    if settings.statistics == "keep" or not variables["batch_stats"]:
+    if settings.statistics == "keep" or not _has_statistics(run):
         return variables, {"statistics": {"kept": True}}
     count, devices = len(cells.images), parallel.round_up_to_devices(1)
     size = max(min(run.config.eval.batch_size, count) // devices, 1) * devices
@@ -274,6 +287,19 @@ def _source(run: Run, task: _Task) -> dict[str, Any]:
         if task.absent.any()
         else [],
     }
+
+
+def _remember(record: dict[str, Any], before: Mapping[str, Any] | None) -> None:
+    """What an earlier adaptation of the same model did holds still, and is said still."""
+    if before is None:
+        return
+    source = before.get("source", {})
+    record["before"] = dict(before)
+    record["notes"][:0] = [
+        f"Before, from {source.get('name', 'another run')}: {note}" for note in notes(before)
+    ]
+    if not record["source"]["only"]:
+        record["source"]["only"] = source.get("only", [])
 
 
 def _proposals(run: Run, cells: Cells, labelled: np.ndarray, features: np.ndarray, logits: np.ndarray) -> str:

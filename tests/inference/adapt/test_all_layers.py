@@ -55,3 +55,15 @@ def test_each_image_is_judged_by_a_copy_that_has_not_seen_it(runs, images, train
     for test in FOLDS:
         away = np.linalg.norm(directions[test][:, None] - directions[~test], axis=2)
         np.testing.assert_allclose(distances[test], np.sort(away, axis=1)[:, [-1]][:, 0], atol=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 8, 11, 21, 40])
+def test_every_class_is_drawn_as_often_whether_or_not_their_number_divides_the_batch(classes):
+    labels = np.repeat(np.arange(classes), np.arange(1, classes + 1))
+    config = types.SimpleNamespace(seed=0)
+    batches = all_layers._drawn(labels, 30, 240, config)
+    assert [len(batch) for batch in batches] == [30] * 240
+    counts = np.bincount(labels[np.concatenate(batches)], minlength=classes)
+    assert counts.max() - counts.min() <= 1
+    first = labels[np.concatenate(batches)[:classes]]
+    assert sorted(first) == list(range(classes))

@@ -61,3 +61,14 @@ def test_a_split_that_was_edited_is_refused(cells, tmp_path):
     _write_splits(run.workdir, ("test", "train"))
     with pytest.raises(UserError, match=r"splits.csv is not as training wrote it"):
         appearance.adapted(run, read_input(str(cells)))
+
+
+def test_a_run_that_brings_all_images_to_one_light_keeps_it(cells, tmp_path):
+    """Its network has seen no other light: that of the raw files (200 here) would be new to it."""
+    run = _opened(tmp_path / "run", "folder", cells)
+    with run.config.unlocked():
+        run.config.data.background = "255,230,207"
+    adapted, changes, record = appearance.adapted(run, read_input(str(cells)))  # needs no template
+    assert changes == {}
+    assert adapted.config.data.background == "255,230,207"
+    assert record["appearance"]["background"] == [255.0, 230.0, 207.0]

@@ -24,6 +24,7 @@ from asae_jax.input.decode import read_image
 from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.run.adaptation import FILE, read_adaptation
 from asae_jax.run.run import open_run
+from tests.edited import edited
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
 
 __all__ = ["_shallow", "folder", "images", "runs"]
@@ -349,3 +350,36 @@ def test_images_are_drawn_for_the_classes_that_can_occur(runs, folder, tmp_path,
     assert _adapt(runs[0], *options) == 0
     assert set(drawn[0]["predicted"].tolist()) <= {0, 1}
     assert drawn[0]["wanted"].tolist() == pytest.approx([0.5, 0.5, 0])
+
+
+def test_no_scale_is_measured_for_what_was_adapted_before(adapted, folder, tmp_path, capsys):
+    """It would be applied twice: the first one is in the settings already."""
+    output, _ = adapted
+    options = (f"--input={folder}", f"--output={tmp_path / 'again'}", f"--template={folder}")
+    assert _adapt(output, *options, "--scale=0") == 2
+    assert "was made by `adapt` from seed0" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_was_done_before_is_said_still(runs, folder, tmp_path):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    only = ",".join(CLASS_NAMES[:2])
+    assert _adapt(runs[0], f"--input={folder}", f"--output={first}", "--scale=0.8", f"--only={only}") == 0
+    assert _adapt(first, f"--input={folder}", f"--output={second}", "--statistics=keep", "--scale=1.5") == 0
+    assert _adapt(second, f"--input={folder}", f"--output={third}", "--statistics=new") == 0
+    one, two, three = (json.loads((place / FILE).read_text()) for place in (first, second, third))
+    assert open_run(second).config.data.scale == pytest.approx(0.8 * 1.5)
+    assert two["notes"][: len(one["notes"])] == [f"Before, from seed0: {note}" for note in one["notes"]]
+    assert three["notes"][: len(two["notes"])] == [f"Before, from first: {note}" for note in two["notes"]]
+    assert one["source"]["only"] == two["source"]["only"] == three["source"]["only"] == [*CLASS_NAMES[:2]]
+
+
+def test_a_network_that_keeps_its_statistics_has_none_to_estimate(runs, folder, tmp_path, capsys):
+    frozen = tmp_path / "frozen"
+    shutil.copytree(runs[0], frozen)
+    with edited(frozen / "config.json") as config:
+        config["model"]["norm"] = "frozen_batch"
+    assert _adapt(frozen, f"--input={folder}", f"--output={tmp_path / 'a'}", "--statistics=new") == 2
+    assert "this network has no batch statistics" in capsys.readouterr().err
+    assert _adapt(frozen, f"--input={folder}", f"--output={tmp_path / 'a'}") == 2
+    assert "nothing would change" in capsys.readouterr().err
