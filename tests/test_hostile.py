@@ -3,6 +3,7 @@
 `benchmarks/fuzz.py` tries thousands; here is one of each kind of fault that it found.
 """
 
+import csv
 import io
 import json
 import os
@@ -15,11 +16,13 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from asae_jax import config as settings
 from asae_jax.cli import main
-from asae_jax.csv_cells import csv_records, guarded, unguarded
+from asae_jax.csv_cells import CsvWriter, csv_records, guarded, unguarded
 from asae_jax.errors import UserError
 from asae_jax.files import open_text
 from asae_jax.folders import walk
@@ -120,7 +123,23 @@ class TestTables:
 
 class TestSpreadsheets:
     FORMULAS = ("=1+1", "=cmd|' /C calc'!A0", "@SUM(A1)", "+f(1)", "-2|x!A0", " =1", "\t=1", "'=1", "''=1")
-    PLAIN = ("", "A", "+", "-", "-1", "+5", "CD34+", "a=b", "a@b", "'a'", "'", "x(1)")
+    PLAIN = (
+        "",
+        "A",
+        "+",
+        "-",
+        "-1",
+        "+5",
+        "CD34+",
+        "a=b",
+        "a@b",
+        "'a'",
+        "'",
+        "x(1)",
+        "a; b",
+        "a;b=c",
+        "a;CD34+",
+    )
 
     @pytest.mark.parametrize("text", FORMULAS + PLAIN)
     def test_a_cell_comes_back_as_it_was(self, text):
@@ -130,6 +149,23 @@ class TestSpreadsheets:
     @pytest.mark.parametrize("text", PLAIN)
     def test_what_is_no_formula_stays(self, text):
         assert guarded(text) == text
+
+    @given(st.text(";\t\r\n'\"=@+-(|! \xa0,a"))
+    @example("a;'=1")
+    @example("\t\n=1")
+    @example('a;"=1"')
+    def test_no_reader_begins_a_cell_with_a_formula(self, text):
+        """Spreadsheets with a decimal comma split at semicolons, and a comma is a letter."""
+        assert unguarded(guarded(text)) == text
+        file = io.StringIO(newline="")
+        CsvWriter(file).writerow(["x", text])
+        for delimiter in ";\t":
+            for row in csv.reader(io.StringIO(file.getvalue(), newline=""), delimiter=delimiter):
+                assert not any(cell.lstrip().startswith(("=", "@", "+", "-")) for cell in row)
+
+    def test_a_formula_behind_a_semicolon(self):
+        assert guarded("a;=cmd|' /C calc'!A0;.png") == "a;'=cmd|' /C calc'!A0;.png"
+        assert guarded("=1;'@x\t+2") == "'=1;''@x\t'+2"
 
     def test_a_file_named_as_a_formula_goes_through_a_list(self, tmp_path):
         from asae_jax.input.run_split import read_records, write_splits

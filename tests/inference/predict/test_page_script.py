@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from asae_jax.csv_cells import guarded
 from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
 from asae_jax.inference.predict.page import page_script
 from asae_jax.input.manifest import manifest_index
@@ -73,6 +74,13 @@ def test_labels_are_read_by_training(tmp_path):
     assert [table.class_names[label] for label in table.labels] == ["BLA", 'EBO, "late"', "ü <b>", "BLA"]
     assert table.groups.tolist() == ["p1", "p2", "no group", "line\ufffdbreak"]
     assert table.skipped == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["=1", "-1", "-f(1)", "'=1", "a;=1;.png", "a;'=1", 'a;"=1', "a;\xa0@b", "a; -1", "a;b=1", "CD34+"]
+)
+def test_formulas_are_guarded_as_the_python_side_does(text):
+    assert _run(["csv"], f"guarded({json.dumps(text)})") == guarded(text)
 
 
 def test_columns():

@@ -5,8 +5,12 @@ const isPrintable = (text) => /^(?:[^\p{C}\p{Z}]| )*$/u.test(text);
 
 const printable = (text) => text.replace(/[^\P{C}]|[^\P{Z} ]/gu, "\ufffd").trim();
 
-// As `files.guarded`: text that a spreadsheet would take for a formula begins with an apostrophe, and readers take it off.
-const guarded = (text) => (/^'*\s*(?:[=@]|[+-].*[(|!])/su.test(text) ? `'${text}` : text);
+// As `csv_cells.guarded`: an apostrophe goes before what a spreadsheet would take for a formula, at the beginning or
+// behind a semicolon, tab or line end, where spreadsheets with a decimal comma begin a cell. Readers take it off.
+const beforeAFormula =
+  /^(?='*(?:(?![;\t\r\n])[\s"])*(?:[=@]|[+-].*[(|!]))|[;\t\r\n](?='*(?:(?![;\t\r\n])[\s"])*[=@+-])/gsu;
+
+const guarded = (text) => text.replace(beforeAFormula, (place) => `${place}'`);
 
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
