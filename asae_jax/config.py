@@ -7,7 +7,8 @@ help and the settings page of the documentation. Nothing here loads JAX.
 import contextlib
 import importlib.util
 import math
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from ml_collections import ConfigDict
 from asae_jax import shipped
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path
-from asae_jax.json_files import read_object
+from asae_jax.json_files import CHECKSUM, read_object
 
 
 class Field(NamedTuple):
@@ -762,6 +763,11 @@ NEUTRAL = frozenset(
 _RENAMED_SECTIONS = {"trust": "uncertainty"}
 """Sections of run folders of version 0.1 -> their present name."""
 
+_REMOVED = frozenset({"predict.lineages"})
+"""Settings of earlier versions that no longer exist: ignored where a `config.json` has them."""
+
+_MOST_NAMED = 8  # of the unknown ones in a warning
+
 
 def base_config() -> ConfigDict:
     """A configuration with every setting at its default."""
@@ -800,7 +806,7 @@ def load_recipe(file: Path) -> ConfigDict:
       UserError: the file has no `get_config`, or fails; or it sets what does not exist.
     """
     if file.suffix.lower() == ".json":
-        return _settings_of_a_run(file, remedy="give the config.json of a run, or a Python file")
+        return _given_settings_of_a_run(file)
     spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file} is no configuration file: give a Python file with get_config().")
@@ -827,9 +833,16 @@ def completed(given: Mapping[str, Any]) -> ConfigDict:
     Sections that have been renamed are taken over under their new name; settings that no longer exist are
     left out.
     """
+    return _with_defaults(_by_present_names(given))
+
+
+def _by_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    return flatten({_RENAMED_SECTIONS.get(name, name): value for name, value in given.items()})
+
+
+def _with_defaults(values: Mapping[str, Any]) -> ConfigDict:
     config = base_config()
-    renamed = {_RENAMED_SECTIONS.get(name, name): value for name, value in given.items()}
-    for name, value in flatten(renamed).items():
+    for name, value in values.items():
         if name in BY_NAME:
             set_field(config, name, value)
     return config
@@ -837,6 +850,8 @@ def completed(given: Mapping[str, Any]) -> ConfigDict:
 
 def read_run_config(workdir: Path) -> ConfigDict:
     """The settings of the run in `workdir`; what has been added since it was trained has its default.
+
+    Settings that do not exist are left out: `warn_of_unknown` names them.
 
     Raises:
       UserError: there is no run, or its settings are damaged.
@@ -846,7 +861,51 @@ def read_run_config(workdir: Path) -> ConfigDict:
         raise UserError(
             f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
         )
-    return _settings_of_a_run(path, remedy="restore it, or train the run again")
+    return _settings_of_a_run(path, remedy=_REMEDY)
+
+
+_REMEDY = "restore it, or train the run again"
+
+
+def warn_of_unknown(workdir: Path) -> None:
+    """Warns by name of settings of a run or model that do not exist here, as a later version has others.
+
+    Those that existed once are passed over.
+
+    Raises:
+      UserError: as `read_run_config`.
+    """
+    file = workdir / CONFIG_FILE
+    unknown = _unknown(_recorded(file, remedy=_REMEDY))
+    if unknown:
+        more = f" and {len(unknown) - _MOST_NAMED} more" * (len(unknown) > _MOST_NAMED)
+        warnings.warn(
+            f"{file} has settings that this version does not know, and ignores: "
+            f"{', '.join(unknown[:_MOST_NAMED])}{more}; results may differ from those of the version that "
+            "wrote it",
+            stacklevel=1,  # one place for all callers: it is said once
+        )
+
+
+def _given_settings_of_a_run(file: Path) -> ConfigDict:
+    """The content of a `config.json` that is to be used as a recipe: all its settings must exist.
+
+    Raises:
+      UserError: a damaged file, or a setting that does not exist; the nearest names are given.
+    """
+    remedy = "give the config.json of a run, or a Python file"
+    config = _settings_of_a_run(file, remedy=remedy)
+    for name in _unknown(_recorded(file, remedy=remedy)):
+        raise UserError(
+            f"config.{name} in {file} does not exist.{did_you_mean(name, BY_NAME, '--config.')} Correct or "
+            f"delete it there, and delete the entry {CHECKSUM!r}; or use the version that wrote the file."
+        )
+    return config
+
+
+def _unknown(names: Iterable[str]) -> list[str]:
+    """Those of the settings that neither exist nor ever did."""
+    return [name for name in names if name not in BY_NAME and name not in _REMOVED]
 
 
 def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
@@ -859,12 +918,17 @@ def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
 
 def _recorded_settings(path: Path, *, remedy: str) -> ConfigDict:
     """The content of a `config.json`, completed."""
+    return _with_defaults(_recorded(path, remedy=remedy))
+
+
+def _recorded(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Present name -> value of every setting that a `config.json` has, also of those that do not exist."""
     content = read_object(path, remedy=remedy)
     there = {name for name, value in content.items() if isinstance(value, dict)}
     if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
         raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {remedy}.")
     try:
-        return completed(content)
+        return _by_present_names(content)
     except RecursionError:
         raise UserError(
             f"{path} is damaged, it has objects within each other without end: {remedy}."

@@ -90,6 +90,18 @@ def test_the_settings_of_a_run_start_another_in_a_folder_of_its_own(capsys, tmp_
     assert "--workdir=DIR is missing" in _fails(capsys, f"--config={file}")
 
 
+def test_settings_of_another_run_that_do_not_exist_are_refused(capsys, tmp_path):
+    file = tmp_path / "config.json"
+    content = tiny_config().to_dict()
+    content["predict"]["lineages"] = "as.csv"  # was removed, and is ignored
+    file.write_text(json.dumps(content))
+    cli.parse([f"--config={file}", f"--workdir={tmp_path / 'next'}"])
+    content["train"]["epoch"] = 3
+    file.write_text(json.dumps(content))
+    line = _fails(capsys, f"--config={file}", f"--workdir={tmp_path / 'next'}")
+    assert f"config.train.epoch in {file} does not exist. Did you mean --config.train.epochs" in line
+
+
 def _write_settings(folder, **changes):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(tiny_config(**changes).to_dict()))

@@ -229,7 +229,8 @@ def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:
 def check_same_config(workdir: Path, config: ConfigDict, *, also: Collection[str] = ()) -> None:
     """Raises a UserError that names every setting in which `config` would give other weights than the run.
 
-    Settings that did not exist when the run was made are compared with their default.
+    Settings that did not exist when the run was made are compared with their default. Those of the run that
+    this version does not know cannot be compared, and are warned of.
 
     Args:
       workdir: of the run.
@@ -237,6 +238,7 @@ def check_same_config(workdir: Path, config: ConfigDict, *, also: Collection[str
       also: settings `section.field` that do not decide the weights, and must be the same too.
     """
     then, now = settings.flatten(settings.read_run_config(workdir)), settings.flatten(config)
+    settings.warn_of_unknown(workdir)
     names = [
         name for name in then if (settings.decides_weights(name) or name in also) and then[name] != now[name]
     ]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from asae_jax.config import flatten, read_run_config
+from asae_jax.config import flatten, read_run_config, warn_of_unknown
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import disk_errors, user_path
 from asae_jax.input.repeats import is_among, recorded_contents
@@ -151,6 +151,7 @@ def _from_run(
     workdir: Path, model: str, like: Mapping[str, Any], class_names: Sequence[str] | None
 ) -> tuple[weights.Weights, dict[str, Any]]:
     read_run_config(workdir)  # refuses what is not a run
+    warn_of_unknown(workdir)
     variables, step = weights_file.read(workdir) if holds_model(workdir) else _best_checkpoint(workdir)
     record = folder.read_record(workdir)
     same_classes = record.class_names == tuple(class_names or ())

@@ -69,6 +69,25 @@ def test_a_section_of_the_version_before_is_read_under_its_present_name(workdir)
     assert settings.read_run_config(workdir).uncertainty.target_error == 0.125
 
 
+def test_settings_that_never_existed_are_named_and_removed_ones_are_not(workdir):
+    with edited(workdir / settings.CONFIG_FILE) as content:
+        content["predict"]["lineages"] = "as.csv"
+    folder.check_same_config(workdir, tiny_config())  # warnings are errors
+    with edited(workdir / settings.CONFIG_FILE) as content:
+        content["data"]["colour_space"] = "bgr"
+        content["later"] = {"field": 1}
+    with pytest.warns(UserWarning, match=r"config.json has .* not know.*: data.colour_space, later.field;"):
+        folder.check_same_config(workdir, tiny_config())
+
+
+def test_many_unknown_settings_are_one_line(workdir):
+    with edited(workdir / settings.CONFIG_FILE) as content:
+        content["later"] = {f"field{number}": 1 for number in range(1000)}
+    with pytest.warns(UserWarning, match=r"later.field0, .*later.field7 and 992 more;") as said:
+        settings.warn_of_unknown(workdir)
+    assert len(str(said[0].message)) < 1000
+
+
 def test_other_classes_are_refused_by_name(workdir):
     with pytest.raises(UserError, match=r"missing: \['LYT'\], new: \['MON'\]"):
         folder.check_same_data(workdir, _table(("BLA", "MON")))

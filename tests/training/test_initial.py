@@ -17,6 +17,7 @@ from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.state import create_state
 from asae_jax.training import initial, loop
 from asae_jax.training.optimizer import create_optimizer, create_schedule
+from tests.edited import edited
 from tests.made_runs import random_model, write_run
 from tests.training.tiny import NUM_CLASSES, tiny_config
 
@@ -119,6 +120,13 @@ def test_another_run_s_moving_average_is_what_is_taken(run, trained):
     checkpoints.wait()
     _assert_same(checkpoints.restore_variables(1), averaged.average)
     checkpoints.close()
+
+
+def test_settings_of_another_run_that_do_not_exist_are_named(run, fresh):
+    with edited(run / "config.json") as content:
+        content["data"]["colour_space"] = "bgr"
+    with pytest.warns(UserWarning, match=r"does not know, and ignores: data.colour_space;"):
+        initial.start(fresh, tiny_config(init__pretrained=str(run)), CLASSES, run.parent)
 
 
 def test_another_run_s_weights_are_refused_where_images_are_normalised_in_another_way(run):
