@@ -337,13 +337,28 @@ def read_matching_uncertainty(run: Run) -> Uncertainty | None:
     return None
 
 
+def uncertainty_without_layer(run: Run) -> Uncertainty | None:
+    """The estimates for the run's checkpoint tested without the branching layer; None where there are none.
+
+    Raises:
+      UserError: files that cannot be read.
+    """
+    path = _file_of(run, conditions(run) | {"test_mode": "skip"})
+    return None if path is None else read_uncertainty(run.workdir, path)
+
+
 def matching_file(run: Run) -> Path | None:
     """The file of the estimates for the run's checkpoint and way of testing; None where there is none.
 
     Raises:
       UserError: a file that cannot be read.
     """
-    wanted, remedy = conditions(run), f"`evaluate --workdir={run.workdir}` writes it anew"
+    return _file_of(run, conditions(run))
+
+
+def _file_of(run: Run, wanted: Mapping[str, Any]) -> Path | None:
+    """The file of the estimates whose `conditions` are `wanted`."""
+    remedy = f"`evaluate --workdir={run.workdir}` writes it anew"
     for path in (uncertainty_file(run.workdir), *sorted(run.workdir.glob(f"{FOLDER}-*.json"))):
         if path.exists():
             content = read_json(path, remedy=remedy)

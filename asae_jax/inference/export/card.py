@@ -42,7 +42,7 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
     scores, counts = read_scores(run), read_counts(run.workdir)
     sections = [
         f"# {_title(run)}\n\n**{NOTICE}**",
-        _section("What it does", _purpose(run, record)),
+        _section("What it does", _purpose(program, record)),
         _section("Files", _files(record)),
         _section("Data", _data(run, info.data_fingerprint, counts)),
         _section("Scores", _scores(scores)),
@@ -118,7 +118,8 @@ def _title(run: Run) -> str:
     return f"{model.name}{layer}: {len(run.class_names)} classes of cells"
 
 
-def _purpose(run: Run, record: Mapping[str, Any]) -> list[str]:
+def _purpose(program: Program, record: Mapping[str, Any]) -> list[str]:
+    run = program.run
     stored = run.config.data.stored_size
     return [
         "It takes a crop with a single stained blood or marrow cell and gives a probability for each class: "
@@ -127,20 +128,31 @@ def _purpose(run: Run, record: Mapping[str, Any]) -> list[str]:
         f"Input: uint8 RGB images `[batch, {stored}, {stored}, 3]`, prepared as `{PREPROCESSING}` says "
         f"(`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out the middle "
         f"{run.config.augment.size} pixels and normalises. Output: `logits` and `probabilities`, float32 "
-        f"`[batch, classes]`.{''.join(f' {said}' for said in _of_the_forms(record['formats']))}",
+        f"`[batch, classes]`.{''.join(f' {said}' for said in _of_the_forms(program, record['formats']))}",
     ]
 
 
-def _of_the_forms(formats: Mapping[str, Any]) -> list[str]:
+def _of_the_forms(program: Program, formats: Mapping[str, Any]) -> list[str]:
     """What must be known of the forms that were written, a sentence each."""
     said = {
         "onnx": "`predict_onnx.py` does all of it for one image, with ONNX Runtime.",
         "tflite": "`model.tflite` takes one image at a time and refuses more; the others take any number.",
         "orbax": "The folder `orbax` holds weights only.",
-        "torch": "The file `model.safetensors` holds weights only.",
+        "torch": f"The file `model.safetensors` holds weights only{_without_layer(program)}.",
         "model": "The folder `model` is for this program (`--model=`), in half precision.",
     }
     return [sentence for name, sentence in said.items() if name in formats]
+
+
+def _without_layer(program: Program) -> str:
+    """What is other about the weights alone; empty where the layer is left out of all files."""
+    plain = program.plain
+    if plain is program:
+        return ""
+    known = "for which no temperature was measured"
+    if plain.uncertainty is not None:
+        known = f"whose logits have a temperature of their own, {plain.temperature:.2f}"
+    return f", of the network without the layer, {known}"
 
 
 def _files(record: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ loaded when it is written.
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,8 @@ from asae_jax.run import build
 
 ALL = "all"
 """Instead of names: every format that can be written here."""
+
+_TORCH_FILE = "model.safetensors"
 
 
 def write_orbax(program: Program, path: Path) -> None:
@@ -87,7 +90,9 @@ def run_onnx(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray
 def write_torch(program: Program, path: Path) -> None:
     """Writes the weights under torchvision's names, as safetensors that PyTorch loads with `strict=True`.
 
-    What the other formats hold besides the weights is in the file's metadata, as JSON.
+    What the other formats hold besides the weights is in the file's metadata, as JSON. The temperature is
+    that of the network without the layer. Where the network is tested with the layer, and without it was not
+    measured, it is left out, with a warning.
 
     Raises:
       UserError: torchvision has no such model.
@@ -100,7 +105,7 @@ def write_torch(program: Program, path: Path) -> None:
     facts = {
         "architecture": architecture(config.model, program.run.num_classes),
         "class_names": program.run.class_names,
-        "temperature": program.temperature,
+        **_temperature_of_weights(program),
         "image_size": config.augment.size,
         "mean": mean,
         "std": std,
@@ -108,6 +113,19 @@ def write_torch(program: Program, path: Path) -> None:
     }
     metadata = {"format": "pt", **{name: json.dumps(fact) for name, fact in facts.items()}}
     write_bytes(path, save(tensors, metadata))  # `save_file` lets no other user read the file
+
+
+def _temperature_of_weights(program: Program) -> dict[str, float]:
+    plain = program.plain
+    if plain is program or plain.uncertainty is not None:
+        return {"temperature": plain.temperature}
+    warnings.warn(
+        f"{_TORCH_FILE} holds the network without the layer, for which no temperature was measured: its "
+        f"entry `temperature` is left out; `evaluate --workdir={program.run.workdir} "
+        "--config.eval.test_mode=skip` measures it.",
+        stacklevel=2,
+    )
+    return {}
 
 
 def run_torch(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -185,7 +203,7 @@ FORMATS = {
         packages=("tensorflow",),
         one_image=True,
     ),
-    "torch": Format("model.safetensors", write_torch, run_torch, "Flax", weights_only=True),
+    "torch": Format(_TORCH_FILE, write_torch, run_torch, "Flax", weights_only=True),
     "model": Format(packing.FILE, packing.write_model, packing.run_model, "Flax", tolerance=ROUNDING),
 }
 

@@ -14,7 +14,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
+from asae_jax.evaluation.uncertainty import (
+    Uncertainty,
+    read_matching_uncertainty,
+    uncertainty_without_layer,
+)
 from asae_jax.files import atomic_binary
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation
@@ -62,10 +66,15 @@ class Program:
 
     @functools.cached_property
     def plain(self) -> "Program":
-        """The program without the branching layer: what the weights compute in another framework."""
+        """The program without the branching layer: what the weights compute in another framework.
+
+        Its estimates are those of a test without the layer, as other logits need another temperature; None
+        where that was not measured.
+        """
         if self.network.branching is None or self.network.test_mode == "skip":
             return self
-        return dataclasses.replace(self, network=self.network.clone(branching=None))
+        network = self.network.clone(branching=None)
+        return dataclasses.replace(self, network=network, uncertainty=uncertainty_without_layer(self.run))
 
     def __call__(self, images: jax.Array) -> dict[str, jax.Array]:
         """Scores of prepared images.

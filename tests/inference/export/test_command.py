@@ -342,6 +342,15 @@ def test_all_leaves_out_what_cannot_be_written(export_to, monkeypatch):
     assert "pip install no_onnx" in record["left_out"]["onnx"]
 
 
+def test_the_card_says_what_is_other_about_the_weights_alone(program, record):
+    """Of a network that is tested with the layer; the run's estimates are of a test without it."""
+    tested = dataclasses.replace(program, network=program.network.clone(test_mode="enhance"))
+    assert "without the layer, whose logits have a temperature of their own, 1.50." in model_card(
+        tested, record
+    )
+    assert "without the layer, " not in model_card(program, record)
+
+
 @pytest.mark.parametrize("text", ["onxx", "", "onnx,tensorrt"])
 def test_an_unknown_format_is_refused_before_anything_is_loaded(run, text, capsys):
     assert cli.main(["export", f"--workdir={run}", f"--formats={text}"]) == 2

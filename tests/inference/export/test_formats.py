@@ -1,5 +1,6 @@
 """The safetensors file in PyTorch, built by the lines that the file itself gives."""
 
+import dataclasses
 import json
 import sys
 from types import ModuleType, SimpleNamespace
@@ -10,8 +11,11 @@ import torch
 from ml_collections import ConfigDict
 from safetensors import safe_open
 from safetensors.torch import load_file
+from scipy.special import softmax
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.calibration import Temperature
+from asae_jax.evaluation.uncertainty import conditions, read_uncertainty, write_uncertainty
 from asae_jax.inference.export.formats import architecture, run_torch, write_torch
 from tests.inference.export import made
 from tests.reference import torch_models
@@ -42,6 +46,7 @@ def torchvision(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", module)
 
 
+@pytest.mark.filterwarnings("ignore:model.safetensors holds the network without the layer")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -75,6 +80,44 @@ def test_pytorch_loads_it_strictly_and_computes_the_same(tmp_path, torchvision, 
     expected = program.plain.scores(images)["logits"]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(run_torch(program, path, images)["logits"], expected)
+
+
+def _with_estimates(run, workdir, mode, temperature, name="uncertainty"):
+    """A program tested in this way, beside estimates of the same."""
+    program = made.program(workdir=workdir, eval__test_mode=mode)
+    estimates = dataclasses.replace(
+        read_uncertainty(run),
+        class_names=made.CLASS_NAMES,
+        conditions=conditions(program.run),
+        temperature=Temperature(temperature, temperature, temperature),
+    )
+    write_uncertainty(estimates, workdir, {}, name=name)
+    return dataclasses.replace(program, uncertainty=estimates)
+
+
+def _metadata(program, path):
+    write_torch(program, path)
+    with safe_open(path, "np") as file:
+        return file.metadata()
+
+
+@pytest.mark.parametrize("mode", ["enhance", "mean"])
+def test_the_temperature_is_of_the_logits_that_the_file_gives(run, tmp_path, mode):
+    program, path = _with_estimates(run, tmp_path, mode, 1.5), tmp_path / "model.safetensors"
+    with pytest.warns(UserWarning, match=r"no temperature was measured: .* --config.eval.test_mode=skip"):
+        assert "temperature" not in _metadata(program, path)
+    plain = _with_estimates(run, tmp_path, "skip", 2.5, "uncertainty-skip")
+    program = dataclasses.replace(program)  # forgets what it has read
+    assert json.loads(_metadata(program, path)["temperature"]) == 2.5
+    scores = run_torch(program, path, made.images(2))
+    np.testing.assert_allclose(scores["probabilities"], softmax(scores["logits"] / 2.5, 1), rtol=1e-5)
+    assert json.loads(_metadata(plain, path)["temperature"]) == 2.5
+    assert program.temperature == 1.5
+
+
+def test_the_temperature_without_a_layer_is_the_programs_own(tmp_path):
+    program = made.program(model__branching="none")
+    assert json.loads(_metadata(program, tmp_path / "model.safetensors")["temperature"]) == 1.0
 
 
 @pytest.mark.parametrize(
