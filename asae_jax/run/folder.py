@@ -193,6 +193,8 @@ Counts = Mapping[tuple[str, str], int]
 def read_counts(workdir: Path) -> Counts:
     """Images of each class and part, by the run's split, or as a model's record has them.
 
+    Those that could not be read when the run was started are not counted, where it recorded them.
+
     Raises:
       UserError: split or record are missing, damaged, or not as training wrote them.
     """
@@ -201,7 +203,10 @@ def read_counts(workdir: Path) -> Counts:
     if not path.exists():
         images = read_record(workdir).images
         return Counter({(name, part): n for name, parts in images.items() for part, n in parts.items()})
-    return Counter((row.label, row.split) for row in read_records(path).values())
+    unreadable = frozenset(read_record(workdir).unreadable or ())  # None: by an earlier version
+    return Counter(
+        (row.label, row.split) for name, row in read_records(path).items() if name not in unreadable
+    )
 
 
 def check_apart(workdir: Path, config: ConfigDict) -> None:

@@ -14,7 +14,9 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.predictions import write_predictions
 from asae_jax.inference import mixture
 from asae_jax.inference.mixture import Basis, ensemble_basis, mixture_basis, training_mixture
+from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.losses import create_loss
+from asae_jax.run import folder
 from asae_jax.run.adaptation import FILE
 
 COUNTS = np.array([400, 90, 10])
@@ -81,6 +83,17 @@ def test_a_damaged_record_of_labels_is_named(tmp_path, damage):
     (tmp_path / FILE).write_text(json.dumps(content | damage))
     with pytest.raises(UserError, match=rf"{FILE} is damaged"):
         mixture_basis(run)
+
+
+def test_the_mixture_is_of_the_images_that_could_be_read(tmp_path, monkeypatch):
+    config = copy_with(base_config(), {"data.sampler": "shuffled", "loss.name": "ce"})
+    names = tuple(f"{number}.png" for number in range(8))
+    rows = [f"{name},{'A' if name < '6' else 'B'},train,\n" for name in names]
+    folder.write(tmp_path, config, folder.Record(("A", "B"), "none", {}, unreadable=names[:4]))
+    (tmp_path / SPLITS_FILE).write_text("name,label,split,content\n" + "".join(rows))
+    run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"), config=config)
+    monkeypatch.setattr(mixture, "read_scores", lambda run: None)
+    assert mixture_basis(run).prior.tolist() == [0.5, 0.5]
 
 
 class TestEnsemble:

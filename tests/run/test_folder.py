@@ -4,6 +4,7 @@ import pytest
 from asae_jax import config as settings
 from asae_jax.errors import UserError
 from asae_jax.input.index import DataIndex
+from asae_jax.input.run_split import SPLITS_FILE, write_splits
 from asae_jax.run import folder
 from tests.edited import edited
 from tests.training.tiny import tiny_config
@@ -156,3 +157,16 @@ def test_only_checkpoints_or_metrics_make_a_run(workdir):
     (workdir / folder.METRICS_FILE).unlink()
     (workdir / "checkpoints" / "5").mkdir(parents=True)
     assert folder.holds_run(workdir)
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "blasts"), [(None, 3), ((), 3), (("e.png",), 2), (("a.png", "e.png"), 1)]
+)
+def test_images_that_could_not_be_read_are_in_no_part(tmp_path, unreadable, blasts):
+    """What an earlier version did not record cannot be left out."""
+    table = _table(names=("a.png", "b.png", "c.png", "d.png", "e.png"))
+    folder.write(tmp_path, tiny_config(), folder.record_of(table, unreadable))
+    write_splits(tmp_path / SPLITS_FILE, table, np.array(["train", "train", "train", "test", "train"]))
+    assert folder.read_counts(tmp_path) == {
+        ("BLA", "train"): blasts, ("LYT", "train"): 1, ("LYT", "test"): 1,
+    }  # fmt: skip
