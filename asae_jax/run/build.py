@@ -12,7 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from asae_jax import augment, losses
-from asae_jax.config import branch_names
+from asae_jax.config import branch_names, copy_with, flatten
 from asae_jax.errors import UserError
 from asae_jax.models import create_model
 from asae_jax.models.asae import ASAE
@@ -30,6 +30,8 @@ TEST_BRANCHES: dict[str, tuple[str, ...]] = {
     SECOND_LOOK: ("plain",),
 }
 """`eval.test_mode` -> what the later stages see at test, of `asae.branches`; empty: all of them."""
+
+_NETWORK = ("model.name", "model.stem", "model.width", "model.norm")
 
 MIXES = {"mixup": augment.mixup, "cutmix": augment.cutmix}
 
@@ -262,6 +264,26 @@ def normalisation_name(config: ConfigDict) -> str:
     if config.augment.normalisation != "auto":
         return config.augment.normalisation
     return "lite" if config.model.name.startswith("efficientnet_lite") else "imagenet"
+
+
+def network_settings(config: ConfigDict) -> tuple[str, ...]:
+    """Names of the settings that decide the network, and most of them the shapes of its weights.
+
+    Learnt positions of a vision transformer are of one size of images.
+    """
+    return (*_NETWORK, "augment.size") if config.model.name.startswith("vit") else _NETWORK
+
+
+def settings_of_weights(config: ConfigDict) -> dict[str, Any]:
+    """Setting -> value that another run needs to start from weights trained with `config`.
+
+    The normalisation is among them where the network's name does not give it.
+    """
+    needed = {name: flatten(config)[name] for name in network_settings(config)}
+    by_itself = copy_with(config, {"augment.normalisation": "auto"})
+    if normalisation(config) != normalisation(by_itself):
+        needed["augment.normalisation"] = normalisation_name(config)
+    return needed
 
 
 def compiled_train_step(

@@ -27,9 +27,6 @@ from asae_jax.shipped import models
 
 RECORD_FILE = "pretrained.json"
 
-_NETWORK = ("model.name", "model.stem", "model.width", "model.norm")
-"""Settings that decide the network, and most of them the shapes of its weights."""
-
 _IMAGES = ("augment.size", "data.hue", "data.stain")
 """Settings that decide what images a network is used to."""
 
@@ -114,9 +111,9 @@ def _place(given: str) -> Path:
 def _needed(place: Path, config: ConfigDict) -> str:
     """The settings that give the network of a run or model, where this one's differ, in a sentence."""
     try:
-        of_a_vit = place.is_dir() and read_run_config(place).model.name.startswith("vit")
-        names = (*_NETWORK, "augment.size") if of_a_vit else _NETWORK
-        options = _other_settings(place, config, names) if place.is_dir() else ""
+        if not place.is_dir():
+            return ""
+        options = _other_settings(place, config, build.network_settings(read_run_config(place)))
     except UserError:  # which is the error that is being raised
         return ""
     return f" These weights need {options}." if options else ""
@@ -210,6 +207,9 @@ def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigD
     if unused := [name for name in loaded.unused if name not in loaded.missing]:
         more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
         parts.append(f"not used: {', '.join(unused[:_NAMED])}{more}")
-    if "run" in origin and (differing := _other_settings(Path(origin["run"]), config, (*_NETWORK, *_IMAGES))):
-        parts.append(f"trained with {differing}")
+    if "run" in origin:
+        place = Path(origin["run"])
+        names = dict.fromkeys((*build.network_settings(read_run_config(place)), *_IMAGES))
+        if differing := _other_settings(place, config, [*names]):
+            parts.append(f"trained with {differing}")
     return f"training starts from {'; '.join(parts)} (all names: {RECORD_FILE})"

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from asae_jax import shipped
+from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
 from asae_jax.models import pretrained
 from asae_jax.models.weights import to_torch
@@ -192,6 +193,36 @@ def test_the_settings_that_a_model_needs_are_named(model):
         initial.check(config)
     needed = "These weights need --config.model.stem=small --config.model.width=8 --config.model.norm=batch."
     assert str(caught.value).endswith(needed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "besides"),
+    [
+        ({}, set()),
+        ({"augment__normalisation": "imagenet"}, set()),
+        ({"augment__normalisation": "lite"}, {"augment.normalisation"}),
+        (
+            {
+                "model__name": "vit_small16",
+                "model__stem": "imagenet",
+                "model__width": 48,
+                "augment__size": 48,
+            },
+            {"augment.size"},
+        ),
+    ],
+)
+def test_the_settings_of_weights_are_enough_to_start_from_them(tmp_path, changes, besides):
+    """And each of those that not every network needs is needed here."""
+    given = tiny_config(**{"data__stored_size": 48, "model__branching": "none"} | changes)
+    random_model(tmp_path / "theirs", given, CLASSES)
+    needed = build.settings_of_weights(given)
+    assert set(needed) == {"model.name", "model.stem", "model.width", "model.norm"} | besides
+    plain = {"init.pretrained": str(tmp_path / "theirs"), "model.branching": "none"}
+    initial.check(copy_with(base_config(), plain | needed))
+    for name in besides:
+        with pytest.raises(UserError, match=r"^config\.init\.pretrained: "):
+            initial.check(copy_with(base_config(), plain | {n: v for n, v in needed.items() if n != name}))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(model):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from asae_jax.evaluation.elsewhere import interval_text
 from asae_jax.evaluation.provenance import read_scores
@@ -10,7 +10,9 @@ from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.json_files import read_json
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import Counts, read_counts, read_record, versions_now
+from asae_jax.run.build import settings_of_weights
+from asae_jax.run.folder import Counts, Record, read_counts, read_record, versions_now
+from asae_jax.run.model_folder import holds_model
 from asae_jax.run.run import Run
 
 FILE = "MODEL_CARD.md"
@@ -30,6 +32,32 @@ Scores = Mapping[str, Any]
 """The content of a file of `evaluation/`, such as `test.json`."""
 
 
+class _Known(NamedTuple):
+    """What the folder of a run says of it.
+
+    Attributes:
+      run: loaded.
+      record: content of its `run.json`.
+      counts: images of each class and part.
+      scores: of the test part; None where they were not measured.
+    """
+
+    run: Run
+    record: Record
+    counts: Counts
+    scores: Scores | None
+
+    def images(self, part: str) -> int | None:
+        """How many the part has; None where the split is not recorded."""
+        if not self.counts:
+            return None
+        return sum(self.counts[name, part] for name in self.run.class_names)
+
+
+def _known(run: Run) -> _Known:
+    return _Known(run, read_record(run.workdir), read_counts(run.workdir), read_scores(run))
+
+
 def model_card(program: Program, record: Mapping[str, Any]) -> str:
     """The card as Markdown, from the run folder; the data are not needed.
 
@@ -37,38 +65,34 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
       program: what was exported.
       record: the content of `export.json`.
     """
-    run = program.run
-    info = read_record(run.workdir)
-    scores, counts = read_scores(run), read_counts(run.workdir)
+    run, known = program.run, _known(program.run)
     sections = [
         f"# {_title(run)}\n\n**{NOTICE}**",
         _section("What it does", _purpose(program, record)),
         _section("Files", _files(record)),
-        _section("Data", _data(run, info.data_fingerprint, counts)),
-        _section("Scores", _scores(scores)),
+        _section("Data", _data(known)),
+        _section("Scores", _scores(known)),
         _section("How sure it is", _calibration(program)),
-        _section("Limits", _limits(run, scores, counts)),
+        _section("Limits", _limits(known)),
         _section("To be filled in by whoever trained it", _unknown()),
-        _section("Made with", _versions(run, info.versions, record["versions"])),
+        _section("Made with", _versions(run, known.record.versions, record["versions"])),
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def hub_card(program: Program) -> str:
     """The card of a model folder as Markdown, with the front matter that the Hugging Face hub reads."""
-    run = program.run
-    info = read_record(run.workdir)
-    scores, counts = read_scores(run), read_counts(run.workdir)
+    run, known = program.run, _known(program.run)
     sections = [
-        _front_matter(run, scores),
+        _front_matter(run, known.scores),
         f"# {_title(run)}\n\n**{NOTICE}**",
         _section("Use", _use(run)),
-        _section("Data", _data(run, info.data_fingerprint, counts)),
-        _section("Scores", _scores(scores)),
+        _section("Data", _data(known)),
+        _section("Scores", _scores(known)),
         _section("How sure it is", _calibration(program)),
-        _section("Limits", _limits(run, scores, counts)),
+        _section("Limits", _limits(known)),
         _section("To be filled in by whoever trained it", _unknown()),
-        _section("Made with", _versions(run, info.versions, versions_now())),
+        _section("Made with", _versions(run, known.record.versions, versions_now())),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -93,8 +117,8 @@ def _front_matter(run: Run, scores: Scores | None) -> str:
 
 
 def _use(run: Run) -> list[str]:
-    model = run.config.model
-    needed = " ".join(f"--config.model.{name}={model[name]}" for name in ("name", "stem", "width", "norm"))
+    options = settings_of_weights(run.config).items()
+    needed = " ".join(f"--config.{name}={value}" for name, value in options)
     return [
         "It takes a crop with a single stained blood or marrow cell and gives a probability for each of "
         f"{run.num_classes} classes: {', '.join(run.class_names)}. Weights are stored in half precision.",
@@ -174,21 +198,24 @@ def _files(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _data(run: Run, fingerprint: str, counts: Counts) -> list[str]:
+def _data(known: _Known) -> list[str]:
+    run, counts, fingerprint = known.run, known.counts, known.record.data_fingerprint
     source = f"Source: `{run.config.data.source}`; fingerprint of the images `{fingerprint}`."
     if not counts:
         return [source, "", "The run has no record of its split."]
     rows = [(name, *(str(counts[name, split]) for split in _SPLITS)) for name in run.class_names]
-    totals = [sum(counts[name, split] for name in run.class_names) for split in _SPLITS]
-    lines = [source, "", *_table(("class", *_SPLITS), [*rows, ("all", *map(str, totals))])]
-    best = run.config.eval.checkpoint == "best"
+    totals = [str(known.images(split)) for split in _SPLITS]
+    lines = [source, "", *_table(("class", *_SPLITS), [*rows, ("all", *totals)])]
+    best = run.config.eval.checkpoint == "best" and known.images("validation")
     chosen = "checkpoint chosen on `validation`" if best else "last checkpoint taken"
-    return [*lines, "", f"Trained on `train`, {chosen}, scored on `test`."]
+    scored = "" if known.scores is None else ", scored on `test`"
+    return [*lines, "", f"Trained on `train`, {chosen}{scored}."]
 
 
-def _scores(scores: Scores | None) -> list[str]:
+def _scores(known: _Known) -> list[str]:
+    scores = known.scores
     if scores is None:
-        return ["Not measured for this checkpoint and way of testing: run `evaluate` and export again."]
+        return [_why_not_scored(known)]
     rows = [(text, f"{scores[field]:.3f}", _interval(scores, field)) for field, text in _SCORES.items()]
     per_class = [
         (name, *(f"{entry[field]:.3f}" for field in ("precision", "recall", "f1")), str(entry["support"]))
@@ -202,6 +229,15 @@ def _scores(scores: Scores | None) -> list[str]:
         "",
         *_table(("class", "precision", "recall", "F1", "test images"), per_class),
     ]
+
+
+def _why_not_scored(known: _Known) -> str:
+    if known.images("test") == 0:
+        return "Not measured: no image was set aside for the test."
+    remedy = "run `evaluate` and export again"
+    if holds_model(known.run.workdir):
+        remedy = "`evaluate` the run that this model was made from, and export that again"
+    return f"Not measured for this checkpoint and way of testing: {remedy}."
 
 
 def _calibration(program: Program) -> list[str]:
@@ -244,29 +280,40 @@ def _labelled(run: Run) -> Iterator[str]:
             )
 
 
-def _limits(run: Run, scores: Scores | None, counts: Counts) -> list[str]:
-    lines = [
+def _limits(known: _Known) -> list[str]:
+    held = "Scores hold for images of the same laboratory, stain, camera and way of cropping. "
+    return [
         f"- {NOTICE} It has not been validated clinically and is not a medical device.",
         "- It knows only the classes above. Whatever it is shown, an artefact or a cell of another kind too, "
         "gets one of them.",
-        "- Scores hold for images of the same laboratory, stain, camera and way of cropping. On images of "
-        "another laboratory networks of this kind have lost more than half of their accuracy: measure first.",
+        f"- {'' if known.scores is None else held}On images of another laboratory networks of this kind have "
+        "lost more than half of their accuracy: measure first.",
         "- One cell per image, in the middle.",
+        *(f"- {limit}" for limit in _limits_of_scores(known)),
     ]
-    if scores is None or scores["intervals_over"] == "images":
-        lines.append(
-            "- Slides or patients were not known when the data were split: images of one patient may be on "
+
+
+def _limits_of_scores(known: _Known) -> Iterator[str]:
+    scores, counts = known.scores, known.counts
+    if scores is None:
+        return
+    if trained := scores.get("num_trained_on"):
+        yield (
+            f"{trained} of the {scores['num_examples']} test images are among those trained on: the scores "
+            "are no measure of new images."
+        )
+    if scores["intervals_over"] == "images":
+        yield (
+            "Slides or patients were not known when the data were split: images of one patient may be on "
             "both sides, and scores better than on a new patient."
         )
     elif shared := scores.get("num_groups_trained_on"):
-        lines.append(
-            f"- {shared} of the {scores['num_groups']} slides or patients tested have training images too: "
+        yield (
+            f"{shared} of the {scores['num_groups']} slides or patients tested have training images too: "
             "scores are better than on a new patient."
         )
-    few = [name for name in run.class_names if counts and counts[name, "test"] < _FEW]
-    if few:
-        lines.append(f"- Fewer than {_FEW} test images: {', '.join(few)}. Their scores are rough.")
-    return lines
+    if few := [name for name in known.run.class_names if counts and counts[name, "test"] < _FEW]:
+        yield f"Fewer than {_FEW} test images: {', '.join(few)}. Their scores are rough."
 
 
 def _unknown() -> list[str]:

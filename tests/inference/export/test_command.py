@@ -1,6 +1,7 @@
 """`export` as a user runs it, and its files as another program would read them."""
 
 import copy
+import csv
 import dataclasses
 import json
 import re
@@ -15,12 +16,12 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from asae_jax import cli
-from asae_jax.config import read_run_config
+from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.metrics import counted_share
 from asae_jax.evaluation.uncertainty import write_uncertainty
 from asae_jax.inference.export import command, formats
-from asae_jax.inference.export.card import model_card
+from asae_jax.inference.export.card import hub_card, model_card
 from asae_jax.inference.export.program import load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.sources import configured_preparation
@@ -322,6 +323,64 @@ def test_the_card_says_what_is_labelled_by_itself(program, record, run, tmp_path
     card = model_card(of_copy, record)
     assert "Of 50 test images the threshold alone would label 90.0 % [" in card
     assert "by itself" not in card
+
+
+def _copied(program, run, folder, *, splits=None, scores=None, config=None):
+    """The program with a run folder of its own: what the card reads, with what is changed."""
+    (folder / "evaluation").mkdir(parents=True)
+    shutil.copy(run / "run.json", folder)
+    rows = list(csv.reader((run / "splits.csv").read_text().splitlines()))
+    for number, row in enumerate(rows[1:]):
+        row[2] = row[2] if splits is None else splits[number % len(splits)]
+    (folder / "splits.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    if scores is not None:
+        content = unsealed(run / "evaluation" / "test.json") | scores
+        (folder / "evaluation" / "test.json").write_text(json.dumps(content))
+    copied = copy.copy(program.run)
+    copied.workdir, copied.config = folder, copy_with(copied.config, config or {})
+    return dataclasses.replace(program, run=copied)
+
+
+@pytest.mark.parametrize(
+    ("splits", "scores", "checkpoint", "said"),
+    [
+        (["train", "validation", "test"], {}, "best", "checkpoint chosen on `validation`, scored on `test`."),
+        (["train", "validation", "test"], {}, "last", "last checkpoint taken, scored on `test`."),
+        (["train", "test"], {}, "best", "last checkpoint taken, scored on `test`."),
+        (["train", "validation"], None, "best", "checkpoint chosen on `validation`."),
+        (["train", "validation", "test"], None, "best", "checkpoint chosen on `validation`."),
+        (["train"], None, "best", "last checkpoint taken."),
+    ],
+)
+def test_the_card_speaks_of_the_parts_that_were_used(
+    program, record, run, tmp_path, splits, scores, checkpoint, said
+):
+    settings = {"eval.checkpoint": checkpoint}
+    made = _copied(program, run, tmp_path, splits=splits, scores=scores, config=settings)
+    card = model_card(made, record)
+    assert f"Trained on `train`, {said}" in card
+    assert ("no image was set aside for the test" in card) == ("test" not in splits)
+    assert ("run `evaluate` and export again" in card) == (scores is None and "test" in splits)
+
+
+def test_without_scores_the_card_says_nothing_of_them(program, record, run, tmp_path):
+    """Nor that patients were not known: the run may have kept them apart."""
+    card = model_card(_copied(program, run, tmp_path, config={"data.split_by": "group"}), record)
+    for claim in ("Slides or patients were not known", "Scores hold", "Their scores are rough"):
+        assert claim not in card
+    assert "On images of another laboratory networks of this kind have lost" in card
+
+
+def test_the_card_of_a_model_names_what_training_from_it_needs(program, run, tmp_path):
+    card = hub_card(_copied(program, run, tmp_path, config={"augment.normalisation": "lite"}))
+    assert "--config.model.width=4 --config.model.norm=batch --config.augment.normalisation=lite`." in card
+
+
+@pytest.mark.parametrize("trained_on", [0, 3, None])
+def test_the_card_says_that_test_images_were_trained_on(program, record, run, tmp_path, trained_on):
+    card = model_card(_copied(program, run, tmp_path, scores={"num_trained_on": trained_on}), record)
+    said = "3 of the 70 test images are among those trained on: the scores are no measure of new images."
+    assert (said in card) == bool(trained_on)
 
 
 def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
