@@ -3,7 +3,7 @@
 It travels with the model. Nothing here loads JAX.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ def read_adaptation(workdir: Path) -> Mapping[str, Any] | None:
     """
     path = workdir / FILE
     return read_object(path, remedy="adapt the run again", kinds={"notes": list}) if path.exists() else None
+
+
+def classes_given(record: Mapping[str, Any] | None, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the classes that the model ever gives: all, or the ones that `adapt --only` named."""
+    source = (record or {}).get("source")
+    only = source.get("only") if isinstance(source, Mapping) else None
+    return tuple(name for name in class_names if not only or name in only)
 
 
 def notes(record: Mapping[str, Any] | None) -> list[str]:

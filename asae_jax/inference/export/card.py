@@ -10,6 +10,7 @@ from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.json_files import read_json
 from asae_jax.pages import NOTICE
+from asae_jax.run.adaptation import classes_given, notes, read_adaptation
 from asae_jax.run.build import settings_of_weights
 from asae_jax.run.folder import Counts, Record, read_counts, read_record, versions_now
 from asae_jax.run.model_folder import holds_model
@@ -40,12 +41,15 @@ class _Known(NamedTuple):
       record: content of its `run.json`.
       counts: images of each class and part.
       scores: of the test part; None where they were not measured.
+      adaptation: how a model was adapted to another laboratory; None of any other run. Then `counts` are of
+        the run that it was made from, and nothing of that was measured again.
     """
 
     run: Run
     record: Record
     counts: Counts
     scores: Scores | None
+    adaptation: Mapping[str, Any] | None
 
     def images(self, part: str) -> int | None:
         """How many the part has; None where the split is not recorded."""
@@ -53,9 +57,17 @@ class _Known(NamedTuple):
             return None
         return sum(self.counts[name, part] for name in self.run.class_names)
 
+    @property
+    def only(self) -> str:
+        """The classes that it gives, where these are not all of them; else empty."""
+        given = classes_given(self.adaptation, self.run.class_names)
+        return ", ".join(given) * (len(given) < len(self.run.class_names))
+
 
 def _known(run: Run) -> _Known:
-    return _Known(run, read_record(run.workdir), read_counts(run.workdir), read_scores(run))
+    folder, adaptation = run.workdir, read_adaptation(run.workdir)
+    scores = read_scores(run) if adaptation is None else None
+    return _Known(run, read_record(folder), read_counts(folder), scores, adaptation)
 
 
 def model_card(program: Program, record: Mapping[str, Any]) -> str:
@@ -66,13 +78,15 @@ def model_card(program: Program, record: Mapping[str, Any]) -> str:
       record: the content of `export.json`.
     """
     run, known = program.run, _known(program.run)
+    theirs = "" if known.adaptation is None else ", adapted to another laboratory"
     sections = [
-        f"# {_title(run)}\n\n**{NOTICE}**",
-        _section("What it does", _purpose(program, record)),
+        f"# {_title(run)}{theirs}\n\n**{NOTICE}**",
+        _section("What it does", _purpose(program, known, record)),
+        *_adapted(known.adaptation),
         _section("Files", _files(record)),
         _section("Data", _data(known)),
         _section("Scores", _scores(known)),
-        _section("How sure it is", _calibration(program)),
+        _section("How sure it is", _calibration(program, known.adaptation)),
         _section("Limits", _limits(known)),
         _section("To be filled in by whoever trained it", _unknown()),
         _section("Made with", _versions(run, known.record.versions, record["versions"])),
@@ -89,7 +103,7 @@ def hub_card(program: Program) -> str:
         _section("Use", _use(run)),
         _section("Data", _data(known)),
         _section("Scores", _scores(known)),
-        _section("How sure it is", _calibration(program)),
+        _section("How sure it is", _calibration(program, known.adaptation)),
         _section("Limits", _limits(known)),
         _section("To be filled in by whoever trained it", _unknown()),
         _section("Made with", _versions(run, known.record.versions, versions_now())),
@@ -142,12 +156,13 @@ def _title(run: Run) -> str:
     return f"{model.name}{layer}: {len(run.class_names)} classes of cells"
 
 
-def _purpose(program: Program, record: Mapping[str, Any]) -> list[str]:
-    run = program.run
+def _purpose(program: Program, known: _Known, record: Mapping[str, Any]) -> list[str]:
+    run = known.run
     stored = run.config.data.stored_size
+    limited = f" It was adapted to give only {known.only}; all others have a probability near 0."
     return [
         "It takes a crop with a single stained blood or marrow cell and gives a probability for each class: "
-        f"{', '.join(run.class_names)}.",
+        f"{', '.join(run.class_names)}.{limited if known.only else ''}",
         "",
         f"Input: uint8 RGB images `[batch, {stored}, {stored}, 3]`, prepared as `{PREPROCESSING}` says "
         f"(`{EXAMPLE_PREPARED}` is `{EXAMPLE_RAW}` after it). The graph cuts out the middle "
@@ -198,9 +213,18 @@ def _files(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _adapted(adaptation: Mapping[str, Any] | None) -> Iterator[str]:
+    if adaptation is not None:
+        yield _section("Adaptation to another laboratory", [f"- {note}" for note in notes(adaptation)])
+
+
 def _data(known: _Known) -> list[str]:
     run, counts, fingerprint = known.run, known.counts, known.record.data_fingerprint
     source = f"Source: `{run.config.data.source}`; fingerprint of the images `{fingerprint}`."
+    if known.adaptation is not None:
+        source = (
+            f"These are the data of the run that this model was made from, before its adaptation. {source}"
+        )
     if not counts:
         return [source, "", "The run has no record of its split."]
     rows = [(name, *(str(counts[name, split]) for split in _SPLITS)) for name in run.class_names]
@@ -232,6 +256,9 @@ def _scores(known: _Known) -> list[str]:
 
 
 def _why_not_scored(known: _Known) -> str:
+    if known.adaptation is not None:
+        measured = "Measured on labelled cells only" if known.adaptation.get("labels") else "Not measured"
+        return f"{measured} since it was adapted: see the section on its adaptation."
     if known.images("test") == 0:
         return "Not measured: no image was set aside for the test."
     remedy = "run `evaluate` and export again"
@@ -240,23 +267,26 @@ def _why_not_scored(known: _Known) -> str:
     return f"Not measured for this checkpoint and way of testing: {remedy}."
 
 
-def _calibration(program: Program) -> list[str]:
+def _calibration(program: Program, adaptation: Mapping[str, Any] | None) -> list[str]:
     estimates = program.uncertainty
     if estimates is None:
         return ["Not measured: probabilities are the plain softmax, which is usually too sure."]
     t, rule = estimates.temperature, estimates.abstention
     target = f"{100 * rule.target_error:.3g} %"
+    fitted_to, known_images = "validation images", "training images"
+    if adaptation is not None:
+        fitted_to, known_images = "labelled cells of the other laboratory", "labelled cells"
     if rule.threshold > 1:
         advice = f"No threshold kept errors to at most {target}: leave every image to a person."
     else:
         advice = (
             f"To keep errors to at most {target}, leave images whose highest probability is below "
             f"{rule.threshold:.3f} to a person; `predict` leaves to a person also those that look unlike the "
-            "training images."
+            f"{known_images}."
         )
     return [
         f"Before the softmax logits are divided by a temperature of {t.value:.2f} (95 % interval {t.low:.2f} "
-        f"to {t.high:.2f}, from {estimates.num_examples} validation images). {advice} "
+        f"to {t.high:.2f}, from {estimates.num_examples} {fitted_to}). {advice} "
         f"{''.join(f'{said} ' for said in _labelled(program.run))}`uncertainty.json` has the rest, and what "
         "to beware of.",
     ]
@@ -281,13 +311,18 @@ def _labelled(run: Run) -> Iterator[str]:
 
 
 def _limits(known: _Known) -> list[str]:
-    held = "Scores hold for images of the same laboratory, stain, camera and way of cropping. "
+    conditions = "laboratory, stain, camera and way of cropping. "
+    if known.adaptation is not None:
+        held, elsewhere = f"It is adapted to one {conditions}", "a third"
+    else:
+        held = "" if known.scores is None else f"Scores hold for images of the same {conditions}"
+        elsewhere = "another"
+    knows = f"gives only {known.only}" if known.only else "knows only the classes above"
     return [
         f"- {NOTICE} It has not been validated clinically and is not a medical device.",
-        "- It knows only the classes above. Whatever it is shown, an artefact or a cell of another kind too, "
-        "gets one of them.",
-        f"- {'' if known.scores is None else held}On images of another laboratory networks of this kind have "
-        "lost more than half of their accuracy: measure first.",
+        f"- It {knows}. Whatever it is shown, an artefact or a cell of another kind too, gets one of them.",
+        f"- {held}On images of {elsewhere} laboratory networks of this kind have lost more than half of "
+        "their accuracy: measure first.",
         "- One cell per image, in the middle.",
         *(f"- {limit}" for limit in _limits_of_scores(known)),
     ]

@@ -22,7 +22,7 @@ from asae_jax.evaluation.metrics import counted_share
 from asae_jax.evaluation.uncertainty import write_uncertainty
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.card import hub_card, model_card
-from asae_jax.inference.export.program import load_program
+from asae_jax.inference.export.program import drawn_cell, load_program
 from asae_jax.inference.export.verify import NUM_IMAGES
 from asae_jax.input.sources import configured_preparation
 from tests.edited import unsealed
@@ -381,6 +381,72 @@ def test_the_card_says_that_test_images_were_trained_on(program, record, run, tm
     card = model_card(_copied(program, run, tmp_path, scores={"num_trained_on": trained_on}), record)
     said = "3 of the 70 test images are among those trained on: the scores are no measure of new images."
     assert (said in card) == bool(trained_on)
+
+
+@pytest.fixture
+def adaptation():
+    labels = {"count": 40}
+    return {"notes": ["Cells are shown 0.80 times as large."], "source": {"only": []}, "labels": labels}
+
+
+def _adapted(program, run, folder, adaptation):
+    """A model of the run that is adapted; a file of scores there is of the network before."""
+    made = _copied(program, run, folder, splits=["train", "validation", "test"], scores={})
+    (folder / "adaptation.json").write_text(json.dumps(adaptation))
+    return made
+
+
+def test_the_card_of_an_adapted_model_says_how_it_was_adapted(program, record, run, tmp_path, adaptation):
+    card = model_card(_adapted(program, run, tmp_path, adaptation), record)
+    assert "adapted to another laboratory\n" in card.split("**")[0]
+    assert "## Adaptation to another laboratory\n\n- Cells are shown 0.80 times as large.\n" in card
+    assert "from 70 labelled cells of the other laboratory)" in card
+    assert "the data of the run that this model was made from" in card
+    assert "checkpoint chosen on `validation`.\n" in card
+    assert "\nMeasured on labelled cells only since it was adapted" in card
+    assert "It is adapted to one laboratory" in card
+    assert "On images of a third laboratory" in card
+    wrong = (
+        "validation images", "unlike the training images", "scored on `test`", "run `evaluate`",
+        "Scores hold", "Slides or patients were not known", "Fewer than",
+    )  # fmt: skip
+    assert not [words for words in wrong if words in card]
+
+
+def test_an_adapted_model_without_labels_has_nothing_measured(program, record, run, tmp_path, adaptation):
+    made = _adapted(program, run, tmp_path, adaptation | {"labels": None})
+    card = model_card(dataclasses.replace(made, uncertainty=None), record)
+    assert "## Scores\n\nNot measured since it was adapted" in card
+    assert "plain softmax" in card
+
+
+@pytest.mark.parametrize("only", [False, True])
+def test_the_card_names_the_classes_that_an_adapted_model_gives(
+    program, record, run, tmp_path, adaptation, only
+):
+    names = list(program.run.class_names)[1:3] * only
+    card = model_card(_adapted(program, run, tmp_path, adaptation | {"source": {"only": names}}), record)
+    assert (f"It was adapted to give only {', '.join(names)};" in card) == only
+    assert (f"- It gives only {', '.join(names)}. Whatever" in card) == only
+    assert ("It knows only the classes above" in card) == (not only)
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
+def test_an_adapted_run_is_exported_with_its_own_words(run, tmp_path):
+    """By the commands, from adaptation to card."""
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    for number in range(6):
+        Image.fromarray(drawn_cell(number)).save(cells / f"{number}.png")
+    model, to = tmp_path / "theirs", tmp_path / "export"
+    assert (
+        cli.main(["adapt", f"--workdir={run}", f"--input={cells}", f"--output={model}", "--scale=0.9"]) == 0
+    )
+    assert cli.main(["export", f"--workdir={model}", f"--output={to}", "--formats=orbax"]) == 0
+    card = (to / "MODEL_CARD.md").read_text()
+    for note in json.loads((model / "adaptation.json").read_text())["notes"]:
+        assert f"\n- {note}\n" in card
+    assert "Not measured since it was adapted" in card
 
 
 def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
