@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asae_jax.errors import UserError
 from asae_jax.json_files import read_object
 
 FILE = "adaptation.json"
@@ -19,14 +20,25 @@ def read_adaptation(workdir: Path) -> Mapping[str, Any] | None:
       UserError: a damaged file.
     """
     path = workdir / FILE
-    return read_object(path, remedy="adapt the run again", kinds={"notes": list}) if path.exists() else None
+    if not path.exists():
+        return None
+    remedy = "adapt the run again"
+    record = read_object(path, remedy=remedy, kinds={"notes": list})
+    source = record.get("source", {})
+    if not isinstance(source, Mapping) or not isinstance(source.get("only", []), list):
+        raise UserError(f"{path} is damaged, its field 'source' is of another type: {remedy}.")
+    return record
 
 
 def classes_given(record: Mapping[str, Any] | None, class_names: Sequence[str]) -> tuple[str, ...]:
     """Those of the classes that the model ever gives: all, or the ones that `adapt --only` named."""
-    source = (record or {}).get("source")
-    only = source.get("only") if isinstance(source, Mapping) else None
+    only = (record or {}).get("source", {}).get("only")
     return tuple(name for name in class_names if not only or name in only)
+
+
+def made_from(record: Mapping[str, Any]) -> str:
+    """The name of the run or model that was adapted."""
+    return str(record.get("source", {}).get("name", "another run"))
 
 
 def notes(record: Mapping[str, Any] | None) -> list[str]:

@@ -33,7 +33,7 @@ from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
-from asae_jax.run.adaptation import notes, read_adaptation
+from asae_jax.run.adaptation import classes_given, made_from, read_adaptation
 from asae_jax.run.run import Run, check_one_look, open_for_inference
 
 _Variables = Mapping[str, Any]
@@ -50,6 +50,7 @@ class _Task:
       given: labels, where there are any.
       absent: bool `[K]`, classes that do not occur.
       basis: mixture of the run.
+      before: of a model that was adapted before, its record.
     """
 
     run: Run
@@ -58,6 +59,7 @@ class _Task:
     given: Sequence[Given]
     absent: np.ndarray
     basis: Basis
+    before: Mapping[str, Any] | None
 
 
 def adapt(config: ConfigDict, workdir: Path) -> int:
@@ -95,9 +97,8 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     to_label = _proposals(run, cells, rows, features, logits)
     record = report.record(
         _source(run, task), config, cells, seen | of_statistics | mixture, learned,
-        task.basis if learned is None else learned.basis, run.class_names,
+        task.basis if learned is None else learned.basis, run.class_names, task.before,
     )  # fmt: skip
-    _remember(record, read_adaptation(workdir))
     estimates = None if learned is None else learned.estimates
     write_adapted(
         task.output, run, copy_with(run.config, changes), variables, record,
@@ -138,18 +139,21 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
         raise UserError(
             "no images are named: give those of the other laboratory, --input=DIR (or --labels=FILE)"
         )
-    if settings.scale == 0 and (before := read_adaptation(workdir)) is not None:
-        source = before.get("source", {}).get("name", "another run")
+    before = read_adaptation(workdir)
+    if settings.scale == 0 and before is not None:
         raise UserError(
-            f"--scale=0: {workdir} was made by `adapt` from {source}, and how large nuclei are in the images "
-            f"that it knows is not known any more: adapt {source}, or give the enlargement, --scale=NUMBER."
+            f"--scale=0: {workdir} was made by `adapt` from {made_from(before)}, and how large nuclei are in "
+            f"the images that it knows is not known any more: adapt {made_from(before)}, or give the "
+            "enlargement, --scale=NUMBER."
         )
     run = open_for_inference(workdir, config)
     class_map = named_class_map(settings.class_map) if settings.class_map else {}
     given = read_given(settings.labels, run.class_names, class_map) if settings.labels else []
     items = read_input(settings.input) if settings.input else [one.item for one in given]
     items = without_class_folders(settings.input, items, run.class_names)
-    absent = _absent(settings.only, run.class_names)
+    absent = _absent(settings.only, run.class_names) | _removed_before(
+        before, run.class_names, settings, given
+    )
     if wrong := sorted(
         {one.label for one in given} & {n for n, gone in zip(run.class_names, absent, strict=True) if gone}
     ):
@@ -159,12 +163,26 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     has_statistics = _has_statistics(run)
     if settings.statistics == "new" and not has_statistics:
         raise UserError("--statistics=new: this network has no batch statistics (model.norm): leave it out.")
-    changes = (
-        settings.scale != 1 or settings.background != "keep" or settings.stain != "keep" or settings.only
-    )
+    light = settings.background != "keep" and not run.config.data.background  # else it is matched already
+    changes = settings.scale != 1 or light or settings.stain != "keep" or settings.only
     if not (changes or given or (has_statistics and settings.statistics != "keep")):
         raise UserError("nothing would change: give --scale, --background, --only or --labels.")
-    return _Task(run, output, items, given, absent, mixture_basis(run))
+    return _Task(run, output, items, given, absent, mixture_basis(run), before)
+
+
+def _removed_before(
+    before: Mapping[str, Any] | None, class_names: Sequence[str], settings: ConfigDict, given: Sequence[Given]
+) -> np.ndarray:
+    """bool `[K]`: the classes that an earlier adaptation removed, and that the model cannot give again."""
+    kept = classes_given(before, class_names)
+    gone = [name for name in class_names if name not in kept]
+    named = {part.strip() for part in settings.only.split(",")} | {one.label for one in given}
+    if before is not None and (wanted := [name for name in gone if name in named]):
+        raise UserError(
+            f"{', '.join(wanted)}: removed by --only when this model was made from {made_from(before)}: "
+            f"adapt {made_from(before)} instead, or leave them out of --only and --labels."
+        )
+    return np.isin(class_names, gone)
 
 
 def _has_statistics(run: Run) -> bool:
@@ -287,19 +305,6 @@ def _source(run: Run, task: _Task) -> dict[str, Any]:
         if task.absent.any()
         else [],
     }
-
-
-def _remember(record: dict[str, Any], before: Mapping[str, Any] | None) -> None:
-    """What an earlier adaptation of the same model did holds still, and is said still."""
-    if before is None:
-        return
-    source = before.get("source", {})
-    record["before"] = dict(before)
-    record["notes"][:0] = [
-        f"Before, from {source.get('name', 'another run')}: {note}" for note in notes(before)
-    ]
-    if not record["source"]["only"]:
-        record["source"]["only"] = source.get("only", [])
 
 
 def _proposals(run: Run, cells: Cells, labelled: np.ndarray, features: np.ndarray, logits: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from asae_jax.inference.adapt.folder import PROPOSALS
 from asae_jax.inference.adapt.learning import Learned
 from asae_jax.inference.mixture import Basis
 from asae_jax.pages import NOTICE
+from asae_jax.run.adaptation import made_from
 
 FAR = 0.3
 """Distance of two mixtures (share of cells in another class) from which on it is warned of."""
@@ -27,6 +28,7 @@ def record(
     learned: Learned | None,
     basis: Basis,
     class_names: Sequence[str],
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of `adaptation.json`.
 
@@ -38,6 +40,7 @@ def record(
       learned: from labels; None without.
       basis: mixture of the model that is written.
       class_names: of the run.
+      before: of a model that was adapted before, its record.
     """
     content = {
         "source": dict(source),
@@ -55,6 +58,7 @@ def record(
             "unlabelled": [n for n in basis.unlabelled if n in (source["only"] or class_names)],
         },
         "confusion_matrix": None if learned is None else learned.confusion.tolist(),
+        "before": None if before is None else dict(before),
         "notice": NOTICE,
     }
     return content | {"notes": list(_notes(content))}
@@ -93,18 +97,36 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
         f"Adapted on {source['date']} from {source['name']} (step {source['step']:,}) to {given['images']:,} "
         f"images of another laboratory, {given['given']}, by {source['by']}."
     )
-    yield from _seen(content["appearance"])
-    statistics = content["statistics"]
+    yield from _done(content)
+    yield from _done_before(content["before"])
+    if source["only"]:
+        yield f"Only these classes are ever given: {', '.join(source['only'])}."
+    yield from _of_mixture(content)
+    yield from _of_labels(content["labels"], content["learnt"]["unlabelled"])
+
+
+def _done_before(record: Mapping[str, Any] | None) -> Iterator[str]:
+    """What earlier adaptations did to the model; not what was measured then, which no longer holds."""
+    while record is not None:
+        before = f"Before that, from {made_from(record)}:"
+        for sentence in _done(record):
+            yield f"{before} {sentence}"
+        labels = record.get("labels")
+        if labels and labels["strength"] != _OLD_LAYER:
+            fitted = "all layers were" if labels["layers"] == "all" else "the last layer was"
+            yield f"{before} {fitted} fitted to {labels['count']:,} labelled cells."
+        record = record.get("before")
+
+
+def _done(content: Mapping[str, Any]) -> Iterator[str]:
+    yield from _seen(content.get("appearance", {}))
+    statistics = content.get("statistics", {"kept": True})
     if not statistics["kept"]:
         drawn = ", drawn so that predicted classes come as in training" * (statistics["balance"] != "none")
         yield (
             f"Batch statistics are averaged: {100 * statistics['share_new']:.0f} % those of the new "
             f"images{drawn}, the rest the run's own (AdaBN)."
         )
-    if source["only"]:
-        yield f"Only these classes are ever given: {', '.join(source['only'])}."
-    yield from _of_mixture(content)
-    yield from _of_labels(content["labels"], content["learnt"]["unlabelled"])
 
 
 def _seen(done: Mapping[str, Any]) -> Iterator[str]:

@@ -177,9 +177,11 @@ def _of_the_forms(program: Program, formats: Mapping[str, Any]) -> list[str]:
         "onnx": "`predict_onnx.py` does all of it for one image, with ONNX Runtime.",
         "tflite": "`model.tflite` takes one image at a time and refuses more; the others take any number.",
         "orbax": "The folder `orbax` holds weights only.",
-        "torch": f"The file `model.safetensors` holds weights only{_without_layer(program)}.",
+        "torch": "The file `model.safetensors` holds weights only{}.",
         "model": "The folder `model` is for this program (`--model=`), in half precision.",
     }
+    if "torch" in formats:
+        said["torch"] = said["torch"].format(_without_layer(program))
     return [sentence for name, sentence in said.items() if name in formats]
 
 

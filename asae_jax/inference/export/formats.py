@@ -29,6 +29,7 @@ from asae_jax.models.torch_names import VGGS, vgg_pool
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
+from asae_jax.run.model_folder import holds_model
 
 ALL = "all"
 """Instead of names: every format that can be written here."""
@@ -119,10 +120,13 @@ def _temperature_of_weights(program: Program) -> dict[str, float]:
     plain = program.plain
     if plain is program or plain.uncertainty is not None:
         return {"temperature": plain.temperature}
+    workdir = program.run.workdir
+    remedy = f"`evaluate --workdir={workdir} --config.eval.test_mode=skip` measures it"
+    if holds_model(workdir):
+        remedy = "evaluate the run that this model was made from in that way, and export that run"
     warnings.warn(
         f"{_TORCH_FILE} holds the network without the layer, for which no temperature was measured: its "
-        f"entry `temperature` is left out; `evaluate --workdir={program.run.workdir} "
-        "--config.eval.test_mode=skip` measures it.",
+        f"entry `temperature` is left out; {remedy}.",
         stacklevel=2,
     )
     return {}

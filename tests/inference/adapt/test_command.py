@@ -14,7 +14,7 @@ from asae_jax import cli
 from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
-from asae_jax.inference.adapt import command
+from asae_jax.inference.adapt import command, report
 from asae_jax.inference.adapt.cells import Cells, scorer
 from asae_jax.inference.adapt.labels import read_given
 from asae_jax.inference.adapt.statistics import drawn_rows
@@ -361,17 +361,59 @@ def test_no_scale_is_measured_for_what_was_adapted_before(adapted, folder, tmp_p
     assert not (tmp_path / "again").exists()
 
 
-def test_what_was_done_before_is_said_still(runs, folder, tmp_path):
+def test_what_was_done_before_is_said_still_and_what_was_measured_then_is_not(runs, folder, labels, tmp_path):
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     only = ",".join(CLASS_NAMES[:2])
     assert _adapt(runs[0], f"--input={folder}", f"--output={first}", "--scale=0.8", f"--only={only}") == 0
-    assert _adapt(first, f"--input={folder}", f"--output={second}", "--statistics=keep", "--scale=1.5") == 0
-    assert _adapt(second, f"--input={folder}", f"--output={third}", "--statistics=new") == 0
+    assert _adapt(first, f"--labels={labels}", f"--output={second}", "--statistics=keep") == 0
+    assert _adapt(second, f"--input={folder}", f"--output={third}", "--statistics=keep", "--scale=1.5") == 0
     one, two, three = (json.loads((place / FILE).read_text()) for place in (first, second, third))
-    assert open_run(second).config.data.scale == pytest.approx(0.8 * 1.5)
-    assert two["notes"][: len(one["notes"])] == [f"Before, from seed0: {note}" for note in one["notes"]]
-    assert three["notes"][: len(two["notes"])] == [f"Before, from first: {note}" for note in two["notes"]]
+    assert open_run(third).config.data.scale == pytest.approx(0.8 * 1.5)
     assert one["source"]["only"] == two["source"]["only"] == three["source"]["only"] == [*CLASS_NAMES[:2]]
+    said = "\n".join(two["notes"])
+    assert "Before that, from seed0: Cells are shown 0.80 times as large." in said
+    assert "Before that, from seed0: Batch statistics are averaged" in said
+    assert any("probabilities are not calibrated" in note for note in one["notes"])
+    assert "not calibrated" not in said  # they are now
+    said = "\n".join(three["notes"])
+    assert "fitted to 11 labelled cells" not in said  # the old layer was better and stayed
+    assert "Before that, from seed0: Cells are shown 0.80 times as large." in said
+    assert "By itself it labels" not in said
+    # The removed class is no surprise of the mixture, and no class without labels.
+    assert two["learnt"]["unlabelled"] == []
+    assert two["mixture"]["distance"] == pytest.approx(one["mixture"]["distance"])
+
+
+def test_layers_that_were_fitted_before_are_said():
+    labels = {"count": 1200, "layers": "all", "strength": 0.1}
+    earlier = {"source": {"name": "seed0"}, "labels": {"count": 30, "layers": "last", "strength": 1.0}}
+    found = list(report._done_before({"source": {"name": "first"}, "labels": labels, "before": earlier}))
+    assert found == [
+        "Before that, from first: all layers were fitted to 1,200 labelled cells.",
+        "Before that, from seed0: the last layer was fitted to 30 labelled cells.",
+    ]
+
+
+def test_a_class_that_was_removed_before_does_not_come_back(runs, folder, labels, tmp_path, capsys):
+    first = tmp_path / "first"
+    only = ",".join(CLASS_NAMES[:2])
+    assert _adapt(runs[0], f"--input={folder}", f"--output={first}", f"--only={only}") == 0
+    options = (f"--input={folder}", f"--output={tmp_path / 'again'}")
+    assert _adapt(first, *options, f"--only={CLASS_NAMES[0]},{CLASS_NAMES[2]}") == 2
+    assert (
+        f"{CLASS_NAMES[2]}: removed by --only when this model was made from seed0" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_light_that_is_matched_already_is_no_change(runs, folder, tmp_path, capsys):
+    own = tmp_path / "own"
+    shutil.copytree(runs[0], own)
+    with edited(own / "config.json") as config:
+        config["data"]["background"] = "255,230,207"
+    options = (f"--input={folder}", f"--output={tmp_path / 'a'}", "--statistics=keep")
+    assert _adapt(own, *options, "--background=match") == 2
+    assert "nothing would change" in capsys.readouterr().err
 
 
 def test_a_network_that_keeps_its_statistics_has_none_to_estimate(runs, folder, tmp_path, capsys):
