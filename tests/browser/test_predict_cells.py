@@ -178,7 +178,12 @@ def test_a_panel_that_was_closed_shows_the_next_cell_as_before(path, open_page):
 
 def test_attention_is_lines_that_can_be_switched_off(page):
     assert page.locator("#lines path").count() == 6
-    assert page.locator("#lines path").first.evaluate("(path) => getComputedStyle(path).fill") == "none"
+    # In one go: a page that draws anew has other elements a moment later, and those of before have no style.
+    until(
+        page,
+        """[...document.querySelectorAll("#lines path")].map((p) => getComputedStyle(p).fill)
+                   .join() === "none,none,none,none,none,none\"""",
+    )
     page.locator("#contours").uncheck()
     assert page.locator("#lines").is_hidden()
     lines = _cell(page, 1).locator("svg")
