@@ -179,11 +179,8 @@ def test_a_panel_that_was_closed_shows_the_next_cell_as_before(path, open_page):
 def test_attention_is_lines_that_can_be_switched_off(page):
     assert page.locator("#lines path").count() == 6
     # In one go: a page that draws anew has other elements a moment later, and those of before have no style.
-    until(
-        page,
-        """[...document.querySelectorAll("#lines path")].map((p) => getComputedStyle(p).fill)
-                   .join() === "none,none,none,none,none,none\"""",
-    )
+    fills = '[...document.querySelectorAll("#lines path")].map((path) => getComputedStyle(path).fill)'
+    until(page, f'{fills}.join() === "{",".join(["none"] * 6)}"')
     page.locator("#contours").uncheck()
     assert page.locator("#lines").is_hidden()
     lines = _cell(page, 1).locator("svg")

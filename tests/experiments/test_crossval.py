@@ -211,7 +211,7 @@ def test_a_changed_label_is_refused(crossval, cells, capsys):
     assert crossval() == 0
     cells.write_text(cells.read_text().replace("BLA3.png,BLA", "BLA3.png,MON"))
     assert crossval() == 2
-    assert "the images or labels have changed since" in capsys.readouterr().err
+    assert "the images are not those that" in capsys.readouterr().err
 
 
 def test_folds_of_another_split_are_refused(crossval, capsys):

@@ -143,21 +143,10 @@ def _counts(data: Data, order: Sequence[int], other: str) -> dict[str, Any]:
     good, index = data.prepared.good, data.index
     parts = np.full(len(good), "images") if other else data.splits[good]
     columns = ["images"] if other else [name for name in SPLITS if (parts == name).any()]
-    table = numbers.counts_by_part(index.labels[good], parts, columns, index.num_classes)
-    groups = None
-    if index.groups is not None:
-        sets = [set(index.groups[good][parts == name].tolist()) for name in columns]
-        groups = {
-            "total": len(set().union(*sets)),
-            "of": [len(one) for one in sets],
-            "shared": sum(sum(group in one for one in sets) > 1 for group in set().union(*sets)),
-        }
+    groups = None if index.groups is None else index.groups[good]
+    labels = index.labels[good]
     return {
-        "columns": columns,
-        "rows": [(table[c], sum(table[c])) for c in order],
-        "totals": [sum(column) for column in zip(*table, strict=True)],
-        "total": len(good),
-        "groups": groups,
+        **numbers.counts(labels, parts, columns, order, classes=index.num_classes, groups=groups),
         "left_out": len(data.prepared.bad) + len(index.skipped),
         "skipped": f"{other}_{SKIPPED_FILE}" if other else SKIPPED_FILE,
         "source": index.source,

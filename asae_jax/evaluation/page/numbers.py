@@ -140,3 +140,42 @@ def counts_by_part(
     """
     columns = [np.bincount(labels[parts == name], minlength=classes) for name in names]
     return np.stack(columns, axis=1).tolist()
+
+
+def counts(
+    labels: np.ndarray,
+    parts: np.ndarray,
+    names: Sequence[str],
+    order: Sequence[int],
+    *,
+    classes: int,
+    groups: np.ndarray | None,
+) -> dict[str, Any]:
+    """The table of images and groups of each part, as the page shows it.
+
+    Args:
+      labels: int `[N]`.
+      parts: str `[N]`, the part of each.
+      names: of the parts, in the order of the columns.
+      order: positions of the classes in the order of the rows.
+      classes: number of classes.
+      groups: slide or patient of each, `[N]`; None where they are not known.
+    """
+    table = counts_by_part(labels, parts, names, classes)
+    return {
+        "columns": list(names),
+        "rows": [(table[c], sum(table[c])) for c in order],
+        "totals": [sum(column) for column in zip(*table, strict=True)],
+        "total": len(labels),
+        "groups": None if groups is None else _groups_of_parts(groups, parts, names),
+    }
+
+
+def _groups_of_parts(groups: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    sets = [set(groups[parts == name].tolist()) for name in names]
+    found = set().union(*sets)
+    return {
+        "total": len(found),
+        "of": [len(one) for one in sets],
+        "shared": sum(sum(group in one for one in sets) > 1 for group in found),
+    }

@@ -31,7 +31,8 @@ def plan_folds(config: ConfigDict, workdir: Path) -> tuple[FoldRun, ...]:
 
     Args:
       config: what is trained; `crossval.folds` says how many folds there are. A batch size and epochs of 0
-        are those of the folds that `workdir` has; without any they are chosen as `train` chooses them.
+        are those of the folds that `workdir` has; without any they are chosen for the
+        cores of this machine and the training images of fold 0.
       workdir: folder of the cross-validation.
 
     Raises:

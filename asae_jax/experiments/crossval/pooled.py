@@ -17,7 +17,7 @@ from asae_jax.experiments.results import run_scores
 from asae_jax.input.index import DataIndex
 from asae_jax.json_files import read_object
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import read_record
+from asae_jax.run.folder import check_same_data
 
 PART = "cross-validated"
 """What the pooled scores call their part of the data."""
@@ -66,7 +66,8 @@ def pool(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> Pooled:
       UserError: files that cannot be read or are of something else, runs on other images, or an image that
         two folds test.
     """
-    _check_same_images(runs, workdir, index)
+    for run in runs:  # one that was trained before the images changed has nothing to say of the others'
+        check_same_data(run_folder(workdir, run.name), index)
     scores = tuple(run_scores(workdir, run, "test") for run in runs)
     parts = []
     for run, of_fold in zip(runs, scores, strict=True):
@@ -85,19 +86,6 @@ def pool(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> Pooled:
     joined = Predictions(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
     folders = tuple(run_folder(workdir, run.name) for run in runs)
     return Pooled(joined, rows[order], folds[order], scores, folders)
-
-
-def _check_same_images(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> None:
-    """A fold that was trained before the images changed has nothing to say of the others' images."""
-    now = index.fingerprint(modified=False)
-    for run in runs:
-        folder = run_folder(workdir, run.name)
-        record = read_record(folder)
-        if record.data_fingerprint != now or list(record.class_names) != list(index.class_names):
-            raise UserError(
-                f"the images or labels have changed since {folder} was trained: restore them, or use another "
-                "--workdir=DIR."
-            )
 
 
 def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int) -> dict[str, Any]:

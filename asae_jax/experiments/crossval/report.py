@@ -9,9 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.evaluation import evaluate, figures
-from asae_jax.evaluation.page import trust
+from asae_jax.evaluation.page import numbers, trust
 from asae_jax.evaluation.page.content import SUSPECTED, of_predictions
-from asae_jax.evaluation.page.numbers import counts_by_part
 from asae_jax.evaluation.page.words import Command, quoted
 from asae_jax.evaluation.page.write import PAGE, render, warnings_of
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
@@ -144,21 +143,10 @@ def _counts(pooled: Pooled, index: DataIndex, order: Sequence[int]) -> dict[str,
     """Tested images of each class and fold, and groups."""
     names = [run.name for run in pooled.runs]
     parts = np.array(names)[pooled.folds]
-    table = counts_by_part(pooled.predictions.labels, parts, names, len(index.class_names))
-    groups = None
-    if index.groups is not None:
-        sets = [set(index.groups[pooled.rows[parts == name]].tolist()) for name in names]
-        groups = {
-            "total": len(set().union(*sets)),
-            "of": [len(one) for one in sets],
-            "shared": sum(sum(group in one for one in sets) > 1 for group in set().union(*sets)),
-        }
+    groups = None if index.groups is None else index.groups[pooled.rows]
+    labels, classes = pooled.predictions.labels, index.num_classes
     return {
-        "columns": names,
-        "rows": [(table[c], sum(table[c])) for c in order],
-        "totals": [sum(column) for column in zip(*table, strict=True)],
-        "total": len(pooled.rows),
-        "groups": groups,
+        **numbers.counts(labels, parts, names, order, classes=classes, groups=groups),
         "left_out": len(index) - len(pooled.rows) + len(index.skipped),
         "skipped": f"runs/{names[0]}/{SKIPPED_FILE}",
         "source": index.source,
