@@ -27,11 +27,11 @@ from asae_jax.input.sampler import permutation
 
 _MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
-EPOCHS = {20: 60, 50: 40, 100: 30, 500: 24}
+EPOCHS = {20: 60, 50: 40, 100: 30, 500: 16}
 """Images of a class -> epochs of a network that starts from a trained one; twice as many from scratch."""
 
 _FROZEN = {"init.views": 8}
-_COARSE = {"data.stored_size": 128, "augment.size": 96}  # as the start was trained
+_COARSE = {"data.stored_size": 128, "augment.size": 96, "model.width": "{width}"}  # as the start was trained
 _FINE = {"data.stored_size": 192, "augment.size": 144}  # ImageNet networks know larger pictures
 _LITE = _FINE | {
     "model.name": "efficientnet_lite0", "model.width": 64, "init.pretrained": "efficientnet_lite0",
@@ -44,6 +44,7 @@ METHODS = {
     "scratch": _COARSE | {"optimizer.learning_rate": 0.05},
     "blood cells": _STARTED,
     "blood cells, layer0 to layer2 frozen": _STARTED | _FROZEN | {"init.freeze": "layer2"},
+    "ImageNet (lite0)": _LITE,
     "ImageNet (lite0), layer0 to layer3 frozen": _LITE | _FROZEN | {"init.freeze": "layer3"},
     "ImageNet (lite0), all frozen": _LITE
     | _FROZEN
@@ -95,12 +96,12 @@ def _run(args, rows, method: str, per_class: int, seed: int) -> None:
     epochs = EPOCHS[per_class] * (2 if method == "scratch" else 1)
     settings = _SHARED | METHODS[method] | {"data.path": images, "train.epochs": epochs, "seed": seed}
     options = [f"--config.{name}={value}" for name, value in settings.items()]
-    options = [option.format(start=args.start) for option in options]
+    options = [option.format(start=args.start, width=args.width) for option in options]
     start = time.perf_counter()
     command = [sys.executable, str(_MAIN), "--config=shipped", f"--workdir={folder}", *options]
     subprocess.run(command, check=True)
     line = {
-        "method": method, "per_class": per_class, "seed": seed, "epochs": epochs,
+        "method": method, "per_class": per_class, "seed": seed, "epochs": epochs, "width": args.width,
         "trained_on": sum(row["split"] == "train" for row in chosen),
         "seconds": round(time.perf_counter() - start),
     }  # fmt: skip
@@ -174,6 +175,7 @@ def main() -> None:
     run = commands.add_parser("run")
     run.add_argument("--images", type=Path, required=True)
     run.add_argument("--start", type=Path, required=True)
+    run.add_argument("--width", type=int, default=32, help="of the ResNets, as START has it")
     run.add_argument("--results", type=Path, required=True)
     run.add_argument("--folder", type=Path, default=Path("runs/few_labels"))
     run.add_argument("--per_class", type=_numbers, default=[20, 50, 100, 500])

@@ -8,7 +8,7 @@ core the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch
   (`_kernel_gradient`);
 - where the kernel is larger than the map, the map's gradient does not move the kernel (`_map_gradient`);
 - a 1 x 1 convolution is a matrix product, and so are its gradients (`_product`);
-- a depthwise convolution is a sum of shifted maps (`_shifted`).
+- a depthwise convolution is a sum of shifted maps (`depthwise`).
 
 Figures are in docs/performance.md.
 """
@@ -20,11 +20,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from asae_jax.models import winograd
+from asae_jax.models import depthwise, winograd
+from asae_jax.models.depthwise import Zeros
 from asae_jax.types import Array, Features, NextFeatures, at_least_float32
-
-Zeros = tuple[tuple[int, int], tuple[int, int]]
-"""How many zeros stand in front of and behind the rows, and the columns."""
 
 _PART_BYTES = 2**20
 """Of the larger one of a part's maps: half of a usual core's second-level cache."""
@@ -58,7 +56,7 @@ def convolve(x: Features, kernel: Array, *, strides: int, zeros: Zeros, groups: 
         x = x[..., ::strides, ::strides, :]
         return _product(x, kernel[0, 0]) if on_cpu else _plain_product(x, kernel[0, 0])
     if groups == x.shape[-1] == kernel.shape[-1] and on_cpu:
-        return _shifted(x, kernel, strides, zeros)
+        return depthwise.depthwise(x, kernel, strides, zeros)
     images = x.reshape(-1, *x.shape[-3:])
     if groups == 1 and on_cpu:
         y = _in_parts(images, kernel, strides, zeros)
@@ -189,17 +187,3 @@ def _product_backward(saved: tuple[Features, Array], gradient: NextFeatures) -> 
 
 
 _product.defvjp(_product_forward, _product_backward)
-
-
-def _shifted(x: Features, kernel: Array, strides: int, zeros: Zeros) -> NextFeatures:
-    """A depthwise convolution as a sum of shifted maps: XLA's own takes CPUs 2 to 13 times as long."""
-    padded = jnp.pad(at_least_float32(x), [(0, 0)] * (x.ndim - 3) + [*zeros, (0, 0)])
-    size = kernel.shape[0]
-    rows, cols = (length - size + 1 for length in padded.shape[-3:-1])
-    taps = at_least_float32(kernel).reshape(size, size, *(1,) * (x.ndim - 1), -1)
-    terms = [
-        padded[..., i : i + rows : strides, j : j + cols : strides, :] * taps[i, j]
-        for i in range(size)
-        for j in range(size)
-    ]
-    return sum(terms[1:], terms[0]).astype(x.dtype)

@@ -125,6 +125,38 @@ def test_values_and_gradients_equal_torchs(shape, features, size, strides, paddi
     np.testing.assert_allclose(of_x, torch_x.grad.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(
+    ("batch", "size", "strides", "padding"),
+    [
+        pytest.param(1, 3, 1, 1, id="one image"),
+        pytest.param(12, 3, 2, 1, id="two parts of six, a row that no place of the kernel meets"),
+        pytest.param(17, 5, 1, 2, id="a prime number of images"),
+        pytest.param(6, 5, 2, 0, id="no padding"),
+        pytest.param(8, 2, 3, 0, id="rows between the places that are met"),
+        pytest.param(3, 7, 1, 3, id="kernel larger than the map"),
+    ],
+)
+def test_depthwise_values_and_gradients_equal_torchs(batch, size, strides, padding):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.normal(size=(batch, 6, 8, 4)), rng.normal(size=(size, size, 1, 4))
+    torch_x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).requires_grad_()
+    torch_kernel = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()).requires_grad_()
+    expected = torch.nn.functional.conv2d(torch_x, torch_kernel, None, strides, padding, groups=4)
+    weights = rng.normal(size=expected.shape)
+    (expected * torch.from_numpy(weights)).sum().backward()
+    conv = Conv(4, size, strides=strides, padding=padding, groups=4, dtype=jnp.float64)
+
+    def objective(kernel, x):
+        values = conv.apply({"params": {"kernel": kernel}}, x)
+        return jnp.sum(values * weights.transpose(0, 2, 3, 1)), values
+
+    (of_kernel, of_x), values = jax.jit(jax.grad(objective, (0, 1), has_aux=True))(kernel, x)
+    np.testing.assert_allclose(values, expected.detach().numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(of_kernel, torch_kernel.grad.numpy().transpose(2, 3, 1, 0), rtol=0, atol=1e-11)
+    np.testing.assert_allclose(of_x, torch_x.grad.numpy().transpose(0, 2, 3, 1), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("channels", "side", "dtype", "products"),
     [
