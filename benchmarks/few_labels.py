@@ -7,8 +7,8 @@ IMAGES is a list `path,label,split` (`python -m data.models.images manifest`); o
 N of every class are taken, in an order drawn from the seed, so that all methods of a seed see the same
 images. Every run trains for a number of epochs fixed beforehand and is scored at its last step on the whole
 validation part, on which methods are compared, and on the test part, which nothing is chosen by. START is a
-network that has not seen the laboratory of IMAGES. A run that is already in RESULTS is left out, so the
-command goes on where it stopped.
+ResNet that has not seen the laboratory of IMAGES, LITE_START an EfficientNet-Lite0 of this kind, for the
+method that needs one. A run that is already in RESULTS is left out, so the command goes on where it stopped.
 """
 
 import argparse
@@ -45,6 +45,7 @@ METHODS = {
     "blood cells": _STARTED,
     "blood cells, layer0 to layer2 frozen": _STARTED | _FROZEN | {"init.freeze": "layer2"},
     "ImageNet (lite0)": _LITE,
+    "ImageNet (lite0), then blood cells": _LITE | {"init.pretrained": "{lite_start}"},
     "ImageNet (lite0), layer0 to layer3 frozen": _LITE | _FROZEN | {"init.freeze": "layer3"},
     "ImageNet (lite0), all frozen": _LITE
     | _FROZEN
@@ -96,7 +97,9 @@ def _run(args, rows, method: str, per_class: int, seed: int) -> None:
     epochs = EPOCHS[per_class] * (2 if method == "scratch" else 1)
     settings = _SHARED | METHODS[method] | {"data.path": images, "train.epochs": epochs, "seed": seed}
     options = [f"--config.{name}={value}" for name, value in settings.items()]
-    options = [option.format(start=args.start, width=args.width) for option in options]
+    options = [
+        option.format(start=args.start, lite_start=args.lite_start, width=args.width) for option in options
+    ]
     start = time.perf_counter()
     command = [sys.executable, str(_MAIN), "--config=shipped", f"--workdir={folder}", *options]
     subprocess.run(command, check=True)
@@ -175,6 +178,7 @@ def main() -> None:
     run = commands.add_parser("run")
     run.add_argument("--images", type=Path, required=True)
     run.add_argument("--start", type=Path, required=True)
+    run.add_argument("--lite_start", type=Path, default=Path())
     run.add_argument("--width", type=int, default=32, help="of the ResNets, as START has it")
     run.add_argument("--results", type=Path, required=True)
     run.add_argument("--folder", type=Path, default=Path("runs/few_labels"))

@@ -29,7 +29,10 @@ def main() -> None:
     """Measures and writes."""
     given = _arguments()
     names = given.names or [Path(workdir).absolute().name for workdir in given.workdir]
-    trial = Trial(given.appearances, tuple(given.labels), given.draws, given.seed)
+    trial = Trial(
+        given.appearances, tuple(given.labels), given.draws, given.seed,
+        tuple(given.all_layers), not given.accuracy_alone,
+    )  # fmt: skip
     done: list[Mapping[str, Any]] = []
     for workdir, name in zip(given.workdir, names, strict=True):
         done.append(_measured(Path(workdir), name, given, trial, done))
@@ -77,6 +80,13 @@ def _arguments() -> argparse.Namespace:
         "--appearances", type=_appearances, default=tuple(APPEARANCES), help="which, separated by ;"
     )
     parser.add_argument("--labels", type=int, nargs="*", default=LABELS, help="how many")
+    parser.add_argument(
+        "--all_layers", type=int, nargs="*", default=(), help="labels with which all layers are trained"
+    )
+    parser.add_argument(
+        "--accuracy_alone", action="store_true",
+        help="no calibration and thresholds for these, in a sixth of the time",
+    )  # fmt: skip
     parser.add_argument("--most", type=int, default=1500, help="images of the training part that are read")
     parser.add_argument("--draws", type=int, default=5, help="of every number of labels")
     parser.add_argument("--seed", type=int, default=0)

@@ -9,14 +9,16 @@ import sys
 import numpy as np
 import pytest
 
-from asae_jax.config import base_config
+from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.experiments.grid import Grid, PlannedRun, run_folder
-from asae_jax.experiments.transfer import directions
+from asae_jax.experiments.transfer import directions, scores
 from asae_jax.experiments.transfer.cells import read_listed
 from asae_jax.experiments.transfer.pages import write_pages
 from asae_jax.experiments.transfer.scores import Trial, accuracies, estimated, with_mixture
+from asae_jax.input.sources import named_class_map
+from asae_jax.run.run import Run, open_run
 from benchmarks import transfer
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
 
@@ -62,6 +64,40 @@ def test_every_row_is_made(runs, their_cells, class_map, tmp_path, monkeypatch):
         text = (tmp_path / f"found.{end}").read_text()
         assert text.count("nothing; 10 labels at random") == 2  # among all scores, and side by side
         assert "not a diagnosis" in text
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
+@pytest.mark.parametrize("certain", [True, False])
+def test_all_layers_are_trained_on_the_labels_that_the_last_layer_gets(
+    certain, runs, their_cells, class_map, tmp_path, monkeypatch
+):
+    seen, learn_all = [], scores.learn_all
+    train_all = scores.cross_fit_all
+
+    def with_estimates(run, variables, images, logits, labels, groups, score):
+        seen.append(labels)
+        return learn_all(run, variables, images, logits, labels, groups, score)
+
+    def without(run, variables, images, labels, score, folds):
+        seen.append(labels)
+        return train_all(run, variables, images, labels, score, folds)
+
+    monkeypatch.setattr(scores, "learn_all", with_estimates)
+    monkeypatch.setattr(scores, "cross_fit_all", without)
+    run = open_run(runs[1])
+    run = Run(run.workdir, copy_with(run.config, {"adapt.epochs": 1}).lock(), run.class_names)
+    listed = read_listed(their_cells, named_class_map(str(class_map)), run.class_names, most=11, seed=0)
+    trial = Trial(("nothing",), (10,), 2, all_layers=(10,), certain=certain)
+    found = scores.measure(run, listed, trial, name="it", after=lambda found: None)
+    (row,) = [row for row in found["rows"] if row["name"] == "nothing; 10 labels at random, all layers"]
+    known = np.flatnonzero(listed.labels["train"] >= 0)
+    drawn = [np.random.default_rng([draw, 10]).permutation(known)[:10] for draw in range(2)]
+    np.testing.assert_array_equal(seen, [listed.labels["train"][rows] for rows in drawn])
+    assert row["draws"] == 2
+    assert ("left" in row) == certain
+    assert row["accuracy"] == pytest.approx(np.mean(row["right"]))
+    write_pages(tmp_path / "transfer", [found])
+    assert (tmp_path / "transfer.md").read_text().count("10 labels at random, all layers") == 2
 
 
 def measured(name, right, *, seed=0, digest="d"):

@@ -51,6 +51,7 @@ class Network:
       variables: of the network.
       test: the scored test part.
       train: the scored training part.
+      images: part -> its images as the network gets them, uint8 `[N, stored, stored, 3]`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Network:
     variables: Mapping[str, Any]
     test: Part
     train: Part
+    images: Mapping[str, np.ndarray]
 
 
 def networks(run: Run, listed: Listed, name: str, score: Callable, *, seed: int) -> Iterator[Network]:
@@ -84,7 +86,7 @@ def networks(run: Run, listed: Listed, name: str, score: Callable, *, seed: int)
         test, train = (
             _scored(score(variables, images[part]), listed.labels[part]) for part in ("test", "train")
         )
-        yield Network(title, (name, statistics) in _TO_WHICH_LABELS, variables, test, train)
+        yield Network(title, (name, statistics) in _TO_WHICH_LABELS, variables, test, train, images)
 
 
 def _scored(scores: tuple[np.ndarray, np.ndarray], labels: np.ndarray) -> Part:

@@ -15,10 +15,11 @@ from asae_jax.evaluation.label_shift import em_shares, estimate_mixture, total_v
 from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
 from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.experiments.transfer.networks import APPEARANCES, Network, Part, networks
+from asae_jax.inference.adapt.all_layers import cross_fit_all
 from asae_jax.inference.adapt.cells import scorer
 from asae_jax.inference.adapt.labels import groups_of
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, find_layer, without_classes
-from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds
+from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.mixture import mixture_basis
 from asae_jax.run.run import Run
@@ -42,12 +43,16 @@ class Trial:
       labels: how many labels.
       draws: of every number of labels.
       seed: of all that is drawn.
+      all_layers: with how many labels all layers are trained too, which takes minutes for each draw.
+      certain: whether calibration and thresholds are made for these: `adapt.folds` trainings more each.
     """
 
     appearances: tuple[str, ...] = tuple(APPEARANCES)
     labels: tuple[int, ...] = LABELS
     draws: int = 5
     seed: int = 0
+    all_layers: tuple[int, ...] = ()
+    certain: bool = True
 
 
 def measure(
@@ -72,7 +77,7 @@ def measure(
     for appearance in trial.appearances:
         try:
             for network in networks(run, listed, appearance, score, seed=trial.seed):
-                found["rows"] += _rows(run, network, listed, trial)
+                found["rows"] += _rows(run, network, listed, trial, score)
                 found["distance_of_mixtures"][network.name] = _counts(run, network)
                 after(found)
         except UserError as error:
@@ -104,10 +109,13 @@ def _about(run: Run, listed: Listed, name: str) -> dict[str, Any]:
     }
 
 
-def _rows(run: Run, network: Network, listed: Listed, trial: Trial) -> Iterator[Row]:
+def _rows(run: Run, network: Network, listed: Listed, trial: Trial, score: Callable) -> Iterator[Row]:
     yield from _without_labels(run, network, listed)
     for only in (False, True) if network.gets_labels else ():
         yield from _with_labels(run, network, listed, trial, only=only)
+    for count in trial.all_layers if network.gets_labels else ():
+        rows = [_all_layers(run, network, listed, trial, score, count, draw) for draw in range(trial.draws)]
+        yield _mean(f"{network.name}; {count} labels at random, all layers", rows)
 
 
 def _without_labels(run: Run, network: Network, listed: Listed) -> Iterator[Row]:
@@ -153,6 +161,24 @@ def _with_labels(run: Run, network: Network, listed: Listed, trial: Trial, *, on
             logits = fitted.layer.logits(network.test.features)
             found.append(_row("", logits, network.test, estimates, listed))
         yield _mean(f"{network.name}{which}; {count} labels {how}", found)
+
+
+def _all_layers(
+    run: Run, network: Network, listed: Listed, trial: Trial, score: Callable, count: int, draw: int
+) -> Row:
+    """All layers trained on the labels that the last layer gets in this draw."""
+    train, variables = network.train, network.variables
+    rows = _chosen("at random", count, draw, np.flatnonzero(train.labels >= 0), train)
+    images, labels = network.images["train"][rows], train.labels[rows]
+    if trial.certain:
+        groups = groups_of([listed.items["train"][row] for row in rows])
+        learned = learn_all(run, variables, images, train.logits[rows], labels, groups, score)
+        variables, estimates = learned.variables, learned.estimates
+    else:
+        variables, _, _ = cross_fit_all(run, variables, images, labels, score, folds=[])
+        estimates = None
+    logits, features = score(variables, network.images["test"])
+    return _row("", logits, Part(logits, features, network.test.labels), estimates, listed)
 
 
 def _chosen(how: str, count: int, draw: int, known: np.ndarray, train: Part) -> np.ndarray:
@@ -213,12 +239,13 @@ def _mean(name: str, rows: Sequence[Row]) -> Row:
     """The mean over draws of labels, with the smallest and largest in the place of intervals."""
     right = np.mean([one["right"] for one in rows], axis=0)
     result: Row = {"name": name, "draws": len(rows), "intervals": {}, "right": right.tolist()}
-    for key in ("accuracy", "balanced_accuracy", "ece", "left", "wrong"):
+    keys = ("accuracy", "balanced_accuracy", "ece", "left", "wrong")
+    for key in [key for key in keys if key in rows[0]]:
         values = [one[key] for one in rows if one[key] is not None]
         result[key] = float(np.mean(values)) if values else None
         if values:
             result["intervals"][key] = [min(values), max(values)]
-    kept = sum(one["kept"] for one in rows)
+    kept = sum(one.get("kept", 0) for one in rows)
     if kept:  # over the cells of all draws
         result["wrong"] = sum(one["kept"] * (one["wrong"] or 0) for one in rows) / kept
     return result
