@@ -45,6 +45,7 @@ METHODS = {
     "blood cells": _STARTED,
     "blood cells, layer0 to layer2 frozen": _STARTED | _FROZEN | {"init.freeze": "layer2"},
     "ImageNet (lite0)": _LITE,
+    "ImageNet (lite0), 96 px": _LITE | {"data.stored_size": 128, "augment.size": 96},
     "ImageNet (lite0), then blood cells": _LITE | {"init.pretrained": "{lite_start}"},
     "ImageNet (lite0), layer0 to layer3 frozen": _LITE | _FROZEN | {"init.freeze": "layer3"},
     "ImageNet (lite0), all frozen": _LITE

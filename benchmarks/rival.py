@@ -21,7 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-_MODEL = flags.DEFINE_enum("model", "resnet18", ["resnet18", "resnet50"], "Backbone.")
+_MODEL = flags.DEFINE_enum(
+    "model",
+    "resnet18",
+    ["resnet18", "resnet50", "efficientnet_lite0"],
+    "Backbone; the last with --layer=none.",
+)
 _STEM = flags.DEFINE_enum("stem", "imagenet", ["imagenet", "no_pool"], "Stem of the backbone.")
 _WIDTH = flags.DEFINE_integer("width", 64, "Channels of the first stage.")
 _SIZE = flags.DEFINE_integer("size", 64, "Pixels.")
@@ -181,9 +186,12 @@ class PyTorch:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
-        model = torch_twin.Twin(
-            work.model, CLASSES, stem=work.stem, width=work.width, asae=work.layer == "asae", area=0.18
-        )
+        if work.model.startswith("efficientnet"):
+            model = torch_twin.efficientnet_lite(work.model, CLASSES)
+        else:
+            model = torch_twin.Twin(
+                work.model, CLASSES, stem=work.stem, width=work.width, asae=work.layer == "asae", area=0.18
+            )
         self._training = torch_twin.Training(
             model.to(self._device), amp=work.dtype == "bfloat16", compiled=compiled, **SGD
         )

@@ -45,6 +45,15 @@ class Twin(nn.Module):
         return self.backbone.fc(self.backbone.layer4(x).mean((2, 3)).to(self.backbone.fc.weight.dtype))
 
 
+def efficientnet_lite(model: str, classes: int) -> nn.Module:
+    """A plain EfficientNet-Lite, as its package has it; our name with `_` in the place of `-`."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name(model.replace("_", "-"), num_classes=classes)
+    network.asae = False
+    return network
+
+
 def suppression_mask(attention, *, area, p_top1, window=5, candidates=5, ratio=0.8):
     """0 around one random peak of each map `[batch, height, width]`, 1 elsewhere."""
     batch, height, width = attention.shape
