@@ -10,11 +10,16 @@ core the kernel's takes up to 4.5 times as long as that of oneDNN, which PyTorch
 - a 1 x 1 convolution is a matrix product, and so are its gradients (`_product`);
 - a depthwise convolution is a sum of shifted maps (`depthwise`).
 
+What is computed elsewhere later, as an exported network, is traced inside `as_on_accelerators`.
+
 Figures are in docs/performance.md.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +42,18 @@ _CACHED = 2**20
 _WINOGRAD_POSITIONS = 512
 """Of all maps together: below, the sums over the kernel take what is saved."""
 
+_ELSEWHERE = contextvars.ContextVar("computed elsewhere", default=False)
+
+
+@contextlib.contextmanager
+def as_on_accelerators() -> Iterator[None]:
+    """Inside, convolutions are traced as XLA's own, also on a CPU: other runtimes have fast ones for them."""
+    token = _ELSEWHERE.set(True)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
+
 
 def convolve(x: Features, kernel: Array, *, strides: int, zeros: Zeros, groups: int = 1) -> NextFeatures:
     """Cross-correlation of the last three axes, as in `torch.nn.functional.conv2d`.
@@ -51,7 +68,7 @@ def convolve(x: Features, kernel: Array, *, strides: int, zeros: Zeros, groups: 
     Returns:
       `[..., height', width', features]`, of the same dtype.
     """
-    on_cpu = jax.default_backend() == "cpu"
+    on_cpu = jax.default_backend() == "cpu" and not _ELSEWHERE.get()
     if kernel.shape[0] == 1 and zeros == ((0, 0), (0, 0)) and groups == 1:
         x = x[..., ::strides, ::strides, :]
         return _product(x, kernel[0, 0]) if on_cpu else _plain_product(x, kernel[0, 0])

@@ -34,43 +34,53 @@ def depthwise(x: Features, kernel: Array, strides: int, zeros: Zeros) -> NextFea
       `[..., height', width', channels]`, of the dtype of `x`.
     """
     images = at_least_float32(x.reshape(-1, *x.shape[-3:]))
-    padded = lax.optimization_barrier(
-        jnp.pad(images, ((0, 0), *zeros, (0, 0)))
-    )  # padded once, also for gradients
-    y = _convolved(padded, at_least_float32(kernel[:, :, 0]), strides)
+    y = _convolved(images, at_least_float32(kernel[:, :, 0]), strides, zeros)
     return y.reshape(*x.shape[:-3], *y.shape[1:]).astype(x.dtype)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _convolved(maps: Array, taps: Array, strides: int) -> Array:
-    """Of `[batch, height, width, channels]`, padded, and `[size, size, channels]`."""
-    parts = _parts(maps, len(taps), strides)
-    return _sum(part * tap for part, tap in zip(parts, _rows(taps), strict=True))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolved(x: Array, taps: Array, strides: int, zeros: Zeros) -> Array:
+    """Of `[batch, height, width, channels]` and `[size, size, channels]`."""
+    return _weighted(_padded(x, zeros), taps, strides)
 
 
-def _forward(maps: Array, taps: Array, strides: int) -> tuple[Array, tuple[Array, Array]]:
-    return _convolved(maps, taps, strides), (maps, taps)
+def _forward(x: Array, taps: Array, strides: int, zeros: Zeros) -> tuple[Array, tuple[Array, Array]]:
+    maps = lax.optimization_barrier(_padded(x, zeros))  # made once, for the gradients too
+    return _weighted(maps, taps, strides), (maps, taps)
 
 
-def _backward(strides: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+def _backward(strides: int, zeros: Zeros, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
     maps, taps = saved
     of_maps = _gradient_of_maps(maps.shape[1:3], taps, gradient, strides)
-    return of_maps, _gradient_of_taps(maps, gradient, len(taps), strides)
+    rows, cols = (
+        slice(front, side - behind) for (front, behind), side in zip(zeros, maps.shape[1:3], strict=True)
+    )
+    return of_maps[:, rows, cols], _gradient_of_taps(maps, gradient, len(taps), strides)
 
 
 _convolved.defvjp(_forward, _backward)
 
 
+def _padded(x: Array, zeros: Zeros) -> Array:
+    return jnp.pad(x, ((0, 0), *zeros, (0, 0)))
+
+
+def _weighted(maps: Array, taps: Array, strides: int) -> Array:
+    """The sum of the parts of padded maps, each with its weights."""
+    parts = _parts(maps, len(taps), strides)
+    return _sum(part * tap for part, tap in zip(parts, _rows(taps), strict=True))
+
+
 def _gradient_of_maps(sides: tuple[int, ...], taps: Array, gradient: Array, strides: int) -> Array:
     """A convolution with the kernel turned around.
 
-    What XLA makes of `_convolved` by itself, a sum of padded maps, takes up to three times as long.
+    What XLA makes of `_weighted` by itself, a sum of padded maps, takes up to three times as long.
     """
     front, nothing = len(taps) - 1, jnp.zeros((), gradient.dtype)
     spread = [(length - 1) * strides + 1 for length in gradient.shape[1:3]]
     rows, cols = ((front, side - between, strides - 1) for side, between in zip(sides, spread, strict=True))
     padded = lax.pad(gradient, nothing, ((0, 0, 0), rows, cols, (0, 0, 0)))
-    return _convolved(padded, taps[::-1, ::-1], 1)
+    return _weighted(padded, taps[::-1, ::-1], 1)
 
 
 def _gradient_of_taps(maps: Array, gradient: Array, size: int, strides: int) -> Array:

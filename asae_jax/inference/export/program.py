@@ -23,6 +23,7 @@ from asae_jax.files import atomic_binary
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.reduced import FACTORS
+from asae_jax.models.convolution import as_on_accelerators
 from asae_jax.models.network import Network
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
@@ -84,9 +85,11 @@ class Program:
 
         Returns:
           `logits` and `probabilities`, float32 `[batch, classes]`; centre crop and normalisation are done
-          here. (In test mode "mean" the logits are log-probabilities.)
+          here. (In test mode "mean" the logits are log-probabilities.) Convolutions are traced as XLA has
+          them, whatever machine this is.
         """
-        return self._scores(self.run.variables, images)
+        with as_on_accelerators():
+            return self._scores(self.run.variables, images)
 
     def scores(self, images: np.ndarray, variables: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """The scores by Flax at full precision.

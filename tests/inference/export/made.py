@@ -26,7 +26,7 @@ def program(uncertainty=None, workdir=Path("no_run"), **changes):
     """A `Program` whose statistics are unlike those of a fresh network."""
     settings = config(**changes)
     network = build.create_network(settings, len(CLASS_NAMES))
-    images = jnp.zeros((1, SIZE, SIZE, 3))
+    images = jnp.zeros((1, settings.augment.size, settings.augment.size, 3))
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
     run = Run(workdir, settings, CLASS_NAMES)
     run.variables, run.step = jax.tree_util.tree_map_with_path(_leaf, dict(shapes)), 12

@@ -132,6 +132,30 @@ def test_a_network_gives_the_same_in_onnx_runtime(changes):
         np.testing.assert_allclose(got[name], array, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "width", "size", "depthwise"),
+    [("efficientnet_lite0", 8, 32, 16), ("convnext_tiny", 8, 32, 18), ("vit_small14", 64, 28, 0)],
+)
+def test_every_family_of_networks_gives_the_same_with_convolutions_of_the_runtime(
+    name, width, size, depthwise
+):
+    """A depthwise convolution is one node, also where the machine that exports is a CPU."""
+    sizes = {"augment__size": size, "data__stored_size": size, "model__width": width}
+    program = made.program(model__name=name, model__branching="none", model__stem="imagenet", **sizes)
+    model = to_onnx(program, image_shape=program.image_shape, metadata={})
+    groups = [
+        attribute.i
+        for node in onnx.load_from_string(model).graph.node
+        for attribute in node.attribute
+        if node.op_type == "Conv" and attribute.name == "group"
+    ]
+    assert sum(count > 1 for count in groups) == depthwise
+    images = RNG.integers(0, 256, (3, *program.image_shape), np.uint8)
+    (logits, _) = onnxruntime.InferenceSession(model).run(None, {"images": images})
+    expected = program.scores(images)["logits"]
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
+
+
 def test_metadata_and_names_are_in_the_model():
     session = _session(lambda x: x.sum((1, 2)), class_names=("a", "b"), temperature=1.5)
     stored = session.get_modelmeta().custom_metadata_map
