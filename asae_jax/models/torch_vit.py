@@ -59,6 +59,9 @@ _PARTS = {
     "out": "attn.proj",
 }
 
+_JOINT = (".attn.qkv.weight", ".attn.qkv.bias")
+"""Query, key and value in one tensor. Others of these names are of adapters or of quantisation."""
+
 
 def name(keys: tuple[str, ...], place: Any) -> str:
     """The name of a module, or of an array of its own: see `torch_spellings.Spelling`."""
@@ -79,19 +82,31 @@ def prepare(tensors: dict[str, np.ndarray], shapes: Mapping[tuple, tuple[int, ..
         renamed = found
         for pattern, by in _RENAMED:
             renamed = pattern.sub(by, renamed)
-        if ".attn.qkv." in renamed:
+        if renamed.endswith(_JOINT) and tensor.ndim and len(tensor) % 3 == 0:
             for part, piece in zip(("query", "key", "value"), np.split(tensor, 3), strict=True):
                 prepared[renamed.replace("qkv", part)] = piece
         else:
             prepared[renamed] = tensor
     height, width, channels = shapes["params", "backbone", "layer0", "positions"]
-    if {"cls_token", "pos_embed"} <= prepared.keys():
+    if _embeds(prepared.get("cls_token"), prepared.get("pos_embed")):
         token, positions = _embedding(prepared.pop("cls_token"), prepared.pop("pos_embed"), height, width)
         prepared |= {"token": token, "positions": positions}
     head = prepared.get("head.weight")
     if head is not None and head.ndim == 2 and head.shape[1] == channels:
         prepared["head.weight"] = np.pad(head, ((0, 0), (0, channels)))
     return prepared
+
+
+def _embeds(token: np.ndarray | None, positions: np.ndarray | None) -> bool:
+    """Whether these are a class token of C numbers and positions `[1, N, C]`; others are refused by name."""
+    if token is None or positions is None:
+        return False
+    return (
+        positions.ndim == 3
+        and len(positions) == 1
+        and positions.shape[1] > 0
+        and token.size == positions.shape[2]
+    )
 
 
 def _embedding(

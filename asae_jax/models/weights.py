@@ -250,7 +250,7 @@ def _fit(
     for path, wanted in _flatten(like).items():
         name, shape = name_of(path), _torch_shape(wanted.shape) if torch_layout else wanted.shape
         if name in found and found[name].shape == shape:
-            array = found[name].astype(np.float32)
+            array = _sound(found[name], name, path, origin)
             arrays[path] = _transposed(array, _FROM_TORCH) if torch_layout else array
         elif names.is_head(path):
             missing.append(name)
@@ -259,6 +259,25 @@ def _fit(
             raise UserError(_misfit(origin, model, f"{name} is {there} there and {_text(shape)} here"))
     used = {name_of(path) for path in arrays}
     return Weights(arrays, tuple(missing), tuple(name for name in found if name not in used))
+
+
+def _sound(tensor: np.ndarray, name: str, path: names.Path, origin: str) -> np.ndarray:
+    """The tensor as float32.
+
+    A running statistic that is not a number would stay one, and show at the first test only: a step of
+    training uses those of its own batch.
+    """
+    with np.errstate(over="ignore"):
+        array = tensor.astype(np.float32)
+    if not np.isfinite(array).all():
+        fault = "numbers that are not finite"
+    elif path[0] == "batch_stats" and path[-1] == "var" and (array < 0).any():
+        fault = "variances below 0"
+    else:
+        return array
+    raise UserError(
+        f"{origin}: {name} holds {fault}: the file is damaged or its training had diverged, give another."
+    )
 
 
 def _refuse_unknown_layers(

@@ -280,8 +280,44 @@ def test_dinov2_with_registers_is_refused(name):
 
 @pytest.mark.usefixtures("float64")
 def test_a_checkpoint_of_dinobloom_s_form_gives_the_same_network():
-    """Names of DINOv2's authors below `backbone.`, one matrix for query, key and value, and other heads."""
     oracle = _dinov2()
+    tensors = _of_the_authors(oracle) | {"dino_head.mlp.0.weight": np.ones((3, 3))}
+    weights = _assert_vit_logits(oracle, "vit_small14", 56, tensors)
+    assert weights.unused == ("backbone.mask_token", "dino_head.mlp.0.weight")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "fault"),
+    [
+        (
+            "blocks.0.attn.qkv.lora_A.weight",
+            np.ones((4, 24)),
+            r"blocks\.0\.attn\.qkv\.lora_A\.weight has no place",
+        ),
+        (
+            "blocks.0.attn.qkv.linear_a_q.weight",
+            np.ones((6, 24)),
+            r"blocks\.0\.attn\.qkv\.linear_a_q\.weight has no place",
+        ),
+        ("blocks.0.attn.qkv.weight_scale", np.array(2.0), r"blocks\.0\.attn\.qkv\.weight_scale has no place"),
+        ("pos_embed", np.ones((1, 26, 12)), "positions is missing there"),
+        ("pos_embed", np.ones((1, 24, 5, 5)), "positions is missing there"),
+        ("pos_embed", np.ones((1, 0, 24)), "positions is missing there"),
+        ("pos_embed", np.ones(24), "positions is missing there"),
+        ("pos_embed", np.array(0.0), "positions is missing there"),
+    ],
+)
+def test_adapters_and_odd_positions_of_a_vision_transformer_are_refused_by_name(name, tensor, fault):
+    model = create_model("vit_small14", CLASSES, width=4, stage_sizes=(1, 1, 1, 1))
+    like = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 70, 70, 3)), train=False))
+    tensors = _of_the_authors(_dinov2())
+    assert from_torch(tensors, like, "vit_small14").missing == ()
+    with pytest.raises(UserError, match=f"^x.pth does not fit vit_small14: {fault}"):
+        from_torch(tensors | {f"backbone.{name}": tensor}, like, "vit_small14", origin="x.pth")
+
+
+def _of_the_authors(oracle):
+    """Names of DINOv2's authors below `backbone.`, and one matrix for query, key and value."""
     tensors = {}
     for key, value in oracle.state_dict().items():
         for there, here in (
@@ -304,9 +340,7 @@ def test_a_checkpoint_of_dinobloom_s_form_gives_the_same_network():
         for leaf in ("weight", "bias"):
             names = [f"backbone.blocks.{i}.attention.{part}_proj.{leaf}" for part in "qkv"]
             tensors[f"backbone.blocks.{i}.attn.qkv.{leaf}"] = np.concatenate([tensors.pop(n) for n in names])
-    tensors["dino_head.mlp.0.weight"] = np.ones((3, 3))
-    weights = _assert_vit_logits(oracle, "vit_small14", 56, tensors)
-    assert weights.unused == ("backbone.mask_token", "dino_head.mlp.0.weight")
+    return tensors
 
 
 @pytest.mark.usefixtures("float64")

@@ -114,6 +114,29 @@ def test_half_precision_becomes_float32(resnet18):
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("layer2.0.bn1.running_var", np.nan, "numbers that are not finite"),
+        ("layer2.0.bn1.running_var", -1, "variances below 0"),
+        ("layer1.0.conv1.weight", np.inf, "numbers that are not finite"),
+        ("layer1.0.conv1.weight", 1e39, "numbers that are not finite"),
+    ],
+)
+def test_weights_that_no_training_mends_are_refused(name, value, fault, resnet18):
+    """1e39 is a number in float64, and none in float32. A weight may be below 0."""
+    tensors, variables = resnet18
+    damaged = tensors[name].astype(np.float64)
+    damaged.flat[0] = value
+    with pytest.raises(UserError, match=f"^x.pth: {name} holds {fault}"):
+        from_torch(tensors | {name: damaged}, variables, "resnet18", origin="x.pth")
+    from_torch(tensors | {"layer1.0.conv1.weight": -tensors["layer1.0.conv1.weight"]}, variables, "resnet18")
+    ours = jax.tree.map(np.float64, variables)
+    ours["batch_stats"]["backbone"]["layer1"]["block0"]["bn1"]["var"][0] = np.nan
+    with pytest.raises(UserError, match=r"batch_stats\.backbone\.layer1\.block0\.bn1\.var holds numbers"):
+        from_variables(ours, variables, "resnet18")
+
+
+@pytest.mark.parametrize(
     ("there", "here", "first"),
     [
         ("resnet50", "resnet18", "layer1.0.conv1.weight is 64 x 64 x 1 x 1 there and 64 x 64 x 3 x 3 here"),
