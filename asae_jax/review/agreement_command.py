@@ -48,8 +48,8 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     made_from = [str(file.absolute()) for file in files]
     _check_place(folder, made_from)
     labels = [label for file in files for label in read_labels(file, look=False)]
-    people = people_of(labels)
-    check_people(people)
+    people, said = people_of(labels)
+    check_people(people, said)
     classes = _classes(people, user_path(given.classes) if given.classes else None)
     names = [one.code for one in classes]
     compared = list(_compare_all(people, names, resamples))
@@ -64,9 +64,10 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         if several is None
         else {"images": several.images, "intervals_over": several.over, **_numbers(several.alpha)},
         "disagreements": len(rows),
+        "notes": said,
         "notice": NOTICE,
     }
-    notes = list(_notes(several, people, compared))
+    notes = [*said, *_notes(several, people, compared)]
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows)

@@ -166,10 +166,108 @@ def test_rows_that_nobody_looked_at_are_not_another_person(tmp_path, run):
     assert record["people"][0]["unused"] == {"nobody looked at its label (seen=no)": 2}
 
 
-def test_whoever_gives_a_name_late_is_one_person(tmp_path, run):
-    mixed = rows("A B", predicted="A A") + rows("A B", reviewer="Ann", start=2)
-    record = run(write_csv(tmp_path / "a.csv", mixed))
-    assert [(person["name"], person["images"]) for person in record["people"]] == [("Ann", 4)]
+def test_rows_without_a_name_beside_one_name_are_another_person_s_and_that_is_said(tmp_path, run, capsys):
+    """As on the page and in its report: it asks before it signs what somebody else may have said."""
+    mixed = rows("A B -", predicted="A A A") + rows("A B", reviewer="Ann", start=3)
+    record = run(write_csv(tmp_path / "ann.csv", mixed), write_csv(tmp_path / "b.csv", rows("A A A A A")))
+    assert [(person["name"], person["images"]) for person in record["people"]] == [
+        ("no name (ann.csv)", 2), ("Ann (ann.csv)", 2), ("b", 5),
+    ]  # fmt: skip
+    (note,) = record["notes"]
+    assert "ann.csv that name no reviewer count as another person's, not for Ann (ann.csv): 2." in note
+    assert note in capsys.readouterr().out
+    assert note.replace("'", "&#39;") in (tmp_path / "out" / "agreement.html").read_text()
+
+
+def timed(listed, day):
+    """The rows with the time of each label, on a day of January."""
+    return [
+        row | {"reviewed": f"2026-01-{day:02}T10:{number:02}:00Z" if row["seen"] == "yes" else ""}
+        for number, row in enumerate(listed)
+    ]
+
+
+def _numbers(record):
+    """Of each two people, and alpha, whatever the order of people and files."""
+    pairs = sorted((*sorted((p["first"], p["second"])), p["images"], p["same"]) for p in record["pairs"])
+    return pairs, record["krippendorff_alpha"]
+
+
+@pytest.mark.parametrize("others_first", [False, True])
+def test_labels_that_travel_in_the_file_of_another_person_are_no_second_opinion(tmp_path, run, others_first):
+    """Bob goes on in Ann's browser, whose page writes her labels too: of 1.png, 3.png and the rest."""
+    ann = timed(rows("A A B B A -", reviewer="Ann"), 5)
+    anew = timed(rows("B B", reviewer="Bob"), 6)
+    bob = [anew[0], ann[1], anew[1] | {"path": ann[2]["path"], "content": ann[2]["content"]}, *ann[3:]]
+    cara = timed(rows("A B B B A A", reviewer="Cara"), 7)
+    alone = [row for row in bob if row["reviewer"] == "Bob"]
+    files = {
+        name: write_csv(tmp_path / f"{name}.csv", given)
+        for name, given in (("ann", ann), ("bob", bob), ("cara", cara), ("alone", alone))
+    }
+    without = run(files["ann"], files["alone"], files["cara"], workdir=tmp_path / "without")
+    shown = [files["bob"], files["cara"], files["ann"]] if others_first else [*files.values()][:3]
+    record = run(*shown)
+    assert _numbers(record) == _numbers(without)
+    assert sorted((person["name"], person["images"]) for person in record["people"]) == [
+        ("Ann", 5), ("Bob", 2), ("Cara", 6),
+    ]  # fmt: skip
+    (note,) = record["notes"]
+    assert note.startswith("Labels of bob.csv that ann.csv has too")
+    assert note.endswith("for Ann: 3.")
+    by_hand = tmp_path / "out" / "disagreements.csv"
+    assert all(row["by Bob"] in ("", "B") for row in read_csv(by_hand))
+
+
+def test_labels_that_another_person_signed_are_not_compared_with_themselves(tmp_path, run, capsys):
+    """Ann gives no name; Bob gives his, and the page signs hers too."""
+    ann = timed(rows("A B A", predicted="A A A A"), 5)
+    bob = [row | {"reviewer": "Bob"} for row in ann]
+    bob += [row | {"reviewed": "2026-01-06T10:00:00+01:00"} for row in rows("B", reviewer="Bob", start=3)]
+    record = run(write_csv(tmp_path / "first.csv", ann), write_csv(tmp_path / "second.csv", bob))
+    assert [(pair["first"], pair["second"], pair["images"]) for pair in record["pairs"]] == [
+        ("first", "the network", 3)
+    ]  # fmt: skip
+    assert [(person["name"], person["images"]) for person in record["people"]] == [("first", 3), ("Bob", 1)]
+    assert "count once, for first: 3." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reviewer", ["", "Ann"])
+def test_a_copy_of_a_file_is_nobody_s(tmp_path, run, capsys, reviewer):
+    given = timed(rows("A B - A", reviewer=reviewer), 5)
+    given[2]["reviewer"] = ""
+    files = [write_csv(tmp_path / f"{name}.csv", given) for name in ("a", "copy")]
+    run(*files, code=2)
+    shown = capsys.readouterr().err
+    assert "name the file of a second person" in shown
+    assert "Labels of copy.csv that a.csv has too" in shown
+
+
+def test_the_same_person_who_looks_again_is_compared_with_themselves(tmp_path, run):
+    """Of the second time, what was not looked at again is no new decision."""
+    monday = timed(rows("A B A B", reviewer="Ann"), 5)
+    tuesday = timed(rows("A A", reviewer="Ann"), 6) + monday[2:]
+    record = run(write_csv(tmp_path / "monday.csv", monday), write_csv(tmp_path / "tuesday.csv", tuesday))
+    (pair,) = record["pairs"]
+    assert (pair["first"], pair["second"]) == ("Ann (monday.csv)", "Ann (tuesday.csv)")
+    assert (pair["images"], pair["same"]) == (2, 1)
+
+
+def test_times_of_a_copy_that_was_edited_elsewhere_tell_nothing(tmp_path, run):
+    """Bob changes labels in a copy of Ann's table: where he agrees counts as well as where he does not."""
+    ann = timed(rows("A B A B", reviewer="Ann"), 5)
+    bob = [row | {"reviewer": "Bob"} for row in ann]
+    bob[0]["label"] = "B"
+    record = run(write_csv(tmp_path / "ann.csv", ann), write_csv(tmp_path / "bob.csv", bob))
+    assert [(pair["images"], pair["same"]) for pair in record["pairs"]] == [(4, 3)]
+    assert record["notes"] == []
+
+
+def test_one_picture_under_two_names_in_one_file_is_no_repeat(tmp_path, run):
+    twice = timed(rows("A A", reviewer="Ann"), 5)
+    twice[1] |= {"content": twice[0]["content"], "reviewed": twice[0]["reviewed"]}
+    record = run(write_csv(tmp_path / "a.csv", twice), write_csv(tmp_path / "b.csv", rows("A")))
+    assert (record["pairs"][0]["images"], record["notes"]) == (1, [])
 
 
 def test_rows_without_a_name_beside_two_names_are_a_third_person_s(tmp_path, run):
