@@ -23,7 +23,13 @@ from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
-from asae_jax.inference.predict.predictor import Options, Predictor, load_runs, network_identity
+from asae_jax.inference.predict.predictor import (
+    Options,
+    Predictor,
+    attention_extent,
+    load_runs,
+    network_identity,
+)
 from asae_jax.inference.predict.records import Gallery, Record
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
@@ -226,7 +232,7 @@ def _write_beside(
                 differential,
                 title=place.title,
                 network=network,
-                attention_extent=config.augment.size / config.data.stored_size,
+                attention_extent=attention_extent(config),
                 made_by=_made_by(runs),
                 megabytes=config.predict.page_megabytes,
                 **page,

@@ -60,7 +60,8 @@ def write_page(
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
       made_by: what predicted and when, in words, for printed reports.
-      attention_extent: fraction of a thumbnail's side that its attention map covers, 0..1, centred.
+      attention_extent: fraction of a picture's shorter side that its attention map covers, above 0, centred,
+        see `predictor.attention_extent`; above 1 it reaches beyond the picture.
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.

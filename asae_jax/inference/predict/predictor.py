@@ -76,6 +76,15 @@ def network_identity(runs: Sequence[Run]) -> str:
     return digest.hexdigest()
 
 
+def attention_extent(config: ConfigDict) -> float:
+    """What a network sees of an image, and its attention map covers: a fraction of the shorter side.
+
+    It is the side of a square in the middle; above 1 where `data.scale` below 1 continues the image by its
+    mirror image.
+    """
+    return config.augment.size / config.data.stored_size / config.data.scale
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How images are predicted.

@@ -49,8 +49,8 @@ class Record:
         where the run has a temperature.
       uncertainty: of the prediction; None where the run has no uncertainty estimates.
       attention: uint8 `[height, width]`, the self-attention map in front of the branching layer, 0 at its
-        lowest and 255 at its highest position. It covers the middle of the thumbnail, what the network saw:
-        `attention_extent` of its side (an argument of the page). None where no page is made.
+        lowest and 255 at its highest position. It covers what the network saw, a square in the middle:
+        `predictor.attention_extent` of the shorter side. None where no page is made.
       thumbnail: JPEG of the image's centre square in its own colours; None where no page is made.
       picture: JPEG of the whole image in its own colours, for a look from near; None where no page is made,
         or where the page has no room for it (see `Gallery`).

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asae_jax.augment.pipeline import center_crop
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import Abstention
@@ -16,10 +17,19 @@ from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.predictor import NUM_VIEWS, Options, Predictor, load_runs, turn
+from asae_jax.inference.predict.predictor import (
+    NUM_VIEWS,
+    Options,
+    Predictor,
+    attention_extent,
+    load_runs,
+    turn,
+)
 from asae_jax.input.nucleus_sizes import NucleusSizes
+from asae_jax.input.sources import configured_preparation
 from asae_jax.run.run import open_run
 from tests.input.drawn_nuclei import crop
+from tests.training.tiny import tiny_config
 
 pytestmark = pytest.mark.filterwarnings("ignore:left out as no images")
 
@@ -113,6 +123,20 @@ def test_pictures_show_the_image_and_where_the_network_looked(plain):
     assert record.thumbnail.startswith(b"\xff\xd8\xff")
     assert (record.attention.dtype, record.attention.min(), record.attention.max()) == (np.uint8, 0, 255)
     assert record.attention.ndim == 2
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.0, 1.6])
+@pytest.mark.parametrize("shape", [(120, 120), (120, 200), (200, 120)])
+def test_the_attention_covers_what_the_network_saw(scale, shape):
+    """A ramp tells: so many pixels of the image lie from one edge of what is seen to the other."""
+    config = tiny_config(data__hue="none", data__scale=scale)
+    ramp = np.broadcast_to(np.arange(shape[1], dtype=np.uint8)[:, None], (*shape, 3))
+    size = config.augment.size
+    seen = center_crop(configured_preparation(config.data)(ramp)[None], size=size)[0, size // 2, :, 0]
+    middle = seen[size // 4 : -size // 4].astype(float)
+    slope = np.polyfit(np.arange(len(middle)), middle, 1)[0]
+    assert slope * size / min(shape) == pytest.approx(attention_extent(config), rel=0.02)
+    assert middle.mean() == pytest.approx((shape[1] - 1) / 2, abs=1)
 
 
 def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, expected, tmp_path):
