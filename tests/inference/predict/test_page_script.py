@@ -153,28 +153,36 @@ const CELLS = DATA.cells;
 """What `labels.js` needs of a browser and of the other parts."""
 
 
-def _open(stored, cells, *, network="net", act="", room=5_000_000):
+def _open(stored, cells, *, act="", **page):
     """What a page shows that is opened with `stored` in the browser, after `act`.
 
     Args:
       stored: content of the browser's store.
       cells: file -> content of its picture.
-      network: that predicted.
       act: JavaScript, a label by hand.
-      room: characters that the browser's store holds.
+      **page: of `_told`.
     """
     result = """(() => { recall(); ACT; store(); return {
         shown: Object.fromEntries(CELLS.map((cell) => [cell.file, labels.get(cell.content) ?? null])),
         states: CELLS.map(stateOf), kept,
         stored, full: elements.full.hidden ? "" : elements["full-text"].textContent,
         aside: elements.aside.hidden ? "" : elements["aside-text"].textContent }; })()""".replace("ACT", act)
-    return _told(stored, cells, result, network=network, room=room)
+    return _told(stored, cells, result, **page)
 
 
-def _told(stored, cells, expression, *, network="net", room=5_000_000):
-    """The value of a JavaScript expression on such a page, which has recalled nothing yet."""
+def _told(stored, cells, expression, *, network="net", predicted="BLA", room=5_000_000):
+    """The value of a JavaScript expression on such a page, which has recalled nothing yet.
+
+    Args:
+      stored: content of the browser's store.
+      cells: file -> content of its picture.
+      expression: in JavaScript.
+      network: that predicted.
+      predicted: what it proposes for every cell.
+      room: characters that the browser's store holds.
+    """
     data = {"page": "p", "network": network, "cells": [
-        {"file": file, "content": content, "predicted": "BLA"} for file, content in cells.items()
+        {"file": file, "content": content, "predicted": predicted} for file, content in cells.items()
     ]}  # fmt: skip
     browser = _BROWSER.replace("STORED", json.dumps(stored)).replace("ROOM", str(room))
     setting = f"const DATA = {json.dumps(data)};{browser}"
@@ -268,6 +276,27 @@ def test_labels_kept_by_pages_made_before_have_no_reviewer():
     assert json.loads(page["kept"]["asae-predict p"]) == [
         ["aa", "EBO", "net", "", "", ""], ["bb", "", "net", "left out", "", ""],
     ]  # fmt: skip
+
+
+_ACCEPTED = 'say([CELLS[0]], (cell) => cell.predicted); say([CELLS[1]], () => "EBO")'
+_TOLD = "(recall(), [CELLS.map(stateOf), CELLS.map(proposalOf)])"
+
+
+def test_a_label_is_accepted_or_not_by_what_its_reviewer_saw():
+    """The same network, tested otherwise (--tta), proposes EBO for both; BLA was accepted, EBO corrected."""
+    before = _open({}, FIRST, act=_ACCEPTED)["kept"]
+    assert _told(before, FIRST, _TOLD) == [["kept", "changed"], ["BLA", "BLA"]]
+    assert _told(before, FIRST, _TOLD, predicted="EBO") == [["kept", "changed"], ["BLA", "BLA"]]
+    kept_on = _open(before, FIRST, act="undo(); redo()", predicted="EBO")
+    assert kept_on["states"] == ["kept", "changed"]
+    assert _told(kept_on["kept"], FIRST, _TOLD) == [["kept", "changed"], ["BLA", "BLA"]]
+    anew = _open(before, FIRST, act='say([CELLS[0]], () => "EBO")', predicted="EBO")["kept"]
+    assert _told(anew, FIRST, _TOLD) == [["kept", "changed"], ["EBO", "BLA"]]
+
+
+def test_of_labels_that_an_earlier_page_kept_what_was_proposed_is_today_s():
+    stored = {"asae-predict p": json.dumps([["aa", "EBO", "net", "", "Kim", "2026-01-05T10:00:00Z"]])}
+    assert _told(stored, FIRST, _TOLD, predicted="EBO") == [["kept", "open"], ["EBO", "EBO"]]
 
 
 def test_steps_can_be_taken_back_after_the_page_was_opened_again():

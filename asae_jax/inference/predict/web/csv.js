@@ -19,7 +19,7 @@ const canBeListed = (file) => file !== "" && file === file.trim() && !/[\0\r\n\u
 
 // `rows`: {file, label, group, predicted, seen, content, reviewer, reviewed, run, reason}. By `content` training tells
 // whether the file holds the picture that was labelled; `reviewed` is the time (UTC) of the last decision, `run` the
-// network that proposed `predicted`. A cell left out has no label but a `reason`, and is not trained on. An image that
+// network that proposed `predicted`, of a cell looked at what its reviewer saw. A cell left out has no label but a `reason`, and is not trained on. An image that
 // is listed twice is written once, one that cannot be listed is not. With groups every row needs one.
 function csvText(rows) {
   const kept = new Map();

@@ -157,7 +157,7 @@ function refreshCell(element, place) {
   element.tabIndex = place === Math.max(current, 0) ? 0 : -1;
   element.setAttribute("aria-selected", isActedOn(place));
   element.classList.toggle("current", place === current);
-  now.textContent = { kept: `✓ ${cell.predicted}`, changed: `→ ${labelOf(cell)}`, out: reasonOf(cell) }[state] ?? "";
+  now.textContent = { kept: `✓ ${labelOf(cell)}`, changed: `→ ${labelOf(cell)}`, out: reasonOf(cell) }[state] ?? "";
   if (state === "open") now.textContent = cell.predicted;
   const likely = cell.ranked.slice(0, 3).map((label) => `${DATA.classes[label]} ${rounded(cell.p[label])}`);
   const warning = cell.unlike ? "unlike the training cells. " : cell.unsure ? "not certain. " : "";

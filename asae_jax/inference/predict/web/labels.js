@@ -1,7 +1,8 @@
 // What a person said: content of a picture -> class, or "" for a cell to leave out; no entry where nobody has looked.
 // A picture that comes twice has one label.
 const labels = new Map();
-// The rest of it: content -> {label, reason, reviewer, reviewed}; `reason` of a cell left out, `reviewed` in UTC.
+// The rest of it: content -> {label, reason, reviewer, reviewed, proposed}; `reason` of a cell left out, `reviewed` in
+// UTC, `proposed` the class that was predicted then, not known of pages made before.
 const decisions = new Map();
 let reviewer = "";
 // What was said on this page of other pictures, or of another network's predictions: kept, not applied.
@@ -18,6 +19,9 @@ const MOST_CHANGES = 6000; // in all these steps, of about 100 bytes each
 let stored = true;
 let downloaded = true;
 
+// The same network may propose another class once it is tested otherwise, as with --tta: a label is accepted or not by
+// what its reviewer saw.
+const proposalOf = (cell) => decisions.get(cell.content)?.proposed ?? cell.predicted;
 const labelOf = (cell) => labels.get(cell.content) ?? cell.predicted;
 const reasonOf = (cell) => decisions.get(cell.content)?.reason ?? "";
 
@@ -25,15 +29,15 @@ function stateOf(cell) {
   const label = labels.get(cell.content);
   if (label === undefined) return "open";
   if (label === "") return "out";
-  return label === cell.predicted ? "kept" : "changed";
+  return label === proposalOf(cell) ? "kept" : "changed";
 }
 
-// What is kept of a choice: who made it and when, too. `choice` is a label, {label, reason}, undefined to forget, or a
+// What is kept of a choice: who made it, when, and on what proposal, too. `choice` is a label, {label, reason}, undefined to forget, or a
 // decision that stays as it is.
-function decide(choice, reviewed) {
+function decide(choice, reviewed, proposed) {
   if (choice === undefined || choice.reviewed !== undefined) return choice;
   const { label, reason } = typeof choice === "string" ? { label: choice } : choice;
-  return { label, reason: label === "" ? reason || "left out" : "", reviewer, reviewed };
+  return { label, reason: label === "" ? reason || "left out" : "", reviewer, reviewed, proposed };
 }
 
 const isSame = (a, b) =>
@@ -43,7 +47,7 @@ const isSame = (a, b) =>
 function say(cells, choose) {
   const reviewed = `${new Date().toISOString().slice(0, 19)}Z`;
   const changes = cells
-    .map((cell) => ({ cell, before: decisions.get(cell.content), after: decide(choose(cell), reviewed) }))
+    .map((cell) => ({ cell, before: decisions.get(cell.content), after: decide(choose(cell), reviewed, cell.predicted) }))
     .filter(({ before, after }) => !isSame(before, after));
   if (!changes.length) return 0;
   done.push(changes);
@@ -192,9 +196,10 @@ function write(key, list) {
   }
 }
 
-const detail = (said) => [said.reason, said.reviewer, said.reviewed];
+const detail = (said) => [said.reason, said.reviewer, said.reviewed, ...(said.proposed === undefined ? [] : [said.proposed])];
 const packed = (said) => (said === undefined ? 0 : [said.label, ...detail(said)]);
-const unpacked = (said) => (said ? { label: said[0], reason: said[1], reviewer: said[2], reviewed: said[3] } : undefined);
+const unpacked = (said) =>
+  said ? { label: said[0], reason: said[1], reviewer: said[2], reviewed: said[3], proposed: said[4] } : undefined;
 
 // The newest steps, to be taken back after the page was opened again: [network, step, ...], a step being
 // [content, before, after] of each change.
@@ -221,8 +226,8 @@ function recallSteps(cells) {
   }
 }
 
-// Entries are [content, label, network, reason, reviewer, reviewed]; of pages made before they lack the last three, or
-// are [file, label], which tells no picture.
+// Entries are [content, label, network, reason, reviewer, reviewed, proposed]; of pages made before they lack the last
+// one or four, or are [file, label], which tells no picture.
 function recall() {
   labels.clear();
   decisions.clear();
@@ -231,10 +236,10 @@ function recall() {
   try {
     reviewer = localStorage.getItem(REVIEWER) ?? "";
     for (const entry of JSON.parse(localStorage.getItem(STORE) ?? "[]")) {
-      const [content, label, network, reason = "", by = "", reviewed = ""] = entry;
+      const [content, label, network, reason = "", by = "", reviewed = "", proposed] = entry;
       if (network === DATA.network && here.has(content)) {
         const why = label === "" ? reason || "left out" : "";
-        setDecision(content, { label, reason: why, reviewer: by, reviewed });
+        setDecision(content, { label, reason: why, reviewer: by, reviewed, proposed });
       } else aside.push(entry);
     }
     recallSteps(here);

@@ -111,7 +111,7 @@ function download() {
   const rows = cells.map((cell) => ({
     file: cell.file,
     group: cell.group ? DATA.counts[cell.group].group : "",
-    predicted: cell.predicted,
+    predicted: proposalOf(cell),
     seen: stateOf(cell) !== "open",
     content: cell.content,
     run: DATA.network,
