@@ -134,6 +134,7 @@ def _predict_to(
         "thresholds": predictor.uncertainty.thresholds,
         "similar": None if cells is None else find_similar(cells, records, settings.similar),
         "corrected": shifted,
+        "without_room": gallery.dropped,
     }
     _write_beside(place, runs, differential, others, records, page)
     return differential, shifted

@@ -20,7 +20,7 @@ from asae_jax.inference.predict.count.differential import Count, Differential
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
 from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
-from asae_jax.inference.predict.records import SHOWN_BAD, Record
+from asae_jax.inference.predict.records import CONTENT_DIGITS, SHOWN_BAD, Record
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import display_order
@@ -48,6 +48,7 @@ def write_page(
     similar: Similar | None = None,
     megabytes: float = 0,
     corrected: Sequence[Corrected] = (),
+    without_room: Sequence[str] = (),
 ) -> None:
     """Writes one self-contained HTML file.
 
@@ -66,12 +67,12 @@ def write_page(
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
       corrected: the counts corrected for another mixture of classes; empty: the page has none.
+      without_room: cells that are not among `records`, see `Gallery.dropped`, whose labels are kept.
     """
     data = page_data(
         path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
     )
-    said = {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
-    script = page_script()
+    data |= {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
@@ -79,10 +80,8 @@ def write_page(
         **_cells_part(records, data, of=differential.overall, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,
-        style=Markup("\n".join(_source(f"{name}.css") for name in _STYLES)),
-        script=Markup(script),
-        script_hash=script_hash(script),
-        data=Markup(script_json(data | said)),
+        **_style_and_script(),
+        data=Markup(script_json(data | _without_room(without_room))),
     )  # fmt: skip
     write_text(path, page)
 
@@ -100,6 +99,11 @@ def _cells_part(
         "megabytes": f"{megabytes:g}",
         "bad": [record for record in records if record.error][:SHOWN_BAD],
     }
+
+
+def _without_room(contents: Sequence[str]) -> dict[str, Any]:
+    """The cells that an earlier page may have had, and by how much of their contents they are known."""
+    return {"without_room": sorted(set(contents)), "content_digits": CONTENT_DIGITS}
 
 
 def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, Any]:
@@ -127,6 +131,11 @@ def _count_part(
         "specimens": list(SPECIMENS),
         "uncertainty": uncertainty,
     }
+
+
+def _style_and_script() -> dict[str, Any]:
+    style, script = "\n".join(_source(f"{name}.css") for name in _STYLES), page_script()
+    return {"style": Markup(style), "script": Markup(script), "script_hash": script_hash(script)}
 
 
 def page_script() -> str:

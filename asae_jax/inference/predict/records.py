@@ -8,6 +8,9 @@ import numpy as np
 
 from asae_jax.inference.positions import Position
 
+CONTENT_DIGITS = 10
+"""Hexadecimal digits of `Record.content` by which a page knows the cells that it has no room for."""
+
 SHOWN_BAD = 500
 """Unreadable images that the page lists; the file of predictions has all."""
 
@@ -98,7 +101,10 @@ class Gallery:
 
     Beside them are the first `SHOWN_BAD` unreadable images, which take no cell's place. The most urgent cells
     keep their large `picture`, as many as fit into `picture_bytes`. What is dropped is dropped at once, so
-    that memory does not grow with the number of images.
+    that memory does not grow with the number of images, but for a few bytes of each.
+
+    Attributes:
+      dropped: the first `CONTENT_DIGITS` of the content of each cell that there was no room for.
     """
 
     def __init__(self, limit: int, picture_bytes: float = float("inf")):
@@ -110,6 +116,7 @@ class Gallery:
         self._budget = picture_bytes
         self._pictures: list[tuple[tuple[bool, float], int, bytes]] = []
         self._bytes = 0
+        self.dropped: list[str] = []
 
     def add(self, record: Record) -> None:
         """Keeps the record if it is among the `limit` most urgent so far, or the first unreadable ones."""
@@ -122,10 +129,9 @@ class Gallery:
         entry = (urgency, number, dataclasses.replace(record, picture=None))
         if len(self._heap) < self._limit:
             heapq.heappush(self._heap, entry)
-        elif not self._heap:
-            return
         else:
-            dropped = heapq.heappushpop(self._heap, entry)
+            dropped = heapq.heappushpop(self._heap, entry)  # `entry` itself where there is no room at all
+            self.dropped.append(dropped[2].content[:CONTENT_DIGITS])
             if dropped is entry:
                 return
             # The least urgent of all: where it has a picture, that is the first of the pictures.

@@ -152,6 +152,20 @@ def test_the_same_pictures_are_found_again_and_another_network_is_told(alone, ru
     assert page["network"] == same["network"] != other["network"]
 
 
+def test_cells_that_the_page_has_no_room_for_are_known_there(runs, folder, tmp_path):
+    pages = []
+    for limit in (100, 1):
+        output = tmp_path / f"{limit}.csv"
+        assert _predict(runs[0], f"--input={folder}", f"--output={output}", f"--page_cells={limit}") == 0
+        pages.append(_page(output.with_suffix(".html")))
+    whole, small = pages
+    contents = {cell["content"] for cell in whole["cells"]}
+    (shown,) = small["cells"]
+    digits = {content[: small["content_digits"]] for content in contents - {shown["content"]}}
+    assert set(small["without_room"]) == digits
+    assert whole["without_room"] == []
+
+
 def test_the_terminal_says_which_page_to_open(runs, folder, tmp_path, capsys):
     said = []
     for option in ((), ("--page=False",)):

@@ -166,11 +166,12 @@ def _open(stored, cells, *, act="", **page):
         shown: Object.fromEntries(CELLS.map((cell) => [cell.file, labels.get(cell.content) ?? null])),
         states: CELLS.map(stateOf), kept,
         stored, full: elements.full.hidden ? "" : elements["full-text"].textContent,
+        roomless: elements["no-room"].hidden ? "" : elements["no-room"].textContent,
         aside: elements.aside.hidden ? "" : elements["aside-text"].textContent }; })()""".replace("ACT", act)
     return _told(stored, cells, result, **page)
 
 
-def _told(stored, cells, expression, *, network="net", predicted="BLA", room=5_000_000):
+def _told(stored, cells, expression, *, network="net", predicted="BLA", no_room=(), room=5_000_000):
     """The value of a JavaScript expression on such a page, which has recalled nothing yet.
 
     Args:
@@ -179,11 +180,13 @@ def _told(stored, cells, expression, *, network="net", predicted="BLA", room=5_0
       expression: in JavaScript.
       network: that predicted.
       predicted: what it proposes for every cell.
+      no_room: contents of cells that did not fit on the page.
       room: characters that the browser's store holds.
     """
     data = {"page": "p", "network": network, "cells": [
         {"file": file, "content": content, "predicted": predicted} for file, content in cells.items()
     ]}  # fmt: skip
+    data |= {"without_room": [content[:1] for content in no_room], "content_digits": 1}
     browser = _BROWSER.replace("STORED", json.dumps(stored)).replace("ROOM", str(room))
     setting = f"const DATA = {json.dumps(data)};{browser}"
     source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("numbers", "labels"))
@@ -233,6 +236,27 @@ def test_labels_set_aside_can_be_deleted():
     assert [entry[:3] for entry in json.loads(second["kept"]["asae-predict p"])] == [["cc", "MYB", "net"]]
     assert _open(second["kept"], FIRST)["shown"] == {"1.png": None, "2.png": None}
     assert _open(first["kept"], SECOND, act="forgetAside()")["kept"] == {}
+
+
+def test_labels_of_cells_without_room_are_kept_and_said_to_be():
+    """The folder grew beyond what the page holds; one picture of before is there no more."""
+    cells = {"1.png": "aa", "2.png": "bb", "3.png": "cc"}
+    first = _open({}, cells, act='say(CELLS, () => "EBO")')
+    second = _open(first["kept"], {"1.png": "aa"}, no_room=["bb", "ee"])
+    assert second["roomless"].startswith("1 label was given on this page to cells that it has no room")
+    assert "larger predict.page_cells" in second["roomless"]
+    assert second["aside"].startswith("1 label was given on this page to other pictures")
+    forgotten = _open(second["kept"], {"1.png": "aa"}, no_room=["bb", "ee"], act="forgetAside()")
+    assert (forgotten["aside"], forgotten["roomless"]) == ("", second["roomless"])
+    again = _open(forgotten["kept"], cells)
+    assert again["shown"] == {"1.png": "EBO", "2.png": "EBO", "3.png": None}
+    assert (again["aside"], again["roomless"]) == ("", "")
+
+
+def test_labels_that_another_network_s_cells_have_are_not_of_cells_without_room():
+    first = _open({}, FIRST, act=BY_HAND)
+    other = _open(first["kept"], {}, network="other", no_room=["aa", "bb"])
+    assert (other["aside"][:8], other["roomless"]) == ("2 labels", "")
 
 
 def test_labels_of_pages_made_before_are_left_aside():
@@ -395,7 +419,7 @@ def test_a_page_counts_as_downloaded_until_something_is_said_on_it():
 
 def _specimen(kept, *, specimen="", contents="aa", act=""):
     """The specimen on a page opened with `kept` in the browser, after `act`, and what is kept then."""
-    data = {"page": "p", "cells": [], "specimen": specimen, "contents": contents}
+    data = {"page": "p", "cells": [], "specimen": specimen, "contents": contents, "without_room": []}
     data |= {"specimens": {name: {"name": name} for name in ("", "blood", "marrow")}}
     browser = _BROWSER.replace("STORED", json.dumps(kept)).replace("ROOM", "5000000")
     parts = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("labels", "counts"))

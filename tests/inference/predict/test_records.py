@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from asae_jax.inference.predict.records import SHOWN_BAD, Gallery
+from asae_jax.inference.predict.records import CONTENT_DIGITS, SHOWN_BAD, Gallery
 from tests.inference.predict.made import record
 
 
@@ -27,6 +27,15 @@ def test_keeps_what_a_person_should_see_first_in_the_order_of_the_input(records,
         gallery.add(one)
     wanted = {r.path for r in _by_need(records)[:limit]} | {"bad"}
     assert [r.path for r in gallery.records()] == [r.path for r in records if r.path in wanted]
+
+
+@pytest.mark.parametrize("limit", [0, 20, 100])
+def test_every_cell_is_kept_or_known_as_dropped(records, limit):
+    gallery = Gallery(limit)
+    for number, one in enumerate(records):
+        gallery.add(dataclasses.replace(one, content="" if one.error else f"{number:010x}" + "f" * 22))
+    kept = [one.content[:CONTENT_DIGITS] for one in gallery.records() if not one.error]
+    assert sorted(kept + gallery.dropped) == [f"{number:010x}" for number in range(len(records) - 1)]
 
 
 def _by_need(records):

@@ -5,8 +5,10 @@ const labels = new Map();
 // UTC, `proposed` the class that was predicted then, not known of pages made before.
 const decisions = new Map();
 let reviewer = "";
-// What was said on this page of other pictures, or of another network's predictions: kept, not applied.
+// What was said on this page of other pictures, of another network's predictions, or of cells that it has no room for
+// now: kept, not applied.
 let aside = [];
+const WITHOUT_ROOM = new Set(DATA.without_room); // beginnings of the contents of predicted cells
 const done = [];
 const undone = [];
 const listeners = [];
@@ -249,15 +251,24 @@ function recall() {
   showAside();
 }
 
+// Whether an entry set aside is of a cell of this input, as this network predicted it, that did not fit on the page.
+const hasNoRoom = ([content, , network]) =>
+  network === DATA.network && WITHOUT_ROOM.has(content.slice(0, DATA.content_digits));
+
 // For good: `undo` knows the labels of this page's cells only.
 function forgetAside() {
-  aside = [];
+  aside = aside.filter(hasNoRoom);
   store();
   showAside();
 }
 
 function showAside() {
-  byId("aside").hidden = !aside.length;
-  const what = aside.length === 1 ? "1 label was" : `${whole(aside.length)} labels were`;
-  byId("aside-text").textContent = `${what} given on this page to other pictures, or when another network had predicted. They are left aside: not shown, not counted, not in the file.`;
+  const roomless = aside.filter(hasNoRoom).length;
+  const others = aside.length - roomless;
+  const given = (number) => `${number === 1 ? "1 label was" : `${whole(number)} labels were`} given on this page to`;
+  const left = "not shown, not counted, not in the file";
+  byId("aside").hidden = !others;
+  byId("aside-text").textContent = `${given(others)} other pictures, or when another network had predicted. They are left aside: ${left}.`;
+  byId("no-room").hidden = !roomless;
+  byId("no-room").textContent = `${given(roomless)} cells that it has no room for now. They are kept, but ${left}: predict again with a larger predict.page_cells, on which they come back.`;
 }
