@@ -170,6 +170,25 @@ def test_a_full_store_can_be_emptied_of_pages_that_were_downloaded(path, open_pa
     assert OTHER in page.evaluate("Object.values({ ...localStorage }).join(' ')")
 
 
+@pytest.mark.parametrize("grouped", ["predicted", "label", ""])
+def test_a_typed_class_can_be_filtered_by_where_cells_are_grouped_by_their_label(page, grouped):
+    def offered():
+        return page.locator("#by-class option").evaluate_all("(all) => all.map((one) => one.value)")
+
+    page.select_option("#sections", grouped)
+    before = offered()
+    page.locator(".cell").first.click()
+    page.keyboard.press("Enter")
+    page.keyboard.type("smudge")
+    page.keyboard.press("Enter")
+    assert set(offered()) - set(before) == ({"smudge"} if grouped == "label" else set())
+    if grouped == "label":
+        page.select_option("#by-class", "smudge")
+        assert page.locator(".cell").count() == 1
+    page.click("#undo")
+    assert offered() == before
+
+
 def test_a_class_can_be_typed(page):
     page.keyboard.press("Enter")
     page.keyboard.type("smudge")

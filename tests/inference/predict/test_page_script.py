@@ -244,7 +244,7 @@ def test_labels_of_cells_without_room_are_kept_and_said_to_be():
     first = _open({}, cells, act='say(CELLS, () => "EBO")')
     second = _open(first["kept"], {"1.png": "aa"}, no_room=["bb", "ee"])
     assert second["roomless"].startswith("1 label was given on this page to cells that it has no room")
-    assert "larger predict.page_cells" in second["roomless"]
+    assert "a page of more cells (predict.page_cells)" in second["roomless"]
     assert second["aside"].startswith("1 label was given on this page to other pictures")
     forgotten = _open(second["kept"], {"1.png": "aa"}, no_room=["bb", "ee"], act="forgetAside()")
     assert (forgotten["aside"], forgotten["roomless"]) == ("", second["roomless"])

@@ -270,5 +270,5 @@ function showAside() {
   byId("aside").hidden = !others;
   byId("aside-text").textContent = `${given(others)} other pictures, or when another network had predicted. They are left aside: ${left}.`;
   byId("no-room").hidden = !roomless;
-  byId("no-room").textContent = `${given(roomless)} cells that it has no room for now. They are kept, but ${left}: predict again with a larger predict.page_cells, on which they come back.`;
+  byId("no-room").textContent = `${given(roomless)} cells that it has no room for now. They are kept, but ${left}. They come back on a page of more cells (predict.page_cells).`;
 }

@@ -139,7 +139,7 @@ function afterChange() {
   byId("redo").disabled = !undone.length;
   const stale = ["todo", "open", "seen", "changed", "out"].includes(byId("by-state").value);
   byId("again").hidden = !stale && byId("sections").value !== "label";
-  if (byId("by-class").length !== classes.length + 1) showClasses();
+  showClasses();
   showUnsigned();
 }
 

@@ -44,11 +44,14 @@ function sections() {
   return [...found].filter(([, members]) => members.length).map(([name, members]) => ({ name, cells: members }));
 }
 
+// Lists the classes that the gallery can be grouped by, where they are not those listed: that would close an open list.
 function showClasses() {
   const select = byId("by-class");
   const before = select.value;
   const own = classes.slice(0, DATA.classes.length);
   const names = byId("sections").value === "label" ? [...classes, LEFT_OUT] : own;
+  const listed = [...select.options].slice(1).map((option) => option.value);
+  if (listed.length === names.length && listed.every((name, number) => name === names[number])) return;
   const options = names.map((name) => new Option(inFull(name), name));
   select.replaceChildren(new Option("all", ""), ...options);
   select.value = names.includes(before) ? before : "";
