@@ -290,6 +290,29 @@ def test_reports_of_all_patients_are_there_under_an_address(path, open_page):
     assert _pages(page) == 2
 
 
+def test_reports_under_an_address_are_printed_as_the_page_is_by_then(path, open_page):
+    page = open_page(path)
+    page.goto(page.url + "#report")
+    page.reload()
+    page.wait_for_selector(".report", state="attached")
+    assert all("by nobody" in text for text in page.locator(".report").all_text_contents())
+    page.select_option("#specimen", "blood")
+    page.select_option("#group", label="p1")
+    page.locator(".cell").first.click()
+    _label(page, "blast")
+    page.fill("#reviewer", "Ann")
+    page.locator("#reviewer").press("Tab")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    first, second = page.locator(".report").all_text_contents()
+    assert "1 of 30 cells looked at: 0 accepted, 1 relabelled" in first
+    assert "by Ann" in first
+    assert "by nobody" in second
+    assert "Specimenblood" in first
+    assert "Specimenblood" in second
+    assert page.evaluate("[...document.querySelectorAll('.report img')].every((image) => image.complete)")
+    assert _pages(page) == 2
+
+
 def test_fields_can_be_printed_as_one_report_of_all_images(open_page, tmp_path):
     path = _write(tmp_path / "fields.html", slides=True)
     page = open_page(path)

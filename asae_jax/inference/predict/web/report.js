@@ -166,17 +166,33 @@ function drawPictures(element, typical, perClass, unsure, shown) {
   );
 }
 
+// The reports in the document: their groups, and what they were made from but for the page itself.
+let reported = { groups: [], from: "" };
+const madeFrom = () => JSON.stringify([today(), byId("specimen").value, [...decisions]]);
+
 // Puts the reports of some groups into the document, in the place of everything else once it is printed.
-async function prepareReports(groups) {
+function makeReports(groups) {
   clearReports();
   document.body.classList.add("reporting");
   for (const group of groups) reportOf(group);
+  reported = { groups, from: madeFrom() };
+}
+
+// The same, with pictures that are drawn at once.
+async function prepareReports(groups) {
+  makeReports(groups);
   await Promise.all([...byId("reports").querySelectorAll("img[src]")].map((image) => image.decode().catch(() => {})));
 }
 
 function clearReports() {
   document.body.classList.remove("reporting");
   byId("reports").replaceChildren();
+  reported = { groups: [], from: "" };
+}
+
+// A page opened by the reports' address has them from the start, and labels may be given before it is printed.
+function renewReports() {
+  if (reported.groups.length && reported.from !== madeFrom()) makeReports(reported.groups);
 }
 
 function chooseGroups() {
@@ -215,4 +231,5 @@ byId("print-go").addEventListener("click", printReports);
 byId("print-groups")?.addEventListener("change", sayChosen);
 byId("print-all")?.addEventListener("click", () => tickAll(true));
 byId("print-none")?.addEventListener("click", () => tickAll(false));
+addEventListener("beforeprint", renewReports);
 addEventListener("afterprint", clearReports);
