@@ -28,6 +28,9 @@ GROUP_COLUMNS = (
 )  # fmt: skip
 """Columns that tell which images belong together, the widest first: of several the first is taken."""
 
+NO_GROUP = "no group"
+"""What the review page of `predict` writes beside images that have a group, where one has none."""
+
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "part", "fold", "phase", "dataset", "usage")
 """Columns that may tell the part of each image; but for the first only where all their values are parts."""
 

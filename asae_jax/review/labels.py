@@ -17,13 +17,12 @@ from asae_jax.folders import walk
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.manifest import UNSEEN, Entry, read_entries
+from asae_jax.input.manifest import NO_GROUP, UNSEEN, Entry, read_entries
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 ANOTHER_PICTURE = "another picture has its name now (column content)"
 """Why a row cannot be used: its file does not hold what was labelled."""
 
-_NO_GROUP = "no group"  # what the review page writes beside cells that have one
 _AHEAD = 256  # files read in advance
 
 
@@ -141,7 +140,7 @@ def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "
     return Label(
         file=path,
         label=entry.label,
-        group="" if entry.group == _NO_GROUP else entry.group,
+        group="" if entry.group == NO_GROUP else entry.group,
         content=content if not problem else entry.content,
         origin=file.name,
         line=entry.line,

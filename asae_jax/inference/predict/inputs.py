@@ -17,7 +17,7 @@ from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import listed_file, other_columns, read_rows
 from asae_jax.input.kinds import file_kind, is_unread_image
-from asae_jax.input.manifest import GROUP_COLUMNS, PROVENANCE, SLIDE_COLUMNS, group_column
+from asae_jax.input.manifest import GROUP_COLUMNS, NO_GROUP, PROVENANCE, SLIDE_COLUMNS, group_column
 
 STANDARD_INPUT = "-"
 
@@ -240,7 +240,7 @@ def _from_csv(path: Path) -> Iterator[Item]:
         yield Item(
             row["path"],
             file,
-            row.get(group, ""),
+            "" if row.get(group) == NO_GROUP else row.get(group, ""),
             _list_fault(row["path"]),
             position(line, row),
             several=row.get("note") == MAY_BE_SEVERAL,

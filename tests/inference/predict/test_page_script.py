@@ -11,8 +11,10 @@ import pytest
 
 from asae_jax.csv_cells import guarded
 from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
+from asae_jax.inference.predict.inputs import read_input
 from asae_jax.inference.predict.page import page_script
-from asae_jax.input.manifest import manifest_index
+from asae_jax.input.manifest import NO_GROUP, manifest_index
+from asae_jax.review.labels import read_labels
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
@@ -53,8 +55,8 @@ def _row(file, label, group="", predicted="BLA", seen=True, content=""):
     return row | {"content": content, "run": "net"}
 
 
-def _csv(rows):
-    return _run(["csv"], f"csvText({json.dumps(rows)})")
+def _csv(rows, **options):
+    return _run(["csv"], f"csvText({json.dumps(rows)}, {json.dumps(options)})")
 
 
 def test_labels_are_read_by_training(tmp_path):
@@ -72,8 +74,23 @@ def test_labels_are_read_by_training(tmp_path):
     table = manifest_index(path)
     assert table.names.tolist() == [str(tmp_path / name) for name in names]
     assert [table.class_names[label] for label in table.labels] == ["BLA", 'EBO, "late"', "ü <b>", "BLA"]
-    assert table.groups.tolist() == ["p1", "p2", "no group", "line\ufffdbreak"]
+    assert table.groups.tolist() == ["p1", "p2", NO_GROUP, "line\ufffdbreak"]
     assert table.skipped == ()
+
+
+@pytest.mark.parametrize("slides", [False, True])
+def test_groups_are_predicted_again_as_they_were(tmp_path, slides):
+    """A cell without a group stays one, and slides or fields do not become patients."""
+    groups = ["p1", "", "p2"]
+    rows = [_row(tmp_path / f"{number}.png", "BLA", group) for number, group in enumerate(groups)]
+    path = tmp_path / "labels.csv"
+    path.write_text(_csv(rows, slides=slides), encoding="utf-8", newline="")
+    items = read_input(str(path))
+    assert [item.group for item in items] == groups
+    assert {item.of_slide for item in items} == {slides}
+    assert [item.position for item in items] == [None] * 3
+    labels = read_labels(path, look=False)
+    assert [label.group for label in labels] == groups
 
 
 @pytest.mark.parametrize(

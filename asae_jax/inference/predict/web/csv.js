@@ -1,4 +1,4 @@
-// The labels as a file `path,label[,group],predicted,seen,content,reviewer,reviewed,run,reason` that can be trained on.
+// The labels as a file `path,label[,group or slide],predicted,seen,content,reviewer,reviewed,run,reason` that can be trained on.
 
 // What a CSV reader takes as it stands: no control characters, no half characters of a name that is not Unicode.
 const isPrintable = (text) => /^(?:[^\p{C}\p{Z}]| )*$/u.test(text);
@@ -20,13 +20,14 @@ const canBeListed = (file) => file !== "" && file === file.trim() && !/[\0\r\n\u
 // `rows`: {file, label, group, predicted, seen, content, reviewer, reviewed, run, reason}. By `content` training tells
 // whether the file holds the picture that was labelled; `reviewed` is the time (UTC) of the last decision, `run` the
 // network that proposed `predicted`, of a cell looked at what its reviewer saw. A cell left out has no label but a `reason`, and is not trained on. An image that
-// is listed twice is written once, one that cannot be listed is not. With groups every row needs one.
-function csvText(rows) {
+// is listed twice is written once, one that cannot be listed is not. With groups every row needs one, see
+// `manifest.NO_GROUP`; `slides` tells whether they are slides or fields, of which a patient may have many.
+function csvText(rows, { slides = false } = {}) {
   const kept = new Map();
   for (const row of rows) if (canBeListed(row.file)) kept.set(row.file, row);
   const grouped = [...kept.values()].some((row) => row.group);
   const told = ["predicted", "seen", "content", "reviewer", "reviewed", "run", "reason"];
-  const lines = [["path", "label", ...(grouped ? ["group"] : []), ...told]];
+  const lines = [["path", "label", ...(grouped ? [slides ? "slide" : "group"] : []), ...told]];
   for (const row of kept.values()) {
     const group = grouped ? [printable(row.group) || "no group"] : [];
     const seen = row.seen ? "yes" : "no";

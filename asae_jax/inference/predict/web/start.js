@@ -119,7 +119,7 @@ function download() {
     label: labelOf(cell),
   }));
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([csvText(rows)], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([csvText(rows, { slides: DATA.slides })], { type: "text/csv" }));
   link.download = `${DATA.title}_labels.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
