@@ -1,4 +1,4 @@
-"""Maps drawn on the image, each position where it lies (`models.displacement`)."""
+"""Maps drawn on the image, each position where it lies (`models.placement`)."""
 
 import dataclasses
 
@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from asae_jax.models.backbones.base import Backbone
-from asae_jax.models.displacement import displacement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,22 +15,24 @@ class Alignment:
     Attributes:
       positions: along each side of the map.
       size: side of the image in pixels.
-      displacement: pixels by which the positions lie below and to the right of their tiles.
+      stride: pixels from the centre of one position to the next.
+      first: centre of the first position in pixels from the image's edge.
     """
 
     positions: int
     size: int
-    displacement: float = 0.0
+    stride: float
+    first: float
 
     @property
     def centres(self) -> np.ndarray:
         """Centres of the positions along a side, in pixels from the image's edge: float `[positions]`."""
-        return (np.arange(self.positions) + 0.5) * (self.size / self.positions) + self.displacement
+        return self.first + np.arange(self.positions) * self.stride
 
     @property
     def image_centre(self) -> float:
         """The image's centre in units of positions, counted from the edge of the first position."""
-        return (self.size / 2 - self.displacement) * (self.positions / self.size)
+        return float(self._coordinates(np.array(self.size / 2))) + 0.5
 
     def nearest(self, count: int) -> np.ndarray:
         """The position nearest to each of `count` equal parts of a side: int `[count]`."""
@@ -60,7 +61,7 @@ class Alignment:
 
     def _coordinates(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels along a side in units of positions; whole numbers are the positions' centres."""
-        return (pixels - self.displacement) * (self.positions / self.size) - 0.5
+        return (pixels - self.first) / self.stride
 
     def _interpolated(self, values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         columns, rows = np.meshgrid(*2 * [self._coordinates(pixels).astype(np.float32)])
@@ -68,9 +69,10 @@ class Alignment:
         return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def alignment_of(backbone: Backbone, positions: int, size: int) -> Alignment:
-    """How a stage's map of `positions` x `positions` lies on images of `size` pixels.
+def alignment_of(backbone: Backbone, stage: str, size: int) -> Alignment:
+    """How the map after `stage` lies on images with a side of `size` pixels.
 
     Positions at the border are taken to reach the border.
     """
-    return Alignment(positions, size, displacement(backbone, positions, size))
+    positions, stride, first = backbone.placement(stage, size)
+    return Alignment(positions, size, stride, first)

@@ -18,6 +18,7 @@ from jax import lax
 from asae_jax.errors import UserError
 from asae_jax.models.auxiliary_norm import AUXILIARY
 from asae_jax.models.convolution import convolve
+from asae_jax.models.placement import Window
 from asae_jax.types import Array, ClassMaps, Features, Key, Logits, NextFeatures, at_least_float32
 
 NORMS = ("batch", "frozen_batch", "group")
@@ -78,19 +79,13 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         height, width = x.shape[-3:-1]
-        zeros = self._zeros(height), self._zeros(width)
+        window = Window(self.size, self.strides, self.padding)
+        zeros = window.zeros(height), window.zeros(width)
         y = convolve(x, kernel, strides=self.strides, zeros=zeros, groups=self.groups)
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
-
-    def _zeros(self, length: int) -> tuple[int, int]:
-        """How many zeros stand in front of and behind `length` rows or columns."""
-        if self.padding != "same":
-            return self.padding, self.padding
-        total = max((math.ceil(length / self.strides) - 1) * self.strides + self.size - length, 0)
-        return total // 2, total - total // 2
 
 
 class BatchNorm(nn.Module):

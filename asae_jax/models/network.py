@@ -11,7 +11,6 @@ from asae_jax.errors import UserError
 from asae_jax.models.asae import ASAE, self_attention_map
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.baselines.drop_layers import TrainingLayer
-from asae_jax.models.displacement import displacement
 from asae_jax.models.layers import check_choice
 from asae_jax.models.second_look import attended_crop
 from asae_jax.types import (
@@ -86,6 +85,12 @@ class Network(nn.Module):
         stages = self.backbone.stage_names
         return () if self.freeze_until is None else stages[: stages.index(self.freeze_until) + 1]
 
+    @property
+    def watched_stage(self) -> str:
+        """The stage that the layer follows, or would follow: the last one for a layer on class maps."""
+        stages = self.backbone.stage_names
+        return self.insert_after if self.insert_after in stages else stages[-1]
+
     def _stages_from(self, name: str) -> tuple[str, ...]:
         stages = self.backbone.stage_names
         return stages[stages.index(name) :]
@@ -130,14 +135,9 @@ class Network(nn.Module):
         use_layer = self._uses_layer(train, return_endpoints)
         logits, endpoints = self._look(images, train, use_layer, strength, first_example)
         if self.test_mode == SECOND_LOOK and not train:
-            # Baseline layers may act on class maps, which are not a stage.
-            watched = endpoints.get(self.insert_after, endpoints[self.backbone.stage_names[-1]])
-            attention = self_attention_map(watched)
-            down, right = (
-                displacement(self.backbone, positions, size)
-                for positions, size in zip(attention.shape[1:], images.shape[1:3], strict=True)
-            )
-            crop = attended_crop(images, attention, threshold=self.look_threshold, displaced=(down, right))
+            attention = self_attention_map(endpoints[self.watched_stage])
+            rows, columns = (self.backbone.placement(self.watched_stage, size) for size in images.shape[1:3])
+            crop = attended_crop(images, attention, threshold=self.look_threshold, places=(rows, columns))
             logits = _mean_log_probs(jnp.stack([logits, self._look(crop, train, False)[0]]))
         return (logits, endpoints) if return_endpoints else logits
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import jaxtyping as jt
 
+from asae_jax.models.placement import Placement
 from asae_jax.types import Array, Images
 
 MARGIN = 0.1
@@ -23,7 +24,7 @@ Squares = jt.Float[Array, "batch 3"]
 
 
 def attended_crop(
-    images: Images, attention: Attention, *, threshold: float, displaced: tuple[float, float]
+    images: Images, attention: Attention, *, threshold: float, places: tuple[Placement, Placement]
 ) -> Images:
     """The attended square of each image, resized to the image's size by bilinear interpolation.
 
@@ -31,13 +32,13 @@ def attended_crop(
       images: float `[batch, size, size, 3]`.
       attention: `[batch, rows, columns]`.
       threshold: share of the maximum, 0..1. Where the maximum is negative, the maximum alone counts.
-      displaced: pixels by which the map's positions lie below and to the right of their tiles.
+      places: of the map's rows and of its columns on the image.
 
     Returns:
       Same shape and dtype as `images`.
     """
     height, width = images.shape[1:3]
-    squares = attended_squares(attention, height, width, threshold=threshold, displaced=displaced)
+    squares = attended_squares(attention, height, width, threshold=threshold, places=places)
 
     def crop(image: Array, square: Array) -> Array:
         zoom = jnp.stack([height / square[2], width / square[2]])
@@ -49,7 +50,12 @@ def attended_crop(
 
 
 def attended_squares(
-    attention: Attention, height: int, width: int, *, threshold: float, displaced: tuple[float, float]
+    attention: Attention,
+    height: int,
+    width: int,
+    *,
+    threshold: float,
+    places: tuple[Placement, Placement],
 ) -> Squares:
     """The smallest square inside the image around all attended positions and the margin.
 
@@ -60,12 +66,12 @@ def attended_squares(
       height: of the image in pixels.
       width: of the image in pixels.
       threshold: see `attended_crop`.
-      displaced: see there.
+      places: see there.
     """
     highest = attention.max((1, 2), keepdims=True)
     attended = attention >= jnp.minimum(threshold * highest, highest)
-    top, bottom = _span(attended.any(2), height, displaced[0])
-    left, right = _span(attended.any(1), width, displaced[1])
+    top, bottom = _span(attended.any(2), height, places[0])
+    left, right = _span(attended.any(1), width, places[1])
     side = jnp.minimum(jnp.maximum(bottom - top, right - left), min(height, width))
     corner = (
         jnp.clip((near + far - side) / 2, 0, length - side)
@@ -74,12 +80,13 @@ def attended_squares(
     return jnp.stack([*corner, side], axis=1)
 
 
-def _span(attended: Array, length: int, displaced: float) -> tuple[Array, Array]:
+def _span(attended: Array, length: int, place: Placement) -> tuple[Array, Array]:
     """First and last pixel edge, with the margin, of what is attended along one side: `[batch]` each."""
     count = attended.shape[1]
     first = jnp.argmax(attended, axis=1)
     last = count - jnp.argmax(attended[:, ::-1], axis=1)
     margin = MARGIN * length
-    near = jnp.where(first == 0, 0, first * length / count + displaced)
-    far = jnp.where(last == count, length, last * length / count + displaced)
+    edge = place.first - place.stride / 2
+    near = jnp.where(first == 0, 0, edge + first * place.stride)
+    far = jnp.where(last == count, length, edge + last * place.stride)
     return jnp.maximum(near - margin, 0), jnp.minimum(far + margin, length)

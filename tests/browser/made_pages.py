@@ -167,7 +167,7 @@ def _explanation(number, rng):
         peaks=np.array([[1, 1], [4, 4]]),
         regions=regions,
         grad_cams={"middle": rng.normal(size=(2, 6, 6)), "last": rng.normal(size=(2, 3, 3))},
-        alignments={"middle": Alignment(6, 48), "last": Alignment(3, 48)},
+        alignments={"middle": Alignment(6, 48, 8, 4), "last": Alignment(3, 48, 16, 8)},
     )
 
 

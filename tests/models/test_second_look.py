@@ -10,6 +10,7 @@ import pytest
 from asae_jax.models import create_model
 from asae_jax.models import network as network_module
 from asae_jax.models.backbones.efficientnet import LITE
+from asae_jax.models.placement import Placement
 from asae_jax.models.second_look import MARGIN, attended_crop, attended_squares
 from tests.inference.explain.made import random_variables
 
@@ -23,6 +24,11 @@ def _attention(*positions, shape=(10, 10), low=0.0):
     for row, col, value in positions:
         attention[row, col] = value
     return attention[None]
+
+
+def _displaced(pixels):
+    """Tiles of 10 pixels, displaced below or to the right."""
+    return Placement(10, 10.0, 5.0 + pixels)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +45,7 @@ def _attention(*positions, shape=(10, 10), low=0.0):
     ],
 )
 def test_the_square_holds_the_attended_positions_and_the_margin(attention, square):
-    found = attended_squares(attention, 100, 100, threshold=0.3, displaced=(0.0, 0.0))
+    found = attended_squares(attention, 100, 100, threshold=0.3, places=(_displaced(0.0), _displaced(0.0)))
     np.testing.assert_allclose(found, [square], rtol=1e-12, atol=1e-12)
     assert MARGIN == 0.1
 
@@ -56,8 +62,17 @@ def test_the_square_holds_the_attended_positions_and_the_margin(attention, squar
     ],
 )
 def test_the_square_lies_where_the_positions_lie(attention, displaced, square):
-    found = attended_squares(attention, 100, 100, threshold=0.3, displaced=displaced)
+    places = tuple(map(_displaced, displaced))
+    found = attended_squares(attention, 100, 100, threshold=0.3, places=places)
     np.testing.assert_allclose(found, [square], rtol=1e-12, atol=1e-12)
+
+
+def test_the_square_lies_where_the_positions_lie_if_their_number_does_not_divide_the_side():
+    """Five positions at stride 32 on 144 pixels from 0.5 on: row 2 is 48.5..80.5, the margin 14.4."""
+    odd = Placement(5, 32.0, 0.5)
+    attention = _attention((2, 3, 1.0), shape=(5, 5))
+    found = attended_squares(attention, 144, 144, threshold=0.3, places=(odd, odd))
+    np.testing.assert_allclose(found, [(34.1, 66.1, 60.8)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "vgg16"])
@@ -96,7 +111,7 @@ def _bilinear(image, top, left, side):
 def test_the_crop_is_read_bilinearly_and_its_size_is_the_image_s():
     corner, two = _attention((1, 1, 1.0), shape=(7, 7)), _attention((3, 2, 1.0), (6, 5, 0.5), shape=(7, 7))
     attention = np.concatenate([corner, two, _attention(low=1.0, shape=(7, 7))])
-    options = {"threshold": 0.3, "displaced": (-1.5, 0.5)}
+    options = {"threshold": 0.3, "places": (Placement(7, 4.0, 0.5), Placement(7, 4.0, 2.5))}
     crops = jax.jit(functools.partial(attended_crop, **options))(IMAGES, attention)
     squares = np.asarray(attended_squares(attention, 28, 28, **options))
     expected = [_bilinear(image, *square) for image, square in zip(IMAGES, squares, strict=True)]
@@ -130,7 +145,7 @@ def test_probabilities_of_image_and_crop_are_averaged_with_and_without_a_layer(b
     once, endpoints = _apply(branching=None)(_variables(), IMAGES)
     attention = np.asarray(endpoints["layer2"]).mean(-1)
     # Of stride 2 behind padded odd convolutions, positions lie half a pixel up and left of their tiles.
-    crop = attended_crop(IMAGES, attention, threshold=0.9, displaced=(-0.5, -0.5))
+    crop = attended_crop(IMAGES, attention, threshold=0.9, places=2 * (Placement(14, 2.0, 0.5),))
     again, _ = _apply(branching=None)(_variables(), crop)
     expected = np.log((jax.nn.softmax(once) + jax.nn.softmax(again)) / 2)
     looked = _apply(branching=branching, test_mode="second_look", look_threshold=0.9)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -43,7 +42,8 @@ class Explainer:
         """Takes the run, and what occluded pixels are replaced by (see `faithfulness.occlude`)."""
         parts: dict[str, Any] = {"network": run.network, "preprocess": run.preprocess}
         self.stages = explained_stages(run.network)
-        self.alignments = _alignments(run, self.stages)
+        size = run.config.augment.size
+        self.alignments = {name: alignment_of(run.network.backbone, name, size) for name in self.stages}
         self._explain = parallel.parallel_score(
             functools.partial(explain_step, **parts, stages=self.stages, settings=run.config.asae)
         )
@@ -81,22 +81,8 @@ class Explainer:
 
 
 def explained_stages(network: Network) -> tuple[str, ...]:
-    """The stage that the layer follows, or would follow, and the last one: one name where they are the same.
-
-    Baselines of the layer may act on class maps, which are no stage: then it is the last.
-    """
-    stages = network.backbone.stage_names
-    inserted = network.insert_after if network.insert_after in stages else stages[-1]
-    return tuple(dict.fromkeys((inserted, stages[-1])))
-
-
-def _alignments(run: Run, stages: tuple[str, ...]) -> dict[str, Alignment]:
-    """How the maps of each stage lie on the image; nothing is computed."""
-    size = run.config.augment.size
-    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
-    apply = functools.partial(run.network.apply, train=False, return_endpoints=True)
-    endpoints: Any = jax.eval_shape(apply, run.variables, images)[1]
-    return {name: alignment_of(run.network.backbone, endpoints[name].shape[-2], size) for name in stages}
+    """The stage that the layer follows, or would follow, and the last one: one name if they are the same."""
+    return tuple(dict.fromkeys((network.watched_stage, network.backbone.stage_names[-1])))
 
 
 def explain_step(

@@ -151,7 +151,8 @@ class Predictor:
         self._preparations = [run.preparation for run in runs]
         self._score = Scorer(runs, num_views=num_views)
         self._options = options
-        self._backbone, self._size = runs[0].network.backbone, runs[0].config.augment.size
+        network, size = runs[0].network, runs[0].config.augment.size
+        self._alignment = alignment_of(network.backbone, network.watched_stage, size)
         self.uncertainty = UncertaintyEstimator(fitted, num_views=num_views)
         self._own_nuclei = None if fitted[0] is None or not options.framing else fitted[0].nuclei
         self._framing = Framing(None, 0)
@@ -205,8 +206,7 @@ class Predictor:
 
     def _picture(self, attention: np.ndarray) -> np.ndarray:
         """The map on a regular grid over the image, as the page draws it, at twice the resolution."""
-        alignment = alignment_of(self._backbone, len(attention), self._size)
-        return _as_bytes(alignment.on_image(attention, 2 * len(attention), smooth=True))
+        return _as_bytes(self._alignment.on_image(attention, 2 * len(attention), smooth=True))
 
 
 def _as_bytes(attention: np.ndarray) -> np.ndarray:
@@ -262,8 +262,8 @@ def score_view(
     """
     images = turn(preprocess(batch["image"]), batch["view"][0])
     logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
-    # Baseline layers may act on class maps, which are not a stage.
-    watched = endpoints.get(network.insert_after, endpoints[network.backbone.stage_names[-1]])
+    # Class maps are in front of the layer where it takes them, and not a stage.
+    watched = endpoints.get(network.insert_after, endpoints[network.watched_stage])
     return ViewOutput(logits, pooled_features(network, endpoints), self_attention_map(watched))
 
 

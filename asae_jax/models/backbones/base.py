@@ -7,14 +7,16 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from asae_jax.models.layers import Head, Norm, check_choice
+from asae_jax.models.placement import Placement, Shrinking, placement
 from asae_jax.types import ClassMaps, Features, Logits, NextFeatures
 
 
 class Backbone(nn.Module):
     """Base of the backbones: five stages that can be run one by one, and a head.
 
-    A backbone says what its stages are (`stages`). Each stage is called as `stage(features, train=...)`, on
-    features `[..., batch, height, width, channels]` with or without an axis of branches.
+    A backbone says what its stages are (`stages`), and what shrinks the map in each (`shrinking`). Each stage
+    is called as `stage(features, train=...)`, on features `[..., batch, height, width, channels]` with or
+    without an axis of branches.
 
     Attributes:
       num_classes: logits out.
@@ -44,6 +46,15 @@ class Backbone(nn.Module):
     def stages(self) -> tuple[nn.Module, ...]:
         """The stages in the order of `stage_names`."""
         raise NotImplementedError
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The convolutions and pools of the stage `name` that shrink the map, in their order."""
+        raise NotImplementedError
+
+    def placement(self, name: str, size: int) -> Placement:
+        """Where the positions of the map after the stage `name` lie on images of `size` pixels a side."""
+        stages = self.stage_names[: self.stage_names.index(name) + 1]
+        return placement((window for stage in stages for window in self.shrinking(stage)), size)
 
     def setup(self) -> None:
         """Build the stages and the head."""

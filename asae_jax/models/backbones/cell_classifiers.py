@@ -28,6 +28,7 @@ import jax.numpy as jnp
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.backbones.resnet import BasicBlock
 from asae_jax.models.layers import BatchNorm, Conv, Norm
+from asae_jax.models.placement import GLOBAL_MEAN, Shrinking, Window
 from asae_jax.types import Array, Features, NextFeatures, at_least_float32
 
 
@@ -134,6 +135,18 @@ class WBCNet(Backbone):
             FullyConnected((64 * width, 64 * width), activation, self.dtype),
         )
 
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The first convolution, a pool in each of layer1, layer2 and layer4, and the mean over the map."""
+        size, strides = WBCNET_STEMS[self.stem]
+        pool = Window(3, 2, padding=1)
+        windows: dict[str, tuple[Shrinking, ...]] = {
+            "layer0": (Window(size, strides, padding=size // 2),),
+            "layer1": (pool,),
+            "layer2": (pool,),
+            "layer4": (pool, GLOBAL_MEAN),
+        }
+        return windows.get(name, ())
+
     def apply_stage(self, name: str, x: Features, *, train: bool) -> NextFeatures:
         """As in the base; the last pool precedes the hidden layers."""
         return super().apply_stage(name, _pool(x) if name == "layer4" else x, train=train)
@@ -200,3 +213,15 @@ class Cell3Net(Backbone):
             Cell3NetStage(8 * width, False, norm, dtype),
             FullyConnected((16 * width, 16 * width), nn.relu, dtype),
         )
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The first convolution and its pool, the pools of layer1 and layer2, and the mean over the map."""
+        size, strides, pooled = CELL3NET_STEMS[self.stem]
+        first, pool = Window(size, strides, padding=size // 2), Window(2, 2)
+        windows: dict[str, tuple[Shrinking, ...]] = {
+            "layer0": (first, pool) if pooled else (first,),
+            "layer1": (pool,),
+            "layer2": (pool,),
+            "layer4": (GLOBAL_MEAN,),
+        }
+        return windows.get(name, ())

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv
+from asae_jax.models.placement import Shrinking, Window
 from asae_jax.types import Features, Logits, NextFeatures, at_least_float32
 
 PATCH_SIZES = {"imagenet": 4, "no_pool": 2, "small": 1}
@@ -109,6 +110,12 @@ class ConvNeXt(Backbone):
         features = 3 * self.width // 2
         stem = Stem(features, PATCH_SIZES[self.stem], self.dtype)
         return stem, *(stage(blocks, features * 2**i) for i, blocks in enumerate(self.stage_sizes))
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The patches, and the 2 x 2 convolution at the start of all later stages but the first."""
+        if name == "layer0":
+            return (Window(PATCH_SIZES[self.stem], PATCH_SIZES[self.stem]),)
+        return () if name == "layer1" else (Window(2, 2),)
 
     def classify(self, x: Features) -> Logits:
         """The last stage's features, pooled and normalised -> float32 logits `[..., batch, num_classes]`."""

@@ -13,7 +13,7 @@ squeeze-excitation and with ReLU6 for SiLU, so that it can be computed in eight 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import BatchNorm, Conv, Norm
+from asae_jax.models.placement import Shrinking, Window
 from asae_jax.types import Array, Features, Key, NextFeatures, at_least_float32
 
 UNSTRIDED = {"imagenet": (), "no_pool": ("stem",), "small": ("stem", "layer1")}
@@ -63,6 +64,10 @@ class Kind(NamedTuple):
     """TensorFlow's padding, see `Conv`; False: equal on all sides."""
     squeeze_excite: bool
 
+    def window(self, size: int, strides: int) -> Window:
+        """A convolution that keeps the map's size unless it strides."""
+        return Window(size, strides, "same" if self.same_padding else size // 2)
+
 
 TORCH = Kind(nn.silu, 1e-5, same_padding=False, squeeze_excite=True)
 TENSORFLOW = Kind(nn.silu, 1e-3, same_padding=True, squeeze_excite=True)
@@ -96,8 +101,7 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Features, *, train: bool) -> NextFeatures:
         """`[..., height, width, channels]` -> `[..., height/strides, width/strides, features]`."""
-        padding: int | Literal["same"] = "same" if self.kind.same_padding else self.size // 2
-        conv = partial(Conv, self.features, self.size, strides=self.strides, padding=padding)
+        conv = partial(Conv, self.features, *self.kind.window(self.size, self.strides))
         if self.depthwise:
             conv = partial(conv, groups=self.features, kernel_init=_depthwise_normal)
         y = self.norm(name="bn")(conv(dtype=self.dtype, name="conv")(x), train=train)
@@ -213,6 +217,13 @@ class EfficientNet(Backbone):
             self._stage("layer3"),
             self._stage("layer4", last_features=scaled(1280, self.width)),
         )
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The first convolution, and the first block of every group that strides."""
+        unstrided = UNSTRIDED[self.stem]
+        stem = [(3, 2)] if name == "layer0" and "stem" not in unstrided else []
+        groups = [(g.size, g.strides) for g in B0 if g.stage == name and name not in unstrided]
+        return tuple(self.kind.window(*one) for one in stem + groups if one[1] > 1)
 
     def _stage(self, name: str, **options: Any) -> Stage:
         groups = [(g, count) for g, count in zip(B0, self.repeats, strict=True) if g.stage == name]

@@ -11,6 +11,7 @@ import flax.linen as nn
 
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import BatchNorm, Conv, Norm
+from asae_jax.models.placement import Shrinking, Window
 from asae_jax.types import Features, NextFeatures
 
 StageSizes = tuple[int, int, int, int]
@@ -85,6 +86,14 @@ class Shortcut(nn.Module):
         return self.norm(name="bn")(x, train=train)
 
 
+STEMS = {
+    "imagenet": (Window(7, 2, padding=3), Window(3, 2, padding=1)),
+    "no_pool": (Window(7, 2, padding=3),),
+    "small": (),
+}
+"""What shrinks the map in the first stage, by the name of the stem."""
+
+
 class Stem(nn.Module):
     """First convolution and pooling: "imagenet" shrinks by 4, "no_pool" by 2, "small" not at all."""
 
@@ -152,12 +161,18 @@ class ResNet(Backbone):
     extra: Callable[..., nn.Module] | None = None
     extra_after: tuple[tuple[str, int], ...] = ()
 
-    stems = ("imagenet", "no_pool", "small")
+    stems = STEMS
 
     def stages(self) -> tuple[nn.Module, ...]:
         """Stem, and four stages of which all but the first halve the map."""
         stem = Stem(self.width, self.stem, self.norm, self.dtype)
         return stem, *(self._stage(number) for number in (1, 2, 3, 4))
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The stem, and a strided 3 x 3 convolution in all later stages but the first."""
+        if name == "layer0":
+            return STEMS[self.stem]
+        return () if name == "layer1" else (Window(3, 2, padding=1),)
 
     def _stage(self, number: int) -> Stage:
         return Stage(

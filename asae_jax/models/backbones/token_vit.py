@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.backbones.vit import Block, layer_norm
 from asae_jax.models.layers import Conv
+from asae_jax.models.placement import Shrinking, Window
 from asae_jax.types import Features, NextFeatures
 
 _spread = nn.initializers.truncated_normal(0.02)
@@ -97,3 +98,7 @@ class TokenViT(Backbone):
         patches = Patches(self.heads * self.width, self.patch_size, self.dtype)
         stage = partial(Stage, heads=self.heads, layer_scale=self.layer_scale, dtype=self.dtype)
         return patches, *(stage(count, norm=i == 3) for i, count in enumerate(self.stage_sizes))
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The patches of the first stage."""
+        return (Window(self.patch_size, self.patch_size),) if name == "layer0" else ()

@@ -10,6 +10,7 @@ import flax.linen as nn
 
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv, Norm
+from asae_jax.models.placement import Shrinking, Window
 from asae_jax.types import Features, NextFeatures
 
 # Which stages do without their pooling, so that the maps have the size they have in a ResNet with that stem.
@@ -56,3 +57,7 @@ class VGG(Backbone):
             Stage(num_convs, factor * self.width, name not in unpooled, self.norm, self.dtype)
             for name, (num_convs, factor) in zip(self.stage_names, sizes, strict=True)
         )
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The pool after the stage's convolutions."""
+        return () if name in UNPOOLED[self.stem] else (Window(2, 2),)

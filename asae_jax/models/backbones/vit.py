@@ -17,6 +17,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv
+from asae_jax.models.placement import Shrinking, Window
 from asae_jax.types import Features, NextFeatures, at_least_float32
 
 PATCH_SIZES = {"imagenet": 16, "no_pool": 8, "small": 4}
@@ -150,3 +151,8 @@ class ViT(Backbone):
         patches = PatchEmbedding(HEADS * self.width, PATCH_SIZES[self.stem], self.dtype)
         blocks = (Stage(count, i == 3, self.dtype) for i, count in enumerate(self.stage_sizes))
         return patches, *blocks
+
+    def shrinking(self, name: str) -> tuple[Shrinking, ...]:
+        """The patches of the first stage."""
+        patch = PATCH_SIZES[self.stem]
+        return (Window(patch, patch),) if name == "layer0" else ()

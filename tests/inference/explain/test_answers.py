@@ -11,7 +11,7 @@ from asae_jax.input.cell_classes import cell_classes
 from tests.browser.made_pages import explain_page
 
 CLASSES = ("BLA", "EBO", "LYT")
-MAPS = (Alignment(4, 32), Alignment(4, 32))
+MAPS = 2 * (Alignment(4, 32, 8, 4),)
 
 
 def _means(*, counts, peaks, cam):

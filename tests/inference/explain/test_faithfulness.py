@@ -26,7 +26,7 @@ def _toy(draws=400):
         p = np.where(region[:, 2, 5], 0.1, 0.9)
         return np.log(np.stack([1 - p, p], 1)), region[:, 2, 5].astype(float)
 
-    alignment = Alignment(SIDE, 64)
+    alignment = Alignment(SIDE, 64, 64 / SIDE, 32 / SIDE)
     test = Faithfulness(alignment, alignment, draws=draws, seed=0)
     before = np.log(np.tile([[0.1, 0.9]], (5, 1)))
     labels = np.array([1, 1, 1, 1, -1])
@@ -49,7 +49,7 @@ def test_only_what_matters_costs():
 
 def test_the_hidden_share_is_one_of_the_image_s_pixels():
     """A map of 7 x 7 on 112 pixels, displaced by half a position: the last one reaches to the border."""
-    alignment = Alignment(7, 112, (1 - 16) / 2)
+    alignment = Alignment(7, 112, 16, 0.5)
     regions = np.zeros((3, 7, 7), bool)
     for number, place in enumerate([(0, 0), (3, 3), (6, 6)]):
         regions[number][place] = True
@@ -144,7 +144,7 @@ def test_fills():
     ring[1:-1, 1:-1] = False
     expected = {"border": images[:, ring].mean(1), "mean": images.mean((1, 2))}
     for fill, colour in expected.items():
-        out = np.array(occlude(jnp.asarray(images), jnp.asarray(region), Alignment(2, 20), fill=fill))
+        out = np.array(occlude(jnp.asarray(images), jnp.asarray(region), Alignment(2, 20, 10, 5), fill=fill))
         np.testing.assert_allclose(
             out[:, :10, 10:], np.broadcast_to(colour[:, None, None], (2, 10, 10, 3)), atol=1e-6
         )
