@@ -2,7 +2,8 @@
 
 The estimates were set on the run's own validation images. Elsewhere stain, camera and magnification differ:
 the share of cells unlike the training cells says how much, and with labels it can be seen whether the
-threshold still keeps what it promised.
+threshold still keeps what it promised. Those of a run that was adapted with labels were set on these labelled
+cells, by cross-fitting, and know no others (`adapted`).
 """
 
 from collections.abc import Mapping
@@ -15,23 +16,26 @@ from asae_jax.evaluation.uncertainty_report import measured
 _FAR_MORE = 2.0
 
 
-def measure_elsewhere(estimates: Uncertainty, part: Part) -> dict[str, Any]:
+def measure_elsewhere(estimates: Uncertainty, part: Part, *, adapted: bool = False) -> dict[str, Any]:
     """What `uncertainty_report.measured` says of another source, and what would be expected at home.
 
     Args:
       estimates: of the run.
       part: the other source's images.
+      adapted: whether the estimates were set on the labelled cells that the run was adapted with.
 
     Returns:
       The content of `measured`, and `target_error`: the promised share of errors among what is labelled;
       `threshold`: of the abstention; `outliers_at_home`: share of the run's own validation images that
-      look unlike its training images, by the choice of the threshold.
+      look unlike its training images, by the choice of the threshold; `adapted`. Of an adapted run that
+      share is of the labelled cells and of others of them.
     """
     return {
         **measured(estimates, part),
         "target_error": estimates.abstention.target_error,
         "threshold": estimates.abstention.threshold,
         "outliers_at_home": 1 - estimates.outliers.quantile,
+        "adapted": adapted,
     }
 
 
@@ -40,10 +44,11 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     lines = []
     if (unlike := found["outliers"]) is not None and unlike["share"] is not None:
         lines.append(
-            f"{interval_text(unlike)} of the images look unlike the training images "
-            f"({percent(found['outliers_at_home'])} of the run's own validation images do)"
+            f"{interval_text(unlike)} of the images look unlike {_known(found)} "
+            f"({percent(found['outliers_at_home'])} of {_set_on(found)} do)"
         )
-    labelled, promise = found["labelled"], f"promised at home: at most {percent(found['target_error'])}"
+    where = "when it was adapted" if _adapted(found) else "at home"
+    labelled, promise = found["labelled"], f"promised {where}: at most {percent(found['target_error'])}"
     itself = found.get("labelled_without_a_person")  # files of earlier versions lack it
     if not labelled["count"] or (itself is not None and not itself["count"]):
         lines.append("it would label none of the images by itself, and leave all to a person")
@@ -58,6 +63,20 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
             f"{interval_text(found['error_of_labelled'])} of them wrongly ({promise})"
         )
     return lines
+
+
+def _adapted(found: Mapping[str, Any]) -> bool:
+    return bool(found.get("adapted"))  # files of earlier versions lack it
+
+
+def _known(found: Mapping[str, Any], *, are: str = "images") -> str:
+    """What images are compared with."""
+    return "the labelled cells that the model was adapted with" if _adapted(found) else f"the training {are}"
+
+
+def _set_on(found: Mapping[str, Any]) -> str:
+    """What the thresholds were set on."""
+    return "these themselves" if _adapted(found) else "the run's own validation images"
 
 
 def warnings_of(scores: Mapping[str, Any]) -> list[str]:
@@ -84,8 +103,8 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
         return [*told, "How many cells are unlike the training cells is not known: the run has no estimates."]
     if scores.get("intervals_over") == "groups":
         told.append(
-            "The intervals of what is labelled, and of cells unlike the training cells, are over images: new "
-            "patients or slides differ more."
+            f"The intervals of what is labelled, and of cells unlike {_known(found, are='cells')}, are over "
+            "images: new patients or slides differ more."
         )
     return told + _look(found) + _promise(found)
 
@@ -100,13 +119,15 @@ def looks_different(found: Mapping[str, Any]) -> bool:
 def _look(found: Mapping[str, Any]) -> list[str]:
     unlike, usual = found["outliers"], found["outliers_at_home"]
     if unlike is None or unlike["share"] is None:
-        return ["How many cells are unlike the training cells is not known."]
+        return [f"How many cells are unlike {_known(found, are='cells')} is not known."]
     if not looks_different(found):
         return []
+    usually = f"{percent(usual)} {'of these themselves' if _adapted(found) else 'at home'}"
+    learn, what = ("adapt", "model") if _adapted(found) else ("train", "run")
     return [
-        f"The cells look unlike the training cells: {percent(unlike['share'])} of them do, against "
-        f"{percent(usual)} at home. Another stain, camera or magnification may be the reason; compare the "
-        "pictures, and train with labelled cells of this laboratory before relying on the run here."
+        f"The cells look unlike {_known(found, are='cells')}: {percent(unlike['share'])} of them do, against "
+        f"{usually}. Another stain, camera or magnification may be the reason; compare the pictures, and "
+        f"{learn} with labelled cells like these before relying on the {what} here."
     ]
 
 
@@ -114,9 +135,10 @@ def _promise(found: Mapping[str, Any]) -> list[str]:
     wrong, target = found["error_of_labelled"], found["target_error"]
     if wrong["share"] is None or wrong["interval"][0] <= target:
         return []
+    where = "by the labels it was adapted with" if _adapted(found) else "at home"
     return [
         f"The threshold does not hold here: {percent(wrong['share'])} of the cells that it alone would label "
-        f"are wrong, and at home it was set for {percent(target)}."
+        f"are wrong, and {where} it was set for {percent(target)}."
     ]
 
 

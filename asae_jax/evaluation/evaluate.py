@@ -19,6 +19,7 @@ from asae_jax.input.cell_classes import display_order
 from asae_jax.input.repeats import is_among
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
+from asae_jax.run.adaptation import read_adaptation
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -95,7 +96,8 @@ def _scored(
         return scorer(variables, indices, title=title), {}
     logits, features = scorer.with_features(variables, indices, title=title)
     part = Part(logits, features, data.labels(indices))
-    return soften(logits, 1.0), {"uncertainty": elsewhere.measure_elsewhere(estimates, part)}
+    adapted = read_adaptation(run.workdir) is not None
+    return soften(logits, 1.0), {"uncertainty": elsewhere.measure_elsewhere(estimates, part, adapted=adapted)}
 
 
 def _measured(

@@ -66,6 +66,19 @@ def test_outliers_are_not_labelled_by_itself(estimates):
     assert sentences(found)[1:] == [alone]
 
 
+def test_of_a_run_that_was_adapted_with_labels_nothing_is_said_of_its_training(estimates):
+    """Its estimates are of labelled cells of this or another laboratory; no threshold was set at home."""
+    for part in (_part(300, 2), _part(300, 3, shift=20.0, wrong=0.6)):
+        found = measure_elsewhere(estimates, part, adapted=True)
+        told = " ".join([*sentences(found), *warnings_of({"uncertainty": found, "intervals_over": "groups"})])
+        assert "unlike the labelled cells that the model was adapted with (5.0 % of these themselves" in told
+        assert "promised when it was adapted: at most 5.0 %" in told
+        for false in ("validation", "at home", "training", "train with", "this laboratory"):
+            assert false not in told
+    assert "100.0 % of them do, against 5.0 % of these themselves." in told
+    assert "by the labels it was adapted with it was set for 5.0 %" in told
+
+
 def test_classes_and_repeated_images_are_warned_of():
     scores = {"unknown_classes": {"ERB": 1200, "x": 1}, "absent_classes": ["MON"], "num_trained_on": 7}
     told = warnings_of(scores)

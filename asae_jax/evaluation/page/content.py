@@ -178,8 +178,11 @@ def _trust(workdir: Path, shown: Mapping[str, tuple[str, Scores]]) -> dict[str, 
         ]
     if not measured:
         return None
+    kind = "validation images of the run"
+    if scores.get("uncertainty", {}).get("adapted"):
+        kind = "labelled cells that the model was adapted with (cross-fitted)"
     return {
-        "lead": f"Set on {estimates.num_examples:,} validation images of the run, measured on "
+        "lead": f"Set on {estimates.num_examples:,} {kind}, measured on "
         f"{measured[[*measured][-1]]['num_images']:,} {name} images; 95 % intervals in brackets.",
         "lines": _sentences("\n".join(lines)),
         "charts": trust.charts(

@@ -72,7 +72,7 @@ class UncertaintyEstimator:
         notes, rule = [], self._first.abstention
         if rule.threshold > 1:
             notes.append(
-                "Every image is left to a person: no certainty kept the errors among validation images to "
+                "Every image is left to a person: no certainty kept the errors among images with labels to "
                 f"{100 * rule.target_error:.3g} %."
             )
         if self._averages:

@@ -151,6 +151,21 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
         assert read_matching_uncertainty(open_run(output, other)) is None
 
 
+def test_its_evaluation_says_what_its_estimates_were_set_on(runs, labels, tmp_path, blank_pictures, capsys):
+    output, cells = tmp_path / "trained", tmp_path / "cells.csv"
+    given = [f"--labels={labels}", f"--output={output}", "--folds=3", "--statistics=keep"]
+    assert _adapt(runs[0], *given) == 0
+    cells.write_text(labels.read_text())
+    capsys.readouterr()
+    assert cli.main(["evaluate", f"--workdir={output}", f"--path={cells}", "--source=csv"]) == 0
+    told = capsys.readouterr().out
+    assert "unlike the labelled cells that the model was adapted with" in told
+    assert "validation images" not in told
+    page = (output / "evaluation" / "other.html").read_text()
+    assert "Set on 11 labelled cells that the model was adapted with (cross-fitted), measured on" in page
+    assert "validation images of the run" not in page
+
+
 def test_what_it_labels_by_itself_is_no_outlier(runs, labels, tmp_path):
     """The threshold keeps all eleven; half of the distances, five of eleven, lie above their median."""
     output = tmp_path / "theirs"
