@@ -32,6 +32,7 @@ from asae_jax.files import together
 from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.json_files import read_json, read_object, typed, write_sealed_json
 from asae_jax.run.adaptation import FILE as ADAPTATION
+from asae_jax.run.adaptation import classes_given, read_adaptation
 from asae_jax.run.run import Run
 
 FILE = "uncertainty.json"
@@ -95,6 +96,7 @@ class Uncertainty:
       conformal: which classes cannot be excluded.
       outliers: which images are unlike the training images.
       nuclei: of training images, to tell crops of another scale; None where they were not measured.
+      removed: classes that `adapt --only` left out, which the network never gives: they are in no set.
     """
 
     class_names: tuple[str, ...]
@@ -105,6 +107,7 @@ class Uncertainty:
     conformal: Conformal
     outliers: Outliers
     nuclei: NucleusSizes | None = None
+    removed: tuple[str, ...] = ()
 
     def apply(self, scores: np.ndarray, features: np.ndarray | None = None) -> Judgement:
         """Judges images by their scores and features.
@@ -134,8 +137,14 @@ class Uncertainty:
             probabilities.max(1) < self.abstention.threshold,
             outlier_score,
             None if outlier_score is None else outlier_score > self.outliers.threshold,
-            self.conformal.sets(probabilities),
+            self._sets(probabilities),
         )
+
+    def _sets(self, probabilities: np.ndarray) -> np.ndarray:
+        """The conformal sets without removed classes; the most probable one may be given by another run."""
+        sets = self.conformal.sets(probabilities)
+        best = np.arange(sets.shape[1]) == probabilities.argmax(1)[:, None]
+        return sets & (best | ~np.isin(self.class_names, self.removed))
 
     def to_json(self) -> dict[str, Any]:
         """Plain Python for JSON; the arrays of `outliers.reference` are not in it."""
@@ -297,14 +306,22 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
     try:
         kind = REFERENCES.get(content["outliers"]["method"])
         if kind is None:
-            return Uncertainty.from_json(content)
+            return _without_removed(Uncertainty.from_json(content), workdir)
         arrays = read_checked_arrays(path.with_suffix("") / _ARRAYS, content.get(_DIGEST, ""))
         reference = kind(**{name: array.astype(np.float32) for name, array in arrays.items()})
         if reference[0].ndim != 2 or not all(np.isfinite(array).all() for array in reference):
             raise ValueError("its features of training images are no table of numbers")
-        return Uncertainty.from_json(content, reference)
+        return _without_removed(Uncertainty.from_json(content, reference), workdir)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} cannot be used ({error}); {remedy}.") from error
+
+
+def _without_removed(estimates: Uncertainty, workdir: Path) -> Uncertainty:
+    """The estimates, with the classes that the model's adaptation says are never given."""
+    given = classes_given(read_adaptation(workdir), estimates.class_names)
+    return dataclasses.replace(
+        estimates, removed=tuple(name for name in estimates.class_names if name not in given)
+    )
 
 
 def read_matching_uncertainty(run: Run) -> Uncertainty | None:

@@ -134,7 +134,7 @@ def _without_labels(run: Run, network: Network, listed: Listed) -> Iterator[Row]
 def _layer(network: Network, *, only: bool) -> Layer:
     """The last layer; with `only` it never names classes that do not occur in the test part."""
     test = network.test
-    _, layer = find_layer(network.variables, test.features, test.logits)
+    layer = find_layer(network.variables, test.features, test.logits)
     if only:
         layer = without_classes(layer, np.bincount(test.labels, minlength=test.logits.shape[1]) == 0)
     return layer

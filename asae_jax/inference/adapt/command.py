@@ -21,7 +21,7 @@ from asae_jax.inference.adapt import appearance, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
 from asae_jax.inference.adapt.labels import FEWEST, Given, groups_of, matched, read_given
-from asae_jax.inference.adapt.last_layer import find_layer, with_layer, without_classes
+from asae_jax.inference.adapt.last_layer import read_layer, with_layer, without_classes
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
@@ -87,7 +87,7 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     score = scorer(run)
     variables, of_statistics = _with_statistics(run, task, cells, score)
     if task.absent.any():
-        variables = _without(variables, task.absent, score(variables, cells.images[:64]))
+        variables = with_layer(variables, without_classes(read_layer(variables), task.absent))
     logits, features = score(variables, cells.images)
     mixture = _mixture(logits, task)  # before the labels, which change what the probabilities are of
     learned = None
@@ -260,13 +260,6 @@ def _with_statistics(
     return variables, {
         "statistics": {"kept": False, "images": count, "share_new": share, "balance": settings.balance}
     }
-
-
-def _without(variables: _Variables, absent: np.ndarray, scored: tuple[np.ndarray, np.ndarray]) -> _Variables:
-    """The variables of a network that never names the classes `absent`."""
-    logits, features = scored
-    path, layer = find_layer(variables, features, logits)
-    return with_layer(variables, path, without_classes(layer, absent))
 
 
 def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:

@@ -18,13 +18,15 @@ from flax import traverse_util
 from scipy import optimize, special
 
 from asae_jax.errors import UserError
+from asae_jax.evaluation.calibration import LIMITS
 from asae_jax.inference.embed.classifiers import fold_masks
 
 STRENGTHS = (10.0, 2.0, 0.5, 0.1, 0.02, 0.005)
 """Penalties on the distance from the old layer, the strongest first, among which cross-validation chooses."""
 
 _INNER_FOLDS = 3
-_OFF = -30.0  # of the bias of a class that does not occur: a probability of 1e-13
+_OFF = -30.0 * LIMITS[1]
+"""Of the bias of a class that does not occur: a probability of 1e-13 or less at any temperature."""
 _TOLERANCE = 1e-4  # largest component of the gradient at which a fit ends
 _AGREES = 1e-2  # largest difference between the network's logits and those of its last layer
 
@@ -63,10 +65,22 @@ class CrossFitted:
     folds: list[np.ndarray]
 
 
-def find_layer(
-    variables: Mapping[str, Any], features: np.ndarray, logits: np.ndarray
-) -> tuple[tuple[str, ...], Layer]:
-    """Where in `params` the last layer is, and the layer.
+_HEAD = ("backbone", "head")
+"""Where in `params` the last layer is, see `Backbone`."""
+
+
+def read_layer(variables: Mapping[str, Any]) -> Layer:
+    """The last layer, whatever it acts on: in some networks a norm stands behind the pooling.
+
+    Args:
+      variables: of the network.
+    """
+    params = traverse_util.flatten_dict(dict(variables["params"]))
+    return Layer(*(np.asarray(params[(*_HEAD, name)], np.float64) for name in ("kernel", "bias")))
+
+
+def find_layer(variables: Mapping[str, Any], features: np.ndarray, logits: np.ndarray) -> Layer:
+    """The last layer, which acts on the pooled features.
 
     Args:
       variables: of the network.
@@ -76,31 +90,23 @@ def find_layer(
     Raises:
       UserError: its logits are no linear function of these features.
     """
-    params = traverse_util.flatten_dict(dict(variables["params"]))
-    shape, size = (features.shape[1], logits.shape[1]), max(float(np.abs(logits).max()), 1.0)
-    for path, kernel in params.items():
-        bias = params.get((*path[:-1], "bias"))
-        if (
-            path[-1] != "kernel"
-            or kernel.shape[-2:] != shape
-            or bias is None
-            or kernel.size != np.prod(shape)
-        ):
-            continue
-        layer = Layer(np.asarray(kernel, np.float64).reshape(shape), np.asarray(bias, np.float64))
+    layer = read_layer(variables)
+    if len(layer.kernel) == features.shape[1]:
+        occur = layer.bias > _OFF / 2  # else the size would be that of classes that were removed
+        size = max(float(np.abs(logits[:, occur]).max()), 1.0)
         if np.abs(layer.logits(features) - logits).max() <= _AGREES * size:
-            return path[:-1], layer
+            return layer
     raise UserError(
         "the last layer of this network does not act on its pooled features, so that it cannot be trained "
-        "on labels alone: train from the run instead (`merge`, then --config.init.pretrained=RUN)."
+        "alone: train all layers on the labels (adapt --layers=all)."
     )
 
 
-def with_layer(variables: Mapping[str, Any], path: tuple[str, ...], layer: Layer) -> dict[str, Any]:
+def with_layer(variables: Mapping[str, Any], layer: Layer) -> dict[str, Any]:
     """The variables with another last layer, float32."""
     params = traverse_util.flatten_dict(dict(variables["params"]))
     for name, values in (("kernel", layer.kernel), ("bias", layer.bias)):
-        params[(*path, name)] = np.asarray(values, np.float32).reshape(params[(*path, name)].shape)
+        params[(*_HEAD, name)] = np.asarray(values, np.float32)
     return {**variables, "params": traverse_util.unflatten_dict(params)}
 
 

@@ -75,14 +75,14 @@ def learn(
       UserError: a network whose last layer does not act on these features.
     """
     config = run.config
-    path, old = find_layer(variables, features, logits)
+    old = find_layer(variables, features, logits)
     fitted = cross_fit(old, features, labels, groups=groups, folds=config.adapt.folds, seed=config.seed)
     distances = distances_of_folds(features, fitted.folds)
     estimates = cross_fitted_estimates(
         config.uncertainty, run.class_names, fitted.logits, features, labels, distances, conditions(run)
     )
     return Learned(
-        with_layer(variables, path, fitted.layer),
+        with_layer(variables, fitted.layer),
         fitted.layer,
         fitted.strength,
         _basis(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),

@@ -399,6 +399,20 @@ def test_what_was_done_before_is_said_still_and_what_was_measured_then_is_not(ru
     assert two["mixture"]["distance"] == pytest.approx(one["mixture"]["distance"])
 
 
+def test_removed_classes_are_in_no_set_of_classes_where_every_other_one_is(runs, labels, tmp_path):
+    """Eleven labels are too few for sets that miss 1 %, so that all classes that can occur are in each."""
+    output, made = tmp_path / "new", tmp_path / "cells.csv"
+    options = [f"--labels={labels}", f"--output={output}", f"--only={','.join(CLASS_NAMES[:2])}",
+               "--statistics=keep", "--config.uncertainty.conformal_error=0.01"]  # fmt: skip
+    assert _adapt(runs[0], *options) == 0
+    assert json.loads((output / "uncertainty.json").read_text())["conformal"]["threshold"] == 1
+    assert cli.main(["predict", f"--workdir={output}", f"--input={labels}", f"--output={made}"]) == 0
+    with made.open() as file:
+        rows = list(csv.DictReader(file))
+    assert {frozenset(row["conformal_set"].split("|")) for row in rows} == {frozenset(CLASS_NAMES[:2])}
+    assert max(float(row[f"p_{CLASS_NAMES[2]}"]) for row in rows) == 0
+
+
 def test_layers_that_were_fitted_before_are_said():
     labels = {"count": 1200, "layers": "all", "strength": 0.1}
     earlier = {"source": {"name": "seed0"}, "labels": {"count": 30, "layers": "last", "strength": 1.0}}

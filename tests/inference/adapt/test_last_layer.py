@@ -1,23 +1,29 @@
 """The last layer on a few labels, and scores of images by layers that have not seen them."""
 
+import functools
+
+import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from sklearn.linear_model import LogisticRegression
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.calibration import fit_temperature, soften
+from asae_jax.evaluation.calibration import LIMITS, fit_temperature, soften
 from asae_jax.evaluation.label_shift import em_shares, learnt_mixture, total_variation
 from asae_jax.inference.adapt.last_layer import (
     Layer,
     cross_fit,
     find_layer,
     fit_layer,
+    read_layer,
     with_layer,
     without_classes,
 )
 from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds
 from asae_jax.inference.adapt.proposals import propose
+from asae_jax.models import create_model
+from tests.inference.explain.made import random_variables
 
 SETTINGS = ConfigDict(
     {
@@ -147,19 +153,52 @@ def test_classes_that_do_not_occur_are_never_named_and_the_others_stay_as_they_w
     assert (np.exp(only[:, 1] - only.max(1)) < 1e-9).all()
 
 
+def _network(layer):
+    head = {"kernel": layer.kernel, "bias": layer.bias}
+    other = {"kernel": np.ones((4, 3)), "bias": np.ones(3)}
+    return {"params": {"backbone": {"other": other, "head": head}}, "batch_stats": {}}
+
+
 def test_the_layer_is_found_by_what_it_computes():
     features, _, old = _task()
-    params = {
-        "other": {"kernel": np.ones((4, 3)), "bias": np.ones(3)},
-        "head": {"kernel": old.kernel, "bias": old.bias},
-    }
-    path, layer = find_layer({"params": params}, features, old.logits(features))
-    assert path == ("head",)
-    changed = with_layer({"params": params, "batch_stats": {}}, path, Layer(layer.kernel + 1, layer.bias))
-    np.testing.assert_allclose(changed["params"]["head"]["kernel"], old.kernel + 1)
-    np.testing.assert_array_equal(changed["params"]["other"]["kernel"], np.ones((4, 3)))
+    variables = _network(old)
+    layer = find_layer(variables, features, old.logits(features))
+    changed = with_layer(variables, Layer(layer.kernel + 1, layer.bias))["params"]["backbone"]
+    np.testing.assert_allclose(changed["head"]["kernel"], old.kernel + 1)
+    np.testing.assert_array_equal(changed["other"]["kernel"], np.ones((4, 3)))
+    with pytest.raises(UserError, match=r"does not act on its pooled features.*--layers=all"):
+        find_layer(variables, features, old.logits(features) + 1)
+
+
+def test_removed_classes_do_not_hide_that_a_layer_does_not_act_on_the_features():
+    """Their logits are far below all others, and say nothing about how large differences may be."""
+    features, _, old = _task()
+    only = without_classes(old, np.array([False, True, False]))
+    assert find_layer(_network(only), features, only.logits(features)).bias[1] < -500
     with pytest.raises(UserError, match="does not act on its pooled features"):
-        find_layer({"params": params}, features, old.logits(features) + 1)
+        find_layer(_network(only), features, only.logits(features) + 0.3)
+
+
+def test_a_class_that_does_not_occur_stays_improbable_at_every_temperature():
+    """8.7 was fitted on real cells: then a bias of -30 is a probability of 1 %."""
+    features, labels, old = _task()
+    only = without_classes(old, np.array([False, True, False])).logits(features)
+    for temperature in (1.0, 8.7, LIMITS[1]):
+        assert np.exp(soften(only, temperature))[:, 1].max() < 1e-12
+    assert fit_temperature(only[labels != 1], labels[labels != 1]).value == pytest.approx(
+        fit_temperature(old.logits(features)[labels != 1][:, [0, 2]], labels[labels != 1] // 2).value
+    )
+
+
+def test_a_class_is_removed_from_a_network_with_a_norm_in_front_of_its_last_layer():
+    network = create_model("convnext_tiny", 3, stem="small", width=8, stage_sizes=(1, 1, 1, 1))
+    images = np.random.default_rng(0).normal(size=(4, 16, 16, 3)).astype(np.float32)
+    variables = random_variables(network, 16)
+    only = with_layer(variables, without_classes(read_layer(variables), np.array([True, False, False])))
+    apply = jax.jit(functools.partial(network.apply, train=False))
+    before, after = (np.asarray(apply(one, images)) for one in (variables, only))
+    np.testing.assert_allclose(after[:, 1:], before[:, 1:], rtol=1e-5)
+    assert np.exp(soften(after, LIMITS[1]))[:, 0].max() < 1e-12
 
 
 def test_proposals_are_of_every_cluster_and_near_its_boundary():
