@@ -114,9 +114,8 @@ def _estimated(items: Sequence[Item]) -> float:
             by_field[item.path] = sizes(read_image(item.file))
         except BadImage as error:
             errors.append(error.reason)
+    _check_readable(errors, len(items))
     everything = [blob for found in by_field.values() for blob in found]
-    if not by_field:
-        raise UserError(f"none of {len(items)} fields can be read ({errors[0]}): give photographs (--input=)")
     if not everything:
         raise UserError(
             "no nucleus was found in any field: are they stained by Giemsa or Wright? Or give the usual "
@@ -133,6 +132,11 @@ def _estimated(items: Sequence[Item]) -> float:
                 )
             )
     return usual
+
+
+def _check_readable(errors: Sequence[str], fields: int) -> None:
+    if len(errors) == fields:
+        raise UserError(f"none of {fields} fields can be read ({errors[0]}): give photographs (--input=)")
 
 
 def _cut_all(
@@ -158,6 +162,7 @@ def _cut_all(
         with atomic_binary(output / OUTLINES / f"{file}.jpg") as picture:
             picture.write(encode_jpeg(outlined(field, numbered), quality=88))
         counts.append(_counts(name, numbered))
+    _check_readable([one.error for one in counts if one.error], len(items))
     _write_table(output / COUNTS, ["slide", "cells", "may_be_several", "at_border", "error"], _lines(counts))
     _write_table(output / LIST, ["path", *(["group"] if grouped else []), *COLUMNS, "note"], rows)
     return counts

@@ -35,18 +35,19 @@ class Sample(NamedTuple):
 
 
 def sample_images(run: Run) -> Sample:
-    """Some test images of the run, evenly spaced; drawn cells where its data cannot be read."""
+    """Some test images of the run, evenly spaced; drawn cells where there are none or they cannot be read."""
     try:
         table = configured_index(run.config.data)
         splits = read_splits(run.workdir / SPLITS_FILE, table)
         rows = np.flatnonzero(splits == "test")
-        rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)] if len(rows) else []
-        decode = functools.partial(table.read_reduced, reduction=run.preparation.reduction)
-        return Sample(_prepared(run, decode, rows), f"{NUM_IMAGES} test images of the run")
+        if len(rows):
+            rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)]
+            decode = functools.partial(table.read_reduced, reduction=run.preparation.reduction)
+            return Sample(_prepared(run, decode, rows), f"{NUM_IMAGES} test images of the run")
+        print("the run has no test images, drawn cells take their place")
     except (UserError, ValueError) as error:
-        drawn = Sample(_prepared(run, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
         print(f"the run's test images cannot be read, drawn cells take their place: {error}")
-        return drawn
+    return Sample(_prepared(run, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
 
 
 def _prepared(run: Run, read: Callable[[int], HostImage | Reduced], rows: np.ndarray | range) -> np.ndarray:

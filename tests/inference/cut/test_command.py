@@ -143,6 +143,7 @@ def test_a_nucleus_that_the_border_cuts_is_left_out_though_its_square_is_whole(t
         (["--input={tmp}", "--output={tmp}/new"], "lies in the folder of the fields"),
         (["--input={tmp}/*.png", "--output={tmp}/new"], "no nucleus was found in any field"),
         (["--input={tmp}/bad.png", "--output={tmp}/new"], "none of 1 fields can be read"),
+        (["--input={tmp}/bad.png", "--output={tmp}/new", "--nucleus=40"], "none of 1 fields can be read"),
         (["--input={tmp}", "--output={tmp}/new", "--border=mirror"], "cut.border='mirror'"),
     ],
 )

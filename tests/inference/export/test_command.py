@@ -23,8 +23,9 @@ from asae_jax.evaluation.uncertainty import write_uncertainty
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.card import hub_card, model_card
 from asae_jax.inference.export.program import drawn_cell, load_program
-from asae_jax.inference.export.verify import NUM_IMAGES
-from asae_jax.input.sources import configured_preparation
+from asae_jax.inference.export.verify import NUM_IMAGES, sample_images
+from asae_jax.input.run_split import SPLITS_FILE, write_splits
+from asae_jax.input.sources import configured_index, configured_preparation
 from tests.edited import unsealed
 from tests.inference.export import made
 from tests.inference.export.conftest import TEMPERATURE
@@ -192,6 +193,17 @@ def test_the_card_takes_no_scores_of_something_else(run, program, record, tmp_pa
     assert "0.123" not in card
     assert ("Not measured for this checkpoint" not in card) == elsewhere
     assert (f"| accuracy | {scores['accuracy']:.3f} |" in card) == elsewhere
+
+
+def test_a_run_without_a_test_part_is_compared_on_drawn_cells(program, tmp_path, capsys):
+    bare = copy.copy(program.run)
+    bare.workdir = tmp_path
+    table = configured_index(bare.config.data)
+    write_splits(tmp_path / SPLITS_FILE, table, np.resize(["train", "validation"], len(table)))
+    assert sample_images(bare).origin == f"{NUM_IMAGES} drawn cells"
+    told = capsys.readouterr().out
+    assert "the run has no test images, drawn cells take their place" in told
+    assert "cannot be read" not in told
 
 
 def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to, tmp_path, capsys):
