@@ -270,10 +270,18 @@ def _machine(grid: Grid, workdir: Path) -> dict[str, str]:
 def _networks(grid: Grid) -> str:
     """Backbones and image sizes of the runs, in words: a row's own recipe has its own."""
     models = [run.config.model for run in grid.runs]
-    names = list(dict.fromkeys(f"{model.name} (width {model.width})" for model in models))
+    names = list(dict.fromkeys(f"{model.name} ({_size(model)})" for model in models))
     sizes = sorted({run.config.augment.size for run in grid.runs})
     said = f"Backbone{'s' * (len(names) > 1)} {_joined(names)}, {_joined(sizes)} px"
     return f"{said} (see the settings of each row)" if len(names) * len(sizes) > 1 else said
+
+
+_PUBLISHED = "width 64"
+
+
+def _size(model: ConfigDict) -> str:
+    """Width of a backbone, and its stem where that is not the published one."""
+    return f"width {model.width}" + f", stem {model.stem}" * (model.stem != "imagenet")
 
 
 def _joined(values: Sequence[Any]) -> str:
@@ -299,8 +307,13 @@ def _remarks(grid: Grid, tables: Mapping[str, Table], results: Results, base: Co
         )
     if base.model.name != "resnet50" and set(tables) & {*PAPER_TABLES} - {"3"}:
         remarks.append(
-            f"Where the paper's tables say ResNet-50 the backbone is {base.model.name} (width "
-            f"{base.model.width}) at {base.augment.size} px, except in Table 3, which names its backbones."
+            f"Where the paper's tables say ResNet-50 the backbone is {base.model.name} "
+            f"({_size(base.model)}) at {base.augment.size} px, except in Table 3, which names its backbones."
+        )
+    if "backbones" in tables and _size(base.model) != _PUBLISHED:
+        remarks.append(
+            "The modern backbones have the blocks of the published networks, but not their size: "
+            f"{_size(base.model)}, where the published ones have width 64 and stem imagenet."
         )
     if results.groups is None:
         remarks.append(

@@ -135,8 +135,8 @@ ROWS: Mapping[str, Row] = {
     "convnext-asae": _modern("ConvNeXt-Tiny + ASAE layer", "convnext_tiny", _ASAE),
     "efficientnet": _modern("EfficientNet-B0", "efficientnet_b0", _BALANCED),
     "efficientnet-asae": _modern("EfficientNet-B0 + ASAE layer", "efficientnet_b0", _ASAE),
-    "vit": _modern("ViT-S/16", "vit_small", _BALANCED),
-    "vit-asae": _modern("ViT-S/16 + ASAE layer", "vit_small", _ASAE),
+    "vit": _modern("ViT", "vit_small", _BALANCED),
+    "vit-asae": _modern("ViT + ASAE layer", "vit_small", _ASAE),
     "recommended": Row("From random weights", _RANDOM, file="own_cells_scratch"),
     "recommended-asae": Row("From random weights, with the layer", _RANDOM, file="own_cells_asae"),
     "start-random": _start("Random weights, twice as many epochs",
@@ -299,7 +299,7 @@ TABLES: Mapping[str, Table] = {
         tuple(
             Entry(f"{name}{end}", f"{label}{' + ASAE layer' if end else ''}")
             for name, label in (("convnext", "ConvNeXt-Tiny"), ("efficientnet", "EfficientNet-B0"),
-                                ("vit", "ViT-S/16"))
+                                ("vit", "ViT"))
             for end in ("", "-asae")
         ),
         tuple(Comparison(f"{name}-asae", name) for name in ("convnext", "efficientnet", "vit")),

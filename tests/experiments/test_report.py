@@ -196,19 +196,20 @@ def test_two_groups_of_test_images_decide_nothing(done, tmp_path):
 @pytest.mark.parametrize(
     ("given", "tables", "said", "remarked"),
     [
-        ("comparison", "1", "Backbone resnet18 (width 32), 64 px.", True),
+        ("comparison", "1", "Backbone resnet18 (width 32, stem no_pool), 64 px.", True),
         ("comparison", "starts", "Backbone resnet18 (width 32), 144 px.", False),
-        ("default", "recommended", "Backbone resnet18 (width 32), 64 px.", False),
+        ("default", "recommended", "Backbone resnet18 (width 32, stem no_pool), 64 px.", False),
         (
             "default",
             "1,recommended",
-            "Backbones resnet50 (width 64) and resnet18 (width 32), 64 and 224 px (see the settings",
+            "Backbones resnet50 (width 64) and resnet18 (width 32, stem no_pool), 64 and 224 px (see",
             False,
         ),
         (
             "comparison",
             "3",
-            "Backbones resnet18 (width 32), vgg16_bn (width 32) and resnet50 (width 32), 64 px (see",
+            "Backbones resnet18 (width 32, stem no_pool), vgg16_bn (width 32, stem no_pool) and "
+            "resnet50 (width 32, stem no_pool), 64 px (see",
             False,
         ),
     ],
@@ -226,6 +227,22 @@ def test_the_head_names_the_networks_that_ran(tmp_path, given, tables, said, rem
     for page in ("report.md", "report.html"):
         assert said in (tmp_path / page).read_text()
     assert any("ResNet-50 the backbone is" in remark for remark in report["remarks"]) == remarked
+
+
+@pytest.mark.parametrize(("given", "small"), [("comparison", True), ("default", False)])
+def test_modern_backbones_of_another_size_are_said_to_be_other_networks(tmp_path, given, small):
+    chosen, base = chosen_tables("backbones"), recipe(given)
+    base.train.batch_size, base.eval.bootstrap = 56, 50
+    grid = plan(base, chosen.values(), num_seeds=1)
+    write_run(tmp_path, grid.runs[0], accuracy=0.6)
+    write_record(tmp_path, grid.runs[0].name, Record(FINISHED, 1.0))
+    found = read_results(grid, tmp_path, base.data)
+    report = build_report(grid, chosen, found, base, tmp_path)
+    write_pages(tmp_path, report, found)
+    text = (tmp_path / "report.md").read_text()
+    assert "ViT-S" not in text  # fixed positions and no class token, whatever its size
+    assert ("vit_small (width 32, stem no_pool)" in text) == small
+    assert ("width 32, stem no_pool, where the published ones have width 64" in text) == small
 
 
 def test_rows_that_answer_alike_have_no_interval_over_images(done):
