@@ -1,6 +1,6 @@
 """Speed of `predict`, beside PyTorch and ONNX Runtime doing the same work, and where its time goes.
 
-    python -m benchmarks.predict [--model=blood11] [--images=1024] [--rounds=3] [--profile]
+    python -m benchmarks.predict [--model=marrow8] [--images=1024] [--rounds=3] [--profile]
 
 Every way reads a folder of JPEGs, prepares them by the same function, applies the same weights, and writes a
 CSV file of labels and probabilities; `predict` writes its count and, but for --nopage, its page too. PyTorch
@@ -44,7 +44,7 @@ WAYS = ("asae", "asae --nopage", "torch", "onnx")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="blood11", help="an included model, a ResNet")
+    parser.add_argument("--model", default="marrow8", help="an included model, a ResNet")
     parser.add_argument("--folder", type=Path, default=ROOT / "data" / "demo" / "images", help="of images")
     parser.add_argument("--images", type=int, default=1024, help="how many; those of the folder are repeated")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,11 +1,12 @@
-"""How the networks in `data/models/` were trained: their first stage, half-width ResNet-18 on blood cells.
+"""How the networks in `data/models/` were trained: first half-width ResNet-18 on blood cells.
 
     python -m data.models.images manifest FOLDER ... --output=blood.csv --classes=blood
     python main.py --config=configs/shipped.py --workdir=runs/blood96 --config.data.path=blood.csv
 
-`cells` goes on from it, and `blood11` and `marrow8` from `cells`; their commands are in their cards. The
-cells lie in the middle of their images and fill a third to two thirds of the side: of the 128 pixels only the
-middle 96 are looked at, which shows them larger at the same cost.
+`cells` goes on from it, and `marrow8` from `cells`; `blood11` is another network, with these settings of the
+data. The commands are in the cards. The cells lie in the middle of their images and fill a third to two
+thirds of the side: of the 128 pixels only the middle 96 are looked at, which shows them larger at the same
+cost.
 """
 
 from ml_collections import ConfigDict
