@@ -1,0 +1,25 @@
+"""Few labelled crops of your own, and time: a start from the included model `blood11`, an EfficientNet-Lite0.
+
+    python main.py --config=configs/own_cells_lite.py --workdir=runs/mine \
+      --config.data.source=folder --config.data.path=DIR
+
+That network comes from ImageNet's images by way of 9,212 blood cells. With 20 marrow cells of each of 8 classes
+it was right in 74 % of the validation images, where `own_cells.py`'s kind of network, from the same blood
+cells, was in 63 % and random weights in 56 (results/few_labels.md). A step takes five to eight times as long.
+Size and scale are those of `own_cells.py`, and so are the number of epochs and of images a batch.
+"""
+
+from ml_collections import ConfigDict
+
+from asae_jax.config import recipe
+
+
+def get_config() -> ConfigDict:
+    config = recipe("own_cells")
+    config.init.pretrained = "blood11"
+    config.model.name = "efficientnet_lite0"
+    config.model.width = 64
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 5e-4
+    config.optimizer.weight_decay = 0.01
+    return config
