@@ -6,6 +6,7 @@ and sums one value after the other, which took 40 % of a training step of Effici
 """
 
 import functools
+import math
 from collections.abc import Iterator
 
 import jax
@@ -33,7 +34,7 @@ def depthwise(x: Features, kernel: Array, strides: int, zeros: Zeros) -> NextFea
     Returns:
       `[..., height', width', channels]`, of the dtype of `x`.
     """
-    images = at_least_float32(x.reshape(-1, *x.shape[-3:]))
+    images = at_least_float32(x.reshape(math.prod(x.shape[:-3]), *x.shape[-3:]))  # also an empty map
     y = _convolved(images, at_least_float32(kernel[:, :, 0]), strides, zeros)
     return y.reshape(*x.shape[:-3], *y.shape[1:]).astype(x.dtype)
 
