@@ -1,6 +1,6 @@
 """Few labelled images a class: which start and which recipe? Accuracy against the number of images.
 
-    python -m benchmarks.few_labels run --images=marrow.csv --start=RUN --results=few.jsonl
+    python -m benchmarks.few_labels run --images=marrow.csv --start=RUN --lite_start=RUN --results=few.jsonl
     python -m benchmarks.few_labels report --results=few.jsonl [--figure=few.png]
 
 IMAGES is a list `path,label,split` (`python -m data.models.images manifest`); of its training part the first
@@ -45,7 +45,6 @@ METHODS = {
     "blood cells": _STARTED,
     "blood cells, layer0 to layer2 frozen": _STARTED | _FROZEN | {"init.freeze": "layer2"},
     "ImageNet (lite0)": _LITE,
-    "ImageNet (lite0), 96 px": _LITE | {"data.stored_size": 128, "augment.size": 96},
     "ImageNet (lite0), then blood cells": _LITE | {"init.pretrained": "{lite_start}"},
     "ImageNet (lite0), layer0 to layer3 frozen": _LITE | _FROZEN | {"init.freeze": "layer3"},
     "ImageNet (lite0), all frozen": _LITE
@@ -179,7 +178,7 @@ def main() -> None:
     run = commands.add_parser("run")
     run.add_argument("--images", type=Path, required=True)
     run.add_argument("--start", type=Path, required=True)
-    run.add_argument("--lite_start", type=Path, default=Path())
+    run.add_argument("--lite_start", type=Path)
     run.add_argument("--width", type=int, default=32, help="of the ResNets, as START has it")
     run.add_argument("--results", type=Path, required=True)
     run.add_argument("--folder", type=Path, default=Path("runs/few_labels"))
@@ -192,7 +191,21 @@ def main() -> None:
     shown.add_argument("--figure", type=Path)
     shown.set_defaults(call=report)
     args = parser.parse_args()
+    if args.call is run_all:
+        _check(parser, args)
     args.call(args)
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends with a line where a method is not known or lacks its start, before hours of others are run."""
+    if unknown := set(args.methods) - set(METHODS):
+        parser.error(f"--methods: {'; '.join(sorted(unknown))}: choose from {'; '.join(METHODS)}")
+    if args.lite_start is None and (wanted := [name for name in args.methods if _starts_from_lite(name)]):
+        parser.error(f"{wanted[0]} needs --lite_start=RUN, or leave it out by --methods")
+
+
+def _starts_from_lite(method: str) -> bool:
+    return METHODS[method].get("init.pretrained") == "{lite_start}"
 
 
 def _numbers(text: str) -> list[int]:

@@ -7,6 +7,7 @@ and sums one value after the other, which took 40 % of a training step of Effici
 
 import functools
 import math
+import operator
 from collections.abc import Iterator
 
 import jax
@@ -69,7 +70,8 @@ def _padded(x: Array, zeros: Zeros) -> Array:
 def _weighted(maps: Array, taps: Array, strides: int) -> Array:
     """The sum of the parts of padded maps, each with its weights."""
     parts = _parts(maps, len(taps), strides)
-    return _sum(part * tap for part, tap in zip(parts, _rows(taps), strict=True))
+    products = (part * tap for part, tap in zip(parts, _rows(taps), strict=True))
+    return functools.reduce(operator.add, products)
 
 
 def _gradient_of_maps(sides: tuple[int, ...], taps: Array, gradient: Array, strides: int) -> Array:
@@ -103,7 +105,7 @@ def _gradient_of_taps(maps: Array, gradient: Array, size: int, strides: int) -> 
     def add(total: Array, some: tuple[Array, Array]) -> tuple[Array, None]:
         maps, gradient = some
         sums = [
-            ones @ _sum(part[i] * gradient[i] for i in range(at_once)).reshape(-1, channels)
+            ones @ functools.reduce(operator.add, map(operator.mul, part, gradient)).reshape(-1, channels)
             for part in _parts(maps, size, strides)
         ]
         return total + jnp.concatenate(sums), None
@@ -131,10 +133,3 @@ def _rows(taps: Array) -> Iterator[Array]:
     """Each place's tap, `[1, 1, 1, channels]`, row by row."""
     for tap in taps.reshape(-1, taps.shape[-1]):
         yield tap.reshape(1, 1, 1, -1)
-
-
-def _sum(terms: Iterator[Array]) -> Array:
-    total = next(terms)
-    for term in terms:
-        total = total + term
-    return total

@@ -193,6 +193,19 @@ def test_two_groups_of_test_images_decide_nothing(done, tmp_path):
         assert "100.0, " not in text
 
 
+def _reported(workdir, given, tables):
+    """The report of tables by the recipe `given` of which one run is finished; its pages are written."""
+    chosen, base = chosen_tables(tables), recipe(given)
+    base.train.batch_size, base.eval.bootstrap = 56, 50
+    grid = plan(base, chosen.values(), num_seeds=1)
+    write_run(workdir, grid.runs[0], accuracy=0.6)
+    write_record(workdir, grid.runs[0].name, Record(FINISHED, 1.0))
+    found = read_results(grid, workdir, base.data)
+    report = build_report(grid, chosen, found, base, workdir)
+    write_pages(workdir, report, found)
+    return report
+
+
 @pytest.mark.parametrize(
     ("given", "tables", "said", "remarked"),
     [
@@ -216,14 +229,7 @@ def test_two_groups_of_test_images_decide_nothing(done, tmp_path):
 )
 def test_the_head_names_the_networks_that_ran(tmp_path, given, tables, said, remarked):
     """A row with a recipe of its own takes neither backbone nor image size from the given configuration."""
-    chosen, base = chosen_tables(tables), recipe(given)
-    base.train.batch_size, base.eval.bootstrap = 56, 50
-    grid = plan(base, chosen.values(), num_seeds=1)
-    write_run(tmp_path, grid.runs[0], accuracy=0.6)
-    write_record(tmp_path, grid.runs[0].name, Record(FINISHED, 1.0))
-    found = read_results(grid, tmp_path, base.data)
-    report = build_report(grid, chosen, found, base, tmp_path)
-    write_pages(tmp_path, report, found)
+    report = _reported(tmp_path, given, tables)
     for page in ("report.md", "report.html"):
         assert said in (tmp_path / page).read_text()
     assert any("ResNet-50 the backbone is" in remark for remark in report["remarks"]) == remarked
@@ -231,14 +237,7 @@ def test_the_head_names_the_networks_that_ran(tmp_path, given, tables, said, rem
 
 @pytest.mark.parametrize(("given", "small"), [("comparison", True), ("default", False)])
 def test_modern_backbones_of_another_size_are_said_to_be_other_networks(tmp_path, given, small):
-    chosen, base = chosen_tables("backbones"), recipe(given)
-    base.train.batch_size, base.eval.bootstrap = 56, 50
-    grid = plan(base, chosen.values(), num_seeds=1)
-    write_run(tmp_path, grid.runs[0], accuracy=0.6)
-    write_record(tmp_path, grid.runs[0].name, Record(FINISHED, 1.0))
-    found = read_results(grid, tmp_path, base.data)
-    report = build_report(grid, chosen, found, base, tmp_path)
-    write_pages(tmp_path, report, found)
+    _reported(tmp_path, given, "backbones")
     text = (tmp_path / "report.md").read_text()
     assert "ViT-S" not in text  # fixed positions and no class token, whatever its size
     assert ("vit_small (width 32, stem no_pool)" in text) == small
