@@ -372,6 +372,11 @@ FIELDS = (
           "paper's 14 x 14).", above=0, unit="positions", paper="3.2"),
     Field("asae.branches", "suppress,enhance",
           "Branches, separated by commas: any of plain, suppress, enhance.", paper="Table 2"),
+    Field("asae.attention", "auto",
+          "Self-attention map. mean: over the channels; magnitude: mean of the absolute values, relative to "
+          "the map's mean, for features with both signs (Zagoruyko and Komodakis 2017); auto: magnitude "
+          "with EfficientNet, ConvNeXt and ViT, mean with the paper's networks.",
+          choices=("auto", "mean", "magnitude"), paper="3.2"),
     Field("asae.enhancement", "sigmoid",
           "Enhancement map; sigmoid_mean1: divided by its mean, so that features keep their scale; residual: "
           "1 + sigmoid (Residual Attention Network, Wang et al. 2017).",

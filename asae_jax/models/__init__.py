@@ -25,7 +25,7 @@ from asae_jax.models.baselines.drop_layers import (
     TrainingLayer,
 )
 from asae_jax.models.layers import Norm, check_choice, make_norm
-from asae_jax.models.network import Network
+from asae_jax.models.network import CLASS_MAPS, Network
 
 # Rows of blocks of EfficientNet-Lite1 and -Lite2: the first and the last one keep their single block.
 _DEEPER = (1, 3, 3, 4, 4, 5, 1)
@@ -95,6 +95,7 @@ def create_model(
     test_mode: str = "skip",
     freeze_until: str | None = None,
     look_threshold: float = 0.3,
+    attention: str = "auto",
     axis_name: str | None = None,
     **options: Any,
 ) -> Network:
@@ -113,6 +114,7 @@ def create_model(
       test_mode: "skip", "enhance" or "mean" for "asae", or "second_look"; other layers are absent at test.
       freeze_until: last of the stages that training leaves as they are.
       look_threshold: of a second look; this and the three before are those of `Network`.
+      attention: see `self_attention_map`; "auto": "magnitude" where features have both signs, else "mean".
       axis_name: device axis of the training step: batch statistics are synchronised over it, and random
         choices do not depend on how the batch is spread. Not used at test.
       **options: fields of the backbone: `stem`, `dtype`, `width`.
@@ -122,15 +124,28 @@ def create_model(
       TypeError: an option that the backbone or the layer does not have.
     """
     check_choice("model", name, MODELS)
-    layer = None
-    if branching is not None:
-        check_choice("branching", branching, BRANCHINGS)
-        layer = BRANCHINGS[branching](axis_name=axis_name, **(branching_options or {}))
-    per_branch = {"branch_statistics": branch_statistics, "running_branch": running_branch,
-                  "branch_affine": branch_affine}  # fmt: skip
-    norm_layer = _norm_for(name, norm, **per_branch, axis_name=axis_name)
+    norm_layer = _norm_for(name, norm, branch_statistics=branch_statistics, running_branch=running_branch,
+                           branch_affine=branch_affine, axis_name=axis_name)  # fmt: skip
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
-    return Network(backbone, layer, insert_after, test_mode, freeze_until, look_threshold=look_threshold)
+    attention = _attention(attention, backbone, insert_after)
+    layer = _layer(branching, attention, axis_name=axis_name, **(branching_options or {}))
+    network = Network(backbone, layer, insert_after, test_mode, freeze_until)
+    return network.clone(look_threshold=look_threshold, attention=attention)
+
+
+def _attention(given: str, backbone: Backbone, insert_after: str) -> str:
+    """Class maps have both signs in every network: "auto" leaves them the paper's mean."""
+    if given != "auto":
+        return given
+    return "magnitude" if backbone.signed and insert_after != CLASS_MAPS else "mean"
+
+
+def _layer(name: str | None, attention: str, **options: Any) -> ASAE | TrainingLayer | None:
+    if name is None:
+        return None
+    check_choice("branching", name, BRANCHINGS)
+    own = {"attention": attention} if name == "asae" else {}
+    return BRANCHINGS[name](**own, **options)
 
 
 def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:

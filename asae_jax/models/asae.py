@@ -43,9 +43,24 @@ FlatPositions = jt.Int[Array, "batch peaks"]
 BRANCHES = ("plain", "suppress", "enhance")
 
 
-def self_attention_map(features: ImageFeatures) -> AttentionMap:
-    """Mean over the channels (PS module): features `[batch, height, width, channels]` -> float32 map."""
+def self_attention_map(features: ImageFeatures, attention: str = "mean") -> AttentionMap:
+    """One value per position (PS module): features `[batch, height, width, channels]` -> float32 map.
+
+    Args:
+      features: `[batch, height, width, channels]`.
+      attention: "mean" over the channels, as in the paper; or "magnitude", for features with both signs.
+    """
+    check_choice("attention", attention, ATTENTIONS)
+    return ATTENTIONS[attention](features)
+
+
+def channel_mean(features: ImageFeatures) -> AttentionMap:
+    """Mean over the channels, the paper's map: float32 `[batch, height, width]`."""
     return jnp.mean(at_least_float32(features), axis=-1)
+
+
+ATTENTIONS = {"mean": channel_mean, "magnitude": asae_variants.magnitude}
+"""What the layer takes for self-attention: features -> float32 map."""
 
 
 def find_peaks(attention: AttentionMap, *, window: int = 5) -> PositionMask:
@@ -239,6 +254,7 @@ def asae_maps(
     p_top1: Number = 0.7,
     ratio: Number = 0.8,
     area: float = 36,
+    attention: str = "mean",
     enhancement: str = "sigmoid",
     place: str = "peak",
     strength: Number | None = None,
@@ -252,6 +268,7 @@ def asae_maps(
       window: see `find_peaks`.
       num_candidates, p_top1: see `select_peak`.
       ratio, area: see `suppression_mask`.
+      attention: see `self_attention_map`.
       enhancement: "sigmoid", or "sigmoid_mean1": divided by its mean over the map, so that the enhanced
         features keep the scale the plain ones have (the plain sigmoid about halves them, and the layer is
         absent at test); or "residual": 1 + sigmoid.
@@ -262,22 +279,22 @@ def asae_maps(
     """
     check_choice("enhancement", enhancement, ENHANCEMENTS)
     check_choice("place", place, asae_variants.PLACES)
-    attention = self_attention_map(features)
-    peaks = find_peaks(attention, window=window)
+    shown = self_attention_map(features, attention)
+    peaks = find_peaks(shown, window=window)
     if key is None:
-        rows, cols = _top_peak(attention, peaks)
+        rows, cols = _top_peak(shown, peaks)
     else:
-        rows, cols = select_peak(key, attention, peaks, num_candidates=num_candidates, p_top1=p_top1,
+        rows, cols = select_peak(key, shown, peaks, num_candidates=num_candidates, p_top1=p_top1,
                                  first_example=first_example)  # fmt: skip
-    mask = suppression_mask(attention, rows, cols, ratio=ratio, area=area)
-    enhanced = ENHANCEMENTS[enhancement](attention)
+    mask = suppression_mask(shown, rows, cols, ratio=ratio, area=area)
+    enhanced = ENHANCEMENTS[enhancement](shown)
     if key is not None and place == "random":
         mask = asae_variants.moved_region(key, mask, first_example=first_example)
     if strength is not None:
         enhanced = asae_variants.ramped_enhancement(enhanced, strength)
         if key is not None:
             mask = asae_variants.ramped_mask(key, mask, strength, first_example=first_example)
-    return ASAEMaps(attention, peaks, rows, cols, mask, enhanced)
+    return ASAEMaps(shown, peaks, rows, cols, mask, enhanced)
 
 
 class ASAE(nn.Module):
@@ -290,7 +307,7 @@ class ASAE(nn.Module):
       window, num_candidates, p_top1, ratio, area: r, k, p_top1, gamma and beta of the paper.
       branches: what each copy of the leading axis is, in this order: any of "plain", "suppress", "enhance".
         ("suppress",) and ("enhance",) are the paper's ablations.
-      enhancement, place: see `asae_maps`.
+      attention, enhancement, place: see `asae_maps`.
       rescale: divide the suppressed features of an image by the share of the map that is kept.
       axis_name: device axis over which the batch is spread in training.
     """
@@ -301,6 +318,7 @@ class ASAE(nn.Module):
     ratio: float = 0.8
     area: float = 36
     branches: tuple[str, ...] = ("suppress", "enhance")
+    attention: str = "mean"
     enhancement: str = "sigmoid"
     place: str = "peak"
     rescale: bool = False
@@ -308,6 +326,7 @@ class ASAE(nn.Module):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("attention", self.attention, ATTENTIONS)
         check_choice("enhancement", self.enhancement, ENHANCEMENTS)
         check_choice("place", self.place, asae_variants.PLACES)
         for branch in self.branches:
@@ -348,6 +367,7 @@ class ASAE(nn.Module):
             p_top1=self.p_top1,
             ratio=self.ratio,
             area=self.area,
+            attention=self.attention,
             enhancement=self.enhancement,
             place=self.place,
             strength=strength,

@@ -1,5 +1,11 @@
-"""Published variations on the ASAE layer's maps, none of them in its paper; all are off by default.
+"""Published variations on the ASAE layer's maps, none of them in its paper.
 
+All are off by default, but for the first where the paper's map says nothing.
+
+- A self-attention map of features that have both signs: `magnitude`, the mean of the absolute values, which
+  Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, section 3.1, compare with other
+  powers. The paper's backbones end their blocks in a ReLU, and there the plain mean is that too; in linear
+  bottlenecks and the residual streams of ConvNeXt and vision transformers signs cancel in it.
 - Enhancement that keeps the features' scale: `mean_one` divides the sigmoid by its mean; `residual` is 1 + A,
   the residual attention F * (1 + A) of Wang et al., "Residual Attention Network", CVPR 2017, eq. (3).
 - A ramp from nothing to the whole layer over training: Ghiasi et al., "DropBlock", NeurIPS 2018, section 3,
@@ -19,10 +25,26 @@ import jax.numpy as jnp
 from jax import lax
 
 from asae_jax import keys
-from asae_jax.types import Array, AttentionMap, Index, Key, Number
+from asae_jax.types import Array, AttentionMap, ImageFeatures, Index, Key, Number, at_least_float32
 
 PLACES = ("peak", "random")
 """Where the suppressed region lies."""
+
+
+def magnitude(features: ImageFeatures) -> AttentionMap:
+    """Mean of the absolute values over the channels, relative to its mean over the map.
+
+    So the sigmoid of it does not depend on the features' scale, which differs a lot between networks.
+
+    Args:
+      features: `[batch, height, width, channels]`.
+
+    Returns:
+      float32 `[batch, height, width]`, at least 0, mean 1; all 0 where all features are.
+    """
+    values = jnp.mean(jnp.abs(at_least_float32(features)), axis=-1)
+    mean = jnp.mean(values, axis=(1, 2), keepdims=True)
+    return values / jnp.where(mean > 0, mean, 1)
 
 
 def mean_one(attention: AttentionMap) -> AttentionMap:

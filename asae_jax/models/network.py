@@ -48,6 +48,8 @@ class Network(nn.Module):
         "enhance" keeps the enhanced branch alone, "mean" averages the probabilities of the layer's branches,
         with the highest peak suppressed. "second_look", also without a layer, leaves it out, scores the image
         and the crop around what the attention of `insert_after` shows, and averages the probabilities.
+      attention: "mean" or "magnitude", see `self_attention_map`: what pages show, and what a second look
+        follows; the layer has its own.
       look_threshold: of a second look: the crop holds the positions of at least this share of the maximum.
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
@@ -65,6 +67,7 @@ class Network(nn.Module):
     start_after: str | None = None
     look_threshold: float = 0.3
     remat: bool = False
+    attention: str = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,7 +138,7 @@ class Network(nn.Module):
         use_layer = self._uses_layer(train, return_endpoints)
         logits, endpoints = self._look(images, train, use_layer, strength, first_example)
         if self.test_mode == SECOND_LOOK and not train:
-            attention = self_attention_map(endpoints[self.watched_stage])
+            attention = self_attention_map(endpoints[self.watched_stage], self.attention)
             rows, columns = (self.backbone.placement(self.watched_stage, size) for size in images.shape[1:3])
             crop = attended_crop(images, attention, threshold=self.look_threshold, places=(rows, columns))
             logits = _mean_log_probs(jnp.stack([logits, self._look(crop, train, False)[0]]))

@@ -118,6 +118,7 @@ def _network(
         insert_after=model.insert_after,
         test_mode=config.eval.test_mode,
         look_threshold=config.eval.look_threshold,
+        attention=config.asae.attention,
         freeze_until=config.init.freeze or None,
         stem=model.stem,
         width=model.width,
@@ -129,8 +130,8 @@ def _network(
 def _layer_options(config: ConfigDict, branching: str, branches: tuple[str, ...]) -> dict[str, Any]:
     """The fields of the layer `branching`, from its section."""
     if branching == "asae":
-        of_the_step = ("ramp_epochs",)
-        fields = {name: value for name, value in config.asae.items() if name not in of_the_step}
+        of_others = ("ramp_epochs", "attention")  # of the step and of the whole network
+        fields = {name: value for name, value in config.asae.items() if name not in of_others}
         return fields | {"branches": branches}
     if branching == "dropblock":
         return dict(config.drop)

@@ -16,7 +16,7 @@ from tests.reference import asae as reference
 KEY = jax.random.key(5)
 IMAGES = 20_000
 
-asae_maps = jax.jit(asae.asae_maps, static_argnames=("window", "area", "enhancement", "place"))
+asae_maps = jax.jit(asae.asae_maps, static_argnames=("window", "area", "attention", "enhancement", "place"))
 moved_region = jax.jit(asae_variants.moved_region)
 
 
@@ -27,6 +27,34 @@ def _features(shape=(6, 7, 7, 5), seed=0):
 @functools.cache
 def _layer(**options):
     return jax.jit(lambda x: ASAE(**options).apply({}, x, rngs={"asae": KEY}))
+
+
+def test_magnitude_is_the_mean_of_the_absolute_values_over_its_mean_on_the_map():
+    features = _features() - 1
+    values = np.abs(features.astype(np.float64)).mean(-1)
+    magnitude = jax.jit(asae_variants.magnitude)
+    np.testing.assert_allclose(magnitude(features), values / values.mean((1, 2), keepdims=True), rtol=1e-5)
+    np.testing.assert_array_equal(magnitude(np.zeros_like(features)), np.zeros((6, 7, 7)))
+
+
+def test_magnitude_finds_what_cancels_in_the_mean():
+    """One position holds large values of both signs: the paper's mean is lowest there."""
+    features = np.full((1, 7, 7, 2), 0.1, np.float32)
+    features[0, 4, 2] = 9, -9
+    found = {
+        kind: [int(at[0]) for at in asae_maps(None, features, area=9, attention=kind)[2:4]]
+        for kind in ("mean", "magnitude")
+    }
+    assert found["magnitude"] == [4, 2] != found["mean"]
+
+
+def test_where_nothing_is_negative_magnitude_chooses_what_the_mean_chooses():
+    features = np.abs(_features())
+    mean, magnitude = (asae_maps(KEY, features, area=9, attention=kind) for kind in ("mean", "magnitude"))
+    for name in ("peaks", "rows", "cols", "mask"):
+        np.testing.assert_array_equal(getattr(mean, name), getattr(magnitude, name))
+    scale = np.asarray(mean.attention).mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(mean.attention, magnitude.attention * scale, rtol=1e-5)
 
 
 def test_residual_enhancement_is_one_and_the_sigmoid():
@@ -128,7 +156,9 @@ def test_a_map_that_is_hidden_altogether_stays_zero():
     np.testing.assert_array_equal(asae_variants.kept_rescaled(jnp.zeros((2, 3, 3))), np.zeros((2, 3, 3)))
 
 
-@pytest.mark.parametrize("options", [{"place": "centre"}, {"enhancement": "residuals"}])
+@pytest.mark.parametrize(
+    "options", [{"place": "centre"}, {"enhancement": "residuals"}, {"attention": "auto"}]
+)
 def test_unknown_variants_are_refused(options):
     with pytest.raises(UserError, match="choose one of"):
         ASAE(**options)

@@ -9,6 +9,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.models import MODELS, create_model
+from tests.inference.explain.made import random_variables
 
 
 def _vgg16_parameters(*, norm):
@@ -106,6 +107,37 @@ def test_stems_decide_the_map_after_layer3(name, stem, side):
     logits, endpoints = jax.eval_shape(apply, variables, images)
     assert endpoints["layer3"].shape[1:3] == (side, side)
     assert logits.shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "size"),
+    [
+        *((name, 8, 32) for name in (
+            "resnet18", "resnet50", "se_resnet18", "nl_resnet18", "adl_resnet18", "vgg16", "vgg16_bn",
+            "wbcnet", "cell3net", "convnext_tiny", "efficientnet_b0", "tf_efficientnet_b0",
+            "efficientnet_lite0",
+        )),
+        ("vit_small", 48, 32), ("vit_small16", 48, 32), ("vit_small14", 48, 28),
+    ],
+)  # fmt: skip
+def test_attention_is_a_mean_of_magnitudes_where_signs_would_cancel(name, width, size):
+    """Of features that are not negative the mean and the mean of the magnitudes are the same."""
+    model = create_model(name, 3, width=width, stem="imagenet", branching="asae")
+    images = jax.random.normal(jax.random.key(0), (2, size, size, 3))
+    variables = random_variables(model, size)
+    endpoints = jax.jit(partial(model.apply, train=False, return_endpoints=True))(variables, images)[1]
+    for stage in ("layer0", "layer3"):
+        features = endpoints[stage]
+        cancelled = abs(features.mean()) < 0.5 * abs(features).mean()
+        assert model.attention == model.branching.attention == ("magnitude" if cancelled else "mean")
+    kept = create_model(name, 3, width=width, attention="mean", branching="asae")
+    assert kept.attention == kept.branching.attention == "mean"
+
+
+def test_class_maps_have_both_signs_in_every_network_and_the_mean_is_the_paper_s():
+    for name in ("resnet18", "efficientnet_lite0"):
+        model = create_model(name, 3, width=8, branching="asae", insert_after="class_maps")
+        assert model.attention == model.branching.attention == "mean"
 
 
 def test_unknown_names_are_refused_with_the_list():

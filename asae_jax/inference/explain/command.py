@@ -228,13 +228,22 @@ def _method(config: ConfigDict, explainer: Explainer) -> str:
     )
 
 
+_ATTENTIONS = {
+    "mean": "mean over the channels",
+    "magnitude": "mean of the magnitudes over the channels, relative to the map's mean",
+}
+
+
 def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collector: Collector) -> list[str]:
     side = explainer.alignments[explainer.stages[0]].positions
     stage = f"the {side} x {side} features after {explainer.stages[0]}"
-    facts = [f"Self-attention, peaks, hidden regions and enhancement are the layer's, on {stage}."]
+    attention = _ATTENTIONS[explainer.attention]
+    facts = [
+        f"Self-attention ({attention}), peaks, hidden regions and enhancement are the layer's, on {stage}."
+    ]
     if config.model.branching != "asae":
         facts = [
-            f"This run was trained without the layer: activation is the mean over channels of {stage}; the "
+            f"This run was trained without the layer: activation ({attention}) is that of {stage}; the "
             "test hides the region that the layer would suppress around its highest value."
         ]
     left = len(examples.names) - len(collector.explanations) - len(collector.bad)

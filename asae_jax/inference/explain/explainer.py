@@ -36,12 +36,14 @@ class Explainer:
     Attributes:
       stages: where maps are taken, see `explained_stages`.
       alignments: stage -> how its maps lie on the image.
+      attention: what self-attention is, see `self_attention_map`.
     """
 
     def __init__(self, run: Run, *, fill: str):
         """Takes the run, and what occluded pixels are replaced by (see `faithfulness.occlude`)."""
         parts: dict[str, Any] = {"network": run.network, "preprocess": run.preprocess}
         self.stages = explained_stages(run.network)
+        self.attention = run.network.attention
         size = run.config.augment.size
         self.alignments = {name: alignment_of(run.network.backbone, name, size) for name in self.stages}
         self._explain = parallel.parallel_score(
@@ -106,7 +108,8 @@ def explain_step(
     """
     images = preprocess(batch["image"])
     logits, endpoints, cams = grad_cams(network, variables, images, stages, batch["label"])
-    return Outputs(jax.nn.log_softmax(logits), layer_maps(endpoints[stages[0]], settings), cams)
+    maps = layer_maps(endpoints[stages[0]], settings, network.attention)
+    return Outputs(jax.nn.log_softmax(logits), maps, cams)
 
 
 def occlude_step(

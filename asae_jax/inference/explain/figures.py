@@ -68,7 +68,7 @@ def layer_panels(explanation: Explanation) -> list[Panel]:
     enhanced = attention * enhancement
     return [
         Panel("input", enlarged(image)),
-        Panel(f"self-attention: mean over channels, {_range(attention)}", heat(image, attention, alignment)),
+        Panel(f"self-attention {_range(attention)}", heat(image, attention, alignment)),
         Panel("its peaks by rank", _with_peaks(heat(image, attention, alignment), explanation)),
         Panel("suppression: the region of peak 1 is hidden", suppressed(explanation, most=1)),
         Panel("what is left of the features", coloured(attention * kept, alignment, low, high)),
@@ -210,16 +210,16 @@ def plot_layer(explanation: Explanation, path: Path, *, title: str) -> None:
         axes.set_visible(False)
     scale = {"cmap": _HEAT, "vmin": float(attention.min()), "vmax": float(attention.max())}
     _show(image, enlarged(explanation.image), "input image")
-    _show(middle, attention, "self-attention map\n(mean over channels)", **scale)
+    _show(middle, attention, "self-attention map", **scale)
     _show(peaks, attention, "peak distribution\n(local maxima, by rank)", **scale)
     for rank, (row, col) in enumerate(explanation.peaks):
         peaks.text(col, row, rank + 1, ha="center", va="center", fontsize=9, color="black",
                    bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "linewidth": 0.5})  # fmt: skip
     _show(mask, kept, "AS: suppression mask\n(region of peak 1)", cmap="gray", vmin=0, vmax=1)
-    _show(after, attention * kept, "suppressed features\n(mean over channels)", **scale)
+    _show(after, attention * kept, "suppressed features\n(one value a position)", **scale)
     values = explanation.enhancement
     _show(enhancement, values, f"AE: enhancement map\n{values.min():.2f} to {values.max():.2f}", cmap=_HEAT)
-    _show(enhanced, attention * values, "enhanced features\n(mean over channels)", cmap=_HEAT)
+    _show(enhanced, attention * values, "enhanced features\n(one value a position)", cmap=_HEAT)
     ways = [(image, middle), (middle, peaks), (peaks, mask), (mask, after), (enhancement, enhanced)]
     for start, end in ways:
         _arrow(figure, start, end)

@@ -102,12 +102,13 @@ class LayerMaps(NamedTuple):
     """The positions that each peak would suppress, bool `[batch, k, height, width]`."""
 
 
-def layer_maps(features: Features, settings: ConfigDict) -> LayerMaps:
+def layer_maps(features: Features, settings: ConfigDict, attention: str = "mean") -> LayerMaps:
     """The layer's maps of features `[batch, height, width, channels]`, whether or not the network has it.
 
     Args:
       features: of the stage that the layer follows, or would follow.
       settings: the section `asae` of the configuration.
+      attention: of the network, see `self_attention_map`; what the settings say may be "auto".
     """
     maps = asae_maps(
         None,
@@ -116,6 +117,7 @@ def layer_maps(features: Features, settings: ConfigDict) -> LayerMaps:
         num_candidates=settings.num_candidates,
         ratio=settings.ratio,
         area=settings.area,
+        attention=attention,
         enhancement=settings.enhancement,
     )
     peaks, num_peaks = ranked_peaks(maps.attention, maps.peaks, settings.num_candidates)

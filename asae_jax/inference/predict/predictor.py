@@ -264,7 +264,8 @@ def score_view(
     logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
     # Class maps are in front of the layer where it takes them, and not a stage.
     watched = endpoints.get(network.insert_after, endpoints[network.watched_stage])
-    return ViewOutput(logits, pooled_features(network, endpoints), self_attention_map(watched))
+    attention = self_attention_map(watched, network.attention)
+    return ViewOutput(logits, pooled_features(network, endpoints), attention)
 
 
 def _view_of(images: np.ndarray, view: int) -> dict[str, np.ndarray]:

@@ -36,6 +36,9 @@ class Backbone(nn.Module):
     stage_names: ClassVar[tuple[str, ...]] = ("layer0", "layer1", "layer2", "layer3", "layer4")
     """Names of the stages in their order."""
     stems: ClassVar[Collection[str]]
+    signed: ClassVar[bool] = False
+    """Whether the features between stages have both signs alike, so that they cancel in a mean over the
+    channels; behind a ReLU they are not negative, behind a leaky one hardly."""
     has_class_maps: ClassVar[bool] = True
     """Whether the head is one linear layer, so that it can as well be applied at each position."""
 

@@ -97,6 +97,7 @@ class ConvNeXt(Backbone):
     layer_scale: float = 1e-6
 
     stems = PATCH_SIZES
+    signed = True
     has_class_maps = False
 
     def setup(self) -> None:

@@ -206,6 +206,7 @@ class EfficientNet(Backbone):
     widening: float = 1.0
 
     stems = UNSTRIDED
+    signed = True
 
     def stages(self) -> tuple[nn.Module, ...]:
         """The groups of `B0` by their stage."""

@@ -92,6 +92,7 @@ class TokenViT(Backbone):
     stage_sizes: tuple[int, int, int, int] = (3, 3, 3, 3)
 
     stems: ClassVar[tuple[str, ...]] = ("imagenet",)
+    signed = True
 
     def stages(self) -> tuple[nn.Module, ...]:
         """Patches with the class token, and the blocks; a norm ends the last stage."""

@@ -140,6 +140,7 @@ class ViT(Backbone):
     stage_sizes: tuple[int, int, int, int] = (3, 3, 3, 3)
 
     stems = PATCH_SIZES
+    signed = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

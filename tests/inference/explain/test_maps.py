@@ -74,13 +74,14 @@ def test_maps_of_branches_are_added():
     np.testing.assert_allclose(weighted_sum(features, gradients), sum(parts), rtol=1e-12, atol=1e-13)
 
 
-def test_ranks_and_regions_are_the_layers():
+@pytest.mark.parametrize("attention", ["mean", "magnitude"])
+def test_ranks_and_regions_are_the_layers(attention):
     settings = base_config().asae
     settings.window, settings.area = 3, 9.0
     features = jax.random.normal(jax.random.key(0), (3, 7, 7, 4))
-    maps, own = jax.jit(
-        lambda f: (layer_maps(f, settings), asae_maps(None, f, window=3, ratio=0.8, area=9.0))
-    )(features)
+    own = jax.jit(lambda f: asae_maps(None, f, window=3, ratio=0.8, area=9.0, attention=attention))(features)
+    maps = jax.jit(lambda f: layer_maps(f, settings, attention))(features)
+    np.testing.assert_array_equal(maps.attention, own.attention)
     np.testing.assert_array_equal(maps.peaks[:, 0], np.stack([own.rows, own.cols], 1))
     np.testing.assert_array_equal(maps.regions[:, 0], own.mask == 0)
     for number in range(3):
