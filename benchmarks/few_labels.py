@@ -154,19 +154,26 @@ def _mean_with_interval(values: list[float]) -> str:
 
 
 def _draw(accuracies, counts: list[int], path: Path) -> None:
+    """Means against the number of images, every run as a dot, 95 % intervals from three seeds on."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for method in METHODS:
+    figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    shown = [method for method in METHODS if any(name == method for name, _ in accuracies)]
+    for number, method in enumerate(shown):
         known = [count for count in counts if accuracies.get((method, count))]
+        places = {count: count * 1.02 ** (number - len(shown) / 2) for count in known}  # beside each other
         means = [np.mean(accuracies[method, count]) for count in known]
-        (line,) = axes.plot(known, means, marker="o", label=method)
-        for count in known:
-            values = accuracies[method, count]
-            axes.plot([count] * len(values), values, ".", color=line.get_color(), alpha=0.6)
+        (line,) = axes.plot(list(places.values()), means, marker="o", label=method)
+        for count, place in places.items():
+            values = np.array(accuracies[method, count])
+            axes.plot([place] * len(values), values, ".", color=line.get_color(), alpha=0.6)
+            _, low, high = t_estimate(values)
+            if low is not None and len(values) > 2:
+                axes.vlines(place, low, high, color=line.get_color(), alpha=0.6)
     axes.set(xscale="log", xlabel="training images of each class", ylabel="validation accuracy, percent")
     axes.set_xticks(counts, [str(count) for count in counts])
-    axes.legend(fontsize=8)
+    axes.minorticks_off()
+    axes.legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
 
 
