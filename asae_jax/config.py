@@ -850,7 +850,14 @@ def _with_defaults(values: Mapping[str, Any]) -> ConfigDict:
     for name, value in values.items():
         if name in BY_NAME:
             set_field(config, name, value)
+    follows = config.model.branching == "asae" or config.eval.test_mode == "second_look"
+    if "asae.attention" not in values and follows and config.model.name.startswith(SIGNED):
+        config.asae.attention = "mean"  # as these runs were trained or tested
     return config
+
+
+SIGNED = ("efficientnet", "tf_efficientnet", "convnext", "vit_")
+"""Beginnings of the names of networks whose features have both signs: "auto" is "magnitude" there."""
 
 
 def read_run_config(workdir: Path) -> ConfigDict:

@@ -128,7 +128,7 @@ def create_model(
                            branch_affine=branch_affine, axis_name=axis_name)  # fmt: skip
     backbone = MODELS[name](num_classes=num_classes, norm=norm_layer, **options)
     attention = _attention(attention, backbone, insert_after)
-    layer = _layer(branching, attention, axis_name=axis_name, **(branching_options or {}))
+    layer = _layer(branching, {"axis_name": axis_name} | dict(branching_options or {}), attention)
     network = Network(backbone, layer, insert_after, test_mode, freeze_until)
     return network.clone(look_threshold=look_threshold, attention=attention)
 
@@ -140,12 +140,12 @@ def _attention(given: str, backbone: Backbone, insert_after: str) -> str:
     return "magnitude" if backbone.signed and insert_after != CLASS_MAPS else "mean"
 
 
-def _layer(name: str | None, attention: str, **options: Any) -> ASAE | TrainingLayer | None:
+def _layer(name: str | None, options: dict[str, Any], attention: str) -> ASAE | TrainingLayer | None:
     if name is None:
         return None
     check_choice("branching", name, BRANCHINGS)
     own = {"attention": attention} if name == "asae" else {}
-    return BRANCHINGS[name](**own, **options)
+    return BRANCHINGS[name](**own | options)
 
 
 def _norm_for(name: str, norm: str, **settings: Any) -> Norm | None:

@@ -48,8 +48,8 @@ class Network(nn.Module):
         "enhance" keeps the enhanced branch alone, "mean" averages the probabilities of the layer's branches,
         with the highest peak suppressed. "second_look", also without a layer, leaves it out, scores the image
         and the crop around what the attention of `insert_after` shows, and averages the probabilities.
-      attention: "mean" or "magnitude", see `self_attention_map`: what pages show, and what a second look
-        follows; the layer has its own.
+      attention: "mean" or "magnitude", see `self_attention_map`: without ASAE what pages show, and what a
+        second look follows; ASAE has its own, which counts where it is there.
       look_threshold: of a second look: the crop holds the positions of at least this share of the maximum.
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
@@ -93,6 +93,11 @@ class Network(nn.Module):
         """The stage that the layer follows, or would follow: the last one for a layer on class maps."""
         stages = self.backbone.stage_names
         return self.insert_after if self.insert_after in stages else stages[-1]
+
+    @property
+    def shown_attention(self) -> str:
+        """What self-attention is, with or without the layer, see `self_attention_map`."""
+        return self.branching.attention if isinstance(self.branching, ASAE) else self.attention
 
     def _stages_from(self, name: str) -> tuple[str, ...]:
         stages = self.backbone.stage_names
@@ -138,7 +143,7 @@ class Network(nn.Module):
         use_layer = self._uses_layer(train, return_endpoints)
         logits, endpoints = self._look(images, train, use_layer, strength, first_example)
         if self.test_mode == SECOND_LOOK and not train:
-            attention = self_attention_map(endpoints[self.watched_stage], self.attention)
+            attention = self_attention_map(endpoints[self.watched_stage], self.shown_attention)
             rows, columns = (self.backbone.placement(self.watched_stage, size) for size in images.shape[1:3])
             crop = attended_crop(images, attention, threshold=self.look_threshold, places=(rows, columns))
             logits = _mean_log_probs(jnp.stack([logits, self._look(crop, train, False)[0]]))

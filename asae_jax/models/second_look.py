@@ -3,7 +3,7 @@
 WS-DAN (Hu et al. 2019, "See Better Before Looking Closer") and CAL (Rao et al., ICCV 2021) score an image
 again, cropped to its attended region, and average. As CAL's code has it: the region holds the positions
 of at least a share (there 0.3) of the map's maximum, and a margin of a tenth of the image's side around it.
-Differences: the map is the mean over the channels of a stage, not a learnt attention; the crop is a square,
+Differences: the map is a mean over the channels of a stage, not a learnt attention; the crop is a square,
 because a cell's shape should not change; one crop, not three, and no mirrored copy.
 """
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from asae_jax.config import SIGNED
 from asae_jax.errors import UserError
 from asae_jax.models import MODELS, create_model
 from tests.inference.explain.made import random_variables
@@ -130,14 +131,21 @@ def test_attention_is_a_mean_of_magnitudes_where_signs_would_cancel(name, width,
         features = endpoints[stage]
         cancelled = abs(features.mean()) < 0.5 * abs(features).mean()
         assert model.attention == model.branching.attention == ("magnitude" if cancelled else "mean")
-    kept = create_model(name, 3, width=width, attention="mean", branching="asae")
-    assert kept.attention == kept.branching.attention == "mean"
+    assert name.startswith(SIGNED) == (model.attention == "magnitude")
+    assert create_model(name, 3, width=width, attention="mean", branching="asae").shown_attention == "mean"
 
 
 def test_class_maps_have_both_signs_in_every_network_and_the_mean_is_the_paper_s():
     for name in ("resnet18", "efficientnet_lite0"):
         model = create_model(name, 3, width=8, branching="asae", insert_after="class_maps")
         assert model.attention == model.branching.attention == "mean"
+
+
+def test_what_is_shown_is_the_layer_s_attention():
+    options = {"attention": "magnitude"}
+    model = create_model("resnet18", 3, width=8, branching="asae", branching_options=options)
+    assert model.shown_attention == model.branching.attention == "magnitude"
+    assert create_model("resnet18", 3, width=8, attention="magnitude").shown_attention == "magnitude"
 
 
 def test_unknown_names_are_refused_with_the_list():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.input import folder as folder_source
 from asae_jax.input.decode import BadImage
@@ -344,6 +345,23 @@ def test_a_folder_of_somebody_else_does_not_say_where_to_write(workdir, tmp_path
         content["predict"]["output"] = content["explain"]["output"] = str(tmp_path / "elsewhere.csv")
     config = open_run(received).config
     assert (config.predict.output, config.explain.output) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "attention"),
+    [
+        ({"model.name": "efficientnet_lite0"}, "mean"),
+        ({"model.name": "vit_small", "model.branching": "none"}, "auto"),
+        ({"model.name": "convnext_tiny", "model.branching": "none", "eval.test_mode": "second_look"}, "mean"),
+        ({"model.name": "resnet18"}, "auto"),
+    ],
+)
+def test_a_run_from_before_there_was_a_choice_of_attention_keeps_its_own(tmp_path, settings, attention):
+    """`auto` is the mean with ResNets, and where nothing follows the map the better one may be shown."""
+    config = copy_with(base_config(), settings)
+    del config.asae["attention"]
+    (tmp_path / "config.json").write_text(config.to_json())
+    assert read_run_config(tmp_path).asae.attention == attention
 
 
 @pytest.mark.parametrize("section", ["data", "model", "augment"])

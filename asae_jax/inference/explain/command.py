@@ -202,6 +202,7 @@ def _faithfulness(
         "stage": explainer.stages[0],
         "map": [explainer.alignments[explainer.stages[0]].positions] * 2,
         "fill": config.explain.fill,
+        "attention": explainer.attention,
         "random_regions": config.explain.random_regions,
     }
     report.write_faithfulness(folder, found, measured, examples.names, run.class_names)

@@ -43,7 +43,7 @@ class Explainer:
         """Takes the run, and what occluded pixels are replaced by (see `faithfulness.occlude`)."""
         parts: dict[str, Any] = {"network": run.network, "preprocess": run.preprocess}
         self.stages = explained_stages(run.network)
-        self.attention = run.network.attention
+        self.attention = run.network.shown_attention
         size = run.config.augment.size
         self.alignments = {name: alignment_of(run.network.backbone, name, size) for name in self.stages}
         self._explain = parallel.parallel_score(
@@ -108,7 +108,7 @@ def explain_step(
     """
     images = preprocess(batch["image"])
     logits, endpoints, cams = grad_cams(network, variables, images, stages, batch["label"])
-    maps = layer_maps(endpoints[stages[0]], settings, network.attention)
+    maps = layer_maps(endpoints[stages[0]], settings, network.shown_attention)
     return Outputs(jax.nn.log_softmax(logits), maps, cams)
 
 

@@ -40,14 +40,14 @@ def panels(explanation: Explanation, class_names: tuple[str, ...], *, layer: boo
     """Image, self-attention, peaks, what they would suppress, enhancement, and Grad-CAM at each stage.
 
     Grad-CAM is that of the predicted class and, where it is known and another one, of the true class. Without
-    the layer: image, mean activation, the region that the faithfulness test hides, Grad-CAM.
+    the layer: image, activation, the region that the faithfulness test hides, Grad-CAM.
     """
     image, alignment = explanation.image, explanation.alignment
     attention, enhancement = explanation.attention, explanation.enhancement
     first = Panel("what the network saw", enlarged(image))
     cams = _grad_cam_panels(explanation, class_names)
     if not layer:
-        activation = Panel(f"mean activation {_range(attention)}", heat(image, attention, alignment))
+        activation = Panel(f"activation {_range(attention)}", heat(image, attention, alignment))
         tested = Panel("hidden in the test: around the highest activation", suppressed(explanation, most=1))
         return [first, activation, tested, *cams]
     return [
@@ -95,7 +95,7 @@ def class_panels(
     peak, cam = average.top_peak, average.grad_cam
     return [
         Panel("mean image", enlarged(average.image.round().astype(np.uint8))),
-        Panel("mean activation", coloured(average.attention, layer, low, high)),
+        Panel("activation", coloured(average.attention, layer, low, high)),
         Panel("share of images with the top peak there", coloured(peak, layer, 0, float(peak.max()))),
         Panel("mean Grad-CAM", coloured(cam, last, 0, 1, smooth=True)),
     ]

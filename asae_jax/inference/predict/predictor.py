@@ -264,7 +264,7 @@ def score_view(
     logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
     # Class maps are in front of the layer where it takes them, and not a stage.
     watched = endpoints.get(network.insert_after, endpoints[network.watched_stage])
-    attention = self_attention_map(watched, network.attention)
+    attention = self_attention_map(watched, network.shown_attention)
     return ViewOutput(logits, pooled_features(network, endpoints), attention)
 
 

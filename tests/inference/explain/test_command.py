@@ -119,7 +119,7 @@ def test_a_run_without_the_layer_on_a_list_of_images(run, tmp_path, capsys):
     assert "<b>&1" not in page
     assert "&lt;b&gt;&amp;1 $x$.png" in page
     assert "trained without the layer" in page
-    assert "mean activation" in page
+    assert "activation (mean over the channels)" in page
     for words in ("enhancement", "peaks by rank", "way through the layer", "self-attention"):
         assert words not in page, words
     assert not (output / "fig3.png").exists()
