@@ -14,7 +14,7 @@ import numpy as np
 from asae_jax.audit.scan import Facts, content_digest
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
-from asae_jax.folders import walk
+from asae_jax.folders import leftover_in, walk
 from asae_jax.input.appearance import (
     MEASURES,
     appearance,
@@ -84,7 +84,8 @@ def other_files(text: str) -> list[Path]:
         found = [place / file.name for file in walk(place) if file.is_image]
     elif place.suffix.lower() == ".csv" and place.is_file():
         _, rows = read_rows(place, required=("path",))
-        found = [Path(listed_file(place.parent, row["path"])) for _, row in rows]
+        names = (row["path"] for _, row in rows)
+        found = [Path(listed_file(place.parent, n)) for n in names if n and not leftover_in(n)]
     else:
         raise UserError(f"--other={text} is neither a folder nor a CSV file with a column path.")
     if len(found) < 2:

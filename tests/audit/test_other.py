@@ -90,6 +90,12 @@ def test_a_list_that_was_written_on_windows_is_found(sets):
     assert other_files(str(listed)) == [sets / "there" / "BLA" / name for name in ("0.png", "2.png")]
 
 
+def test_thumbnails_that_a_list_names_are_none_of_its_images(sets):
+    listed = sets / "thumbnails.csv"
+    listed.write_text('path,x\nthere/BLA/0.png,1\nthere/@eaDir/0.png,2\n"",3\nthere/BLA/2.png,4\n')
+    assert other_files(str(listed)) == [sets / "there" / "BLA" / name for name in ("0.png", "2.png")]
+
+
 def test_pages_are_not_written_among_the_images(sets, capsys):
     assert _audit(sets, sets / "here" / "audits", sets / "there") == 2
     assert "lies in the folder of the images" in capsys.readouterr().err

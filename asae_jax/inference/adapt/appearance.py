@@ -8,10 +8,9 @@ import numpy as np
 
 from asae_jax.config import colour_of, copy_with
 from asae_jax.errors import UserError
-from asae_jax.inference.adapt.cells import MEASURED, measured_nuclei
+from asae_jax.inference.adapt.cells import MEASURED, measured_nuclei, raw_images
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.input.appearance import evenly, scale_between
-from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.preparation import SCALES
 from asae_jax.input.run_split import SPLITS_FILE, read_records
 from asae_jax.input.stain import background_light
@@ -91,12 +90,7 @@ def _template(run: Run) -> Sequence[Item]:
 
 def _background_lights(items: Sequence[Item]) -> list[np.ndarray]:
     """See `background_light`, of the images that can be read."""
-    found = []
-    for item in items:
-        try:
-            found.append(background_light(read_image(item.file)))
-        except BadImage:
-            continue
+    found = [background_light(pixels) for pixels in raw_images(items)]
     if not found:
         raise UserError(
             "not one image of the run's own laboratory can be read: give others, --template=FOLDER."

@@ -1,7 +1,7 @@
 """The images that a network is adapted to: read once, prepared, kept in memory, scored."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from asae_jax.input.preparation import Preparation
 from asae_jax.run import build, parallel
 from asae_jax.run.run import Run
 from asae_jax.terminal import Bar
+from asae_jax.types import HostImage
 
 MEASURED = 400
 """Crops whose nuclei are measured: their median is then known to about 2 %."""
@@ -67,18 +68,24 @@ def read_cells(items: Sequence[Item], preparation: Preparation, *, workers: int 
     return Cells(good, stacked, contents, errors)
 
 
+def raw_images(items: Iterable[Item]) -> Iterator[HostImage]:
+    """The pixels of images as their files hold them; those that cannot be read, or are none, are left out."""
+    for item in items:
+        if item.fault:
+            continue
+        try:
+            yield read_image(item.file)
+        except BadImage:
+            continue
+
+
 def measured_nuclei(items: Sequence[Item]) -> np.ndarray:
     """Diameters of the nuclei of at most `MEASURED` of the images, percent of the crop's shorter side.
 
     Raises:
       UserError: none can be measured.
     """
-    found = []
-    for item in evenly(items, MEASURED):
-        try:
-            found.append(appearance(read_image(item.file)))
-        except BadImage:
-            continue
+    found = [appearance(pixels) for pixels in raw_images(evenly(items, MEASURED))]
     sizes = nucleus_sizes(np.stack(found)) if found else np.zeros(0)
     if len(sizes) < 2:
         raise UserError(

@@ -10,10 +10,11 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
+from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.manifest import Entry, read_entries
+from asae_jax.input.manifest import ASIDE, Entry, read_entries
 
 FEWEST = 10
 """Labelled images below which nothing is trained: not one threshold could be set."""
@@ -37,11 +38,12 @@ class Given:
 def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, str]) -> list[Given]:
     """The usable labels of `adapt.labels`, each image once.
 
-    Left out, with a warning that counts them: rows that nobody looked at, images that a person left out, and
-    classes that the run does not know.
+    Left out, with a warning that counts them: rows that nobody looked at, images that a person left out or
+    that are not there, what a system left beside images, rows of a validation or test part, also of a second
+    test that was set aside, and classes that the run does not know.
 
     Args:
-      text: CSV files `path,label[,group][,seen][,content]`, separated by commas.
+      text: CSV files `path,label[,group][,split][,seen][,content]`, separated by commas.
       class_names: of the run.
       class_map: label -> class of the run, or "" to drop it.
 
@@ -82,10 +84,18 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
 
 
 def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
+    """Why a row gives no label to train on, as it follows a count of such rows; empty where it gives one."""
     if not entry.seen:
         return "that nobody looked at"
     if not entry.label:
         return "of images that a person left out"
+    if entry.fault:
+        left = entry.fault.startswith(LEFTOVER)
+        return "of thumbnails or notes that a system left" if left else "of files that are not there"
+    if entry.split == ASIDE:
+        return "set aside for a second test"
+    if entry.split != "train":
+        return f"of the list's {entry.split} part"
     if not label:
         return "of classes that the class map drops"
     return "" if label in class_names else f"of {label}, which the run does not know (--class_map=FILE)"

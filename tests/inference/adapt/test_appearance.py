@@ -6,9 +6,11 @@ from PIL import Image
 
 from asae_jax.errors import UserError
 from asae_jax.inference.adapt import appearance
+from asae_jax.inference.adapt.cells import measured_nuclei
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.run import digests, folder
 from asae_jax.run.run import open_run
+from tests.input.drawn_nuclei import crop
 from tests.training.tiny import tiny_config
 
 LIGHT = {"train": 200, "validation": 90, "test": 40}
@@ -46,6 +48,29 @@ def test_only_training_images_are_the_template(cells, tmp_path, source):
     adapted, changes, _ = appearance.adapted(run, read_input(str(cells)))
     assert changes == {"data.background": "200,200,200"}
     assert adapted.config.data.background == "200,200,200"
+
+
+def test_what_a_list_should_not_name_is_not_measured(tmp_path):
+    """The thumbnails would make nuclei of 40 percent look smaller, and the light darker."""
+    lines = ["path"]
+    for number in range(6):
+        for name, image in (
+            (f"{number}.png", crop(40 + number % 2, background=(230, 220, 215))),
+            (f"@eaDir/{number}.png", crop(15, background=(120, 120, 120))),
+        ):
+            path = tmp_path / "cells" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+            lines.append(name)
+    (tmp_path / "cells" / "list.csv").write_text("\n".join(lines) + "\n")
+    listed = str(tmp_path / "cells" / "list.csv")
+    assert np.median(measured_nuclei(read_input(listed))) == pytest.approx(40.5, abs=1.5)
+    run = _opened(tmp_path / "run", "folder", tmp_path / "cells")
+    with run.config.unlocked():
+        run.config.adapt.template = listed
+    _, changes, _ = appearance.adapted(run, read_input(listed))
+    light = [int(value) for value in changes["data.background"].split(",")]
+    assert light == pytest.approx([230, 220, 215], abs=3)
 
 
 def test_without_a_split_nobody_knows_which_they_are(cells, tmp_path):

@@ -268,6 +268,37 @@ def test_labels_that_cannot_be_used_are_counted(runs, folder, labels, tmp_path, 
     assert "7 labels of 2 classes" in said
 
 
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("train", ""),
+        ("validation", "1 of the list's validation part"),
+        ("test", "1 of the list's test part"),
+        ("aside", "1 set aside for a second test"),
+    ],
+)
+def test_only_the_training_part_of_a_list_is_trained_on(folder, tmp_path, recwarn, split, said):
+    rows = [(path, label, "train") for path, label, _ in _rows(folder, 11)]
+    rows[0] = (*rows[0][:2], split)
+    found = read_given(str(_list(tmp_path / "a.csv", rows, ["path", "label", "split"])), CLASS_NAMES, {})
+    names = [row[0] for row in rows if row[2] == "train"]
+    assert [each.item.path for each in found] == names
+    assert [str(warning.message) for warning in recwarn] == [f"labels left out: {said}"] * bool(said)
+
+
+def test_thumbnails_of_a_system_and_files_that_are_gone_are_no_labelled_images(folder, tmp_path, recwarn):
+    rows = [row[:2] for row in _rows(folder, 11)]
+    thumbnail = tmp_path / "@eaDir" / "1.png"
+    thumbnail.parent.mkdir()
+    shutil.copyfile(rows[0][0], thumbnail)
+    more = [(str(thumbnail), "BLA"), (str(tmp_path / "gone.png"), "BLA")]
+    found = read_given(str(_list(tmp_path / "a.csv", [*rows, *more], ["path", "label"])), CLASS_NAMES, {})
+    assert [each.item.path for each in found] == [path for path, _ in rows]
+    assert [str(warning.message) for warning in recwarn] == [
+        "labels left out: 1 of thumbnails or notes that a system left; 1 of files that are not there"
+    ]
+
+
 @pytest.mark.filterwarnings("always:1 of 11 labelled images")
 def test_another_picture_under_the_name_is_not_what_was_labelled(runs, folder, labels, tmp_path, capsys):
     moved = tmp_path / "cells"
