@@ -60,7 +60,7 @@ def atomic_binary(path: Path) -> Iterator[IO[bytes]]:
 def _taking_name(path: Path) -> Iterator[Path]:
     """Another name for a file, which is called `path` when the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part = name_beside(path)
     waiting = _waiting.get()
     try:
         yield part
@@ -75,6 +75,22 @@ def _taking_name(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a failed write, unlike a failed opening, does not say of what
         raise
+
+
+def name_beside(path: Path) -> Path:
+    """A new name in the folder of `path`, for what is called `path` when it is complete."""
+    return path.parent / f"{path.name}.{uuid.uuid4().hex[:8]}.part"  # `with_name` refuses "." and "/"
+
+
+def irreplaceable(path: Path) -> str:
+    """What an empty folder is that no new one can take the place of, as a clause; empty where one can."""
+    if path.is_symlink():
+        return "is a link"
+    if not path.exists():
+        return ""
+    if os.path.samefile(path, os.curdir):
+        return "is the folder that you work in"
+    return "is a mount point" if os.path.ismount(path) else ""
 
 
 _waiting: contextvars.ContextVar[dict[Path, Path | None] | None] = contextvars.ContextVar(

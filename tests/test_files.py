@@ -51,6 +51,31 @@ def test_a_file_is_replaced_and_its_folder_made(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", [".", "there/.."])
+def test_a_name_that_no_file_can_take_is_an_error_of_the_disk(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with (
+        pytest.raises(UserError, match=r"cannot write it \(.+\): name another"),
+        files.disk_errors("write it", remedy="name another"),
+    ):
+        files.write_text(Path(name), "text")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_what_no_new_folder_can_replace(tmp_path, monkeypatch):
+    here, other, link = tmp_path / "here", tmp_path / "other", tmp_path / "link"
+    here.mkdir()
+    other.mkdir()
+    link.symlink_to(other)
+    monkeypatch.chdir(here)
+    for path in (Path("."), here, Path("../here")):
+        assert files.irreplaceable(path) == "is the folder that you work in"
+    assert files.irreplaceable(link) == "is a link"
+    assert files.irreplaceable(Path("/")) == "is a mount point"
+    assert files.irreplaceable(other) == files.irreplaceable(tmp_path / "new") == ""
+
+
 def test_many_may_write_at_once(tmp_path):
     path = tmp_path / "report.txt"
     with ThreadPoolExecutor(8) as pool:

@@ -11,12 +11,19 @@ Nothing here loads JAX.
 import contextlib
 import hashlib
 import shutil
-import uuid
 from pathlib import Path
 
 from asae_jax.config import CONFIG_FILE, RUN_FILE
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import MOST_TEXT, check_bounded, disk_errors, read_bounded, user_path
+from asae_jax.files import (
+    MOST_TEXT,
+    check_bounded,
+    disk_errors,
+    irreplaceable,
+    name_beside,
+    read_bounded,
+    user_path,
+)
 from asae_jax.json_files import read_json
 from asae_jax.shipped import WEIGHTS_FILE, models
 
@@ -129,12 +136,15 @@ def unpack(model: Path, workdir: Path) -> None:
       workdir: the run folder: new, empty, or of the same model.
 
     Raises:
-      UserError: the model is damaged, `workdir` holds something else, or it cannot be written.
+      UserError: the model is damaged, `workdir` holds something else, cannot be replaced (the folder that
+        the user works in, a mount point, a link) or cannot be written.
     """
     digest = checked_digest(model)
     if _is_there(model, digest, workdir):
         return
-    part = workdir.with_name(f"{workdir.name}.{uuid.uuid4().hex[:8]}.part")
+    if what := irreplaceable(workdir):
+        raise UserError(f"--workdir={workdir} {what}: give a new folder for the model, in it for instance.")
+    part = name_beside(workdir)
     try:
         with disk_errors(f"copy the model to {workdir}", remedy="choose another --workdir=DIR"):
             copy(model, part)

@@ -126,6 +126,18 @@ def test_another_card_is_no_other_version(model, tmp_path):
     model_folder.unpack(model, tmp_path / "mine")
 
 
+def test_the_folder_that_one_works_in_is_refused_in_one_line(model, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    with pytest.raises(UserError, match=r"--workdir=\. is the folder that you work in: give a new folder"):
+        model_folder.unpack(model, Path())
+    assert not any(tmp_path.rglob("*.part"))
+    assert not any(work.iterdir())
+    model_folder.copy(model, work)
+    model_folder.unpack(model, Path())  # the same model is there already
+
+
 def test_a_damaged_model_is_not_copied(model, tmp_path):
     (model / "weights.safetensors").write_bytes((model / "weights.safetensors").read_bytes()[:-1])
     with pytest.raises(UserError, match="is damaged"):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
-from asae_jax.files import disk_errors, user_path, write_text
+from asae_jax.files import disk_errors, irreplaceable, name_beside, user_path, write_text
 from asae_jax.inference.export.packing import model_record, portable
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
@@ -27,7 +26,8 @@ def check_output(text: str, source: Path) -> Path:
     """The folder that `adapt.output` names.
 
     Raises:
-      UserError: none is named, or it holds something.
+      UserError: none is named, it holds something, or it cannot be replaced (the folder that the user works
+        in, a mount point, a link).
     """
     if not text:
         raise UserError(
@@ -38,6 +38,8 @@ def check_output(text: str, source: Path) -> Path:
         raise UserError(f"--output={text} is the run itself, which stays as it is: name a new folder.")
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"--output={text} exists: name a new folder for the adapted model, or delete it.")
+    if what := irreplaceable(path):
+        raise UserError(f"--output={text} {what}: name a new folder for the model, in it for instance.")
     return path
 
 
@@ -66,7 +68,7 @@ def write_adapted(
     Raises:
       UserError: it cannot be written.
     """
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    part = name_beside(path)
     try:
         with disk_errors(f"write the adapted model to {path}", remedy="choose another --output=DIR"):
             part.mkdir(parents=True)

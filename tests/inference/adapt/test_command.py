@@ -244,6 +244,7 @@ def test_scale_and_classes_that_occur(runs, folder, tmp_path):
         (["--output=new", "--labels=absent.csv"], "absent.csv is not there"),
         (["--output=RUN", "--input=CELLS"], "is the run itself"),
         (["--output=CELLS", "--input=CELLS"], "exists: name a new folder"),
+        (["--output=.", "--input=CELLS"], "--output=. is the folder that you work in: name a new folder"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(
