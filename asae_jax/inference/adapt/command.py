@@ -126,7 +126,11 @@ def _learned(
     else:
         learned = learn(run, variables, features[rows], logits[rows], labels, groups)
     nuclei = measure_nuclei(evenly(cells.images, MEASURED))  # what is of the usual scale from now on
-    learned = dataclasses.replace(learned, estimates=dataclasses.replace(learned.estimates, nuclei=nuclei))
+    learned = dataclasses.replace(
+        learned,
+        estimates=dataclasses.replace(learned.estimates, nuclei=nuclei),
+        by_group=groups is not None and all(cells.items[row].group for row in rows),
+    )
     if learned.layer is None:
         return learned, *score(learned.variables, cells.images)
     return learned, learned.layer.logits(features), features

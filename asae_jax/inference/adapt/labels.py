@@ -14,7 +14,7 @@ from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.manifest import ASIDE, Entry, read_entries
+from asae_jax.input.manifest import ASIDE, NO_GROUP, Entry, read_entries
 
 FEWEST = 10
 """Labelled images below which nothing is trained: not one threshold could be set."""
@@ -65,7 +65,7 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
                 left[reason] += 1
                 continue
             path = os.path.abspath(file.parent / entry.name)
-            given = Given(Item(path, path, entry.group), label, entry.content)
+            given = Given(Item(path, path, _group(entry)), label, entry.content)
             others = [known[key] for key in (path, entry.content) if key in known]
             if wrong := [other.label for other in others if other.label != label]:
                 raise UserError(f"{entry.name} has two labels, {wrong[0]} and {label} (--labels=): keep one")
@@ -81,6 +81,12 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
         warnings.warn(f"labels left out: {counts}", stacklevel=2)
     _refuse_few(found, class_names)
     return found
+
+
+def _group(entry: Entry) -> str:
+    """Slide or patient; empty where it is not known."""
+    group = entry.group or entry.provenance.get("known_group", "")
+    return "" if group == NO_GROUP else group
 
 
 def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
@@ -153,7 +159,10 @@ def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
 
 
 def groups_of(items: Sequence[Item]) -> np.ndarray | None:
-    """Slide or patient of each image `[N]`, the image itself where unknown; None where there are no two."""
+    """What may not be divided: slide or patient of each image `[N]`, the image itself where unknown.
+
+    None where there are no two slides or patients.
+    """
     groups = [item.group or item.path for item in items]
     if not any(item.group for item in items) or len(set(groups)) < 2:
         return None

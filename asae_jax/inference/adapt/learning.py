@@ -33,7 +33,8 @@ class Learned:
       after: int `[N]`, by a layer or a network that has not seen the image.
       estimates: calibration, abstention, conformal sets and outlier scores, cross-fitted.
       for_a_person: bool `[N]`, whether these estimates leave the image to a person.
-      by_group: whether its folds were whole slides or patients.
+      by_group: whether its folds were whole slides or patients, and these are known of every image; whoever
+        trains sets it.
     """
 
     variables: Mapping[str, Any]
@@ -45,7 +46,7 @@ class Learned:
     after: np.ndarray
     estimates: Uncertainty
     for_a_person: np.ndarray
-    by_group: bool
+    by_group: bool = False
 
     @property
     def confusion(self) -> np.ndarray:
@@ -69,7 +70,7 @@ def learn(
       features: pooled, of the labelled images, `[N, channels]`.
       logits: `[N, classes]` of the same.
       labels: int `[N]`.
-      groups: slide or patient of each; None where not known.
+      groups: which images stay in one fold, see `labels.groups_of`; None: each is by itself.
 
     Raises:
       UserError: a network whose last layer does not act on these features.
@@ -91,7 +92,6 @@ def learn(
         fitted.logits.argmax(1),
         estimates,
         _for_a_person(estimates, fitted.logits, distances),
-        groups is not None,
     )
 
 
@@ -112,7 +112,7 @@ def learn_all(
       images: the labelled images, uint8 `[N, stored, stored, 3]`.
       logits: `[N, classes]` of the same, before.
       labels: int `[N]`.
-      groups: slide or patient of each; None where not known.
+      groups: which images stay in one fold, see `labels.groups_of`; None: each is by itself.
       score: as of `cross_fit_all`.
     """
     config = run.config
@@ -125,7 +125,7 @@ def learn_all(
     basis = _basis(run, crossed, labels, estimates, trained=True)
     before, after = logits.argmax(1), crossed.argmax(1)
     unsure = _for_a_person(estimates, crossed, distances)
-    return Learned(trained, None, None, basis, labels, before, after, estimates, unsure, groups is not None)
+    return Learned(trained, None, None, basis, labels, before, after, estimates, unsure)
 
 
 def _for_a_person(estimates: Uncertainty, logits: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -178,7 +178,10 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
     if grouped:
         yield "These intervals are over cells: new slides or patients differ more."
     else:
-        yield "Slides or patients are not known, and a new patient's cells are harder."
+        yield (
+            "Cells of one slide or patient may have been on both sides (they are not known of all these "
+            "cells, or there is one alone), and a new patient's cells are harder."
+        )
     if labels["strength"] == _OLD_LAYER:
         yield "No last layer that was fitted to the labels was better than the old one, which stays."
     elif unlabelled:

@@ -360,6 +360,33 @@ def test_a_label_in_a_list_with_contents_and_in_one_without_counts_once(folder, 
         read_given(f"{one},{two}", CLASS_NAMES, {})
 
 
+@pytest.mark.parametrize(
+    ("groups", "folds_of", "said"),
+    [
+        (["p1", "p2", "p3"], "groups", "new slides or patients differ more"),
+        (["p1", "p2", "no group"], "images", "may have been on both sides"),
+    ],
+)
+def test_patients_were_kept_apart_only_where_all_are_known(runs, folder, tmp_path, groups, folds_of, said):
+    rows = [(*row[:2], groups[n // 4]) for n, row in enumerate(_rows(folder, 11))]
+    listed = _list(tmp_path / "labels.csv", rows, ["path", "label", "group"])
+    options = [f"--labels={listed}", f"--output={tmp_path / 'new'}", "--statistics=keep"]
+    assert _adapt(runs[0], *options) == 0
+    record = json.loads((tmp_path / "new" / FILE).read_text())
+    assert record["labels"]["folds_of"] == folds_of
+    notes = "\n".join(record["notes"])
+    assert said in notes
+    assert ("nor another of the same slide or patient" in notes) == (folds_of == "groups")
+
+
+def test_patients_that_merge_knows_of_some_images_are_known(folder, tmp_path):
+    known = ["no group", "p1", "p1", *[""] * 8]
+    rows = [(*row[:2], group) for row, group in zip(_rows(folder, 11), known, strict=True)]
+    listed = _list(tmp_path / "merged.csv", rows, ["path", "label", "known_group"])
+    found = [one.item.group for one in read_given(str(listed), CLASS_NAMES, {})]
+    assert found == ["", "p1", "p1", *[""] * 8]
+
+
 @pytest.mark.filterwarnings("always:1 labels are not used")
 def test_one_picture_under_two_names_counts_once_and_must_have_one_label(runs, folder, tmp_path, capsys):
     moved = tmp_path / "cells"
