@@ -5,6 +5,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -35,6 +36,12 @@ class Given:
     content: str
 
 
+def label_files(text: str) -> list[Path]:
+    """The files that `adapt.labels` names: one, whose name may hold commas, or several between commas."""
+    whole = user_path(text)
+    return [whole] if whole.is_file() else [user_path(part.strip()) for part in text.split(",")]
+
+
 def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, str]) -> list[Given]:
     """The usable labels of `adapt.labels`, each image once.
 
@@ -53,10 +60,9 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
     found: list[Given] = []
     known: dict[str, Given] = {}  # by path and by content: a list of one kind may repeat one of the other
     left: collections.Counter[str] = collections.Counter()
-    for name in [text] if user_path(text).is_file() else [part.strip() for part in text.split(",")]:
-        file = user_path(name)
+    for file in label_files(text):
         if not file.is_file():
-            raise UserError(f"{name} is not there: give the CSV file that the review page saved (--labels=)")
+            raise UserError(f"{file} is not there: give the CSV file that the review page saved (--labels=)")
         _, _, entries = read_entries(file, unseen=False)
         for entry in entries:
             mapped = mapped_to(entry.label, class_map)

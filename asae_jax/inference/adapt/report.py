@@ -11,8 +11,10 @@ from asae_jax.evaluation.metrics import counted_share
 from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
+from asae_jax.inference.adapt.labels import label_files
 from asae_jax.inference.adapt.learning import Learned
 from asae_jax.inference.mixture import Basis
+from asae_jax.inference.predict.inputs import input_name
 from asae_jax.pages import NOTICE
 from asae_jax.run.adaptation import made_from
 
@@ -45,7 +47,7 @@ def record(
     content = {
         "source": dict(source),
         "input": {
-            "given": Path(config.adapt.input or config.adapt.labels).name,
+            "given": _given(config.adapt),
             "images": len(cells.images),
             "unreadable": len(cells.errors),
         },
@@ -62,6 +64,13 @@ def record(
         "notice": NOTICE,
     }
     return content | {"notes": list(_notes(content))}
+
+
+def _given(settings: ConfigDict) -> str:
+    """What the images were named by, without folders, which are nobody's business where the model travels."""
+    if settings.input:
+        return input_name(settings.input)
+    return ", ".join(file.name for file in label_files(settings.labels))
 
 
 _OLD_LAYER = "old layer kept"

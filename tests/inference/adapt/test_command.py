@@ -11,7 +11,7 @@ import pytest
 from scipy import special
 
 from asae_jax import cli
-from asae_jax.config import copy_with, read_run_config
+from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.inference.adapt import command, report
@@ -96,6 +96,26 @@ def test_the_card_says_what_was_done_and_names_no_folder(adapted, folder, runs):
     assert "do not hold for these images" in card
     assert str(folder.parent) not in card + (output / "config.json").read_text()
     assert not (output / "uncertainty.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"input": "."}, "cells"),
+        ({"input": "slides/*.png"}, "slides"),
+        ({"input": "one/list.csv", "labels": "a.csv"}, "list"),
+        ({"labels": "one/a.csv,b.csv"}, "a.csv, b.csv"),
+        ({"labels": "c,d.csv"}, "c,d.csv"),
+    ],
+)
+def test_the_record_names_whatever_was_given(tmp_path, monkeypatch, options, name):
+    place = tmp_path / "cells"
+    (place / "one").mkdir(parents=True)
+    for file in ("c,d.csv", "one/list.csv"):
+        (place / file).touch()
+    monkeypatch.chdir(place)
+    settings = copy_with(base_config(), {f"adapt.{key}": value for key, value in options.items()}).adapt
+    assert report._given(settings) == name
 
 
 def test_a_record_that_was_changed_is_refused(adapted, tmp_path):
