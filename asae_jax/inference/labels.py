@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from asae_jax.files import user_path
-from asae_jax.inference.predict.inputs import Item, class_folders
+from asae_jax.inference.predict.inputs import Item, class_folders, is_list
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
@@ -35,7 +35,7 @@ def input_labels(
             return [known.get(plain_name(item.group), item.group) for item in items]
         classes = class_folders(text, items, class_names) if folders == "auto" else {}
         return [classes.get(item.group, "") for item in items]
-    if path.suffix.lower() == ".csv" and path.is_file():
+    if is_list(text):
         _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
         return ["" if is_guess(row) else row.get("label", "") for _, row in rows]
     return [""] * len(items)

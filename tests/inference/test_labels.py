@@ -15,11 +15,21 @@ from asae_jax.inference.predict.inputs import read_input, without_class_folders
         ("path,true,label,probability\n1.png,A,A,0.9\n2.png,B,A,0.5\n", ["", ""]),
     ],
 )
+@pytest.mark.parametrize("name", ["list.csv", "list.txt", "list"])
 @pytest.mark.filterwarnings("ignore:no column of")
-def test_a_network_s_guesses_are_no_true_classes(tmp_path, text, labels):
-    path = tmp_path / "list.csv"
+def test_a_network_s_guesses_are_no_true_classes(tmp_path, text, labels, name):
+    path = tmp_path / name
     path.write_text(text)
     assert input_labels(str(path), read_input(str(path)), ["A", "B"]) == labels
+
+
+def test_an_image_is_no_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"path,label")  # by its name
+    (tmp_path / "1").write_bytes(b"\x89PNG\r\n\x1a\n")  # by its content
+    (tmp_path / "-").write_text("path,label\n2.png,A\n")  # another file than standard input
+    for text, lines in (("1.png", None), ("1", None), ("-", ["a.png"])):
+        assert input_labels(text, read_input(text, lines=lines), ["A"]) == [""]
 
 
 @pytest.mark.parametrize(

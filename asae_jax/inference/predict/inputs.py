@@ -159,13 +159,21 @@ def _holds_an_image(folder: Path) -> bool:
 _LOOKED_AT = 1000
 
 
+def is_list(text: str) -> bool:
+    """Whether an input is a file that lists images, whatever its name ends in, and no image itself."""
+    path = user_path(text)
+    if text == STANDARD_INPUT or not path.is_file():
+        return False
+    return not _by_name(path.name) and file_kind(path) is None
+
+
 def _from_file(text: str, path: Path) -> list[Item]:
+    if is_list(text):
+        return list(_from_csv(path))
     kind = file_kind(path)
-    if _by_name(path.name) or (kind and kind.image):
+    if _by_name(path.name) or kind is None or kind.image:
         return [_item(text)]
-    if kind:
-        raise UserError(f"{text} is {kind.name}, neither an image nor a CSV file: {kind.remedy} (--input=)")
-    return list(_from_csv(path))
+    raise UserError(f"{text} is {kind.name}, neither an image nor a CSV file: {kind.remedy} (--input=)")
 
 
 def _matches(pattern: Path) -> list[str]:
