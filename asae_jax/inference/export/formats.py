@@ -213,12 +213,12 @@ FORMATS = {
 
 
 def wanted_formats(text: str) -> tuple[str, ...]:
-    """The names in `text`, separated by commas; all of them for `ALL`.
+    """The names in `text`, separated by commas, each once; all of them for `ALL`.
 
     Raises:
       UserError: a name that is not in `FORMATS`, or none.
     """
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if names == (ALL,):
         return tuple(FORMATS)
     unknown = [name for name in names if name not in FORMATS]

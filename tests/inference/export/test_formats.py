@@ -16,7 +16,7 @@ from scipy.special import softmax
 from asae_jax.errors import UserError
 from asae_jax.evaluation.calibration import Temperature
 from asae_jax.evaluation.uncertainty import conditions, read_uncertainty, write_uncertainty
-from asae_jax.inference.export.formats import architecture, run_torch, write_torch
+from asae_jax.inference.export.formats import FORMATS, architecture, run_torch, wanted_formats, write_torch
 from tests.inference.export import made
 from tests.reference import torch_models
 from tests.training.tiny import STAGES
@@ -132,6 +132,18 @@ def test_the_temperature_without_a_layer_is_the_programs_own(tmp_path):
 )
 def test_the_description_names_the_model_and_its_changes(model, line):
     assert line in architecture(ConfigDict(model), 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("onnx, orbax", ("onnx", "orbax")),
+        ("orbax,onnx,orbax,", ("orbax", "onnx")),
+        ("all", tuple(FORMATS)),
+    ],
+)
+def test_every_format_that_is_named_is_written_once(text, names):
+    assert wanted_formats(text) == names
 
 
 def test_group_norm_is_refused(tmp_path):
