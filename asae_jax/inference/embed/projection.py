@@ -16,6 +16,8 @@ _NEEDS = {"tsne": ("sklearn", "scikit-learn"), "umap": ("umap", "umap-learn")}
 _LEAST = 5  # points below which neighbours mean nothing, and both libraries stop with an error
 _PERPLEXITY = 30  # scikit-learn's default, lowered where there are fewer points
 _NEIGHBOURS = 15  # umap-learn's default, likewise
+_ALIKE = 1e-6
+"""Differences of features, beside their largest value, that are rounding: float32 sums differ by less."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,6 +37,8 @@ class Projection:
 
     def sentence(self) -> str:
         """What the map shows and what it does not."""
+        if self.explained is not None and not any(self.explained):
+            return "The features of all images are the same, but for rounding: all lie in one place."
         if self.explained is not None:
             first, second = (percent(share) for share in self.explained)
             return (
@@ -69,23 +73,30 @@ def project(features: np.ndarray, method: str, *, seed: int) -> Projection:
 
     Args:
       features: float `[N, channels]`, finite, N at least 1.
-      method: one of `PROJECTIONS`; fewer than five images get "pca" whatever it is.
+      method: one of `PROJECTIONS`; fewer than five images, or images whose features are the same but for
+        rounding, get "pca" whatever it is: t-SNE divides by the deviation of its start.
       seed: of t-SNE and UMAP.
     """
-    if method == "pca" or len(features) < _LEAST:
+    if method == "pca" or len(features) < _LEAST or _alike(features):
         return pca(features)
     places = (_tsne if method == "tsne" else _umap)(features, seed)
     return Projection(method, np.asarray(places, np.float32))
+
+
+def _alike(features: np.ndarray) -> bool:
+    """Whether features `[N, channels]` differ by rounding only."""
+    return bool(np.ptp(features, axis=0).max() <= _ALIKE * np.abs(features).max())
 
 
 def pca(features: np.ndarray) -> Projection:
     """The first two principal components of features `[N, channels]`, centred and not scaled.
 
     The sign of a component is arbitrary: here its largest loading by absolute value is positive, so that
-    the same images give the same map. Where the features vary in less than two dimensions the others are 0.
+    the same images give the same map. Where the features vary in less than two dimensions the others are 0;
+    differences by rounding only are none.
     """
     centred = np.asarray(features, np.float64)
-    centred = centred - centred.mean(axis=0)
+    centred = np.zeros_like(centred) if _alike(centred) else centred - centred.mean(axis=0)
     # The covariance has channels x channels numbers however many images there are.
     covariance = centred.T @ centred
     channels = len(covariance)

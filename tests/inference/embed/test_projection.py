@@ -44,6 +44,26 @@ def test_features_of_fewer_than_two_dimensions_have_places_too(features, explain
     np.testing.assert_allclose(found.places[:, 1], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+@pytest.mark.parametrize("noise", [0, 1e-7])
+def test_features_that_are_the_same_but_for_rounding_lie_in_one_place(method, noise):
+    """t-SNE made a map of the noise, or ended the process where there was none."""
+    base = np.random.default_rng(0).uniform(0, 3, 16)
+    rounding = noise * base * np.random.default_rng(1).uniform(-1, 1, (12, 16))
+    found = project((base + rounding).astype(np.float32), method, seed=0)
+    assert found.method == "pca"
+    assert np.array_equal(found.places, np.zeros((12, 2)))
+    assert "all lie in one place" in found.sentence()
+
+
+def test_features_that_differ_by_little_have_a_map():
+    rng = np.random.default_rng(0)
+    found = pca((5 + rng.normal(0, 1e-4, (40, 2)) * [2, 1]).astype(np.float32))
+    assert sum(found.explained) == pytest.approx(1)
+    assert found.explained[0] > found.explained[1] > 0
+    assert np.ptp(found.places, axis=0).min() > 1e-4
+
+
 def test_shares_of_variance_are_named():
     corners = np.array([[3.0, 1.0], [3.0, -1.0], [-3.0, 1.0], [-3.0, -1.0]])
     assert "first explains 90.0 % of the variance, the second 10.0 %" in pca(corners).sentence()
