@@ -22,6 +22,7 @@ from asae_jax.experiments.unfinished import (
 )
 from asae_jax.files import disk_errors
 from asae_jax.pages import NOTICE
+from asae_jax.run.folder import check_apart
 
 _COMMAND = "reproduce"
 _MOST_SHOWN = 6
@@ -47,6 +48,7 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
     """
     check(config)
     check_to_the_end(config, _COMMAND)
+    check_apart(workdir, config)  # before the lock makes a folder among the images
     tables = chosen_tables(config.reproduce.tables)
     ways = directions(config, workdir) if TRANSFER in tables else [Direction(config, workdir)]
     status, done = 0, []

@@ -200,3 +200,12 @@ def test_mistakes_end_in_one_line_before_anything_is_started(reproduce, capsys, 
     assert reproduce(option) == 2
     assert said in capsys.readouterr().err
     assert reproduce.started == []
+
+
+@pytest.mark.parametrize("inside", ["grid", "BLA/grid"])
+def test_a_workdir_among_the_images_is_refused_and_nothing_is_written_there(reproduce, cells, capsys, inside):
+    before = sorted(cells.rglob("*"))
+    reproduce.workdir = cells / inside
+    assert reproduce() == 2
+    assert "lies in the folder of the images" in capsys.readouterr().err
+    assert sorted(cells.rglob("*")) == before

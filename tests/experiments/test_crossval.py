@@ -102,10 +102,11 @@ def crossval(cells, tmp_path, monkeypatch):
             return FoldProcess(planned, workdir, accuracy=None if planned.name in failing else 1.0)
 
         monkeypatch.setattr(unfinished, "TrainProcess", start)
-        places = [f"--workdir={run.workdir}", "--config.data.source=csv", f"--config.data.path={cells}"]
+        source, path = run.data
+        places = [f"--workdir={run.workdir}", f"--config.data.source={source}", f"--config.data.path={path}"]
         return cli.main(["crossval", "--config=default", *places, "--folds=5", *options])
 
-    run.workdir = tmp_path / "folds"
+    run.workdir, run.data = tmp_path / "folds", ("csv", cells)
     return run
 
 
@@ -330,4 +331,18 @@ def test_data_with_a_split_of_their_own_are_refused(crossval, cells, capsys):
     assert "crossval cannot be used with these csv data, which have a split of their own" in (
         capsys.readouterr().err
     )
+    assert crossval.started == []
+
+
+def test_a_workdir_among_the_images_is_refused_and_nothing_is_written_there(crossval, cells, capsys):
+    images = cells.parent / "folders"
+    for name in CLASSES:
+        (images / name).mkdir(parents=True)
+        for path in (cells.parent / "cells").glob(f"{name}*.png"):
+            path.rename(images / name / path.name)
+    before = sorted(images.rglob("*"))
+    crossval.workdir, crossval.data = images / "folds", ("folder", images)
+    assert crossval() == 2
+    assert "lies in the folder of the images" in capsys.readouterr().err
+    assert sorted(images.rglob("*")) == before
     assert crossval.started == []
