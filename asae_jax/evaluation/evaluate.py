@@ -128,7 +128,7 @@ def _groups_trained_on(data: Data, indices: np.ndarray) -> int:
     groups = data.index.groups
     assert groups is not None
     rows = indices[data.splits[indices] != "train"]
-    return len(np.intersect1d(groups[rows], groups[data.splits == "train"]))
+    return len(np.intersect1d(groups[rows], groups[data.indices("train")]))
 
 
 def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> int | None:
@@ -136,7 +136,7 @@ def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> i
     contents = data.index.contents
     if is_own:
         rows = indices[data.splits[indices] != "train"]  # of these it is no news
-        return int(is_among(contents[rows], contents[data.splits == "train"]).sum())
+        return int(is_among(contents[rows], contents[data.indices("train")]).sum())
     found = among_trained_on(run, contents[indices], pixels=data.index.source == "npz")
     return None if found is None else int(found.sum())
 

@@ -7,6 +7,7 @@ import pytest
 
 from asae_jax.evaluation.evaluate import _groups_trained_on, frequent_mistakes, summary
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.run.data import Data
 
 NAMES = ("MY", "MMY", "SNE")
 CONFUSION = [[6, 3, 0], [2, 7, 1], [0, 0, 5]]
@@ -61,10 +62,12 @@ def test_groups_on_both_sides_are_counted_and_said():
     """Patients: of five test images, those of a and b are trained on too, c's one is new."""
     groups = np.array(["a", "b", "b", "c", "a", "b", "d", "a"])
     splits = np.array(["test", "test", "test", "test", "test", "train", "validation", "train"])
-    data = SimpleNamespace(index=SimpleNamespace(groups=groups), splits=splits)
+    data = Data(SimpleNamespace(groups=groups), SimpleNamespace(good=np.arange(8)), splits)
     assert _groups_trained_on(data, np.flatnonzero(splits == "test")) == 2
     assert _groups_trained_on(data, np.flatnonzero(splits == "validation")) == 0
     assert _groups_trained_on(data, np.flatnonzero(splits == "train")) == 0  # which is no news
+    data = Data(data.index, SimpleNamespace(good=np.array([0, 1, 2, 3, 4, 5, 6])), splits)
+    assert _groups_trained_on(data, np.arange(5)) == 1  # a's training image cannot be read
     measured = scores(bootstrap=0) | {"num_groups": 30, "num_groups_trained_on": 2}
     assert "; 2 of the groups have training images too" in summary(measured)
     assert "training images too" not in summary(measured | {"num_groups_trained_on": 0})

@@ -22,6 +22,8 @@ from tests.experiments.fakes import FakeProcess, two_slots
 CLASSES = ("BLA", "LYT", "MON")
 COPIES = 1
 """Images of each fold that are among those trained on as well, as its run counts them."""
+UNREADABLE = []
+"""Names of images that no run can read."""
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def write_fold(workdir, run):
     index = load_index(config)
     splits = chosen_split(config.data, place, index)
     rows = np.flatnonzero(splits == "test")
+    rows = rows[~np.isin(index.names[rows], UNREADABLE)]
     names, labels = index.names[rows], index.labels[rows]
     said = np.where(wrong_of(names), (labels + 1) % 3, labels)
     log_probs = np.log(np.full((len(rows), len(index.class_names)), 0.05))
@@ -71,7 +74,7 @@ def write_fold(workdir, run):
     (path.with_name("test.json")).write_text(json.dumps(scores | {"split": "test", "num_trained_on": COPIES}))
     assert config.train.batch_size  # as every run folder has them
     assert config.train.epochs
-    folder.write(place, config, folder.record_of(index))
+    folder.write(place, config, folder.record_of(index, UNREADABLE))
     estimates = {
         "abstention": {"target_error": 0.05, "coverage": 0.5 * (run.row != "fold0")},
         "measured": {
@@ -313,6 +316,15 @@ def test_patients_in_two_folds_are_counted_and_said(crossval, capsys):
     shared = sum(len(found) == 2 for found in folds.values())
     assert scores["num_groups_trained_on"] == shared > 0
     assert f"{shared} of the groups have training images too" in capsys.readouterr().out
+
+
+def test_a_patient_with_an_unreadable_image_is_trained_on_by_no_fold(crossval, monkeypatch, capsys):
+    monkeypatch.setattr("tests.experiments.test_crossval.UNREADABLE", ["cells/BLA0.png"])
+    assert crossval() == 0
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    assert (scores["num_examples"], scores["num_never_tested"]) == (29, 1)
+    assert scores["num_groups_trained_on"] == 0
+    assert "training images too" not in capsys.readouterr().out
 
 
 def test_folds_that_are_set_for_different_errors_are_refused(crossval, capsys):

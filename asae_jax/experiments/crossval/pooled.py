@@ -1,6 +1,5 @@
 """What the runs of all folds say together: each image judged by the network that was not trained on it."""
 
-import collections
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from asae_jax.experiments.results import run_scores
 from asae_jax.input.index import DataIndex
 from asae_jax.json_files import read_object
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import check_same_data
+from asae_jax.run.folder import check_same_data, read_record
 
 PART = "cross-validated"
 """What the pooled scores call their part of the data."""
@@ -105,10 +104,10 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
       Beside those of `evaluate_scores`: `split`, `intervals_over`, `num_groups` where groups are known,
       `num_never_tested`: readable or not, images that no fold tests; `num_left_out`: listed ones that are no
       images of these data; `num_trained_on`: images that the network which tests them was trained on all the
-      same, as copies (None where a fold does not say); `num_groups_trained_on`: groups of which two folds
-      have images, where groups are known; `folds`: for each its name, number of images and `METRICS`;
-      `over_folds`: metric -> `mean` and `standard_deviation`; `judged`, see there; `class_means_over`
-      and `notice`.
+      same, as copies (None where a fold does not say); `num_groups_trained_on`: groups with a tested image of
+      which that fold's other parts have readable ones, where groups are known;
+      `folds`: for each its name, number of images and `METRICS`; `over_folds`: metric -> `mean` and
+      `standard_deviation`; `judged`, see there; `class_means_over` and `notice`.
     """
     predictions = pooled.predictions
     groups = None if index.groups is None else index.groups[pooled.rows]
@@ -144,14 +143,16 @@ def _trained_on(scores: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def _groups_trained_on(pooled: Pooled, index: DataIndex) -> int:
-    """How many groups have a tested image, and another one that is in another fold or in none."""
+    """Of how many groups a fold tests an image, and has another one that it can read in its other parts."""
     assert index.groups is not None
-    folds = np.full(len(index), -1)
-    folds[pooled.rows] = pooled.folds
-    pairs = {(group, fold) for group, fold in zip(index.groups.tolist(), folds.tolist(), strict=True)}
-    counts = collections.Counter(group for group, _ in pairs)
-    tested = {group for group, fold in pairs if fold >= 0}
-    return sum(counts[group] > 1 for group in tested)
+    found: set[str] = set()
+    for fold, run in enumerate(pooled.runs):
+        tested = pooled.rows[pooled.folds == fold]
+        unreadable = read_record(run).unreadable or ()  # None: by an earlier version
+        others = ~np.isin(index.names, np.array(unreadable, np.str_))
+        others[tested] = False
+        found |= set(np.intersect1d(index.groups[tested], index.groups[others]).tolist())
+    return len(found)
 
 
 def _of_fold(run: Path, scores: Mapping[str, Any]) -> dict[str, Any]:
