@@ -12,6 +12,7 @@ import pytest
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.uncertainty import conditions, uncertainty_file
 from asae_jax.experiments.grid import Grid, PlannedRun, run_folder
 from asae_jax.experiments.transfer import directions, scores
 from asae_jax.experiments.transfer.cells import read_listed
@@ -225,9 +226,39 @@ def test_finished_runs_are_measured_once_and_what_cannot_be_tried_is_said(
     assert len(found["rows"]) == 3
     assert "--template=FOLDER" in found["left_out"]["background"]
     assert "Left out: background (" in paths[1].read_text()
-    monkeypatch.setattr(directions, "measure", None)  # not called again
+    again = []
+    monkeypatch.setattr(directions, "measure", lambda *_, **__: again.append(1) or found)
     directions.write_transfer([(way, grid)], workdir)
     assert json.loads(paths[0].read_text())["runs"] == [found]
+    assert not again
+    run = open_run(run_folder(workdir, "trained-plainly-s0"))
+    for times, error in enumerate((0.05, 0.1), start=1):  # new thresholds change the table too
+        estimates = {"conditions": conditions(run), "target_error": error}
+        uncertainty_file(run.workdir).write_text(json.dumps(estimates))
+        for _ in range(2):
+            directions.write_transfer([(way, grid)], workdir)
+            assert len(again) == times
+
+
+def test_a_list_is_another_one_with_other_patients_or_pictures(tmp_path):
+    rows = [[f"{n}.png", "AB"[n % 2], "train" if n < 4 else "test", f"p{n // 2}"] for n in range(8)]
+    for name, *_ in rows:
+        (tmp_path / name).write_bytes(name.encode())
+
+    def digest(columns):
+        listed = write(tmp_path / "list.csv", columns, *(row[: len(columns)] for row in rows))
+        return read_listed(listed, {}, ("A", "B"), most=10, seed=0).digest
+
+    columns = ["path", "label", "split", "patient"]
+    found = digest(columns)
+    assert found == digest(columns)
+    assert found != digest(columns[:3])
+    rows[7][3] = "p9"
+    assert found != digest(columns)
+    rows[7][3] = "p3"
+    assert found == digest(columns)
+    (tmp_path / "7.png").write_bytes(b"another picture")
+    assert found != digest(columns)
 
 
 def test_directions_are_checked_before_anything_is_trained(folder, class_map, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """The labelled list of another laboratory's cells."""
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
+from asae_jax.input.content import file_contents
 from asae_jax.input.csv_rows import Row, listed_file, read_rows
 from asae_jax.input.manifest import GROUP_COLUMNS, GUESS_COLUMNS, group_column, is_guess
 
@@ -34,13 +36,21 @@ class Listed:
     source: str
     guesses: int = 0
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
-        """64 hexadecimal digits, equal for lists of the same images and classes in the same order."""
+        """64 hexadecimal digits, equal for lists of the same images, classes and groups in the same order.
+
+        Images are the same that have one name and hold the same (`file_contents`).
+        """
         rows = [
-            (part, item.path, int(label))
+            (part, item.path, int(label), item.group, content)
             for part in PARTS
-            for item, label in zip(self.items[part], self.labels[part], strict=True)
+            for item, label, content in zip(
+                self.items[part],
+                self.labels[part],
+                file_contents(item.file for item in self.items[part]).tolist(),
+                strict=True,
+            )
         ]
         return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError
+from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.experiments.grid import Grid, is_finished, run_folder
 from asae_jax.experiments.rows import TABLES, TRANSFER
 from asae_jax.experiments.transfer.cells import Listed, read_listed
 from asae_jax.experiments.transfer.pages import Measured, write_pages
 from asae_jax.experiments.transfer.scores import Trial, measure
-from asae_jax.files import user_path
+from asae_jax.files import sha256, user_path
 from asae_jax.inference.predict.predictor import network_identity
 from asae_jax.input.sources import configured_index, named_class_map
 from asae_jax.json_files import read_json, write_sealed_json
@@ -84,7 +85,7 @@ def directions(config: ConfigDict, workdir: Path) -> list[Direction]:
 def write_transfer(ways: Sequence[tuple[Direction, Grid]], workdir: Path) -> list[Path]:
     """Measures the finished runs of the table in both directions, and writes its pages into `workdir`.
 
-    What was measured before, of the same network on the same images, is not measured again.
+    What was measured before, of the same network and thresholds on the same images, is not measured again.
     """
     measured = [found for direction, grid in ways for found in _measured(direction, grid)]
     return write_pages(workdir / PAGES, measured) if measured else []
@@ -106,6 +107,7 @@ def _of_one(direction: Direction, name: str, label: str) -> Measured:
     file = direction.workdir / PAGES / f"{name}.json"
     key: dict[str, Any] = {
         "network": network_identity([run]),
+        "estimates": None if (estimates := matching_file(run)) is None else sha256(estimates),
         "digest": listed.digest,
         "trial": repr(trial),
         "label": label,
