@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -95,16 +96,26 @@ def _transfer(done: Sequence[tuple[Direction, Grid]], workdir: Path) -> None:
 
 
 def _say_overruled(base: ConfigDict, grid: Grid) -> None:
-    """Says which of the given settings do not count, as a row has a recipe of its own."""
+    """Says which of the given settings do not count, as the rows say them themselves."""
+    of_tables: dict[str, Any] = {}
     for name in sorted(set(grid.run_as)):
         given = overruled(base, ROWS[name])
-        if given:
+        if not ROWS[name].file:
+            of_tables |= {field: value for field, (value, _) in given.items()}
+        elif given:
             shown = [f"{field}={own} (not {value})" for field, (value, own) in given.items()]
-            more = f" and {len(shown) - _MOST_SHOWN} more" * (len(shown) > _MOST_SHOWN)
             print(
                 f"row {name} is trained by its own recipe {ROWS[name].file}, whatever is given: "
-                f"{', '.join(shown[:_MOST_SHOWN])}{more}"
+                f"{_first(shown)}"
             )
+    if of_tables:
+        shown = [f"{field} (given: {value})" for field, value in of_tables.items()]
+        print(f"each row of the tables says itself, whatever is given: {_first(shown)}")
+
+
+def _first(shown: Sequence[str]) -> str:
+    more = f" and {len(shown) - _MOST_SHOWN} more" * (len(shown) > _MOST_SHOWN)
+    return f"{', '.join(shown[:_MOST_SHOWN])}{more}"
 
 
 def _report(grid: Grid, tables: Mapping[str, Table], base: ConfigDict, workdir: Path) -> None:

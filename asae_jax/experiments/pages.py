@@ -1,7 +1,7 @@
 """The report in files: report.json, results.csv, report.md, and a report.html that needs nothing else."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import jinja2
 
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
 from asae_jax.files import atomic_text, write_text
-from asae_jax.input.cell_classes import cell_classes, display_order
+from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.json_files import write_json
 from asae_jax.pages import environment
 
@@ -29,13 +29,12 @@ def write_pages(workdir: Path, report: Mapping[str, Any], results: Results) -> N
     _write_csv(workdir / "results.csv", report, results)
     for name, escaped in ((PAGE, True), ("report.md", False)):
         template = _environment(escaped).get_template(name)
-        order = _shown_classes(report["data"]["test_images_per_class"])
+        order = _shown_classes(results.classes, report["data"]["test_images_per_class"])
         write_text(workdir / name, template.render(report=report, metrics=_METRIC_NAMES, order=order))
 
 
-def _shown_classes(images: Mapping[str, int]) -> list[str]:
+def _shown_classes(classes: Sequence[CellClass], images: Mapping[str, int]) -> list[str]:
     """The classes with test images, in display order."""
-    classes = cell_classes([*images])
     return [classes[n].code for n in display_order(classes) if images[classes[n].code]]
 
 

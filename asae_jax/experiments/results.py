@@ -26,10 +26,12 @@ from asae_jax.experiments.grid import (
     scores_file,
 )
 from asae_jax.files import open_text
+from asae_jax.input.cell_classes import CellClass
 from asae_jax.input.sources import configured_index
 from asae_jax.json_files import read_json
 from asae_jax.run import build, folder
 from asae_jax.run.metrics_file import read_metrics
+from asae_jax.run.run import Run
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
 """The scores that rows are compared by, each 0 to 1."""
@@ -63,6 +65,7 @@ class Results:
 
     Attributes:
       class_names: in the order of the labels.
+      classes: what each of them is, as the first finished run says.
       labels: int `[images]`.
       groups: slide or patient of each test image, or None where they are not known.
       runs: row -> its finished runs, seed by seed; for every row of the tables, also where there are none,
@@ -71,6 +74,7 @@ class Results:
     """
 
     class_names: tuple[str, ...]
+    classes: tuple[CellClass, ...]
     labels: np.ndarray
     groups: np.ndarray | None
     runs: Mapping[str, tuple[FinishedRun, ...]]
@@ -114,6 +118,7 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
         finished[run.row].append(_finished_run(workdir, run, predictions))
     return Results(
         class_names,
+        Run(run_folder(workdir, done[0].name), done[0].config, class_names).classes,
         labels,
         _groups(data, names, run_folder(workdir, done[0].name))
         if first["intervals_over"] == "groups"

@@ -26,8 +26,8 @@ class Row:
     Attributes:
       label: its name in reports.
       settings: the fields in which it differs from `PLAIN`.
-      file: name of a recipe that replaces the given configuration and `PLAIN`; the data, their split, the
-        batch size and the seed are kept.
+      file: name of a recipe that replaces the given configuration and `PLAIN`; the data, their split and
+        classes, the batch size, what is judged uncertain, and the seed are kept.
       note: a caveat that reports print beside it.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.config import SECTIONS, base_config, copy_with, decides_weights, flatten, recipe
+from asae_jax.config import BY_NAME, SECTIONS, base_config, copy_with, decides_weights, flatten, recipe
 from asae_jax.experiments.rows import PLAIN, Row
 from asae_jax.shipped import without_place
 
@@ -16,14 +16,17 @@ PRESETS = {"": "", "small": "comparison", "paper": "resnet50_asae"}
 
 _KEPT = (
     "data.source", "data.path", "data.unseen", "data.class_map", "data.group_feature", "data.groups",
-    "data.num_examples",
+    "data.num_examples", "data.classes", "data.specimen",
     "data.synthetic_seed", "data.test_fraction", "data.validation_fraction", "data.split_by", "data.folds",
     "data.fold", "data.split_seed", "data.cache", "data.cache_dir", "data.driver", "data.workers",
     "init.pretrained", "init.freeze", "init.views", "init.views_dtype", "init.head_rate",
-    "train.batch_size", "train.log_every", "train.checkpoint_every",
+    "model.remat", "train.batch_size", "train.log_every", "train.checkpoint_every", "train.distributed",
     "eval.batch_size", "eval.bootstrap", "eval.checkpoint", "eval.select_by",
+    *(name for name in BY_NAME if name.startswith("uncertainty.")),
 )  # fmt: skip
 # What a row with a recipe of its own takes from the given configuration.
+_TESTED = ("eval.test_mode", "eval.look_threshold", "eval.batch_statistics", "eval.reestimate_batches")
+# Change scores, and no weights.
 _COSTLY = ("train.epochs", "model.name", "model.width", "augment.size", "data.stored_size")
 _PATHS = ("data.path", "data.cache_dir")
 _NAMED_FILES = ("data.class_map", "data.classes", "init.pretrained", "eval.path", "eval.class_map")
@@ -67,20 +70,22 @@ def row_config(base: ConfigDict, row: Row, *, seed: int) -> ConfigDict:
 
 
 def overruled(base: ConfigDict, row: Row) -> dict[str, tuple[Any, Any]]:
-    """What of `base` does not count for a row with a recipe of its own: setting -> (given, of the recipe).
+    """What of `base` does not count for a row: setting -> (given, of the row).
 
-    The settings that decide most about duration come first.
+    Of a row with a recipe of its own it is all in which that differs. Of another one it is what the tables
+    vary (`PLAIN`), where something else than the default, which is the paper's, is given. The settings that
+    decide most about duration come first.
     """
-    if not row.file:
-        return {}
-    given, own = flatten(base), flatten(recipe(row.file))
-    names = [
-        name
-        for name in given
-        if name not in (*_KEPT, *row.settings) and decides_weights(name) and given[name] != own[name]
-    ]
+    given, default = flatten(base), flatten(base_config())
+    own = flatten(recipe(row.file)) if row.file else {**default, **PLAIN, **row.settings}
+    names = [name for name in given if given[name] != own[name]]
+    if row.file:
+        counts = (*_KEPT, *row.settings, "seed")
+        names = [name for name in names if name not in counts and (decides_weights(name) or name in _TESTED)]
+    else:
+        names = [name for name in names if name in PLAIN and given[name] != default[name]]
     names.sort(key=lambda name: name not in _COSTLY)
-    return {name: (given[name], own[name]) for name in names if name != "seed"}
+    return {name: (given[name], own[name]) for name in names}
 
 
 def training_settings(config: ConfigDict) -> str:

@@ -68,6 +68,16 @@ def test_settings_that_do_not_count_for_a_recipe_of_its_own_are_said_before(repr
     assert shown.index("own recipe") < shown.index("rows x")
 
 
+def test_settings_that_the_rows_say_themselves_are_said_before(reproduce, capsys):
+    assert reproduce("--seeds=1", "--config.data.sampler=weighted", "--config.loss.name=gce") == 0
+    shown = capsys.readouterr().out
+    said = "whatever is given: data.sampler (given: weighted), loss.name (given: gce)\n"
+    assert said in shown
+    assert shown.index(said) < shown.index("rows x")
+    assert reproduce("--seeds=1") == 0
+    assert "whatever is given" not in capsys.readouterr().out
+
+
 def test_a_grid_from_its_start_to_its_report_and_again(reproduce, capsys):
     assert reproduce() == 0
     assert reproduce.started == [f"{row}-s{seed}" for seed in (0, 1) for row in ROWS_OF_1]

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import html
 import json
 from html.parser import HTMLParser
 
@@ -191,6 +192,23 @@ def test_two_groups_of_test_images_decide_nothing(done, tmp_path):
         text = (tmp_path / page).read_text()
         assert "no interval over images" in text
         assert "100.0, " not in text
+
+
+def test_classes_stand_in_the_order_of_the_runs_own_table(tmp_path):
+    chosen, base = chosen_tables("4"), base_config()
+    grid = plan(base, chosen.values(), num_seeds=1)
+    for run in grid.runs:
+        write_run(tmp_path, run, accuracy=0.6, seed=len(run.name))
+        write_record(tmp_path, run.name, Record(FINISHED, 1.0))
+    order = ["PMO", "MYB", "LYT", "BLA", "EOS", "BAS & <co>", "MON", "EBO"]
+    names = "".join(f"{name},{name} cell\n" for name in order)
+    (run_folder(tmp_path, grid.runs[0].name) / "classes.csv").write_text(f"class,name\n{names}")
+    results = read_results(grid, tmp_path, base.data)
+    write_pages(tmp_path, build_report(grid, chosen, results, base, tmp_path), results)
+    text = html.unescape((tmp_path / "report.html").read_text())
+    header = next(line for line in text.splitlines() if "BAS & <co><br>" in line)
+    places = [header.index(f">{name}<br>") for name in order]
+    assert places == sorted(places)
 
 
 def _reported(workdir, given, tables):

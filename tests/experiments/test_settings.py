@@ -53,8 +53,19 @@ def test_what_does_not_count_for_a_row_with_a_file_is_named_what_costs_most_firs
     named = overruled(given, ROWS["recommended"])
     assert list(named) == ["model.width", "train.epochs", "optimizer.clip_norm"]
     assert named["train.epochs"] == (2, settings_of.recipe("own_cells_scratch").train.epochs)
-    assert overruled(given, ROWS["plain"]) == {}
+    given.eval.test_mode = "mean"
+    assert overruled(given, ROWS["recommended"])["eval.test_mode"] == ("mean", "skip")
     assert row_config(given, ROWS["recommended"], seed=0).train.epochs == named["train.epochs"][1]
+
+
+def test_what_the_tables_vary_is_named_where_it_is_given():
+    given = settings_of.recipe("comparison")
+    for row in ("plain", "hue", "asae-gmmce"):
+        assert overruled(given, ROWS[row]) == {}  # the paper's method is the default: nobody gave it
+    given.data.hue, given.loss.name, given.optimizer.clip_norm = "robust", "gce", 0.5
+    assert overruled(given, ROWS["plain"]) == {"data.hue": ("robust", "none"), "loss.name": ("gce", "ce")}
+    assert overruled(given, ROWS["hue"]) == {"data.hue": ("robust", "paper"), "loss.name": ("gce", "ce")}
+    assert overruled(given, ROWS["asae-gce"]) == {"data.hue": ("robust", "paper")}
 
 
 def test_main_stands_for_the_given_backbone():
@@ -70,6 +81,10 @@ def test_a_row_with_a_file_takes_the_data_alone_from_the_given_configuration():
     assert config.train.batch_size == given.train.batch_size
     assert config.optimizer.to_dict() == wanted.optimizer.to_dict()
     assert config.data.hue == wanted.data.hue
+    given.data.classes, given.data.specimen, given.uncertainty.target_error = "mine.csv", "blood", 0.02
+    config = row_config(given, ROWS["recommended"], seed=5)
+    assert (config.data.classes, config.data.specimen) == ("mine.csv", "blood")
+    assert config.uncertainty.to_dict() == given.uncertainty.to_dict()
     with_layer = row_config(given, ROWS["recommended-asae"], seed=5)
     assert "--config.model.branching=asae" in public_options(with_layer, beside=config)
     assert with_layer.train.epochs == config.train.epochs
