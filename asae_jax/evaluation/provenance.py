@@ -88,10 +88,10 @@ def among_trained_on(run: Run, contents: np.ndarray, *, pixels: bool) -> np.ndar
 
 
 def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] | None:
-    """Name and content of the file of a run's scores on its own part, by the settings of `run`.
+    """Name and content of the file of a run's scores on its own part, by the settings and weights of `run`.
 
-    None where there is none. The file named after the part comes first; others hold such scores where that
-    name was taken.
+    None where there is none: scores of an earlier checkpoint are others. The file named after the part comes
+    first; others hold such scores where that name was taken.
     """
     wanted = {
         "split": split,
@@ -104,7 +104,9 @@ def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] |
     folder = run.workdir / FOLDER
     for path in (folder / f"{split}.json", *sorted(folder.glob("*.json"))):
         content = _content(path) if path.exists() else None
-        if isinstance(content, dict) and not _difference(content, wanted):
+        if not isinstance(content, dict) or _difference(content, wanted):
+            continue
+        if content.get("step", run.step) == run.step:  # files of earlier versions lack it
             return path.stem, content
     return None
 

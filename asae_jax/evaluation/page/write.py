@@ -113,6 +113,8 @@ def _as_recorded(run: Run) -> Run:
         return run
     recorded = Run(run.workdir, read_run_config(run.workdir), run.class_names)
     recorded.data = run.data
+    if recorded.config.eval.checkpoint == run.config.eval.checkpoint:
+        recorded.step = run.step  # which has been read
     return recorded
 
 

@@ -15,14 +15,20 @@ from asae_jax.evaluation.label_errors import suspected_labels
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.page import gallery, write
 from asae_jax.evaluation.predictions import read_predictions
-from asae_jax.run.run import open_run
-from tests.edited import unsealed
-from tests.evaluation.page.made_run import CLASSES, EACH, evaluated, evaluated_elsewhere, made_run
+from asae_jax.run.run import Run, open_run
+from tests.edited import edited, unsealed
+from tests.evaluation.page.made_run import CLASSES, EACH, STEP, evaluated, evaluated_elsewhere, made_run
 
 ORDER = [2, 1, 0, 3]
 """Of the classes as people look at them: promyelocyte, segmented neutrophil, monocyte, what is unknown."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:left out")
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint(monkeypatch):
+    """The made run has none."""
+    monkeypatch.setattr(Run, "step", STEP)
 
 
 class Page(html.parser.HTMLParser):
@@ -312,6 +318,17 @@ def test_predictions_that_do_not_belong_to_the_scores_are_not_shown(place):
             assert write.write_run_page(open_run(place / "run")) is None
     path.write_bytes(whole)
     assert (place / "run" / "index.html").read_bytes() == before
+
+
+def test_scores_of_an_earlier_checkpoint_are_not_shown_beside_those_of_this_one(place):
+    path, page = place / "run" / "evaluation" / "test.json", place / "run" / "index.html"
+    with edited(path) as scores:
+        scores["step"] = STEP - 4
+    assert write.write_run_page(open_run(place / "run")) == {"validation"}
+    assert "test images" not in _tiles(Page(page))
+    assert evaluated(place) == 0  # which replaces it
+    assert json.loads(path.read_text())["step"] == STEP
+    assert "test images" in _tiles(Page(page))
 
 
 def test_pictures_that_are_gone_and_too_many_to_show(place, monkeypatch, tmp_path):
