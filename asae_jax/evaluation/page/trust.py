@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from asae_jax.evaluation.abstention import NEVER
 from asae_jax.evaluation.page.charts import Axis, Marks, Series, draw
 from asae_jax.evaluation.page.curves import Chart
 
@@ -100,7 +101,9 @@ def _risk(parts: Mapping[str, Measured], target: float, threshold: float) -> Cha
         + ("; ".join(told) or "nothing is labelled"),
     )
     chosen = f"The spots are at the chosen threshold, a probability of {threshold:.3f}"
-    if not spots:
+    if not spots and threshold < NEVER:
+        chosen = f"None of these images reaches the threshold of {threshold:.3f}: all are left to a person"
+    elif not spots:
         chosen = "No threshold keeps the promise: every image is left to a person"
     return Chart(
         "What a threshold would label, and how often wrongly",
