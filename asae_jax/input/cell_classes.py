@@ -131,9 +131,9 @@ def composed(name: str) -> str:
 
 
 def display_order(classes: Iterable[CellClass]) -> tuple[int, ...]:
-    """Numbers of the classes in the order to show them: known ones by place, then the others as given."""
+    """Numbers of the classes in the order to show them: by place, those that no file names last, as given."""
     listed = list(classes)
-    return tuple(sorted(range(len(listed)), key=lambda n: (not listed[n].known, listed[n].place)))
+    return tuple(sorted(range(len(listed)), key=lambda n: listed[n].place))
 
 
 def write_classes(path: Path, classes: Sequence[CellClass]) -> None:

@@ -93,6 +93,14 @@ def test_maturity_decides_the_order_and_unknown_classes_follow():
     ]  # fmt: skip
 
 
+def test_a_class_of_which_a_file_says_its_place_alone_stands_there(tmp_path):
+    path = tmp_path / "classes.csv"
+    path.write_text("class,lineage,colour\nZ,,\nSNE,myeloid,\nY,,#102030\nBLA,,\n")
+    names = ("other", "BLA", "SNE", "Y", "Z")
+    order = display_order(cell_classes(names, path))
+    assert [names[number] for number in order] == ["Z", "SNE", "Y", "BLA", "other"]
+
+
 def test_drawn_classes_have_their_full_names_and_order():
     """The lineages of the drawn cells are lists by maturity, written down apart."""
     drawn = cell_classes(classes.CLASS_NAMES)
