@@ -1,7 +1,10 @@
 """`crossval`: folds whose networks answer as the test wants, so that what they say together is known."""
 
 import csv
+import html
 import json
+import re
+import shlex
 
 import cv2
 import numpy as np
@@ -197,6 +200,15 @@ def test_all_labels_are_looked_at(crossval):
     assert "3 of 30 cross-validated images may be labelled wrongly" in page
     assert 'href="runs/fold4/index.html"' in page
     assert "--ensemble=" in page
+
+
+@pytest.mark.parametrize("how", ["running", "reestimate"])
+def test_the_command_for_new_cells_is_one_that_predict_takes(crossval, how):
+    assert crossval(f"--config.eval.batch_statistics={how}") == 0
+    (line,) = re.findall("<pre[^>]*>(.*)</pre>", (crossval.workdir / "index.html").read_text())
+    command = shlex.split(html.unescape(re.sub("<[^>]*>", "", line)))
+    assert command[:2] == ["asae", "predict"]
+    assert cli.parse(command[1:]).config.eval.batch_statistics == "running"
 
 
 def test_what_is_finished_is_not_repeated_and_nothing_is_pooled_before_all_are(crossval, capsys):

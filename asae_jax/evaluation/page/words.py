@@ -86,7 +86,7 @@ def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Comma
       is_model: whether it is a model, which came without images of its own.
     """
     run = f"--workdir={quoted(str(workdir))}"
-    running = " --config.eval.batch_statistics=running" * (config.eval.batch_statistics == "reestimate")
+    running = running_statistics(config)
     look = " --config.eval.test_mode=skip" * (config.eval.test_mode == SECOND_LOOK)
     some = " --input=NEW_CELLS" * is_model
     found = [
@@ -105,6 +105,11 @@ def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Comma
         return found
     pack = f"asae export {run} --formats=model{look}{running}"
     return [*found, Command("Pack it to give it away, without images.", pack)]
+
+
+def running_statistics(config: ConfigDict) -> str:
+    """The option, after a space, without which commands that have no training images refuse a run; or ""."""
+    return " --config.eval.batch_statistics=running" * (config.eval.batch_statistics == "reestimate")
 
 
 def quoted(text: str) -> str:

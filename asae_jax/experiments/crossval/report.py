@@ -8,10 +8,11 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
+from asae_jax.config import read_run_config
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.page import numbers, trust
 from asae_jax.evaluation.page.content import SUSPECTED, of_predictions
-from asae_jax.evaluation.page.words import Command, quoted
+from asae_jax.evaluation.page.words import Command, quoted, running_statistics
 from asae_jax.evaluation.page.write import PAGE, render, warnings_of
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.experiments.crossval.pooled import METRICS, PART, Pooled
@@ -162,10 +163,11 @@ def _table_of_folds(workdir: Path, runs: Sequence[Path], scores: Mapping[str, An
 
 def _commands(runs: Sequence[Path]) -> list[Command]:
     first, *others = (quoted(str(run)) for run in runs)
+    running = running_statistics(read_run_config(runs[0]))
     return [
         Command(
             "Label new cells by the networks of all folds together, whose probabilities are averaged. "
             "NEW_CELLS is a folder of images of single cells.",
-            f"asae predict --workdir={first} --ensemble={','.join(others)} --input=NEW_CELLS",
+            f"asae predict --workdir={first} --ensemble={','.join(others)} --input=NEW_CELLS{running}",
         ),
     ]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.files import user_path
@@ -40,6 +41,7 @@ _NOT_FINITE = "the network's scores are not finite"
 def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
     """The run in `workdir`, then those of `predict.ensemble`, each under its own settings.
 
+    Where the command asks for other batch statistics than the first run's own, it asks all of them.
     Models are read where they are: nothing is written to the folders of the ensemble.
 
     Raises:
@@ -54,7 +56,8 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
                 f"{folder} would predict twice, and count as two opinions: name each run once, not that of "
                 f"--workdir={workdir} (--ensemble=DIR,DIR)."
             )
-    first, *others = [open_for_inference(workdir, config), *map(open_for_inference, folders)]
+    first = open_for_inference(workdir, config)
+    others = [open_for_inference(folder, _as_asked(folder, first)) for folder in folders]
     for other in others:
         if other.class_names != first.class_names:
             differing = ", ".join(sorted(set(first.class_names) ^ set(other.class_names))) or "their order"
@@ -63,6 +66,14 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
                 f"{differing}; give runs of the same classes (--ensemble=DIR,DIR)."
             )
     return [first, *others]
+
+
+def _as_asked(workdir: Path, first: Run) -> ConfigDict | None:
+    """The settings of the run in `workdir` with the batch statistics asked of `first`; None: its own."""
+    asked = first.config.eval.batch_statistics
+    if asked == read_run_config(first.workdir).eval.batch_statistics:
+        return None
+    return copy_with(read_run_config(workdir), {"eval.batch_statistics": asked})
 
 
 def network_identity(runs: Sequence[Run]) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import shutil
 
 import jax
 import numpy as np
@@ -28,6 +29,7 @@ from asae_jax.inference.predict.predictor import (
 from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.input.sources import configured_preparation
 from asae_jax.run.run import open_run
+from tests.edited import edited
 from tests.input.drawn_nuclei import crop
 from tests.training.tiny import tiny_config
 
@@ -175,6 +177,25 @@ def test_a_run_has_one_voice(runs, ensemble):
     config = read_run_config(runs[0])
     config.predict.ensemble = ensemble.format(**names)
     with pytest.raises(UserError, match="would predict twice, and count as two opinions"):
+        load_runs(config, runs[0])
+
+
+def test_batch_statistics_that_are_asked_for_are_those_of_all_runs(runs, tmp_path):
+    """Folds are trained alike: what the first of them is refused for, the others are as well."""
+    for run in runs:
+        shutil.copytree(run, tmp_path / run.name)
+        with edited(tmp_path / run.name / "config.json") as settings:
+            settings["eval"]["batch_statistics"] = "reestimate"
+    first, other = (tmp_path / run.name for run in runs)
+    config = read_run_config(first)
+    config.predict.ensemble = str(other)
+    with pytest.raises(UserError, match="'reestimate' needs the training images"):
+        load_runs(config, first)
+    config.eval.batch_statistics = "running"
+    assert [run.config.eval.batch_statistics for run in load_runs(config, first)] == ["running"] * 2
+    config = read_run_config(runs[0])
+    config.predict.ensemble = str(other)  # nothing else than the first run's own was asked for
+    with pytest.raises(UserError, match="'reestimate' needs the training images"):
         load_runs(config, runs[0])
 
 
