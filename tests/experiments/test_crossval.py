@@ -20,6 +20,7 @@ from asae_jax.input.run_split import chosen_split
 from asae_jax.json_files import read_json
 from asae_jax.run import folder
 from asae_jax.run.data import load_index
+from tests.edited import edited
 from tests.experiments.fakes import FakeProcess, two_slots
 
 CLASSES = ("BLA", "LYT", "MON")
@@ -163,6 +164,21 @@ def test_scores_of_the_folds_and_their_spread(crossval):
     assert scores["over_folds"]["macro_f1"]["mean"] == pytest.approx(mean)
     deviation = (sum((value - mean) ** 2 for value in values) / 4) ** 0.5
     assert scores["over_folds"]["macro_f1"]["standard_deviation"] == pytest.approx(deviation)
+
+
+def test_the_likelihood_is_that_of_the_probabilities_before_they_were_rounded(crossval):
+    """A network that was sure and wrong in fold 2: less than six decimals can say."""
+    assert crossval() == 0
+    files = [crossval.workdir / "runs" / f"fold{fold}" / "evaluation" / "test.json" for fold in range(5)]
+    with edited(files[2]) as scores:
+        scores["nll"] = 20.0
+    assert crossval() == 0
+    each = [read_json(path, remedy="") for path in files]
+    scores = read_json(crossval.workdir / "crossval.json", remedy="")
+    total = sum(one["num_examples"] * one["nll"] for one in each)
+    assert scores["nll"] == pytest.approx(total / 30, rel=1e-12)
+    assert "nll" not in scores["intervals"]
+    assert "accuracy" in scores["intervals"]
 
 
 def test_estimates_of_the_folds_are_counted_together(crossval, capsys):

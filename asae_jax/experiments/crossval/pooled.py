@@ -90,6 +90,9 @@ def pool(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> Pooled:
 def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int) -> dict[str, Any]:
     """All metrics of the pooled predictions, as `evaluate_scores` gives them, and those of each fold.
 
+    `nll` is the mean of the folds' own, over images, and has no interval: it is of the probabilities as they
+    were, of which the predictions keep six decimals.
+
     Intervals are by bootstrap over images, or over groups where they are known, of the pooled predictions:
     they take the networks as given. The standard deviation over folds is no interval of their mean, as any
     two of the networks share most of their training images (Bengio and Grandvalet 2004, JMLR 5:1089).
@@ -119,7 +122,9 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
         bootstrap=bootstrap,
         seed=seed,
     )
+    scores["intervals"].pop("nll", None)  # the kept probabilities are too coarse for it
     scores |= {
+        "nll": _mean_over_images(pooled.scores, "nll"),
         "split": PART,
         "intervals_over": "images" if groups is None else "groups",
         "num_never_tested": len(index) - len(pooled.rows),
@@ -135,6 +140,11 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
         scores["num_groups"] = len(np.unique(groups))
         scores["num_groups_trained_on"] = _groups_trained_on(pooled, index)
     return scores
+
+
+def _mean_over_images(scores: Sequence[Mapping[str, Any]], name: str) -> float:
+    weights = [one["num_examples"] for one in scores]
+    return float(np.average([one[name] for one in scores], weights=weights))
 
 
 def _trained_on(scores: Sequence[Mapping[str, Any]]) -> int | None:
