@@ -80,7 +80,9 @@ def write_fold(workdir, run):
     assert config.train.epochs
     folder.write(place, config, folder.record_of(index, UNREADABLE))
     estimates = {
-        "abstention": {"target_error": 0.05, "coverage": 0.5 * (run.row != "fold0")},
+        "abstention": {"target_error": 0.05, "certainty": 0.8, "coverage": 0.5 * (run.row != "fold0")},
+        "conformal": {"method": "aps", "error": 0.1},
+        "outliers": {"method": "neighbours", "quantile": 0.95},
         "measured": {
             "test": {
                 "labelled": {"count": 4, "of": len(rows)},
@@ -355,12 +357,21 @@ def test_a_patient_with_an_unreadable_image_is_trained_on_by_no_fold(crossval, m
     assert "training images too" not in capsys.readouterr().out
 
 
-def test_folds_that_are_set_for_different_errors_are_refused(crossval, capsys):
+@pytest.mark.parametrize(
+    ("part", "field", "value", "said"),
+    [
+        ("abstention", "target_error", 0.1, "target_error (0.05 and 0.1)"),
+        ("abstention", "certainty", 0.5, "certainty (0.5 and 0.8)"),
+        ("conformal", "error", 0.2, "conformal_error (0.1 and 0.2)"),
+        ("outliers", "method", "energy", "outliers (energy and neighbours)"),
+    ],
+)
+def test_folds_whose_estimates_are_set_otherwise_are_refused(crossval, capsys, part, field, value, said):
     assert crossval() == 0
-    path = crossval.workdir / "runs" / "fold2" / "uncertainty.json"
-    path.write_text(path.read_text().replace('"target_error": 0.05', '"target_error": 0.1'))
+    with edited(crossval.workdir / "runs" / "fold2" / "uncertainty.json") as estimates:
+        estimates[part][field] = value
     assert crossval() == 2
-    assert "are set for errors of 5.0% and 10.0%" in capsys.readouterr().err
+    assert f"are set for a different {said}: give all of them one" in capsys.readouterr().err
 
 
 def test_data_with_a_split_of_their_own_are_refused(crossval, cells, capsys):

@@ -32,6 +32,16 @@ _JUDGED = (
     "sets_with_the_true_class",
     "outliers",
 )
+_SETTINGS = {
+    "target_error": ("abstention", "target_error"),
+    "certainty": ("abstention", "certainty"),
+    "conformal": ("conformal", "method"),
+    "conformal_error": ("conformal", "error"),
+    "outliers": ("outliers", "method"),
+    "outlier_quantile": ("outliers", "quantile"),
+}
+"""Settings `uncertainty` that these follow -> where the estimates' file records them."""
+
 _LEAST = 5e-7  # probabilities are kept to six decimals: half of the last
 
 
@@ -185,21 +195,15 @@ def judged(folders: Sequence[Path]) -> dict[str, Any] | None:
       nothing) and its 95 % Wilson `interval`. None where a fold has no estimates.
 
     Raises:
-      UserError: folds that were set for different errors.
+      UserError: folds whose estimates were set otherwise.
     """
     contents = [*_estimates(folders)]
     if len(contents) < len(folders):
         return None
-    targets = sorted({content["abstention"]["target_error"] for content in contents})
-    if len(targets) > 1:
-        named = " and ".join(f"{target:.1%}" for target in targets)
-        raise UserError(
-            f"the folds in {folders[0].parent} are set for errors of {named}: give all of them one by `asae "
-            "evaluate --workdir=RUN --config.uncertainty.target_error=SHARE`."
-        )
+    _check_set_alike(folders[0].parent, contents)
     tested = [content["measured"]["test"] for content in contents]
     found: dict[str, Any] = {
-        "target_error": targets[0],
+        "target_error": contents[0]["abstention"]["target_error"],
         "promised_by": sum(content["abstention"]["coverage"] > 0 for content in contents),
     }
     for name in _JUDGED:
@@ -207,6 +211,18 @@ def judged(folders: Sequence[Path]) -> dict[str, Any] | None:
         if all(one is not None for one in counted):
             found[name] = counted_share(*(sum(one[field] for one in counted) for field in ("count", "of")))
     return found
+
+
+def _check_set_alike(place: Path, contents: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses folds in `place` whose estimates follow different settings: their counts are of no one rule."""
+    for option, (part, field) in _SETTINGS.items():
+        values = {content.get(part, {}).get(field) for content in contents} - {None}
+        if len(values) > 1:  # files of earlier versions lack some
+            raise UserError(
+                f"the folds in {place} are set for a different {option} "
+                f"({' and '.join(map(str, sorted(values)))}): give all of them one by `asae evaluate "
+                f"--workdir=RUN --config.uncertainty.{option}=VALUE`."
+            )
 
 
 def _estimates(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
