@@ -58,7 +58,7 @@ def of_scores(
       data: that were scored.
       shown: label of each part -> name and content of its file; the last is shown at length.
       parts: the same labels -> predictions.
-      suspects: those of them that were not trained on, whose labels may be suspected.
+      suspects: what of them was not trained on, whose labels may be suspected.
       prefix: of the file of suspected labels.
     """
     content = of_predictions(
@@ -91,7 +91,7 @@ def of_predictions(
       index: where the pictures are.
       shown: label of each part -> name and content of its file; the last is shown at length.
       parts: the same labels -> predictions.
-      suspects: those of them that were not trained on, whose labels may be suspected.
+      suspects: what of them was not trained on, whose labels may be suspected.
       suspected_file: name of the file of suspected labels, which is written.
       folder: where it goes.
     """

@@ -13,13 +13,14 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
 
 from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.evaluation import elsewhere
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
-from asae_jax.evaluation.provenance import FOLDER, own_scores
+from asae_jax.evaluation.provenance import FOLDER, among_trained_on, own_scores
 from asae_jax.files import write_text
 from asae_jax.json_files import read_json
 from asae_jax.pages import environment, printable
@@ -49,7 +50,8 @@ def write_run_page(run: Run) -> set[str] | None:
         }
         parts = {split: _predictions(run.workdir, name, scores) for split, (name, scores) in shown.items()}
         content = of_training(recorded, {split: scores for split, (_, scores) in shown.items()})
-        content |= of_scores(recorded, recorded.data, shown, parts, suspects=parts, prefix="")
+        suspects = _not_trained_on(recorded, recorded.data, parts)
+        content |= of_scores(recorded, recorded.data, shown, parts, suspects=suspects, prefix="")
         content |= {
             "title": f"Run {recorded.workdir.absolute().name}",
             "warnings": warnings_of([*shown.values()][-1][1]) if shown else [],
@@ -78,7 +80,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
         other, split = "class_map" in scores, scores["split"]
         label = "other" if other else split
         parts = {label: _predictions(run.workdir, name, scores)}
-        suspects = parts if other or split in ("validation", "test") else {}
+        suspects = _not_trained_on(run, data, parts) if other or split in ("validation", "test") else {}
         content = of_scores(run, data, {label: (name, scores)}, parts, suspects=suspects, prefix=f"{name}_")
         place = Path(scores["path"]).name or scores["source"] if other else f"the part {split}"
         content |= {
@@ -122,6 +124,21 @@ def _predictions(workdir: Path, name: str, scores: Scores) -> Predictions:
     path = workdir / FOLDER / f"{name}_predictions.csv"
     check_belongs(path, scores)
     return read_predictions(path, scores["class_names"])
+
+
+def _not_trained_on(run: Run, data: Data, parts: Mapping[str, Predictions]) -> dict[str, Predictions]:
+    """Of each part the images that are not among those trained on, of which the network has learnt the label.
+
+    Where that cannot be told all are taken. Parts of which nothing is left are left out.
+    """
+    row_of, kept = {name: row for row, name in enumerate(data.index.names.tolist())}, {}
+    for part, given in parts.items():
+        contents = data.index.contents[[row_of[name] for name in given.names.tolist()]]
+        trained = among_trained_on(run, contents, pixels=data.index.source == "npz")
+        rows = np.arange(len(contents)) if trained is None else np.flatnonzero(~trained)
+        if len(rows):
+            kept[part] = Predictions(*(column[rows] for column in given))
+    return kept
 
 
 def warnings_of(scores: Scores) -> list[str]:

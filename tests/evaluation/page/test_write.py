@@ -331,6 +331,20 @@ def test_scores_of_an_earlier_checkpoint_are_not_shown_beside_those_of_this_one(
     assert "test images" in _tiles(Page(page))
 
 
+def test_no_label_is_suspected_of_a_cell_that_was_trained_on(place, theirs):
+    """Most of their cells are drawn as the run's own, to the byte."""
+    with (place / "run" / "splits.csv").open(newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file) if row["split"] == "train"]
+    trained = {(place / "own" / name).read_bytes() for name in names}
+    scores = _scores(place, "theirs")
+    assert 0 < scores["num_trained_on"] < scores["num_examples"]
+    with (place / "run" / "evaluation" / "theirs_suspected_labels.csv").open(newline="") as file:
+        suspected = [row["path"] for row in csv.DictReader(file)]
+    assert not [path for path in suspected if (place / "theirs" / path).read_bytes() in trained]
+    looked_at = scores["num_examples"] - scores["num_trained_on"]
+    assert re.search(rf"\b{looked_at} images (may be labelled wrongly|is suspected)", theirs.said("labels"))
+
+
 def test_pictures_that_are_gone_and_too_many_to_show(place, monkeypatch, tmp_path):
     run = open_run(place / "run")
     names = run.data.index.names.tolist()
