@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, together, user_path
+from asae_jax.files import disk_errors, remove, together, user_path
 from asae_jax.folders import IMAGE_EXTENSIONS
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
 from asae_jax.inference.slide.colours import shown_colours
@@ -82,7 +82,8 @@ def slide(config: ConfigDict, workdir: Path) -> int:
     slides = [cell.position.slide for cell in cells]
     files = SlideFiles(stem, slides, f"labels of {_real(settings.labels or settings.input)}")
     tasks = _tasks(cells, settings) if settings.label_studio else None
-    if tasks is not None and not files.earlier():
+    is_again = bool(files.earlier())
+    if tasks is not None and not is_again:
         _refuse_foreign(stem)
     for cell in cells:
         notes = {"path": cell.path, **cell.notes}
@@ -94,6 +95,9 @@ def slide(config: ConfigDict, workdir: Path) -> int:
         files.write()
         if tasks is not None:
             write_tasks(stem, tasks, colours, rectangles=bool(settings.images))
+        elif is_again:  # tasks of earlier labels must not stay beside these
+            for path in _of_label_studio(stem):
+                remove(path)
     _report(cells, files.paths)
     return 0
 
@@ -107,9 +111,13 @@ def _colours(cells: Sequence[Cell], table: Path | None) -> dict[str, str]:
     return shown_colours(cell_classes(sorted(names - {""}), table))
 
 
+def _of_label_studio(stem: Path) -> list[Path]:
+    return [stem.with_name(stem.name + ending) for ending in (TASKS, CONFIGURATION)]
+
+
 def _refuse_foreign(stem: Path) -> None:
     """Raises a UserError where there are files for Label Studio without those that come with them."""
-    for path in (stem.with_name(stem.name + ending) for ending in (TASKS, CONFIGURATION)):
+    for path in _of_label_studio(stem):
         if os.path.lexists(path):
             raise UserError(
                 f"{path} was made from another input or by another program: choose another --output=FILE, or "
@@ -124,7 +132,8 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
       path: CSV file `path,slide,x,y[,width,height][,label]`; paths are relative to its folder.
       labels: CSV file `path,label[,seen][,content]` whose labels go before those of the list. A row is a
         person's unless `seen` says no; one without a label is a cell that a person left out; one whose
-        picture has changed since (`content`) is not used.
+        picture has changed since (`content`) leaves its cell out: the list's label would be of neither
+        picture.
 
     Raises:
       UserError: naming file and line, not such files; a path that is listed twice; no cell with a position,
@@ -145,6 +154,8 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
         file = listed_file(path.parent, row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
+        if file in changed:
+            continue  # `_reviewed` has named it
         own_label = _Given(row.get("label", ""), own, {})
         given = reviewed.get(file, own_label)
         used += file in reviewed
@@ -152,7 +163,7 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
             cells.append(Cell(row["path"], file, place, *given))
         else:
             artefacts += file in reviewed
-            unlabelled += file not in reviewed and file not in changed  # these were named already
+            unlabelled += file not in reviewed
     gone = len(changed & lines.keys())
     _refuse_none(path, labels, located=located, used=used, changed=gone, cells=len(cells))
     _say_left_out(artefacts, "cells that a person left out")

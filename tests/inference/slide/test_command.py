@@ -62,9 +62,7 @@ def test_a_review_goes_before_the_list_and_another_picture_is_left_out(cells, ca
     )
     assert _slide(folder, labels) == 0
     found = read(folder / "labels_on_slide.geojson")
-    assert [(one[0], one[2]) for one in found] == [
-        ("annotation", "BNE"), ("detection", "LY"), ("detection", "SNE"),
-    ]  # fmt: skip
+    assert [(one[0], one[2]) for one in found] == [("annotation", "BNE"), ("detection", "SNE")]
     shown = capsys.readouterr().out
     assert "left out: 1 labels of" in shown
     assert "1.png" in shown
@@ -181,6 +179,23 @@ def test_a_file_of_another_program_is_not_replaced(cells, capsys):
     for _ in range(2):
         assert _slide(folder, f"--label_studio={folder}") == 0
     assert len(json.loads(tasks.read_text())) == 3
+
+
+def test_tasks_of_an_earlier_call_do_not_stay_beside_new_labels(cells):
+    folder, _ = cells
+    tasks = [folder / f"list_on_slide_label_studio.{ending}" for ending in ("json", "xml")]
+    assert _slide(folder, f"--label_studio={folder}") == 0
+    assert all(path.exists() for path in tasks)
+    assert _slide(folder) == 0
+    assert not any(path.exists() for path in tasks)
+
+
+def test_tasks_of_another_program_stay(cells):
+    folder, _ = cells
+    tasks = folder / "list_on_slide_label_studio.json"
+    tasks.write_text("an export")
+    assert _slide(folder) == 0
+    assert tasks.read_text() == "an export"
 
 
 def test_the_interface_offers_what_was_proposed_and_all_classes_of_a_table(cells):
