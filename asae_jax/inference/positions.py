@@ -1,8 +1,9 @@
 """Where a cell lies on its slide: the columns `slide,x,y[,width,height]` of a CSV file that lists images.
 
 Coordinates are pixels of the slide, or of the field's photograph, at full resolution, counted from its upper
-left corner, x to the right and y down: QuPath's own. With a width and a height, x and y are the upper left
-corner of the rectangle that was cut out; without, they are the middle of the cell.
+left corner, x to the right and y down: QuPath's own. They are those that the file stores, whatever
+orientation it states. With a width and a height, x and y are the upper left corner of the rectangle that was
+cut out; without, they are the middle of the cell.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from asae_jax.errors import UserError
-from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.decode import BadImage, read_image, read_orientation
 
 NAMES = "JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000"
 
@@ -133,6 +133,31 @@ def test_the_orientation_that_a_file_states_is_ignored(tmp_path, kind, orientati
     np.testing.assert_array_equal(found, read_image(save(pixels, tmp_path / f"plain.{kind}", **KINDS[kind])))
     if "jp" not in kind:
         np.testing.assert_array_equal(found, pixels)
+    assert read_orientation(tmp_path / f"turned.{kind}") == orientation
+    assert read_orientation(tmp_path / f"plain.{kind}") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # the package passes over warnings of Pillow
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"nonsense"])
+def test_damaged_metadata_state_no_orientation(tmp_path, picture, exif):
+    assert read_orientation(save(picture, tmp_path / "x.jpg", exif=exif)) == 1
+
+
+def test_an_orientation_that_there_is_not_counts_as_none(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    assert read_orientation(save(picture, tmp_path / "x.jpg", exif=exif)) == 1
+
+
+def test_an_orientation_in_xmp_alone_turns_no_jpeg(tmp_path, picture):
+    """As browsers have it."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/></x:xmpmeta>'
+    assert read_orientation(save(picture, tmp_path / "x.jpg", xmp=xmp)) == 1
+
+
+def test_the_orientation_of_no_image_is_refused(tmp_path):
+    with pytest.raises(BadImage, match="unreadable"):
+        read_orientation(tmp_path / "none.jpg")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -28,7 +28,8 @@ from asae_jax.inference.slide.label_studio import (
 from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault, listed_file, read_rows
-from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.decode import BadImage, read_image, read_orientation
+from asae_jax.input.kinds import file_kind
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 from asae_jax.pages import NOTICE, printable
 
@@ -269,8 +270,23 @@ def _field_tasks(cells: Sequence[Cell], folder: Path, storage: Storage) -> Itera
         guesses = [Guess(cell.label, None, cell.person, cell.position) for cell in members]
         yield field_task(
             storage.address(os.path.abspath(file)), (width, height), guesses, model="asae",
-            about={"slide": name},
+            about={"slide": name}, orientation=_orientation(file),
         )  # fmt: skip
+
+
+def _orientation(file: Path) -> int:
+    """How browsers turn the image; positions are in the pixels as they are stored.
+
+    Raises:
+      UserError: the file asks to be turned, but is of a kind that only some browsers turn.
+    """
+    orientation, kind = read_orientation(file), file_kind(file)
+    if orientation != 1 and (kind is None or kind.name != "a JPEG image"):  # Chromium turns PNG, and not WebP
+        raise UserError(
+            f"{file} is to be turned when it is shown (orientation {orientation}), which of its kind only "
+            "some browsers do: remove that entry (exiftool -Orientation= FILE), which moves no pixel"
+        )
+    return orientation
 
 
 def _refuse_unseen(cell: Cell, size: tuple[int, int], file: Path) -> None:

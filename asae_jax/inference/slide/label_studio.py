@@ -96,19 +96,27 @@ def cell_task(address: str, guess: Guess, *, model: str, about: Mapping[str, str
 
 
 def field_task(
-    address: str, size: tuple[int, int], guesses: Iterable[Guess], *, model: str, about: Mapping[str, str]
+    address: str,
+    size: tuple[int, int],
+    guesses: Iterable[Guess],
+    *,
+    model: str,
+    about: Mapping[str, str],
+    orientation: int = 1,
 ) -> dict[str, Any]:
     """A task that shows the rectangles on one field.
 
     Args:
       address: of the image.
-      size: its width and height in pixels.
-      guesses: with positions that are rectangles; what lies outside of the image is cut off.
+      size: width and height in pixels, as they are stored.
+      guesses: with positions that are rectangles in the stored pixels; what lies outside of the image is cut
+        off.
       model: what gave the labels.
       about: further fields of the task.
+      orientation: 1 to 8, how browsers turn the image, see `decode.read_orientation`.
     """
     results = [
-        (guess, {"id": _identity(f"{address} {number}"), **_rectangle(guess, size)})
+        (guess, {"id": _identity(f"{address} {number}"), **_rectangle(guess, size, orientation)})
         for number, guess in enumerate(guesses)
     ]
     return _task(address, results, model=model, about=about)
@@ -119,10 +127,28 @@ def _identity(text: str) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, text).hex[:16]
 
 
-def _rectangle(guess: Guess, size: tuple[int, int]) -> dict[str, Any]:
-    """Places are percent of the image's sides."""
+Corners = tuple[float, float, float, float]
+_MIRRORED_X, _MIRRORED_Y, _EXCHANGED = (2, 3, 7, 8), (3, 4, 6, 7), (5, 6, 7, 8)
+"""Orientations of EXIF that mirror x, that mirror y, and that exchange both after it."""
+
+
+def _turned(corners: Corners, size: tuple[int, int], orientation: int) -> tuple[Corners, tuple[int, int]]:
+    """Left, upper, right and lower side, and the image's size, as they are on the turned image."""
+    (left, upper, right, lower), (width, height) = corners, size
+    if orientation in _MIRRORED_X:
+        left, right = width - right, width - left
+    if orientation in _MIRRORED_Y:
+        upper, lower = height - lower, height - upper
+    if orientation in _EXCHANGED:
+        return (upper, left, lower, right), (height, width)
+    return (left, upper, right, lower), size
+
+
+def _rectangle(guess: Guess, size: tuple[int, int], orientation: int) -> dict[str, Any]:
+    """Places are percent of the sides of the image as the browser shows it."""
     corners = guess.position.corners() if guess.position else None
     assert corners is not None
+    corners, size = _turned(corners, size, orientation)
     (left, upper), (right, lower) = (
         [100 * min(max(value, 0), side) / side for value, side in zip(pair, size, strict=True)]
         for pair in (corners[:2], corners[2:])

@@ -10,6 +10,7 @@ from PIL import Image
 
 from asae_jax import cli
 from asae_jax.input.content import image_content
+from asae_jax.input.tiff import ORIENTATION
 from tests.inference.slide.qupath import read
 
 
@@ -166,6 +167,34 @@ def test_fields_are_tasks_with_rectangles(cells):
     }  # fmt: skip
     assert len(task["predictions"][0]["result"]) == 2
     assert "RectangleLabels" in (folder / "labels_on_slide_label_studio.xml").read_text()
+
+
+def _turned_field(folder, name):
+    """A photograph of 200 x 100 pixels that says it is to be turned by 90 degrees clockwise."""
+    (folder / "photos").mkdir()
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.new("RGB", (200, 100), "white").save(folder / "photos" / name, exif=exif)
+    return _slide(folder, f"--label_studio={folder}", f"--images={folder / 'photos'}")
+
+
+def test_rectangles_follow_a_photograph_that_browsers_turn(cells):
+    folder, _ = cells
+    assert _turned_field(folder, "f 1.jpg") == 0
+    (task,) = json.loads((folder / "list_on_slide_label_studio.json").read_text())
+    first, *_ = task["annotations"][0]["result"]
+    assert (first["original_width"], first["original_height"]) == (100, 200)
+    value = first["value"]  # of x 0, y 20, 40 x 40 pixels, as stored
+    assert [value[key] for key in ("x", "y", "width", "height")] == [40, 0, 40, 20]
+
+
+def test_photographs_that_some_browsers_turn_are_refused(cells, capsys):
+    folder, _ = cells
+    assert _turned_field(folder, "f 1.png") == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "(orientation 6), which of its kind only some browsers do" in error
+    assert not list(folder.glob("*_on_slide*"))
 
 
 def test_a_file_of_another_program_is_not_replaced(cells, capsys):

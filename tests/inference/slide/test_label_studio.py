@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from PIL import Image, ImageOps
 
 from asae_jax.errors import UserError
 from asae_jax.inference.positions import Position
@@ -16,6 +17,7 @@ from asae_jax.inference.slide.label_studio import (
     field_task,
     write_tasks,
 )
+from asae_jax.input.tiff import ORIENTATION
 
 
 def test_an_image_is_named_by_its_path_below_the_folder_that_is_served(tmp_path):
@@ -88,3 +90,20 @@ def test_files_are_a_list_of_tasks_and_the_configuration(tmp_path):
     ids = [task["predictions"][0]["result"][0]["id"] for task in tasks]
     assert len(set(ids)) == 3
     assert ElementTree.parse(tmp_path / "p_label_studio.xml").getroot().tag == "View"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rectangles_lie_where_a_browser_shows_the_cell(orientation):
+    """Pillow turns the image as browsers do."""
+    field = Image.new("L", (40, 20))
+    field.paste(255, (30, 2, 36, 6))
+    field.getexif()[ORIENTATION] = orientation
+    shown = ImageOps.exif_transpose(field)
+    left, upper, right, lower = shown.getbbox()
+    guess = Guess("LY", position=Position("f", 30, 2, 6, 4))
+    task = field_task("/x", field.size, [guess], model="m", about={}, orientation=orientation)
+    (result,) = task["predictions"][0]["result"]
+    assert (result["original_width"], result["original_height"]) == shown.size
+    value, (width, height) = result["value"], shown.size
+    found = [value["x"] * width, value["y"] * height, value["width"] * width, value["height"] * height]
+    assert found == pytest.approx([100 * side for side in (left, upper, right - left, lower - upper)])
