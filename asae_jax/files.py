@@ -28,6 +28,14 @@ def user_path(text: str | os.PathLike) -> Path:
         return Path(text)
 
 
+def canonical_path(path: str | os.PathLike) -> str:
+    """One name for a file however its path is spelled: absolute, links resolved; on Windows in lower case.
+
+    It need not exist.
+    """
+    return os.path.normcase(os.path.realpath(path))
+
+
 def open_text(path: Path, mode: str = "w") -> IO[str]:
     """Opens a text file as UTF-8 with line ends untouched; file names that are not UTF-8 keep their bytes.
 

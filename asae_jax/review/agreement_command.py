@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import interval_unit
-from asae_jax.files import atomic_text, disk_errors, remove, together, user_path
+from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
@@ -45,7 +45,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     given, resamples = config.agreement, config.eval.bootstrap
     folder = user_path(given.output) if given.output else workdir
     files = listed_files(given.reviewed, "--reviewed")
-    made_from = [str(file.absolute()) for file in files]
+    made_from = [canonical_path(file) for file in files]
     _check_place(folder, made_from)
     labels = [label for file in files for label in read_labels(file, look=False)]
     people, said = people_of(labels)
@@ -82,9 +82,10 @@ def _check_place(folder: Path, made_from: Sequence[str]) -> None:
     if not there:
         return
     try:
-        if read_json(folder / RECORD, remedy="")[MADE_FROM] == made_from:
+        # Earlier versions recorded paths as they were spelled.
+        if [canonical_path(file) for file in read_json(folder / RECORD, remedy="")[MADE_FROM]] == made_from:
             return
-    except (UserError, LookupError, TypeError):
+    except (UserError, LookupError, TypeError, ValueError):
         pass
     raise UserError(f"{there[0]} was made from other files and would be lost: choose another --output=DIR")
 

@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.files import user_path
+from asae_jax.files import canonical_path, user_path
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
@@ -69,7 +69,7 @@ def merge(config: ConfigDict, workdir: Path) -> int:
 
 def _made_from(run: Run, files: Sequence[Path]) -> dict[str, Any]:
     """What tells this merge from others."""
-    return {"run": str(run.workdir.absolute()), "reviewed": [str(file.absolute()) for file in files]}
+    return {"run": canonical_path(run.workdir), "reviewed": [canonical_path(file) for file in files]}
 
 
 def _mapped(labels: Sequence[Label], run: Run, class_map: str) -> list[Label]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, disk_errors, remove, together
+from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
@@ -72,8 +72,11 @@ class Place:
 
     def _made_from(self) -> Any:
         try:
-            return read_json(self.record, remedy="")[MADE_FROM]
-        except (UserError, LookupError, TypeError):
+            recorded = read_json(self.record, remedy="")[MADE_FROM]
+            # Earlier versions recorded paths as they were spelled.
+            files = [canonical_path(file) for file in recorded["reviewed"]]
+            return {"run": canonical_path(recorded["run"]), "reviewed": files}
+        except (UserError, LookupError, TypeError, ValueError):
             return None
 
 

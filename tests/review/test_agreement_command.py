@@ -425,6 +425,18 @@ def test_results_of_other_files_are_not_replaced(tmp_path, run, capsys):
     assert "would be lost: choose another --output=DIR" in capsys.readouterr().err
 
 
+def test_results_are_of_the_same_files_however_those_are_spelled(tmp_path, run):
+    files = [write_csv(tmp_path / f"{name}.csv", rows("A B A")) for name in "ab"]
+    (tmp_path / "link").symlink_to(tmp_path)
+    spelled = [tmp_path / "link" / file.name for file in files]
+    run(*files)
+    record = run(*spelled)
+    assert record["made_from"] == [str(file.resolve()) for file in files]
+    record["made_from"] = list(map(str, spelled))  # as earlier versions recorded it
+    (tmp_path / "out" / "agreement.json").write_text(json.dumps(record))
+    run(*files)
+
+
 def test_neither_run_nor_configuration_is_needed_and_files_are(capsys):
     assert cli.main(["agreement"]) == 2
     assert "--reviewed=FILE" in capsys.readouterr().err

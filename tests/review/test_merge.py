@@ -310,6 +310,20 @@ def test_the_same_merge_replaces_its_files_and_another_one_is_refused(old, new, 
     assert json.loads((tmp_path / "both.json").read_text())["added"] == {"A": 2, "B": 4}
 
 
+def test_a_merge_is_the_same_however_its_files_are_spelled(old, new, tmp_path, capsys):
+    labels = write_csv(tmp_path / "one.csv", page_rows(new[:2], "A"))
+    (tmp_path / "link").symlink_to(tmp_path)
+    spelled = tmp_path / "link" / "one.csv"
+    merge(old, labels)
+    merge(old, spelled)
+    record = json.loads((old / "merged.json").read_text())
+    record["made_from"]["reviewed"] = [str(spelled)]  # as earlier versions recorded it
+    (old / "merged.json").write_text(json.dumps(record))
+    merge(old, labels)
+    other = write_csv(tmp_path / "other.csv", page_rows(new[2:], "B"))
+    assert "was not made from this run and these labels" in refused(capsys, old, other)
+
+
 def test_neither_labels_nor_the_old_list_are_written_over(old, new, tmp_path, capsys):
     labels = write_csv(tmp_path / "labels.csv", page_rows(new, "A"))
     before = labels.read_bytes()

@@ -6,6 +6,7 @@ The template and the parts of its style and script are in `web`.
 
 import hashlib
 import importlib.resources
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from asae_jax.files import write_text
+from asae_jax.files import canonical_path, write_text
 from asae_jax.inference.predict.count.corrected import Corrected
 from asae_jax.inference.predict.count.differential import Count, Differential
 from asae_jax.inference.predict.count.page import count_data, count_table
@@ -165,9 +166,9 @@ def page_data(
     """Everything but the pictures, ready for JSON.
 
     Args:
-      path: of the page. The browser stores a person's labels under a hash of it, each with the picture's
-        content and `network`, so that they are found again when the page is written anew, and no other
-        picture gets them.
+      path: of the page. The browser stores a person's labels under a hash of it, however it is spelled, each
+        with the picture's content and `network`, so that they are found again when the page is written anew,
+        and no other picture gets them.
       records: to show, in order; those without a prediction are left out.
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
@@ -176,15 +177,16 @@ def page_data(
       similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `contents`, one of all pictures on the page; `classes`, and `order`,
-      their positions as they are listed; of the count, see `count_page.count_data`; `thresholds`; `training`:
-      class of each training cell shown; `cells`, see `_cell`, whose `group` is a position in `counts`, 0 if
-      the input names no group, and whose `near` are `[training cell, similarity]`.
+      `page` and `network`: identifiers; `former`, that of the page as it is spelled, which earlier versions
+      stored labels under, where it is another; `contents`, one of all pictures on the page; `classes`, and
+      `order`, their positions as they are listed; of the count, see `count_page.count_data`; `thresholds`;
+      `training`: class of each training cell shown; `cells`, see `_cell`, whose `group` is a position in
+      `counts`, 0 if the input names no group, and whose `near` are `[training cell, similarity]`.
     """
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
     return {
-        "page": hashlib.sha256(bytes(path.absolute())).hexdigest()[:16],
+        **_identifiers(path),
         "network": network,
         "contents": _of_all(records),
         "classes": list(class_names),
@@ -198,6 +200,12 @@ def page_data(
             if record.probabilities is not None
         ],
     }
+
+
+def _identifiers(path: Path) -> dict[str, str]:
+    names = {"page": canonical_path(path), "former": str(path.absolute())}
+    found = {key: hashlib.sha256(os.fsencode(name)).hexdigest()[:16] for key, name in names.items()}
+    return found if found["page"] != found["former"] else {"page": found["page"]}
 
 
 def _of_all(records: Sequence[Record]) -> str:

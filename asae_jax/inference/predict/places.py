@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -103,7 +104,8 @@ def chosen_place(
 
     Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `files` and NAME that of the input.
     Where files of this name exist that were not made from the same input, or are being written at this
-    moment, a number is put behind it: NAME-2. Files made from the same input are replaced.
+    moment, a number is put behind it: NAME-2. Files made from the same input are replaced, whatever their
+    number.
 
     Args:
       text: `predict.input`.
@@ -127,8 +129,8 @@ def chosen_place(
                 raise _busy(place)
             yield place
         return
-    for number in itertools.count(1):
-        title = name if number == 1 else f"{name}-{number}"
+    for number in itertools.chain(_own_numbers(name, source, workdir, files), itertools.count(1)):
+        title = _numbered(name, number)
         place = Place(workdir / files.folder / f"{title}{files.endings[0]}", title, source, files)
         if place.others():
             continue
@@ -142,6 +144,26 @@ def chosen_place(
                 print(printable(_RENAMED.format(name, title)))
             yield place
             return
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
+
+
+def _own_numbers(name: str, source: str, workdir: Path, files: Files) -> list[int]:
+    """Numbers behind the name of files made from this input, also where a smaller one has become free.
+
+    The page's labels are known by its path, so that it should keep it.
+    """
+    record = re.compile(rf"{re.escape(name)}(?:-([1-9][0-9]{{0,5}}))?{re.escape(files.record)}")
+    folder = workdir / files.folder
+    try:
+        there = [found for entry in os.listdir(folder) if (found := record.fullmatch(entry))]
+    except OSError:
+        return []  # nothing was written yet, or writing will say why it cannot be
+    numbers = sorted(int(found[1] or 1) for found in there)
+    stems = ((number, folder / f"{_numbered(name, number)}{files.endings[0]}") for number in numbers)
+    return [number for number, path in stems if Place(path, "", source, files).made_from() == source]
 
 
 _RENAMED = "files of the name {} were made from another input: these are called {}"

@@ -6,6 +6,7 @@ import hashlib
 import html.parser
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,3 +275,20 @@ def test_a_page_written_again_finds_what_a_person_said(tmp_path):
         return json.loads(page.script("application/json")[0])["page"]
 
     assert identifier("a.html") == identifier("a.html") != identifier("b.html")
+
+
+def test_a_page_is_the_same_however_its_path_is_spelled(tmp_path, monkeypatch):
+    def identifiers(path):
+        data = json.loads(_Page(_write(Path(path), _records())).script("application/json")[0])
+        return data["page"], data.get("former")
+
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (tmp_path / "latest").symlink_to(folder)
+    plain, none = identifiers(folder / "a.html")
+    assert none is None
+    monkeypatch.chdir(folder)
+    spelled = tmp_path / "runs" / ".." / "latest" / "a.html"
+    for path in ("a.html", "../mine/a.html", spelled):
+        assert identifiers(path)[0] == plain
+    assert identifiers(spelled)[1] == hashlib.sha256(bytes(spelled)).hexdigest()[:16]

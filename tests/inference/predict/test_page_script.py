@@ -188,7 +188,9 @@ def _open(stored, cells, *, act="", **page):
     return _told(stored, cells, result, **page)
 
 
-def _told(stored, cells, expression, *, network="net", predicted="BLA", no_room=(), room=5_000_000):
+def _told(
+    stored, cells, expression, *, network="net", predicted="BLA", no_room=(), room=5_000_000, former=None
+):
     """The value of a JavaScript expression on such a page, which has recalled nothing yet.
 
     Args:
@@ -199,8 +201,9 @@ def _told(stored, cells, expression, *, network="net", predicted="BLA", no_room=
       predicted: what it proposes for every cell.
       no_room: contents of cells that did not fit on the page.
       room: characters that the browser's store holds.
+      former: what earlier versions called the page, where that differs.
     """
-    data = {"page": "p", "network": network, "cells": [
+    data = {"page": "p", "former": former, "network": network, "cells": [
         {"file": file, "content": content, "predicted": predicted} for file, content in cells.items()
     ]}  # fmt: skip
     data |= {"without_room": [content[:1] for content in no_room], "content_digits": 1}
@@ -268,6 +271,32 @@ def test_labels_of_cells_without_room_are_kept_and_said_to_be():
     again = _open(forgotten["kept"], cells)
     assert again["shown"] == {"1.png": "EBO", "2.png": "EBO", "3.png": None}
     assert (again["aside"], again["roomless"]) == ("", "")
+
+
+def test_labels_kept_under_the_page_s_former_name_come_over_once():
+    """Those of cells of another page that had this name stay there."""
+    step = 'say([CELLS[0]], () => "EBO"); say([CELLS[1]], () => "MYB")'
+    before = _open({}, FIRST, act=step)["kept"]
+    other = _open(before, SECOND, act='say([CELLS[0]], () => "PMO")')["kept"]
+    stored = {"asae-predict q": other["asae-predict p"]}
+    stored |= {"asae-predict-steps q": before["asae-predict-steps p"]}
+    opened = _open(stored, FIRST, former="q")
+    assert (opened["shown"], opened["aside"]) == ({"1.png": "EBO", "2.png": "MYB"}, "")
+    back = _open(stored, FIRST, former="q", act="undo()")
+    assert back["shown"] == {"1.png": "EBO", "2.png": None}
+    assert [entry[:2] for entry in json.loads(back["kept"]["asae-predict p"])] == [["aa", "EBO"]]
+    assert [entry[:2] for entry in json.loads(back["kept"]["asae-predict q"])] == [["cc", "PMO"]]
+    again = _open(back["kept"], FIRST, former="q")
+    assert again["shown"] == back["shown"], "a label taken back does not come back"
+    assert _open(back["kept"], SECOND, former="q")["shown"] == {"1.png": "PMO", "2.png": None}
+
+
+def test_what_was_said_under_the_new_name_goes_before_the_former():
+    stored = {
+        "asae-predict p": json.dumps([["aa", "EBO", "net"]]),
+        "asae-predict q": json.dumps([["aa", "BLA", "net"], ["bb", "PMO", "net"]]),
+    }
+    assert _open(stored, FIRST, former="q")["shown"] == {"1.png": "EBO", "2.png": "PMO"}
 
 
 def test_labels_that_another_network_s_cells_have_are_not_of_cells_without_room():
@@ -434,9 +463,10 @@ def test_a_page_counts_as_downloaded_until_something_is_said_on_it():
     assert mark not in aside["kept"], "labels left aside are in no file"
 
 
-def _specimen(kept, *, specimen="", contents="aa", act=""):
+def _specimen(kept, *, specimen="", contents="aa", act="", former=None):
     """The specimen on a page opened with `kept` in the browser, after `act`, and what is kept then."""
-    data = {"page": "p", "cells": [], "specimen": specimen, "contents": contents, "without_room": []}
+    data = {"page": "p", "former": former, "cells": [], "without_room": []}
+    data |= {"specimen": specimen, "contents": contents}
     data |= {"specimens": {name: {"name": name} for name in ("", "blood", "marrow")}}
     browser = _BROWSER.replace("STORED", json.dumps(kept)).replace("ROOM", "5000000")
     parts = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("labels", "counts"))
@@ -448,6 +478,8 @@ def test_a_specimen_that_was_chosen_holds_for_these_cells_as_they_were_predicted
     shown, kept = _specimen({}, act='byId("specimen").value = "blood"; saySpecimen()')
     assert shown == "blood"
     assert _specimen(kept)[0] == "blood", "the page opened again"
+    former = {name.replace(" p", " q"): text for name, text in kept.items()}
+    assert _specimen(former, former="q")[0] == "blood", "kept under the page's former name"
     assert _specimen(kept, contents="bb")[0] == "", "another patient's cells"
     assert _specimen(kept, specimen="marrow")[0] == "marrow", "predicted again with --specimen"
     assert _specimen({"asae-predict p specimen": "blood"})[0] == "", "which an earlier page kept"

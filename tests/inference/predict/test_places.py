@@ -52,6 +52,17 @@ def test_folders_of_one_name_get_files_of_their_own_and_keep_them(place, folder,
     assert [place(path) for path in folders[::-1]] == ["cells-3.csv", "cells-2.csv", "cells.csv"]
 
 
+def test_files_keep_their_number_where_a_smaller_one_becomes_free(place, folder, tmp_path):
+    folders = [folder(patient, "cells") for patient in ("p1", "p2", "p3")]
+    for path in folders:
+        place(path)
+    for path in (tmp_path / "run" / "predictions").glob("cells[._]*"):
+        path.unlink()
+    assert place(folders[2]) == "cells-3.csv"
+    assert place(folders[0]) == "cells.csv"
+    assert place(folders[1]) == "cells-2.csv"
+
+
 def test_brackets_in_a_folder_name_are_no_pattern(place, folder):
     assert [place(folder(f"batch [{number}]")) for number in (1, 2)] == ["batch [1].csv", "batch [2].csv"]
 

@@ -3,14 +3,14 @@ const place = () => Number(byId("group")?.value ?? 0);
 const UNCERTAINTY = CELLS.some((cell) => cell.unsure !== undefined);
 
 // What the specimen is: as the page was made, or as a person says here of these cells.
-const SPECIMEN_STORE = `${STORE} specimen`;
 const SPECIMEN_OF = [DATA.specimen, DATA.contents]; // what the choice is kept with, and holds for
 const specimen = () => DATA.specimens[byId("specimen").value];
 
 function recallSpecimen() {
   byId("specimen").value = DATA.specimen;
   try {
-    const [said, ...of_] = JSON.parse(localStorage.getItem(SPECIMEN_STORE));
+    const own = localStorage.getItem(SPECIMEN_STORE) === null ? FORMER_SPECIMEN : SPECIMEN_STORE;
+    const [said, ...of_] = storedList(own);
     if (String(of_) === String(SPECIMEN_OF) && Object.hasOwn(DATA.specimens, said)) byId("specimen").value = said;
   } catch {} // a browser that keeps nothing, or a choice that an earlier page kept
 }

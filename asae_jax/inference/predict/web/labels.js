@@ -12,9 +12,17 @@ const WITHOUT_ROOM = new Set(DATA.without_room); // beginnings of the contents o
 const done = [];
 const undone = [];
 const listeners = [];
-const STORE = `asae-predict ${DATA.page}`;
-const STEPS = `asae-predict-steps ${DATA.page}`;
-const DOWNLOADED = `${STORE} downloaded`; // there while a file has all labels of this page
+// Under what names the browser keeps what was said on a page: labels, steps, the specimen, and, while a file has all of
+// its labels, that it has.
+function namesOf(page) {
+  const name = `asae-predict ${page}`;
+  return [name, `asae-predict-steps ${page}`, `${name} specimen`, `${name} downloaded`];
+}
+const [STORE, STEPS, SPECIMEN_STORE, DOWNLOADED] = namesOf(DATA.page);
+// Earlier versions knew the page by its path as it was spelled then. What is kept there of this page's cells is taken
+// over; what is of others stays.
+const [FORMER, FORMER_STEPS, FORMER_SPECIMEN] = DATA.former ? namesOf(DATA.former) : [];
+let formerRest = [];
 const REVIEWER = "asae-reviewer";
 const MOST_STEPS = 100; // kept in the browser
 const MOST_CHANGES = 6000; // in all these steps, of about 100 bytes each
@@ -140,6 +148,7 @@ function store() {
   const all = [...entries, ...aside];
   stored = write(STORE, all) || (forgetOtherSteps() && write(STORE, all)) || (write(STEPS, []) && write(STORE, all));
   if (stored && !write(STEPS, storedSteps()) && !(forgetOtherSteps() && write(STEPS, storedSteps()))) write(STEPS, []);
+  if (stored && FORMER) write(FORMER, formerRest) && write(FORMER_STEPS, []);
   byId("warning").hidden = stored;
   byId("warning").textContent = "This browser does not keep your labels: download them before you close the page.";
   showFull();
@@ -168,7 +177,7 @@ function setDownloaded(now) {
 // Other pages whose labels are all in files that were downloaded since.
 function downloadedElsewhere() {
   const marks = storedNames().map((name) => /^asae-predict (\S+) downloaded$/.exec(name));
-  return marks.flatMap((found) => (found && found[1] !== DATA.page ? [found[1]] : []));
+  return marks.flatMap((found) => (found && ![DATA.page, DATA.former].includes(found[1]) ? [found[1]] : []));
 }
 
 function showFull() {
@@ -181,8 +190,7 @@ function showFull() {
 // For good: only the downloaded files have these labels then.
 function makeRoom() {
   for (const page of downloadedElsewhere()) {
-    const names = ["", " specimen", " downloaded"].map((kind) => `asae-predict ${page}${kind}`);
-    for (const name of [...names, `asae-predict-steps ${page}`]) write(name, []);
+    for (const name of namesOf(page)) write(name, []);
   }
   store();
 }
@@ -216,10 +224,24 @@ function storedSteps() {
   return steps.length ? [DATA.network, ...steps] : [];
 }
 
+// The list of that name in the browser's store; empty where there is none.
+const storedList = (name) => (name ? JSON.parse(localStorage.getItem(name) ?? "[]") : []);
+
+// What is kept of this page, with what earlier versions kept of the same cells; what was said later goes before it.
+function keptEntries(here) {
+  const own = storedList(STORE);
+  const nameOf = ([content, , network]) => `${network} ${content}`;
+  const known = new Set(own.map(nameOf));
+  const isHere = (entry) => (entry[2] === DATA.network && here.has(entry[0])) || hasNoRoom(entry);
+  const former = storedList(FORMER);
+  formerRest = former.filter((entry) => !isHere(entry));
+  return [...former.filter((entry) => isHere(entry) && !known.has(nameOf(entry))), ...own];
+}
+
 // Steps of other pictures or of another network are forgotten.
 function recallSteps(cells) {
   done.length = undone.length = 0;
-  const [network, ...steps] = JSON.parse(localStorage.getItem(STEPS) ?? "[]");
+  const [network, ...steps] = storedList(localStorage.getItem(STEPS) === null ? FORMER_STEPS : STEPS);
   if (network !== DATA.network || !steps.every((step) => step.every(([content]) => cells.has(content)))) return;
   for (const step of steps) {
     done.push(
@@ -237,7 +259,7 @@ function recall() {
   const here = new Map(CELLS.map((cell) => [cell.content, cell]));
   try {
     reviewer = localStorage.getItem(REVIEWER) ?? "";
-    for (const entry of JSON.parse(localStorage.getItem(STORE) ?? "[]")) {
+    for (const entry of keptEntries(here)) {
       const [content, label, network, reason = "", by = "", reviewed = "", proposed] = entry;
       if (network === DATA.network && here.has(content)) {
         const why = label === "" ? reason || "left out" : "";
