@@ -20,7 +20,7 @@ from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered
 from asae_jax.review.agreement_page import PAGE, in_words, often_different, used_classes, write_page
-from asae_jax.review.labels import Label, listed_files, read_labels
+from asae_jax.review.labels import Label, group_name, listed_files, read_labels
 from asae_jax.review.output import MADE_FROM
 from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, share_images
 
@@ -70,7 +70,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     notes = [*said, *_notes(several, people, compared)]
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
-        _write_disagreements(folder / DISAGREEMENTS, rows)
+        _write_disagreements(folder / DISAGREEMENTS, rows, group_name(labels))
         write_page(folder / PAGE, people, classes, compared, several, rows, notes)
     print("\n".join([*_summary(people, names, compared, several), "", *notes]))
     print(_written(folder, rows))
@@ -185,7 +185,8 @@ def _holds(label: Label) -> bool:
         return False
 
 
-def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
+def _write_disagreements(path: Path, rows: Sequence[dict[str, str]], group: str) -> None:
+    """Writes the rows, the column of their groups called `group`; removes the file where there are none."""
     if not rows:
         remove(path)
         return
@@ -194,7 +195,7 @@ def _write_disagreements(path: Path, rows: Sequence[dict[str, str]]) -> None:
         names.remove("group")  # a list with a column for groups needs one in every row
     with atomic_text(path) as file:
         writer = CsvWriter(file)
-        writer.writerow(names)
+        writer.writerow([group if name == "group" else name for name in names])
         writer.writerows([[row[name] for name in names] for row in rows])
 
 

@@ -13,11 +13,12 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError
 from asae_jax.files import canonical_path, user_path
 from asae_jax.input.class_map import mapped_to
+from asae_jax.input.manifest import SLIDE_COLUMNS
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.review import output
 from asae_jax.review.joining import Joined, Rules, join
-from asae_jax.review.labels import Images, Label, listed_files, read_labels
+from asae_jax.review.labels import Images, Label, group_name, listed_files, read_labels
 from asae_jax.review.old_data import known_images
 from asae_jax.run.data import data_list
 from asae_jax.run.folder import CLASSES_FILE
@@ -57,10 +58,11 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     known, grouped, notes = known_images(run)
     labels = [label for file in files for label in read_labels(file, images=images)]
     labels = _mapped(labels, run, given.class_map)
-    joined = join(known, labels, run.class_names, rules, grouped=grouped)
+    joined = join(known, labels, run.class_names, rules, grouped=bool(grouped))
     joined.notes[:0] = notes
     _refuse_nothing(joined, labels)
-    output.write(place, joined, made_from, grouped=grouped)
+    group = group_name(labels) if not grouped or grouped in SLIDE_COLUMNS else "group"
+    output.write(place, joined, made_from, grouped=bool(grouped), group=group)
     print(output.summary(joined, labels, place))
     print("\n".join(_next_steps(run, place, joined)))
     print(NOTICE)

@@ -17,7 +17,7 @@ from asae_jax.folders import walk
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.manifest import NO_GROUP, UNSEEN, Entry, read_entries
+from asae_jax.input.manifest import NO_GROUP, SLIDE_COLUMNS, UNSEEN, Entry, read_entries
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 ANOTHER_PICTURE = "another picture has its name now (column content)"
@@ -40,6 +40,7 @@ class Label:
       listed_in: the CSV file, absolute: every page saves a file of one name.
       time: when the label was given; None where the file does not say.
       provenance: columns of `manifest.PROVENANCE` that are not empty.
+      of_slide: whether `group` is a slide or a field, as the file names no patient.
       fault: why the row cannot be used; empty where it can.
     """
 
@@ -52,6 +53,7 @@ class Label:
     listed_in: str
     time: datetime.datetime | None = None
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    of_slide: bool = False
     fault: str = ""
 
     @property
@@ -96,7 +98,7 @@ def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True
       UserError: naming file and line: not such a file, a time that is none, or an image for another part than
         training.
     """
-    _, _, entries = read_entries(file, unseen=False)
+    grouped, _, entries = read_entries(file, unseen=False)
     if look:
         _refuse_parts(file, entries)
     paths = [os.path.abspath(file.parent / entry.name) for entry in entries]
@@ -110,10 +112,11 @@ def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True
         if not (entry.fault and entry.label) and (look or not entry.content)
     ]
     held = dict(zip(wanted, read_contents(wanted, f"reading images of {file.name}"), strict=True))
-    return [
+    found = (
         _label(file, entry, path, held.get(path, (entry.content, "")), images)
         for path, entry in zip(paths, entries, strict=True)
-    ]
+    )
+    return [dataclasses.replace(label, of_slide=grouped in SLIDE_COLUMNS) for label in found]
 
 
 def _refuse_parts(file: Path, entries: Iterable[Entry]) -> None:
@@ -236,3 +239,8 @@ def _content(path: str) -> tuple[str, str]:
 def usable(labels: Iterable[Label]) -> list[Label]:
     """Those that have no fault."""
     return [label for label in labels if not label.fault]
+
+
+def group_name(labels: Iterable[Label]) -> str:
+    """What a list should call the column of these labels' groups: patients are not to come of slides."""
+    return "slide" if all(label.of_slide for label in labels if label.group) else "group"

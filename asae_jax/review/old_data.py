@@ -49,8 +49,11 @@ class Known:
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def known_images(run: Run) -> tuple[list[Known], bool, list[str]]:
-    """Every image of a run in the order of its data, whether groups are known of all of them, and notes.
+def known_images(run: Run) -> tuple[list[Known], str, list[str]]:
+    """Every image of a run in the order of its data, the column of its groups, and notes.
+
+    The column is called as in the run's list, "group" where it has none, and is empty where groups are not
+    known of all images.
 
     Images that an earlier `merge` set aside are the last. All files are read, for what they hold. Where the
     run's list says what was labelled (column `content`), that stays: a file that holds another picture now
@@ -73,7 +76,7 @@ def known_images(run: Run) -> tuple[list[Known], bool, list[str]]:
     files = [os.path.abspath(root / name) for name in index.names]
     contents = read_contents(files, "reading the run's images")
     groups = [""] * len(index) if index.groups is None else index.groups.tolist()
-    entries, origin = _entries(run), {"origin": run.workdir.name}
+    (grouped, entries), origin = _entries(run), {"origin": run.workdir.name}
     listed = {entry.name: entry for entry in entries}
     rows = [
         _known(file, listed.get(name), content, index.class_names[label], group, str(split), origin)
@@ -83,7 +86,8 @@ def known_images(run: Run) -> tuple[list[Known], bool, list[str]]:
     ]
     aside, now = _aside(entries, root)
     rows, held = [*rows, *aside], [content for content, _ in contents] + now
-    return rows, index.groups is not None, list(_notes(rows, held))
+    column = "" if index.groups is None else grouped or "group"
+    return rows, column, list(_notes(rows, held))
 
 
 def _known(
@@ -122,10 +126,13 @@ def _root(run: Run) -> Path:
     return root
 
 
-def _entries(run: Run) -> list[Entry]:
-    """The rows of the list that the run was trained on; none where its images are not listed."""
+def _entries(run: Run) -> tuple[str, list[Entry]]:
+    """Column of groups and rows of the list that the run was trained on; empty where it has no list."""
     file = data_list(run.config)
-    return read_entries(file, unseen=True)[2] if file is not None else []
+    if file is None:
+        return "", []
+    grouped, _, entries = read_entries(file, unseen=True)
+    return grouped, entries
 
 
 def _aside(entries: Iterable[Entry], root: Path) -> tuple[list[Known], list[str]]:

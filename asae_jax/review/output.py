@@ -80,8 +80,17 @@ class Place:
             return None
 
 
-def write(place: Place, joined: Joined, made_from: Mapping[str, Any], *, grouped: bool) -> None:
+def write(
+    place: Place, joined: Joined, made_from: Mapping[str, Any], *, grouped: bool, group: str = "group"
+) -> None:
     """Writes every file of a merge; those that have nothing to say are removed.
+
+    Args:
+      place: of the files.
+      joined: what to write.
+      made_from: the run and the files of labels.
+      grouped: whether groups are known of all old images.
+      group: how the column of groups is called.
 
     Raises:
       UserError: a path of the old data that a CSV file cannot hold, or a disk that cannot be written to.
@@ -92,10 +101,10 @@ def write(place: Place, joined: Joined, made_from: Mapping[str, Any], *, grouped
         # Takes its name first: whatever stops the others, the same command may write over them.
         write_json(place.record, {MADE_FROM: dict(made_from), **numbers(joined), "notice": NOTICE})
         second = [row for row in rows if row["split"] == ASIDE]
-        _write_table(place.new_test, list(_of_a_test(second)))
+        _write_table(place.new_test, list(_of_a_test(second)), group)
         _write_table(place.changed, list(_changes(joined)))
         _write_table(place.left_out, list(_left_out(joined)))
-        _write_table(place.list, rows)
+        _write_table(place.list, rows, group)
 
 
 def numbers(joined: Joined) -> dict[str, Any]:
@@ -248,10 +257,10 @@ def _who(label: Label) -> dict[str, str]:
     }
 
 
-def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+def _write_table(path: Path, rows: Sequence[Mapping[str, str]], group: str = "group") -> None:
     """Writes rows as CSV, without columns that are empty throughout; removes the file where there are none.
 
-    Path, label and split are always there.
+    Path, label and split are always there. The column "group" is called `group`.
     """
     if not rows:
         remove(path)
@@ -259,5 +268,5 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     names = [name for name in rows[0] if name in _FIRST or any(row[name] for row in rows)]
     with atomic_text(path) as file:
         writer = CsvWriter(file)
-        writer.writerow(names)
+        writer.writerow([group if name == "group" else name for name in names])
         writer.writerows([[row[name] for name in names] for row in rows])

@@ -322,6 +322,25 @@ def test_intervals_are_over_patients_where_they_are_known(tmp_path, run, capsys)
     assert read_csv(tmp_path / "out" / "disagreements.csv")[0]["group"] == "p1"
 
 
+def test_disagreements_of_slides_name_slides(tmp_path, run):
+    """Predicted again they would else be patients; where one file names patients they are."""
+
+    def named(column, label):
+        return [{column if name == "group" else name: value for name, value in row.items()}
+                for row in rows(f"A {label} A", group="s1 s1 s2")]  # fmt: skip
+
+    first = write_csv(tmp_path / "a.csv", named("slide", "A"))
+    listed = tmp_path / "out" / "disagreements.csv"
+    for column in ("slide", "patient"):
+        second = write_csv(tmp_path / f"{column}.csv", named(column, "B"))
+        (tmp_path / "out" / "agreement.json").unlink(missing_ok=True)
+        listed.unlink(missing_ok=True)
+        (tmp_path / "out" / "agreement.html").unlink(missing_ok=True)
+        run(first, second)
+        (item,) = read_input(str(listed))
+        assert (item.group, item.of_slide) == ("s1", column == "slide")
+
+
 @pytest.mark.parametrize(
     ("alone", "over"),
     [

@@ -9,6 +9,7 @@ import pytest
 
 from asae_jax import cli
 from asae_jax.config import base_config
+from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input.decode import BadImage
 from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sources import configured_index
@@ -235,6 +236,25 @@ def test_patients_in_folders_of_the_old_data_are_kept_out_of_training(tmp_path, 
     assert set(index.groups[splits == "train"].tolist()).isdisjoint(tested)
     assert set(index.groups[48:].tolist()) == {f"p{i}" for i in range(9)} - tested
     assert "--config.data.groups=given" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old_column", "new_column"), [("slide", "slide"), ("slide", "patient"), ("case", "slide")]
+)
+def test_slides_stay_slides_and_patients_patients(tmp_path, old_column, new_column):
+    files = put_cells(tmp_path / "cells", OLD)
+    listed = [{"path": str(f), "label": f.parent.name, old_column: f"s{i % 10}"} for i, f in enumerate(files)]
+    source = {"data__source": "csv", "data__path": str(write_csv(tmp_path / "old.csv", listed))}
+    workdir = made_run(tmp_path / "runs" / "first", **source)
+    new = put_cells(tmp_path / "new", [f"{i}.png" for i in range(4)], start=4000)
+    rows = [row | {new_column: f"t{i // 2}"} for i, row in enumerate(page_rows(new, "A"))]
+    merge(workdir, write_csv(tmp_path / "labels.csv", rows), new_test="t0")
+    for name, count in (("merged", 44), ("merged_new_test", 2)):
+        items = read_input(str(workdir / f"{name}.csv"))
+        assert len({item.group for item in items}) == (12 if count > 2 else 1)
+        assert {item.of_slide for item in items} == {old_column == new_column == "slide"}
+    index, _ = index_of(workdir / "merged.csv")
+    assert index.groups[-2:].tolist() == ["t1", "t1"]
 
 
 def test_a_class_map_of_the_run_holds_for_what_people_typed_and_is_not_given_again(tmp_path, capsys):

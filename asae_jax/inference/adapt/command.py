@@ -316,6 +316,7 @@ def _proposals(run: Run, cells: Cells, labelled: np.ndarray, features: np.ndarra
     grouped = all(item.group for item in items)
     text = io.StringIO()
     writer = CsvWriter(text)
-    writer.writerow(["path", "group"] if grouped else ["path"])
+    group = "slide" if any(item.of_slide for item in items) else "group"
+    writer.writerow(["path", group] if grouped else ["path"])
     writer.writerows([item.file, item.group] if grouped else [item.file] for item in items)
     return text.getvalue()

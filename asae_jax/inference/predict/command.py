@@ -195,6 +195,7 @@ def _predict_all(
             groups=any(item.group for item in items),
             uncertainty=predictor.uncertainty.available,
             positions=any(item.position for item in items),
+            slides=any(item.of_slide for item in items),
         ) as write,
         Bar("predicting", len(items), "image", compiles=1) as bar,
     ):

@@ -35,6 +35,7 @@ class Interchange:
         self._colours = shown_colours(classes)
         self._files = SlideFiles(stem, (item.position.slide for item in items if item.position), source)
         self._storage = Storage(storage) if storage else None
+        self._group = "slide" if any(item.of_slide for item in items) else "group"
         self._tasks: list[tuple[Guess, str, dict[str, str]]] = []
         for item in items:
             if self._storage and item.file:
@@ -50,7 +51,7 @@ class Interchange:
             one = feature(record.position, label, colour, name=record.path, numbers=numbers, notes=notes)
             self._files.add(record.position.slide, one)
         if self._storage and record.probability is not None:
-            about = {"path": record.path} | ({"group": record.group} if record.group else {})
+            about = {"path": record.path} | ({self._group: record.group} if record.group else {})
             guess = Guess(label, round(record.probability, 6))
             self._tasks.append((guess, self._storage.address(record.file), about))
 

@@ -2,10 +2,11 @@
 
 Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
-then `group` where the input has groups, `slide,x,y,width,height` where it has positions, and `abstain`,
-`outlier_score`, `outlier` and `conformal_set` (classes separated by `|`) where the run has uncertainty
-estimates; last `for_person`: whether the cell is left to a person, be it uncertain, unlike the training cells
-or unreadable. Without estimates that is known of unreadable images only, and else empty.
+then `group` where the input has groups (`slide` in its place where these are slides or fields, which are not
+to become patients when the file is an input again), `slide,x,y,width,height` where it has positions, and
+`abstain`, `outlier_score`, `outlier` and `conformal_set` (classes separated by `|`) where the run has
+uncertainty estimates; last `for_person`: whether the cell is left to a person, be it uncertain, unlike the
+training cells or unreadable. Without estimates that is known of unreadable images only, and else empty.
 """
 
 import contextlib
@@ -42,7 +43,13 @@ _ALL = "all images"
 
 @contextlib.contextmanager
 def open_output(
-    path: Path, class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool = False
+    path: Path,
+    class_names: tuple[str, ...],
+    *,
+    groups: bool,
+    uncertainty: bool,
+    positions: bool = False,
+    slides: bool = False,
 ) -> Iterator[Callable[[Record], None]]:
     """A function that writes one record after another to `path`.
 
@@ -54,32 +61,39 @@ def open_output(
       groups: whether to write the group.
       uncertainty: whether to write uncertainty estimates.
       positions: whether to write where each cell lies on its slide.
+      slides: whether the groups are slides or fields.
 
     Raises:
       UserError: the file cannot be written.
     """
     with disk_errors(f"write {path}", remedy="choose another --output=FILE"), atomic_text(path) as file:
-        columns = _columns(class_names, groups=groups, uncertainty=uncertainty, positions=positions)
+        columns = _columns(
+            class_names, groups=groups, uncertainty=uncertainty, positions=positions, slides=slides
+        )
         start = _json_lines if path.suffix.lower() == JSON_LINES else _csv
         write = start(file, columns)
-        yield lambda record: write(_row(record, class_names))
+        yield lambda record: write(_row(record, class_names, slides=slides))
 
 
-def _columns(class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool) -> list[str]:
+def _columns(
+    class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool, slides: bool
+) -> list[str]:
+    slide = ["slide"] if slides and groups else []
     return [
         *("path", "label", "probability"),
         *(f"p_{name}" for name in class_names),
         "error",
-        *(["group"] if groups else []),
-        *(POSITION_COLUMNS if positions else []),
+        *(["group"] if groups and not slides else []),
+        *(POSITION_COLUMNS if positions else slide),
         *(["abstain", "outlier_score", "outlier", "conformal_set"] if uncertainty else []),
         "for_person",
     ]
 
 
-def _row(record: Record, class_names: tuple[str, ...]) -> dict[str, Any]:
+def _row(record: Record, class_names: tuple[str, ...], *, slides: bool) -> dict[str, Any]:
     """Column -> value, None where there is none."""
-    row: dict[str, Any] = {"path": record.path, "error": record.error or None, "group": record.group}
+    group = {"slide": record.group or None} if slides else {"group": record.group}
+    row: dict[str, Any] = {"path": record.path, "error": record.error or None, **group}
     row |= {} if record.position is None else record.position.columns()
     if record.label is None or record.probabilities is None:
         return row | {"for_person": True}

@@ -54,8 +54,9 @@ def test_positions_come_out_in_every_file(runs, folder, listed, tmp_path, capsys
         ["S 1", "10", "20", "96", "90"],
         ["S 1", "200", "20", "96", "90"],
         ["S 2", "300.500000", "40", "", ""],
-        ["", "", "", "", ""],
+        ["S 2", "", "", "", ""],
     ]
+    assert "group" not in rows[0]
     (good, bad), (point,) = read(tmp_path / "p_S_1.geojson"), read(tmp_path / "p_S_2.geojson")
     assert good[:3] == ("detection", rows[0]["path"], rows[0]["label"])
     assert good[4] == (10, 20, 106, 110)
@@ -95,7 +96,7 @@ def test_json_lines_have_numbers(runs, listed, tmp_path):
     assert _predict(runs[0], listed, tmp_path / "p.jsonl", "--nopage") == 0
     first, *_, last = map(json.loads, (tmp_path / "p.jsonl").read_text().splitlines())
     assert [first[name] for name in ("slide", "x", "width")] == ["S 1", 10, 96]
-    assert [last[name] for name in ("slide", "x", "width")] == [None, None, None]
+    assert [last[name] for name in ("slide", "x", "width")] == ["S 2", None, None]
 
 
 def test_without_positions_nothing_is_added(runs, folder, tmp_path):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from asae_jax.errors import UserError
+from asae_jax.inference.predict.inputs import read_input
 from asae_jax.inference.predict.output import open_output
 from tests.inference.predict.made import record
 
@@ -65,6 +66,30 @@ def test_group_and_uncertainty_come_last(tmp_path):
     assert [row["outlier"] for row in rows] == ["yes", "no", ""]
     assert rows[0]["outlier_score"] == "1.250000"
     assert [row["conformal_set"] for row in rows] == ["c, with comma|a", "", ""]
+
+
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("column", ["group", "slide"])
+def test_predictions_that_are_predicted_again_have_the_same_groups(tmp_path, column, positions):
+    """Fields do not become patients."""
+    header, place = (",slide,x,y", ",F 1,{0},2") if positions else ("", "")
+    if column == "slide":
+        lines = [f"{n}.png{place.format(n) or ',F 1'}" for n in range(2)] + [f"2.png,{',,' * positions}"]
+        text = "\n".join([f"path{header or ',slide'}", *lines])
+    else:
+        lines = [f"{n}.png,p{n}{place.format(n)}" for n in range(3)]
+        text = "\n".join([f"path,group{header}", *lines])
+    (tmp_path / "list.csv").write_text(text)
+    items = read_input(str(tmp_path / "list.csv"))
+    slides = any(item.of_slide for item in items)
+    assert slides == (column == "slide")
+    records = [
+        dataclasses.replace(record(0, path=item.path, group=item.group), position=item.position)
+        for item in items
+    ]
+    _write(tmp_path / "p.csv", records, groups=True, positions=positions, slides=slides)
+    again = read_input(str(tmp_path / "p.csv"))
+    assert again == items
 
 
 def test_one_column_says_what_is_left_to_a_person_as_the_page_does(tmp_path):
