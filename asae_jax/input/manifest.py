@@ -148,7 +148,7 @@ def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
     rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
     entries = [_entry(file, line, row, grouped, split) for line, row in rows]
-    _refuse_duplicates(file, entries)
+    entries = list(_without_repeats(file, entries))
     if not unseen:
         entries = [entry if entry.seen else dataclasses.replace(entry, fault=UNSEEN) for entry in entries]
     return grouped, split, entries
@@ -216,14 +216,10 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         if not row[column] and not may_be_empty:
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
-        if len(row[column]) > LONGEST_LABEL:
-            what = f"{column} has {len(row[column]):,} characters, more than {LONGEST_LABEL}"
-            raise fault(file, line, f"{what} ({row[column][:40]}...)", "is a quote missing?")
+        if found := name_fault(column, row[column]):
+            raise fault(file, line, *found)
         if not row[column].isprintable():
             raise fault(file, line, f"unprintable characters in {column} {row[column]!r}", "remove them")
-        if row[column].lower() in NO_VALUE:
-            what = f"{column} is {row[column]}, which programs write for a value that is missing"
-            raise fault(file, line, what, f"write the {column}, or take the line out")
     part = row[parts].lower() if parts else "train"
     split = ASIDE if part == ASIDE else SPLIT_NAMES.get(part)
     if split is None:
@@ -256,6 +252,17 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
     )
 
 
+def name_fault(column: str, name: str) -> tuple[str, str] | None:
+    """Why `name` cannot be a label or a group, which `column` says, and what to do; None where it can."""
+    if len(name) > LONGEST_LABEL:
+        what = f"{column} has {len(name):,} characters, more than {LONGEST_LABEL}"
+        return f"{what} ({name[:40]}...)", "is a quote missing?"
+    if name.lower() in NO_VALUE:
+        what = f"{column} is {name}, which programs write for a value that is missing"
+        return what, f"write the {column}, or take the line out"
+    return None
+
+
 def _found(folder: Path, name: str) -> tuple[str, os.stat_result | None, str]:
     """The name under which an image file is found, its status, and the reason why there is none."""
     status, missing = _status(folder / name)
@@ -279,18 +286,36 @@ def _status(path: Path) -> tuple[os.stat_result | None, str]:
     return (status, "") if stat.S_ISREG(status.st_mode) else (None, "not a file")
 
 
-def _refuse_duplicates(file: Path, entries: Iterable[Entry]) -> None:
-    """Refuses a file that is listed twice, also under another spelling of its path, or by a link to it."""
+def _without_repeats(file: Path, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries; what a link to a file that is listed says once more has a fault.
+
+    A review page of a folder with links in it lists such files.
+
+    Raises:
+      UserError: a file that is listed twice, also under another spelling of its path, or by a link to it that
+        says something else, or not what picture was labelled.
+    """
     firsts: dict[object, Entry] = {}
     for entry in entries:
         for key in filter(None, (entry.name, entry.identity)):
             first = firsts.setdefault(key, entry)
             if first is entry:
                 continue
+            if first.name != entry.name and _says_the_same(first, entry):
+                repeated = f"another name of {first.name}, which is listed already in line {first.line}"
+                entry = dataclasses.replace(entry, fault=entry.fault or repeated)
+                break
             spelled = "" if first.name == entry.name else f" as {first.name}"
             labels = "" if first.label == entry.label else f" (label {first.label}, here {entry.label})"
             what = f"{entry.name} is listed already in line {first.line}{spelled}{labels}"
             raise fault(file, entry.line, what, "list it once")
+        yield entry
+
+
+def _says_the_same(one: Entry, other: Entry) -> bool:
+    """Whether both give the same label to the same picture, in the same way."""
+    told = [(entry.content, entry.label, entry.seen, entry.split) for entry in (one, other)]
+    return bool(one.content) and told[0] == told[1]
 
 
 def _nothing(file: Path, entries: Sequence[Entry], options: str) -> UserError:

@@ -1,5 +1,6 @@
 import csv
 import io
+import os
 import re
 import shutil
 
@@ -278,6 +279,23 @@ def test_one_file_under_two_spellings_or_labels_is_named(root, tmp_path):
         text = f"path,label\na/1.png,A\na/2.png,A\n{other},B\n"
         with pytest.raises(UserError, match=r"line 4: .* listed already in line 3.*label A, here B"):
             manifest_index(write(root, text))
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_that_says_the_same_is_listed_once(root, tmp_path, link):
+    """As the review page saves a folder with links in it."""
+    link(root / "a" / "2.png", tmp_path / "link.png")
+    header, same = "path,label,seen,content", f"{tmp_path}/link.png,A,yes,0c"
+    index = manifest_index(write(root, f"{header}\na/1.png,B,yes,0a\na/2.png,A,yes,0c\n{same}\n"))
+    assert index.names.tolist() == ["a/1.png", "a/2.png"]
+    reason = "another name of a/2.png, which is listed already in line 3 (line 4 of list.csv)"
+    assert index.skipped == ((f"{tmp_path}/link.png", reason),)
+    for other in (
+        f"{tmp_path}/link.png,B,yes,0c", f"{tmp_path}/link.png,A,no,0c", f"{tmp_path}/link.png,A,yes,0d",
+        f"{tmp_path}/link.png,A,yes,", "a/2.png,A,yes,0c",
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=r"line 3: .* listed already in line 2"):
+            manifest_index(write(root, f"{header}\na/2.png,A,yes,0c\n{other}\n"))
 
 
 def test_paths_from_windows_are_found(root):

@@ -15,9 +15,16 @@ from asae_jax.folders import IMAGE_EXTENSIONS, LEFTOVER, is_image_name, is_lefto
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.cell_classes import plain_name
-from asae_jax.input.csv_rows import listed_file, other_columns, read_rows
+from asae_jax.input.csv_rows import fault, listed_file, other_columns, read_rows
 from asae_jax.input.kinds import file_kind, is_unread_image
-from asae_jax.input.manifest import GROUP_COLUMNS, NO_GROUP, PROVENANCE, SLIDE_COLUMNS, group_column
+from asae_jax.input.manifest import (
+    GROUP_COLUMNS,
+    NO_GROUP,
+    PROVENANCE,
+    SLIDE_COLUMNS,
+    group_column,
+    name_fault,
+)
 
 STANDARD_INPUT = "-"
 
@@ -60,8 +67,8 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
       lines: paths, one per line, for "-"; standard input where None. Blank lines are passed over.
 
     Raises:
-      UserError: `text` names nothing that exists, a CSV file that cannot be read, a position that cannot be
-        one, or no image.
+      UserError: `text` names nothing that exists, a CSV file that cannot be read, a position or the name of a
+        group that cannot be one, or no image.
     """
     if not text:
         raise UserError(
@@ -243,6 +250,8 @@ def _from_csv(path: Path) -> Iterator[Item]:
             stacklevel=2,
         )
     for line, row in rows:
+        if found := name_fault(group, row.get(group, "")):
+            raise fault(path, line, *found)
         # An empty path makes one bad image; the others are still predicted.
         file = listed_file(path.parent, row["path"]) if row["path"] else ""
         yield Item(
@@ -260,4 +269,7 @@ _OTHER_LISTS = ("label", "split", "seen", "content", *PROVENANCE)  # columns tha
 
 
 def _in_folder(folder: Path, name: str) -> Item:
-    return _item(str(folder / name), name.split("/")[0] if "/" in name else "")
+    group = name.split("/")[0] if "/" in name else ""
+    if found := name_fault("the folder of a group", group):  # no list could name it, such as that of the page
+        raise UserError(f"{folder / group}: {found[0]}: rename it")
+    return _item(str(folder / name), group)

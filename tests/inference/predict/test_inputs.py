@@ -266,6 +266,17 @@ def test_slides_are_told_from_patients(tree, columns, values, group, of_slide):
     assert (item.group, item.of_slide) == (group, of_slide)
 
 
+@pytest.mark.parametrize("name", ["Nan", "NaT"])
+def test_a_group_that_no_list_of_labels_may_have_is_refused_before_anybody_labels(tree, name):
+    """Else the file that the review page saves is refused by training."""
+    (tree / "list.csv").write_text(f"path,patient\nb/1.png,p1\nb/2.png,{name}\n")
+    with pytest.raises(UserError, match=f"line 3: patient is {name}, .*a value that is missing"):
+        read_input(str(tree / "list.csv"))
+    put(tree, f"{name}/1.png")
+    with pytest.raises(UserError, match=f"{name}: the folder of a group is {name}, .*: rename it"):
+        read_input(str(tree))
+
+
 def test_a_name_that_is_not_utf_8_is_written_so_that_anybody_can_read_it(tmp_path):
     put(tmp_path, b"latin\xe9.jpg".decode("utf-8", "surrogateescape"))
     (item,) = read_input(str(tmp_path))
