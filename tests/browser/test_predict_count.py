@@ -9,6 +9,7 @@ from asae_jax.inference.predict.count.intervals import percent, share
 from asae_jax.inference.predict.count.specimen import BLOOD, UNKNOWN
 from asae_jax.inference.predict.count.table import rows
 from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
 from tests.browser.chromium import PHONE, faults, reload, until
@@ -26,10 +27,11 @@ def _differential(specimen, records=CELLS, names=CLASSES, *, slides=False):
     return counter.differential()
 
 
-def _write(path, specimen=UNKNOWN, records=CELLS, names=CLASSES, *, slides=False):
+def _write(path, specimen=UNKNOWN, records=CELLS, names=CLASSES, *, slides=False, shown=None):
     write_page(
-        path, records, names, _differential(specimen, records, names, slides=slides),
-        title="made cells", network="0123456789", attention_extent=0.9, made_by="tiny (step 7)",
+        path, records if shown is None else shown, names,
+        _differential(specimen, records, names, slides=slides), title="made cells", network="0123456789",
+        attention_extent=0.9, made_by="tiny (step 7)", thresholds=Thresholds(0.6, None, 0.9),
     )  # fmt: skip
     return path
 
@@ -106,6 +108,38 @@ def test_a_blast_that_is_typed_counts_as_one(path, open_page):
     assert texts["blasts"][2].startswith("1 ")
     assert texts["blast"][2].startswith("1 ")
     assert "blasts of no lineage" in texts
+
+
+def test_a_red_cell_that_is_typed_is_in_the_sentence_and_in_the_report(open_page, tmp_path):
+    names = ("LY", "MO", "PLATELET", "PMY", "SNE")
+    page = open_page(_write(tmp_path / "page.html", BLOOD, names=names))
+    none = "The run has no class of nucleated red cells"
+    assert none in page.inner_text("#specimen-notes")
+    page.locator(".cell").first.click()
+    _label(page, "erythroblast")
+    until(page, "document.querySelector('#counts thead').innerText.includes('your labels')")
+    said = "White cells are all cells counted but the nucleated red cells (erythroblast), which are given per"
+    assert said in page.inner_text("#specimen-notes")
+    assert none not in page.inner_text("#specimen-notes")
+    page.select_option("#specimen", "marrow")
+    assert "all nucleated cells, nucleated red cells (erythroblast) among" in page.inner_text(
+        "#specimen-notes"
+    )
+    page.select_option("#specimen", "blood")
+    page.evaluate("makeReports([0])")
+    report = page.locator(".report").text_content()
+    assert said in report
+    assert none not in report
+
+
+def test_a_page_without_cells_says_what_is_left_to_a_person(open_page, tmp_path):
+    page = open_page(_write(tmp_path / "page.html", shown=[]))
+    left = sum(record.left_to_person for record in CELLS)
+    assert page.inner_text("#left") == str(left) != "0"
+    heads = page.locator("#counts thead th").all_text_contents()
+    assert heads == ["class", "cells the run is sure of", "all cells"]
+    page.evaluate("makeReports([0])")
+    assert f"60, {left} left to a person" in page.locator(".report").text_content()
 
 
 def test_numbers_with_labels_follow_the_group(path, open_page):
@@ -234,12 +268,8 @@ def test_a_count_is_after_review_once_no_cell_waits_for_a_person(path, open_page
 
 def test_a_count_is_not_after_review_while_cells_that_wait_are_not_on_the_page(open_page, tmp_path):
     waiting = [cell for cell in CELLS if cell.left_to_person and cell.group == "p1"]
-    path = tmp_path / "page.html"
-    write_page(
-        path, [cell for cell in CELLS if cell not in waiting[:3]], CLASSES, _differential(UNKNOWN),
-        title="made cells", network="0123456789", attention_extent=0.9,
-    )  # fmt: skip
-    page = open_page(path)
+    shown = [cell for cell in CELLS if cell not in waiting[:3]]
+    page = open_page(_write(tmp_path / "page.html", shown=shown))
     assert "57 of 60 cells (predict.page_cells): 3 more that are left to a person are not on it" in (
         page.inner_text("#cells")
     )

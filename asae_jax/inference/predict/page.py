@@ -77,7 +77,7 @@ def write_page(
     page = _environment().get_template("page.html").render(
         title=title,
         notice=NOTICE,
-        **_count_part(differential, data, corrected, any(record.uncertainty for record in records)),
+        **_count_part(differential, data, corrected, thresholds is not None),
         **_cells_part(records, data, of=differential.overall, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,

@@ -61,6 +61,17 @@ def _rows(classes, columns, specimen):
 
 @pytest.mark.parametrize("specimen", SPECIMENS)
 @pytest.mark.parametrize("name", CLASSES)
+def test_what_becomes_of_red_cells_is_what_the_python_side_says(name, specimen):
+    classes = CLASSES[name]
+    cells = f"new Map({json.dumps([[one.code, 0] for one in classes])})"
+    source = (WEB / "counts.js").read_text(encoding="utf-8")
+    function = source[source.index("function redCellNote") :].split("\n}\n")[0] + "\n}"
+    told = f"(() => {{ {function} return redCellNote({cells}, DATA.specimens[{json.dumps(specimen)}]); }})()"
+    assert _run(classes, told) == Counter(classes, SPECIMENS[specimen]).differential().specimen_notes()[0]
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS)
+@pytest.mark.parametrize("name", CLASSES)
 def test_rows_are_those_of_the_python_side(name, specimen):
     classes = CLASSES[name]
     rng = np.random.default_rng(len(classes))

@@ -15,6 +15,9 @@ from asae_jax.inference.predict.count.specimen import SPECIMENS, Specimen
 from asae_jax.inference.predict.count.table import SCALES, rows, scale
 from asae_jax.input.cell_classes import CellClass, known_classes, plain_name
 
+CODES = "{codes}"
+"""Stands in a sentence for the classes of nucleated red cells, of which a person may add one on the page."""
+
 
 def count_data(differential: Differential) -> dict[str, Any]:
     """What the script counts from, ready for JSON.
@@ -22,12 +25,14 @@ def count_data(differential: Differential) -> dict[str, Any]:
     Returns:
       `counts` of all images and then of each group, see `_numbers`; `known`, what the classes are that a
       person may type, see `_known`; `slides`, whether the groups are slides; `sections`, their titles;
-      `scales` of bars; `specimen`, the one known or "", and `specimens`, each with its fields and `note`,
-      what becomes of nucleated red cells.
+      `scales` of bars; `specimen`, the one known or "", and `specimens`, each with its fields and what
+      becomes of nucleated red cells: `note_of_red` with `CODES` for their classes, `note_of_none` where there
+      is none.
     """
-    codes = [one.code for one in differential.classes if one.lineage == "erythroid"]
     specimens = {
-        name: dataclasses.asdict(one) | {"note": red_cell_note(codes, one)} for name, one in SPECIMENS.items()
+        name: dataclasses.asdict(one)
+        | {"note_of_red": red_cell_note([CODES], one), "note_of_none": red_cell_note([], one)}
+        for name, one in SPECIMENS.items()
     }
     return {
         "counts": [_numbers(count) for count in (differential.overall, *differential.groups)],

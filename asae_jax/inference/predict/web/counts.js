@@ -1,6 +1,6 @@
 // The differential count: of the group chosen, and with what a person said.
 const place = () => Number(byId("group")?.value ?? 0);
-const UNCERTAINTY = CELLS.some((cell) => cell.unsure !== undefined);
+const UNCERTAINTY = Boolean(DATA.thresholds); // of the run, also where the page shows no cell
 
 // What the specimen is: as the page was made, or as a person says here of these cells.
 const SPECIMEN_OF = [DATA.specimen, DATA.contents]; // what the choice is kept with, and holds for
@@ -120,9 +120,15 @@ function showYours() {
   const of_ = place() ? DATA.counts[place()].group : "all images";
   byId("count-of").textContent = `${of_}; specimen: ${specimen().name || "not known"}`;
   const patients = place() || DATA.slides ? [] : DATA.counts.slice(1).map((_, number) => yourCells(number + 1));
-  const notes = [specimen().note, fewSaid(patients.length ? patients : [columns.at(-1)[1]], specimen())].filter(Boolean);
+  const notes = [redCellNote(columns.at(-1)[1], specimen()), fewSaid(patients.length ? patients : [columns.at(-1)[1]], specimen())].filter(Boolean);
   byId("specimen-notes").replaceChildren(...notes.map((text) => make("li", { text })));
   showGroups();
+}
+
+// What becomes of nucleated red cells in a count that has these classes, typed ones too.
+function redCellNote(cells, specimen_) {
+  const codes = [...cells.keys()].filter((code) => kindOf(code).lineage === "erythroid");
+  return codes.length ? specimen_.note_of_red.replace("{codes}", () => codes.join(", ")) : specimen_.note_of_none;
 }
 
 // That fewer cells were counted of a patient than are recommended, as in differential.py; `counts` are one or several.
