@@ -9,6 +9,7 @@ from asae_jax.inference.predict.count.intervals import percent, share
 from asae_jax.inference.predict.count.specimen import BLOOD, UNKNOWN
 from asae_jax.inference.predict.count.table import rows
 from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.records import Gallery
 from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
@@ -282,6 +283,30 @@ def test_a_count_is_not_after_review_while_cells_that_wait_are_not_on_the_page(o
     (text,) = _report(page)
     assert "as reviewed so far" in text
     assert "3 more left to a person are not on the page; by" in text
+
+
+def test_cells_of_a_page_without_room_for_the_surest_are_not_called_typical(open_page, tmp_path):
+    gallery = Gallery(9)
+    for cell in CELLS:
+        gallery.add(cell)
+    left = sum(cell.left_to_person for cell in CELLS)
+    assert left > 9
+    page = open_page(_write(tmp_path / "page.html", shown=gallery.records()))
+    page.evaluate("makeReports([0])")
+    text = page.locator(".report").text_content()
+    assert "Typical cells" not in text
+    assert (
+        f"by nobody: the network's count alone; {left - 9} more left to a person are not on the page" in text
+    )
+    shown = page.locator(".report .strip > figure figcaption").count()
+    assert shown == 9
+    assert f"that nobody has looked at (9 of {left})" in text
+    page.select_option("#by-state", "person")
+    page.click("#accept")
+    page.evaluate("makeReports([0])")
+    text = page.locator(".report").text_content()
+    assert "The surest of the 9 cells on the page, which has no room for surer ones" in text
+    assert f"that nobody has looked at (0 of {left - 9})" in text
 
 
 def test_a_count_longer_than_a_page_is_one_page_and_says_what_is_missing(open_page, tmp_path):

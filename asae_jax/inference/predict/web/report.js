@@ -15,6 +15,12 @@ function reviewersOf(cells) {
 
 const today = () => new Date().toLocaleDateString("sv-SE"); // 2026-01-31
 
+// Whether the page holds every cell of the group.
+const isWhole = (group) => GROUPED[group].length >= DATA.counts[group].images - DATA.counts[group].unreadable;
+
+// How many cells left to a person the page has no room for.
+const waitElsewhere = (group) => (UNCERTAINTY ? elsewhere(group) : 0);
+
 // {term: text} of the head of a report.
 function factsOf(group) {
   const [count, cells] = [DATA.counts[group], GROUPED[group]];
@@ -24,8 +30,8 @@ function factsOf(group) {
   const nameless = seen.filter((cell) => !decisions.get(cell.content).reviewer).length;
   const unsigned = who.length && nameless ? `; ${whole(nameless)} by nobody named` : "";
   const openLeft = cells.filter((cell) => cell.person && stateOf(cell) === "open").length;
-  const missing = UNCERTAINTY && elsewhere(group) ? `${whole(elsewhere(group))} more left to a person are not on the page; ` : "";
-  const where = cells.length < count.images - count.unreadable ? " of the page" : "";
+  const missing = waitElsewhere(group) ? `${whole(waitElsewhere(group))} more left to a person are not on the page` : "";
+  const where = isWhole(group) ? "" : " of the page";
   const left = UNCERTAINTY ? `, ${whole(count.left)} left to a person (${whole(count.unlike)} of them unlike the training cells)` : "";
   return {
     Input: group ? DATA.title : `all ${whole(count.images)} images`,
@@ -33,13 +39,14 @@ function factsOf(group) {
     "Printed on": today(),
     Images: `${whole(count.images)}${left}, ${whole(count.unreadable)} unreadable`,
     Reviewed: seen.length
-      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}${missing}by ${who.join(", ") || "______________________"}${unsigned}`
-      : "by nobody: the network's count alone",
+      ? `${whole(seen.length)} of ${whole(cells.length)} cells${where} looked at: ${by("kept")} accepted, ${by("changed")} relabelled, ${by("out")} left out; ${openLeft ? `${whole(openLeft)} that are left to a person not yet; ` : ""}${missing && `${missing}; `}by ${who.join(", ") || "______________________"}${unsigned}`
+      : `by nobody: the network's count alone${missing && `; ${missing}`}`,
     "Predicted by": [DATA.made, `fingerprint of the network ${DATA.network.slice(0, 8)}`].filter(Boolean).join(", "),
   };
 }
 
-// Cells to show: [title, cells] of each class, the surest first, those a person has confirmed before the others.
+// Cells to show: [title, cells] of each class, the surest first, those a person has confirmed before the others. Where
+// the page does not hold all cells it lacks the surest of all, so that these are not typical: see `typicalTitle`.
 function typicalOf(group) {
   const found = new Map();
   for (const cell of GROUPED[group]) {
@@ -53,6 +60,11 @@ function typicalOf(group) {
     const best = found.get(code).sort((a, b) => b.rank - a.rank);
     return [titleOf(code), best.slice(0, TYPICAL).map(({ cell }) => cell)];
   });
+}
+
+function typicalTitle(group) {
+  if (isWhole(group)) return "Typical cells";
+  return `The surest of the ${whole(GROUPED[group].length)} cells on the page, which has no room for surer ones`;
 }
 
 // Cells that nobody has looked at and that the network would leave to a person, the least certain first.
@@ -131,7 +143,7 @@ function fillPictures(article, group) {
       for (const side of THUMBS) {
         article.style.setProperty("--thumb", `${side}mm`);
         const inRow = Math.floor(187.2 / (side + 1.2));
-        drawPictures(article.querySelector(".pictures"), typical, perClass, unsure, inRow * rows);
+        drawPictures(article.querySelector(".pictures"), group, typical, perClass, unsure, inRow * rows);
         if (article.scrollHeight <= article.clientHeight) return;
       }
     }
@@ -154,14 +166,15 @@ function shortenCount(article) {
   }
 }
 
-function drawPictures(element, typical, perClass, unsure, shown) {
+function drawPictures(element, group, typical, perClass, unsure, shown) {
   const rare = unsure.slice(0, shown);
-  const said = unsure.length > rare.length ? ` (${whole(rare.length)} of ${whole(unsure.length)})` : "";
+  const all = unsure.length + waitElsewhere(group);
+  const said = all > rare.length ? ` (${whole(rare.length)} of ${whole(all)})` : "";
   const kinds = typical.map(([title, cells]) => strip(title, cells.slice(0, perClass)));
   const figures = rare.map((cell) => thumbnail(cell, `${cell.predicted} ${rounded(cell.sure)}${cell.unlike ? " unlike" : ""}`));
   element.replaceChildren(
-    ...(perClass ? [make("h3", { text: "Typical cells" }), make("div", { className: "kinds" }, ...kinds)] : []),
-    ...(unsure.length ? [make("h3", { text: `Unsure cells, and cells unlike the training cells, that nobody has looked at${said}` })] : []),
+    ...(perClass && kinds.length ? [make("h3", { text: typicalTitle(group) }), make("div", { className: "kinds" }, ...kinds)] : []),
+    ...(all ? [make("h3", { text: `Unsure cells, and cells unlike the training cells, that nobody has looked at${said}` })] : []),
     make("div", { className: "strip" }, ...figures),
   );
 }
