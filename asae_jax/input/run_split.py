@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -199,10 +199,7 @@ def read_splits(path: str | os.PathLike, index: DataIndex) -> np.ndarray:
         are named.
     """
     recorded = read_records(path)
-    differences = [*_differences(index, recorded)]
-    if differences:
-        more = len(differences) - 3
-        shown = "; ".join(differences[:3]) + (f"; and {more} more" if more > 0 else "")
+    if shown := first_differences(index, recorded):
         raise UserError(
             f"the split in {path} was made for other data ({shown}): restore the data, or use a new "
             f"--workdir{OTHER_IMAGES}"
@@ -246,7 +243,14 @@ def read_records(path: str | os.PathLike) -> dict[str, Recorded]:
     return {name: Recorded(*values) for name, *values in rows}
 
 
-def _differences(index: DataIndex, recorded: dict[str, Recorded]) -> Iterator[str]:
+def first_differences(index: DataIndex, recorded: Mapping[str, "Recorded"]) -> str:
+    """In what an index is not that which a split was recorded of, the first three; empty where it is."""
+    differences = [*_differences(index, recorded)]
+    more = len(differences) - 3
+    return "; ".join(differences[:3]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _differences(index: DataIndex, recorded: Mapping[str, Recorded]) -> Iterator[str]:
     contents = index.contents.astype(str)
     for name, number, content in zip(index.names, index.labels, contents, strict=True):
         label = index.class_names[number]
@@ -256,5 +260,5 @@ def _differences(index: DataIndex, recorded: dict[str, Recorded]) -> Iterator[st
             yield f"{name} was {recorded[name].label}, is {label}"
         elif content and recorded[name].content not in ("", content):
             yield f"{name} was another picture"
-    for name in recorded.keys() - set(index.names.tolist()):
+    for name in sorted(recorded.keys() - set(index.names.tolist())):
         yield f"{name} is gone"

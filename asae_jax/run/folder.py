@@ -20,7 +20,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.index import DataIndex, check_classes
-from asae_jax.input.run_split import OTHER_IMAGES, SPLITS_FILE, read_records
+from asae_jax.input.run_split import OTHER_IMAGES, SPLITS_FILE, first_differences, read_records
 from asae_jax.json_files import read_object, write_sealed_json
 from asae_jax.run import digests
 from asae_jax.run.model_folder import holds_model
@@ -273,9 +273,18 @@ def check_same_data(workdir: Path, index: DataIndex) -> None:
         raise UserError(
             f"the images are not those that {workdir} was started with "
             f"(fingerprint {now[:8]}, there {then.data_fingerprint[:8]}): "
-            "files, labels or groups were added, removed or changed; restore them or use another "
-            "--workdir=DIR."
+            f"files, labels or groups were added, removed or changed{_which(workdir, index)}; restore them "
+            "or use another --workdir=DIR."
         )
+
+
+def _which(workdir: Path, index: DataIndex) -> str:
+    """In parentheses the first images that differ, as far as the split in `workdir` tells; else nothing."""
+    try:
+        found = first_differences(index, read_records(workdir / SPLITS_FILE))
+    except UserError:  # there is none, or it is damaged, which says nothing about the images
+        return ""
+    return f" ({found})" if found else ""
 
 
 def left_out_before(workdir: Path, unreadable: Mapping[str, str]) -> list[str]:

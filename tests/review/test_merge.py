@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from asae_jax import cli
 from asae_jax.config import base_config
@@ -328,6 +329,20 @@ def test_the_same_merge_replaces_its_files_and_another_one_is_refused(old, new, 
     merge(old, one, other, output=tmp_path / "both.csv")
     assert len(read_csv(tmp_path / "both.csv")) == 46
     assert json.loads((tmp_path / "both.json").read_text())["added"] == {"A": 2, "B": 4}
+
+
+def test_a_file_of_the_old_list_that_is_gone_or_another_is_named(old, new, tmp_path, capsys):
+    """As docs/second_round.md says; the run's other commands say it alike."""
+    labels = write_csv(tmp_path / "one.csv", page_rows(new[:3], "A"))
+    merge(old, labels, output=tmp_path / "second.csv")
+    second = made_run(tmp_path / "runs" / "b", data__source="csv", data__path=str(tmp_path / "second.csv"))
+    more = write_csv(tmp_path / "two.csv", page_rows(new[3:], "B"))
+    new[0].unlink()
+    assert "removed or changed (new/0.png is gone); restore" in refused(capsys, second, more)
+    Image.new("RGB", (40, 40), "white").save(new[0])
+    assert "removed or changed (new/0.png was another picture); restore" in refused(capsys, second, more)
+    put(new[0], 1000)
+    merge(second, more, output=tmp_path / "third.csv")
 
 
 def test_a_merge_is_the_same_however_its_files_are_spelled(old, new, tmp_path, capsys):

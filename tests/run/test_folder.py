@@ -95,7 +95,16 @@ def test_other_classes_are_refused_by_name(workdir):
 
 
 def test_other_images_are_refused(workdir):
-    with pytest.raises(UserError, match="files, labels or groups were added, removed or changed"):
+    with pytest.raises(UserError, match="files, labels or groups were added, removed or changed; restore"):
+        folder.check_same_data(workdir, _table(names=("a.png", "c.png")))
+
+
+def test_other_images_are_named_where_the_split_knows_them(workdir):
+    write_splits(workdir / SPLITS_FILE, _table(), np.array(["train", "test"]))
+    with pytest.raises(UserError, match=r"changed \(c.png is new; b.png is gone\); restore them"):
+        folder.check_same_data(workdir, _table(names=("a.png", "c.png")))
+    (workdir / SPLITS_FILE).write_text("nonsense")
+    with pytest.raises(UserError, match="removed or changed; restore them"):
         folder.check_same_data(workdir, _table(names=("a.png", "c.png")))
 
 
