@@ -1,10 +1,11 @@
-"""How the networks in `data/models/` were trained: first half-width ResNet-18 on blood cells.
+"""What the networks in `data/models/` share: how images are shown, and how they are trained.
 
     python -m data.models.images manifest FOLDER ... --output=blood.csv --classes=blood
     python main.py --config=configs/shipped.py --workdir=runs/blood96 --config.data.path=blood.csv
 
-`cells` goes on from it, and `marrow8` from `cells`; `blood11` is another network, with these settings of the
-data. The commands are in the cards. The cells lie in the middle of their images and fill a third to two
+trains a half-width ResNet-18 from random weights, where comparisons in `results/` start from. The included
+models are EfficientNet-Lite0 from ImageNet's weights: the commands in their cards, first that of `blood11`,
+give network, size and optimiser as well. The cells lie in the middle of their images and fill a third to two
 thirds of the side: of the 128 pixels only the middle 96 are looked at, which shows them larger at the same
 cost.
 """
