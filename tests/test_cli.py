@@ -196,7 +196,7 @@ def test_a_recipe_may_be_given_by_its_name_and_home_is_expanded(called, monkeypa
         cli.main(["predict", "--config=quickstart", "--workdir=~/run", "--config.data.test_fraction=0"]) == 0
     )
     ((config, workdir),) = called
-    assert config.model.name == "resnet18"
+    assert config.model.name == "efficientnet_lite0"
     assert config.data.test_fraction == 0.0
     assert workdir == tmp_path / "run"
 

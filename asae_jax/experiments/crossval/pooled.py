@@ -100,9 +100,7 @@ def pool(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> Pooled:
 def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int) -> dict[str, Any]:
     """All metrics of the pooled predictions, as `evaluate_scores` gives them, and those of each fold.
 
-    `nll` is the mean of the folds' own, over images, and has no interval: it is of the probabilities as they
-    were, of which the predictions keep six decimals.
-
+    `nll` is the folds' mean over images and has no interval, as the kept probabilities have six decimals.
     Intervals are by bootstrap over images, or over groups where they are known, of the pooled predictions:
     they take the networks as given. The standard deviation over folds is no interval of their mean, as any
     two of the networks share most of their training images (Bengio and Grandvalet 2004, JMLR 5:1089).
@@ -132,7 +130,7 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
         bootstrap=bootstrap,
         seed=seed,
     )
-    scores["intervals"].pop("nll", None)  # the kept probabilities are too coarse for it
+    scores["intervals"].pop("nll", None)
     scores |= {
         "nll": _mean_over_images(pooled.scores, "nll"),
         "split": PART,
