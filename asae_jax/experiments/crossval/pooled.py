@@ -114,9 +114,8 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
     Returns:
       Beside those of `evaluate_scores`: `split`, `intervals_over`, `num_groups` where groups are known,
       `num_never_tested`: readable or not, images that no fold tests; `num_left_out`: listed ones that are no
-      images of these data; `num_trained_on`: images that the network which tests them was trained on all the
-      same, as copies (None where a fold does not say); `num_groups_trained_on`: groups with a tested image of
-      which that fold's other parts have readable ones, where groups are known;
+      images of these data; `num_trained_on`: images of which the network that tests them has seen copies
+      (None where a fold does not say); `num_groups_trained_on`: groups tested by a fold and trained on too;
       `folds`: for each its name, number of images and `METRICS`; `over_folds`: metric -> `mean` and
       `standard_deviation`; `judged`, see there; `class_means_over` and `notice`.
     """
