@@ -228,7 +228,7 @@ def _reported(workdir, given, tables):
     ("given", "tables", "said", "remarked"),
     [
         ("comparison", "1", "Backbone resnet18 (width 32, stem no_pool), 64 px.", True),
-        ("comparison", "starts", "Backbone resnet18 (width 32), 144 px.", False),
+        ("comparison", "starts", "Backbone efficientnet_lite0 (width 64), 144 px.", False),
         ("default", "recommended", "Backbone resnet18 (width 32, stem no_pool), 64 px.", False),
         (
             "default",
