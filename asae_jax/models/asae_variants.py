@@ -1,6 +1,6 @@
 """Published variations on the ASAE layer's maps, none of them in its paper.
 
-All are off by default, but for the first where the paper's map says nothing.
+All are off by default, but for the first in the networks that it is meant for.
 
 - A self-attention map of features that have both signs: `magnitude`, the mean of the absolute values, which
   Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017, section 3.1, compare with other
