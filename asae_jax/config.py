@@ -667,8 +667,9 @@ FIELDS = (
           "Parts into which labelled images are divided, so that each is scored by what was trained on "
           "the other parts.", least=2, most=100, unit="parts"),
     Field("adapt.propose", 0,
-          "How many images to propose for labelling, different from each other and rather uncertain; they "
-          "are listed in to_label.csv of the adapted model.", least=0, unit="images"),
+          "How many images to propose for labelling, different from each other and rather uncertain, of "
+          "those that nobody has looked at; they are listed in to_label.csv of the adapted model.", least=0,
+          unit="images"),
     Field("slide.input", "",
           "CSV file of cells: path,slide,x,y[,width,height][,label]; the list that predict was given."),
     Field("slide.labels", "",

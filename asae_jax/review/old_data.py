@@ -76,7 +76,7 @@ def known_images(run: Run) -> tuple[list[Known], str, list[str]]:
     files = [os.path.abspath(root / name) for name in index.names]
     contents = read_contents(files, "reading the run's images")
     groups = [""] * len(index) if index.groups is None else index.groups.tolist()
-    (grouped, entries), origin = _entries(run), {"origin": run.workdir.name}
+    (grouped, entries), origin = _entries(run), {"origin": run.name}
     listed = {entry.name: entry for entry in entries}
     rows = [
         _known(file, listed.get(name), content, index.class_names[label], group, str(split), origin)

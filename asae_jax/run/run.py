@@ -5,6 +5,7 @@ one that has been trained. Network, weights and data are made when they are firs
 """
 
 import functools
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,6 +52,11 @@ class Run:
         self.workdir = workdir
         self.config = config
         self.class_names = class_names
+
+    @property
+    def name(self) -> str:
+        """The name of the run folder, also where it is given as `.` or `..`."""
+        return os.path.basename(os.path.abspath(self.workdir))
 
     @property
     def num_classes(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -41,6 +42,13 @@ def test_a_run_is_opened_from_its_folder_alone(workdir):
     assert run.network.apply(run.variables, images, train=False).shape == (2, 3)
     assert run.preprocess(np.zeros((2, 36, 36, 3), np.uint8)).shape == (2, 16, 16, 3)
     assert run.preparation(np.zeros((50, 40, 3), np.uint8)).shape == (36, 36, 3)
+
+
+@pytest.mark.parametrize(("inside", "given"), [("", "first"), ("first", "."), ("first/checkpoints", "..")])
+def test_a_run_has_its_folders_name(tmp_path, monkeypatch, inside, given):
+    (tmp_path / "first" / "checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / inside)
+    assert Run(Path(given), tiny_config(), ()).name == "first"
 
 
 def test_opening_compiles_nothing_and_reads_the_weights_once(workdir):

@@ -53,7 +53,7 @@ def write_run_page(run: Run) -> set[str] | None:
         suspects = _not_trained_on(recorded, recorded.data, parts)
         content |= of_scores(recorded, recorded.data, shown, parts, suspects=suspects, prefix="")
         content |= {
-            "title": f"Run {recorded.workdir.absolute().name}",
+            "title": f"Run {recorded.name}",
             "warnings": warnings_of([*shown.values()][-1][1]) if shown else [],
             "others": _others(recorded.workdir),
             "home": "",
@@ -84,7 +84,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
         content = of_scores(run, data, {label: (name, scores)}, parts, suspects=suspects, prefix=f"{name}_")
         place = Path(scores["path"]).name or scores["source"] if other else f"the part {split}"
         content |= {
-            "title": f"Run {run.workdir.absolute().name} on {place}",
+            "title": f"Run {run.name} on {place}",
             "warnings": elsewhere.warnings_of(scores) if other else warnings_of(scores),
             "others": "",
             "training": [],

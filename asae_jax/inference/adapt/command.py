@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from asae_jax.evaluation.label_shift import em_shares, total_variation
 from asae_jax.inference.adapt import appearance, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
-from asae_jax.inference.adapt.labels import FEWEST, Given, groups_of, matched, read_given
+from asae_jax.inference.adapt.labels import FEWEST, Given, Labels, groups_of, matched, read_given
 from asae_jax.inference.adapt.last_layer import read_layer, with_layer, without_classes
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
@@ -47,7 +47,7 @@ class _Task:
       run: to be adapted.
       output: folder of the adapted model.
       items: images of the other laboratory.
-      given: labels, where there are any.
+      labels: what lists of labels say, where there are any.
       absent: bool `[K]`, classes that do not occur.
       basis: mixture of the run.
       before: of a model that was adapted before, its record.
@@ -56,7 +56,7 @@ class _Task:
     run: Run
     output: Path
     items: Sequence[Item]
-    given: Sequence[Given]
+    labels: Labels
     absent: np.ndarray
     basis: Basis
     before: Mapping[str, Any] | None
@@ -91,10 +91,10 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     logits, features = score(variables, cells.images)
     mixture = _mixture(logits, task)  # before the labels, which change what the probabilities are of
     learned = None
-    if task.given:
+    if task.labels.given:
         learned, logits, features = _learned(run, variables, cells, labels, rows, (logits, features), score)
         variables = learned.variables
-    to_label = _proposals(run, cells, rows, features, logits)
+    to_label = _proposals(run, cells, task.labels.settled, features, logits)
     record = report.record(
         _source(run, task), config, cells, seen | of_statistics | mixture, learned,
         task.basis if learned is None else learned.basis, run.class_names, task.before,
@@ -152,7 +152,10 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
         )
     run = open_for_inference(workdir, config)
     class_map = named_class_map(settings.class_map) if settings.class_map else {}
-    given = read_given(settings.labels, run.class_names, class_map) if settings.labels else []
+    labels = Labels([], frozenset())
+    if settings.labels:
+        labels = read_given(settings.labels, run.class_names, class_map)
+    given = labels.given
     items = read_input(settings.input) if settings.input else [one.item for one in given]
     items = without_class_folders(settings.input, items, run.class_names)
     absent = _absent(settings.only, run.class_names) | _removed_before(
@@ -171,7 +174,7 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     changes = settings.scale != 1 or light or settings.stain != "keep" or settings.only
     if not (changes or given or (has_statistics and settings.statistics != "keep")):
         raise UserError("nothing would change: give --scale, --background, --only or --labels.")
-    return _Task(run, output, items, given, absent, mixture_basis(run), before)
+    return _Task(run, output, items, labels, absent, mixture_basis(run), before)
 
 
 def _removed_before(
@@ -211,19 +214,19 @@ def _absent(text: str, class_names: Sequence[str]) -> np.ndarray:
 def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray]:
     """The images, with the labelled ones first; number of the class of each of these, and their rows."""
     config = run.config
-    of_labels = {one.item.file for one in task.given}
+    of_labels = {one.item.file for one in task.labels.given}
     others = [item for item in evenly(task.items, config.adapt.images) if item.file not in of_labels]
-    items = [*(one.item for one in task.given), *others]
+    items = [*(one.item for one in task.labels.given), *others]
     cells = read_cells(items, run.preparation, workers=config.data.workers or None, doing="reading images")
     if not len(cells.images):
         raise UserError(f"none of the {len(items)} images can be read (--input=)")
     labelled = [row for row, item in enumerate(cells.items) if item.file in of_labels]
     part = Cells([cells.items[r] for r in labelled], cells.images[labelled],
                  [cells.contents[r] for r in labelled], {})  # fmt: skip
-    places = matched(task.given, part) if task.given else np.zeros(0, np.int64)
+    places = matched(task.labels.given, part) if task.labels.given else np.zeros(0, np.int64)
     rows = np.array(labelled, np.int64)[places >= 0]
-    numbers = [run.class_names.index(task.given[int(place)].label) for place in places if place >= 0]
-    if task.given and (len(set(numbers)) < 2 or len(numbers) < FEWEST):
+    numbers = [run.class_names.index(task.labels.given[int(place)].label) for place in places if place >= 0]
+    if task.labels.given and (len(set(numbers)) < 2 or len(numbers) < FEWEST):
         raise UserError("too few of the labelled images can be read, or hold what was labelled (--labels=)")
     return cells, np.array(numbers, np.int64), rows
 
@@ -293,7 +296,7 @@ def _of_those_there(task: _Task) -> np.ndarray:
 
 def _source(run: Run, task: _Task) -> dict[str, Any]:
     return {
-        "name": run.workdir.absolute().name,
+        "name": run.name,
         "step": run.step,
         "network": network_identity([run]),
         "by": f"ASAE-JAX {asae_jax.__version__}",
@@ -304,10 +307,11 @@ def _source(run: Run, task: _Task) -> dict[str, Any]:
     }
 
 
-def _proposals(run: Run, cells: Cells, labelled: np.ndarray, features: np.ndarray, logits: np.ndarray) -> str:
-    """`path` of the images to label, as CSV text; empty where none were asked for."""
+def _proposals(run: Run, cells: Cells, settled: Set[str], features: np.ndarray, logits: np.ndarray) -> str:
+    """`path` of the images to label, as CSV text; empty where none were asked for, or all are settled."""
     count = run.config.adapt.propose
-    rest = np.setdiff1d(np.arange(len(cells.items)), labelled)
+    named = zip(cells.items, cells.contents, strict=True)
+    rest = np.flatnonzero([settled.isdisjoint((item.file, content)) for item, content in named])
     if not count or not len(rest):
         return ""
     probabilities = special.softmax(logits[rest], axis=1)

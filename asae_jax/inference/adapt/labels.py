@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,14 +37,27 @@ class Given:
     content: str
 
 
+class Labels(NamedTuple):
+    """What lists of labels say.
+
+    Attributes:
+      given: the usable labels, each image once.
+      settled: images that need no label any more, as somebody has looked at them or they are kept for a
+        validation or a test: what they hold, or their absolute path where the list does not say it.
+    """
+
+    given: list[Given]
+    settled: frozenset[str]
+
+
 def label_files(text: str) -> list[Path]:
     """The files that `adapt.labels` names: one, whose name may hold commas, or several between commas."""
     whole = user_path(text)
     return [whole] if whole.is_file() else [user_path(part.strip()) for part in text.split(",")]
 
 
-def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, str]) -> list[Given]:
-    """The usable labels of `adapt.labels`, each image once.
+def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, str]) -> Labels:
+    """The labels of `adapt.labels`.
 
     Left out, with a warning that counts them: rows that nobody looked at, images that a person left out or
     that are not there, what a system left beside images, rows of a validation or test part, also of a second
@@ -58,6 +72,7 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
       UserError: no such file, one that is none, an image with two labels, or too few labels.
     """
     found: list[Given] = []
+    settled: set[str] = set()
     known: dict[str, Given] = {}  # by path and by content: a list of one kind may repeat one of the other
     left: collections.Counter[str] = collections.Counter()
     for file in label_files(text):
@@ -67,10 +82,12 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
         for entry in entries:
             mapped = mapped_to(entry.label, class_map)
             label = entry.label if mapped is None else mapped
+            path = os.path.abspath(file.parent / entry.name)
+            if entry.seen or entry.split != "train":
+                settled.add(entry.content or path)
             if reason := _unusable(entry, label, class_names):
                 left[reason] += 1
                 continue
-            path = os.path.abspath(file.parent / entry.name)
             given = Given(Item(path, path, _group(entry)), label, entry.content)
             others = [known[key] for key in (path, entry.content) if key in known]
             if wrong := [other.label for other in others if other.label != label]:
@@ -86,7 +103,7 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
         counts = "; ".join(f"{count:,} {reason}" for reason, count in left.items())
         warnings.warn(f"labels left out: {counts}", stacklevel=2)
     _refuse_few(found, class_names)
-    return found
+    return Labels(found, frozenset(settled))
 
 
 def _group(entry: Entry) -> str:

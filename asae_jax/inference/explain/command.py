@@ -129,7 +129,7 @@ def _write(
         folder / "index.html",
         shown,
         run.classes,
-        title=f"{run.workdir.name}, step {run.step}: {name}",
+        title=f"{run.name}, step {run.step}: {name}",
         facts=_facts(config, examples, explainer, collector),
         report=found,
         means=means,

@@ -96,7 +96,7 @@ class Ensemble(NamedTuple):
 
     def notes(self) -> list[str]:
         """What a reader must know of models that were adapted, a sentence each."""
-        found = [(run.workdir.absolute().name, notes(read_adaptation(run.workdir))) for run in self.runs]
+        found = [(run.name, notes(read_adaptation(run.workdir))) for run in self.runs]
         if len(found) == 1:
             return found[0][1]
         return [f"{name}: {note}" for name, said in found for note in said]
@@ -263,7 +263,7 @@ def _named(run: Run) -> str:
         model_folder.title(run.workdir)[:_LONGEST_TITLE]
         or f"a network for {run.num_classes} classes of cells"
     )
-    return f"{name} (run {run.workdir.absolute().name}, step {run.step:,})"
+    return f"{name} (run {run.name}, step {run.step:,})"
 
 
 _LONGEST_TITLE = 120  # a card may be anybody's

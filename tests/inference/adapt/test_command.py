@@ -171,6 +171,31 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
         assert read_matching_uncertainty(open_run(output, other)) is None
 
 
+@pytest.mark.filterwarnings("ignore:labels left out")
+@pytest.mark.parametrize(
+    ("split", "label", "seen", "reason", "proposed"),
+    [
+        ("train", "BLA", "no", "", True),
+        ("train", "", "yes", "blurred", False),  # a person left it out
+        ("test", "BLA", "yes", "", False),
+        ("aside", "BLA", "no", "", False),
+    ],
+)
+def test_proposes_what_nobody_looked_at_and_no_test_needs(
+    runs, folder, tmp_path, split, label, seen, reason, proposed
+):
+    rows = [(path, label_, "train", "yes", "") for path, label_, _ in _rows(folder, 11)]
+    last = rows[-1][0]
+    rows[-1] = (last, label, split, seen, reason)
+    labels = _list(tmp_path / "a.csv", rows, ["path", "label", "split", "seen", "reason"])
+    output = tmp_path / "theirs"
+    given = [f"--input={folder}", f"--labels={labels}", f"--output={output}", "--statistics=keep"]
+    assert _adapt(runs[0], *given, "--folds=2", "--propose=3") == 0
+    made = output / "to_label.csv"
+    found = [line.split(",")[0] for line in made.read_text().splitlines()[1:]] if made.exists() else []
+    assert found == [last] * proposed
+
+
 def test_its_evaluation_says_what_its_estimates_were_set_on(runs, labels, tmp_path, blank_pictures, capsys):
     output, cells = tmp_path / "trained", tmp_path / "cells.csv"
     given = [f"--labels={labels}", f"--output={output}", "--folds=3", "--statistics=keep"]
@@ -301,7 +326,9 @@ def test_labels_that_cannot_be_used_are_counted(runs, folder, labels, tmp_path, 
 def test_only_the_training_part_of_a_list_is_trained_on(folder, tmp_path, recwarn, split, said):
     rows = [(path, label, "train") for path, label, _ in _rows(folder, 11)]
     rows[0] = (*rows[0][:2], split)
-    found = read_given(str(_list(tmp_path / "a.csv", rows, ["path", "label", "split"])), CLASS_NAMES, {})
+    found = read_given(
+        str(_list(tmp_path / "a.csv", rows, ["path", "label", "split"])), CLASS_NAMES, {}
+    ).given
     names = [row[0] for row in rows if row[2] == "train"]
     assert [each.item.path for each in found] == names
     assert [str(warning.message) for warning in recwarn] == [f"labels left out: {said}"] * bool(said)
@@ -313,7 +340,9 @@ def test_thumbnails_of_a_system_and_files_that_are_gone_are_no_labelled_images(f
     thumbnail.parent.mkdir()
     shutil.copyfile(rows[0][0], thumbnail)
     more = [(str(thumbnail), "BLA"), (str(tmp_path / "gone.png"), "BLA")]
-    found = read_given(str(_list(tmp_path / "a.csv", [*rows, *more], ["path", "label"])), CLASS_NAMES, {})
+    found = read_given(
+        str(_list(tmp_path / "a.csv", [*rows, *more], ["path", "label"])), CLASS_NAMES, {}
+    ).given
     assert [each.item.path for each in found] == [path for path, _ in rows]
     assert [str(warning.message) for warning in recwarn] == [
         "labels left out: 1 of thumbnails or notes that a system left; 1 of files that are not there"
@@ -371,7 +400,7 @@ def test_a_label_in_a_list_with_contents_and_in_one_without_counts_once(folder, 
     one = _list(tmp_path / "one.csv", rows, ["path", "label", "content"])
     two = _list(tmp_path / "two.csv", rows, ["path", "label"])
     for lists in ((one, two), (two, one), (one, two, one), (two, one, two)):
-        found = read_given(",".join(map(str, lists)), CLASS_NAMES, {})
+        found = read_given(",".join(map(str, lists)), CLASS_NAMES, {}).given
         assert [(Path(each.item.path), each.label, each.content) for each in found] == [
             (Path(path), label, content) for path, label, content in rows
         ]
@@ -403,7 +432,7 @@ def test_patients_that_merge_knows_of_some_images_are_known(folder, tmp_path):
     known = ["no group", "p1", "p1", *[""] * 8]
     rows = [(*row[:2], group) for row, group in zip(_rows(folder, 11), known, strict=True)]
     listed = _list(tmp_path / "merged.csv", rows, ["path", "label", "known_group"])
-    found = [one.item.group for one in read_given(str(listed), CLASS_NAMES, {})]
+    found = [one.item.group for one in read_given(str(listed), CLASS_NAMES, {}).given]
     assert found == ["", "p1", "p1", *[""] * 8]
 
 

@@ -142,7 +142,7 @@ def test_runs_of_different_mixtures_are_refused_before_anything_is_written(
 
 
 def test_a_count_of_an_ensemble_says_what_must_be_known_of_each_run(tmp_path):
-    runs = [SimpleNamespace(workdir=tmp_path / name) for name in ("plain", "theirs")]
+    runs = [SimpleNamespace(workdir=tmp_path / name, name=name) for name in ("plain", "theirs")]
     for run in runs:
         run.workdir.mkdir()
     (runs[1].workdir / FILE).write_text(json.dumps({"notes": ["adapted to 100 cells"]}))
