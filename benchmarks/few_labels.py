@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -122,27 +123,40 @@ def _results(path: Path) -> list[dict]:
 
 
 def report(args: argparse.Namespace) -> None:
-    """A table of validation accuracies, mean over the seeds with its 95 % Student interval, and a figure."""
+    """Tables and a figure: accuracies, gains over scratch; means over seeds with 95 % Student intervals."""
     results = _results(args.results)
-    accuracies = defaultdict(list)
-    for result in results:
-        accuracies[result["method"], result["per_class"]].append(100 * result["validation_accuracy"])
-    counts = sorted({per_class for _, per_class in accuracies})
+    validation = {(r["method"], r["per_class"], r["seed"]): 100 * r["validation_accuracy"] for r in results}
+    test = {(r["method"], r["per_class"], r["seed"]): 100 * r["test_accuracy"] for r in results}
+    counts = sorted({per_class for _, per_class, _ in validation})
+    _print_table("Validation accuracy, percent", _over_seeds(validation), counts)
+    _print_table("Test accuracy, percent", _over_seeds(test), counts)
+    gains = {
+        (method, count, seed): accuracy - validation["scratch", count, seed]
+        for (method, count, seed), accuracy in validation.items()
+        if method != "scratch" and ("scratch", count, seed) in validation
+    }
+    _print_table(
+        "Gain over scratch, points of validation accuracy, paired by seed", _over_seeds(gains), counts
+    )
+    if args.figure:
+        _draw(_over_seeds(validation), counts, args.figure)
+
+
+def _over_seeds(by_run: Mapping[tuple[str, int, int], float]) -> dict[tuple[str, int], list[float]]:
+    """(method, images of a class) -> the values of its seeds."""
+    values = defaultdict(list)
+    for (method, count, _), value in sorted(by_run.items(), key=lambda item: item[0][2]):
+        values[method, count].append(value)
+    return values
+
+
+def _print_table(title: str, values: Mapping[tuple[str, int], list[float]], counts: list[int]) -> None:
+    print(f"\n{title}:\n")
     print(f"| start | {' | '.join(f'{count} a class' for count in counts)} |")
     print(f"|---|{'---|' * len(counts)}")
-    for method in METHODS:
-        cells = [_mean_with_interval(accuracies.get((method, count), [])) for count in counts]
+    for method in [name for name in METHODS if any(name == method for method, _ in values)]:
+        cells = [_mean_with_interval(values.get((method, count), [])) for count in counts]
         print(f"| {method} | {' | '.join(cells)} |")
-    print("\nGain over scratch, points, paired by seed and images:\n")
-    paired = {(r["method"], r["per_class"], r["seed"]): 100 * r["validation_accuracy"] for r in results}
-    for method in [name for name in METHODS if name != "scratch"]:
-        gains = defaultdict(list)
-        for (name, count, seed), accuracy in paired.items():
-            if name == method and ("scratch", count, seed) in paired:
-                gains[count].append(accuracy - paired["scratch", count, seed])
-        print(f"| {method} | {' | '.join(_mean_with_interval(gains[count]) for count in counts)} |")
-    if args.figure:
-        _draw(accuracies, counts, args.figure)
 
 
 def _mean_with_interval(values: list[float]) -> str:
