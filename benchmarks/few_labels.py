@@ -1,7 +1,7 @@
 """Few labelled images a class: which start and which recipe? Accuracy against the number of images.
 
     python -m benchmarks.few_labels run --images=marrow.csv --start=RUN --lite_start=RUN --results=few.jsonl
-    python -m benchmarks.few_labels report --results=few.jsonl [--figure=few.png]
+    python -m benchmarks.few_labels report --results=few.jsonl [--width=32] [--figure=few.png]
 
 IMAGES is a list `path,label,split` (`python -m data.models.images manifest`); of its training part the first
 N of every class are taken, in an order drawn from the seed, so that all methods of a seed see the same
@@ -76,18 +76,25 @@ def few(rows: list[dict[str, str]], per_class: int, seed: int) -> list[dict[str,
 
 def run_all(args: argparse.Namespace) -> None:
     """Every method, number of images and seed that is not in the results."""
-    done = {(r["method"], r["per_class"], r["seed"]) for r in _results(args.results)}
+    done = {(r["method"], r["per_class"], r["seed"], r["width"]) for r in _results(args.results)}
     with open(args.images, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for seed in args.seeds:
         for per_class in args.per_class:
             for method in args.methods:
-                if (method, per_class, seed) not in done:
+                if (method, per_class, seed, _width(method, args)) not in done:
                     _run(args, rows, method, per_class, seed)
 
 
+def _width(method: str, args: argparse.Namespace) -> int | None:
+    """Width of the method's ResNet; None for an EfficientNet-Lite0, which has one width."""
+    return args.width if METHODS[method].get("model.width") == "{width}" else None
+
+
 def _run(args, rows, method: str, per_class: int, seed: int) -> None:
-    folder = args.folder / f"{list(METHODS).index(method)}-{per_class}-{seed}"
+    width = _width(method, args)
+    network = "lite0" if width is None else width
+    folder = args.folder / f"{list(METHODS).index(method)}-{network}-{per_class}-{seed}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     images = args.folder / f"images-{per_class}-{seed}.csv"
     chosen = few(rows, per_class, seed)
@@ -105,7 +112,7 @@ def _run(args, rows, method: str, per_class: int, seed: int) -> None:
     command = [sys.executable, str(_MAIN), "--config=shipped", f"--workdir={folder}", *options]
     subprocess.run(command, check=True)
     line = {
-        "method": method, "per_class": per_class, "seed": seed, "epochs": epochs, "width": args.width,
+        "method": method, "per_class": per_class, "seed": seed, "epochs": epochs, "width": width,
         "trained_on": sum(row["split"] == "train" for row in chosen),
         "seconds": round(time.perf_counter() - start),
     }  # fmt: skip
@@ -124,7 +131,7 @@ def _results(path: Path) -> list[dict]:
 
 def report(args: argparse.Namespace) -> None:
     """Tables and a figure: accuracies, gains over scratch; means over seeds with 95 % Student intervals."""
-    results = _results(args.results)
+    results = [result for result in _results(args.results) if result["width"] in (None, args.width)]
     validation = {(r["method"], r["per_class"], r["seed"]): 100 * r["validation_accuracy"] for r in results}
     test = {(r["method"], r["per_class"], r["seed"]): 100 * r["test_accuracy"] for r in results}
     counts = sorted({per_class for _, per_class, _ in validation})
@@ -200,7 +207,6 @@ def main() -> None:
     run.add_argument("--images", type=Path, required=True)
     run.add_argument("--start", type=Path, required=True)
     run.add_argument("--lite_start", type=Path)
-    run.add_argument("--width", type=int, default=32, help="of the ResNets, as START has it")
     run.add_argument("--results", type=Path, required=True)
     run.add_argument("--folder", type=Path, default=Path("runs/few_labels"))
     run.add_argument("--per_class", type=_numbers, default=[20, 50, 100, 500])
@@ -211,6 +217,8 @@ def main() -> None:
     shown.add_argument("--results", type=Path, required=True)
     shown.add_argument("--figure", type=Path)
     shown.set_defaults(call=report)
+    for command in (run, shown):
+        command.add_argument("--width", type=int, default=32, help="of the ResNets, as START has it")
     args = parser.parse_args()
     if args.call is run_all:
         _check(parser, args)
