@@ -9,7 +9,8 @@ def choose_epochs(images: int, *, trained: bool) -> int:
     """Epochs for a number of training images, printed: 60 for 160 images, 37 for 800, 23 for 4,000.
 
     A rule made by judgement: trials on real cells had 60, 40 and 30 epochs with 160, 400 and 800 images
-    (results/few_labels.md), and a ResNet-18 on 3,860 marrow images gained from 24 epochs instead of 6. At least 10, at most 60; from random weights twice as many.
+    (results/few_labels.md), and a ResNet-18 on 3,860 marrow images gained from 24 epochs instead of 6. At
+    least 10, at most 60; from random weights twice as many.
 
     Args:
       images: in the training part; without any, training is refused later.
