@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import conditions
+from asae_jax.evaluation.uncertainty import conditions, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, remove, together
 from asae_jax.inference.explain import figures, report
 from asae_jax.inference.explain.examples import (
@@ -69,7 +69,7 @@ def explain(config: ConfigDict, workdir: Path) -> int:
         DRAWING: Part(len(show), ratio=_SECONDS_TO_DRAW),
     }
     with plan(Forecast(parts)):
-        collector = _collect(config, explainer, examples, show, measure)
+        collector = _collect(run, explainer, examples, show, measure)
         with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
             write_record(folder, source, conditions(run))
             _write(config, run, examples, explainer, collector, folder)
@@ -87,21 +87,29 @@ def _chosen(config: ConfigDict, examples: Examples) -> tuple[np.ndarray, np.ndar
 
 
 def _collect(
-    config: ConfigDict, explainer: Explainer, examples: Examples, show: np.ndarray, measure: np.ndarray
+    run: Run, explainer: Explainer, examples: Examples, show: np.ndarray, measure: np.ndarray
 ) -> Collector:
-    settings = config.explain
+    config, settings = run.config, run.config.explain
     collector = Collector(
         explainer,
         examples,
         image_size=config.augment.size,
         draws=settings.random_regions,
         seed=config.seed,
+        temperature=_temperature(run),
     )
     collector(show, measure, batch_size=config.eval.batch_size)
     if not collector.explanations:
         name, reason = collector.bad[0]
         raise UserError(f"not one image can be read, the first, {name}, because: {reason} (--input=)")
     return collector
+
+
+def _temperature(run: Run) -> float | None:
+    """By which `predict` calibrates the run's probabilities; None where that is not known."""
+    path = matching_file(run)
+    found = None if path is None else read_uncertainty(run.workdir, path)
+    return None if found is None else found.temperature.value
 
 
 def _write(
@@ -256,4 +264,5 @@ def _facts(config: ConfigDict, examples: Examples, explainer: Explainer, collect
             f"{len(collector.explanations)} of {len(examples.names)} images are shown, {spread} "
             f"(--num_images){unreadable}."
         )
-    return facts
+    calibrated = "not calibrated" if collector.temperature is None else "calibrated, as those of predict"
+    return [*facts, f"Probabilities beside the images are {calibrated}; the test is of the network's own."]

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from asae_jax.evaluation.calibration import soften
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.examples import UNKNOWN, Batch, Examples
 from asae_jax.inference.explain.explainer import Explainer, Outputs
@@ -26,7 +27,7 @@ class Explanation:
       name: as the user knows it.
       image: uint8 `[size, size, 3]`, prepared and cropped: what the network saw.
       label: the true class; -1 where unknown.
-      probabilities: float `[classes]`.
+      probabilities: float `[classes]`, calibrated where the run has a temperature.
       attention: float `[height, width]`.
       enhancement: float `[height, width]`.
       peaks: int `[peaks, 2]`, row and column, best first.
@@ -132,9 +133,19 @@ class Collector:
       averages: over all images, by true class, or by predicted class where that is unknown.
       faithfulness: of the images it was to be measured on.
       bad: (name, reason) of the images that could not be read.
+      temperature: by which the probabilities are calibrated; None: as trained.
     """
 
-    def __init__(self, explainer: Explainer, examples: Examples, *, image_size: int, draws: int, seed: int):
+    def __init__(
+        self,
+        explainer: Explainer,
+        examples: Examples,
+        *,
+        image_size: int,
+        draws: int,
+        seed: int,
+        temperature: float | None,
+    ):
         """Takes the network, the images and the settings of the faithfulness test.
 
         Args:
@@ -143,8 +154,11 @@ class Collector:
           image_size: side of the network's input in pixels.
           draws: random places for each image, see `Faithfulness`.
           seed: of these places.
+          temperature: by which the probabilities beside images are calibrated, as in `predict`; None: as
+            trained, as those of the faithfulness test always are.
         """
         self._explainer, self._examples, self._image_size = explainer, examples, image_size
+        self.temperature = temperature
         self.explanations: dict[int, Explanation] = {}
         self.averages = Averages()
         self.faithfulness = Faithfulness(
@@ -214,7 +228,7 @@ class Collector:
                 self._examples.names[row],
                 image,
                 int(label),
-                np.exp(own.log_probs),
+                np.exp(soften(own.log_probs, self.temperature or 1.0)),
                 own.maps.attention,
                 own.maps.enhancement,
                 peaks,

@@ -1,8 +1,10 @@
 """`explain` as a user calls it, on runs with weights they would start from."""
 
+import csv
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from asae_jax.run.run import new_run
 from tests.edited import edited
 from tests.made_runs import untrained_run
 from tests.training.tiny import tiny_config
+
+DEMO = Path(__file__).parents[3] / "data" / "demo" / "images"
 
 
 def _run(workdir, **changes):
@@ -151,3 +155,18 @@ def test_samples_are_spread():
     np.testing.assert_array_equal(spread_over_classes(np.arange(22), labels, 99), np.arange(22))
     np.testing.assert_array_equal(evenly_spaced(np.arange(10), 2), [2, 7])
     assert len(evenly_spaced(np.arange(10), 0)) == 0
+
+
+def test_probabilities_are_those_of_predict(tmp_path):
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    for name in ("BA/BA_107876.jpg", "PMY/" + sorted(p.name for p in (DEMO / "PMY").iterdir())[0]):
+        shutil.copy(DEMO / name, cells)
+    options = ["--model=blood11", f"--input={cells}"]
+    assert cli.main(["predict", *options, f"--output={tmp_path / 'cells.csv'}", "--nopage"]) == 0
+    assert cli.main(["explain", *options, f"--output={tmp_path / 'out'}"]) == 0
+    with (tmp_path / "cells.csv").open() as file:
+        wanted = [f"{float(row['probability']):.0%}" for row in csv.DictReader(file)]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert sorted(re.findall(r'<h3>predicted [^<]*<span class="quiet">(\d+%)', page)) == sorted(wanted)
+    assert "calibrated, as those of predict" in page
