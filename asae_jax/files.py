@@ -11,9 +11,10 @@ import hashlib
 import itertools
 import os
 import re
+import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -111,34 +112,70 @@ _waiting: contextvars.ContextVar[dict[Path, Path | None] | None] = contextvars.C
 def together() -> Iterator[None]:
     """What is written atomically within the block takes its names when the block ends: all of it, or nothing.
 
-    So a disk that is full half-way leaves no new scores beside older predictions. In between the files cannot
-    be read. What is removed (`remove`) goes last. (A crash at the very end can leave some with their new
-    names; an error there leaves none that was not there before.)
+    So a disk that is full half-way, or a file that another program keeps open (Windows), leaves no new scores
+    beside older predictions. In between the files cannot be read. What is removed (`remove`) goes last. (A
+    crash at the very end can leave some with their new names, and `.part` files beside them.)
+
+    Raises:
+      PermissionError: a file that cannot be replaced; `strerror` names it.
     """
     if _waiting.get() is not None:
         yield  # the block around this one
         return
     waiting: dict[Path, Path | None] = {}
     token = _waiting.set(waiting)
-    new = []
     try:
         yield
-        for path, part in waiting.items():
-            if part is None:
-                continue
-            is_new = not os.path.lexists(path)
-            part.replace(path)
-            new += [path] * is_new
-        for path in (path for path, part in waiting.items() if part is None):
-            path.unlink(missing_ok=True)
-    except BaseException:
-        for path in new:
-            path.unlink(missing_ok=True)
-        raise
+        _take_names(waiting)
     finally:
         _waiting.reset(token)
         for part in filter(None, waiting.values()):
             part.unlink(missing_ok=True)
+
+
+def _take_names(waiting: Mapping[Path, Path | None]) -> None:
+    """Gives all files their names, or after an error every name what it had before."""
+    before: dict[Path, Path | None] = {}
+    try:
+        for path in sorted(waiting, key=lambda path: waiting[path] is None):
+            before[path] = _second_name(path)
+            part = waiting[path]
+            if part is not None:
+                _replace(part, path)
+            else:
+                path.unlink(missing_ok=True)
+    except BaseException:
+        for path, kept in before.items():
+            untouched = os.path.lexists(waiting[path] or path)
+            if untouched and kept is not None:
+                kept.unlink()
+            elif kept is not None:
+                kept.replace(path)
+            elif not untouched:
+                path.unlink(missing_ok=True)
+        raise
+    for kept in filter(None, before.values()):
+        kept.unlink(missing_ok=True)
+
+
+def _second_name(path: Path) -> Path | None:
+    """Another name for what `path` is now; None where that is nothing, or a folder."""
+    if not os.path.lexists(path) or path.is_dir():
+        return None
+    kept = name_beside(path)
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except (OSError, NotImplementedError):  # a disk without links
+        shutil.copy2(path, kept, follow_symlinks=False)
+    return kept
+
+
+def _replace(part: Path, path: Path) -> None:
+    try:
+        part.replace(path)
+    except PermissionError as error:
+        reason = f"{path.name} cannot be replaced: another program may have it open"
+        raise PermissionError(error.errno, reason, str(path)) from error
 
 
 def remove(path: Path) -> None:

@@ -185,7 +185,44 @@ def test_of_files_written_together_a_name_that_is_refused_takes_the_new_ones_bac
     with pytest.raises(IsADirectoryError):
         write()
     there = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
-    assert there == {"old.txt": "now"}
+    assert there == {"old.txt": "before"}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_files_written_together_one_that_is_open_elsewhere_keeps_all_as_they_were(
+    tmp_path, monkeypatch, links
+):
+    names = ("a.csv", "b.csv", "c.html")
+    for name in (*names, "old.json"):
+        (tmp_path / name).write_text("before")
+    replace = Path.replace
+
+    def refuse(part, path):  # as Windows does
+        if path.name == "b.csv" and "now" in part.read_text():
+            raise PermissionError(errno.EACCES, "Permission denied", str(part))
+        return replace(part, path)
+
+    def no_link(*_, **__):
+        raise OSError(errno.EPERM, "no links here")
+
+    def write(text):
+        with files.together():
+            files.remove(tmp_path / "old.json")
+            for name in (*names, "new.json"):
+                files.write_text(tmp_path / name, text)
+
+    if not links:
+        monkeypatch.setattr("os.link", no_link)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", refuse)
+        with pytest.raises(PermissionError, match=r"b\.csv cannot be replaced: another program may have it"):
+            write("now")
+    there = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert there == dict.fromkeys((*names, "old.json"), "before")
+    write("now")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        (*names, "new.json"), "now"
+    )
 
 
 def test_what_is_removed_together_goes_with_the_rest(tmp_path):
