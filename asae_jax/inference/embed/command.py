@@ -46,7 +46,8 @@ def embed(config: ConfigDict, workdir: Path) -> int:
       workdir: the folder of a run.
 
     Returns:
-      The exit status, 0; also with unreadable images, whose rows carry the error.
+      The exit status: 0, also with unreadable images, whose rows carry the error; 1 where too few of the
+      labelled images could be read for the probe that was asked for: all else is written.
 
     Raises:
       UserError: no run or no checkpoint in `workdir`, settings that differ from the run's, no image that can
@@ -62,12 +63,11 @@ def embed(config: ConfigDict, workdir: Path) -> int:
         ) as place,
         together(),
     ):
-        _embed_to(place, items, config, workdir)
-    return 0
+        return _embed_to(place, items, config, workdir)
 
 
-def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: Path) -> None:
-    """Writes every file of an input."""
+def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: Path) -> int:
+    """Writes every file of an input; gives the exit status."""
     settings = config.embed
     run = open_for_inference(workdir, config)
     _ = run.classes  # a table that cannot be read is refused here
@@ -82,9 +82,20 @@ def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: 
     with disk_errors(f"write to {place.output.parent}", remedy="choose another --output=FILE"):
         _write(place, run, embedding, projection, records)
     print(projection.sentence())
+    status = 0
     if settings.probe:
-        _probe(place, run, items, embedding, border)
+        try:
+            _probe(place, run, items, embedding, border)
+        except _TooFew as error:
+            place.remove(".probe.json")
+            print(f"no probe, as not all images can be read: {error}")
+            status = 1
     print(f"written to {place.output} and beside it. {NOTICE}")
+    return status
+
+
+class _TooFew(Exception):
+    """Labelled images that could be read are too few for the probe."""
 
 
 def _greeting(items: Sequence[Item], labels: Sequence[str], groups: Sequence[str], run: Run) -> str:
@@ -183,6 +194,11 @@ def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, 
     """Probes with the labelled images that could be read, prints and writes the result."""
     rows = embedding.usable & (embedding.labels != "")
     groups = embedding.groups[rows]
+    known = groups.tolist() if (groups != "").all() else None
+    try:
+        compared_classes(embedding.labels[rows].tolist(), known, folds=run.config.embed.folds)
+    except UserError as error:
+        raise _TooFew(error) from error
     files = [items[row].file for row in np.flatnonzero(rows).tolist()]
     trained = among_trained_on(run, file_contents(files), pixels=False)
     given = Labelled(

@@ -145,6 +145,24 @@ def test_a_probe_is_printed_and_written(runs, classes, tmp_path, capsys):
     assert "no patients or slides" in shown
 
 
+def test_a_probe_that_lost_its_images_costs_nothing_else(runs, classes, tmp_path, capsys):
+    given, output = tmp_path / "given", tmp_path / "made" / "out.npz"
+    shutil.copytree(classes, given)
+    options = [
+        f"--input={given}",
+        f"--output={output}",
+        "--folders=classes",
+        "--probe",
+        "--folds=5",
+        "--nopage",
+    ]
+    assert _embed(runs[0], *options) == 0
+    next((given / "BLA").glob("*.png")).write_bytes(b"")
+    assert _embed(runs[0], *options) == 1
+    assert "no probe, as not all images can be read" in capsys.readouterr().out
+    assert {path.name for path in output.parent.iterdir()} == {"out.npz", "out.csv", "out.json"}
+
+
 def test_what_an_earlier_call_wrote_and_this_one_does_not_is_gone(runs, classes, tmp_path):
     output = tmp_path / "made" / "out.npz"
     options = [f"--input={classes}", f"--output={output}", "--folders=classes"]
