@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -320,15 +321,20 @@ def _named_fault(error: BaseException) -> str | None:
     return next((fault for fault in faults if fault.lower() in said), None)
 
 
-_LONGEST_NAME = 80  # characters; disks take 255 bytes
+_LONGEST_NAME = 100
+"""Bytes of a name in UTF-8, of the 255 that disks take: more is put before and behind it."""
 
 
 def safe_names(texts: Iterable[str]) -> list[str]:
-    """A piece of a file name for each text that every disk takes; all differ, also without regard to case."""
+    """A piece of a file name for each text, which every disk takes: `_LONGEST_NAME` bytes at most.
+
+    All differ, also without regard to case and to the Unicode form of accents.
+    """
     names: list[str] = []
     taken: set[str] = set()
     for text in texts:
-        plain = re.sub(r"[^\w.-]+", "_", text).strip("._")[:_LONGEST_NAME] or "unnamed"
+        whole = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", text)).strip("._")
+        plain = whole.encode()[:_LONGEST_NAME].decode(errors="ignore") or "unnamed"
         name = next(n for n in _numbered(plain) if n.casefold() not in taken)
         taken.add(name.casefold())
         names.append(name)

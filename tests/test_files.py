@@ -4,6 +4,7 @@ import base64
 import errno
 import json
 import os
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -93,6 +94,14 @@ def test_names_that_are_not_utf8_keep_their_bytes(tmp_path):
         file.write("é")
     with files.open_text(path, "r") as file:
         assert file.read() == ODD_NAME + "é"
+
+
+def test_safe_names_differ_and_fit_every_disk():
+    texts = ["骨" * 100, "骨" * 101, "Müller", "Mu\u0308ller", "mÜLLER", "a/b c", "..", "x" * 300]
+    names = files.safe_names(texts)
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == len(texts)
+    assert max(len(name.encode()) for name in names) <= 130
+    assert names[5:7] == ["a_b_c", "unnamed"]
 
 
 def test_json_is_read_back_as_written(tmp_path):

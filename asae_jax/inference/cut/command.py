@@ -111,7 +111,7 @@ def _estimated(items: Sequence[Item]) -> float:
     errors = []
     for item in track(items, "measuring nuclei", len(items), "field"):
         try:
-            by_field[item.path] = sizes(read_image(item.file))
+            by_field[item.path] = sizes(_field(item))
         except BadImage as error:
             errors.append(error.reason)
     _check_readable(errors, len(items))
@@ -134,6 +134,13 @@ def _estimated(items: Sequence[Item]) -> float:
     return usual
 
 
+def _field(item: Item) -> np.ndarray:
+    """The photograph; raises BadImage, also for a row of a list that names none."""
+    if item.fault:
+        raise BadImage(item.path, item.fault)
+    return read_image(item.file)
+
+
 def _check_readable(errors: Sequence[str], fields: int) -> None:
     if len(errors) == fields:
         raise UserError(f"none of {fields} fields can be read ({errors[0]}): give photographs (--input=)")
@@ -148,7 +155,7 @@ def _cut_all(
     counts, rows = [], []
     for item, name, file in zip(track(items, "cutting", len(items), "field"), names, files, strict=True):
         try:
-            field = read_image(item.file)
+            field = _field(item)
         except BadImage as error:
             counts.append(Counts(name, error=error.reason))
             continue
@@ -170,9 +177,19 @@ def _cut_all(
 
 def _field_names(items: Sequence[Item], given: Path) -> list[str]:
     """What each field is called: its path below the folder that was given, else below what all share."""
-    shared = os.path.commonpath([os.path.dirname(item.file) for item in items])
-    folder = os.path.abspath(given) if given.is_dir() else shared
-    return [in_utf8(Path(os.path.relpath(item.file, folder)).as_posix()) for item in items]
+    folder = os.path.abspath(given) if given.is_dir() else _shared([i.file for i in items if i.file])
+    return [
+        in_utf8(Path(os.path.relpath(item.file, folder)).as_posix() if item.file and folder else item.path)
+        for item in items
+    ]
+
+
+def _shared(files: Sequence[str]) -> str:
+    """The folder that all lie in; empty where there is none, as on two drives of Windows."""
+    try:
+        return os.path.commonpath([os.path.dirname(file) for file in files])
+    except ValueError:
+        return ""
 
 
 def _numbered(found: Sequence[Square], *, pad: bool) -> list[tuple[str, Square]]:

@@ -97,6 +97,26 @@ def test_fields_are_called_by_their_path_below_the_folder_that_was_given(photogr
         assert {row["slide"] for row in _rows(output / "cells.csv")} == {name}
 
 
+def test_rows_of_a_list_that_name_no_photograph_have_their_error(photographs, tmp_path):
+    given, output = tmp_path / "fields.csv", tmp_path / "o"
+    first = photographs[0] / "p1" / "a b.png"
+    given.write_text(f"path,group\n{first},p1\n,p1\n@eaDir/a.png,p1\n")
+    assert cli.main(["cut", f"--input={given}", f"--output={output}", "--size=64"]) == 0
+    found = _rows(output / "fields.csv")
+    assert [bool(row["error"]) for row in found] == [False, True, True]
+    assert found[1]["error"] == "the path is empty"
+    assert int(found[0]["cells"]) == len(_rows(output / "cells.csv")) > 0
+
+
+def test_long_names_in_other_scripts_fit_the_disk(photographs, tmp_path):
+    long = tmp_path / "fields" / ("骨髓" * 20) / ("血液" * 20 + ".png")
+    long.parent.mkdir(parents=True)
+    shutil.copy(photographs[0] / "p1" / "a b.png", long)
+    output = tmp_path / "o"
+    assert cli.main(["cut", f"--input={tmp_path / 'fields'}", f"--output={output}", "--size=64"]) == 0
+    assert all((output / row["path"]).is_file() for row in _rows(output / "cells.csv"))
+
+
 def _nucleus(x, y, radius=20):
     turn = np.linspace(0, 2 * np.pi, 40)
     outline = np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], axis=-1)
