@@ -32,6 +32,11 @@ CLASSES = {
         CellClass("z", known=False),
         CellClass("a", known=False),
     ),
+    "coloured": (
+        CellClass("LY", lineage="lymphoid", place=0),
+        CellClass("HAIRY", place=1, colour="#123456"),
+        CellClass("ODD", place=2, name="odd cell"),
+    ),
     "full names": cell_classes(
         ("artefact", "band neutrophil", "lymphocyte", "proerythroblast", "segmented neutrophil")
     ),
@@ -68,6 +73,24 @@ def test_what_becomes_of_red_cells_is_what_the_python_side_says(name, specimen):
     function = source[source.index("function redCellNote") :].split("\n}\n")[0] + "\n}"
     told = f"(() => {{ {function} return redCellNote({cells}, DATA.specimens[{json.dumps(specimen)}]); }})()"
     assert _run(classes, told) == Counter(classes, SPECIMENS[specimen]).differential().specimen_notes()[0]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_unknown_classes_are_named_as_on_the_python_side_and_typed_ones_too(name):
+    classes = CLASSES[name]
+    source = (WEB / "counts.js").read_text(encoding="utf-8")
+    function = source[source.index("function unknownNote") :].split("\n}\n")[0] + "\n}"
+    codes = [one.code for one in classes]
+    said = "No lineage is known for: {} they count as white cells, and not as blasts."
+    for typed in ([], ["strange"], ["lymphoblast", "Megakaryocyte"]):
+        found = _run(classes, f"(() => {{ {function} return unknownNote({json.dumps(codes + typed)}); }})()")
+        names = [one.code for one in classes if not (one.lineage or one.blast)] + [
+            one for one in typed if one == "strange"
+        ]
+        assert found == (said.format(", ".join(names) + ";") if names else "")
+        if not typed and names:
+            notes = Counter(classes).differential().notes
+            assert said.format(", ".join(names) + " (--classes=FILE);") in notes
 
 
 @pytest.mark.parametrize("specimen", SPECIMENS)
@@ -155,7 +178,7 @@ def test_typed_names_are_compared_loosely():
     kinds = _run(CLASSES["blood11"], '["Blast", " MYO", "band neutrophil", "unicorn", ""].map(kindOf)')
     assert [kind["blast"] for kind in kinds] == [True, True, False, False, False]
     assert [kind["lineage"] for kind in kinds] == ["", "myeloid", "myeloid", "", ""]
-    assert [kind["known"] for kind in kinds] == [True, True, True, False, False]
+    assert [kind["place"] is None for kind in kinds] == [False, False, False, True, True]  # behind all others
 
 
 def test_a_typed_class_does_not_change_what_the_network_counted():

@@ -264,8 +264,11 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
         )
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
         yield f"Not counted in the percentages: {', '.join(uncounted)}."
-    if unknown := [one.code for one in classes if not one.known]:
-        yield f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells."
+    if unknown := [one.code for one in classes if not (one.lineage or one.blast)]:
+        yield (
+            f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells, and "
+            "not as blasts."
+        )
 
 
 def _specimen_notes(

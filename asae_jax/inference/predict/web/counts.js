@@ -120,7 +120,8 @@ function showYours() {
   const of_ = place() ? DATA.counts[place()].group : "all images";
   byId("count-of").textContent = `${of_}; specimen: ${specimen().name || "not known"}`;
   const patients = place() || DATA.slides ? [] : DATA.counts.slice(1).map((_, number) => yourCells(number + 1));
-  const notes = [redCellNote(columns.at(-1)[1], specimen()), fewSaid(patients.length ? patients : [columns.at(-1)[1]], specimen())].filter(Boolean);
+  const typed = [...columns.at(-1)[1].keys()].filter((code) => !DATA.classes.includes(code));
+  const notes = [unknownNote(typed), redCellNote(columns.at(-1)[1], specimen()), fewSaid(patients.length ? patients : [columns.at(-1)[1]], specimen())].filter(Boolean);
   byId("specimen-notes").replaceChildren(...notes.map((text) => make("li", { text })));
   showGroups();
 }
@@ -129,6 +130,12 @@ function showYours() {
 function redCellNote(cells, specimen_) {
   const codes = [...cells.keys()].filter((code) => kindOf(code).lineage === "erythroid");
   return codes.length ? specimen_.note_of_red.replace("{codes}", () => codes.join(", ")) : specimen_.note_of_none;
+}
+
+// How classes count whose lineage is not known, as in differential.py, whose sentence has those of the run alone.
+function unknownNote(codes) {
+  const unknown = codes.filter((code) => sectionOfKind(kindOf(code)) === "");
+  return unknown.length ? `No lineage is known for: ${unknown.join(", ")}; they count as white cells, and not as blasts.` : "";
 }
 
 // That fewer cells were counted of a patient than are recommended, as in differential.py; `counts` are one or several.

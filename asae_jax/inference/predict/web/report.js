@@ -121,6 +121,7 @@ function reportOf(group) {
   const last = reportColumns(group)[0][1];
   const notes = [
     fewSaid([last], specimen()),
+    unknownNote([...last.keys()]),
     redCellNote(last, specimen()),
     none.length ? `No cell of: ${inOrder(none).map(({ code }) => code).join(", ")}.` : "",
     "Brackets: 95\u00a0% intervals (Wilson) of which cells happened to be on the smear, not of the network's mistakes.",

@@ -6,13 +6,13 @@ function plainName(name) {
   return name.normalize("NFC").trim().toLowerCase().replaceAll(" ", "_").replaceAll("-", "_");
 }
 
-// What a class is, by its code or its full name: {code, name, lineage, blast, place, colour, known}. Every class of the
+// What a class is, by its code or its full name: {code, name, lineage, blast, place, colour}. Every class of the
 // run has an entry, of one that is not known too: the count in the files is by that alone.
 function kindOf(code) {
   const key = plainName(code);
   const kind = KNOWN.get(key) ?? (key ? NAMED.get(key) : undefined);
   const [full, lineage, blast, place, colour] = kind ?? ["", "", false, Infinity, "#6b7280"];
-  return { code, name: plainName(full) === key ? "" : full, lineage, blast, place, colour, known: Boolean(full || lineage || blast) };
+  return { code, name: plainName(full) === key ? "" : full, lineage, blast, place, colour };
 }
 
 // Code and full name.
@@ -21,10 +21,10 @@ function titleOf(code) {
   return name ? `${code} ${name}` : code;
 }
 
-// Classes in the order to show: known ones by lineage and maturity, the others after them as they come.
+// Classes in the order to show: by lineage and maturity, as the run has them; typed ones that are not known come last.
 function inOrder(codes) {
   const kinds = codes.map(kindOf);
-  return kinds.sort((a, b) => b.known - a.known || (a.place === b.place ? 0 : a.place - b.place));
+  return kinds.sort((a, b) => (a.place === b.place ? 0 : a.place - b.place));
 }
 
 const sectionOfKind = ({ lineage, blast }) => (blast && !lineage ? "blasts" : lineage);
