@@ -4,10 +4,10 @@
       --config.data.source=folder --config.data.path=DIR
 
 A plain network that comes from ImageNet's images by way of 13,000 blood and marrow cells of two laboratories.
-On marrow cells its kind, from the other laboratory's blood cells, was ten points better than a small network
-from the same cells and fifteen better than random weights, with 20 images a class (results/few_labels.md,
-two draws); this recipe itself has not been run on cells of a third laboratory. The number of images decides
-how long it trains, and the start of the run says it.
+On marrow cells its kind, from the other laboratory's blood cells, was eight points better than a small
+network from the same cells and sixteen better than random weights, with 20 images a class
+(results/few_labels.md, three draws); this recipe itself has not been run on cells of a third laboratory. The
+number of images decides how long it trains, and the start of the run says it.
 
 Size and scale are those that `cells` knows: one cell in the middle of its crop, of which the outer eighth on
 each side is not looked at. Where cells fill the crop, the start of the run says so: raise `augment.size` to
