@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.config import copy_with, read_run_config
+from asae_jax.config import copy_with, flatten, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.files import user_path
@@ -35,13 +35,16 @@ from asae_jax.types import AttentionMap, Images, Scores
 NUM_VIEWS = 8
 """Flips and quarter turns of a square image: under the microscope none is the right way up."""
 
+_HOW_TO_TEST = ("eval.checkpoint", "eval.test_mode", "eval.look_threshold", "eval.batch_statistics")
+"""Settings that all runs of an ensemble follow where a command changes them."""
+
 _NOT_FINITE = "the network's scores are not finite"
 
 
 def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
     """The run in `workdir`, then those of `predict.ensemble`, each under its own settings.
 
-    Where the command asks for other batch statistics than the first run's own, it asks all of them.
+    What the command asks of the first run (`_HOW_TO_TEST`) in place of its own settings, it asks of all.
     Models are read where they are: nothing is written to the folders of the ensemble.
 
     Raises:
@@ -69,11 +72,10 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
 
 
 def _as_asked(workdir: Path, first: Run) -> ConfigDict | None:
-    """The settings of the run in `workdir` with the batch statistics asked of `first`; None: its own."""
-    asked = first.config.eval.batch_statistics
-    if asked == read_run_config(first.workdir).eval.batch_statistics:
-        return None
-    return copy_with(read_run_config(workdir), {"eval.batch_statistics": asked})
+    """The settings of the run in `workdir` with what is asked of `first`; None: its own."""
+    own, now = flatten(read_run_config(first.workdir)), flatten(first.config)
+    asked = {name: now[name] for name in _HOW_TO_TEST if now[name] != own[name]}
+    return copy_with(read_run_config(workdir), asked) if asked else None
 
 
 def network_identity(runs: Sequence[Run]) -> str:

@@ -199,6 +199,22 @@ def test_batch_statistics_that_are_asked_for_are_those_of_all_runs(runs, tmp_pat
         load_runs(config, runs[0])
 
 
+@pytest.mark.parametrize(
+    ("asked", "value"), [("checkpoint", "last"), ("test_mode", "enhance"), ("look_threshold", 0.5)]
+)
+def test_all_runs_are_tested_as_is_asked(runs, asked, value):
+    """With the newest checkpoint of one run and the best of another it would be neither ensemble."""
+    config = read_run_config(runs[0])
+    config.predict.ensemble = str(runs[1])
+    own = read_run_config(runs[1]).eval
+    assert own[asked] != value
+    config.eval[asked] = value
+    _, other = load_runs(config, runs[0])
+    assert other.config.eval[asked] == value
+    rest = set(own) - {asked}
+    assert {name: other.config.eval[name] for name in rest} == {name: own[name] for name in rest}
+
+
 def test_crops_of_another_scale_are_noted_once_all_are_predicted(trained, tmp_path):
     """The network knows nuclei of 20 % of the side, and these are of 50."""
     for number in range(30):
