@@ -75,7 +75,7 @@ def _taking_name(path: Path) -> Iterator[Path]:
     try:
         yield part
         if waiting is None:
-            part.replace(path)
+            _replace(part, path)
         else:
             if before := waiting.get(path):
                 before.unlink(missing_ok=True)
@@ -156,26 +156,41 @@ def _take_names(waiting: Mapping[Path, Path | None]) -> None:
                 path.unlink(missing_ok=True)
         raise
     for kept in filter(None, before.values()):
-        kept.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # all is written: a virus scanner may still read the old one
+            kept.unlink()
 
 
 def _second_name(path: Path) -> Path | None:
-    """Another name for what `path` is now; None where that is nothing, or a folder."""
+    """Another name for what `path` is now, or a copy; None where that is nothing, or a folder."""
     if not os.path.lexists(path) or path.is_dir():
         return None
     kept = name_beside(path)
+    if not HOLDS_OPEN_FILES:
+        with contextlib.suppress(OSError, NotImplementedError):  # a disk without links
+            os.link(path, kept, follow_symlinks=False)
+            return kept
     try:
-        os.link(path, kept, follow_symlinks=False)
-    except (OSError, NotImplementedError):  # a disk without links
         shutil.copy2(path, kept, follow_symlinks=False)
+    except BaseException:
+        kept.unlink(missing_ok=True)  # the disk is full
+        raise
     return kept
 
 
+HOLDS_OPEN_FILES = os.name == "nt"
+"""Whether a file that is open loses none of its names, so that a second one could not be taken back."""
+
+
 def _replace(part: Path, path: Path) -> None:
+    """Gives the file `part` the name `path`.
+
+    Raises:
+      PermissionError: `path` cannot be replaced; `strerror` names it.
+    """
     try:
         part.replace(path)
     except PermissionError as error:
-        reason = f"{path.name} cannot be replaced: another program may have it open"
+        reason = f"{path.name} cannot be replaced: another program may have it open; close it there"
         raise PermissionError(error.errno, reason, str(path)) from error
 
 

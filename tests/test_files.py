@@ -197,6 +197,70 @@ def test_of_files_written_together_a_name_that_is_refused_takes_the_new_ones_bac
     assert there == {"old.txt": "before"}
 
 
+def test_the_error_of_a_file_that_is_open_elsewhere_says_so(tmp_path, monkeypatch):
+    path = tmp_path / "cells.csv"
+    path.write_text("before")
+
+    def refuse(part, path):  # as Windows does
+        raise PermissionError(errno.EACCES, "Permission denied", str(part))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    reason = r"cannot write it \(cells\.csv cannot be replaced: another program may have it open.*\): choose"
+    with pytest.raises(UserError, match=reason), files.disk_errors("write it", remedy="choose another"):
+        files.write_text(path, "now")
+    assert {entry.name: entry.read_text() for entry in tmp_path.iterdir()} == {"cells.csv": "before"}
+
+
+def test_a_disk_too_full_for_copies_of_older_files_keeps_them(tmp_path, monkeypatch):
+    def fill(path, copy, **_):
+        Path(copy).write_text("bef")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(copy))
+
+    (tmp_path / "a.csv").write_text("before")
+    monkeypatch.setattr(files, "HOLDS_OPEN_FILES", True)
+    monkeypatch.setattr("shutil.copy2", fill)
+    with pytest.raises(OSError, match="No space left"), files.together():
+        files.write_text(tmp_path / "a.csv", "now")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.csv": "before"}
+
+
+def test_on_windows_what_is_open_elsewhere_has_no_second_name_for_a_moment(tmp_path, monkeypatch):
+    """NTFS refuses to remove any name of a file that another program holds open."""
+    held = tmp_path / "b.csv"
+    (tmp_path / "a.csv").write_text("before")
+    held.write_text("before")
+    number, replace, unlink = held.stat().st_ino, Path.replace, Path.unlink
+
+    def is_held(path):
+        return path.exists() and path.stat().st_ino == number
+
+    def replace_unless_held(part, path):
+        if is_held(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(part))
+        return replace(part, path)
+
+    def unlink_unless_held(path, missing_ok=False):
+        if is_held(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    def write():
+        with files.together():
+            for name in ("a.csv", "b.csv"):
+                files.write_text(tmp_path / name, "now")
+
+    monkeypatch.setattr(files, "HOLDS_OPEN_FILES", True)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", replace_unless_held)
+        patched.setattr(Path, "unlink", unlink_unless_held)
+        with pytest.raises(PermissionError, match=r"b\.csv cannot be replaced"):
+            write()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "a.csv": "before",
+        "b.csv": "before",
+    }
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_of_files_written_together_one_that_is_open_elsewhere_keeps_all_as_they_were(
     tmp_path, monkeypatch, links
