@@ -233,7 +233,7 @@ def _method(config: ConfigDict, explainer: Explainer) -> str:
         f"replaced by {_FILL_IN_WORDS[config.explain.fill]}. For comparison the same shape is put at "
         f"{config.explain.random_regions} random places, where it covers the most of Grad-CAM of the true "
         f"class ({explainer.stages[-1]}), and in the middle of the image. Grad-CAM is told the true class, "
-        "the peak is not."
+        "the peak is not. Probabilities are those before calibration."
     )
 
 

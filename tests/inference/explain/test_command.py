@@ -68,6 +68,7 @@ def test_the_runs_own_images(run, capsys):
         "made_from.json",
     }  # fmt: skip
     found = json.loads((folder / "faithfulness.json").read_text())
+    assert found["method"].endswith("Probabilities are those before calibration.")
     assert found["overall"]["num_images"] == 10
     assert found["fill"] == "border"
     assert found["map"] == [4, 4]
