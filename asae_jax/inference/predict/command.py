@@ -72,6 +72,8 @@ def predict(config: ConfigDict, workdir: Path) -> int:
         print(summary(differential))
         for one in shifted[:1]:
             print("\n".join(corrected.summary(one, differential.classes)))
+        for path in place.other_kinds():
+            print(f"note: {path} was there before and is left as it is: this count may not be of it")
         page = f"; to be read in a browser: {_page_path(place)}" if settings.page else ""
         print(f"written to {place.output} and beside it{page}. {NOTICE}")
         if differential.overall.unreadable == len(items):

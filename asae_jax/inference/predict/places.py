@@ -88,6 +88,11 @@ class Place:
         there = [path for path in every if os.path.lexists(path)]
         return [] if not there or self.made_from() == self.source else there
 
+    def other_kinds(self) -> list[Path]:
+        """Main files of this name of another kind (`a.jsonl` beside `a.csv`); the input is none."""
+        every = (self.beside(ending) for ending in self.files.given if ending != self.output.suffix.lower())
+        return [path for path in every if path.exists() and os.path.realpath(path) != self.source]
+
     def made_from(self) -> str | None:
         """What the files that are there were made from; None where they do not say."""
         try:

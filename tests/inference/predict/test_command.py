@@ -91,6 +91,26 @@ def test_a_list_gives_json_lines_named_after_it(runs, folder, tmp_path, capsys):
     assert shown.startswith("input: 2 images, 1 group: p7 2; run ")
 
 
+def test_predictions_of_another_kind_that_stay_are_named(runs, folder, tmp_path, capsys):
+    """Whose they are is not known: they may be the list that was predicted, or wanted beside the new ones."""
+    command = [runs[0], f"--input={folder}", "--nopage"]
+    assert _predict(*command, f"--output={tmp_path / 'a.jsonl'}") == 0
+    assert not _of_kinds(capsys)
+    before = (tmp_path / "a.jsonl").read_bytes()
+    assert _predict(*command, f"--output={tmp_path / 'a.csv'}") == 0
+    assert f"note: {tmp_path / 'a.jsonl'} was there before and is left as it is" in _of_kinds(capsys)
+    assert (tmp_path / "a.jsonl").read_bytes() == before
+    (tmp_path / "some.csv").write_text(f"path\n{folder}/slide_b/10.png\n")
+    output = tmp_path / "some.jsonl"
+    assert _predict(runs[0], f"--input={tmp_path / 'some.csv'}", f"--output={output}", "--nopage") == 0
+    assert not _of_kinds(capsys)
+
+
+def _of_kinds(capsys):
+    """What was said of files that were there before."""
+    return "".join(line for line in capsys.readouterr().out.splitlines() if "there before" in line)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
