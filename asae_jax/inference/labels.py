@@ -37,7 +37,7 @@ def input_labels(
         return [classes.get(item.group, "") for item in items]
     if is_list(text):
         _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
-        return ["" if is_guess(row) else row.get("label", "") for _, row in rows]
+        return ["" if is_guess(path, line, row) else row.get("label", "") for line, row in rows]
     return [""] * len(items)
 
 

@@ -19,8 +19,10 @@ from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
-SLIDE_COLUMNS = ("slide", "slide_id", "slideid", "smear", "smear_id")
-"""Columns that tell the slide or the photograph of a field, of which there may be many of one patient."""
+SMEAR, SLIDE = "smear", "slide"
+SLIDE_COLUMNS = (SMEAR, "smear_id", SLIDE, "slide_id", "slideid")
+"""Columns that tell the slide or the photograph of a field, of which there may be many of one patient. With
+`smear`, `slide` is a field of it, as `cut` writes them."""
 
 GROUP_COLUMNS = (
     "group", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "donor", "donor_id",
@@ -62,14 +64,21 @@ GUESS_COLUMNS = ("seen", "for_person", "true", "probability")
 _SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
-def is_guess(row: Mapping[str, str]) -> bool:
+def is_guess(file: Path, line: int, row: Mapping[str, str]) -> bool:
     """Whether nobody looked at the label of a row: `seen` says no, or else the file is one of predictions.
 
     `predict` writes a column `for_person`, `evaluate` the columns `true` and `probability`.
+
+    Raises:
+      UserError: naming file and line, where `seen` says neither yes nor no.
     """
-    if "seen" in row:
-        return _SEEN.get(row["seen"].lower()) is False
-    return "for_person" in row or {"true", "probability"} <= set(row)
+    if "seen" not in row:
+        return "for_person" in row or {"true", "probability"} <= set(row)
+    seen = _SEEN.get(row["seen"].lower())
+    if seen is None:
+        remedy = "write yes where a person gave the label, and no elsewhere"
+        raise fault(file, line, f"seen is {row['seen']!r}", remedy)
+    return not seen
 
 
 def manifest_index(
@@ -210,9 +219,10 @@ class Entry:
 
 
 def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: str) -> Entry:
-    guessed = "seen" not in row and is_guess(row)
+    guess = is_guess(file, line, row)
+    of_predictions = guess and "seen" not in row
     for column in filter(None, ("path", "label", grouped)):
-        may_be_empty = (column != "path" and guessed) or (column == "label" and row.get("reason"))
+        may_be_empty = (column != "path" and of_predictions) or (column == "label" and row.get("reason"))
         if not row[column] and not may_be_empty:
             raise fault(file, line, f"empty {column}", f"every image needs a {column}")
     for column in filter(None, ("label", grouped)):
@@ -224,10 +234,6 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
     split = ASIDE if part == ASIDE else SPLIT_NAMES.get(part)
     if split is None:
         raise fault(file, line, f"unknown split {row[parts]!r}", f"use one of {', '.join(SPLIT_NAMES)}")
-    seen = _SEEN.get(row.get("seen", "no" if guessed else "yes").lower())
-    if seen is None:
-        remedy = "write yes where a person gave the label, and no elsewhere"
-        raise fault(file, line, f"seen is {row['seen']!r}", remedy)
     if len(row["path"]) > _LONGEST_PATH:
         what = f"a path of {len(row['path']):,} characters, more than {_LONGEST_PATH:,}"
         raise fault(file, line, what, "is a quote missing?")
@@ -242,7 +248,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         label=row["label"],
         group=row[grouped] if grouped else "",
         split=split,
-        seen=seen,
+        seen=not guess,
         size=status.st_size if status else 0,
         modified=status.st_mtime_ns if status else 0,
         content=row.get("content", "").lower(),

@@ -25,6 +25,7 @@ from asae_jax.files import (
     user_path,
 )
 from asae_jax.json_files import read_json
+from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.shipped import WEIGHTS_FILE, models
 
 CARD = "README.md"
@@ -32,9 +33,10 @@ SCORES = "evaluation/test.json"
 DIGEST = "weights_sha256"
 """The field of `run.json` that tells which model it is."""
 
-_TRAVELS = ("*.json", "*.md", "classes.csv", "LICENSE*", "uncertainty/*", SCORES)
 _MAKES_A_VERSION = (CONFIG_FILE, "uncertainty.json", "classes.csv", SCORES)
 """What else than the weights decides about results: thresholds, settings, classes, and the scores shown."""
+_TRAVELS = (*_MAKES_A_VERSION, RUN_FILE, ADAPTATION, CARD, "uncertainty/*", "LICENSE*")
+"""By name: where a model is used as it lies, results with paths of the machine come to lie beside."""
 _MOST_BYTES = 20_000_000_000
 """Of weights. A file can be said to be larger than any disk, and be full of holes."""
 _SHOWN = 8  # digits of a digest in messages

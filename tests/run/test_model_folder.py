@@ -61,6 +61,8 @@ def test_a_run_folder_is_made_of_what_belongs_to_the_model(model, tmp_path, exis
     workdir = tmp_path / "runs" / "mine"
     if exists:
         workdir.mkdir(parents=True)
+    for name in ("cells_differential.json", "notes.md"):  # of somebody who used the model as it lies
+        (model / name).write_text("{}")
     model_folder.unpack(model, workdir)
     assert _files(workdir) == [
         "LICENSE", "README.md", "config.json", "run.json", "uncertainty/features.npz", "weights.safetensors",

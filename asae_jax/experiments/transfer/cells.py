@@ -77,7 +77,7 @@ def read_listed(
         path, required=("path", "label", "split"), optional=GROUP_COLUMNS, also=GUESS_COLUMNS
     )
     every = list(listed)
-    rows = [row for row in every if not is_guess(row[1])]
+    rows = [row for row in every if not is_guess(path, *row)]
     grouped, guesses = group_column(columns), len(every) - len(rows)
     items: dict[str, list[Item]] = {part: [] for part in PARTS}
     labels: dict[str, list[int]] = {part: [] for part in PARTS}

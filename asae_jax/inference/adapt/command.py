@@ -26,7 +26,7 @@ from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
 from asae_jax.inference.mixture import Basis, mixture_basis
-from asae_jax.inference.predict.inputs import Item, read_input, without_class_folders
+from asae_jax.inference.predict.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.predict.predictor import network_identity
 from asae_jax.input.appearance import evenly
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
@@ -320,7 +320,6 @@ def _proposals(run: Run, cells: Cells, settled: Set[str], features: np.ndarray, 
     grouped = all(item.group for item in items)
     text = io.StringIO()
     writer = CsvWriter(text)
-    group = "slide" if any(item.of_slide for item in items) else "group"
-    writer.writerow(["path", group] if grouped else ["path"])
+    writer.writerow(["path", group_column_of(items)] if grouped else ["path"])
     writer.writerows([item.file, item.group] if grouped else [item.file] for item in items)
     return text.getvalue()

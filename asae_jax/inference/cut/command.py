@@ -1,6 +1,7 @@
 """`cut`: single cells out of photographs of fields, their list for `predict`, pictures to check them by."""
 
 import dataclasses
+import fnmatch
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,8 +17,9 @@ from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, 
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
-from asae_jax.inference.predict.inputs import MAY_BE_SEVERAL, Item, in_utf8, read_input
+from asae_jax.inference.predict.inputs import MAY_BE_SEVERAL, Item, group_column_of, in_utf8, read_input
 from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.manifest import SMEAR
 from asae_jax.pages import NOTICE, encode_jpeg, printable
 from asae_jax.terminal import track
 
@@ -75,13 +77,14 @@ def cut(config: ConfigDict, workdir: Path) -> int:
     check(config)
     settings = config.cut
     skimage()
+    if not settings.input:
+        raise UserError("no fields are named: give --input=FOLDER with photographs of fields")
     if not settings.output:
         raise UserError("no folder for the cells is named: give --output=FOLDER, a new one")
     output = user_path(settings.output)
-    _check_output(output, user_path(settings.input))
-    if not settings.input:
-        raise UserError("no fields are named: give --input=FOLDER with photographs of fields")
+    _check_output(output, settings.input)
     items = read_input(settings.input)
+    _check_once(items, settings.input)
     diameter = settings.nucleus or _estimated(items)
     side = settings.size or max(_LEAST_SIDE, round(NUCLEI_PER_SIDE * diameter))
     how = "as given" if settings.nucleus else "estimated"
@@ -93,16 +96,41 @@ def cut(config: ConfigDict, workdir: Path) -> int:
     return 0
 
 
-def _check_output(output: Path, given: Path) -> None:
+def _check_once(items: Sequence[Item], given: str) -> None:
+    """Raises a UserError where two items are one file: its cells would be counted twice."""
+    names = dict[str, str]()
+    for item in filter(lambda item: item.file, items):
+        file = os.path.realpath(item.file)
+        if file in names:
+            other = f", also as {names[file]}" if names[file] != item.path else ""
+            raise UserError(f"{given} names {item.path} twice{other}: list every field once (--input=)")
+        names[file] = item.path
+
+
+def _check_output(output: Path, given: str) -> None:
     if output.exists() and not output.is_dir():
         raise UserError(f"{output} is a file: give a new folder (--output=FOLDER)")
     if output.is_dir() and any(output.iterdir()):
         raise UserError(f"{output} is not empty: give a new folder (--output=FOLDER), or empty it")
-    if given.is_dir() and given.resolve() in (output.resolve(), *output.resolve().parents):
+    if _would_read(user_path(given), output.resolve()):
         raise UserError(
             f"{output} lies in the folder of the fields, where cells would be taken for fields the next "
             "time: give a folder elsewhere (--output=FOLDER)"
         )
+
+
+def _would_read(given: Path, output: Path) -> bool:
+    """Whether the input, a folder or a pattern, takes in what is written to `output`."""
+    if given.is_dir():
+        return given.resolve() in (output, *output.parents)
+    wanted = (given.parent.resolve() / given.name).parts
+    if "**" in wanted:
+        start = wanted[: wanted.index("**")]
+        return len(output.parts) >= len(start) and all(map(fnmatch.fnmatch, output.parts, start))
+    return any(
+        len(place.parts) == len(wanted) - 1 and all(map(fnmatch.fnmatch, place.parts, wanted))
+        for place in (output / CELLS, output / OUTLINES)
+    )
 
 
 def _estimated(items: Sequence[Item]) -> float:
@@ -151,7 +179,8 @@ def _cut_all(
 ) -> list[Counts]:
     """Writes everything; the list last, so that a list is always complete."""
     files = safe_names(os.path.splitext(name)[0] for name in names)
-    grouped = any(item.group for item in items)
+    group = group_column_of(items)
+    group = SMEAR if group in COLUMNS else group  # `slide` is the field
     counts, rows = [], []
     for item, name, file in zip(track(items, "cutting", len(items), "field"), names, files, strict=True):
         try:
@@ -165,13 +194,13 @@ def _cut_all(
             if number:
                 path = f"{CELLS}/{file}_{number}.png"
                 _write_png(output / path, crop(field, square))
-                rows.append(_row(path, name, square, [item.group] if grouped else []))
+                rows.append(_row(path, name, square, [item.group] if group else []))
         with atomic_binary(output / OUTLINES / f"{file}.jpg") as picture:
             picture.write(encode_jpeg(outlined(field, numbered), quality=88))
         counts.append(_counts(name, numbered))
     _check_readable([one.error for one in counts if one.error], len(items))
     _write_table(output / COUNTS, ["slide", "cells", "may_be_several", "at_border", "error"], _lines(counts))
-    _write_table(output / LIST, ["path", *(["group"] if grouped else []), *COLUMNS, "note"], rows)
+    _write_table(output / LIST, ["path", *([group] if group else []), *COLUMNS, "note"], rows)
     return counts
 
 

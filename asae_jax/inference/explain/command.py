@@ -101,7 +101,10 @@ def _collect(
     collector(show, measure, batch_size=config.eval.batch_size)
     if not collector.explanations:
         name, reason = collector.bad[0]
-        raise UserError(f"not one image can be read, the first, {name}, because: {reason} (--input=)")
+        chosen, more = "", ""
+        if len(collector.bad) < len(examples.names):
+            chosen, more = " that was chosen to be shown", ": mend it, or have more shown (--num_images=)"
+        raise UserError(f"not one image{chosen} can be read, the first, {name}, because: {reason}{more}")
     return collector
 
 

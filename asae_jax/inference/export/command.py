@@ -17,6 +17,8 @@ from asae_jax.files import disk_errors, user_path, write_text
 from asae_jax.inference.export import card, onnx_script
 from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
 from asae_jax.inference.export.program import (
+    EXAMPLE_PREPARED,
+    EXAMPLE_RAW,
     PREPROCESSING,
     Program,
     load_program,
@@ -95,7 +97,8 @@ def _check_folder(folder: Path, workdir: Path) -> None:
 def _clear(folder: Path) -> None:
     """Removes what an earlier export wrote: it may be of another checkpoint or way of testing."""
     files = (form.file for form in FORMATS.values())
-    for name in (*files, onnx_script.FILE, UNCERTAINTY, card.FILE):
+    described = (PREPROCESSING, EXAMPLE_RAW, EXAMPLE_PREPARED, UNCERTAINTY, card.FILE)
+    for name in (*files, onnx_script.FILE, *described):
         _remove(folder / name)
 
 

@@ -78,7 +78,7 @@ side = len(image)"""
 
 _DRAFT = """\
     height, width = picture.height, picture.width
-    jpeg = picture.format == "JPEG"
+    jpeg = picture.format in ("JPEG", "MPO")
     factor = largest_factor(square_side(height, width, {scale}), SIZE) if jpeg else 1
     picture.draft(None, (width // factor, height // factor))
 """

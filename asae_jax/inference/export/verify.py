@@ -35,7 +35,10 @@ class Sample(NamedTuple):
 
 
 def sample_images(run: Run) -> Sample:
-    """Some test images of the run, evenly spaced; drawn cells where there are none or they cannot be read."""
+    """Test images of the run, evenly spaced; drawn cells where there are none or they cannot be read.
+
+    Where there are fewer than `NUM_IMAGES`, some are there several times.
+    """
     try:
         table = configured_index(run.config.data)
         splits = read_splits(run.workdir / SPLITS_FILE, table)
@@ -43,7 +46,9 @@ def sample_images(run: Run) -> Sample:
         if len(rows):
             rows = rows[np.linspace(0, len(rows) - 1, NUM_IMAGES).round().astype(int)]
             decode = functools.partial(table.read_reduced, reduction=run.preparation.reduction)
-            return Sample(_prepared(run, decode, rows), f"{NUM_IMAGES} test images of the run")
+            count = len(np.unique(rows))
+            origin = f"{count} test image{'s' * (count > 1)} of the run"
+            return Sample(_prepared(run, decode, rows), origin)
         print("the run has no test images, drawn cells take their place")
     except (UserError, ValueError) as error:
         print(f"the run's test images cannot be read, drawn cells take their place: {error}")

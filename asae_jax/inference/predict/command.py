@@ -18,7 +18,7 @@ from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
 from asae_jax.inference.predict.input_notes import InputNotes
-from asae_jax.inference.predict.inputs import Item, read_input, without_class_folders
+from asae_jax.inference.predict.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import write_page
@@ -194,10 +194,9 @@ def _predict_all(
         open_output(
             output,
             class_names,
-            groups=any(item.group for item in items),
+            group=group_column_of(items),
             uncertainty=predictor.uncertainty.available,
             positions=any(item.position for item in items),
-            slides=any(item.of_slide for item in items),
         ) as write,
         Bar("predicting", len(items), "image", compiles=1) as bar,
     ):

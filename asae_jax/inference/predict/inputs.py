@@ -21,7 +21,9 @@ from asae_jax.input.manifest import (
     GROUP_COLUMNS,
     NO_GROUP,
     PROVENANCE,
+    SLIDE,
     SLIDE_COLUMNS,
+    SMEAR,
     group_column,
     name_fault,
 )
@@ -78,6 +80,19 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     if not items:
         raise UserError(f"no image in {text}: give a folder, pattern or list with {_KINDS} files (--input=)")
     return items
+
+
+def group_column_of(items: Iterable[Item]) -> str:
+    """What outputs call the column of the groups of `items`, to be read as it was; empty for no groups.
+
+    Slides and fields are not to become patients. Where the column `slide` tells the field in which a cell
+    lies, and groups are wider, these are smears.
+    """
+    grouped = [item for item in items if item.group]
+    if not any(item.of_slide for item in grouped):
+        return "group" if grouped else ""
+    fields = (item.position is None or item.group == item.position.slide for item in grouped)
+    return SLIDE if all(fields) else SMEAR
 
 
 def class_folders(text: str, items: Iterable[Item], class_names: Iterable[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.predict.inputs import Item, group_column_of
 from asae_jax.inference.predict.records import Record
 from asae_jax.inference.slide.colours import shown_colours
 from asae_jax.inference.slide.geojson import SlideFiles, feature
@@ -35,7 +35,7 @@ class Interchange:
         self._colours = shown_colours(classes)
         self._files = SlideFiles(stem, (item.position.slide for item in items if item.position), source)
         self._storage = Storage(storage) if storage else None
-        self._group = "slide" if any(item.of_slide for item in items) else "group"
+        self._group = group_column_of(items)
         self._tasks: list[tuple[Guess, str, dict[str, str]]] = []
         for item in items:
             if self._storage and item.file:

@@ -2,8 +2,8 @@
 
 Predictions are CSV or JSON lines, written as they come. Columns, the first three and `p_<class>` being what
 other programs rely on: `path,label,probability`, one `p_<class>` per class in the run's order, `error`;
-then `group` where the input has groups (`slide` in its place where these are slides or fields, which are not
-to become patients when the file is an input again), `slide,x,y,width,height` where it has positions, and
+then `group` where the input has groups (`slide` or `smear` in its place where these are slides or fields, see
+`inputs.group_column_of`), `slide,x,y,width,height` where it has positions, and
 `abstain`, `outlier_score`, `outlier` and `conformal_set` (classes separated by `|`) where the run has
 uncertainty estimates; last `for_person`: whether the cell is left to a person, be it uncertain, unlike the
 training cells or unreadable. Without estimates that is known of unreadable images only, and else empty.
@@ -46,10 +46,9 @@ def open_output(
     path: Path,
     class_names: tuple[str, ...],
     *,
-    groups: bool,
+    group: str,
     uncertainty: bool,
     positions: bool = False,
-    slides: bool = False,
 ) -> Iterator[Callable[[Record], None]]:
     """A function that writes one record after another to `path`.
 
@@ -58,42 +57,36 @@ def open_output(
     Args:
       path: CSV, or JSON lines where it ends with .jsonl; its folder is made if missing.
       class_names: of the run.
-      groups: whether to write the group.
+      group: the column of the group, see `inputs.group_column_of`; empty to leave it out.
       uncertainty: whether to write uncertainty estimates.
       positions: whether to write where each cell lies on its slide.
-      slides: whether the groups are slides or fields.
 
     Raises:
       UserError: the file cannot be written.
     """
     with disk_errors(f"write {path}", remedy="choose another --output=FILE"), atomic_text(path) as file:
-        columns = _columns(
-            class_names, groups=groups, uncertainty=uncertainty, positions=positions, slides=slides
-        )
+        columns = _columns(class_names, group=group, uncertainty=uncertainty, positions=positions)
         start = _json_lines if path.suffix.lower() == JSON_LINES else _csv
         write = start(file, columns)
-        yield lambda record: write(_row(record, class_names, slides=slides))
+        yield lambda record: write(_row(record, class_names, group))
 
 
-def _columns(
-    class_names: tuple[str, ...], *, groups: bool, uncertainty: bool, positions: bool, slides: bool
-) -> list[str]:
-    slide = ["slide"] if slides and groups else []
+def _columns(class_names: tuple[str, ...], *, group: str, uncertainty: bool, positions: bool) -> list[str]:
     return [
         *("path", "label", "probability"),
         *(f"p_{name}" for name in class_names),
         "error",
-        *(["group"] if groups and not slides else []),
-        *(POSITION_COLUMNS if positions else slide),
+        *([group] if group and not (positions and group in POSITION_COLUMNS) else []),
+        *(POSITION_COLUMNS if positions else []),
         *(["abstain", "outlier_score", "outlier", "conformal_set"] if uncertainty else []),
         "for_person",
     ]
 
 
-def _row(record: Record, class_names: tuple[str, ...], *, slides: bool) -> dict[str, Any]:
+def _row(record: Record, class_names: tuple[str, ...], group: str) -> dict[str, Any]:
     """Column -> value, None where there is none."""
-    group = {"slide": record.group or None} if slides else {"group": record.group}
-    row: dict[str, Any] = {"path": record.path, "error": record.error or None, **group}
+    row: dict[str, Any] = {"path": record.path, "error": record.error or None}
+    row |= {group: record.group or None} if group else {}
     row |= {} if record.position is None else record.position.columns()
     if record.label is None or record.probabilities is None:
         return row | {"for_person": True}

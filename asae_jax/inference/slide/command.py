@@ -130,7 +130,9 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
     """The cells of a list that have a position and a label, in its order.
 
     Args:
-      path: CSV file `path,slide,x,y[,width,height][,label]`; paths are relative to its folder.
+      path: CSV file `path,slide,x,y[,width,height][,label][,seen]`; paths are relative to its folder. Without
+        `labels` its labels are a person's, but for those of rows of which `seen` says no, and of a list of
+        predictions.
       labels: CSV file `path,label[,seen][,content]` whose labels go before those of the list. A row is a
         person's unless `seen` says no; one without a label is a cell that a person left out; one whose
         picture has changed since (`content`) leaves its cell out: the list's label would be of neither
@@ -141,11 +143,9 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
         or none of them with a label.
     """
     columns, rows = read_rows(
-        path, required=("path", *COLUMNS[:3]), optional=COLUMNS[3:], also=("label", "probability")
+        path, required=("path", *COLUMNS[:3]), optional=COLUMNS[3:], also=("label", *GUESS_COLUMNS, *_TOLD)
     )
     position = PositionReader(path, columns)
-    # A list with probabilities is one of predictions; other labels of a list are somebody's own.
-    own = labels is None and "probability" not in columns
     (reviewed, changed), used = _reviewed(labels) if labels else ({}, set()), 0
     cells, located, artefacts, unlabelled, lines = [], 0, 0, 0, dict[str, int]()
     for line, row in rows:
@@ -157,8 +157,7 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
         if file in changed:
             continue  # `_reviewed` has named it
-        own_label = _Given(row.get("label", ""), own, {})
-        given = reviewed.get(file, own_label)
+        given = reviewed.get(file, _own_label(path, line, row, alone=labels is None))
         used += file in reviewed
         if given.label:
             cells.append(Cell(row["path"], file, place, *given))
@@ -173,6 +172,23 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
         len(reviewed) - used, f"labels of {labels} whose paths are not in {path}, or have no position"
     )
     return cells
+
+
+class _Given(NamedTuple):
+    label: str  # empty where a person left the cell out
+    person: bool
+    notes: Mapping[str, str]
+
+
+def _own_label(path: Path, line: int, row: Mapping[str, str], *, alone: bool) -> _Given:
+    """The label in the list of cells itself: somebody's, where no other labels are given, or a network's."""
+    of_predictions = "probability" in row and "seen" not in row
+    guessed = of_predictions or is_guess(path, line, row)
+    return _Given(row.get("label", ""), alone and not guessed, _told(row) if alone else {})
+
+
+def _told(row: Mapping[str, str]) -> dict[str, str]:
+    return {name: row[name] for name in _TOLD if row.get(name)}
 
 
 def _say_left_out(count: int, what: str) -> None:
@@ -196,12 +212,6 @@ def _refuse_none(
         raise UserError(f"no cell of {path} has a label: add a column label, or give --labels=REVIEWED.csv")
 
 
-class _Given(NamedTuple):
-    label: str  # empty where a person left the cell out
-    person: bool
-    notes: Mapping[str, str]
-
-
 def _reviewed(path: Path) -> tuple[dict[str, _Given], set[str]]:
     """Absolute path -> label, whether a person gave it and what else is known; and paths of changed files."""
     _, rows = read_rows(path, required=("path", "label"), also=("content", *GUESS_COLUMNS, *_TOLD))
@@ -213,8 +223,7 @@ def _reviewed(path: Path) -> tuple[dict[str, _Given], set[str]]:
         if (content := row.get("content", "")) and not _same_picture(file, content):
             changed[file] = row["path"]
             continue
-        notes = {name: row[name] for name in _TOLD if row.get(name)}
-        found[file] = _Given(row["label"], not is_guess(row), notes)
+        found[file] = _Given(row["label"], not is_guess(path, line, row), _told(row))
     if changed:
         listed = ", ".join(list(changed.values())[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
         print(

@@ -13,7 +13,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.inference.cut.cells import crop, squares
 from asae_jax.inference.cut.nuclei import Nucleus
-from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.predict.inputs import group_column_of, read_input
 from asae_jax.input.decode import read_image
 from tests.inference.cut.drawn import draw_field
 
@@ -108,6 +108,52 @@ def test_rows_of_a_list_that_name_no_photograph_have_their_error(photographs, tm
     assert int(found[0]["cells"]) == len(_rows(output / "cells.csv")) > 0
 
 
+@pytest.mark.parametrize(
+    ("column", "written"), [("slide", "smear"), ("smear_id", "smear"), ("patient", "group")]
+)
+def test_smears_of_a_list_do_not_become_patients(photographs, tmp_path, column, written):
+    given, output = tmp_path / "fields.csv", tmp_path / "o"
+    rows = [f"{photographs[0] / name},S1" for name in ("p1/a b.png", "p2/a b.jpg")]
+    given.write_text("\n".join([f"path,{column}", *rows]))
+    assert cli.main(["cut", f"--input={given}", f"--output={output}", "--size=64"]) == 0
+    found = _rows(output / "cells.csv")
+    assert {row[written] for row in found} == {"S1"}
+    assert {row["slide"] for row in found} == {"p1/a b.png", "p2/a b.jpg"}
+    items = read_input(str(output / "cells.csv"))
+    assert {(item.group, item.of_slide) for item in items} == {("S1", column != "patient")}
+    assert group_column_of(items) == written
+
+
+def test_a_field_that_is_named_twice_would_be_counted_twice(photographs, tmp_path, capsys):
+    given, field = tmp_path / "fields.csv", photographs[0] / "p1" / "a b.png"
+    given.write_text(f"path\n{field}\n{field.parent}/../p1/a b.png\n")
+    assert cli.main(["cut", f"--input={given}", f"--output={tmp_path / 'o'}"]) == 2
+    assert "twice, also as" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output", "refused"),
+    [
+        ("**/*.png", "o", True),
+        ("p1/**/*.png", "o", False),
+        ("p*/**/*.png", "p1/o", True),
+        ("*/*/*.png", "o", True),
+        ("*/*/*.png", "p1/o", False),
+        ("*/*.png", "o", False),
+    ],
+)
+def test_no_pattern_takes_in_the_cells_the_next_time(photographs, tmp_path, capsys, pattern, output, refused):
+    shutil.copytree(photographs[0], tmp_path / "all")
+    shutil.copytree(photographs[0] / "p1", tmp_path / "all" / "p1" / "deeper")
+    given, folder = tmp_path / "all" / pattern, tmp_path / "all" / output
+    before = {item.file for item in read_input(str(given))}
+    status = cli.main(["cut", f"--input={given}", f"--output={folder}", "--nucleus=70"])
+    assert status == (2 if refused else 0)
+    assert ("lies in the folder of the fields" in capsys.readouterr().err) == refused
+    assert {item.file for item in read_input(str(given))} == before
+
+
 def test_long_names_in_other_scripts_fit_the_disk(photographs, tmp_path):
     long = tmp_path / "fields" / ("骨髓" * 20) / ("血液" * 20 + ".png")
     long.parent.mkdir(parents=True)
@@ -156,8 +202,8 @@ def test_a_nucleus_that_the_border_cuts_is_left_out_though_its_square_is_whole(t
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "give --output=FOLDER"),
-        (["--output={tmp}/new"], "give --input=FOLDER"),
+        (["--input={tmp}"], "give --output=FOLDER"),
+        ([], "give --input=FOLDER"),
         (["--input={tmp}", "--output={tmp}"], "is not empty"),
         (["--input={tmp}", "--output={tmp}/empty.png"], "is a file"),
         (["--input={tmp}", "--output={tmp}/new"], "lies in the folder of the fields"),

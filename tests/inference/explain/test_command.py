@@ -131,6 +131,9 @@ def test_a_run_without_the_layer_on_a_list_of_images(run, tmp_path, capsys):
     assert "1 image could not be read" in page
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert json.loads((output / "faithfulness.json").read_text())["num_images"] == 1
+    table.write_text(f"path,label\nbad.png,\na.png,{names[2]}\n")
+    assert _explain(run, f"--input={table}", "--num_images=1") == 2
+    assert "not one image that was chosen to be shown can be read" in capsys.readouterr().err
     table.write_text("path,label\na.png,nonsense\n")
     assert _explain(run, f"--input={table}") == 2
     assert "does not know class nonsense" in capsys.readouterr().err

@@ -206,6 +206,18 @@ def test_a_run_without_a_test_part_is_compared_on_drawn_cells(program, tmp_path,
     assert "cannot be read" not in told
 
 
+def test_few_test_images_are_said_to_be_few(program, tmp_path):
+    bare = copy.copy(program.run)
+    bare.workdir = tmp_path
+    table = configured_index(bare.config.data)
+    parts = np.resize(["train", "validation"], len(table)).astype("<U10")
+    for few, said in (([1], "1 test image of the run"), ([1, 4, 5], "3 test images of the run")):
+        parts[few] = "test"
+        write_splits(tmp_path / SPLITS_FILE, table, parts)
+        images, origin = sample_images(bare)
+        assert (len(images), origin) == (NUM_IMAGES, said)
+
+
 def test_a_run_without_data_scores_and_estimates_says_so(run, program, export_to, tmp_path, capsys):
     shutil.copy(run / "run.json", tmp_path)
     bare = copy.copy(program.run)
@@ -267,6 +279,7 @@ def test_nothing_of_an_earlier_export_is_left(program, export_to):
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
     form = formats.FORMATS["orbax"]
+    export_to("orbax")
 
     def off_by_a_little(*arguments):
         return {name: array + change for name, array in form.run(*arguments).items()}
@@ -274,7 +287,8 @@ def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, m
     monkeypatch.setitem(formats.FORMATS, "orbax", form._replace(run=off_by_a_little))
     with pytest.raises(UserError, match=r"does not compute .* differ by (1.0e-02|nan)"):
         export_to("orbax")
-    assert not (tmp_path / "export" / "orbax").exists()
+    left = [path.name for path in (tmp_path / "export").iterdir()]
+    assert left == ["export.json"]  # and no description of the earlier one
     monkeypatch.undo()
     export_to("orbax")  # after a failure the folder is still the run's
 

@@ -96,9 +96,13 @@ def test_colours_are_changed_as_by_the_run(tmp_path, monkeypatch, colours, blank
 
 @pytest.mark.parametrize("stored", [20, 50, 96])
 @pytest.mark.parametrize("scale", [1.0, 1.3, 0.7])
-@pytest.mark.parametrize("kind", ["x.jpg", "x.png"])
+@pytest.mark.parametrize("kind", ["x.jpg", "x.png", "x.mpo"])
 def test_jpegs_are_decoded_at_the_scale_of_the_run(tmp_path, monkeypatch, stored, scale, kind):
-    Image.fromarray(drawn_cell(2)[:199, :231]).save(tmp_path / kind)
+    image = Image.fromarray(drawn_cell(2)[:199, :231])
+    several = {"save_all": True, "append_images": [image]} if kind == "x.mpo" else {}
+    image.save(tmp_path / kind, **several)
+    (tmp_path / kind).rename(tmp_path / kind.replace("mpo", "jpg"))  # as cameras name files of two pictures
+    kind = kind.replace("mpo", "jpg")
     program = made.program()
     preparation = dataclasses.replace(
         program.run.preparation, stored_size=stored, scale=scale, decoding="reduced"

@@ -79,7 +79,7 @@ def test_positions_come_out_in_every_file(runs, folder, listed, tmp_path, capsys
 def test_a_number_has_one_name_in_every_file(tmp_path):
     """Of a cell with estimates: what QuPath measures, the page shows and `embed` lists is in the columns."""
     cell = dataclasses.replace(record(0, of=2), position=Position("S", 1, 2))
-    with open_output(tmp_path / "p.csv", ("a", "b"), groups=False, uncertainty=True) as write:
+    with open_output(tmp_path / "p.csv", ("a", "b"), group="", uncertainty=True) as write:
         write(cell)
     (row,) = _rows(tmp_path / "p.csv")
     item = Item("x.png", "x.png", "", position=cell.position)

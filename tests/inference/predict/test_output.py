@@ -7,7 +7,7 @@ import json
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.predict.inputs import group_column_of, read_input
 from asae_jax.inference.predict.output import open_output
 from tests.inference.predict.made import record
 
@@ -15,7 +15,7 @@ NAMES = ("a", "b", "c, with comma")
 
 
 def _write(path, records, **options):
-    options = {"groups": False, "uncertainty": False} | options
+    options = {"group": "", "uncertainty": False} | options
     with open_output(path, NAMES, **options) as write:
         for one in records:
             write(one)
@@ -53,7 +53,7 @@ def test_group_and_uncertainty_come_last(tmp_path):
         record(0, group="p2", sets=()),
         record(None),
     ]
-    _write(tmp_path / "p.csv", records, groups=True, uncertainty=True)
+    _write(tmp_path / "p.csv", records, group="group", uncertainty=True)
     rows = _read(tmp_path / "p.csv")
     assert list(rows[0])[-6:] == [
         "group",
@@ -69,7 +69,7 @@ def test_group_and_uncertainty_come_last(tmp_path):
 
 
 @pytest.mark.parametrize("positions", [False, True])
-@pytest.mark.parametrize("column", ["group", "slide"])
+@pytest.mark.parametrize("column", ["group", "slide", "smear"])
 def test_predictions_that_are_predicted_again_have_the_same_groups(tmp_path, column, positions):
     """Fields do not become patients."""
     header, place = (",slide,x,y", ",F 1,{0},2") if positions else ("", "")
@@ -78,16 +78,15 @@ def test_predictions_that_are_predicted_again_have_the_same_groups(tmp_path, col
         text = "\n".join([f"path{header or ',slide'}", *lines])
     else:
         lines = [f"{n}.png,p{n}{place.format(n)}" for n in range(3)]
-        text = "\n".join([f"path,group{header}", *lines])
+        text = "\n".join([f"path,{column}{header}", *lines])
     (tmp_path / "list.csv").write_text(text)
     items = read_input(str(tmp_path / "list.csv"))
-    slides = any(item.of_slide for item in items)
-    assert slides == (column == "slide")
+    assert any(item.of_slide for item in items) == (column != "group")
     records = [
         dataclasses.replace(record(0, path=item.path, group=item.group), position=item.position)
         for item in items
     ]
-    _write(tmp_path / "p.csv", records, groups=True, positions=positions, slides=slides)
+    _write(tmp_path / "p.csv", records, group=group_column_of(items), positions=positions)
     again = read_input(str(tmp_path / "p.csv"))
     assert again == items
 
@@ -136,7 +135,7 @@ def test_an_interrupted_file_does_not_bear_the_name(tmp_path):
     path = tmp_path / "p.csv"
 
     def interrupted():
-        with open_output(path, NAMES, groups=False, uncertainty=False) as write:
+        with open_output(path, NAMES, group="", uncertainty=False) as write:
             write(record(0))
             raise KeyboardInterrupt
 

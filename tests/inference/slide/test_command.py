@@ -53,6 +53,24 @@ def test_labels_of_predictions_are_a_network_s(cells):
     assert [one[0] for one in read(folder / "q.geojson")] == ["detection"] * 3
 
 
+def test_of_a_review_that_is_the_list_only_labels_that_were_looked_at_are_a_person_s(cells):
+    folder, _ = cells
+    lines = (folder / "list.csv").read_text().splitlines()
+    more = [",predicted,seen,reviewer", ",LY,yes,AB", ",LY,no,", ",LY,no,AB"]
+    text = "\n".join(line + end for line, end in zip(lines, more, strict=True))
+    (folder / "list.csv").write_text(text)
+    assert _slide(folder, f"--output={folder / 'q.geojson'}") == 0
+    found = read(folder / "q.geojson")
+    assert [one[0] for one in found] == ["annotation", "detection", "detection"]
+    assert found[0][6]["reviewer"] == "AB"
+
+
+def test_seen_is_yes_or_no(cells, capsys):
+    folder, _ = cells
+    assert _slide(folder, _labels(folder, ["cells/0.png", "BNE", "nein", ""])) == 2
+    assert "line 2: seen is 'nein'" in capsys.readouterr().err
+
+
 def test_a_review_goes_before_the_list_and_another_picture_is_left_out(cells, capsys):
     folder, contents = cells
     labels = _labels(
@@ -115,9 +133,9 @@ def test_what_a_person_left_out_is_not_put_on_the_slide(cells, capsys):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([["/elsewhere/a.png", "LY", "", ""]], "no path of .*labels.csv is in .*list.csv"),
+        ([["/elsewhere/a.png", "LY", "yes", ""]], "no path of .*labels.csv is in .*list.csv"),
         (
-            [["cells/0.png", "LY", "", ""], ["./cells/0.png", "BNE", "", ""]],
+            [["cells/0.png", "LY", "yes", ""], ["./cells/0.png", "BNE", "yes", ""]],
             "line 3: .* listed already in line 2",
         ),
     ],
