@@ -684,7 +684,8 @@ FIELDS = (
           "Folder of the slides' or fields' images, called as the column slide, with or without ending: "
           "Label Studio gets one task for each, with rectangles, in place of one for each cell."),
     Field("cut.input", "",
-          "Photographs of Giemsa-stained fields: a folder, a glob pattern in quotes, or one image."),
+          "Photographs of Giemsa-stained fields: a folder, a glob pattern in quotes, a CSV file "
+          "path[,group or slide], or one image."),
     Field("cut.output", "",
           "New or empty folder for the cells, the list of them, and the fields with outlines."),
     Field("cut.size", 0,

@@ -146,18 +146,24 @@ def _take_names(waiting: Mapping[Path, Path | None]) -> None:
             else:
                 path.unlink(missing_ok=True)
     except BaseException:
-        for path, kept in before.items():
-            untouched = os.path.lexists(waiting[path] or path)
-            if untouched and kept is not None:
-                kept.unlink()
-            elif kept is not None:
-                kept.replace(path)
-            elif not untouched:
-                path.unlink(missing_ok=True)
+        with contextlib.ExitStack() as every:  # where one cannot be put back, the others still are
+            for path, kept in before.items():
+                every.callback(_put_back, path, kept, waiting[path] or path)
         raise
     for kept in filter(None, before.values()):
         with contextlib.suppress(OSError):  # all is written: a virus scanner may still read the old one
             kept.unlink()
+
+
+def _put_back(path: Path, kept: Path | None, new: Path) -> None:
+    """Gives `path` what it had before, `kept`; where `new` is still there, it was not touched."""
+    untouched = os.path.lexists(new)
+    if untouched and kept is not None:
+        kept.unlink()
+    elif kept is not None:
+        kept.replace(path)
+    elif not untouched:
+        path.unlink(missing_ok=True)
 
 
 def _second_name(path: Path) -> Path | None:
@@ -192,6 +198,16 @@ def _replace(part: Path, path: Path) -> None:
     except PermissionError as error:
         reason = f"{path.name} cannot be replaced: another program may have it open; close it there"
         raise PermissionError(error.errno, reason, str(path)) from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Finds before the work whether a file that is there can be replaced after it; it stays as it is.
+
+    Raises:
+      PermissionError: it cannot, as on Windows a table that is open in Excel; `strerror` names it.
+    """
+    if os.path.lexists(path):
+        _replace(path, path)
 
 
 def remove(path: Path) -> None:

@@ -298,6 +298,29 @@ def test_of_files_written_together_one_that_is_open_elsewhere_keeps_all_as_they_
     )
 
 
+def test_where_one_file_cannot_be_put_back_the_others_are(tmp_path, monkeypatch):
+    names = ("a.csv", "b.csv", "c.csv")
+    for name in names:
+        (tmp_path / name).write_text("before")
+    replace = Path.replace
+
+    def refuse(part, path):
+        if path.name == "c.csv" or (path.name == "b.csv" and part.read_text() == "before"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(part))
+        return replace(part, path)
+
+    def write():
+        with files.together():
+            for name in names:
+                files.write_text(tmp_path / name, "now")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(PermissionError):
+        write()
+    assert [(tmp_path / name).read_text() for name in names] == ["before", "now", "before"]
+    assert [path.read_text() for path in tmp_path.iterdir() if path.name not in names] == ["before"]
+
+
 def test_what_is_removed_together_goes_with_the_rest(tmp_path):
     def write(*, fail):
         with files.together():

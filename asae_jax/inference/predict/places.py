@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, remove, user_path
+from asae_jax.files import check_replaceable, disk_errors, remove, user_path
 from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
 from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
 from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
@@ -82,6 +82,12 @@ class Place:
         for ending in endings:
             remove(self.beside(ending))
 
+    def check_replaceable(self) -> None:
+        """Raises a UserError where a file that is there cannot be replaced, see `files`."""
+        with disk_errors(f"write {self.output}", remedy="or choose another --output=FILE"):
+            for path in map(self.beside, (self.output.suffix, *self.files.endings[1:])):
+                check_replaceable(path)
+
     def others(self) -> list[Path]:
         """The files in the way that were not made from `source`, as far as one can tell."""
         every = [self.output, *map(self.beside, self.files.endings[1:])]
@@ -132,6 +138,7 @@ def chosen_place(
         with _claimed(place) as other:
             if other is not None:
                 raise _busy(place)
+            place.check_replaceable()
             yield place
         return
     for number in itertools.chain(_own_numbers(name, source, workdir, files), itertools.count(1)):
@@ -147,6 +154,7 @@ def chosen_place(
                 continue
             if number > 1:
                 print(printable(_RENAMED.format(name, title)))
+            place.check_replaceable()
             yield place
             return
 

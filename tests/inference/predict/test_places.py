@@ -218,6 +218,32 @@ def test_a_claim_is_given_back_where_open_files_cannot_be_removed(place, folder,
     assert not [name for name in _names(tmp_path / "run" / "predictions") if name.endswith(".lock")]
 
 
+def test_a_result_that_is_open_elsewhere_is_named_before_the_work(place, folder, tmp_path, monkeypatch):
+    path, worked = folder("cells"), []
+    predictions = tmp_path / "run" / "predictions"
+    assert place(path) == "cells.csv"
+    (predictions / "cells.html").write_text("a page")
+    replace = Path.replace
+
+    def refuse(part, target):  # as Windows does
+        if target.name == "cells.html":
+            raise PermissionError(13, "Permission denied", str(part))
+        return replace(part, target)
+
+    @contextlib.contextmanager
+    def work():
+        worked.append(1)
+        yield
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(UserError, match=r"cells\.html cannot be replaced: another program may have it open"):
+        place(path, meanwhile=work())
+    assert not worked
+    assert (predictions / "cells.html").read_text() == "a page"
+    monkeypatch.undo()
+    assert place(path) == "cells.csv"
+
+
 def test_a_claim_is_given_back_when_the_work_fails(place, folder, tmp_path):
     class Stop(Exception):
         pass
