@@ -58,7 +58,7 @@ def evaluate(
     scores |= provenance(run, data, split, other)
     scores |= {
         "intervals_over": "images" if data.index.groups is None else "groups",
-        "num_unreadable": len(data.prepared.bad),
+        "num_unreadable": data.num_unreadable(split),
         "num_trained_on": _trained_on(run, data, indices, is_own=other is None),
         "notice": NOTICE,
     }

@@ -26,6 +26,7 @@ from asae_jax.evaluation.bootstrap import LEAST_WIDTH, enough_groups, percentile
 _STEPS = 2000
 _TOLERANCE = 1e-7  # largest change of a share at which EM ends
 _LEAST = 1e-12
+_FEW = 5  # smaller expected counts are not near a normal distribution
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,30 +136,35 @@ def bbse_shares(predicted: np.ndarray, confusion: np.ndarray) -> np.ndarray | No
 def misfit(predicted: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> float | None:
     """p-value of the predicted classes under a mixture and the confusion matrix; None without one.
 
-    Pearson's chi-squared, the variance of each expected count being that of the new cells and that of the
-    rates, which are known from the labelled images only. Expected counts below 5 are put together.
+    Wald's chi-squared of the counts that are expected, with the covariance of the new cells and that of the
+    rates, which are known from the labelled images only: mean and covariance of the rates of a class are
+    those after its images, with a Dirichlet prior of one image shared by all classes (Perks 1947). So a
+    confusion that none of ten images shows is not taken for impossible. The smallest counts are put together,
+    until 5 are expected.
 
     Args:
       predicted: counts `[K]` of the most probable classes.
       confusion: counts `[K, K]`, rows true.
       shares: the mixture, `[K]`.
     """
-    rates = _rates(confusion)
-    if rates is None:
+    confusion = np.asarray(confusion, np.float64)
+    labelled = confusion.sum(1, keepdims=True)
+    if not labelled.all():
         return None
-    count, labelled = predicted.sum(), np.asarray(confusion).sum(1)
+    count, rates = predicted.sum(), (confusion + 1 / len(confusion)) / (labelled + 1)
     expected = count * shares @ rates
-    of_rates = (count * shares) ** 2 @ (rates * (1 - rates) / labelled[:, None])
-    small = expected < 5
-    groups = [np.flatnonzero(small)] * bool(small.any()) + [np.array([k]) for k in np.flatnonzero(~small)]
-    if len(groups) < 2:
+    spread = np.diag(expected) - np.outer(expected, expected) / count
+    for share, row, images in zip(shares, rates, labelled[:, 0], strict=True):
+        spread += (count * share) ** 2 / (images + 2) * (np.diag(row) - np.outer(row, row))
+    order = np.argsort(expected)
+    before = np.cumsum(expected[order])[:-1]
+    together = 1 + np.count_nonzero((expected[order[1:]] < _FEW) | (before < _FEW))
+    apart = order[together:]  # their counts tell that of the others too
+    if not len(apart):
         return None
-    total = sum(
-        (predicted[g].sum() - expected[g].sum()) ** 2
-        / max(expected[g].sum() + of_rates[g].sum(), 1.0)  # an expected count of 0 must not divide
-        for g in groups
-    )
-    return float(scipy.special.chdtrc(len(groups) - 1, total))  # scipy.stats.chi2.sf
+    difference = (predicted - expected)[apart]
+    total = difference @ np.linalg.solve(spread[np.ix_(apart, apart)], difference)
+    return float(scipy.special.chdtrc(len(apart), total))  # scipy.stats.chi2.sf
 
 
 def estimate_mixture(

@@ -37,6 +37,7 @@ from asae_jax.evaluation.uncertainty import (
     write_uncertainty,
 )
 from asae_jax.files import disk_errors, together
+from asae_jax.input.repeats import is_among, is_first
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data, training_nuclei
 from asae_jax.run.run import Run
@@ -64,8 +65,8 @@ def measure_uncertainty(run: Run) -> None:
       UserError: the files cannot be written.
     """
     config, data, workdir = run.config, run.data, run.workdir
-    if not len(data.indices("validation")):
-        print("uncertainty estimates: none, as there are no validation images (data.validation_fraction).")
+    if not len(judging_rows(data)):
+        print("uncertainty estimates: none, as there are no validation images that are not trained on.")
         return
     parts = score_parts(run)
     estimates = fit_uncertainty(config.uncertainty, run.class_names, parts, conditions(run))
@@ -77,6 +78,7 @@ def measure_uncertainty(run: Run) -> None:
             parts["validation"],
             chosen_on_it=config.eval.checkpoint == "best",
             grouped=data.index.groups is not None,
+            copies=len(data.indices("validation")) - len(parts["validation"].labels),
         ),
         "notice": NOTICE,
     }
@@ -95,9 +97,9 @@ def measure_uncertainty(run: Run) -> None:
 
 
 def score_parts(run: Run) -> dict[str, Part]:
-    """Scores of the training sample ("train"), "validation" and, where there is one, "test"."""
+    """Scores of a sample of "train", of "validation" (`judging_rows`) and, where there is one, of "test"."""
     data, variables = run.data, tested_variables(run)
-    indices = {split: data.indices(split) for split in ("train", "validation", "test")}
+    indices = {split: data.indices(split) for split in ("train", "test")} | {"validation": judging_rows(data)}
     indices["train"] = sample_per_class(indices["train"], data, run.config.uncertainty.images_per_class)
     scorer = Scorer(run)
     return {
@@ -110,6 +112,16 @@ def score_parts(run: Run) -> dict[str, Part]:
     }
 
 
+def judging_rows(data: Data) -> np.ndarray:
+    """Rows of the validation images that estimates are fitted to: each picture once, none trained on.
+
+    What has been learnt is nearly always right: copies would promise fewer errors than new images have.
+    """
+    rows = data.indices("validation")
+    contents, trained = data.index.contents, data.index.contents[data.splits == "train"]
+    return rows[~is_among(contents[rows], trained) & is_first(contents[rows])]
+
+
 def _training_cells(run: Run, part: Part) -> TrainingCells | None:
     """Pictures of the training sample, whose scores `part` are; None where they are not to be kept."""
     if not run.config.uncertainty.keep_cells:
@@ -120,10 +132,11 @@ def _training_cells(run: Run, part: Part) -> TrainingCells | None:
 
 def num_scored(config: ConfigDict, data: Data) -> list[int]:
     """Images of each part that `score_parts` scores; none without validation images."""
-    if not len(data.indices("validation")):
+    judging = len(judging_rows(data))
+    if not judging:
         return []
     sampled = sample_per_class(data.indices("train"), data, config.uncertainty.images_per_class)
-    return [n for n in (len(sampled), *(len(data.indices(part)) for part in ("validation", "test"))) if n]
+    return [n for n in (len(sampled), judging, len(data.indices("test"))) if n]
 
 
 def sample_per_class(indices: np.ndarray, data: Data, per_class: int) -> np.ndarray:
@@ -192,7 +205,9 @@ def _nothing_labelled(abstention: Abstention, count: int) -> str:
     )
 
 
-def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, grouped: bool) -> list[str]:
+def caveats(
+    estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, grouped: bool, copies: int = 0
+) -> list[str]:
     """What a reader must know before relying on the numbers, in plain sentences.
 
     Args:
@@ -200,8 +215,13 @@ def caveats(estimates: Uncertainty, validation: Part, *, chosen_on_it: bool, gro
       validation: the validation part.
       chosen_on_it: whether the checkpoint was chosen on `validation`, too.
       grouped: whether several images come from one slide or patient.
+      copies: validation images that were left out, as the network has learnt them or one of them is there.
     """
     count, found = len(validation.labels), []
+    if copies:
+        found.append(
+            f"{copies:,} validation images are left out of this: copies of training images or of each other."
+        )
     if count < FEW:
         found.append(f"Only {count} validation images: read every number with its interval.")
     counts = np.bincount(validation.labels, minlength=len(estimates.class_names))

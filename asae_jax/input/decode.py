@@ -214,6 +214,8 @@ def _any(path: str | os.PathLike, file: "_File | _Bytes", reduction: Reduction) 
         if fault := page.fault if page else _animation(image):
             raise BadImage(path, fault)
         bits = page.bits if page else _bits(image, file)
+        if image.format == "JPEG2000" and bits > 8 and not image.mode.startswith("I"):
+            raise BadImage(path, "JPEG 2000 in colour of more than 8 bits per sample: save it as PNG")
         factor = reduction(*size) if isinstance(image, JpegImageFile) else 1
         if factor > 1:
             image.draft(None, (size[1] // factor, size[0] // factor))

@@ -19,7 +19,7 @@ _REMEDY = "remove them, or look at all of them with `audit`"
 
 
 def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
-    """Warns where a picture of `index` has two labels, or is in the test part and in another.
+    """Warns where a picture of `index` has two labels, or is in two parts.
 
     Args:
       index: the examples.
@@ -32,6 +32,13 @@ def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
 def is_among(contents: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Which of `contents` are among `known`: bool `[N]`; what is not known is not."""
     return (contents != b"") & np.isin(contents, known)
+
+
+def is_first(contents: np.ndarray) -> np.ndarray:
+    """Which of `contents` no earlier one is equal to: bool `[N]`; what is not known is equal to nothing."""
+    found = contents == b""
+    found[np.unique(contents, return_index=True)[1]] = True
+    return found
 
 
 def recorded_contents(path: Path, split: str) -> np.ndarray:
@@ -58,16 +65,33 @@ def _found(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:
             f"{_number(contradicting)} there under another label too: "
             f"{_pair(index, rows, original, contradicting)}; at most one of the labels is right"
         )
-    if splits is not None:
-        test, others = rows[splits[rows] == "test"], rows[splits[rows] != "test"]
-        shared = is_among(index.contents[test], index.contents[others])
-        if shared.any():
-            where = dict(zip(index.contents[others][::-1], others[::-1], strict=True))
-            twins = np.array([where.get(content, -1) for content in index.contents[test]])
-            yield (
-                f"{shared.sum():,} of the {len(test):,} test images are in the training or validation part "
-                f"too: {_pair(index, test, twins, shared)}; scores are better than on new images"
-            )
+    if splits is None:
+        return
+    part = splits[rows]
+    yield from _in_both(
+        index, rows[part == "test"], rows[part != "test"], "test", "the training or validation"
+    )
+    yield from _in_both(
+        index, rows[part == "validation"], rows[part == "train"], "validation", "the training"
+    )
+
+
+def _in_both(index: DataIndex, own: np.ndarray, others: np.ndarray, part: str, parts: str) -> Iterator[str]:
+    """Says which rows `own` hold a picture of the rows `others`."""
+    shared = is_among(index.contents[own], index.contents[others])
+    if shared.any():
+        where = dict(zip(index.contents[others][::-1], others[::-1], strict=True))
+        twins = np.array([where.get(content, -1) for content in index.contents[own]])
+        yield (
+            f"{shared.sum():,} of the {len(own):,} {part} images are in {parts} part too: "
+            f"{_pair(index, own, twins, shared)}; {_MEANS[part]}"
+        )
+
+
+_MEANS = {
+    "test": "scores are better than on new images",
+    "validation": "the checkpoint is chosen on what was learnt; estimates of how sure it is leave them out",
+}
 
 
 def _number(which: np.ndarray) -> str:

@@ -28,6 +28,10 @@ _HEADER = ["name", "label", "split", "content"]
 _OLD_HEADER = _HEADER[:-1]  # of runs started before contents were recorded
 
 
+_LARGE = 0.3
+"""Share of the images that are not tested, up to which a validation part takes not too many."""
+
+
 def chosen_split(settings: ConfigDict, workdir: Path | None, index: DataIndex) -> np.ndarray:
     """The split that a run uses, str `[N]`: "train", "validation" or "test" for each row of `index`.
 
@@ -79,7 +83,8 @@ def _own(settings: ConfigDict, index: DataIndex, splits: np.ndarray) -> np.ndarr
             fraction=settings.validation_fraction,
             seed=settings.split_seed,
         )
-        said += f"; validation: {settings.validation_fraction:.0%} of its training part, {_unit(groups)}"
+        said += f"; validation: {_validation_share(splits):.0%} of its training part, {_unit(groups)}"
+        _warn_of_validation(settings, splits, groups)
     print(said)
     if index.groups is not None:
         _warn_of_shared_groups(index.groups, splits == "test")
@@ -93,7 +98,29 @@ def _drawn(settings: ConfigDict, index: DataIndex) -> np.ndarray:
     splits = _draw(settings, index, groups)
     if settings.test_fraction and not settings.folds and "test" not in splits:
         raise UserError(_nothing_to_test(index, groups))
+    _warn_of_validation(settings, splits, groups)
     return splits
+
+
+def _validation_share(splits: np.ndarray) -> float:
+    """Of the images that are not tested."""
+    return np.count_nonzero(splits == "validation") / max(np.count_nonzero(splits != "test"), 1)
+
+
+def _warn_of_validation(settings: ConfigDict, splits: np.ndarray, groups: np.ndarray | None) -> None:
+    """Says where whole groups give no validation part, or one of many times the share that was asked for."""
+    wanted, share = settings.validation_fraction, _validation_share(splits)
+    if groups is None or not wanted or 0 < share <= max(2 * wanted, _LARGE):
+        return
+    instead = f"has {share:.0%} of the images" if share else "is empty"
+    lacks = "" if share else " Without it no checkpoint is chosen, and no cell labelled without a person."
+    number = len(np.unique(groups[splits != "test"]))
+    warnings.warn(
+        f"the validation part {instead}, instead of {wanted:.0%} of those that are not tested: there are "
+        f"{number} groups, which are taken whole.{lacks} Give more slides or patients, or take images of one "
+        "on both sides (--config.data.split_by=image), which makes estimates too good",
+        stacklevel=2,
+    )
 
 
 def _nothing_to_test(index: DataIndex, groups: np.ndarray | None) -> str:

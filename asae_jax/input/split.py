@@ -54,18 +54,17 @@ def draw_split(
     test image. A class of one image is trained on and not tested, with a warning.
 
     With groups every group is on one side, and the shares are as near as the greedy search gets. The two
-    rules then hold for groups instead of images, as far as no other class loses its last training group.
-
-    With folds the test images are one of `folds` disjoint parts, none empty, nearly equal in each class. They
-    hold every image once, but single images of a class, and groups without which a class would have none to
-    train on (which are warned of), are trained on in every fold. The validation images choose a checkpoint.
+    rules then hold for groups instead of images, as far as no other class loses its last training group. One
+    group is left for validation where the test part keeps every class without it.
+    With folds the test images are one of `folds` disjoint parts, none empty, nearly equal in each class. All
+    are tested once, but single images of a class and groups that alone have one, which is warned of.
 
     Args:
       labels: int `[N]`.
       groups: `[N]`, slide or patient of each image, or None to split by image.
       test_fraction: of all images, 0 <= fraction < 1; ignored with folds.
       validation_fraction: of those not used for testing, 0 <= fraction < 1.
-      folds: number of parts of a cross-validation, at least 2; 0 for none. `fold`: which one is the test set.
+      folds: parts of a cross-validation, at least 2; 0: none. `fold`: which one is the test set.
       seed: any integer.
       class_names: for messages; empty: classes are named by their numbers.
 
@@ -82,10 +81,11 @@ def draw_split(
         test = _take_images(labels, test_fraction, least=1, seed=seed)
     else:
         test = _take_groups(labels, groups, test_fraction, every_class=True, seed=seed, stream="test")
+        test &= ~_left_for_validation(labels, groups, test, validation_fraction)
     if folds or test_fraction:
         _warn_of_single(labels, groups, class_names)
-    splits = np.where(test, "test", "train").astype("<U10")
-    return add_validation(splits, labels, groups=groups, fraction=validation_fraction, seed=seed)
+    parts = np.where(test, "test", "train")
+    return add_validation(parts, labels, groups=groups, fraction=validation_fraction, seed=seed)
 
 
 def most_folds(labels: np.ndarray, groups: np.ndarray | None) -> int:
@@ -164,13 +164,15 @@ def _in_random_order(rows: np.ndarray, label: int, seed: int) -> np.ndarray:
 
 
 def _shares(counts: np.ndarray, fraction: float, *, least: int) -> np.ndarray:
-    """How many of each class to take: largest remainders, then at least `least` and at most all but one."""
+    """How many of each class to take: at least `least`, at most all but one, and the rest by remainders."""
     exact = counts * fraction
     shares = np.floor(exact + 1e-9).astype(np.int64)  # 0.1 * 30 is 3.0000000000000004, 0.7 * 10 is 7 - 1e-15
+    shares = np.clip(shares, least if fraction else 0, None).clip(max=counts - 1)
     missing = int(np.floor(exact.sum() + 0.5)) - shares.sum()
     largest_remainders = np.argsort(shares - exact, kind="stable")
-    shares[largest_remainders[: max(missing, 0)]] += 1
-    return np.clip(shares, min(least, 1 if fraction else 0), None).clip(max=counts - 1)
+    can_give = largest_remainders[(shares < np.minimum(exact, counts - 1))[largest_remainders]]
+    shares[can_give[: max(missing, 0)]] += 1
+    return shares
 
 
 def _warn_of_single(labels: np.ndarray, groups: np.ndarray | None, class_names: Sequence[str]) -> None:
@@ -320,8 +322,26 @@ def _reach_every_class(counts: np.ndarray, taken: np.ndarray) -> None:
 
 def _take_smallest(counts: np.ndarray, taken: np.ndarray, among: np.ndarray | None = None) -> None:
     """Takes the smallest group (of those numbered `among`) without which no class would lose its last."""
-    left = counts[~taken].sum(0)
-    numbers = np.flatnonzero(~taken) if among is None else among
-    spared = [group for group in numbers if (left - counts[group] > 0)[counts[group] > 0].all()]
+    spared = _spared(counts, np.flatnonzero(~taken) if among is None else among, ~taken)
     if spared:
         taken[min(spared, key=lambda group: counts[group].sum())] = True
+
+
+def _spared(counts: np.ndarray, numbers: np.ndarray, there: np.ndarray) -> list[int]:
+    """Those of `numbers` without which the groups of `there`, bool `[groups]`, keep all their classes."""
+    total = counts[there].sum(0)
+    return [int(group) for group in numbers if (total - counts[group] > 0)[counts[group] > 0].all()]
+
+
+def _left_for_validation(
+    labels: np.ndarray, groups: np.ndarray, test: np.ndarray, fraction: float
+) -> np.ndarray:
+    """The smallest group of `test` that it can spare, where training can spare none: bool `[N]`."""
+    counts, group_of = _group_counts(labels, groups)
+    taken = np.zeros(len(counts), bool)
+    taken[group_of[test]] = True
+    left = np.zeros(len(counts), bool)
+    given = _spared(counts, np.flatnonzero(taken), taken)
+    if fraction and given and not _spared(counts, np.flatnonzero(~taken), ~taken):
+        left[min(given, key=lambda group: counts[group].sum())] = True
+    return left[group_of]

@@ -63,6 +63,11 @@ class Data:
         """Name of each example that cannot be used -> the reason."""
         return {str(self.index.names[row]): reason for row, reason in self.prepared.bad}
 
+    def num_unreadable(self, split: str) -> int:
+        """How many examples of `split` cannot be used; "all" for every split."""
+        rows = np.array([row for row, _ in self.prepared.bad], np.int64)
+        return len(rows) if split == "all" else int(np.count_nonzero(self.splits[rows] == split))
+
     def without(self, names: Collection[str], reason: str) -> "Data":
         """The data in which the examples of these names cannot be used, for this `reason`."""
         rows = np.flatnonzero(np.isin(self.index.names, list(names))) if names else np.zeros(0, np.int64)

@@ -16,7 +16,7 @@ from asae_jax.config import unused
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import fewest_images
 from asae_jax.evaluation.scoring import COMPILED, SCORING
-from asae_jax.evaluation.uncertainty_report import num_scored
+from asae_jax.evaluation.uncertainty_report import judging_rows, num_scored
 from asae_jax.input.sources import BUILT_IN
 from asae_jax.input.split import SPLITS
 from asae_jax.run import parallel
@@ -51,8 +51,9 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
         f"of {config.train.batch_size} images, {start}, on {parallel.machine()}",
         f"run folder: {workdir}",
     ]
-    if few := _few_to_judge_by(config, len(data.indices("validation"))):
-        lines.append(few)
+    judging = len(judging_rows(data))
+    if judging or data.index.groups is None:  # else it was said when the split was drawn
+        lines += filter(None, [_few_to_judge_by(config, judging)])
     if built_in := BUILT_IN.get(data.index.source):
         lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
     if not_used := unused(config):

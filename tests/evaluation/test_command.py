@@ -103,6 +103,15 @@ def test_intervals_are_over_the_patients_of_another_laboratory(run, own, own_map
     assert "No intervals of the scores, as there are only 3 slides or patients." in page
 
 
+def test_a_page_without_intervals_says_so(run, own, own_map, tmp_path):
+    workdir, _ = run
+    path = _patients(tmp_path / "other")
+    assert command.evaluate_run(_theirs(own, own_map, path, eval__bootstrap=0), workdir) == 0
+    page = next((workdir / "evaluation").glob("other*.html")).read_text()
+    assert "No intervals of the scores, as none were asked for (eval.bootstrap=0)." in page
+    assert "Small numbers: 95 % intervals, over" not in page
+
+
 def test_guesses_that_a_run_was_trained_on_are_no_truth_to_score_by(tmp_path, capsys):
     put_images(tmp_path, {"BLA": 3, "LYT": 3})
     rows = [f"{name}/{i}.png,{name},{'yes' if i else 'no'}" for name in ("BLA", "LYT") for i in range(3)]

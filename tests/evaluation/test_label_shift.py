@@ -116,6 +116,19 @@ def test_the_misfit_is_uniform_under_label_shift_and_small_where_cells_look_diff
     assert moved.misfit < 1e-4
 
 
+def test_a_confusion_that_few_images_do_not_show_is_not_taken_for_impossible():
+    """Ten labelled images of each class; only the mixture has changed."""
+    found = []
+    for seed in range(200):
+        confusion = np.zeros((3, 3))
+        for label in range(3):
+            probabilities, _ = _cells(np.eye(3)[label], 10, 1000 + 3 * seed + label)
+            confusion[label] = np.bincount(probabilities.argmax(1), minlength=3)
+        probabilities, _ = _cells((0.6, 0.1, 0.3), 2000, seed)
+        found.append(estimate_mixture(probabilities, PRIOR, confusion=confusion).misfit)
+    assert sum(p < 0.01 for p in found) <= 7  # 2 expected; 7 in ten thousand such draws
+
+
 def test_without_images_of_a_class_the_confusion_matrix_says_nothing():
     predicted = np.array([3, 1])
     assert bbse_shares(predicted, np.array([[5, 0], [0, 0]])) is None

@@ -183,6 +183,23 @@ def test_weights_count_examples_several_times():
     np.testing.assert_array_equal(found, [expected, np.zeros((4, 4))])
 
 
+def test_the_interval_of_the_accuracy_falls_with_each_mistake():
+    """A bootstrap of few mistakes may have a higher lower end than Wilson's interval of none."""
+    lows, highs = [], []
+    for wrong in range(0, 240, 3):
+        labels = np.arange(240) % 2
+        predicted = np.where(np.arange(240) < wrong, 1 - labels, labels)
+        log_probs = np.log(np.where(np.arange(2) == predicted[:, None], 0.9, 0.1))
+        scores = evaluate_scores(log_probs, labels, ["a", "b"], bootstrap=1000, seed=0)
+        low, high = scores["intervals"]["accuracy"]
+        assert low < scores["accuracy"] <= high or not wrong
+        lows.append(low)
+        highs.append(high)
+    assert (np.diff(lows) < 0).all()
+    assert (np.diff(highs[1:]) < 0).all()
+    assert highs[0] == 1 > highs[1]
+
+
 @pytest.mark.parametrize(
     ("hits", "total"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (431, 439), (5, 10000)]
 )

@@ -58,6 +58,14 @@ def test_every_image_right(count):
     assert "mistakes" not in summary(measured | {"split": "test"})
 
 
+def test_what_cannot_be_read_is_counted_in_its_part():
+    splits = np.array(["train", "test", "test", "validation", "train"])
+    bad = ((0, "empty file"), (2, "empty file"), (4, "empty file"))
+    data = Data(SimpleNamespace(), SimpleNamespace(bad=bad), splits)
+    found = [data.num_unreadable(part) for part in ("train", "validation", "test", "all")]
+    assert found == [2, 0, 1, 3]
+
+
 def test_groups_on_both_sides_are_counted_and_said():
     """Patients: of five test images, those of a and b are trained on too, c's one is new."""
     groups = np.array(["a", "b", "b", "c", "a", "b", "d", "a"])

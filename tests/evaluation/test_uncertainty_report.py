@@ -53,7 +53,8 @@ def measure(tmp_path, monkeypatch):
         run = _run(tmp_path, config)
         run.data = types.SimpleNamespace(
             indices=lambda split: np.arange(len(parts[split].labels)) if split in parts else np.arange(0),
-            index=types.SimpleNamespace(class_names=NAMES, groups=groups),
+            index=types.SimpleNamespace(class_names=NAMES, groups=groups, contents=np.full(500, b"")),
+            splits=np.full(500, "validation"),
         )
         uncertainty_report.measure_uncertainty(run)
         path = tmp_path / uncertainty.FILE
@@ -115,6 +116,16 @@ def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure,
     old = uncertainty_report.summary(uncertainty.read_uncertainty(tmp_path), written)
     assert alone in old
     assert "by itself" not in old
+
+
+def test_no_estimate_comes_from_what_was_learnt():
+    """Of validation images two are copies of training images, two of each other, two of unknown content."""
+    data = types.SimpleNamespace(
+        indices=lambda split: np.array([2, 3, 4, 5, 6, 7]),
+        index=types.SimpleNamespace(contents=np.array([b"a", b"b", b"a", b"c", b"c", b"b", b"", b""])),
+        splits=np.array(["train"] * 2 + ["validation"] * 6),
+    )
+    assert uncertainty_report.judging_rows(data).tolist() == [3, 6, 7]
 
 
 def test_without_validation_images_nothing_is_written_and_it_is_said(measure, capsys):

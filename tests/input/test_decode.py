@@ -3,6 +3,7 @@ import os
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -94,6 +95,18 @@ def test_sixteen_bit_colour_keeps_the_upper_eight_bits(tmp_path):
     rows = b"".join(b"\0" + row.tobytes() for row in values)
     (tmp_path / "x.png").write_bytes(png_of_size(11, 9, depth=16, rows=rows))
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), values >> 8)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bit_colour_in_jpeg_2000_is_refused(tmp_path, channels):
+    """Pillow 12 rounds it into 8 bits, in which white becomes black."""
+    values = np.full((9, 11, channels), 65535, np.uint16)
+    path = tmp_path / "x.jp2"
+    path.write_bytes(cv2.imencode(".jp2", values)[1].tobytes())
+    with pytest.raises(BadImage, match="JPEG 2000 in colour of more than 8 bits per sample: save it as PNG"):
+        read_image(path)
+    path.write_bytes(cv2.imencode(".jp2", (values >> 8).astype(np.uint8))[1].tobytes())
+    assert read_image(path).min() == 255
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])

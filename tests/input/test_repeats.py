@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from asae_jax.input.folder import folder_index
-from asae_jax.input.repeats import is_among, recorded_contents, warn_of_repeats
+from asae_jax.input.repeats import is_among, is_first, recorded_contents, warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, write_splits
 
 
@@ -62,6 +62,19 @@ def test_test_images_that_are_trained_on_are_counted(root):
     assert _warnings(root, {"A/0.png": "test", "A/copy.png": "test", "A/second copy.png": "test"} | {
         "B/3.png": "validation", "B/copy.png": "validation"
     }) == []  # fmt: skip
+
+
+def test_validation_images_that_are_trained_on_are_counted(root):
+    shutil.copy(root / "A/0.png", root / "A/copy.png")
+    (text,) = _warnings(root, {"A/copy.png": "validation", "B/3.png": "validation"})
+    assert text.startswith(
+        "1 of the 2 validation images are in the training part too: A/0.png (A) and A/copy."
+    )
+
+
+def test_is_first():
+    contents = np.array([b"a", b"", b"c", b"a", b"", b"b", b"c"])
+    assert is_first(contents).tolist() == [True, True, True, False, True, True, False]
 
 
 def test_empty_files_and_unknown_contents_are_not_taken_for_one_picture(root):

@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -135,7 +137,7 @@ def test_folds_never_change_to_images(tmp_path):
         assert not crosses(cells.groups, chosen_split(settings(folds=3, fold=fold), tmp_path, cells))
 
 
-@pytest.mark.filterwarnings("ignore:classes ")
+@pytest.mark.filterwarnings("ignore:classes ", "ignore:the validation part is empty")
 @pytest.mark.parametrize("split_by", ["group", "image"])
 def test_a_split_that_tests_nothing_is_refused(split_by, tmp_path):
     """Without either patient a class has nothing to train on; or every class has one image."""
@@ -148,6 +150,33 @@ def test_a_split_that_tests_nothing_is_refused(split_by, tmp_path):
         chosen_split(settings(split_by=split_by), tmp_path, cells)
     assert ("split_by=image" in str(caught.value)) == (split_by == "group")
     assert "test" not in chosen_split(settings(split_by=split_by, test_fraction=0.0), tmp_path, cells)
+
+
+@pytest.mark.parametrize(
+    ("patients", "own", "parts", "told"),
+    [
+        ([1000, 20, 20, 20], None, (1000, 20, 40), ""),
+        ([400, 40, 40], None, (400, 40, 40), ""),
+        ([500, 500], None, (500, 0, 500), "the validation part is empty, instead of 10% .* 1 groups"),
+        ([400, 300, 20], None, (400, 300, 20), "the validation part has 43% of the images, instead of 10%"),
+        ([500], 100, (500, 0, 100), "the validation part is empty"),
+        ([300, 280], 100, (300, 280, 100), "the validation part has 48% of the images"),
+    ],
+)
+def test_few_patients_leave_a_validation_part_or_it_is_said(tmp_path, capsys, patients, own, parts, told):
+    """Each patient has both classes."""
+    sizes = patients + ([own] if own else [])
+    groups = np.repeat([f"p{n}" for n in range(len(sizes))], sizes)
+    labels = np.arange(len(groups)) % 2
+    given = np.where(groups == f"p{len(patients)}", "test", "train") if own else None
+    cells = index_of(labels, groups=groups, splits=given)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        splits = chosen_split(settings(split_by="group"), tmp_path, cells)
+    assert tuple(np.sum(splits == part) for part in ("train", "validation", "test")) == parts
+    assert [bool(re.search(told, str(warning.message))) for warning in caught] == [True] * bool(told)
+    if own:
+        assert f"validation: {100 * parts[1] / (parts[0] + parts[1]):.0f}% of its" in capsys.readouterr().out
 
 
 def test_the_record_of_a_run_goes_before_everything(tmp_path):

@@ -47,6 +47,16 @@ def test_the_whole_is_shared_out_within_half_an_image(counts, fraction):
     assert abs(np.sum(splits == "test") - len(labels) * fraction) <= 0.5 + 1e-6
 
 
+@given(st.lists(st.integers(2, 60), min_size=1, max_size=12), st.floats(0.01, 0.9))
+def test_the_whole_is_as_near_its_share_as_a_test_image_of_each_class_allows(counts, fraction):
+    counts = np.array(counts)
+    exact = counts * fraction
+    least = np.clip(np.floor(exact + 1e-9), 1, counts - 1).sum()
+    most = np.clip(np.ceil(exact - 1e-9), 1, counts - 1).sum()
+    wanted = np.clip(np.floor(exact.sum() + 0.5), least, most)
+    assert np.sum(drawn(labels_of(counts), test_fraction=fraction, seed=0) == "test") == wanted
+
+
 def test_eight_to_two_of_as_many_images_as_the_paper_has():
     counts = [1090] * 13 + [1082]
     assert sum(counts) == 15252

@@ -58,7 +58,10 @@ def test_names_the_first_step_that_is_not_finite(tmp_path, loss, norm):
 class _Data:
     """Of 3 classes with 30, 6 and 4 training images; 10 validation and 20 test images."""
 
-    index = types.SimpleNamespace(num_classes=3, source="folder", skipped=())
+    index = types.SimpleNamespace(
+        num_classes=3, source="folder", skipped=(), groups=None, contents=np.array([b""] * 40)
+    )
+    splits = np.array(["train"] * 40)
     prepared = types.SimpleNamespace(bad=())
 
     def indices(self, split):
