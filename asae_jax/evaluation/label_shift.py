@@ -140,7 +140,7 @@ def misfit(predicted: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> 
     rates, which are known from the labelled images only: mean and covariance of the rates of a class are
     those after its images, with a Dirichlet prior of one image shared by all classes (Perks 1947). So a
     confusion that none of ten images shows is not taken for impossible. The smallest counts are put together,
-    until 5 are expected.
+    until 5 are expected, but for the largest.
 
     Args:
       predicted: counts `[K]` of the most probable classes.
@@ -153,17 +153,17 @@ def misfit(predicted: np.ndarray, confusion: np.ndarray, shares: np.ndarray) -> 
         return None
     count, rates = predicted.sum(), (confusion + 1 / len(confusion)) / (labelled + 1)
     expected = count * shares @ rates
-    spread = np.diag(expected) - np.outer(expected, expected) / count
-    for share, row, images in zip(shares, rates, labelled[:, 0], strict=True):
-        spread += (count * share) ** 2 / (images + 2) * (np.diag(row) - np.outer(row, row))
+    weights = (count * shares) ** 2 / (labelled[:, 0] + 2)
+    spread = np.diag(expected + weights @ rates) - np.outer(expected, expected) / count
+    spread -= rates.T @ (weights[:, None] * rates)
     order = np.argsort(expected)
     before = np.cumsum(expected[order])[:-1]
-    together = 1 + np.count_nonzero((expected[order[1:]] < _FEW) | (before < _FEW))
+    together = 1 + np.count_nonzero((expected[order[1:-1]] < _FEW) | (before[:-1] < _FEW))
     apart = order[together:]  # their counts tell that of the others too
-    if not len(apart):
-        return None
+    of_apart = spread[np.ix_(apart, apart)]
+    np.fill_diagonal(of_apart, np.maximum(of_apart.diagonal(), 1.0))  # where the rest is nearly none
     difference = (predicted - expected)[apart]
-    total = difference @ np.linalg.solve(spread[np.ix_(apart, apart)], difference)
+    total = difference @ np.linalg.solve(of_apart, difference)
     return float(scipy.special.chdtrc(len(apart), total))  # scipy.stats.chi2.sf
 
 
