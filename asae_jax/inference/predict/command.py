@@ -21,7 +21,7 @@ from asae_jax.inference.predict.input_notes import InputNotes
 from asae_jax.inference.predict.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
-from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.page import page_key, write_page
 from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.predictor import (
     Options,
@@ -223,7 +223,9 @@ def _write_beside(
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         content = {"corrected": [one.to_json(runs[0].class_names) for one in page["corrected"]]}
         content = content if content["corrected"] else {}
-        write_differential(differential, stem, content | {MADE_FROM: _made_from(place, runs, network)})
+        key = place.page_key() or page_key(_page_path(place))
+        made_from = _made_from(place, runs, network) | {"page": key}
+        write_differential(differential, stem, content | {MADE_FROM: made_from})
         on_slides = others.write(network)
         if not config.predict.label_studio:
             place.remove(TASKS, CONFIGURATION)
@@ -234,6 +236,7 @@ def _write_beside(
                 runs[0].class_names,
                 differential,
                 title=place.title,
+                key=key,
                 network=network,
                 attention_extent=attention_extent(config),
                 made_by=_made_by(runs),

@@ -42,6 +42,7 @@ def write_page(
     differential: Differential,
     *,
     title: str,
+    key: str = "",
     network: str,
     attention_extent: float,
     made_by: str = "",
@@ -54,7 +55,7 @@ def write_page(
     """Writes one self-contained HTML file.
 
     Args:
-      path: of the page.
+      path: of the page. `key`: what a browser keeps the labels under, see `page_data`.
       records: the images to show, in the order of the input; where there were very many, a selection of
         the `differential.overall.images` images.
       class_names: in the order of the probabilities.
@@ -70,9 +71,8 @@ def write_page(
       corrected: the counts corrected for another mixture of classes; empty: the page has none.
       without_room: cells that are not among `records`, see `Gallery.dropped`, whose labels are kept.
     """
-    data = page_data(
-        path, records, class_names, differential, network=network, thresholds=thresholds, similar=similar
-    )
+    about = {"network": network, "thresholds": thresholds, "similar": similar}
+    data = page_data(path, records, class_names, differential, key=key, **about)
     data |= {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     page = _environment().get_template("page.html").render(
         title=title,
@@ -159,6 +159,7 @@ def page_data(
     class_names: Sequence[str],
     differential: Differential,
     *,
+    key: str = "",
     network: str,
     thresholds: Thresholds | None = None,
     similar: Similar | None = None,
@@ -166,9 +167,10 @@ def page_data(
     """Everything but the pictures, ready for JSON.
 
     Args:
-      path: of the page. The browser stores a person's labels under a hash of it, however it is spelled, each
-        with the picture's content and `network`, so that they are found again when the page is written anew,
-        and no other picture gets them.
+      path: of the page.
+      key: what the browser stores a person's labels under, each with the picture's content and `network`, so
+        that they are found again when the page is written anew, and no other picture gets them; empty:
+        `page_key`. Whoever writes a page again gives its own key, as its folder may have been moved.
       records: to show, in order; those without a prediction are left out.
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
@@ -186,7 +188,7 @@ def page_data(
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
     return {
-        **_identifiers(path),
+        **_identifiers(path, key),
         "network": network,
         "contents": _of_all(records),
         "classes": list(class_names),
@@ -202,10 +204,18 @@ def page_data(
     }
 
 
-def _identifiers(path: Path) -> dict[str, str]:
-    names = {"page": canonical_path(path), "former": str(path.absolute())}
-    found = {key: hashlib.sha256(os.fsencode(name)).hexdigest()[:16] for key, name in names.items()}
-    return found if found["page"] != found["former"] else {"page": found["page"]}
+def page_key(path: Path) -> str:
+    """What a browser keeps the labels of the page `path` under, however the path is spelled."""
+    return _digest(canonical_path(path))
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def _identifiers(path: Path, key: str) -> dict[str, str]:
+    page, former = key or page_key(path), _digest(str(path.absolute()))
+    return {"page": page} if page == former else {"page": page, "former": former}
 
 
 def _of_all(records: Sequence[Record]) -> str:

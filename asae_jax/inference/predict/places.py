@@ -101,8 +101,16 @@ class Place:
 
     def made_from(self) -> str | None:
         """What the files that are there were made from; None where they do not say."""
+        return self._recorded("input")
+
+    def page_key(self) -> str | None:
+        """What a browser keeps the labels of the page there under; None where that is not recorded."""
+        key = self._recorded("page")
+        return key if key is not None and re.fullmatch("[0-9a-f]{16}", key) else None
+
+    def _recorded(self, name: str) -> str | None:
         try:
-            return read_json(self.beside(self.files.record), remedy="")[MADE_FROM]["input"]
+            return str(read_json(self.beside(self.files.record), remedy="")[MADE_FROM][name])
         except (UserError, LookupError, TypeError):
             return None
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
+from asae_jax.inference.predict.page import page_key
 from tests.edited import edited
 
 pytestmark = pytest.mark.filterwarnings(
@@ -170,6 +171,23 @@ def test_the_same_pictures_are_found_again_and_another_network_is_told(alone, ru
     page, same, other = map(_page, (alone / "0.html", again.with_suffix(".html"), alone / "1.html"))
     assert [cell["content"] for cell in page["cells"]] == [cell["content"] for cell in same["cells"]]
     assert page["network"] == same["network"] != other["network"]
+
+
+def test_labels_of_a_page_stay_with_its_folder_when_that_is_moved(runs, folder, tmp_path):
+    before, after = tmp_path / "before", tmp_path / "elsewhere" / "after"
+    after.parent.mkdir()
+    options = [f"--input={folder}", "--page_cells=2"]
+    assert _predict(runs[0], *options, f"--output={before / 'out.csv'}") == 0
+    page = _page(before / "out.html")["page"]
+    before.rename(after)
+    assert _predict(runs[0], *options, f"--output={after / 'out.csv'}") == 0
+    assert _page(after / "out.html")["page"] == page
+    assert _predict(runs[0], *options, f"--output={before / 'out.csv'}") == 0
+    record = json.loads((after / "out_differential.json").read_text())
+    record["made_from"]["page"] = "<script>"
+    (after / "out_differential.json").write_text(json.dumps(record))
+    assert _predict(runs[0], *options, f"--output={after / 'out.csv'}") == 0
+    assert _page(after / "out.html")["page"] == page_key(after / "out.html") != page
 
 
 def test_cells_that_the_page_has_no_room_for_are_known_there(runs, folder, tmp_path):
