@@ -1,7 +1,7 @@
 """How PyTorch libraries name the arrays of EfficientNet, ConvNeXt and vision transformers.
 
 ResNet and VGG have one set of names (`torch_names`); here every library has its own, and a file is told by
-the name of its first layer. Weights are only read: `to_torch` writes torchvision's names of ResNet and VGG.
+the name of its first layer. `to_torch` writes those of EfficientNets as timm has them (`TIMM`), of no others.
 """
 
 import re
@@ -238,6 +238,20 @@ SPELLINGS: dict[str, tuple[Spelling, ...]] = {
 }
 """Libraries whose files each model can start from. An EfficientNet of TensorFlow pads another way than one of
 torchvision, and its weights do not say so: timm's files `tf_efficientnet_*` belong to the former."""
+
+
+TIMM = {
+    "efficientnet_b0": "efficientnet_b0",
+    "tf_efficientnet_b0": "tf_efficientnet_b0",
+    **{name: f"tf_{name}" for name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")},
+}
+"""Models that are written for PyTorch under timm's names -> what timm calls them."""
+
+
+def timm_namer(shapes: Shapes) -> Callable[[Path], str]:
+    """Timm's name of the array at a path of an EfficientNet with these shapes."""
+    places = places_of(shapes)
+    return lambda path: _TIMM_EFFICIENTNET.name(path, places)
 
 
 def recognised(model: str, names: Mapping[str, Any]) -> tuple[Spelling, dict[str, str]]:

@@ -126,23 +126,31 @@ class Weights(NamedTuple):
 
 
 def to_torch(params: Mapping[str, Any], batch_stats: Mapping[str, Any], model: str) -> dict[str, np.ndarray]:
-    """Weights under torchvision's names, in torch's layouts; `load_state_dict(..., strict=True)` takes them.
+    """Weights under PyTorch's names, in torch's layouts; `load_state_dict(..., strict=True)` takes them.
+
+    They are torchvision's names of ResNet and VGG, and timm's of EfficientNet (`torch_spellings.TIMM`).
 
     Args:
       params: of the network (`variables["params"]`), with or without a branching layer: it has none.
       batch_stats: of the network; empty where it has none.
-      model: a ResNet or VGG of `asae_jax.models.MODELS`.
+      model: a ResNet, VGG or EfficientNet of `asae_jax.models.MODELS`.
 
     Returns:
       Arrays by name, from the first layer to the last: kernels `[out, in, height, width]`, linear layers
       `[out, in]`. Each batch normalisation has torch's counter too (int64, 0; unused at a fixed momentum).
 
     Raises:
-      UserError: torchvision has no such model.
+      UserError: neither has such a model.
     """
+    arrays = _flatten({"params": params, "batch_stats": batch_stats})
+    if model in spellings.TIMM:
+        name_of = spellings.timm_namer({path: array.shape for path, array in arrays.items()})
+    else:
+        names.check_has_names(model, also=spellings.TIMM)
+        name_of = functools.partial(names.torch_name, model)
     tensors = {}
-    for path, array in _flatten({"params": params, "batch_stats": batch_stats}).items():
-        name = names.torch_name(model, path)
+    for path, array in arrays.items():
+        name = name_of(path)
         tensors[name] = _transposed(np.asarray(array), _TO_TORCH)
         if path[-1] == "var":
             tensors[f"{name.rpartition('.')[0]}.{names.COUNTER}"] = np.zeros((), np.int64)

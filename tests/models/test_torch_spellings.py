@@ -11,8 +11,8 @@ import transformers
 
 from asae_jax.errors import UserError
 from asae_jax.models import create_model
-from asae_jax.models.torch_spellings import SPELLINGS, places_of
-from asae_jax.models.weights import from_torch
+from asae_jax.models.torch_spellings import SPELLINGS, TIMM, places_of
+from asae_jax.models.weights import from_torch, to_torch
 from tests.models.branches import run_in_branches
 from tests.reference import huggingface
 
@@ -131,6 +131,24 @@ def test_names_and_shapes_are_the_library_s(model, source):
     order = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
     for name, shape in known.items():
         assert tuple(named[name][axis] for axis in order[len(shape)]) == shape
+
+
+@pytest.mark.parametrize("model", TIMM)
+def test_efficientnets_are_written_under_timm_s_names_and_come_back(model):
+    network = create_model(model, CLASSES)
+    images = np.zeros((1, 64, 64, 3), np.float32)
+    like = jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda array: rng.uniform(0.5, 1, array.shape).astype(np.float32), like)
+    tensors = to_torch(variables["params"], variables["batch_stats"], model)
+    counters = {name for name in tensors if name.endswith("num_batches_tracked")}
+    assert {name.replace("num_batches_tracked", "running_var") for name in counters} <= tensors.keys()
+    known = KNOWN.get((model, "timm"), (len(tensors) - len(counters), {}))
+    assert len(tensors) - len(counters) == known[0]
+    assert known[1].keys() <= tensors.keys()
+    weights = from_torch(tensors, like, model)
+    assert weights.missing == weights.unused == ()
+    jax.tree.map(np.testing.assert_array_equal, weights.put_into(like), variables)
 
 
 def _from_transformers(name, model):

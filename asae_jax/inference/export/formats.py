@@ -26,6 +26,7 @@ from asae_jax.inference.export.program import PLATFORMS, Program
 from asae_jax.inference.export.verify import ROUNDING, TOLERANCE
 from asae_jax.models.backbones.vgg import UNPOOLED
 from asae_jax.models.torch_names import VGGS, vgg_pool
+from asae_jax.models.torch_spellings import TIMM
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
@@ -89,19 +90,19 @@ def run_onnx(_: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray
 
 
 def write_torch(program: Program, path: Path) -> None:
-    """Writes the weights under torchvision's names, as safetensors that PyTorch loads with `strict=True`.
+    """Writes the weights under torchvision's or timm's names, as safetensors, for `strict=True` in PyTorch.
 
     What the other formats hold besides the weights is in the file's metadata, as JSON. The temperature is
     that of the network without the layer. Where the network is tested with the layer, and without it was not
     measured, it is left out, with a warning.
 
     Raises:
-      UserError: torchvision has no such model.
+      UserError: neither has such a model.
     """
     variables, config = program.run.variables, program.run.config
     tensors = to_torch(variables["params"], variables.get("batch_stats", {}), config.model.name)
     if config.model.norm == "group":
-        raise UserError(f"torchvision's {config.model.name} has batch normalisation, this one has groups.")
+        raise UserError(f"{config.model.name} of PyTorch has batch normalisation, this one has groups.")
     mean, std = build.normalisation(config)
     facts = {
         "architecture": architecture(config.model, program.run.num_classes),
@@ -143,13 +144,17 @@ def run_torch(program: Program, path: Path, images: np.ndarray) -> dict[str, np.
 
 
 def architecture(model: ConfigDict, num_classes: int) -> str:
-    """Python lines that build the model in torchvision, or why it has none.
+    """Python lines that build the model by torchvision or timm, or why these have none.
 
     Args:
       model: the section `model` of a configuration.
       num_classes: number of logits.
     """
     name = model.name.removeprefix("adl_")
+    if name in TIMM:
+        if (model.width, model.stem) != (64, "imagenet"):
+            return f"{name} of {model.width} channels with the stem {model.stem}; timm has no such model"
+        return f"import timm\nmodel = timm.create_model({TIMM[name]!r}, num_classes={num_classes})"
     lines = ["import torch, torchvision", f"model = torchvision.models.{name}(num_classes={num_classes})"]
     if model.width != 64:
         return f"{name} of {model.width} instead of 64 channels; torchvision has no such model"

@@ -128,6 +128,11 @@ def test_the_temperature_without_a_layer_is_the_programs_own(tmp_path):
         ({"name": "resnet18", "width": 32, "stem": "small"}, "torchvision has no such model"),
         ({"name": "vgg16_bn", "width": 64, "stem": "imagenet"}, "model.classifier = torch.nn.Linear(512, 3)"),
         ({"name": "vgg16", "width": 32, "stem": "imagenet"}, "torchvision has no such model"),
+        (
+            {"name": "efficientnet_lite0", "width": 64, "stem": "imagenet"},
+            "model = timm.create_model('tf_efficientnet_lite0', num_classes=3)",
+        ),
+        ({"name": "efficientnet_b0", "width": 64, "stem": "small"}, "timm has no such model"),
     ],
 )
 def test_the_description_names_the_model_and_its_changes(model, line):
