@@ -1,8 +1,11 @@
-"""The one exception for mistakes a user can make and mend, and what a misspelt name was meant to be."""
+"""The one exception for mistakes a user can make and mend, and what its remedies name: names, commands."""
 
 import difflib
+import os
 import re
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 _LONGEST = 4000
 
@@ -38,3 +41,13 @@ def did_you_mean(name: str, names: Iterable[str], prefix: str = "") -> str:
     """ " Did you mean X or Y?" for the names nearest to a misspelt one; empty where none is near."""
     near = difflib.get_close_matches(name, list(names), n=2, cutoff=0.6)
     return f" Did you mean {' or '.join(prefix + match for match in near)}?" if near else ""
+
+
+def quoted(word: str | Path) -> str:
+    """A word of a command line, such as a path, as it is to be typed: in quotes where it needs them."""
+    text = str(word)
+    if re.fullmatch(r"[\w./\\:~+=@%,-]+", text):
+        return text
+    if os.name == "nt" or not re.search(r'["$`\\!]', text):
+        return f'"{text}"'  # which the shells of Windows take too
+    return shlex.quote(text)

@@ -146,7 +146,7 @@ def summary(scores: Mapping[str, Any]) -> str:
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
     note, groups = "", scores.get("num_groups", FEW_GROUPS)
     if groups < MIN_GROUPS:
-        note = f"; only {groups} groups: no intervals, which take {MIN_GROUPS} or more"
+        note = f"; only {groups} group{'s' * (groups != 1)}: no intervals, which take {MIN_GROUPS} or more"
     elif groups < FEW_GROUPS:
         note = f"; only {groups} groups: no interval is sure"
     if shared := scores.get("num_groups_trained_on"):

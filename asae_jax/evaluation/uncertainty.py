@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import CONFIG_FILE, read_run_config
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.abstention import Abstention, choose_abstention
 from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
 from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
@@ -301,7 +301,7 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
     path = path or uncertainty_file(workdir)
     if not path.exists():
         return None
-    remedy = f"`evaluate --workdir={workdir}` writes it anew"
+    remedy = f"`evaluate --workdir={quoted(workdir)}` writes it anew"
     content = read_object(path, remedy=remedy)
     try:
         kind = REFERENCES.get(content["outliers"]["method"])
@@ -348,7 +348,7 @@ def read_matching_uncertainty(run: Run) -> Uncertainty | None:
         reason = f"{own} is of {_listed(found.conditions)}, not of {_listed(wanted)}"
     warnings.warn(
         f"probabilities are not calibrated and nothing is flagged: {reason}; "
-        f"`evaluate --workdir={run.workdir}` with the same --config.eval settings measures it.",
+        f"`evaluate --workdir={quoted(run.workdir)}` with the same --config.eval settings measures it.",
         stacklevel=2,
     )
     return None
@@ -375,7 +375,7 @@ def matching_file(run: Run) -> Path | None:
 
 def _file_of(run: Run, wanted: Mapping[str, Any]) -> Path | None:
     """The file of the estimates whose `conditions` are `wanted`."""
-    remedy = f"`evaluate --workdir={run.workdir}` writes it anew"
+    remedy = f"`evaluate --workdir={quoted(run.workdir)}` writes it anew"
     for path in (uncertainty_file(run.workdir), *sorted(run.workdir.glob(f"{FOLDER}-*.json"))):
         if path.exists():
             content = read_json(path, remedy=remedy)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.errors import quoted
 from asae_jax.evaluation import figures
 from asae_jax.evaluation.abstention import Abstention, fewest_images, risk_coverage
 from asae_jax.evaluation.calibration import (
@@ -82,7 +83,7 @@ def measure_uncertainty(run: Run) -> None:
         ),
         "notice": NOTICE,
     }
-    remedy = f"make room or check its permissions, then run `evaluate --workdir={workdir}`"
+    remedy = f"make room or check its permissions, then run `evaluate --workdir={quoted(workdir)}`"
     name = uncertainty_name(run)
     with disk_errors(f"write the uncertainty estimates to {workdir}", remedy=remedy), together():
         cells = write_training_cells(_training_cells(run, parts["train"]), workdir / f"{name}.json")

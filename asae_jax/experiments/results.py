@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.csv_cells import csv_records
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.predictions import check_belongs
 from asae_jax.evaluation.provenance import foreign
 from asae_jax.experiments.grid import (
@@ -162,7 +162,7 @@ def _predictions(
             rows = [(name, number[true], number[label]) for name, true, label, *_ in found]
         names, labels, predictions = zip(*rows, strict=True)
     except (OSError, KeyError, ValueError, csv.Error) as error:
-        remedy = f"asae evaluate --workdir={run_folder(workdir, run.name)}"
+        remedy = f"asae evaluate --workdir={quoted(run_folder(workdir, run.name))}"
         raise UserError(f"{path} is damaged or of other classes ({error}): {remedy}.") from error
     return list(names), np.array(labels), np.array(predictions)
 
@@ -188,7 +188,7 @@ def run_scores(workdir: Path, run: PlannedRun, split: str) -> dict[str, Any]:
     if reason:
         raise UserError(
             f"{path} does not hold the scores of {run.name} ({reason}): move it away, then "
-            f"asae evaluate --workdir={place}{'' if split == 'test' else f' --split={split}'}"
+            f"asae evaluate --workdir={quoted(place)}{'' if split == 'test' else f' --split={split}'}"
         )
     return scores
 

@@ -49,8 +49,11 @@ ASIDE = "aside"
 SET_ASIDE = "set aside as a second test (split aside)"
 """Reason in `DataIndex.skipped`."""
 
-UNSEEN = "nobody looked at its label (seen=no)"
+UNSEEN = "nobody looked at its label (seen=no, or predictions without a column seen)"
 """Reason in `DataIndex.skipped`."""
+
+CORRECTED = "a person who corrected a file of predictions adds a column seen with yes"
+"""What to do about labels that nobody looked at, as far as one can tell."""
 
 LEFT_OUT = "a person left it out"
 """Reason in `DataIndex.skipped`, followed by that in the column `reason`."""
@@ -330,8 +333,7 @@ def _nothing(file: Path, entries: Sequence[Entry], options: str) -> UserError:
         take = f", or take the guesses ({options}unseen=True)" if options == DATA_OPTIONS else ""
         return UserError(
             f"{file} lists {len(entries)} images, and none can be used: nobody looked at the labels of "
-            f"{unseen} (seen=no), which are a network's guesses: label them (a person who corrected such a "
-            f"file adds a column seen with yes){take}"
+            f"{unseen} (seen=no), which are a network's guesses: label them ({CORRECTED}){take}"
         )
     if all(entry.fault.startswith(LEFT_OUT) for entry in entries) and entries:
         return UserError(f"{file} lists {len(entries)} images, and a person left out all of them: label some")
@@ -368,15 +370,17 @@ def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry], optio
 
 def _contradictions(file: Path, entries: Sequence[Entry]) -> Iterator[str]:
     """Where images lie in folders that are named as another class: sorting one column alone does that."""
-    classes = {entry.label for entry in entries}
+    classes = {entry.label for entry in entries if entry.label}
+    pieces = [[piece for piece in entry.name.split("/")[:-1] if piece in classes] for entry in entries]
+    if len({found[-1] for found in pieces if found}) < 2:
+        return  # a folder above all of them happens to be called as a class
     odd = [
-        (entry, piece)
-        for entry in entries
-        for piece in entry.name.split("/")[:-1]
-        if entry.label and piece in classes and piece != entry.label
+        entry
+        for entry, found in zip(entries, pieces, strict=True)
+        if found and entry.label not in ("", found[-1])
     ]
     if odd:
-        entry, _ = odd[0]
+        entry = odd[0]
         yield (
             f"{len(odd)} labels of {file.name} are another class than the image's folder is named as, the "
             f"first in line {entry.line}: {entry.label} for {entry.name}; was one column sorted alone?"

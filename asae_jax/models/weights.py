@@ -146,7 +146,7 @@ def to_torch(params: Mapping[str, Any], batch_stats: Mapping[str, Any], model: s
     if model in spellings.TIMM:
         name_of = spellings.timm_namer({path: array.shape for path, array in arrays.items()})
     else:
-        names.check_has_names(model, also=spellings.TIMM)
+        check_has_torch_names(model)
         name_of = functools.partial(names.torch_name, model)
     tensors = {}
     for path, array in arrays.items():
@@ -155,6 +155,11 @@ def to_torch(params: Mapping[str, Any], batch_stats: Mapping[str, Any], model: s
         if path[-1] == "var":
             tensors[f"{name.rpartition('.')[0]}.{names.COUNTER}"] = np.zeros((), np.int64)
     return tensors
+
+
+def check_has_torch_names(model: str) -> None:
+    """Raises a UserError where `to_torch` knows no names for the arrays of `model`."""
+    names.check_has_names(model, also=spellings.TIMM)
 
 
 def from_torch(

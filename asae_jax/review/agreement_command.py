@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.bootstrap import interval_unit
 from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
@@ -71,7 +71,8 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         _write_disagreements(folder / DISAGREEMENTS, rows, group_name(labels))
-        write_page(folder / PAGE, people, classes, compared, several, rows, notes)
+        listed = quoted(folder / DISAGREEMENTS)
+        write_page(folder / PAGE, people, classes, compared, several, rows, notes, listed=listed)
     print("\n".join([*_summary(people, names, compared, several), "", *notes]))
     print(_written(folder, rows))
     return 0
@@ -292,5 +293,5 @@ def _written(folder: Path, rows: Sequence[Any]) -> str:
     path = folder / DISAGREEMENTS
     return (
         f"{where}; {path}: {len(rows):,} image{'s' * (len(rows) > 1)} to look at together "
-        f"(asae predict --workdir=RUN --input={path} makes a page of them). {NOTICE}"
+        f"(asae predict --workdir=RUN --input={quoted(path)} makes a page of them). {NOTICE}"
     )

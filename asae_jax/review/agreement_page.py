@@ -31,6 +31,8 @@ def write_page(
     several: Several | None,
     rows: Sequence[Mapping[str, str]],
     notes: Sequence[str],
+    *,
+    listed: str,
 ) -> None:
     """Writes the page to `path`.
 
@@ -42,6 +44,7 @@ def write_page(
       several: Krippendorff's alpha; None for fewer than three people.
       rows: the images labelled differently, with `path`, `group`, `content`, `proposed` and `by NAME` each.
       notes: what a reader of the numbers must know, a sentence each.
+      listed: the list of `rows`, as a word of a command line.
     """
     names = [one.code for one in classes]
     text = _environment().get_template("agreement.html").render(
@@ -53,6 +56,7 @@ def write_page(
         often=[often_different(one.pair, names) for one in compared],
         cells=[_cell(row) for row in rows[:SHOWN]],
         total=len(rows),
+        listed=listed,
         notes=notes,
         notice=NOTICE,
     )  # fmt: skip

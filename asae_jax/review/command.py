@@ -3,23 +3,23 @@
 import dataclasses
 import itertools
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.files import canonical_path, user_path
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.manifest import SLIDE_COLUMNS
+from asae_jax.input.manifest import CORRECTED, SLIDE_COLUMNS, UNSEEN
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.review import output
 from asae_jax.review.joining import Joined, Rules, join
 from asae_jax.review.labels import Images, Label, group_name, listed_files, read_labels
 from asae_jax.review.old_data import known_images
+from asae_jax.review.people import told_apart
 from asae_jax.run.data import data_list
 from asae_jax.run.folder import CLASSES_FILE
 from asae_jax.run.run import Run, open_run
@@ -56,7 +56,7 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     list_of_run = data_list(run.config)
     place.check(made_from, [*files, *([list_of_run] if list_of_run else [])])
     known, grouped, notes = known_images(run)
-    labels = [label for file in files for label in read_labels(file, images=images)]
+    labels = _named([label for file in files for label in read_labels(file, images=images)])
     labels = _mapped(labels, run, given.class_map)
     joined = join(known, labels, run.class_names, rules, grouped=bool(grouped))
     joined.notes[:0] = notes
@@ -67,6 +67,12 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     print("\n".join(_next_steps(run, place, joined)))
     print(NOTICE)
     return 0
+
+
+def _named(labels: Sequence[Label]) -> list[Label]:
+    """`labels` with as much of the path of their file as tells it from others that are called alike."""
+    ends = told_apart({label.listed_in for label in labels})
+    return [dataclasses.replace(label, origin=ends[label.listed_in].as_posix()) for label in labels]
 
 
 def _made_from(run: Run, files: Sequence[Path]) -> dict[str, Any]:
@@ -103,11 +109,14 @@ def _refuse_nothing(joined: Joined, labels: Sequence[Label]) -> None:
     if not labels:
         raise UserError("the files of labels have no rows: label cells on the review page, save the CSV file")
     label, reason = joined.left_out[0]
+    remedy = f"Label them: {CORRECTED}" if reason == UNSEEN else _MOVED
     raise UserError(
         f"none of the {len(labels):,} labels can be used; the first, {label.origin}, line {label.line}, "
-        f"{label.file}: "
-        f"{reason}. Where images have been moved, give their folder (--images=DIR)"
+        f"{label.file}: {reason}. {remedy}"
     )
+
+
+_MOVED = "Where images have been moved, give their folder (--images=DIR)"
 
 
 def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
@@ -127,18 +136,18 @@ def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
     names = {row.label for row in joined.rows if row.split == "train"}
     if len(names) != run.num_classes:  # batches hold equally many images of each class
         options += ["--config.train.batch_size=0"]
-    arguments = " ".join(map(shlex.quote, options))
+    arguments = " ".join(map(quoted, options))
     yield "look at it, then train on it with the old settings:"
     yield f"  asae audit {arguments}"
     yield f"  asae {arguments}"
-    yield f"to start from the old run's weights, add --config.init.pretrained={folder}"
+    yield f"to start from the old run's weights, add --config.init.pretrained={quoted(folder)}"
     if tuple(sorted(names)) != tuple(run.class_names):
         yield "  the last layer then starts at random, as classes differ or have another order"
     yield f"both runs are scored on the same test images: evaluation/test.json of {folder} and of {second}"
     if joined.aside or place.new_test.exists():
         for one in (folder, second):
             options = [f"--workdir={one}", "--source=csv", f"--path={place.new_test}", "--name=new_test"]
-            yield f"  asae evaluate {' '.join(map(shlex.quote, options))}"
+            yield f"  asae evaluate {' '.join(map(quoted, options))}"
 
 
 def _free_folder(folder: Path) -> Path:

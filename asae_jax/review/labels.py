@@ -35,7 +35,7 @@ class Label:
       label: the class; empty where the person left the image out, as an artefact for one (column `reason`).
       group: patient or slide; empty where it is not known.
       content: what the image holds, see `image_content`; empty where it cannot be read and nothing tells.
-      origin: name of the CSV file.
+      origin: name of the CSV file; with folders where others are called so.
       line: of the CSV file, from 1.
       listed_in: the CSV file, absolute: every page saves a file of one name.
       time: when the label was given; None where the file does not say.

@@ -133,12 +133,15 @@ def summary(joined: Joined, labels: Sequence[Label], place: Place) -> str:
     ]
     if joined.aside:
         patients = {label.group for label in joined.aside if label.group}
-        of_patients = f", {len(patients):,} patients" if patients else ""
+        of_patients = f", {len(patients):,} patient{'s' * (len(patients) > 1)}" if patients else ""
         lines.append(
             f"  set aside as a second test: {_by_class(joined.aside)}{of_patients} ({place.new_test})"
         )
     lines.append(f"  left out: {len(joined.left_out):,}" + _listed_in(place.left_out, joined.left_out))
-    lines += [f"    {count:,} {reason}" for reason, count in _reasons(joined).most_common(_MOST_REASONS)]
+    reasons = _reasons(joined).most_common()
+    lines += [f"    {count:,} {reason}" for reason, count in reasons[:_MOST_REASONS]]
+    if others := sum(count for _, count in reasons[_MOST_REASONS:]):
+        lines.append(f"    {others:,} for other reasons")
     if joined.contradictions:
         removed = f"; {len(joined.removed):,} old images taken out" if joined.removed else ""
         lines.append(

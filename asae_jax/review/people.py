@@ -54,7 +54,7 @@ def people_of(labels: Iterable[Label]) -> tuple[list[Person], list[str]]:
     rows: _Rows = {}
     for label in labels:
         rows.setdefault((label.listed_in, label.reviewer), []).append(label)
-    files = _told_apart({file for file, _ in rows})
+    files = told_apart({file for file, _ in rows})
     every = _named(rows, files)
     repeats = _take_out_repeats(rows)
     _join_unseen(rows, {file for (file, _), _ in repeats})
@@ -148,7 +148,7 @@ def _said_of_nameless(rows: _Rows, names: Mapping[_Key, str], files: Mapping[str
             )
 
 
-def _told_apart(files: Collection[str]) -> dict[str, Path]:
+def told_apart(files: Collection[str]) -> dict[str, Path]:
     """The shortest end of each path that no other has, such as ann/labels.csv."""
     paths = {file: Path(file) for file in files}
     return {

@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from asae_jax.config import CONFIG_FILE, RUN_FILE
-from asae_jax.errors import UserError, did_you_mean
+from asae_jax.errors import UserError, did_you_mean, quoted
 from asae_jax.files import (
     MOST_TEXT,
     check_bounded,
@@ -61,8 +61,8 @@ def find(given: str) -> Path:
         return folder
     if (folder / CONFIG_FILE).exists():
         raise UserError(
-            f"{given} is a run, not a model folder: use it by --workdir={given}, or make it one by "
-            f"`asae export --workdir={given} --formats=model`."
+            f"{given} is a run, not a model folder: use it by --workdir={quoted(given)}, or make it one by "
+            f"`asae export --workdir={quoted(given)} --formats=model`."
         )
     if folder.is_dir():
         raise UserError(f"{given} is no model folder: it has no {WEIGHTS_FILE}.")

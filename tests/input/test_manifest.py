@@ -13,7 +13,7 @@ from PIL import Image
 from asae_jax.errors import UserError
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
-from asae_jax.input.manifest import manifest_index, read_entries
+from asae_jax.input.manifest import UNSEEN, manifest_index, read_entries
 
 FILES = ("a/1.png", "a/2.png", "b, c/3.png", "é.png")
 
@@ -234,7 +234,7 @@ def test_labels_that_nobody_looked_at_are_left_out(root):
     assert index.names.tolist() == ["a/1.png"]
     assert index.class_names == ("A",), "a class that no one gave is none"
     assert [reason for _, reason in index.skipped] == [
-        f"nobody looked at its label (seen=no) (line {line} of list.csv)" for line in (3, 4)
+        f"{UNSEEN} (line {line} of list.csv)" for line in (3, 4)
     ]
     assert "2 rows of list.csv are left out" in index.notes[0]
 
@@ -358,6 +358,19 @@ def test_labels_that_are_another_class_than_the_folder_are_counted(own_root):
     assert manifest_index(write(own_root, "path,label\na/1.png,x\nb/4.png,y\n")).notes == ()
 
 
+def test_a_cell_that_was_left_out_or_a_folder_above_contradicts_no_label(own_root):
+    rows = [f"{own_root}/a/1.png,a,", f"{own_root}/a/2.png,,artefact"]
+    assert (
+        len(manifest_index(write(own_root, "\n".join(["path,label,reason", *rows]))).notes) == 1
+    )  # left out
+    above = own_root / "MO"
+    for name in ("1.png", "2.png"):
+        (above / "cells").mkdir(parents=True, exist_ok=True)
+        (above / "cells" / name).write_bytes((own_root / "a/1.png").read_bytes())
+    table = "path,label\nMO/cells/1.png,MO\nMO/cells/2.png,LY\n"
+    assert manifest_index(write(own_root, table)).notes == ()
+
+
 def test_a_label_given_to_a_picture_does_not_pass_to_another_of_its_name(own_root):
     contents = [image_content(read_image(own_root / f"a/{number}.png")) for number in (1, 2)]
     text = f"path,label,seen,content\na/1.png,A,yes,{contents[0]}\na/2.png,B,yes,{contents[1].upper()}\n"
@@ -426,7 +439,9 @@ def test_what_a_command_wrote_is_no_label(root, text):
     index = manifest_index(path, unseen=True)
     assert (index.class_names, list(index.names)) == (("A",), ["a/1.png"])
     _, _, entries = read_entries(path, unseen=False)
-    assert [entry.fault for entry in entries] == ["nobody looked at its label (seen=no)"] * 2
+    assert [entry.fault for entry in entries] == [
+        "nobody looked at its label (seen=no, or predictions without a column seen)"
+    ] * 2
 
 
 def test_a_person_who_corrected_such_a_file_says_so(root):

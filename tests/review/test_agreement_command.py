@@ -65,7 +65,7 @@ def test_two_people_are_matched_by_what_the_images_hold(tmp_path, run, capsys):
     ]  # fmt: skip
     shown = capsys.readouterr().out
     assert "the same label for 4 of 5 images, 80.0 % [" in shown
-    assert "1, nobody looked at its label (seen=no)" in shown
+    assert "1, nobody looked at its label (seen=no, or predictions without a column seen)" in shown
 
 
 def test_the_disagreements_can_be_predicted_and_not_trained_on(tmp_path, run, capsys):
@@ -76,6 +76,9 @@ def test_the_disagreements_can_be_predicted_and_not_trained_on(tmp_path, run, ca
     second = write_csv(tmp_path / "b.csv", [{"path": f"cells/{f.name}", "label": "A"} for f in files])
     run(first, second)
     listed = tmp_path / "out" / "disagreements.csv"
+    command = f"asae predict --workdir=RUN --input={listed}"
+    assert command in capsys.readouterr().out
+    assert command in (tmp_path / "out" / "agreement.html").read_text()
     assert [item.file for item in read_input(str(listed))] == [str(files[1])]
     config = tiny_config(data__source="csv", data__path=str(listed))
     with pytest.raises(Exception, match="column 'label' is missing"):
@@ -163,7 +166,9 @@ def test_rows_that_nobody_looked_at_are_not_another_person(tmp_path, run):
         row["reviewer"] = ""
     record = run(write_csv(tmp_path / "a.csv", mixed), write_csv(tmp_path / "b.csv", rows("A B A A")))
     assert [person["name"] for person in record["people"]] == ["Ann", "b"]
-    assert record["people"][0]["unused"] == {"nobody looked at its label (seen=no)": 2}
+    assert record["people"][0]["unused"] == {
+        "nobody looked at its label (seen=no, or predictions without a column seen)": 2
+    }
 
 
 def test_rows_without_a_name_beside_one_name_are_another_person_s_and_that_is_said(tmp_path, run, capsys):

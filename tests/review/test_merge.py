@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -68,7 +69,31 @@ def test_the_list_is_read_as_the_old_data_with_the_new_in_training(old, new, tmp
     assert np.array_equal(index.read(40), index.read(40))
     shown = capsys.readouterr().out
     assert "added to training: 4 (A 4)" in shown
-    assert "2 nobody looked at its label (seen=no)" in shown
+    assert "2 nobody looked at its label (seen=no, or predictions without a column seen)" in shown
+
+
+def test_files_of_two_readers_that_are_called_alike_are_told_apart(old, new, tmp_path, capsys):
+    files = [
+        write_csv(tmp_path / reader / "x_labels.csv", page_rows(new[start : start + 2], "A"))
+        for reader, start in (("ann", 0), ("bob", 2))
+    ]
+    write_csv(files[1], [*page_rows(new[2:4], "A"), *page_rows(new[4:5], "A", seen="no")])
+    merge(old, *files)
+    assert "labels: 5 rows of ann/x_labels.csv, bob/x_labels.csv" in capsys.readouterr().out
+    rows = [row for row in read_csv(old / "merged.csv") if row["origin"].endswith("x_labels.csv")]
+    assert [row["origin"] for row in rows] == ["ann/x_labels.csv"] * 2 + ["bob/x_labels.csv"] * 2
+    assert [row["file"] for row in read_csv(old / "merged_left_out.csv")] == ["bob/x_labels.csv"]
+
+
+def test_the_counts_of_what_was_left_out_add_up(old, tmp_path, capsys):
+    """Each of ten images for a reason of its own."""
+    cells = put_cells(tmp_path / "many", [f"{number}.png" for number in range(11)], start=2000)
+    rows = [page_rows([file], f"class{number}")[0] for number, file in enumerate(cells[:10])]
+    merge(old, write_csv(tmp_path / "labels.csv", [*rows, *page_rows(cells[10:], "A")]), new_classes="drop")
+    shown = capsys.readouterr().out
+    assert "left out: 10, listed in merged_left_out.csv" in shown
+    assert "    2 for other reasons" in shown
+    assert sum(int(number) for number in re.findall(r"^    (\d+) ", shown, re.MULTILINE)) == 10
 
 
 def test_an_image_of_the_test_part_under_another_name_and_format_stays_out(old, tmp_path, capsys):

@@ -1,13 +1,12 @@
 """What was trained, in plain words, and the commands to go on with."""
 
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from asae_jax.errors import quoted
 from asae_jax.models.network import SECOND_LOOK
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from asae_jax.shipped import models
@@ -85,7 +84,7 @@ def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Comma
       config: of the run.
       is_model: whether it is a model, which came without images of its own.
     """
-    run = f"--workdir={quoted(str(workdir))}"
+    run = f"--workdir={quoted(workdir)}"
     running = running_statistics(config)
     look = " --config.eval.test_mode=skip" * (config.eval.test_mode == SECOND_LOOK)
     some = " --input=NEW_CELLS" * is_model
@@ -110,10 +109,3 @@ def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Comma
 def running_statistics(config: ConfigDict) -> str:
     """The option, after a space, without which commands that have no training images refuse a run; or ""."""
     return " --config.eval.batch_statistics=running" * (config.eval.batch_statistics == "reestimate")
-
-
-def quoted(text: str) -> str:
-    """`text` as one word of a command line; double quotes serve the shells of Windows too."""
-    if re.fullmatch(r"[\w./\\:~+=@%,-]+", text):
-        return text
-    return f'"{text}"' if not re.search(r'["$`\\!]', text) else shlex.quote(text)

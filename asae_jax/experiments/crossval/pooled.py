@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.metrics import counted_share, evaluate_scores
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
 from asae_jax.evaluation.uncertainty import uncertainty_file
@@ -226,6 +226,6 @@ def _estimates(folders: Sequence[Path]) -> Iterator[dict[str, Any]]:
     for folder in folders:
         path = uncertainty_file(folder)
         if path.exists():
-            content = read_object(path, remedy=f"asae evaluate --workdir={folder}")
+            content = read_object(path, remedy=f"asae evaluate --workdir={quoted(folder)}")
             if "test" in content.get("measured", {}):
                 yield content

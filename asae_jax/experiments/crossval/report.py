@@ -9,10 +9,11 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.config import read_run_config
+from asae_jax.errors import quoted
 from asae_jax.evaluation import evaluate, figures
 from asae_jax.evaluation.page import numbers, trust
 from asae_jax.evaluation.page.content import SUSPECTED, of_predictions
-from asae_jax.evaluation.page.words import Command, quoted, running_statistics
+from asae_jax.evaluation.page.words import Command, running_statistics
 from asae_jax.evaluation.page.write import PAGE, render, warnings_of
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.experiments.crossval.pooled import METRICS, PART, Pooled
@@ -162,7 +163,7 @@ def _table_of_folds(workdir: Path, runs: Sequence[Path], scores: Mapping[str, An
 
 
 def _commands(runs: Sequence[Path]) -> list[Command]:
-    first, *others = (quoted(str(run)) for run in runs)
+    first, *others = (quoted(run) for run in runs)
     running = running_statistics(read_run_config(runs[0]))
     return [
         Command(

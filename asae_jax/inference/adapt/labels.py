@@ -16,7 +16,7 @@ from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.manifest import ASIDE, NO_GROUP, Entry, read_entries
+from asae_jax.input.manifest import ASIDE, CORRECTED, NO_GROUP, Entry, read_entries
 
 FEWEST = 10
 """Labelled images below which nothing is trained: not one threshold could be set."""
@@ -115,7 +115,7 @@ def _group(entry: Entry) -> str:
 def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
     """Why a row gives no label to train on, as it follows a count of such rows; empty where it gives one."""
     if not entry.seen:
-        return "that nobody looked at"
+        return f"that nobody looked at ({CORRECTED})"
     if not entry.label:
         return "of images that a person left out"
     if entry.fault:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.errors import quoted
 from asae_jax.evaluation.metrics import counted_share
 from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
@@ -223,7 +224,7 @@ def next_steps(output: Path, *, to_label: bool) -> str:
     """The commands that go on from here."""
     if to_label:
         return (
-            f"label these: asae predict --workdir={output} --input={output / PROPOSALS}; save the labels on "
-            "its page, then adapt the run again with --labels=FILE"
+            f"label these: asae predict --workdir={quoted(output)} --input={quoted(output / PROPOSALS)}; "
+            "save the labels on its page, then adapt the run again with --labels=FILE"
         )
-    return f"use it: asae predict --workdir={output} --input=CELLS"
+    return f"use it: asae predict --workdir={quoted(output)} --input=CELLS"

@@ -3,7 +3,7 @@
 import dataclasses
 import fnmatch
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, 
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
 from asae_jax.inference.positions import COLUMNS
-from asae_jax.inference.predict.inputs import MAY_BE_SEVERAL, Item, group_column_of, in_utf8, read_input
+from asae_jax.inference.predict.inputs import MAY_BE_SEVERAL, Item, in_utf8, read_input
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.manifest import SMEAR
 from asae_jax.pages import NOTICE, encode_jpeg, printable
@@ -38,6 +38,13 @@ _ESTIMATE = (
     "This is an estimate by colour and shape: look at the outlines before you count anything. Cells that "
     "touch may be cut as one, and pale nuclei be missed."
 )
+
+
+_GROUPS: dict[str, Callable[[Item], str]] = {
+    "group": lambda item: "" if item.of_slide else item.group,
+    SMEAR: lambda item: item.group if item.of_slide else item.slide,
+}
+"""Columns of the list: as `slide` is the field there, a slide that the input names is a smear."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,8 +186,7 @@ def _cut_all(
 ) -> list[Counts]:
     """Writes everything; the list last, so that a list is always complete."""
     files = safe_names(os.path.splitext(name)[0] for name in names)
-    group = group_column_of(items)
-    group = SMEAR if group in COLUMNS else group  # `slide` is the field
+    groups = {name: value for name, value in _GROUPS.items() if any(map(value, items))}
     counts, rows = [], []
     for item, name, file in zip(track(items, "cutting", len(items), "field"), names, files, strict=True):
         try:
@@ -194,13 +200,13 @@ def _cut_all(
             if number:
                 path = f"{CELLS}/{file}_{number}.png"
                 _write_png(output / path, crop(field, square))
-                rows.append(_row(path, name, square, [item.group] if group else []))
+                rows.append(_row(path, name, square, [value(item) for value in groups.values()]))
         with atomic_binary(output / OUTLINES / f"{file}.jpg") as picture:
             picture.write(encode_jpeg(outlined(field, numbered), quality=88))
         counts.append(_counts(name, numbered))
     _check_readable([one.error for one in counts if one.error], len(items))
     _write_table(output / COUNTS, ["slide", "cells", "may_be_several", "at_border", "error"], _lines(counts))
-    _write_table(output / LIST, ["path", *([group] if group else []), *COLUMNS, "note"], rows)
+    _write_table(output / LIST, ["path", *groups, *COLUMNS, "note"], rows)
     return counts
 
 
@@ -231,9 +237,9 @@ def _numbered(found: Sequence[Square], *, pad: bool) -> list[tuple[str, Square]]
     return numbered
 
 
-def _row(path: str, name: str, square: Square, group: list[str]) -> list[object]:
+def _row(path: str, name: str, square: Square, groups: list[str]) -> list[object]:
     note = MAY_BE_SEVERAL if square.nucleus.several else ""
-    return [path, *group, *square.position(name).columns().values(), note]
+    return [path, *groups, *square.position(name).columns().values(), note]
 
 
 def _counts(name: str, numbered: Sequence[tuple[str, Square]]) -> Counts:
@@ -275,4 +281,4 @@ def _report(counts: Sequence[Counts], output: Path) -> None:
     total, several = sum(one.cells for one in read), sum(one.several for one in read)
     fields = f"{len(read):,} field{'s' * (len(read) != 1)}"
     print(f"{total:,} cells of {fields}, {several:,} of them may be several: {output / LIST}")
-    print(f"{_ESTIMATE} They are in {output / OUTLINES}. {NOTICE}")
+    print(f"{_ESTIMATE} The outlines are in {output / OUTLINES}. {NOTICE}")

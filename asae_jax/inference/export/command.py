@@ -15,7 +15,7 @@ from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.files import disk_errors, user_path, write_text
 from asae_jax.inference.export import card, onnx_script
-from asae_jax.inference.export.formats import ALL, FORMATS, check_installed, wanted_formats
+from asae_jax.inference.export.formats import ALL, FORMATS, check_writable, wanted_formats
 from asae_jax.inference.export.program import (
     EXAMPLE_PREPARED,
     EXAMPLE_RAW,
@@ -65,7 +65,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
     optional = config.export.formats.strip() == ALL
     if not optional:
         for name in names:
-            check_installed(name)
+            check_writable(name, config)
     folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
     if config.export.output:
         _check_folder(folder, workdir)
@@ -121,7 +121,7 @@ def _write_all(
         for name in names:
             bar.note(name)
             try:
-                check_installed(name)
+                check_writable(name, program.run.config)
                 _write(program, name, folder / FORMATS[name].file)
             except UserError as error:
                 if not optional:

@@ -18,7 +18,7 @@ from jax import export
 from ml_collections import ConfigDict
 from safetensors.numpy import save
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.files import write_bytes
 from asae_jax.inference.export import packing, tensorflow_formats
 from asae_jax.inference.export.jaxpr_to_onnx import to_onnx
@@ -27,7 +27,7 @@ from asae_jax.inference.export.verify import ROUNDING, TOLERANCE
 from asae_jax.models.backbones.vgg import UNPOOLED
 from asae_jax.models.torch_names import VGGS, vgg_pool
 from asae_jax.models.torch_spellings import TIMM
-from asae_jax.models.weights import from_torch, read_tensors, to_torch
+from asae_jax.models.weights import check_has_torch_names, from_torch, read_tensors, to_torch
 from asae_jax.pages import NOTICE
 from asae_jax.run import build
 from asae_jax.run.model_folder import holds_model
@@ -97,12 +97,11 @@ def write_torch(program: Program, path: Path) -> None:
     measured, it is left out, with a warning.
 
     Raises:
-      UserError: neither has such a model.
+      UserError: see `_check_torch`.
     """
     variables, config = program.run.variables, program.run.config
+    _check_torch(config)
     tensors = to_torch(variables["params"], variables.get("batch_stats", {}), config.model.name)
-    if config.model.norm == "group":
-        raise UserError(f"{config.model.name} of PyTorch has batch normalisation, this one has groups.")
     mean, std = build.normalisation(config)
     facts = {
         "architecture": architecture(config.model, program.run.num_classes),
@@ -117,12 +116,19 @@ def write_torch(program: Program, path: Path) -> None:
     write_bytes(path, save(tensors, metadata))  # `save_file` lets no other user read the file
 
 
+def _check_torch(config: ConfigDict) -> None:
+    """Raises a UserError where neither torchvision nor timm has such a model."""
+    check_has_torch_names(config.model.name)
+    if config.model.norm == "group":
+        raise UserError(f"{config.model.name} of PyTorch has batch normalisation, this one has groups.")
+
+
 def _temperature_of_weights(program: Program) -> dict[str, float]:
     plain = program.plain
     if plain is program or plain.uncertainty is not None:
         return {"temperature": plain.temperature}
     workdir = program.run.workdir
-    remedy = f"`evaluate --workdir={workdir} --config.eval.test_mode=skip` measures it"
+    remedy = f"`evaluate --workdir={quoted(workdir)} --config.eval.test_mode=skip` measures it"
     if holds_model(workdir):
         remedy = "evaluate the run that this model was made from in that way, and export that run"
     warnings.warn(
@@ -191,6 +197,8 @@ class Format(NamedTuple):
     """Without the branching layer, whatever `eval.test_mode` says."""
     tolerance: float = TOLERANCE
     """See `verify.compare`."""
+    check: Callable[[ConfigDict], None] = lambda config: None
+    """Raises a UserError where a network with these settings cannot be written."""
 
 
 FORMATS = {
@@ -212,7 +220,7 @@ FORMATS = {
         packages=("tensorflow",),
         one_image=True,
     ),
-    "torch": Format(_TORCH_FILE, write_torch, run_torch, "Flax", weights_only=True),
+    "torch": Format(_TORCH_FILE, write_torch, run_torch, "Flax", weights_only=True, check=_check_torch),
     "model": Format(packing.FILE, packing.write_model, packing.run_model, "Flax", tolerance=ROUNDING),
 }
 
@@ -235,11 +243,12 @@ def wanted_formats(text: str) -> tuple[str, ...]:
     return names
 
 
-def check_installed(name: str) -> None:
-    """Raises a UserError when a package is missing that the format `name` needs."""
+def check_writable(name: str, config: ConfigDict) -> None:
+    """Raises a UserError when the format `name` cannot be written here, or not of such a network."""
     missing = [package for package in FORMATS[name].packages if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(
             f"the export {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}, or leave it "
             "out of --formats."
         )
+    FORMATS[name].check(config)

@@ -25,7 +25,7 @@ _SCRIPT = '''\
     python {file} IMAGE
 
 {notice} It needs model.onnx beside it, and
-`pip install {packages}`. The image has 8 bits and shows one cell.
+`pip install {packages}`. The image has 8 bits, is RGB or grey, and shows one cell.
 """
 
 {future}import json
@@ -39,22 +39,27 @@ from PIL import Image
 
 SIZE = {size}  # pixels; the model itself crops, normalises and applies the temperature
 {functions}
-with Image.open(sys.argv[1]) as picture:
-    if picture.mode not in ("RGB", "RGBA", "L", "LA", "P"):
-        sys.exit(f"{{sys.argv[1]}}: save it as an RGB image of 8 bits (it is {{picture.mode}})")
-    pages = getattr(picture, "n_frames", 1) if picture.format in ("PNG", "WEBP", "GIF", "TIFF") else 1
-    pixels = picture.width * picture.height
-    for page in range(1, pages):
-        picture.seek(page)
-        tags = picture.tag_v2 if picture.format == "TIFF" else None
-        small = picture.width * picture.height < pixels
-        if not tags or not (small or tags.get(254, 0) & 5 or tags.get(255) == 2):  # no preview, no mask
-            sys.exit(f"{{sys.argv[1]}}: it holds several images (an animation or a stack), save each alone")
-    picture.seek(0)
-{draft}    turned = picture.getexif().get(274, 1) if picture.format == "TIFF" else 1  # by Pillow, these alone
-    picture = picture.convert("RGB")
-    back = {{2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}}  # orientation -> Image.Transpose
-    image = np.asarray(picture.transpose(back[turned]) if turned in back else picture)
+if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+    sys.exit(__doc__)
+try:
+    with Image.open(sys.argv[1]) as picture:
+        if picture.mode not in ("RGB", "RGBA", "L", "LA", "P"):
+            sys.exit(f"{{sys.argv[1]}}: save it as an RGB image of 8 bits (it is {{picture.mode}})")
+        pages = getattr(picture, "n_frames", 1) if picture.format in ("PNG", "WEBP", "GIF", "TIFF") else 1
+        pixels = picture.width * picture.height
+        for page in range(1, pages):
+            picture.seek(page)
+            tags = picture.tag_v2 if picture.format == "TIFF" else None
+            small = picture.width * picture.height < pixels
+            if not tags or not (small or tags.get(254, 0) & 5 or tags.get(255) == 2):  # no preview, no mask
+                sys.exit(f"{{sys.argv[1]}}: several images (an animation or a stack), save each alone")
+        picture.seek(0)
+{draft}        turned = picture.getexif().get(274, 1) if picture.format == "TIFF" else 1
+        picture = picture.convert("RGB")
+        back = {{2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}}  # orientation -> Image.Transpose
+        image = np.asarray(picture.transpose(back[turned]) if turned in back else picture)
+except OSError as error:
+    sys.exit(f"{{sys.argv[1]}}: it cannot be read ({{error}})")
 {square}
 blocks = max(side // SIZE, 1)
 if side != blocks * SIZE:
@@ -77,10 +82,10 @@ image = np.ascontiguousarray(centre_square(image, {scale}))
 side = len(image)"""
 
 _DRAFT = """\
-    height, width = picture.height, picture.width
-    jpeg = picture.format in ("JPEG", "MPO")
-    factor = largest_factor(square_side(height, width, {scale}), SIZE) if jpeg else 1
-    picture.draft(None, (width // factor, height // factor))
+        height, width = picture.height, picture.width
+        jpeg = picture.format in ("JPEG", "MPO")
+        factor = largest_factor(square_side(height, width, {scale}), SIZE) if jpeg else 1
+        picture.draft(None, (width // factor, height // factor))
 """
 _REDUCED = """\
 if factor > 1:

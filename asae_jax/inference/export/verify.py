@@ -11,6 +11,7 @@ from asae_jax.inference.export.program import drawn_cell
 from asae_jax.input.reduced import Reduced
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index
+from asae_jax.run.model_folder import holds_model
 from asae_jax.run.run import Run
 from asae_jax.types import HostImage
 
@@ -39,6 +40,9 @@ def sample_images(run: Run) -> Sample:
 
     Where there are fewer than `NUM_IMAGES`, some are there several times.
     """
+    if holds_model(run.workdir):
+        print("a model travels without images: it is compared on drawn cells")
+        return _drawn(run)
     try:
         table = configured_index(run.config.data)
         splits = read_splits(run.workdir / SPLITS_FILE, table)
@@ -52,6 +56,10 @@ def sample_images(run: Run) -> Sample:
         print("the run has no test images, drawn cells take their place")
     except (UserError, ValueError) as error:
         print(f"the run's test images cannot be read, drawn cells take their place: {error}")
+    return _drawn(run)
+
+
+def _drawn(run: Run) -> Sample:
     return Sample(_prepared(run, drawn_cell, range(NUM_IMAGES)), f"{NUM_IMAGES} drawn cells")
 
 

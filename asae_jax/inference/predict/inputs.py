@@ -46,6 +46,7 @@ class Item:
       position: where the cell lies on its slide; None where the input does not tell.
       several: whether it may show several cells, as `cut` could not divide them.
       of_slide: whether `group` is a slide or a field, as the input names no patient.
+      slide: where it names one, what it says of the slide or field besides; empty where that is nothing.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Item:
     position: Position | None = None
     several: bool = False
     of_slide: bool = False
+    slide: str = ""
 
 
 def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
@@ -256,6 +258,7 @@ def _from_csv(path: Path) -> Iterator[Item]:
         path, required=("path",), optional=("group",), also=("note", *GROUP_COLUMNS, *POSITION_COLUMNS)
     )
     group, position = group_column(columns), PositionReader(path, columns)
+    slide = "" if group in SLIDE_COLUMNS else next((name for name in SLIDE_COLUMNS if name in columns), "")
     others = [] if group else other_columns(path, (*columns, *_OTHER_LISTS))
     others = [name for name in others if not name.startswith("by_")]  # as `agreement` calls reviewers
     if others and "for_person" not in others:
@@ -277,6 +280,7 @@ def _from_csv(path: Path) -> Iterator[Item]:
             position(line, row),
             several=row.get("note") == MAY_BE_SEVERAL,
             of_slide=group in SLIDE_COLUMNS,
+            slide=row.get(slide, ""),
         )
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from asae_jax import cli
 from asae_jax.config import FIELDS, copy_with
-from asae_jax.evaluation.page.words import commands, quoted, training
+from asae_jax.errors import quoted
+from asae_jax.evaluation.page.words import commands, training
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from tests.made_runs import random_model
 from tests.training.tiny import shallow, tiny_config

@@ -124,6 +124,15 @@ def test_smears_of_a_list_do_not_become_patients(photographs, tmp_path, column, 
     assert group_column_of(items) == written
 
 
+def test_a_list_of_patients_and_smears_keeps_both(photographs, tmp_path):
+    given, output = tmp_path / "fields.csv", tmp_path / "o"
+    given.write_text(f"path,patient,slide\n{photographs[0] / 'p1/a b.png'},p1,S1\n")
+    assert cli.main(["cut", f"--input={given}", f"--output={output}", "--size=64"]) == 0
+    found = _rows(output / "cells.csv")
+    assert {(row["group"], row["smear"], row["slide"]) for row in found} == {("p1", "S1", "a b.png")}
+    assert {item.group for item in read_input(str(output / "cells.csv"))} == {"p1"}
+
+
 def test_a_field_that_is_named_twice_would_be_counted_twice(photographs, tmp_path, capsys):
     given, field = tmp_path / "fields.csv", photographs[0] / "p1" / "a b.png"
     given.write_text(f"path\n{field}\n{field.parent}/../p1/a b.png\n")

@@ -483,6 +483,22 @@ def test_a_missing_package_is_named(export_to, tmp_path, monkeypatch):
     assert not (tmp_path / "export").exists()
 
 
+@pytest.mark.parametrize("change", [{"name": "convnext_tiny"}, {"norm": "group"}])
+def test_a_format_that_such_a_network_has_not_is_refused_before_anything_is_removed(
+    run, export_to, tmp_path, change
+):
+    folder = export_to("stablehlo")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    config = copy_with(
+        read_run_config(run),
+        {f"model.{name}": value for name, value in change.items()}
+        | {"export.formats": "stablehlo,torch", "export.output": str(folder)},
+    )
+    with pytest.raises(UserError, match=r"cannot be exchanged with PyTorch|batch normalisation"):
+        command.export(config, run)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_all_leaves_out_what_cannot_be_written(export_to, monkeypatch):
     for name, form in formats.FORMATS.items():
         if name != "orbax":

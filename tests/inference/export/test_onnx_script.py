@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,6 +149,30 @@ def test_the_orientation_that_a_file_states_is_ignored_as_by_predict(
     program = made.program(data__hue="none")
     fed = _fed(onnx_script(program), tmp_path / kind, monkeypatch)
     np.testing.assert_array_equal(fed[0], program.run.preparation(cell))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], r"python predict_onnx.py IMAGE"),
+        (["--help"], r"python predict_onnx.py IMAGE"),
+        (["a.png", "b.png"], r"python predict_onnx.py IMAGE"),
+        (["gone.png"], r"gone.png: it cannot be read \(.*No such file"),
+        (["cut.jpg"], r"cut.jpg: it cannot be read \(.*truncated"),
+        (["notes.txt"], r"notes.txt: it cannot be read \(cannot identify"),
+    ],
+)
+def test_the_script_ends_in_a_line_where_it_cannot_work(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(drawn_cell(1)).save("whole.jpg")
+    Path("cut.jpg").write_bytes(Path("whole.jpg").read_bytes()[:3000])
+    Path("notes.txt").write_text("no image")
+    monkeypatch.setattr(sys, "argv", [FILE, *arguments])
+    with pytest.raises(SystemExit, match=said):
+        exec(
+            compile(onnx_script(made.program()), FILE, "exec"),
+            {"__file__": FILE, "__doc__": "", "__name__": "m"},
+        )
 
 
 def test_pixels_of_16_bits_are_refused(tmp_path, monkeypatch):
