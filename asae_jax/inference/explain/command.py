@@ -163,11 +163,12 @@ def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) 
         stem = re.sub(r"[^A-Za-z0-9.-]+", "_", Path(explanation.name).stem)[:60]
         shown.append(report.Shown(explanation, f"images/{number:04}_{stem}.png"))
         true = f"true {run.class_names[explanation.label]}, " if explanation.known else ""
-        predicted = f"predicted {run.class_names[explanation.predicted]}"
+        sure = report.percent(float(explanation.probabilities.max()))
+        predicted = f"predicted {run.class_names[explanation.predicted]} ({sure})"
         figures.plot_panels(
             figures.panels(explanation, run.class_names, layer=layer),
             folder / shown[-1].file,
-            title=f"{explanation.name}: {true}{predicted} ({explanation.probabilities.max():.0%})",
+            title=f"{explanation.name}: {true}{predicted}",
         )
     return shown
 

@@ -254,6 +254,11 @@ def _signed(value: float) -> str:
     return "0.000" if float(text) == 0 else text.replace("-", MINUS)
 
 
+def percent(share: float) -> str:
+    """ "82%"; ">99%" for what is not certain, as on the page of `predict`."""
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
 def _place(difference: float) -> str:
     """Where a difference of probability lies on an axis from -1 to 1, as a CSS percentage."""
     return f"{50 + 50 * max(-1.0, min(difference, 1.0)):.1f}%"
@@ -264,7 +269,7 @@ MINUS = "\N{MINUS SIGN}"
 _FILTERS: dict[str, Callable] = {
     "three": lambda value: three(value).replace("-", MINUS),
     "signed": _signed,
-    "percent": "{:.0%}".format,
+    "percent": percent,
     "points": lambda share: f"{100 * share:.1f} %",
     "place": _place,
 }

@@ -12,6 +12,7 @@ from PIL import Image
 
 from asae_jax import cli
 from asae_jax.inference.explain.examples import evenly_spaced, spread_over_classes
+from asae_jax.inference.explain.report import percent
 from asae_jax.run import folder
 from asae_jax.run.run import new_run
 from tests.edited import edited
@@ -161,6 +162,11 @@ def test_samples_are_spread():
     assert len(evenly_spaced(np.arange(10), 0)) == 0
 
 
+@pytest.mark.parametrize(("share", "text"), [(1.0, "100%"), (0.9951, ">99%"), (0.9949, "99%"), (0.0, "0%")])
+def test_what_is_not_certain_is_not_said_to_be(share, text):
+    assert percent(share) == text
+
+
 def test_probabilities_are_those_of_predict(tmp_path):
     cells = tmp_path / "cells"
     cells.mkdir()
@@ -170,7 +176,9 @@ def test_probabilities_are_those_of_predict(tmp_path):
     assert cli.main(["predict", *options, f"--output={tmp_path / 'cells.csv'}", "--nopage"]) == 0
     assert cli.main(["explain", *options, f"--output={tmp_path / 'out'}"]) == 0
     with (tmp_path / "cells.csv").open() as file:
-        wanted = [f"{float(row['probability']):.0%}" for row in csv.DictReader(file)]
+        wanted = [percent(float(row["probability"])) for row in csv.DictReader(file)]
     page = (tmp_path / "out" / "index.html").read_text()
-    assert sorted(re.findall(r'<h3>predicted [^<]*<span class="quiet">(\d+%)', page)) == sorted(wanted)
+    assert sorted(re.findall(r'<h3>predicted [^<]*<span class="quiet">(?:&gt;)?(\d+%)', page)) == sorted(
+        one.lstrip(">") for one in wanted
+    )
     assert "calibrated, as those of predict" in page
