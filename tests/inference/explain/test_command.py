@@ -172,7 +172,7 @@ def test_probabilities_are_those_of_predict(tmp_path):
     cells.mkdir()
     for name in ("BA/BA_107876.jpg", "PMY/" + sorted(p.name for p in (DEMO / "PMY").iterdir())[0]):
         shutil.copy(DEMO / name, cells)
-    options = ["--model=blood11", f"--input={cells}"]
+    options = ["--model=blood11", f"--workdir={tmp_path / 'run'}", f"--input={cells}"]
     assert cli.main(["predict", *options, f"--output={tmp_path / 'cells.csv'}", "--nopage"]) == 0
     assert cli.main(["explain", *options, f"--output={tmp_path / 'out'}"]) == 0
     with (tmp_path / "cells.csv").open() as file:
