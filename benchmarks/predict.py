@@ -35,6 +35,7 @@ from asae_jax.input.decode import read_image
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import configured_preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.run.build import normalisation
 from asae_jax.shipped import models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,7 @@ WAYS = ("asae", "asae --nopage", "torch", "onnx")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="marrow8", help="an included model, a ResNet")
+    parser.add_argument("--model", default="marrow8", help="an included model")
     parser.add_argument("--folder", type=Path, default=ROOT / "data" / "demo" / "images", help="of images")
     parser.add_argument("--images", type=int, default=1024, help="how many; those of the folder are repeated")
     parser.add_argument("--rounds", type=int, default=3)
@@ -167,16 +168,16 @@ def _torch(run: Path, folder: Path, output: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    from tests.reference import torch_models
+    from tests.reference.efficientnet_lite import with_timm_tensors
 
     config = read_run_config(run)
     names, temperature = _facts(run)
-    network = torch_models.MODELS[config.model.name](len(names), width=config.model.width)
-    network.load_state_dict(load_file(run / "export" / "model.safetensors"))
-    network = network.eval().to(memory_format=torch.channels_last)
-    images = _Prepared(folder, configured_preparation(config.data))
     size, edge = config.augment.size, (config.data.stored_size - config.augment.size) // 2
-    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    tensors = load_file(run / "export" / "model.safetensors")
+    network = with_timm_tensors(config.model.name, tensors, num_classes=len(names), image_size=size)
+    network = network.to(memory_format=torch.channels_last)
+    images = _Prepared(folder, configured_preparation(config.data))
+    mean, std = (torch.tensor(value).reshape(1, 3, 1, 1) for value in normalisation(config))
     loader = torch.utils.data.DataLoader(images, batch_size=BATCH, num_workers=default_workers())
 
     def scores() -> Iterator[np.ndarray]:
@@ -272,7 +273,7 @@ def _print_profile(place: Path, model: str, folder: Path) -> None:
     records = stage(
         "estimates, attention, records", lambda: [r for b in scored for r in predictor._records(b)]
     )
-    output = {"groups": False, "uncertainty": predictor.uncertainty.available}
+    output = {"group": "", "uncertainty": predictor.uncertainty.available}
 
     def write() -> list:
         with open_output(place / "p.csv", run.class_names, **output) as write_row:

