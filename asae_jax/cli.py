@@ -183,14 +183,16 @@ def parse(arguments: Sequence[str]) -> Call:
 def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
     """The command, or None where none is named, and the other arguments."""
     if arguments and not arguments[0].startswith("-"):
-        if arguments[0] == "help":
-            return arguments[1] if arguments[1:] else None, ["--help"]
-        if arguments[0] not in _NAMES:
+        name, *others = arguments
+        if name == "help" and (not others or others[0] in ("help", "--help", "-h")):
+            return None, ["--help"]
+        if name == "help":
+            name, others = others[0], ["--help"]
+        if name not in _NAMES:
             raise UserError(
-                f"unknown command {arguments[0]!r}.{did_you_mean(arguments[0], _NAMES)} "
-                f"The commands are {', '.join(_NAMES)}."
+                f"unknown command {name!r}.{did_you_mean(name, _NAMES)} The commands are {', '.join(_NAMES)}."
             )
-        return arguments[0], arguments[1:]
+        return name, others
     for place, argument in enumerate(arguments):
         if argument in _NAMES:
             return argument, arguments[:place] + arguments[place + 1 :]

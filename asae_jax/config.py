@@ -828,6 +828,11 @@ def load_recipe(file: Path) -> ConfigDict:
             f"configuration file {file} fails: {type(error).__name__}: {error}; see `asae list` for the "
             "included ones."
         ) from error
+    if not isinstance(given, Mapping | ConfigDict) or not all(isinstance(name, str) for name in given):
+        raise UserError(
+            f"{file}: get_config() must return the configuration, sections with settings, but returns "
+            f"{type(given).__name__}: is its last line `return config`?"
+        )
     config = base_config()
     for name, value in flatten(given).items():
         set_field(config, name, value)
@@ -914,6 +919,7 @@ def _given_settings_of_a_run(file: Path) -> ConfigDict:
             f"config.{name} in {file} does not exist.{did_you_mean(name, BY_NAME, '--config.')} Correct or "
             f"delete it there, and delete the entry {CHECKSUM!r}; or use the version that wrote the file."
         )
+    set_field(config, "train.max_steps", BY_NAME["train.max_steps"].default)  # of one start, not of the run
     return config
 
 
@@ -1283,13 +1289,15 @@ def _idle_of_layers(config: ConfigDict) -> dict[str, str]:
     norms = ("model.branch_statistics", "model.running_statistics")
     of_branches = ("loss.branches", "loss.agreement", *norms)
     drops = ("dropout", "spatial_dropout", "maxdrop", "dropblock")
+    looks = ["asae.attention"] * (config.eval.test_mode == "second_look")  # decides what is cut out
+    of_layer = [field.name for field in FIELDS if field.section == "asae" and field.name not in looks]
     return {
         **_idle(config, "model.norm", *norms, where=model.norm != "batch"),
         **_idle(config, "asae.num_candidates", drawn[0], where=config.asae.num_candidates == 1),
         **_idle(config, "asae.branches", *of_branches, where=len(branches) == 1),
         **_idle(config, "asae.branches", *drawn, where="suppress" not in branches),
         **_idle(config, "asae.branches", "asae.ramp_epochs", where=set(branches) == {"plain"}),
-        **_idle(config, layer, "asae", *drawn, "asae.ramp_epochs", *of_branches, "model.branch_affine",
+        **_idle(config, layer, *of_layer, *drawn, "asae.ramp_epochs", *of_branches, "model.branch_affine",
                 where=not asae),
         **_idle(config, layer, "eval.test_mode",
                 where=not asae and config.eval.test_mode in ("enhance", "mean")),

@@ -1,5 +1,6 @@
 """The command line as a user meets it: mistakes end with one line on standard error and status 2."""
 
+import contextlib
 import errno
 import importlib
 import json
@@ -30,6 +31,19 @@ def _fails(capsys, *arguments):
     assert len(lines) == 1, captured.err
     assert lines[0].startswith("error: ")
     return lines[0]
+
+
+@pytest.mark.parametrize("word", ["nonsense", "trian", "evaluat"])
+def test_help_of_an_unknown_command_lists_the_commands(capsys, word):
+    assert cli.main(["help", word]) == 2
+    assert f"unknown command {word!r}." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["help", "help"], ["help", "--help"], ["--help"]])
+def test_help_of_help_is_the_overview(capsys, arguments):
+    with contextlib.suppress(SystemExit):
+        cli.main(arguments)
+    assert "reproduce" in capsys.readouterr().out
 
 
 def test_unknown_command_lists_the_commands(capsys):

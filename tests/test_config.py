@@ -237,6 +237,10 @@ def test_a_recipe_that_fails_or_sets_what_does_not_exist_is_one_line(tmp_path):
     file.write_text("import nothing_like_this\n")
     with pytest.raises(UserError, match=r"mine.py fails: ModuleNotFoundError"):
         config.load_recipe(file)
+    for returned in ("None", "'text'", "{1: 2}", "3"):
+        file.write_text(f"def get_config():\n    return {returned}\n")
+        with pytest.raises(UserError, match=r"mine.py: get_config\(\) must return the configuration"):
+            config.load_recipe(file)
     file.write_text("def get_config():\n    return {'train': {'epochs': 3}}\n")
     assert config.load_recipe(file).train.epochs == 3
 
@@ -335,6 +339,10 @@ def test_settings_without_effect_are_named_with_the_reason():
         "augment.mix_alpha (augment.mix=none)",
         "asae.ratio (model.branching=none)",
         "drop.rate (model.branching=none)",
+    ]
+    looks = {"asae.attention": "mean", "asae.ratio": 0.55, "eval.test_mode": "second_look"}
+    assert config.unused(config.copy_with(config.base_config(), looks)) == [
+        "asae.ratio (model.branching=none)"
     ]
     in_use = {"drop.rate": 0.4, "model.branching": "dropout", "data.hue_low": 99}
     assert config.unused(config.copy_with(config.base_config(), in_use)) == []

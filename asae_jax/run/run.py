@@ -187,8 +187,10 @@ class NewRun(Run):
     @functools.cached_property
     def classes(self) -> tuple[CellClass, ...]:
         """As of any run; of a new one by the file that `data.classes` names."""
-        given = self.config.data.classes
-        return cell_classes(self.class_names, user_path(given)) if self.is_new and given else super().classes
+        if not self.is_new:
+            return super().classes
+        given = self.config.data.classes  # a table there is of a start that failed
+        return cell_classes(self.class_names, user_path(given) if given else None)
 
     @functools.cached_property
     def data(self) -> Data:
@@ -222,8 +224,23 @@ class NewRun(Run):
             folder.write(self.workdir, self.config, folder.record_of(self._index, self.data.unreadable))
             if self.config.data.classes:
                 folder.write_own_classes(self.workdir, self.classes)
+            else:
+                (self.workdir / folder.CLASSES_FILE).unlink(missing_ok=True)
             self._warn_of_cut_cells()
+        else:
+            self._warn_of_what_is_kept()
         write_data_record(self.data, self.workdir, replace=self.is_new)
+
+    def _warn_of_what_is_kept(self) -> None:
+        """Points out settings of a run that goes on which are given now and stay as they were."""
+        there = settings.read_run_config(self.workdir).data
+        for name, instead in (("classes", "--classes=FILE"), ("specimen", "--specimen=blood or marrow")):
+            if (given := self.config.data[name]) and given != there[name]:
+                warnings.warn(
+                    f"config.data.{name}={given} is not taken over: the run was started with "
+                    f"{there[name] or 'none'}; give it to `predict` ({instead})",
+                    stacklevel=2,
+                )
 
     def _warn_of_cut_cells(self) -> None:
         """Points out nuclei nearly as wide as the middle of the image, where that alone is looked at."""

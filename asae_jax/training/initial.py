@@ -19,6 +19,7 @@ from asae_jax.json_files import write_json
 from asae_jax.models import pretrained, weights
 from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
 from asae_jax.run import build, folder, weights_file
+from asae_jax.run.adaptation import classes_given, read_adaptation
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import Data
 from asae_jax.run.model_folder import holds_model
@@ -27,7 +28,7 @@ from asae_jax.shipped import models
 
 RECORD_FILE = "pretrained.json"
 
-_IMAGES = ("augment.size", "data.hue", "data.stain")
+_IMAGES = ("augment.size", "data.stored_size", "data.scale", "data.background", "data.hue", "data.stain")
 """Settings that decide what images a network is used to."""
 
 _NAMED = 6
@@ -64,6 +65,7 @@ def start(
       UserError: weights that cannot be read or that belong to another architecture.
     """
     if not config.init.pretrained:
+        (workdir / RECORD_FILE).unlink(missing_ok=True)  # of a start that failed here
         return state, ""
     own = {"params": state.params, "batch_stats": state.batch_stats}
     main = without_auxiliary(own)
@@ -151,7 +153,8 @@ def _from_run(
     warn_of_unknown(workdir)
     variables, step = weights_file.read(workdir) if holds_model(workdir) else _best_checkpoint(workdir)
     record = folder.read_record(workdir)
-    same_classes = record.class_names == tuple(class_names or ())
+    gives = classes_given(read_adaptation(workdir), record.class_names)  # others have logits near -600
+    same_classes = gives == record.class_names == tuple(class_names or ())
     loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
     digest = {"sha256": record.weights_sha256} if record.weights_sha256 else {}
     return loaded, {"run": str(workdir), "step": step, **digest}
@@ -203,7 +206,7 @@ def _source(origin: Mapping[str, Any]) -> str:
 def _summary(loaded: weights.Weights, origin: Mapping[str, Any], config: ConfigDict) -> str:
     parts = [_source(origin)]
     if loaded.missing:
-        parts.append("the last layer is new, as there it is missing or of other classes")
+        parts.append("the last layer is new, as there it is missing, of other classes or gives only some")
     if unused := [name for name in loaded.unused if name not in loaded.missing]:
         more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
         parts.append(f"not used: {', '.join(unused[:_NAMED])}{more}")

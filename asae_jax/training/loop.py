@@ -63,7 +63,12 @@ def train(config: ConfigDict, workdir: Path) -> int:
                 status = train_steps(plan, state, checkpoints)
         finally:
             checkpoints.close()
-        if status == 0 and plan.finishes:
+        if status == 0 and not plan.finishes:
+            print(
+                f"stopped after step {plan.last_step:,} of {plan.all_steps:,} (config.train.max_steps): "
+                "without it the same command goes on, and ends with scores"
+            )
+        elif status == 0:
             with terminal.plan(forecast):
                 led_by_first(lambda: _final_scores(run), run)
     return status
@@ -220,7 +225,7 @@ def _validate(
         return None
     log_probs = score(state.variables(), indices)
     scores = evaluate_scores(log_probs, run.data.labels(indices), run.class_names, bootstrap=0)
-    fields = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece")
+    fields = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece", run.config.eval.select_by)
     log.write("validation", int(state.step), {"epoch": epoch} | {name: scores[name] for name in fields})
     meter.say_validation(epoch, scores)
     return scores[run.config.eval.select_by]
@@ -230,14 +235,16 @@ def _final_scores(trained: NewRun) -> None:
     """Scores the chosen checkpoint on validation and test part, fits its uncertainty, draws the curves."""
     run = open_run(trained.workdir, trained.config)
     run.data = trained.data
-    for split in ("validation", "test"):
-        if len(run.data.indices(split)):
-            # Scores of other settings, such as another way of testing, are not replaced.
-            name = free_name(run.workdir / FOLDER, split, provenance(run, run.data, split))
-            if name != split:
-                print(f"{split}.json holds scores of other settings; these are written to {name}.json")
-            scores = evaluate.evaluate(run, run.data, split=split, name=name)
-            print(evaluate.summary(scores))
+    scored = [split for split in ("validation", "test") if len(run.data.indices(split))]
+    if "validation" not in scored:
+        print("no validation images: the last checkpoint is the one that is used")
+    for split in scored:
+        # Scores of other settings, such as another way of testing, are not replaced.
+        name = free_name(run.workdir / FOLDER, split, provenance(run, run.data, split))
+        if name != split:
+            print(f"{split}.json holds scores of other settings; these are written to {name}.json")
+        scores = evaluate.evaluate(run, run.data, split=split, name=name)
+        print(evaluate.summary(scores))
     measure_uncertainty(run)
     figures.plot_curves(
         read_metrics(run.workdir, "train"),
@@ -245,4 +252,5 @@ def _final_scores(trained: NewRun) -> None:
         run.workdir / "curves.png",
     )
     read = f"to be read in a browser: {run.workdir / PAGE}; " if write_run_page(run) is not None else ""
-    print(f"{read}scores and pictures: {run.workdir / FOLDER}. {NOTICE}")
+    where = f"scores and pictures: {run.workdir / FOLDER}" if scored else f"nothing was scored: {run.workdir}"
+    print(f"{read}{where}. {NOTICE}")

@@ -70,14 +70,15 @@ def _few_to_judge_by(config: ConfigDict, validation: int) -> str:
     fewest = fewest_images(target, config.uncertainty.certainty)
     if validation >= fewest or not share:
         return ""
-    remedies = ["a higher --config.uncertainty.target_error"]
+    remedies = ["more images"]
     wanted = math.ceil(20 * share * 2 * fewest / max(validation, 1)) / 20  # with room for a mistake
     if share < min(wanted, 0.5) and validation * min(wanted, 0.5) >= share * fewest:
-        remedies.insert(0, f"--config.data.validation_fraction={min(wanted, 0.5):g} where the split is drawn")
+        remedies.append(f"--config.data.validation_fraction={min(wanted, 0.5):g} where the split is drawn")
     return (
         f"only {validation} validation images: to promise at most {100 * target:g} % errors takes {fewest}, "
         "all right. With fewer, predict leaves every cell to a person. Train in another --workdir with "
-        f"{' or '.join(['more images', *remedies])}"
+        f"{' or '.join(remedies)}; or allow more errors, without training again: `evaluate "
+        "--config.uncertainty.target_error=`"
     )
 
 

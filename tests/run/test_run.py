@@ -12,6 +12,7 @@ from PIL import Image
 from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.input import folder as folder_source
+from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.decode import BadImage
 from asae_jax.run import folder
 from asae_jax.run.data import load_index, new_split
@@ -152,6 +153,34 @@ def test_a_folder_with_a_refused_start_is_taken_over(tmp_path):
     second.start()
     assert (tmp_path / "run" / "splits.csv").read_text() != before
     assert open_run(tmp_path / "run").config.optimizer.momentum == 0.5
+
+
+def test_what_the_classes_are_is_not_taken_over_from_a_refused_start(tmp_path):
+    table, cache = tmp_path / "own.csv", str(tmp_path / "cache")
+    names = load_index(_config()).class_names
+    table.write_text("\n".join(["class,name,lineage", *(f"{name},my {name},lymphoid" for name in names)]))
+    new_run(_config(data__cache_dir=cache, data__classes=str(table)), tmp_path / "run").start()
+    assert {one.lineage for one in Run(tmp_path / "run", _config(), names).classes} == {"lymphoid"}
+    second = new_run(_config(data__cache_dir=cache), tmp_path / "run")
+    assert second.is_new
+    built_in = [one.lineage for one in cell_classes(names)]
+    assert [one.lineage for one in second.classes] == built_in
+    second.start()
+    assert not (tmp_path / "run" / folder.CLASSES_FILE).exists()
+    assert [one.lineage for one in open_run(tmp_path / "run").classes] == built_in
+
+
+def test_what_is_given_too_late_and_not_taken_over_is_said(tmp_path):
+    config = _config(data__cache_dir=str(tmp_path / "cache"))
+    new_run(config, tmp_path / "run").start()
+    (tmp_path / "run" / folder.METRICS_FILE).write_text('{"kind": "train", "step": 1}\n')
+    new_run(config, tmp_path / "run").start()
+    late = _config(data__cache_dir=str(tmp_path / "cache"), data__specimen="blood")
+    with pytest.warns(
+        UserWarning, match=r"data\.specimen=blood is not taken over: the run was started with none"
+    ):
+        new_run(late, tmp_path / "run").start()
+    assert open_run(tmp_path / "run").config.data.specimen == ""
 
 
 def test_a_run_with_results_is_not_taken_over(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from asae_jax import cli
+from asae_jax.config import load_recipe
 from asae_jax.errors import UserError
 from asae_jax.evaluation.scoring import Scorer
 from asae_jax.run import build
@@ -104,7 +105,12 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_
     workdir = tmp_path / "parts"
     chosen = "--config.train.batch_size=0"  # 56, the only one that 14 classes and 8 devices share
     assert _main(cache, workdir, chosen, "--config.train.max_steps=2") == 0
-    assert "batch size: 56 images" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "batch size: 56 images" in shown
+    assert re.search(
+        r"stopped after step 2 of \d+ \(config\.train\.max_steps\): without it the same command", shown
+    )
+    assert load_recipe(workdir / "config.json").train.max_steps == 0
     assert not (workdir / "evaluation").exists()
     assert _main(cache, workdir, chosen, "--config.train.max_steps=4") == 0
     assert "batch size:" not in capsys.readouterr().out

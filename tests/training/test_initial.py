@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from asae_jax import shipped
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
+from asae_jax.json_files import write_sealed_json
 from asae_jax.models import pretrained
 from asae_jax.models.weights import to_torch
 from asae_jax.run import build
@@ -93,13 +94,41 @@ def test_a_file_s_weights_are_taken_and_recorded(file, fresh, trained, tmp_path)
     assert summary.startswith(f"training starts from {file} (all names")
 
 
+@pytest.mark.parametrize(("only", "kept"), [(None, True), (list(CLASSES[:2]), False), (list(CLASSES), True)])
+def test_the_head_of_a_model_that_gives_only_some_classes_stays_random(
+    run, fresh, trained, tmp_path, only, kept
+):
+    """Its logits of the others are near -600."""
+    adapted = {"notes": [], "source": {"name": "x"} | ({"only": only} if only else {})}
+    write_sealed_json(run / "adaptation.json", adapted)
+    config = tiny_config(init__pretrained=str(run))
+    state, summary = initial.start(fresh, config, CLASSES, tmp_path)
+    _assert_same(state.params["backbone"]["head"], (trained if kept else fresh).params["backbone"]["head"])
+    assert ("the last layer is new" in summary) == (not kept)
+
+
+def test_how_the_images_of_the_start_were_prepared_is_said(run, fresh, tmp_path):
+    config = tiny_config(init__pretrained=str(run), data__scale=1.5)
+    assert "trained with --config.data.scale=1.0" in initial.start(fresh, config, CLASSES, tmp_path)[1]
+
+
+def test_the_record_of_a_start_that_failed_is_gone(file, fresh, tmp_path):
+    initial.start(fresh, tiny_config(init__pretrained=str(file)), CLASSES, tmp_path)
+    assert (tmp_path / initial.RECORD_FILE).exists()
+    initial.start(fresh, tiny_config(), CLASSES, tmp_path)
+    assert not (tmp_path / initial.RECORD_FILE).exists()
+
+
 def test_with_other_classes_the_head_stays_random(file, fresh, trained, tmp_path):
     config = tiny_config(init__pretrained=str(file))
     five = _for_classes(fresh, 5)
     state, summary = initial.start(five, config, tuple("abcde"), tmp_path)
     _assert_same(state.params["backbone"]["head"], five.params["backbone"]["head"])
     _assert_same(state.params["backbone"]["layer4"], trained.params["backbone"]["layer4"])
-    assert "the last layer is new, as there it is missing or of other classes (all names" in summary
+    assert (
+        "the last layer is new, as there it is missing, of other classes or gives only some (all names"
+        in summary
+    )
 
 
 @pytest.mark.parametrize("names", [CLASSES, ("a", "b", "z")])

@@ -75,9 +75,12 @@ def _loss(config: ConfigDict, epochs: Axis, training: Records, validation: Recor
 
 def _scores(config: ConfigDict, epochs: Axis, training: Records, validation: Records, marks: Marks) -> Chart:
     series = [_line("training accuracy", training, "accuracy", 1)]
+    chooses = config.eval.select_by  # earlier versions did not record weighted F1
+    others = chooses in ("balanced_accuracy", "weighted_f1") and all(chooses in one for one in validation)
+    shown = chooses if others else "macro_f1"
     if validation:
         series.append(_line("validation accuracy", validation, "accuracy", 2, dots=True))
-        series.append(_line("validation macro-F1", validation, "macro_f1", 3, dots=True))
+        series.append(_line(f"validation {score_name(shown)}", validation, shown, 3, dots=True))
     lowest = min(value for one in series for value in one.y)
     axis = Axis("percent", max(0.0, min(0.9, lowest - 0.05)), 1.0, percent=True)
     note = "Training accuracy is of augmented images, while the network learns."

@@ -11,7 +11,13 @@ from asae_jax.models.network import SECOND_LOOK
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from asae_jax.shipped import models
 
-_SCORES = {"macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy", "nll": "NLL", "ece": "ECE"}
+_SCORES = {
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "balanced_accuracy": "balanced accuracy",
+    "nll": "NLL",
+    "ece": "ECE",
+}
 
 
 class Command(NamedTuple):
