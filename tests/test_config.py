@@ -341,6 +341,7 @@ def test_settings_without_effect_are_named_with_the_reason():
         "drop.rate (model.branching=none)",
     ]
     looks = {"asae.attention": "mean", "asae.ratio": 0.55, "eval.test_mode": "second_look"}
+    looks["model.branching"] = "none"
     assert config.unused(config.copy_with(config.base_config(), looks)) == [
         "asae.ratio (model.branching=none)"
     ]
