@@ -213,7 +213,7 @@ class Meter:
 
     def _not_finite(self, step: int) -> str:
         return (
-            f"the loss or its gradient is not finite at step {step} (seen after step {self._step}); the last "
-            "good checkpoint is kept. Lower --config.optimizer.learning_rate or set "
+            f"the loss or its gradient is not finite at step {step} (seen after step {self._step}); the "
+            "checkpoints before it are kept. Lower --config.optimizer.learning_rate or set "
             "--config.optimizer.clip_norm=1, with another --workdir=DIR."
         )
