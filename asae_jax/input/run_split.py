@@ -104,7 +104,7 @@ def _drawn(settings: ConfigDict, index: DataIndex) -> np.ndarray:
 
 def _validation_share(splits: np.ndarray) -> float:
     """Of the images that are not tested."""
-    return np.count_nonzero(splits == "validation") / max(np.count_nonzero(splits != "test"), 1)
+    return float((splits[splits != "test"] == "validation").mean()) if (splits != "test").any() else 0.0
 
 
 def _warn_of_validation(settings: ConfigDict, splits: np.ndarray, groups: np.ndarray | None) -> None:

@@ -55,7 +55,7 @@ def write_page(
     """Writes one self-contained HTML file.
 
     Args:
-      path: of the page. `key`: what a browser keeps the labels under, see `page_data`.
+      path: of the page. `key`: what a browser keeps the labels under, see `_identifiers`.
       records: the images to show, in the order of the input; where there were very many, a selection of
         the `differential.overall.images` images.
       class_names: in the order of the probabilities.
@@ -63,16 +63,16 @@ def write_page(
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
       made_by: what predicted and when, in words, for printed reports.
-      attention_extent: fraction of a picture's shorter side that its attention map covers, above 0, centred,
-        see `predictor.attention_extent`; above 1 it reaches beyond the picture.
+      attention_extent: of a picture's shorter side that its map covers, see `predictor.attention_extent`.
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
       corrected: the counts corrected for another mixture of classes; empty: the page has none.
       without_room: cells that are not among `records`, see `Gallery.dropped`, whose labels are kept.
     """
-    about = {"network": network, "thresholds": thresholds, "similar": similar}
-    data = page_data(path, records, class_names, differential, key=key, **about)
+    data = page_data(
+        records, class_names, differential, network=network, thresholds=thresholds, similar=similar
+    )
     data |= {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     page = _environment().get_template("page.html").render(
         title=title,
@@ -82,7 +82,7 @@ def write_page(
         **_pictures(records, similar),
         classes=class_names,
         **_style_and_script(),
-        data=Markup(script_json(data | _without_room(without_room))),
+        data=Markup(script_json(data | _identifiers(path, key) | _without_room(without_room))),
     )  # fmt: skip
     write_text(path, page)
 
@@ -154,23 +154,17 @@ def _environment() -> jinja2.Environment:
 
 
 def page_data(
-    path: Path,
     records: Sequence[Record],
     class_names: Sequence[str],
     differential: Differential,
     *,
-    key: str = "",
     network: str,
     thresholds: Thresholds | None = None,
     similar: Similar | None = None,
 ) -> dict[str, Any]:
-    """Everything but the pictures, ready for JSON.
+    """Everything but the pictures and `_identifiers`, ready for JSON.
 
     Args:
-      path: of the page.
-      key: what the browser stores a person's labels under, each with the picture's content and `network`, so
-        that they are found again when the page is written anew, and no other picture gets them; empty:
-        `page_key`. Whoever writes a page again gives its own key, as its folder may have been moved.
       records: to show, in order; those without a prediction are left out.
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
@@ -179,8 +173,7 @@ def page_data(
       similar: training cells like each of `records`.
 
     Returns:
-      `page` and `network`: identifiers; `former`, that of the page as it is spelled, which earlier versions
-      stored labels under, where it is another; `contents`, one of all pictures on the page; `classes`, and
+      `network`; `contents`, an identifier of all pictures on the page; `classes`, and
       `order`, their positions as they are listed; of the count, see `count_page.count_data`; `thresholds`;
       `training`: class of each training cell shown; `cells`, see `_cell`, whose `group` is a position in
       `counts`, 0 if the input names no group, and whose `near` are `[training cell, similarity]`.
@@ -188,7 +181,6 @@ def page_data(
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
     return {
-        **_identifiers(path, key),
         "network": network,
         "contents": _of_all(records),
         "classes": list(class_names),
@@ -214,6 +206,12 @@ def _digest(name: str) -> str:
 
 
 def _identifiers(path: Path, key: str) -> dict[str, str]:
+    """What a browser keeps labels under, each with the picture's content and the network.
+
+    So they are found again when the page is written anew, and no other picture gets them. `page` is the key
+    that the page had, as its folder may have been moved, or a new one; `former`, where it is another, is
+    that of the path as it is spelled, which earlier versions took.
+    """
     page, former = key or page_key(path), _digest(str(path.absolute()))
     return {"page": page} if page == former else {"page": page, "former": former}
 
