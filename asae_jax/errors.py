@@ -46,7 +46,8 @@ def did_you_mean(name: str, names: Iterable[str], prefix: str = "") -> str:
 def quoted(word: str | Path) -> str:
     """A word of a command line, such as a path, as it is to be typed: in quotes where it needs them."""
     text = str(word)
-    if re.fullmatch(r"[\w./\\:~+=@%,-]+", text):
+    plain = r"[\w./\\:~+=@%,-]+" if os.name == "nt" else r"[\w./:~+=@%,-]+"
+    if re.fullmatch(plain, text):
         return text
     if os.name == "nt" or not re.search(r'["$`\\!]', text):
         return f'"{text}"'  # which the shells of Windows take too

@@ -96,19 +96,41 @@ def _shown(scores: Mapping[str, Any], order: Sequence[int], title: str) -> tuple
     return shown, title
 
 
+def drawn_score(select_by: str, validation: Sequence[Mapping[str, float]]) -> str:
+    """The score drawn beside the accuracy: the one that chooses the checkpoint, or else macro-F1.
+
+    Args:
+      select_by: the setting `eval.select_by`.
+      validation: records of `metrics.jsonl`; earlier versions did not record weighted F1.
+    """
+    others = select_by in ("balanced_accuracy", "weighted_f1") and all(select_by in one for one in validation)
+    return select_by if others else "macro_f1"
+
+
 def plot_curves(
-    training: Sequence[Mapping[str, float]], validation: Sequence[Mapping[str, float]], path: Path
+    training: Sequence[Mapping[str, float]],
+    validation: Sequence[Mapping[str, float]],
+    path: Path,
+    *,
+    score: str = "macro_f1",
 ) -> None:
-    """Loss, scores and learning rate over epochs, from the records of `metrics.jsonl`."""
-    figure, (loss, score, rate) = pyplot().subplots(1, 3, figsize=(13, 3.6), layout="constrained")
+    """Loss, scores and learning rate over epochs, from the records of `metrics.jsonl`.
+
+    Args:
+      training: records of training.
+      validation: records of validation.
+      path: of the PNG.
+      score: drawn beside the accuracy, see `drawn_score`.
+    """
+    figure, (loss, scores, rate) = pyplot().subplots(1, 3, figsize=(13, 3.6), layout="constrained")
     _line(loss, training, "loss", "training", _COLOURS[0])
-    _line(score, training, "accuracy", "training accuracy", _COLOURS[0])
+    _line(scores, training, "accuracy", "training accuracy", _COLOURS[0])
     _line(loss, validation, "nll", "validation NLL", _COLOURS[1])
-    _line(score, validation, "accuracy", "validation accuracy", _COLOURS[1])
-    _line(score, validation, "macro_f1", "validation macro-F1", _COLOURS[2])
+    _line(scores, validation, "accuracy", "validation accuracy", _COLOURS[1])
+    _line(scores, validation, score, f"validation {score.replace('_', ' ')}", _COLOURS[2])
     _line(rate, training, "learning_rate", "learning rate", _COLOURS[0])
-    score.set_ylim(0, 1)
-    for axes in (loss, score, rate):
+    scores.set_ylim(0, 1)
+    for axes in (loss, scores, rate):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)

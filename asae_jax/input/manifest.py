@@ -20,9 +20,8 @@ from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
 
 SMEAR, SLIDE = "smear", "slide"
-SLIDE_COLUMNS = (SMEAR, "smear_id", SLIDE, "slide_id", "slideid")
-"""Columns that tell the slide or the photograph of a field, of which there may be many of one patient. With
-`smear`, `slide` is a field of it, as `cut` writes them."""
+SLIDE_COLUMNS = (SLIDE, "slide_id", "slideid", SMEAR, "smear_id")
+"""Columns that tell the slide or the photograph of a field, of which there may be many of one patient."""
 
 GROUP_COLUMNS = (
     "group", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "donor", "donor_id",
@@ -64,7 +63,7 @@ _LONGEST_PATH = 4096
 GUESS_COLUMNS = ("seen", "for_person", "true", "probability")
 """Columns that tell whether a label is a network's guess, see `is_guess`."""
 
-_SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_SEEN = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False, "": False}
 
 
 def is_guess(file: Path, line: int, row: Mapping[str, str]) -> bool:
@@ -155,7 +154,7 @@ def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
         file,
         required=("path", "label"),
         optional=("group", "split"),
-        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "content", *GUESS_COLUMNS),
+        also=(*GROUP_COLUMNS, *SPLIT_COLUMNS, *PROVENANCE, "content", *GUESS_COLUMNS, "x", "y"),
     )
     rows = list(found)
     grouped, split = group_column(columns), _split_column(columns, rows)
@@ -168,7 +167,9 @@ def read_entries(file: Path, *, unseen: bool) -> tuple[str, str, list["Entry"]]:
 
 def group_column(columns: Container[str]) -> str:
     """The one of `columns`, in lower case, that tells which images belong together; empty where none does."""
-    return next((name for name in GROUP_COLUMNS if name in columns), "")
+    found = next((name for name in GROUP_COLUMNS if name in columns), "")
+    of_fields = found == SLIDE and all(name in columns for name in (SMEAR, "x", "y"))
+    return SMEAR if of_fields else found  # as `cut` writes them: `slide` is the field of x and y
 
 
 def _split_column(columns: Container[str], rows: Sequence[Row]) -> str:

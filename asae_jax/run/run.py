@@ -4,6 +4,7 @@ A run is a folder with settings, class names, a split and checkpoints. `new_run`
 one that has been trained. Network, weights and data are made when they are first asked for.
 """
 
+import contextlib
 import functools
 import os
 import warnings
@@ -189,8 +190,16 @@ class NewRun(Run):
         """As of any run; of a new one by the file that `data.classes` names."""
         if not self.is_new:
             return super().classes
-        given = self.config.data.classes  # a table there is of a start that failed
+        given = self.config.data.classes
+        if not given and not self._table_of_a_failed_start():
+            return super().classes
         return cell_classes(self.class_names, user_path(given) if given else None)
+
+    def _table_of_a_failed_start(self) -> bool:
+        """Whether `classes.csv` in the folder was written by a start that failed, and not by the user."""
+        with contextlib.suppress(UserError):  # no settings, or damaged ones
+            return bool(settings.read_run_config(self.workdir).data.classes)
+        return False
 
     @functools.cached_property
     def data(self) -> Data:
@@ -221,10 +230,11 @@ class NewRun(Run):
                 "again to go on from there, or choose another --workdir=DIR."
             )
         if self.is_new:
+            left = self._table_of_a_failed_start()
             folder.write(self.workdir, self.config, folder.record_of(self._index, self.data.unreadable))
             if self.config.data.classes:
                 folder.write_own_classes(self.workdir, self.classes)
-            else:
+            elif left:
                 (self.workdir / folder.CLASSES_FILE).unlink(missing_ok=True)
             self._warn_of_cut_cells()
         else:

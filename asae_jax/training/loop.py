@@ -57,6 +57,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
         checkpoints = _start(run)
         try:
             state = parallel.place(first_state(plan, checkpoints))
+            reached = max(int(state.step), plan.last_step)
             print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
             forecast = terminal.Forecast(plan.parts(int(state.step)))
             with terminal.plan(forecast), parallel.within_memory(parallel.TRAINING):
@@ -65,7 +66,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
             checkpoints.close()
         if status == 0 and not plan.finishes:
             print(
-                f"stopped after step {plan.last_step:,} of {plan.all_steps:,} (config.train.max_steps): "
+                f"stopped at step {reached:,} of {plan.all_steps:,} (config.train.max_steps): "
                 "without it the same command goes on, and ends with scores"
             )
         elif status == 0:
@@ -246,10 +247,12 @@ def _final_scores(trained: NewRun) -> None:
         scores = evaluate.evaluate(run, run.data, split=split, name=name)
         print(evaluate.summary(scores))
     measure_uncertainty(run)
+    records = read_metrics(run.workdir, "validation")
     figures.plot_curves(
         read_metrics(run.workdir, "train"),
-        read_metrics(run.workdir, "validation"),
+        records,
         run.workdir / "curves.png",
+        score=figures.drawn_score(run.config.eval.select_by, records),
     )
     read = f"to be read in a browser: {run.workdir / PAGE}; " if write_run_page(run) is not None else ""
     where = f"scores and pictures: {run.workdir / FOLDER}" if scored else f"nothing was scored: {run.workdir}"

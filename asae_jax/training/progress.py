@@ -53,7 +53,7 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     ]
     judging = len(judging_rows(data))
     if judging or data.index.groups is None:  # else it was said when the split was drawn
-        lines += filter(None, [_few_to_judge_by(config, judging)])
+        lines += filter(None, [_few_to_judge_by(config, judging, len(data.indices("validation")))])
     if built_in := BUILT_IN.get(data.index.source):
         lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
     if not_used := unused(config):
@@ -64,8 +64,8 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     return "\n".join(lines)
 
 
-def _few_to_judge_by(config: ConfigDict, validation: int) -> str:
-    """Says so where there are too few validation images for any cell to be labelled; else empty."""
+def _few_to_judge_by(config: ConfigDict, validation: int, of: int) -> str:
+    """Says so where there are too few images to judge by for any cell to be labelled; else empty."""
     target, share = config.uncertainty.target_error, config.data.validation_fraction
     fewest = fewest_images(target, config.uncertainty.certainty)
     if validation >= fewest or not share:
@@ -74,10 +74,11 @@ def _few_to_judge_by(config: ConfigDict, validation: int) -> str:
     wanted = math.ceil(20 * share * 2 * fewest / max(validation, 1)) / 20  # with room for a mistake
     if share < min(wanted, 0.5) and validation * min(wanted, 0.5) >= share * fewest:
         remedies.append(f"--config.data.validation_fraction={min(wanted, 0.5):g} where the split is drawn")
+    copies = f" that are no copies, of {of}" if validation < of else ""
     return (
-        f"only {validation} validation images: to promise at most {100 * target:g} % errors takes {fewest}, "
-        "all right. With fewer, predict leaves every cell to a person. Train in another --workdir with "
-        f"{' or '.join(remedies)}; or allow more errors, without training again: `evaluate "
+        f"only {validation} validation images{copies}: to promise at most {100 * target:g} % errors takes "
+        f"{fewest}, all right. With fewer, predict leaves every cell to a person. Train in another --workdir "
+        f"with {' or '.join(remedies)}; or allow more errors, without training again: `evaluate "
         "--config.uncertainty.target_error=`"
     )
 

@@ -36,6 +36,9 @@ def test_every_figure_is_a_png_that_says_what_it_is_not_for(tmp_path, monkeypatc
     confidence, correct = np.exp(log_probs).max(1), LOGITS.argmax(1) == LABELS
     figures.plot_confusion(scores, (2, 0, 1), tmp_path / "new" / "confusion.png", title="t")
     figures.plot_per_class(scores, (2, 0, 1), tmp_path / "per_class.png", title="t")
+    assert figures.drawn_score("weighted_f1", [{"weighted_f1": 0.5}]) == "weighted_f1"
+    assert figures.drawn_score("weighted_f1", [{"macro_f1": 0.5}]) == "macro_f1"
+    assert figures.drawn_score("nll", [{"nll": 0.5}]) == "macro_f1"
     figures.plot_curves(records, [], tmp_path / "curves.png")
     figures.plot_reliability(LOGITS, LABELS, 1.5, tmp_path / "reliability.png", title="t")
     for threshold in (0.5, NEVER):

@@ -170,6 +170,18 @@ def test_what_the_classes_are_is_not_taken_over_from_a_refused_start(tmp_path):
     assert [one.lineage for one in open_run(tmp_path / "run").classes] == built_in
 
 
+def test_a_table_of_the_user_s_own_in_a_new_folder_stays(tmp_path):
+    names = load_index(_config()).class_names
+    (tmp_path / "run").mkdir()
+    table = tmp_path / "run" / folder.CLASSES_FILE
+    table.write_text("\n".join(["class,name,lineage", *(f"{name},my {name},lymphoid" for name in names)]))
+    run = new_run(_config(data__cache_dir=str(tmp_path / "cache")), tmp_path / "run")
+    assert {one.lineage for one in run.classes} == {"lymphoid"}
+    run.start()
+    assert table.exists()
+    assert {one.lineage for one in open_run(tmp_path / "run").classes} == {"lymphoid"}
+
+
 def test_what_is_given_too_late_and_not_taken_over_is_said(tmp_path):
     config = _config(data__cache_dir=str(tmp_path / "cache"))
     new_run(config, tmp_path / "run").start()

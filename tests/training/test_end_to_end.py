@@ -108,7 +108,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_
     shown = capsys.readouterr().out
     assert "batch size: 56 images" in shown
     assert re.search(
-        r"stopped after step 2 of \d+ \(config\.train\.max_steps\): without it the same command", shown
+        r"stopped at step 2 of \d+ \(config\.train\.max_steps\): without it the same command", shown
     )
     assert load_recipe(workdir / "config.json").train.max_steps == 0
     assert not (workdir / "evaluation").exists()

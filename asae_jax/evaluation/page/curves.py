@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 from ml_collections import ConfigDict
 
+from asae_jax.evaluation.figures import drawn_score
 from asae_jax.evaluation.page.charts import Axis, Marks, Series, above, draw, loss_axis
 from asae_jax.evaluation.page.words import score_name
 from asae_jax.run.words import LOSSES
@@ -75,9 +76,7 @@ def _loss(config: ConfigDict, epochs: Axis, training: Records, validation: Recor
 
 def _scores(config: ConfigDict, epochs: Axis, training: Records, validation: Records, marks: Marks) -> Chart:
     series = [_line("training accuracy", training, "accuracy", 1)]
-    chooses = config.eval.select_by  # earlier versions did not record weighted F1
-    others = chooses in ("balanced_accuracy", "weighted_f1") and all(chooses in one for one in validation)
-    shown = chooses if others else "macro_f1"
+    shown = drawn_score(config.eval.select_by, validation)
     if validation:
         series.append(_line("validation accuracy", validation, "accuracy", 2, dots=True))
         series.append(_line(f"validation {score_name(shown)}", validation, shown, 3, dots=True))

@@ -74,7 +74,7 @@ def read_listed(
       UserError: a file that cannot be read, or without images of two common classes in one of its parts.
     """
     columns, listed = read_rows(
-        path, required=("path", "label", "split"), optional=GROUP_COLUMNS, also=GUESS_COLUMNS
+        path, required=("path", "label", "split"), optional=GROUP_COLUMNS, also=(*GUESS_COLUMNS, "x", "y")
     )
     every = list(listed)
     rows = [row for row in every if not is_guess(path, *row)]

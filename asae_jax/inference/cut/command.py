@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from asae_jax.terminal import track
 LIST, COUNTS = "cells.csv", "fields.csv"
 CELLS, OUTLINES = "cells", "fields"
 """What is in the output folder: two tables, and the folders of the cells and of the fields with outlines."""
+_WRITTEN = {CELLS: ".png", OUTLINES: ".jpg"}
 
 NUCLEI_PER_SIDE = 3.4
 """Of a square whose side is not given. The crops of the included blood cells have sides of 3.4 nuclei (192 of
@@ -130,13 +132,16 @@ def _would_read(given: Path, output: Path) -> bool:
     """Whether the input, a folder or a pattern, takes in what is written to `output`."""
     if given.is_dir():
         return given.resolve() in (output, *output.parents)
-    wanted = (given.parent.resolve() / given.name).parts
+    wanted, kind = (given.parent.resolve() / given.name).parts, given.suffix.lower()
+    of_any = not kind or glob.has_magic(kind)
+    may_be = [place for place, written in _WRITTEN.items() if of_any or kind == written]
     if "**" in wanted:
         start = wanted[: wanted.index("**")]
-        return len(output.parts) >= len(start) and all(map(fnmatch.fnmatch, output.parts, start))
+        below = len(output.parts) >= len(start) and all(map(fnmatch.fnmatch, output.parts, start))
+        return bool(may_be) and below
     return any(
         len(place.parts) == len(wanted) - 1 and all(map(fnmatch.fnmatch, place.parts, wanted))
-        for place in (output / CELLS, output / OUTLINES)
+        for place in (output / name for name in may_be)
     )
 
 

@@ -84,7 +84,7 @@ class Place:
 
     def check_replaceable(self) -> None:
         """Raises a UserError where a file that is there cannot be replaced, see `files`."""
-        with disk_errors(f"write {self.output}", remedy="or choose another --output=FILE"):
+        with disk_errors(f"write {self.output}", remedy="else choose another --output=FILE"):
             for path in map(self.beside, (self.output.suffix, *self.files.endings[1:])):
                 check_replaceable(path)
 

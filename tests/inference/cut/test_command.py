@@ -150,11 +150,17 @@ def test_a_field_that_is_named_twice_would_be_counted_twice(photographs, tmp_pat
         ("*/*/*.png", "o", True),
         ("*/*/*.png", "p1/o", False),
         ("*/*.png", "o", False),
+        ("**/*.pn[g]", "o", True),
+        ("**/*.bmp", "o", False),
+        ("*/*/*.bmp", "o", False),
     ],
 )
 def test_no_pattern_takes_in_the_cells_the_next_time(photographs, tmp_path, capsys, pattern, output, refused):
     shutil.copytree(photographs[0], tmp_path / "all")
     shutil.copytree(photographs[0] / "p1", tmp_path / "all" / "p1" / "deeper")
+    for folder in ("p1", "p1/deeper"):
+        with Image.open(photographs[0] / "p1" / "a b.png") as image:
+            image.save(tmp_path / "all" / folder / "a b.bmp")
     given, folder = tmp_path / "all" / pattern, tmp_path / "all" / output
     before = {item.file for item in read_input(str(given))}
     status = cli.main(["cut", f"--input={given}", f"--output={folder}", "--nucleus=70"])
