@@ -1297,7 +1297,7 @@ def _idle_of_layers(config: ConfigDict) -> dict[str, str]:
         **_idle(config, "asae.branches", *of_branches, where=len(branches) == 1),
         **_idle(config, "asae.branches", *drawn, where="suppress" not in branches),
         **_idle(config, "asae.branches", "asae.ramp_epochs", where=set(branches) == {"plain"}),
-        **_idle(config, layer, *of_layer, *drawn, "asae.ramp_epochs", *of_branches, "model.branch_affine",
+        **_idle(config, layer, *of_layer, *of_branches, "model.branch_affine",
                 where=not asae),
         **_idle(config, layer, "eval.test_mode",
                 where=not asae and config.eval.test_mode in ("enhance", "mean")),

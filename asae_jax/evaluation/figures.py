@@ -127,7 +127,8 @@ def plot_curves(
     _line(scores, training, "accuracy", "training accuracy", _COLOURS[0])
     _line(loss, validation, "nll", "validation NLL", _COLOURS[1])
     _line(scores, validation, "accuracy", "validation accuracy", _COLOURS[1])
-    _line(scores, validation, score, f"validation {score.replace('_', ' ')}", _COLOURS[2])
+    name = score.replace("_f1", "-F1").replace("_", " ")
+    _line(scores, validation, score, f"validation {name}", _COLOURS[2])
     _line(rate, training, "learning_rate", "learning rate", _COLOURS[0])
     scores.set_ylim(0, 1)
     for axes in (loss, scores, rate):
