@@ -5,6 +5,8 @@
     python -m benchmarks.layer_gain test ... --rows=P2,A3,A3-random [--look]
     python -m benchmarks.layer_gain report --results=layer_gain.jsonl [--figure=layer_gain.png]
     python -m benchmarks.layer_gain report --part=test --results=layer_gain.jsonl
+    python -m benchmarks.layer_gain choose --regime=paper --marrow=marrow.csv --start_of_marrow=RUN \\
+      --rows=P1,P2,A1,A3 --results=layer_gain_paper.jsonl
 
 `choose` trains every row with seeds 0 to 4 on lists that hold training and validation images alone, and keeps
 the validation scores of the last step. `test` trains the named rows with seeds 10 to 14 and scores the test
@@ -32,8 +34,9 @@ from asae_jax.experiments.statistics import MIN_SEEDS, bootstrap_confusions, t_e
 _MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
 PER_CLASS = 200
-TARGETS = {"blood": 66, "marrow": 64}
-"""Target -> batch size, a multiple of its classes."""
+TARGETS = ("blood", "marrow")
+BATCHES = {"small": {"blood": 66, "marrow": 64}, "paper": {"blood": 88, "marrow": 88}}
+"""Regime -> target -> batch size, a multiple of its classes; the paper's is 84."""
 
 _SHARED = {
     "model.width": 16,
@@ -45,6 +48,16 @@ _SHARED = {
     "eval.checkpoint": "last", "eval.bootstrap": 0,
     "uncertainty.keep_cells": False, "uncertainty.images_per_class": 20,
 }  # fmt: skip
+
+_PAPER = {
+    "data.source": "csv",
+    "model.dtype": "bfloat16",
+    "train.epochs": 60,
+} | {name: value for name, value in _SHARED.items() if name.startswith(("eval.", "uncertainty.", "train.v"))}
+"""The paper's network, image size, preparation, rate and schedule, those of `configs/resnet50_asae.py`."""
+
+REGIMES = {"small": ("shipped", _SHARED), "paper": ("resnet50_asae", _PAPER)}
+"""Regime -> recipe, and what all of its rows set on top."""
 
 _A1 = {"model.branching": "asae", "loss.name": "gmmce", "asae.area": 0.18}
 _A2 = _A1 | {"asae.enhancement": "sigmoid_mean1"}
@@ -63,7 +76,7 @@ ROWS = {
     "B5": _B5,
     "C2": _B5 | {"asae.place": "random"},
 }
-"""Row of the protocol -> settings, on top of `configs/shipped.py`. `-random` behind one: random place."""
+"""Row of the protocol -> settings, on top of its regime's. `-random` behind one: random place."""
 
 LOOKED_AT_TWICE = ("P1", "P2", "A3", "B5")
 """Rows that are also scored with a second look, as `ROW+look`."""
@@ -75,10 +88,10 @@ _CANDIDATES = ("A1", "A2", "A3", "B5", "A3+look", "B5+look")
 _SCORES = ("macro_f1", "accuracy", "nll")
 
 
-def settings_of(row: str) -> dict[str, object]:
+def settings_of(row: str, regime: str = "small") -> dict[str, object]:
     """The settings of `ROW` or `ROW-random`."""
     name, _, place = row.partition("-")
-    return _SHARED | ROWS[name] | ({"asae.place": "random"} if place == "random" else {})
+    return REGIMES[regime][1] | ROWS[name] | ({"asae.place": "random"} if place == "random" else {})
 
 
 def first_of_each_class(rows: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -97,7 +110,7 @@ def run_rows(args: argparse.Namespace) -> None:
     done = {(r["row"], r["target"], r["seed"]) for r in read_results(args.results) if r["part"] == args.part}
     args.folder.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
-        for target in TARGETS:
+        for target in [target for target in TARGETS if getattr(args, target)]:
             for row in args.rows:
                 if (row, target, seed) not in done:
                     _run(args, row, target, seed)
@@ -108,12 +121,16 @@ def _run(args, row: str, target: str, seed: int) -> None:
         images = list(csv.DictReader(file))
     trained = _written(args.folder / f"{target}.csv", first_of_each_class(images))
     workdir = args.folder / f"{row}-{target}-{seed}"
-    settings = settings_of(row) | {
+    settings = settings_of(row, args.regime) | {
         "data.path": trained, "init.pretrained": getattr(args, f"start_of_{target}"),
-        "train.batch_size": TARGETS[target], "seed": seed,
+        "train.batch_size": BATCHES[args.regime][target], "seed": seed,
     }  # fmt: skip
     start = time.perf_counter()
-    _call("--config=shipped", f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in settings.items()))
+    _call(
+        f"--config={REGIMES[args.regime][0]}",
+        f"--workdir={workdir}",
+        *(f"--config.{k}={v}" for k, v in settings.items()),
+    )
     seconds = round(time.perf_counter() - start)
     what = ["--split=validation"]  # without a second look it is scored at the end of training
     if args.part == "test":
@@ -138,7 +155,7 @@ def looks(args: argparse.Namespace, row: str) -> list[bool]:
     """Whether the run is scored without and with a second look: in the test in one of both ways alone."""
     if args.part == "test":
         return [args.look]
-    return [False, True] if row in LOOKED_AT_TWICE else [False]
+    return [False, True] if row in LOOKED_AT_TWICE and args.regime == "small" else [False]
 
 
 def _call(*arguments: str) -> None:
@@ -173,12 +190,14 @@ def report(args: argparse.Namespace) -> None:
         raise SystemExit(
             f"{args.results} needs a plain row of the part {args.part}, and of the test only one"
         )
-    better = max(plain, key=lambda row: _mean(scores, row))
+    targets = [target for target in TARGETS if any(target == of for _, of, _ in scores)]
+    better = max(plain, key=lambda row: _mean(scores, row, targets))
     print(f"The better plain network: {better}.\n")
-    print(f"| row | {' | '.join(TARGETS)} | against | macro-F1 | accuracy | NLL |\n|---|{'---|' * 6}")
+    print(f"| row | {' | '.join(targets)} | against | macro-F1 | accuracy | NLL |")
+    print(f"|---|{'---|' * (len(targets) + 4)}")
     compared = [pair for pair in references(rows, better) if pair[1] in rows]
     for row in rows:
-        means = [f"{100 * np.mean(list(_values(scores, row, target))):.1f}" for target in TARGETS]
+        means = [f"{100 * np.mean(list(_values(scores, row, target))):.1f}" for target in targets]
         for reference in [against for one, against in compared if one == row] or [""]:
             gains = [_difference(scores, row, reference, score) if reference else "" for score in _SCORES]
             print(f"| {row} | {' | '.join(means)} | {reference} | {' | '.join(gains)} |")
@@ -238,8 +257,8 @@ def _values(scores: dict, row: str, target: str = "") -> Iterator[float]:
     return (r["macro_f1"] for (name, of, _), r in scores.items() if name == row and target in ("", of))
 
 
-def _mean(scores: dict, row: str) -> float:
-    return float(np.mean([np.mean(list(_values(scores, row, target))) for target in TARGETS]))
+def _mean(scores: dict, row: str, targets: Sequence[str]) -> float:
+    return float(np.mean([np.mean(list(_values(scores, row, target))) for target in targets]))
 
 
 def pairs(scores: dict, row: str, reference: str, score: str = "macro_f1") -> np.ndarray:
@@ -289,8 +308,11 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True)
     for part, name, seeds in (("validation", "choose", "0,1,2,3,4"), ("test", "test", "10,11,12,13,14")):
         command = commands.add_parser(name)
-        for option in ("blood", "marrow", "start_of_blood", "start_of_marrow", "results"):
-            command.add_argument(f"--{option}", type=Path, required=True)
+        command.add_argument("--results", type=Path, required=True)
+        for target in TARGETS:  # at least one
+            command.add_argument(f"--{target}", type=Path)
+            command.add_argument(f"--start_of_{target}", type=Path)
+        command.add_argument("--regime", choices=list(REGIMES), default="small")
         command.add_argument("--folder", type=Path, default=Path("runs/layer_gain"))
         command.add_argument("--seeds", type=lambda text: [int(n) for n in text.split(",")],
                              default=[int(n) for n in seeds.split(",")])  # fmt: skip

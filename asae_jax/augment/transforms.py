@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import jaxtyping as jt
 import numpy as np
+from jax import lax
 
 from asae_jax.types import Array, ExampleKeys, Images, StoredImages
 
@@ -151,7 +152,9 @@ def warp(images: StoredImages, matrices: Matrices, *, size: int) -> SquareImages
         return values.reshape(batch, size, size, channels).astype(jnp.float32)
 
     above, below = (_mix(read(row, columns[0]), read(row, columns[1]), right_share) for row in rows)
-    return _mix(above, below, bottom_share) / 255
+    # Without the barrier XLA computes the warp once more wherever its result is used: in the mean grey that
+    # took 10.3 of the 10.5 ms of 256 views of 224 px on an H100. With it they take 0.5.
+    return lax.optimization_barrier(_mix(above, below, bottom_share) / 255)
 
 
 def _places(matrices: Matrices, size: int) -> tuple[Grid, Grid]:
@@ -204,7 +207,7 @@ def gaussian_blur(images: Images, deviations: PerExample, *, largest: float) -> 
     for axis in (1, 2):
         around = [(reach, reach) if i == axis else (0, 0) for i in range(4)]
         padded, length = jnp.pad(images, around, mode="reflect"), images.shape[axis]
-        shifted = (jax.lax.slice_in_dim(padded, i, i + length, axis=axis) for i in range(2 * reach + 1))
+        shifted = (lax.slice_in_dim(padded, i, i + length, axis=axis) for i in range(2 * reach + 1))
         images = sum((weights[:, i] * part for i, part in enumerate(shifted)), jnp.zeros_like(images))
     return images
 
@@ -239,5 +242,10 @@ def _colour_matrices(draws: Draws) -> ColourMatrices:
 
 
 def _mean_grey(images: Images) -> PerExample:
-    """Mean of the luma of each image, 0..1."""
-    return jnp.sum(images.mean(axis=(1, 2)) * _YIQ[:1].astype(np.float32), axis=-1)
+    """Mean of the luma of each image, 0..1.
+
+    One sum over a row of all its values: XLA sums columns of three, the channels, slowly.
+    """
+    batch, height, width, _ = images.shape
+    weights = jnp.tile(jnp.asarray(_YIQ[0] / (height * width), jnp.float32), height * width)
+    return jnp.sum(images.reshape(batch, -1) * weights[None], axis=-1)

@@ -118,7 +118,8 @@ def parts_of_training(
 class Meter:
     """Collects the steps' metrics and reports them every `log_every` steps.
 
-    Between reports nothing is read from the device, so the steps run ahead of the host.
+    Between reports nothing is read from the device, so the steps run ahead of the host. A report is of the
+    steps before the newest, which the device computes meanwhile.
     """
 
     def __init__(
@@ -143,12 +144,12 @@ class Meter:
         )
 
     def add(self, metrics: StepMetrics) -> None:
-        """Takes the metrics of the next step; reports when enough have come together."""
-        self._waiting.append(metrics)
-        self._step += 1
+        """Takes the metrics of the next step; before that, reports when enough have come together."""
         if self._step % self._log_every == 0:
             self.report()
-        elif self._step in self._timed:
+        self._waiting.append(metrics)
+        self._step += 1
+        if self._step in self._timed:
             jax.block_until_ready(metrics)
             self._advance()
 
@@ -160,7 +161,7 @@ class Meter:
         """
         if not self._waiting:
             return
-        fetched = jax.device_get(self._waiting)  # in one go: an accelerator is idle meanwhile
+        fetched = jax.device_get(self._waiting)  # in one go
         norm = 0.0
         for offset, metrics in enumerate(fetched):
             norm = float(metrics.gradient_norm)

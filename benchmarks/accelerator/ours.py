@@ -86,7 +86,8 @@ class Here(Side):
         """The step `key` fed from the cache of prepared images, and with its batch on the device, in turn.
 
         As in training: batches are read ahead by threads, copied to the device by the call of the step, and
-        metrics are fetched every `train.log_every` steps.
+        metrics are fetched every `train.log_every` steps,
+        one step later.
         """
         step = self._steps[key]
         assert isinstance(step, Step)
@@ -250,9 +251,9 @@ def _block(step: Step, batches: Iterator[Any], steps: int) -> tuple[float, float
         batch = next(batches)
         waited += time.perf_counter() - asked
         step.state, metrics = step.update(step.state, batch)
-        waiting.append(metrics)
-        if number % step.config.train.log_every == 0:
+        if number % step.config.train.log_every == 1:  # those of the steps before, as in training
             jax.device_get(waiting)
             waiting.clear()
+        waiting.append(metrics)
     jax.block_until_ready(step.state.params)
     return (time.perf_counter() - began) / steps, waited / steps

@@ -19,6 +19,7 @@ from asae_jax.losses import mean_branch_log_probs
 from asae_jax.models.asae import ASAE
 from asae_jax.models.convolution import convolve
 from asae_jax.models.layers import BatchNorm
+from asae_jax.models.pooling import max_pool
 from asae_jax.run import build
 from asae_jax.run.state import abstract_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
@@ -36,7 +37,7 @@ def random_views(work: Work, stored: int) -> Part:
 
 def pooling(work: Work, stored: int) -> Part:
     """Max-pooling of the stem, and its gradient."""
-    pool = functools.partial(nn.max_pool, window_shape=(3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
+    pool = functools.partial(max_pool, size=3, strides=2, padding=1)
     return _with_gradient(pool, _map(work, 2, work.width))
 
 
@@ -59,6 +60,19 @@ def convolution(work: Work, stored: int, *, size: int) -> Part:
     kernel = jax.random.normal(jax.random.key(1), (size, size, work.width, features)).astype(x.dtype)
     zeros = ((size // 2, size // 2),) * 2
     return _with_gradient(functools.partial(convolve, strides=1, zeros=zeros), x, kernel)
+
+
+def stem(work: Work, stored: int) -> Part:
+    """The first convolution, of images, and its kernel's gradient."""
+    images = jax.random.normal(jax.random.key(0), (work.batch_size, work.size, work.size, 3)).astype(
+        work.dtype
+    )
+    kernel = jax.random.normal(jax.random.key(1), (7, 7, 3, work.width)).astype(work.dtype)
+    return _with_gradient(functools.partial(_convolved, images), kernel)
+
+
+def _convolved(images: jax.Array, kernel: jax.Array) -> jax.Array:
+    return convolve(images, kernel, strides=2, zeros=((3, 3), (3, 3)))
 
 
 def layer(work: Work, stored: int) -> Part:
@@ -96,6 +110,7 @@ def optimiser(work: Work, stored: int) -> Part:
 
 PARTS: dict[str, Callable[..., Part]] = {
     "random views": random_views,
+    "convolution of images": stem,
     "max-pooling": pooling,
     "batch normalisation": normalisation,
     "3 x 3 convolution": functools.partial(convolution, size=3),

@@ -85,7 +85,14 @@ class Size(NamedTuple):
     examples: int = 2048
     variants: tuple[str, ...] = ("nhwc", "1x1 by convolution")
     parts: tuple[str, ...] = (
-        *("random views", "max-pooling", "batch normalisation", "3 x 3 convolution", "1 x 1 convolution"),
+        *(
+            "random views",
+            "convolution of images",
+            "max-pooling",
+            "batch normalisation",
+            "3 x 3 convolution",
+            "1 x 1 convolution",
+        ),
         *("ASAE layer", "GMMCE", "optimiser"),
     )
     twin_compiled: bool = True

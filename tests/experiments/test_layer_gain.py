@@ -10,10 +10,14 @@ from asae_jax.config import check, copy_with, recipe
 from benchmarks import layer_gain
 
 
+@pytest.mark.parametrize("regime", layer_gain.REGIMES)
 @pytest.mark.parametrize("row", [*layer_gain.ROWS, "A3-random", "B5-random"])
-def test_the_settings_of_every_row_are_accepted(row):
-    settings = layer_gain.settings_of(row)
-    check(copy_with(recipe("shipped"), {**settings, "data.path": "cells.csv"}))
+def test_the_settings_of_every_row_are_accepted(row, regime):
+    settings = layer_gain.settings_of(row, regime)
+    base = layer_gain.REGIMES[regime][0]
+    config = copy_with(recipe(base), {**settings, "data.source": "csv", "data.path": "cells.csv"})
+    check(config)
+    assert config.train.epochs == {"small": 8, "paper": 60}[regime]
     assert (settings.get("asae.place") == "random") == (row == "C2" or row.endswith("-random"))
 
 
@@ -99,7 +103,7 @@ def test_the_test_is_of_one_plain_network_and_a_random_place(tmp_path, capsys):
 
 def test_the_test_part_is_scored_in_one_way_only():
     ways = (("validation", False), ("test", False), ("test", True))
-    choice, test, second = (SimpleNamespace(part=part, look=look) for part, look in ways)
+    choice, test, second = (SimpleNamespace(part=part, look=look, regime="small") for part, look in ways)
     assert [layer_gain.looks(choice, row) for row in ("P1", "A1")] == [[False, True], [False]]
     for row in ("P1", "A1", "A3", "A3-random"):
         assert layer_gain.looks(test, row) == [False]

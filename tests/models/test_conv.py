@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from asae_jax.models import convolution
 from asae_jax.models.layers import Conv, Head
 
 
@@ -211,6 +212,47 @@ def test_accelerators_are_given_xla_s_own_operations(size, groups, monkeypatch):
     assert of_gpus == ["dot_general" if size == 1 else "conv_general_dilated"]
     assert of_cpus != of_gpus
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "zeros", "height", "width"),
+    [
+        (7, (3, 3), 12, 10),
+        (7, (3, 3), 11, 9),
+        (3, (0, 1), 8, 8),
+        (3, (1, 1), 7, 8),
+        (4, (1, 1), 8, 9),
+        (7, (3, 3), 1, 2),
+    ],
+)
+def test_convolution_of_images_over_blocks_equals_xla_s(size, zeros, height, width):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(2, height, width, 3)).astype(np.float32)
+    kernel = generator.normal(size=(size, size, 3, 5)).astype(np.float32)
+
+    def both(function, *options):
+        y, pullback = jax.vjp(lambda *a: function(*a, *options), x, kernel)
+        return y, *pullback(np.cos(np.arange(y.size, dtype=np.float32)).reshape(y.shape))
+
+    ours = both(lambda x, k: convolution._in_blocks(x, k, (zeros, zeros)))
+    theirs = both(lambda x, k: convolution._plain(x, k, 2, (zeros, zeros)))
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-4)
+
+
+def test_accelerators_see_images_in_blocks_and_exports_do_not(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
+    conv = Conv(8, 7, strides=2, padding=3)
+    params, expected = conv.init(jax.random.key(0), x), None
+    for backend, channels in (("cpu", 3), ("gpu", 12)):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        jaxpr = str(jax.make_jaxpr(conv.apply)(params, x))
+        assert f"f32[{7 if channels == 3 else 4},{7 if channels == 3 else 4},{channels},8]" in jaxpr
+        found = conv.apply(params, x)
+        expected = found if expected is None else expected
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    with convolution.as_on_accelerators():
+        assert "f32[4,4,12,8]" not in str(jax.make_jaxpr(conv.apply)(params, x))
 
 
 def test_a_map_smaller_than_the_depthwise_kernel_is_padded():

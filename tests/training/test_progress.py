@@ -32,6 +32,8 @@ def test_reports_the_mean_over_examples_not_over_batches(tmp_path):
     meter = _meter(log)
     meter.add(_metrics(30.0, 1, 10))
     meter.add(_metrics(3.0, 3, 30))
+    assert not list(read_metrics(tmp_path, "train"))  # the device would wait for the host
+    meter.add(_metrics(1e9, 0, 1))
     meter.close()
     log.close()
     (record,) = read_metrics(tmp_path, "train")

@@ -29,6 +29,7 @@ from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.backbones.resnet import BasicBlock
 from asae_jax.models.layers import BatchNorm, Conv, Norm
 from asae_jax.models.placement import GLOBAL_MEAN, Shrinking, Window
+from asae_jax.models.pooling import max_pool
 from asae_jax.types import Array, Features, NextFeatures, at_least_float32
 
 
@@ -105,9 +106,7 @@ class WBCNetStage(nn.Module):
 
 def _pool(x: Features) -> NextFeatures:
     """AlexNet's overlapping 3 x 3 max-pool with stride 2; padded, so that it halves the map exactly."""
-    # With padding flax pools a single leading axis only.
-    y = nn.max_pool(x.reshape(-1, *x.shape[-3:]), (3, 3), (2, 2), [(1, 1), (1, 1)])
-    return y.reshape(*x.shape[:-3], *y.shape[1:])
+    return max_pool(x, 3, strides=2, padding=1)
 
 
 class WBCNet(Backbone):
@@ -170,7 +169,7 @@ class Cell3NetStem(nn.Module):
         size, strides, pool = CELL3NET_STEMS[self.kind]
         x = Conv(self.features, size, strides=strides, padding=size // 2, dtype=self.dtype, name="conv")(x)
         x = nn.relu(self.norm(name="bn")(x, train=train))
-        return nn.max_pool(x, (2, 2), (2, 2)) if pool else x
+        return max_pool(x, 2, strides=2) if pool else x
 
 
 class Cell3NetStage(nn.Module):
@@ -186,7 +185,7 @@ class Cell3NetStage(nn.Module):
         """`[..., height, width, channels]` -> `[..., height/2, width/2, features]`."""
         block = BasicBlock(features=self.features, strides=1, norm=self.norm, dtype=self.dtype, name="block")
         x = block(x, train=train)
-        return nn.max_pool(x, (2, 2), (2, 2)) if self.pool else x
+        return max_pool(x, 2, strides=2) if self.pool else x
 
 
 class Cell3Net(Backbone):

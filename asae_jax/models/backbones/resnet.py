@@ -12,6 +12,7 @@ import flax.linen as nn
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import BatchNorm, Conv, Norm
 from asae_jax.models.placement import Shrinking, Window
+from asae_jax.models.pooling import max_pool
 from asae_jax.types import Features, NextFeatures
 
 StageSizes = tuple[int, int, int, int]
@@ -109,7 +110,7 @@ class Stem(nn.Module):
         x = Conv(self.features, size, strides=strides, padding=size // 2, dtype=self.dtype, name="conv1")(x)
         x = nn.relu(self.norm(name="bn1")(x, train=train))
         if self.kind == "imagenet":
-            x = nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)])
+            x = max_pool(x, 3, strides=2, padding=1)
         return x
 
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv, Norm
 from asae_jax.models.placement import Shrinking, Window
+from asae_jax.models.pooling import max_pool
 from asae_jax.types import Features, NextFeatures
 
 # Which stages do without their pooling, so that the maps have the size they have in a ResNet with that stem.
@@ -34,7 +35,7 @@ class Stage(nn.Module):
             if self.norm is not None:
                 x = self.norm(name=f"bn{i}")(x, train=train)
             x = nn.relu(x)
-        return nn.max_pool(x, (2, 2), (2, 2)) if self.pool else x
+        return max_pool(x, 2, strides=2) if self.pool else x
 
 
 class VGG(Backbone):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from asae_jax.models.backbones.resnet import ResNet, StageSizes
 from asae_jax.models.baselines.drop_layers import ADL
 from asae_jax.models.layers import BatchNorm, Norm
+from asae_jax.models.pooling import max_pool
 from asae_jax.types import Array, Features, NextFeatures, at_least_float32
 
 
@@ -69,7 +70,7 @@ class NonLocalBlock(nn.Module):
 
 def _halve(x: Features) -> NextFeatures:
     """2 x 2 max-pooling; a map of one row or column stays as it is."""
-    return nn.max_pool(x, (2, 2), (2, 2)) if min(x.shape[-3:-1]) > 1 else x
+    return max_pool(x, 2, strides=2) if min(x.shape[-3:-1]) > 1 else x
 
 
 def _flat(x: Features) -> Array:
