@@ -172,6 +172,7 @@ def estimate_mixture(
     prior: np.ndarray,
     *,
     confusion: np.ndarray | None = None,
+    possible: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     resamples: int = 0,
     seed: int = 0,
@@ -182,10 +183,23 @@ def estimate_mixture(
       probabilities: float `[N, K]`, calibrated, of the new cells; N at least 1.
       prior: `[K]`, mixture of the training images, all above 0.
       confusion: counts `[K, K]`, rows true, see `bbse_shares`; None where not known.
+      possible: bool `[K]`, classes that are ever given; the others have the share 0 and need no images in
+        `confusion`. None: all.
       groups: patient or slide of each cell `[N]`; None: each cell counts by itself.
       resamples: of the bootstrap; 0 for no intervals.
       seed: of the bootstrap.
     """
+    if possible is not None and not possible.all():
+        given = np.maximum(np.asarray(probabilities, np.float64)[:, possible], _LEAST)
+        found = estimate_mixture(
+            given / given.sum(1, keepdims=True),
+            prior[possible] / prior[possible].sum(),
+            confusion=None if confusion is None else confusion[np.ix_(possible, possible)],
+            groups=groups,
+            resamples=resamples,
+            seed=seed,
+        )
+        return _among_all(found, possible)
     shares, low, high = em_shares(probabilities, prior), None, None
     if resamples and enough_groups(groups):
         drawn = resampled_weights(len(probabilities), groups=groups, resamples=resamples, seed=seed)
@@ -197,6 +211,19 @@ def estimate_mixture(
         return Mixture(shares, low, high)
     by_confusion = bbse_shares(predicted, confusion)
     return Mixture(shares, low, high, by_confusion, misfit(predicted, confusion, shares))
+
+
+def _among_all(mixture: Mixture, possible: np.ndarray) -> Mixture:
+    """A mixture of the classes `possible`, bool `[K]`, as one of all."""
+
+    places = np.maximum(np.cumsum(possible) - 1, 0)
+
+    def spread(values: np.ndarray | None, elsewhere: float) -> np.ndarray | None:
+        return None if values is None else np.where(possible, values[places], elsewhere)
+
+    shares, by_confusion = np.where(possible, mixture.shares[places], 0.0), spread(mixture.by_confusion, 0.0)
+    low, high = spread(mixture.low, np.nan), spread(mixture.high, np.nan)
+    return Mixture(shares, low, high, by_confusion, mixture.misfit)
 
 
 def _rates(confusion: np.ndarray) -> np.ndarray | None:

@@ -5,7 +5,7 @@ import datetime
 import functools
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -315,23 +315,7 @@ def _remarks(grid: Grid, tables: Mapping[str, Table], results: Results, base: Co
             "The modern backbones have the blocks of the published networks, but not their size: "
             f"{_size(base.model)}, where the published ones have width 64 and stem imagenet."
         )
-    if results.groups is None:
-        remarks.append(
-            "No slides or patients are known: images of one patient may be in the training and the test "
-            "part, and intervals take images for independent."
-        )
-    elif (groups := len(np.unique(results.groups))) < FEW_GROUPS:
-        remarks.append(
-            f"The test part has only {groups} slides or patients"
-            + (f", of which {MIN_GROUPS} at least decide anything." if groups < MIN_GROUPS else
-               ": others may well turn what they decide.")
-        )  # fmt: skip
-    if results.groups is not None:
-        remarks.append(
-            "The sign test over images takes those of one slide or patient for independent: its p is too "
-            "small."
-        )
-    return remarks
+    return [*remarks, *_remarks_on_images(results)]
 
 
 def _costs(grid: Grid, results: Results) -> list[dict[str, Any]]:
@@ -358,3 +342,36 @@ def _rows(grid: Grid, base: ConfigDict) -> dict[str, dict[str, Any]]:
         }
         for row, first in grid.run_as.items()
     }
+
+
+def _remarks_on_images(results: Results) -> Iterator[str]:
+    """What the test images can tell: whether they are new, and how they belong together."""
+    runs = [run for of_row in results.runs.values() for run in of_row]
+    if trained := _most(runs, "num_trained_on"):
+        yield (
+            f"{trained} of the {results.labels.size} test images are among those that were trained on: no "
+            "measure of new images."
+        )
+    if shared := _most(runs, "num_groups_trained_on"):
+        yield (
+            f"{shared} of the slides or patients of the test part have training images too: cells of new "
+            "ones are harder than all that is shown here."
+        )
+    if results.groups is None:
+        yield (
+            "No slides or patients are known: images of one patient may be in the training and the test "
+            "part, and intervals take images for independent."
+        )
+        return
+    if (groups := len(np.unique(results.groups))) < FEW_GROUPS:
+        yield (
+            f"The test part has only {groups} slides or patients"
+            + (f", of which {MIN_GROUPS} at least decide anything." if groups < MIN_GROUPS else
+               ": others may well turn what they decide.")
+        )  # fmt: skip
+    yield "The sign test over images takes those of one slide or patient for independent: its p is too small."
+
+
+def _most(runs: Sequence[FinishedRun], count: str) -> int:
+    """The largest of what the test scores say of `count`; 0 where none knows."""
+    return max((run.scores.get(count) or 0 for run in runs), default=0)

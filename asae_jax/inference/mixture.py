@@ -16,7 +16,7 @@ from asae_jax.evaluation.predictions import Predictions, check_belongs, read_pre
 from asae_jax.evaluation.provenance import FOLDER, find_scores, read_scores
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.losses import NEED_CLASS_COUNTS, effective_number_weights
-from asae_jax.run.adaptation import FILE, read_adaptation
+from asae_jax.run.adaptation import FILE, classes_given, read_adaptation
 from asae_jax.run.folder import read_counts
 from asae_jax.run.run import Run
 
@@ -30,6 +30,7 @@ class Basis(NamedTuple):
       known: whether the mixture is known; else all classes are taken as equally frequent.
       labels: by which the model was adapted, and which told its mixture; 0: none were given.
       unlabelled: classes that can occur and that no such label named.
+      possible: bool `[K]`, classes that the model ever gives (`adapt --only`); None: all.
     """
 
     prior: np.ndarray
@@ -37,6 +38,7 @@ class Basis(NamedTuple):
     known: bool
     labels: int = 0
     unlabelled: tuple[str, ...] = ()
+    possible: np.ndarray | None = None
 
 
 def mixture_basis(run: Run) -> Basis:
@@ -67,7 +69,9 @@ def _adapted_basis(adapted: Mapping[str, Any], classes: Sequence[str]) -> Basis:
     if not (np.isfinite(shares) & (shares > 0)).all():
         raise ValueError("shares that are not above 0")
     confusion = _confusion(adapted, len(classes)) if adapted["labels"] else None
-    return Basis(shares, confusion, bool(learnt["known"]), int(learnt["labels"]), tuple(learnt["unlabelled"]))
+    known, labels, unlabelled = bool(learnt["known"]), int(learnt["labels"]), tuple(learnt["unlabelled"])
+    possible = np.isin(classes, classes_given(adapted, classes))
+    return Basis(shares, confusion, known, labels, unlabelled, possible)
 
 
 _SAME = 0.05

@@ -104,6 +104,22 @@ def test_resamples_of_whole_groups_and_weights_are_copies_of_cells():
     assert one.low is None  # two groups tell nothing of others
 
 
+def test_classes_that_are_never_given_need_no_confusions_and_have_no_share():
+    confusion = _confusion(count=3000)
+    probabilities, _ = _cells((0.6, 0.1, 0.3), 500, 1)
+    of_three = estimate_mixture(probabilities, PRIOR, confusion=confusion, resamples=20)
+    places, possible = [0, 1, 3], np.array([True, True, False, True])
+    wide, prior, four = np.zeros((500, 4)), np.full(4, 0.1), np.zeros((4, 4))
+    wide[:, places], prior[places], four[np.ix_(places, places)] = probabilities, 0.9 * PRIOR, confusion
+    assert estimate_mixture(wide, prior, confusion=four).misfit is None
+    found = estimate_mixture(wide, prior, confusion=four, possible=possible, resamples=20)
+    assert found.misfit == pytest.approx(of_three.misfit, rel=1e-6)
+    for name, elsewhere in (("shares", 0), ("by_confusion", 0), ("low", np.nan), ("high", np.nan)):
+        value = getattr(found, name)
+        np.testing.assert_allclose(value[places], getattr(of_three, name), atol=1e-6)
+        np.testing.assert_equal(value[2], elsewhere)
+
+
 def test_the_misfit_is_uniform_under_label_shift_and_small_where_cells_look_different():
     confusion = _confusion(count=3000)
     mixture = (0.6, 0.1, 0.3)

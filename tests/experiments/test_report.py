@@ -11,7 +11,7 @@ import pytest
 
 from asae_jax.config import recipe
 from asae_jax.errors import UserError
-from asae_jax.experiments import results
+from asae_jax.experiments import report, results
 from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, run_folder, scores_file, write_record
 from asae_jax.experiments.pages import write_pages
 from asae_jax.experiments.report import build_report, summary
@@ -178,6 +178,20 @@ def test_two_seeds_give_means_without_intervals(tmp_path):
             assert comparison["outcome"]["differences"]["macro_f1"]["over_seeds"]["low"] is None
     text = (tmp_path / "report.md").read_text()
     assert "±" not in text.partition("## How to read")[0]
+
+
+def test_what_was_trained_on_is_said_before_the_numbers(done):
+    run = next(iter(done.results.runs.values()))[0]
+    told = []
+    for known in ({}, {"num_trained_on": None, "num_groups_trained_on": 0},
+                  {"num_trained_on": 7, "num_groups_trained_on": 3}):  # fmt: skip
+        runs = {"plain": (dataclasses.replace(run, scores={**run.scores, **known}),)}
+        results = dataclasses.replace(done.results, runs=runs, groups=np.arange(NUM_IMAGES))
+        told.append("\n".join(report._remarks_on_images(results)))
+    assert "training images" not in told[0]
+    assert told[1] == told[0]
+    assert f"7 of the {NUM_IMAGES} test images are among those that were trained on" in told[2]
+    assert "3 of the slides or patients of the test part have training images too" in told[2]
 
 
 def test_two_groups_of_test_images_decide_nothing(done, tmp_path):

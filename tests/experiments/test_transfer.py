@@ -1,13 +1,16 @@
 """Runs in another laboratory at a tiny size: every kind of row is made, and runs stand side by side."""
 
 import csv
+import dataclasses
 import functools
 import json
 import shutil
 import sys
+import types
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
@@ -34,11 +37,16 @@ def write(path, *rows):
 
 @pytest.fixture
 def their_cells(folder, tmp_path):
-    """The eleven images in both parts, under labels of two of the three classes, and one of no class."""
-    files = sorted(folder.glob("*/*.png"))
-    named = [[file, f"their {CLASS_NAMES[n % 2]}"] for n, file in enumerate(files)]
-    rows = [[*row, part] for part in ("train", "test") for row in named]
-    return write(tmp_path / "cells.csv", ["path", "label", "split"], *rows, [files[0], "no class", "test"])
+    """The eleven images in both parts, changed, under labels of two of three classes; one of none."""
+    rows = []
+    for number, file in enumerate(sorted(folder.glob("*/*.png"))):
+        for part in ("train", "test"):
+            image = np.array(Image.open(file))
+            image[0, 0] = (part == "test", number, 0)
+            Image.fromarray(image).save(tmp_path / f"{part}{number}.png")
+            rows.append([f"{part}{number}.png", f"their {CLASS_NAMES[number % 2]}", part])
+    Image.fromarray(image + 1).save(tmp_path / "none.png")
+    return write(tmp_path / "cells.csv", ["path", "label", "split"], *rows, ["none.png", "no class", "test"])
 
 
 @pytest.fixture
@@ -172,6 +180,61 @@ def test_a_list_keeps_unknown_cells_of_the_training_part_only(tmp_path):
     assert len(read_listed(path, {"x": "A"}, ("A", "B"), most=2, seed=0).items["train"]) == 2
     with pytest.raises(UserError, match="part 'train' has no two of the classes A, C: give a class map"):
         read_listed(path, {"x": "A"}, ("A", "C"), most=10, seed=0)
+
+
+def test_the_parts_of_a_list_share_no_picture_and_no_cell_counts_twice(tmp_path):
+    for number, name in enumerate("abcde"):
+        (tmp_path / f"{name}.png").write_bytes(bytes([number]) * 50)
+    rows = [["a.png", "A", "train", "p"], ["b.png", "B", "training", "no group"]]
+    rows += [["c.png", "A", "test", "no group"], ["d.png", "B", "testing", "q"]]
+    columns = ["path", "label", "split", "patient"]
+    listed = read_listed(write(tmp_path / "l.csv", columns, *rows), {}, ("A", "B"), most=10, seed=0)
+    assert listed.groups is None  # of c.png it is not known
+    assert [len(listed.items[part]) for part in ("train", "test")] == [2, 2]
+    again = write(tmp_path / "again.csv", columns, *rows, ["d.png", "B", "test", "q"])
+    with pytest.raises(UserError, match="listed already"):
+        read_listed(again, {}, ("A", "B"), most=10, seed=0)
+    (tmp_path / "e.png").write_bytes((tmp_path / "a.png").read_bytes())
+    copied = write(tmp_path / "copied.csv", columns, *rows, ["e.png", "A", "test", "q"])
+    with pytest.raises(UserError, match=r"1 of its test images .* \(e.png is a.png\)"):
+        read_listed(copied, {}, ("A", "B"), most=10, seed=0)
+
+
+def test_labels_of_classes_that_the_test_part_lacks_are_not_learnt_where_it_names_the_classes(monkeypatch):
+    labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
+    part = scores.Part(np.eye(3)[labels], np.eye(3)[labels], labels)
+    network = types.SimpleNamespace(
+        name="net", train=part, test=dataclasses.replace(part, labels=np.minimum(labels, 1))
+    )
+    seen = []
+
+    def cross_fit(old, features, labels, **_):
+        seen.append(set(labels.tolist()))
+        raise InterruptedError
+
+    monkeypatch.setattr(scores, "cross_fit", cross_fit)
+    monkeypatch.setattr(scores, "_layer", lambda network, only: None)
+    listed = types.SimpleNamespace(
+        items={"train": [types.SimpleNamespace(group="", path=f"{n}") for n in range(8)]}
+    )
+    for only in (False, True):
+        with pytest.raises(InterruptedError):
+            list(scores._with_labels(None, network, listed, Trial(labels=(5,), draws=1), only=only))
+    assert seen[0] == {0, 1, 2}
+    assert seen[1] == {0, 1}
+
+
+def test_without_enough_patients_the_page_says_why_there_are_no_intervals(tmp_path):
+    run = measured("plain", [1, 0, 1, 1])
+    for groups, said in (
+        (["p", "q", "p", "q"], "without intervals, which take 5 patients"),
+        (None, "over images"),
+    ):
+        write_pages(tmp_path / "transfer", [run | {"test_labels": [0, 1, 0, 1], "test_groups": groups}])
+        for end in ("md", "html"):
+            text = (tmp_path / f"transfer.{end}").read_text()
+            assert said in text
+            assert ("with 95 % intervals" in text) == (groups is None)
 
 
 def test_labels_that_nobody_looked_at_are_no_truth(tmp_path):

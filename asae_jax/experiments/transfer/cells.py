@@ -12,8 +12,7 @@ from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import file_contents
-from asae_jax.input.csv_rows import Row, listed_file, read_rows
-from asae_jax.input.manifest import GROUP_COLUMNS, GUESS_COLUMNS, group_column, is_guess
+from asae_jax.input.manifest import NO_GROUP, UNSEEN, read_entries
 
 PARTS = ("train", "test")
 
@@ -58,7 +57,7 @@ class Listed:
 def read_listed(
     path: Path, class_map: Mapping[str, str], class_names: Sequence[str], *, most: int, seed: int
 ) -> Listed:
-    """Reads a CSV file `path,label,split` of the other laboratory.
+    """Reads a list of the other laboratory's cells, as training would (`manifest.read_entries`).
 
     Labels that nobody looked at (`manifest.is_guess`) are no truth: their rows are left out.
 
@@ -71,22 +70,19 @@ def read_listed(
       seed: of that choice.
 
     Raises:
-      UserError: a file that cannot be read, or without images of two common classes in one of its parts.
+      UserError: a file that cannot be read, an image that it lists twice, or of which it has a copy in both
+        parts, or one without images of two common classes in one of its parts.
     """
-    columns, listed = read_rows(
-        path, required=("path", "label", "split"), optional=GROUP_COLUMNS, also=(*GUESS_COLUMNS, "x", "y")
-    )
-    every = list(listed)
-    rows = [row for row in every if not is_guess(path, *row)]
-    grouped, guesses = group_column(columns), len(every) - len(rows)
+    _, _, entries = read_entries(path, unseen=False)
+    guesses = sum(entry.fault == UNSEEN for entry in entries)
     items: dict[str, list[Item]] = {part: [] for part in PARTS}
     labels: dict[str, list[int]] = {part: [] for part in PARTS}
-    for row in rows:
-        part, number = row[1]["split"].lower(), _class_of(row, class_map, class_names)
-        if part == "train" or (part == "test" and number >= 0):
-            file = listed_file(path.parent, row[1]["path"])
-            items[part].append(Item(row[1]["path"], file, row[1].get(grouped, "")))
-            labels[part].append(number)
+    for entry in entries:
+        number = _class_of(entry.label, class_map, class_names)
+        if entry.fault != UNSEEN and (entry.split == "train" or (entry.split == "test" and number >= 0)):
+            group = "" if entry.group == NO_GROUP else entry.group
+            items[entry.split].append(Item(entry.name, str(path.parent / entry.name), group))
+            labels[entry.split].append(number)
     for part in PARTS:
         if len(set(labels[part]) - {-1}) < 2:
             raise UserError(
@@ -94,6 +90,7 @@ def read_listed(
                 + f" without the {guesses} rows whose label nobody looked at (seen=no)" * bool(guesses)
                 + ": give a class map from its labels to them, and a column split with train and test."
             )
+    _check_apart(path, items)
     order = np.random.default_rng(seed).permutation(len(items["train"]))[:most]
     groups = np.array([item.group for item in items["test"]])
     return Listed(
@@ -105,9 +102,26 @@ def read_listed(
     )
 
 
-def _class_of(row: Row, class_map: Mapping[str, str], class_names: Sequence[str]) -> int:
-    """Number of the class that the row's label belongs to; -1 where the run has none."""
-    label = row[1]["label"]
+def _check_apart(path: Path, items: Mapping[str, Sequence[Item]]) -> None:
+    """Raises a UserError where an image of the part "train" is in the part "test" too, under another name."""
+    names: dict[str, str] = {}
+    for item, content in zip(items["train"], file_contents(i.file for i in items["train"]), strict=True):
+        names.setdefault(content, item.path)
+    contents = file_contents(item.file for item in items["test"])
+    found = [
+        (item.path, names[content])
+        for item, content in zip(items["test"], contents, strict=True)
+        if content and content in names
+    ]
+    if found:
+        raise UserError(
+            f"{path}: {len(found)} of its test images are in its part 'train' too, from which labels are "
+            f"taken ({found[0][0]} is {found[0][1]}): list each picture once."
+        )
+
+
+def _class_of(label: str, class_map: Mapping[str, str], class_names: Sequence[str]) -> int:
+    """Number of the class that a label belongs to; -1 where the run has none."""
     mapped = mapped_to(label, class_map)
     name = label if mapped is None else mapped
     return class_names.index(name) if name in class_names else -1

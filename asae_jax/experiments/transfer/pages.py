@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, enough_groups
 from asae_jax.experiments.transfer.scores import estimated
 from asae_jax.files import write_text
 from asae_jax.json_files import write_json
@@ -20,7 +21,7 @@ def write_pages(stem: Path, runs: Sequence[Measured]) -> list[Path]:
 
     Runs of one name that were tested on the same images differ in their seed, and share a column.
     """
-    report = {"notice": NOTICE, "comparisons": _comparisons(runs), "runs": list(runs)}
+    report = {"notice": NOTICE, "fewest": MIN_GROUPS, "comparisons": _comparisons(runs), "runs": list(runs)}
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{end}") for end in ("json", "md", "html")]
     write_json(paths[0], report, indent=1)
@@ -70,7 +71,7 @@ def _comparison(runs: Sequence[Measured]) -> dict[str, Any]:
         "test_of_class": runs[0]["test_of_class"],
         "guesses": max(run.get("guesses", 0) for run in runs),  # files of earlier versions lack it
         "train_images": max(run["images"]["train"] for run in runs),
-        "over": "images" if groups is None else "patients or slides",
+        "over": ("images" if groups is None else "patients or slides") if enough_groups(groups) else "",
         "rows": rows,
     }
 

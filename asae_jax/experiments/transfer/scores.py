@@ -143,7 +143,7 @@ def _layer(network: Network, *, only: bool) -> Layer:
 def _with_labels(run: Run, network: Network, listed: Listed, trial: Trial, *, only: bool) -> Iterator[Row]:
     """The last layer trained on labels, and calibration and thresholds made of them."""
     train, old = network.train, _layer(network, only=only)
-    known = np.flatnonzero(train.labels >= 0)
+    known = np.flatnonzero(np.isin(train.labels, network.test.labels) if only else train.labels >= 0)
     which = ", only these classes" * only
     tried = [("at random", count) for count in trial.labels] + [("proposed", _PROPOSED)]
     for how, count in tried:

@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import quoted
+from asae_jax.evaluation.abstention import fewest_images
 from asae_jax.evaluation.metrics import counted_share
 from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
@@ -94,6 +95,7 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
         "error_of_these": rule.error,
         **without_a_person(learned.for_a_person, right),
         "target_error": rule.target_error,
+        "certainty": rule.certainty,
     }
 
 
@@ -162,9 +164,12 @@ def _of_mixture(content: Mapping[str, Any]) -> Iterator[str]:
     if content["statistics"]["kept"]:
         yield f"{told}, if probabilities are right here."
     else:
+        others = "--statistics=keep"
+        if content["statistics"]["balance"] == "none":
+            others += " and --balance=predicted"
         yield (
-            f"{told}. Batch statistics take a part of that for a change of stain: compare with "
-            "--statistics=keep and --balance=predicted on labelled cells."
+            f"{told}. Batch statistics take a part of that for a change of stain: compare with {others} on "
+            "labelled cells."
         )
 
 
@@ -180,11 +185,19 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
     all_of_them, grouped = labels["layers"] == "all", labels["folds_of"] == "groups"
     what, by = ("All layers", "network") if all_of_them else ("Last layer", "layer")
     of_whom = " nor another of the same slide or patient" * grouped
-    yield (
-        f"{what}, calibration and thresholds were fitted to {labels['count']} labels. Scored by a {by} "
-        f"that has not seen the cell's label{of_whom}, {_percent(after)} are right ({_percent(before)} "
-        "before). Where cells were chosen for labelling because they are difficult, others are easier."
-    )
+    stays = labels["strength"] == _OLD_LAYER
+    if stays:
+        yield (
+            f"No last layer that was fitted to the {labels['count']} labels was better than the old one, "
+            f"which stays: {_percent(after)} are right. Calibration and thresholds were fitted to the labels."
+        )
+    else:
+        yield (
+            f"{what}, calibration and thresholds were fitted to {labels['count']} labels. Scored by a {by} "
+            f"that has not seen the cell's label{of_whom}, {_percent(after)} are right ({_percent(before)} "
+            "before)."
+        )
+    yield "Where cells were chosen for labelling because they are difficult, others are easier."
     if grouped:
         yield "These intervals are over cells: new slides or patients differ more."
     else:
@@ -192,27 +205,37 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
             "Cells of one slide or patient may have been on both sides (they are not known of all these "
             "cells, or there is one alone), and a new patient's cells are harder."
         )
-    if labels["strength"] == _OLD_LAYER:
-        yield "No last layer that was fitted to the labels was better than the old one, which stays."
-    elif unlabelled:
+    if unlabelled and not stays:
         fate = "may have been unlearnt" if all_of_them else "are given more rarely than before"
         yield (
             f"Classes without a label ({', '.join(unlabelled)}) {fate}: label some cells of each class that "
             "can occur, or name those that can (--only)."
         )
     if after["count"] < before["count"]:
-        yield "That is fewer than before: with so few labels the run without them may be the better one."
+        yield "That is fewer than before: the run without these labels may be the better one."
     if not labels["labelled_by_threshold"]:
-        yield (
-            f"With so few labels no threshold keeps errors to {100 * labels['target_error']:.3g} %: every "
-            "cell is left to a person. Label more."
-        )
+        yield _nothing_labelled(labels)
     elif (itself := labels["labelled_without_a_person"])["count"]:
         yield (
             f"By itself it labels {_percent(itself)} of these cells, "
             f"{_percent(labels['error_without_a_person'])} of them wrongly; what it is not sure of, or what "
             "looks unlike the labelled cells, is left to a person."
         )
+
+
+def _nothing_labelled(labels: Mapping[str, Any]) -> str:
+    """Why every cell is left to a person, and what changes it."""
+    target = f"{100 * labels['target_error']:.3g} %"
+    fewest = fewest_images(labels["target_error"], labels["certainty"])
+    if labels["count"] < fewest:
+        return (
+            f"To promise errors of {target} takes at least {fewest} labels, all right: every cell is left to "
+            "a person. Label more."
+        )
+    return (
+        f"No threshold keeps errors at {target} with the asked certainty, as the network is wrong too often: "
+        "every cell is left to a person (fewer with a higher --config.uncertainty.target_error)."
+    )
 
 
 def _percent(share: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.files import disk_errors, user_path, write_text
-from asae_jax.inference.export import card, onnx_script
+from asae_jax.folders import leftover_in
+from asae_jax.inference.export import card, onnx_script, packing
 from asae_jax.inference.export.formats import ALL, FORMATS, check_writable, wanted_formats
 from asae_jax.inference.export.program import (
     EXAMPLE_PREPARED,
@@ -35,6 +36,7 @@ from asae_jax.inference.export.verify import (
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.folder import RUN_FILE, versions_now
+from asae_jax.run.model_folder import CARD
 from asae_jax.run.run import check_one_look
 from asae_jax.terminal import Bar
 
@@ -57,8 +59,9 @@ def export(config: ConfigDict, workdir: Path) -> int:
       The exit status 0.
 
     Raises:
-      UserError: no such run; a folder with other files; a format that was asked for by name and cannot be
-        written here; or one whose scores differ from the network's, which is then removed.
+      UserError: no such run; a folder with other files, or an export that somebody wrote into; a format that
+        was asked for by name and cannot be written here, or whose scores differ from the network's, which is
+        then removed.
     """
     check_one_look(config, "export")
     names = wanted_formats(config.export.formats)
@@ -69,6 +72,7 @@ def export(config: ConfigDict, workdir: Path) -> int:
     folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
     if config.export.output:
         _check_folder(folder, workdir)
+    _check_untouched(folder)
     program = load_program(workdir, config)
     sample = sample_images(program.run)
     with disk_errors(f"write the export to {folder}", remedy="choose another --output=DIR"), _on_cpu():
@@ -92,6 +96,35 @@ def _check_folder(folder: Path, workdir: Path) -> None:
     if not isinstance(there, dict) or there.get("run") != _identity(workdir):
         holds = "the export of another run" if record.exists() else "other files"
         raise UserError(f"{folder} holds {holds}, which would be lost: give an empty folder (--output=DIR).")
+
+
+def _check_untouched(folder: Path) -> None:
+    """Raises a UserError where a card was written into, or another file lies in the model's folder."""
+    record = folder / RECORD
+    there = read_json(record, remedy="delete this folder") if record.exists() else {}
+    wrote = there.get("wrote") if isinstance(there, dict) else None
+    if not isinstance(wrote, dict):  # none, of an earlier version, or not finished
+        return
+    found = _contents(folder)
+    lost = next((name for name in found if found[name] != wrote.get(name)), "")
+    if lost:
+        what = "was changed after the export" if lost in wrote else "is no part of the export"
+        raise UserError(
+            f"{folder / lost} {what}, and would be lost: move it elsewhere, or give another folder "
+            "(--output=DIR)."
+        )
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """Digests of the cards, which have places to fill in; and the other files of the model's folder, by name.
+
+    Of those it is the name that counts: commands that are given the folder may write into it.
+    """
+    cards = [folder / card.FILE, folder / packing.FILE / CARD]
+    digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in cards if path.is_file()}
+    others = (path for path in sorted((folder / packing.FILE).rglob("*")) if path.is_file())
+    found = dict.fromkeys((path for path in others if not leftover_in(path.name)), "") | digests
+    return {path.relative_to(folder).as_posix(): digest for path, digest in found.items()}
 
 
 def _clear(folder: Path) -> None:
@@ -221,6 +254,7 @@ def _write_companions(program: Program, folder: Path, record: dict[str, Any]) ->
     if program.uncertainty is not None and (estimates := matching_file(program.run)) is not None:
         shutil.copyfile(estimates, folder / UNCERTAINTY)
     write_text(folder / card.FILE, card.model_card(program, record))
+    write_json(folder / RECORD, record | {"wrote": _contents(folder)})
 
 
 def _size(path: Path) -> int:

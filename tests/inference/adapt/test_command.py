@@ -1,6 +1,7 @@
 """`adapt` as a user calls it."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -14,7 +15,7 @@ from asae_jax import cli
 from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
-from asae_jax.inference.adapt import command, report
+from asae_jax.inference.adapt import command, learning, report
 from asae_jax.inference.adapt.cells import Cells, scorer
 from asae_jax.inference.adapt.labels import read_given
 from asae_jax.inference.adapt.statistics import drawn_rows
@@ -425,7 +426,8 @@ def test_patients_were_kept_apart_only_where_all_are_known(runs, folder, tmp_pat
     assert record["labels"]["folds_of"] == folds_of
     notes = "\n".join(record["notes"])
     assert said in notes
-    assert ("nor another of the same slide or patient" in notes) == (folds_of == "groups")
+    if record["labels"]["strength"] != report._OLD_LAYER:
+        assert ("nor another of the same slide or patient" in notes) == (folds_of == "groups")
 
 
 def test_patients_that_merge_knows_of_some_images_are_known(folder, tmp_path):
@@ -519,6 +521,39 @@ def test_removed_classes_are_in_no_set_of_classes_where_every_other_one_is(runs,
         rows = list(csv.DictReader(file))
     assert {frozenset(row["conformal_set"].split("|")) for row in rows} == {frozenset(CLASS_NAMES[:2])}
     assert max(float(row[f"p_{CLASS_NAMES[2]}"]) for row in rows) == 0
+
+
+def test_an_old_layer_that_stays_is_scored_by_itself(runs, folder, labels, tmp_path, monkeypatch):
+    """And not by the layers of the folds, which are not delivered."""
+
+    def worse(old, features, labels, **options):
+        fitted = cross_fit(old, features, labels, **options)
+        return dataclasses.replace(fitted, strength=np.inf, layer=old, logits=-fitted.logits)
+
+    cross_fit = learning.cross_fit
+    monkeypatch.setattr(learning, "cross_fit", worse)
+    options = [f"--labels={labels}", f"--output={tmp_path / 'new'}", "--statistics=keep"]
+    assert _adapt(runs[0], *options) == 0
+    record = json.loads((tmp_path / "new" / FILE).read_text())
+    assert record["labels"]["right_cross_fitted"] == record["labels"]["right_before"]
+    assert np.trace(record["confusion_matrix"]) == record["labels"]["right_before"]["count"]
+    notes = "\n".join(record["notes"])
+    assert "which stays" in notes
+    assert "before)" not in notes
+    assert "fewer than before" not in notes
+
+
+def test_more_labels_are_asked_for_only_where_they_help():
+    for count, said in ((20, "takes at least 32 labels"), (3000, "as the network is wrong too often")):
+        told = report._nothing_labelled({"count": count, "target_error": 0.05, "certainty": 0.8})
+        assert said in told
+        assert ("Label more" in told) == (count == 20)
+
+
+@pytest.mark.parametrize(("balance", "advised"), [("none", True), ("predicted", False)])
+def test_what_was_done_already_is_not_advised(balance, advised):
+    content = {"mixture": {"distance": 0.5}, "statistics": {"kept": False, "balance": balance}}
+    assert ("--balance=predicted" in next(report._of_mixture(content))) == advised
 
 
 def test_layers_that_were_fitted_before_are_said():

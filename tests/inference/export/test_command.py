@@ -276,6 +276,22 @@ def test_nothing_of_an_earlier_export_is_left(program, export_to):
     assert list(json.loads((folder / "export.json").read_text())["formats"]) == ["stablehlo"]
 
 
+@pytest.mark.parametrize("place", ["MODEL_CARD.md", "model/README.md", "model/predictions/cells.csv"])
+def test_what_a_person_wrote_into_an_export_is_not_removed(run, export_to, place):
+    folder = export_to("model")
+    file = folder / place
+    file.parent.mkdir(exist_ok=True)
+    with file.open("a") as opened:
+        opened.write("stain: May-Grünwald-Giemsa")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    config = copy_with(read_run_config(run), {"export.formats": "model", "export.output": str(folder)})
+    with pytest.raises(UserError, match=f"{place} .* would be lost: move it elsewhere"):
+        command.export(config, run)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    file.rename(folder.parent / "kept")
+    assert command.export(config, run) == 0
+
+
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
     form = formats.FORMATS["orbax"]

@@ -145,6 +145,7 @@ class MixtureCounter:
             probabilities,
             basis.prior,
             confusion=basis.confusion,
+            possible=basis.possible,
             groups=groups,
             resamples=resamples,
             seed=seed,
