@@ -48,7 +48,7 @@ class Conductor:
         self._until = time.monotonic() + seconds - LAST
         self._guesses = dict(guesses or FIRST_GUESS)
         self._rates: dict[str, float] = {}
-        self._flops: dict[Any, tuple[float, str]] = {}  # by work: PyTorch does the same
+        self._flops: dict[Any, float] = {}  # by work: PyTorch does the same
         self._twin: str | None = None  # why there is no twin
 
     def run(self) -> None:
@@ -157,7 +157,7 @@ class Conductor:
         )
         self._guesses[guess] = MARGIN * facts["to_first_step_s"]
         if contender.side == OURS and not contender.variant:
-            self._flops.setdefault(contender.work, (facts["flops"], facts["flops_of"]))
+            self._flops.setdefault(contender.work, facts["flops"])
         return facts
 
     def _time(self, ready: dict[Contender, dict[str, Any]], *, interleaved: bool) -> None:
@@ -181,7 +181,7 @@ class Conductor:
     ) -> None:
         work = contender.work
         low, middle, high = (float(ms) for ms in np.quantile([b["ms"] for b in blocks], [0.1, 0.5, 0.9]))
-        flops, flops_of = self._flops.get(contender.work, (None, None))
+        flops = self._flops.get(contender.work)
         rate = self._rates.get(work.dtype)
         peak = blocks[-1]["peak_bytes"]
         self._rows.add(
@@ -195,7 +195,6 @@ class Conductor:
             blocks=len(blocks),
             matrix_share=flops / (middle / 1e3) / (rate * 1e12) if flops and rate else None,
             flops=flops,
-            flops_of=flops_of,
             planned_gib=_gib(facts.get("planned_bytes")),
             donated_gib=_gib(facts.get("donated_bytes")),
             peak_gib=_gib(peak),

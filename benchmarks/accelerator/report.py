@@ -101,7 +101,7 @@ def _more_of_a_figure(row: dict[str, Any]) -> list[str]:
 def _more(row: dict[str, Any]) -> list[str]:
     words = []
     if row["matrix_share"] is not None:
-        words.append(f"{row['matrix_share']:.1%} of the matrix rate ({row['flops_of']})")
+        words.append(f"{row['matrix_share']:.1%} of the matrix rate")
     if row["planned_gib"] is not None:
         words.append(f"{row['planned_gib']:.2f} GiB planned")
     if row["peak_gib"] is not None:
