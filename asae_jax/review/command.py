@@ -58,10 +58,11 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     known, grouped, notes = known_images(run)
     labels = _named([label for file in files for label in read_labels(file, images=images)])
     labels = _mapped(labels, run, given.class_map)
-    joined = join(known, labels, run.class_names, rules, grouped=bool(grouped))
+    slides = grouped in SLIDE_COLUMNS
+    joined = join(known, labels, run.class_names, rules, grouped=bool(grouped), slides=slides)
     joined.notes[:0] = notes
     _refuse_nothing(joined, labels)
-    group = group_name(labels) if not grouped or grouped in SLIDE_COLUMNS else "group"
+    group = group_name(labels) if not grouped or slides else "group"
     output.write(place, joined, made_from, grouped=bool(grouped), group=group)
     print(output.summary(joined, labels, place))
     print("\n".join(_next_steps(run, place, joined)))

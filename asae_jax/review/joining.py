@@ -89,6 +89,7 @@ def join(
     rules: Rules,
     *,
     grouped: bool,
+    slides: bool = False,
 ) -> Joined:
     """The data of a run with the labels that people gave since.
 
@@ -100,14 +101,16 @@ def join(
       class_names: of the run.
       rules: what counts where they meet.
       grouped: whether a patient or slide is known of every image in `known`.
+      slides: whether these are slides or fields.
 
     Raises:
       UserError: classes that the run does not know (unless `new_classes` says what to do), or patients for
         the second test that there are none of.
     """
-    joined, rows = Joined(), list(known)
-    apart = {row.group for row in rows if row.split != "train" and row.group}
-    labels, disputed = _with_patients(labels, set() if rules.shared_groups == "rename" else apart)
+    joined, rename = Joined(), rules.shared_groups == "rename"
+    told = patients.told_of(known, labels)
+    labels, disputed = _with_patients(labels, patients.of_other_parts(known, told, rename=rename))
+    rows = patients.with_told(known, labels)
     chosen, torn = _one_for_each_image(labels, rules, joined)
     outvoted, joined.contradictions = joined.contradictions, []
     _check_classes(chosen, known, class_names, rules)
@@ -116,10 +119,10 @@ def join(
         _drop(same, places.get(same[0].content, []), rows, joined)
     new = list(_compared_with_old(chosen, places, rows, class_names, rules, joined))
     new = list(_under_new_names(new, rows, joined))
-    taken = patients.named(new, known, rename=rules.shared_groups == "rename", grouped=grouped)
+    taken = patients.named(new, known, told, rename=rename, grouped=grouped, slides=slides)
     new, joined.notes = taken.labels, taken.notes
     joined.left_out += taken.left_out
-    aside, said = patients.second_test(new, known, rules.new_test, seed=rules.seed)
+    aside, said = patients.second_test(new, known, told, rules.new_test, seed=rules.seed)
     joined.notes += said + disputed
     joined.rows = [row for row in rows if row.label]
     for label in new:
@@ -140,17 +143,24 @@ def _with_patients(labels: Sequence[Label], apart: Collection[str]) -> tuple[lis
       labels: of all lists.
       apart: patients who are kept apart: where any label of an image names one, all labels of it do.
     """
-    named: dict[str, dict[str, None]] = {}
+    named: dict[str, dict[str, bool]] = {}
     for label in labels:
         if label.group and label.content:
-            named.setdefault(label.content, {})[label.group] = None
-    found = []
+            named.setdefault(label.content, {}).setdefault(label.group, label.of_slide)
+    found, disputed = [], []
+    for groups in named.values():
+        # A patient says more than a slide: the two are no contradiction.
+        kinds = [[group for group in groups if groups[group] == of_slide] for of_slide in (False, True)]
+        disputed += [" and ".join(kind) for kind in kinds if len(kind) > 1]
     for label in labels:
         groups = named.get(label.content, {})
         kept_apart = next((group for group in groups if group in apart), "")
-        group = kept_apart or label.group or next(iter(groups), "")
-        found.append(label if group == label.group else dataclasses.replace(label, group=group))
-    disputed = [" and ".join(groups) for groups in named.values() if len(groups) > 1]
+        own = "" if label.of_slide and not all(groups.values()) else label.group
+        widest = next(iter(sorted(groups, key=lambda group: groups[group])), label.group)
+        group = kept_apart or own or widest
+        if group != label.group:
+            label = dataclasses.replace(label, group=group, of_slide=groups[group])
+        found.append(label)
     if not disputed:
         return found, []
     count = "1 image has" if len(disputed) == 1 else f"{len(disputed):,} images have"

@@ -132,10 +132,9 @@ def summary(joined: Joined, labels: Sequence[Label], place: Place) -> str:
         f"  known already, the same label: {len(joined.confirmed):,}",
     ]
     if joined.aside:
-        patients = {label.group for label in joined.aside if label.group}
-        of_patients = f", {len(patients):,} patient{'s' * (len(patients) > 1)}" if patients else ""
         lines.append(
-            f"  set aside as a second test: {_by_class(joined.aside)}{of_patients} ({place.new_test})"
+            f"  set aside as a second test: {_by_class(joined.aside)}{_by_group(joined.aside)} "
+            f"({place.new_test})"
         )
     lines.append(f"  left out: {len(joined.left_out):,}" + _listed_in(place.left_out, joined.left_out))
     reasons = _reasons(joined).most_common()
@@ -160,6 +159,14 @@ def _by_class(labels: Sequence[Label]) -> str:
     counts = collections.Counter(label.label for label in labels)
     named = ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
     return f"{len(labels):,}" + (f" ({named})" if named else "")
+
+
+def _by_group(labels: Sequence[Label]) -> str:
+    counts = [
+        (kind, len({label.group for label in labels if label.group and label.of_slide == of_slide}))
+        for kind, of_slide in (("patient", False), ("slide", True))
+    ]
+    return "".join(f", {count:,} {kind}{'s' * (count > 1)}" for kind, count in counts if count)
 
 
 def _changed(joined: Joined) -> str:

@@ -6,7 +6,7 @@ Groups of images, be they of a patient or of a slide, are called patients here.
 import collections
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,35 +33,105 @@ class Named:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def named(new: Sequence[Label], known: Sequence[Known], *, rename: bool, grouped: bool) -> Named:
+Told = Mapping[str, Collection[str]]
+"""Patients whom labels name of images of the run, where the old data do not -> parts of these images."""
+
+
+def told_of(known: Iterable[Known], labels: Iterable[Label]) -> dict[str, set[str]]:
+    """The patients whom labels name of images that the run has, beside those that the old data name.
+
+    Rows that nobody looked at count too: whose image it is does not hang on its class.
+    """
+    rows: dict[str, list[Known]] = {}
+    for row in known:
+        if row.content:
+            rows.setdefault(row.content, []).append(row)
+    told: dict[str, set[str]] = {}
+    for label in labels:
+        for row in rows.get(label.content, []):
+            if label.group and label.group != row.group:
+                told.setdefault(label.group, set()).add(row.split)
+    return told
+
+
+def of_other_parts(known: Iterable[Known], told: Told, *, rename: bool) -> set[str]:
+    """The patients of images outside of training; by labels alone where others are meant (rename)."""
+    by_labels = {group for group, splits in told.items() if splits != {"train"}}
+    return by_labels | {row.group for row in known if row.split != "train" and row.group and not rename}
+
+
+def with_told(known: Iterable[Known], labels: Iterable[Label]) -> list[Known]:
+    """`known`, those without a patient with the one whom labels name, in the column `known_group`.
+
+    Else the next round would not know it any more.
+    """
+    told: dict[str, str] = {}
+    for label in labels:
+        if label.group and label.content:
+            told.setdefault(label.content, label.group)
+    return [
+        dataclasses.replace(row, group=group, provenance={**row.provenance, "known_group": group})
+        if not row.group and (group := told.get(row.content, ""))
+        else row
+        for row in known
+    ]
+
+
+def named(
+    new: Sequence[Label],
+    known: Sequence[Known],
+    told: Told,
+    *,
+    rename: bool,
+    grouped: bool,
+    slides: bool = False,
+) -> Named:
     """New images with their patients, without those whose patients are kept out of training.
 
     Args:
       new: labels of images that the old data have not.
       known: the old data.
-      rename: whether a new patient who is called like an old one is another one.
+      told: what labels say of them (`told_of`).
+      rename: whether a new patient who is called like one of the old test or validation part is another one;
+        not where a label says of an old image that it is this patient's.
       grouped: whether every old image names its patient: then new ones that do not are taken for one.
+      slides: whether the groups of old images are slides or fields.
     """
     there = {row.group for row in known if row.group}
-    protected = _kept_apart(known)
-    result, unnamed, shared, renamed = Named(), collections.Counter[str](), set(), set()
+    parted = {row.group for row in known if row.split in PARTS and row.group}
+    protected = _kept_apart(known, grouped=grouped)
+    by_labels = _told_apart(known, told)
+    result, unnamed, shared, names = Named(), collections.Counter[str](), set(), dict[str, str]()
     for label in new:
         group = label.group
         if not group and grouped:
             unnamed[label.origin] += 1
             label = dataclasses.replace(label, group=_new_name(label, "patient not named", there))
-        elif group in there and rename:
-            renamed.add(group)
-            label = dataclasses.replace(label, group=_new_name(label, group, there))
-        elif group in protected:
-            result.left_out.append((label, f"of patient {group}, who is {PARTS[protected[group]]}"))
+        elif group in parted and rename and group not in by_labels:
+            # One name for the whole merge: two readers of a patient are not two patients.
+            label = dataclasses.replace(label, group=names.setdefault(group, _new_name(label, group, there)))
+        elif part := by_labels.get(group) or protected.get(group):
+            result.left_out.append((label, f"of patient {group}, who is {PARTS[part]}"))
             continue
-        elif group in there:
+        elif group in there or group in told:
             shared.add(group)
         result.labels.append(label)
-    result.notes += _notes_on_groups(unnamed, shared, renamed)
+    result.notes += _notes_on_groups(unnamed, shared, set(names))
+    result.notes += _notes_on_told(known, told, by_labels)
+    result.notes += _notes_on_kinds(result.labels, known, slides=grouped and slides, grouped=grouped)
     result.notes += _notes_on_what_is_not_known(result.labels, known, protected, grouped=grouped)
     return result
+
+
+def _told_apart(known: Iterable[Known], told: Told) -> dict[str, str]:
+    """Patients of images of the test, say, but of no training image, as labels name them -> the part."""
+    trained = {row.group for row in known if row.split == "train"}
+    parts = {
+        group: next((part for part in PARTS if part in splits), "")
+        for group, splits in told.items()
+        if "train" not in splits and group not in trained
+    }
+    return {group: part for group, part in parts.items() if part}
 
 
 def _new_name(label: Label, name: str, there: set[str]) -> str:
@@ -72,12 +142,18 @@ def _new_name(label: Label, name: str, there: set[str]) -> str:
     return next(name for name in names if name not in there)
 
 
-def _kept_apart(known: Sequence[Known]) -> dict[str, str]:
-    """Patients of the parts that nothing enters -> the part, where the split kept them out of training."""
+def _kept_apart(known: Sequence[Known], *, grouped: bool) -> dict[str, str]:
+    """Patients of the parts that nothing enters -> the part, where the split kept them out of training.
+
+    Where not every old image names its patient the split did not go by patients, and one who is on both
+    sides says nothing of the others.
+    """
     trained = {row.group for row in known if row.split == "train" and row.group}
     apart: dict[str, str] = {}
     for part in PARTS:
         groups = {row.group for row in known if row.split == part and row.group}
+        if not grouped:
+            groups -= trained
         if groups.isdisjoint(trained):
             apart |= {group: part for group in groups if group not in apart}
     return apart
@@ -96,6 +172,37 @@ def _notes_on_groups(unnamed: Mapping[str, int], shared: set[str], renamed: set[
         yield f"{_some(renamed)}: named by old and new images, taken for other patients (rename)"
 
 
+def _notes_on_told(known: Sequence[Known], told: Told, by_labels: Mapping[str, str]) -> Iterator[str]:
+    trained = {row.group for row in known if row.split == "train"}
+    if by_labels:
+        yield (
+            f"{_some(by_labels)}: named by labels of images that are in the old test or validation part, or "
+            "set aside: new images of them are left out"
+        )
+    sides = {group for group, splits in told.items() if group in trained or "train" in splits}
+    if both := {group for group in sides if set(told[group]) & set(PARTS)}:
+        yield (
+            f"{_some(both)}: on both sides of the old split, as labels of old images say: new images of them "
+            "are trained on too"
+        )
+
+
+def _notes_on_kinds(
+    new: Sequence[Label], known: Sequence[Known], *, slides: bool, grouped: bool
+) -> Iterator[str]:
+    """Slides are compared with slides and patients with patients: of other pairs nothing can be told."""
+    if not grouped or not any(row.split in PARTS for row in known):
+        return
+    counts = collections.Counter(label.origin for label in new if label.group and label.of_slide != slides)
+    for origin, count in counts.items():
+        old, mine = ("slides or fields", "patients") if slides else ("patients", "slides or fields")
+        yield (
+            f"{count:,} new images of {origin} name {mine}, and the old data name {old}: whether they are of "
+            "patients of the old test part cannot be told, and scores would be too high if they are: give "
+            f"both a column `{'slide' if slides else 'patient'}`"
+        )
+
+
 def _notes_on_what_is_not_known(
     new: Sequence[Label], known: Sequence[Known], protected: Mapping[str, str], *, grouped: bool
 ) -> Iterator[str]:
@@ -109,7 +216,7 @@ def _notes_on_what_is_not_known(
     elif new and test and not any(row.group in protected for row in test):
         yield "the old split has patients on both sides: new images of its test patients are trained on too"
     if not grouped and any(label.group for label in new):
-        yield "patients are known of new images only: they stand in the column known_group"
+        yield "patients are known of some images only: they stand in the column known_group"
     mine = {label.group for label in new if label.group}
     for names in alike_names(mine | set(protected)):
         if len(mine & set(names)) and len(set(protected) & set(names)):
@@ -117,13 +224,14 @@ def _notes_on_what_is_not_known(
 
 
 def second_test(
-    new: Sequence[Label], known: Sequence[Known], wanted: str, *, seed: int
+    new: Sequence[Label], known: Sequence[Known], told: Told, wanted: str, *, seed: int
 ) -> tuple[set[Label], list[str]]:
     """The new images of a second test, and what to know of it.
 
     Args:
       new: images that may be trained on.
       known: the old data, whose patients it has none of.
+      told: what labels say of them (`told_of`): nor has it those.
       wanted: names of patients, separated by commas, or the share of patients to draw, 0..1; empty: no test.
       seed: of the drawing.
 
@@ -134,11 +242,12 @@ def second_test(
     wanted = wanted.strip()
     if not wanted:
         return set(), []
-    there = {row.group for row in known if row.group}
+    there = {row.group for row in known if row.group} | set(told)
     groups = {label.group for label in new if label.group}
     share = _share(wanted, groups)
     if share is None:
-        return _named_patients(new, wanted, groups, there), []
+        aside = _named_patients(new, wanted, groups, there)
+        return aside, _cautions([label for label in new if label not in aside], aside)
     rows = [label for label in new if label.group not in there]
     if not rows:
         raise UserError(f"--new_test={wanted}: no new image is of a new patient: leave it out")
@@ -155,8 +264,25 @@ def second_test(
             f"--new_test={wanted}: none is drawn, as without any one {what} a class would have no new image "
             f"to train on: leave it out, or name the patients to test on"
         )
-    return drawn, [] if by_group else [_BY_IMAGE]
+    return drawn, _cautions(rows, drawn) if by_group else [_BY_IMAGE]
 
+
+def _cautions(others: Iterable[Label], aside: Iterable[Label]) -> list[str]:
+    """What may put one patient on both sides of a second test by patients; `others` are trained on."""
+    every = [*others, *aside]
+    unnamed = [_SOME_UNNAMED] * (not all(label.group for label in every))
+    return unnamed + [_BY_SLIDE] * any(label.of_slide for label in every if label.group)
+
+
+_SOME_UNNAMED = (
+    "not every new image names a patient: those that do not are trained on, and if they are of patients of "
+    "the second test, scores on it are better than on new patients"
+)
+
+_BY_SLIDE = (
+    "new images name slides or fields, not patients (column `slide`): cells of one patient may be on both "
+    "sides of the second test, and scores on it are then better than on new patients"
+)
 
 _BY_IMAGE = (
     "the second test is drawn by image, as not every new image names a patient: cells of one patient may be "
@@ -204,8 +330,8 @@ def _named_patients(new: Sequence[Label], wanted: str, groups: set[str], named: 
         if name in named:
             raise UserError(
                 f"--new_test: the old data have images of patient {name!r} too, so that a test on the new "
-                "ones would "
-                "not be on a new patient: name others, or say that it is another one (--shared_groups=rename)"
+                "ones would not be on a new patient: name others, or, if it is another patient of the same "
+                "name, give it another one in the file of labels"
             )
     return {label for label in new if label.group in names}
 

@@ -29,15 +29,27 @@ OLD = [
 ]
 
 
-def label(content, name="A", *, group="", origin="new.csv", line=2, time=None, fault="", **provenance):
+def label(
+    content,
+    name="A",
+    *,
+    group="",
+    of_slide=False,
+    origin="new.csv",
+    line=2,
+    time=None,
+    fault="",
+    **provenance,
+):
     when = None if time is None else datetime.datetime.fromisoformat(f"2026-01-{time:02d}T00:00+00:00")
     return Label(
-        f"/new/{content}.png", name, group, content, origin, line, f"/new/{origin}", when, provenance, fault
-    )
+        f"/new/{content}.png", name, group, content, origin, line, f"/new/{origin}", when, provenance,
+        of_slide=of_slide, fault=fault,
+    )  # fmt: skip
 
 
-def joined(labels, known=OLD, *, grouped=False, **rules):
-    return join(known, labels, CLASSES, Rules(**rules), grouped=grouped)
+def joined(labels, known=OLD, *, grouped=False, slides=False, **rules):
+    return join(known, labels, CLASSES, Rules(**rules), grouped=grouped, slides=slides)
 
 
 def of(result, split):
@@ -318,6 +330,93 @@ def test_patients_called_nearly_the_same_are_named():
     assert any("'P3' and 'p3'" in note or "'p3' and 'P3'" in note for note in result.notes)
 
 
+def notes(result, words):
+    return [note for note in result.notes if words in note]
+
+
+def test_a_patient_whom_a_label_names_of_an_old_training_image_is_no_new_patient():
+    labels = [label("o1", group="r"), label("n1", group="r"), label("n2", "B", group="q")]
+    with pytest.raises(UserError, match="'r' too"):
+        joined(labels, new_test="r")
+    others = [label(f"n{i}", "AB"[i % 2], group="qs"[i // 6]) for i in range(3, 9)]
+    result = joined([*labels, *others], new_test="0.5")
+    assert len({row.group for row in result.rows if row.split == "aside"} & {"q", "s"}) == 1
+    assert "r" not in {row.group for row in result.rows if row.split == "aside"}
+    with pytest.raises(UserError, match="'r' too"):  # known in the next round
+        joined([label("m1", group="r")], result.rows, new_test="r")
+
+
+@pytest.mark.parametrize("seen", ["", "nobody looked at its label"])
+def test_new_images_of_a_patient_whom_a_label_names_of_a_test_image_are_left_out(seen):
+    labels = [label("t1", group="q", fault=seen), label("n1", group="q"), label("n2", group="r")]
+    result = joined(labels)
+    assert [row.content for row in result.rows] == ["o1", "o2", "v1", "t1", "t2", "n2"]
+    assert [reason for _, reason in result.left_out][1] == "of patient q, who is in the old test part"
+    assert [(row.label, row.split) for row in result.rows[:5]] == [(row.label, row.split) for row in OLD]
+    assert result.rows[3].provenance == {"known_group": "q"}
+    later = joined([label("n1", group="q"), label("o1", group="r")], result.rows)
+    assert [row.content for row in later.rows] == [row.content for row in result.rows]
+
+
+@pytest.mark.parametrize(("old_image", "rows"), [("t1", ["n2"]), ("o1", ["n1", "n2"])])
+def test_a_label_that_calls_a_patient_otherwise_names_the_same_patient(old_image, rows):
+    """Nor do slides contradict patients: s1 is one of p3, or of p1."""
+    labels = [label(old_image, group="s1", of_slide=True), label("n1", group="s1"), label("n2", group="s2")]
+    result = joined(labels, GROUPED, grouped=True)
+    assert [row.content for row in result.rows[5:]] == rows
+    assert [row.group for row in result.rows[:5]] == [row.group for row in GROUPED]
+    for rename in ("drop", "rename"):
+        with pytest.raises(UserError, match=r"no new image is of patient 's1'|'s1' too"):
+            joined(labels, GROUPED, grouped=True, new_test="s1", shared_groups=rename)
+
+
+def test_a_patient_on_both_sides_by_labels_is_trained_on_and_that_is_said():
+    result = joined([label("t1", group="q"), label("o1", group="q"), label("n1", group="q")])
+    assert of(result, "train")[-1] == ("n1", "A")
+    assert notes(result, "q: on both sides of the old split")
+
+
+@pytest.mark.parametrize("old_slides", [False, True])
+@pytest.mark.parametrize("new_slides", [False, True])
+def test_slides_are_not_compared_with_patients_without_a_word(old_slides, new_slides):
+    labels = [label(f"n{i}", "AB"[i % 2], group=f"s{i // 2}", of_slide=new_slides) for i in range(8)]
+    result = joined(labels, GROUPED, grouped=True, slides=old_slides, new_test="0.5")
+    assert bool(notes(result, "cannot be told")) == (old_slides != new_slides)
+    assert bool(notes(result, "on both sides of the second test")) == new_slides
+    by_name = joined(labels, GROUPED, grouped=True, slides=old_slides, new_test="s1")
+    assert bool(notes(by_name, "on both sides of the second test")) == new_slides
+
+
+def test_a_list_of_slides_beside_one_of_patients_is_said_of_a_second_test():
+    labels = [label(f"n{i}", group="q") for i in range(2)]
+    labels += [label(f"m{i}", group="s", of_slide=True) for i in range(2)]
+    assert notes(joined(labels, GROUPED, grouped=True, new_test="q"), "on both sides of the second test")
+    assert not notes(joined(labels[:2], GROUPED, grouped=True, new_test="q"), "on both sides")
+    some = joined([*labels[:2], label("n9")], new_test="q")
+    assert notes(some, "not every new image names a patient")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_patient_and_slide_of_an_image_the_patient_counts(first):
+    labels = [label("n1", group="q", time=1), label("n1", group="s", of_slide=True, time=2)]
+    result = joined([labels[first], labels[1 - first]], GROUPED, grouped=True)
+    assert [row.group for row in result.rows[5:]] == ["q"]
+    assert not result.added[0].of_slide
+    assert not notes(result, "different patients")
+
+
+def test_another_patient_of_the_same_name_has_one_new_name_whoever_lists_him():
+    labels = [
+        label("n1", group="p3", origin="ann.csv"),
+        label("n2", group="p3", origin="bob.csv"),
+        label("n3", group="p1", origin="bob.csv"),
+    ]
+    result = joined(labels, GROUPED, grouped=True, shared_groups="rename")
+    assert [row.group for row in result.rows[5:]] == ["ann: p3", "ann: p3", "p1"]
+    with pytest.raises(UserError, match="'p1' too"):
+        joined(labels, GROUPED, grouped=True, shared_groups="rename", new_test="p1")
+
+
 PATIENTS = [label(f"n{i}", "AB"[i % 2], group=f"q{i // 4}") for i in range(40)]
 
 
@@ -407,9 +506,10 @@ def test_whatever_is_given_the_tests_stay_and_every_label_is_counted_once(labels
     known = known if grouped else [dataclasses.replace(row, group="") for row in known]
     result = joined(labels, known, grouped=grouped, prefer=prefer, shared_groups=shared, new_classes="drop")
     for part in ("validation", "test", "aside"):
-        assert [row for row in result.rows if row.split == part] == [
-            row for row in known if row.split == part
-        ]
+        there = [row for row in result.rows if row.split == part]
+        if not grouped:  # but for the patient whom a label names
+            there = [dataclasses.replace(row, group="", provenance={}) for row in there]
+        assert there == [row for row in known if row.split == part]
     trained = [row for row in result.rows if row.split == "train"]
     assert {row.content for row in trained}.isdisjoint({"v1", "t1", "t2", "s1"})
     assert max(collections.Counter(row.content for row in trained).values(), default=0) <= 1

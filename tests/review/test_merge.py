@@ -267,7 +267,7 @@ def test_patients_in_folders_of_the_old_data_are_kept_out_of_training(tmp_path, 
 @pytest.mark.parametrize(
     ("old_column", "new_column"), [("slide", "slide"), ("slide", "patient"), ("case", "slide")]
 )
-def test_slides_stay_slides_and_patients_patients(tmp_path, old_column, new_column):
+def test_slides_stay_slides_and_patients_patients(tmp_path, capsys, old_column, new_column):
     files = put_cells(tmp_path / "cells", OLD)
     listed = [{"path": str(f), "label": f.parent.name, old_column: f"s{i % 10}"} for i, f in enumerate(files)]
     source = {"data__source": "csv", "data__path": str(write_csv(tmp_path / "old.csv", listed))}
@@ -275,6 +275,9 @@ def test_slides_stay_slides_and_patients_patients(tmp_path, old_column, new_colu
     new = put_cells(tmp_path / "new", [f"{i}.png" for i in range(4)], start=4000)
     rows = [row | {new_column: f"t{i // 2}"} for i, row in enumerate(page_rows(new, "A"))]
     merge(workdir, write_csv(tmp_path / "labels.csv", rows), new_test="t0")
+    shown = capsys.readouterr().out
+    assert f"set aside as a second test: 2 (A 2), 1 {new_column} (" in shown
+    assert ("cannot be told" in shown) == (old_column != new_column)
     for name, count in (("merged", 44), ("merged_new_test", 2)):
         items = read_input(str(workdir / f"{name}.csv"))
         assert len({item.group for item in items}) == (12 if count > 2 else 1)
