@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError, quoted
-from asae_jax.files import canonical_path, user_path
+from asae_jax.files import canonical_path, disk_errors, sha256, user_path
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.manifest import CORRECTED, SLIDE_COLUMNS, UNSEEN
 from asae_jax.input.sources import named_class_map
@@ -77,8 +78,11 @@ def _named(labels: Sequence[Label]) -> list[Label]:
 
 
 def _made_from(run: Run, files: Sequence[Path]) -> dict[str, Any]:
-    """What tells this merge from others."""
-    return {"run": canonical_path(run.workdir), "reviewed": [canonical_path(file) for file in files]}
+    """What tells this merge from others, and from one of the same files with other labels in them."""
+    with disk_errors("read the labels", remedy="name files that can be read (--reviewed=FILE)"):
+        digests = [sha256(file) for file in files]
+    reviewed = [canonical_path(file) for file in files]
+    return {"run": canonical_path(run.workdir), "reviewed": reviewed, output.DIGESTS: digests}
 
 
 def _mapped(labels: Sequence[Label], run: Run, class_map: str) -> list[Label]:
@@ -99,8 +103,11 @@ def _renamed(label: Label, name: str) -> Label:
     if name == label.label or label.fault or not label.label:
         return label
     if not name:
-        return dataclasses.replace(label, fault=f"class {label.label} is dropped by the class map")
+        return dataclasses.replace(label, fault=f"class {label.label} {_DROPPED}")
     return dataclasses.replace(label, label=name)
+
+
+_DROPPED = "is dropped by the class map"
 
 
 def _refuse_nothing(joined: Joined, labels: Sequence[Label]) -> None:
@@ -111,9 +118,10 @@ def _refuse_nothing(joined: Joined, labels: Sequence[Label]) -> None:
         raise UserError("the files of labels have no rows: label cells on the review page, save the CSV file")
     label, reason = joined.left_out[0]
     remedy = f"Label them: {CORRECTED}" if reason == UNSEEN else _MOVED
+    by_rule = not label.fault or label.fault.endswith(_DROPPED)  # the file has no fault
     raise UserError(
         f"none of the {len(labels):,} labels can be used; the first, {label.origin}, line {label.line}, "
-        f"{label.file}: {reason}. {remedy}"
+        f"{label.file}: {reason}" + ("" if by_rule else f". {remedy}")
     )
 
 
@@ -153,6 +161,8 @@ def _next_steps(run: Run, place: output.Place, joined: Joined) -> Iterator[str]:
 
 def _free_folder(folder: Path) -> Path:
     """A name for the next run: round1, round2; mine, mine-2."""
+    if folder.name in ("", ".."):  # "." has no name
+        folder = Path(os.path.abspath(folder))
     name, number = re.fullmatch(r"(.*?)(\d*)", folder.name, re.DOTALL).groups()  # type: ignore[union-attr]
     name = name if number else f"{name}-"
     others = (folder.with_name(f"{name}{later}") for later in itertools.count(int(number or 1) + 1))

@@ -1,6 +1,8 @@
 """What `merge` writes and prints: the list for the next run, what became of every label, and how to go on."""
 
 import collections
+import hashlib
+import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +11,7 @@ from typing import Any
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together
+from asae_jax.files import canonical_path, disk_errors, remove, sha256, together, write_text
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
@@ -19,6 +21,11 @@ from asae_jax.review.old_data import Known
 
 MADE_FROM = "made_from"
 """Field of the record that tells what the list was made from."""
+
+DIGESTS = "sha256"
+"""Field in it: the SHA-256 of each file of labels."""
+
+_LIST_DIGEST = "list_sha256"
 
 _OUT = "(left out)"
 _MOST_REASONS = 8
@@ -36,6 +43,13 @@ class Place:
     """
 
     def __init__(self, path: Path) -> None:
+        """The files beside `path`, a name with or without .csv.
+
+        Raises:
+          UserError: a path that names a folder.
+        """
+        if path.name in ("", ".."):
+            raise UserError(f"{path} is a folder: name a file in it (--output={path / 'FILE.csv'})")
         stem = path.with_suffix("") if path.suffix.lower() == ".csv" else path
         self.list = stem.with_name(f"{stem.name}.csv")
         self.new_test = stem.with_name(f"{stem.name}_new_test.csv")
@@ -49,10 +63,13 @@ class Place:
         return self.list, self.new_test, self.changed, self.left_out, self.record
 
     def check(self, made_from: Mapping[str, Any], inputs: Iterable[Path]) -> None:
-        """Refuses to replace what is not of a merge of the same run and labels.
+        """Refuses to replace what is not of a merge of the same run and labels, or what was edited since.
+
+        The list of an earlier merge may be what a run was trained on: it must not become another one because
+        there are more labels under the same name.
 
         Args:
-          made_from: the run and the files of labels.
+          made_from: the run, the files of labels and what these hold.
           inputs: files that are read.
 
         Raises:
@@ -64,20 +81,49 @@ class Place:
                 raise UserError(
                     f"{path} is read by this command and would be lost: choose another --output=FILE"
                 )
-        if there and self._made_from() != made_from:
+        recorded = self._recorded()
+        if there and _files_of(recorded) != {name: made_from[name] for name in ("run", "reviewed")}:
             raise UserError(
                 f"{there[0]} was not made from this run and these labels, and would be lost: choose another "
                 "--output=FILE, or move it away"
             )
+        if there and (changed := self._changed(recorded, made_from)):
+            raise UserError(
+                f"{changed} has changed since {self.list} was made, which a run may have been trained on: "
+                "choose another --output=FILE"
+            )
 
-    def _made_from(self) -> Any:
+    def _recorded(self) -> Any:
         try:
-            recorded = read_json(self.record, remedy="")[MADE_FROM]
-            # Earlier versions recorded paths as they were spelled.
-            files = [canonical_path(file) for file in recorded["reviewed"]]
-            return {"run": canonical_path(recorded["run"]), "reviewed": files}
-        except (UserError, LookupError, TypeError, ValueError):
+            return read_json(self.record, remedy="")
+        except UserError:
             return None
+
+    def _changed(self, recorded: Mapping[str, Any], made_from: Mapping[str, Any]) -> Path | None:
+        """The first file of labels, or the list, that is another than recorded; None where that is not known.
+
+        Earlier versions recorded no digests.
+        """
+        digests = made_from[DIGESTS]
+        before = recorded[MADE_FROM].get(DIGESTS, digests)
+        if before != digests:
+            same = [digest in before for digest in digests] if isinstance(before, list) else [False]
+            return Path(made_from["reviewed"][same.index(False) if False in same else 0])
+        listed = recorded.get(_LIST_DIGEST)
+        if listed is not None and self.list.is_file() and sha256(self.list) != listed:
+            return self.list
+        return None
+
+
+def _files_of(recorded: Any) -> Any:
+    """The run and the files of labels that a list was made from; None where that is not recorded."""
+    try:
+        made_from = recorded[MADE_FROM]
+        # Earlier versions recorded paths as they were spelled.
+        files = [canonical_path(file) for file in made_from["reviewed"]]
+        return {"run": canonical_path(made_from["run"]), "reviewed": files}
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def write(
@@ -95,16 +141,19 @@ def write(
     Raises:
       UserError: a path of the old data that a CSV file cannot hold, or a disk that cannot be written to.
     """
-    folder = place.list.parent.absolute()
+    folder = _without_dots(place.list.parent)
     rows = list(_rows(joined.rows, folder, grouped=grouped))
     with disk_errors(f"write {place.list}", remedy="choose another --output=FILE"), together():
+        text = _table(rows, group)
+        digest = {_LIST_DIGEST: hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()}
         # Takes its name first: whatever stops the others, the same command may write over them.
-        write_json(place.record, {MADE_FROM: dict(made_from), **numbers(joined), "notice": NOTICE})
+        record = {MADE_FROM: dict(made_from), **digest, **numbers(joined), "notice": NOTICE}
+        write_json(place.record, record)
         second = [row for row in rows if row["split"] == ASIDE]
         _write_table(place.new_test, list(_of_a_test(second)), group)
         _write_table(place.changed, list(_changes(joined)))
         _write_table(place.left_out, list(_left_out(joined)))
-        _write_table(place.list, rows, group)
+        write_text(place.list, text)
 
 
 def numbers(joined: Joined) -> dict[str, Any]:
@@ -224,6 +273,12 @@ def _of_a_test(rows: Sequence[Mapping[str, str]]) -> Iterator[dict[str, str]]:
 _FIRST = ("path", "label", "split")
 
 
+def _without_dots(folder: Path) -> Path:
+    """A folder, absolute and without "..", as images' paths are; links stay unless ".." follows one."""
+    plain, real = os.path.abspath(folder), os.path.realpath(folder)
+    return Path(plain if os.path.realpath(plain) == real else real)
+
+
 def listed_path(file: str, folder: Path) -> str:
     """How a list in `folder` names a file: relative where it lies below, else absolute.
 
@@ -268,15 +323,21 @@ def _who(label: Label) -> dict[str, str]:
 
 
 def _write_table(path: Path, rows: Sequence[Mapping[str, str]], group: str = "group") -> None:
-    """Writes rows as CSV, without columns that are empty throughout; removes the file where there are none.
+    """Writes rows as CSV (`_table`); removes the file where there are none."""
+    if rows:
+        write_text(path, _table(rows, group))
+    else:
+        remove(path)
+
+
+def _table(rows: Sequence[Mapping[str, str]], group: str) -> str:
+    """Rows as CSV, one at least, without columns that are empty throughout.
 
     Path, label and split are always there. The column "group" is called `group`.
     """
-    if not rows:
-        remove(path)
-        return
     names = [name for name in rows[0] if name in _FIRST or any(row[name] for row in rows)]
-    with atomic_text(path) as file:
-        writer = CsvWriter(file)
-        writer.writerow([group if name == "group" else name for name in names])
-        writer.writerows([[row[name] for name in names] for row in rows])
+    text = io.StringIO(newline="")
+    writer = CsvWriter(text)
+    writer.writerow([group if name == "group" else name for name in names])
+    writer.writerows([[row[name] for name in names] for row in rows])
+    return text.getvalue()

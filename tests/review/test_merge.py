@@ -359,6 +359,74 @@ def test_the_same_merge_replaces_its_files_and_another_one_is_refused(old, new, 
     assert json.loads((tmp_path / "both.json").read_text())["added"] == {"A": 2, "B": 4}
 
 
+def test_the_list_that_a_run_was_trained_on_does_not_become_another(old, new, tmp_path, capsys):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new[:3], "A"))
+    merge(old, labels, output=tmp_path / "second.csv")
+    write_csv(labels, page_rows(new, "A"))  # somebody labels on, under the same name
+    before = (tmp_path / "second.csv").read_bytes()
+    said = refused(capsys, old, labels, output=tmp_path / "second.csv")
+    assert f"{labels} has changed since" in said
+    assert "choose another --output=FILE" in said
+    assert (tmp_path / "second.csv").read_bytes() == before
+    merge(old, labels, output=tmp_path / "third.csv")
+    edited = before.replace(b",A,", b",B,", 1)
+    (tmp_path / "second.csv").write_bytes(edited)
+    write_csv(labels, page_rows(new[:3], "A"))
+    assert "second.csv has changed since" in refused(capsys, old, labels, output=tmp_path / "second.csv")
+    assert (tmp_path / "second.csv").read_bytes() == edited
+
+
+def test_records_of_earlier_versions_have_no_digests_and_hold(old, new, tmp_path):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new[:3], "A"))
+    merge(old, labels)
+    record = json.loads((old / "merged.json").read_text())
+    del record["made_from"]["sha256"], record["list_sha256"]
+    (old / "merged.json").write_text(json.dumps(record))
+    write_csv(labels, page_rows(new, "A"))
+    merge(old, labels)
+    assert len(read_csv(old / "merged.csv")) == 46
+
+
+@pytest.mark.parametrize("output", [".", "..", "/", "x/.."])
+def test_an_output_without_a_name_is_refused_in_a_line(old, new, tmp_path, capsys, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    said = refused(capsys, old, write_csv(tmp_path / "labels.csv", page_rows(new, "A")), output=output)
+    assert "is a folder: name a file in it (--output=" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("spelled", [".", "sub/.."])
+def test_in_the_run_s_own_folder_the_next_one_lies_beside_it(
+    old, new, tmp_path, capsys, monkeypatch, spelled
+):
+    (old / "sub").mkdir()
+    monkeypatch.chdir(old)
+    merge(spelled, write_csv(tmp_path / "labels.csv", page_rows(new, "A")))
+    assert f"--workdir={tmp_path / 'runs' / 'first-2'} " in capsys.readouterr().out
+
+
+def test_paths_are_relative_to_a_list_in_a_folder_above(old, new, tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    merge(old, write_csv(tmp_path / "labels.csv", page_rows(new[:1], "A")), output="../second.csv")
+    listed = [row["path"] for row in read_csv(tmp_path / "second.csv")]
+    assert (listed[0], listed[-1]) == ("cells/A/00.png", "new/0.png")
+    (tmp_path / "far" / "folder").mkdir(parents=True)
+    (tmp_path / "sub" / "link").symlink_to(tmp_path / "far" / "folder")
+    merge(old, tmp_path / "labels.csv", output="link/../linked.csv")
+    index, _ = index_of(tmp_path / "far" / "linked.csv")
+    assert len(index) == 41
+
+
+def test_where_a_rule_leaves_all_labels_out_no_folder_is_asked_for(old, new, tmp_path, capsys):
+    labels = write_csv(tmp_path / "labels.csv", page_rows(new, "C"))
+    said = refused(capsys, old, labels, new_classes="drop")
+    assert said.endswith("class C is not one of the run's\n")
+    (tmp_path / "map.csv").write_text("from,to\nC,\n")
+    said = refused(capsys, old, labels, class_map=tmp_path / "map.csv")
+    assert said.endswith("class C is dropped by the class map\n")
+
+
 def test_a_file_of_the_old_list_that_is_gone_or_another_is_named(old, new, tmp_path, capsys):
     """As docs/second_round.md says; the run's other commands say it alike."""
     labels = write_csv(tmp_path / "one.csv", page_rows(new[:3], "A"))
