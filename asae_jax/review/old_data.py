@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
+from asae_jax.input.class_map import mapped_to
 from asae_jax.input.manifest import ASIDE, Entry, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
-from asae_jax.input.sources import configured_index
+from asae_jax.input.sources import configured_index, named_class_map
 from asae_jax.review.labels import read_contents
 from asae_jax.run import digests, folder
 from asae_jax.run.data import data_list, data_root
@@ -84,10 +85,10 @@ def known_images(run: Run) -> tuple[list[Known], str, list[str]]:
             files, index.names.tolist(), contents, index.labels, groups, splits, strict=True
         )
     ]
-    aside, now = _aside(entries, root)
+    aside, now = _aside(entries, root, run.config.data.class_map)
     rows, held = [*rows, *aside], [content for content, _ in contents] + now
     column = "" if index.groups is None else grouped or "group"
-    return rows, column, list(_notes(rows, held))
+    return rows, column, [*_notes(rows, held), *_notes_on_dropped(aside)]
 
 
 def _known(
@@ -135,13 +136,24 @@ def _entries(run: Run) -> tuple[str, list[Entry]]:
     return grouped, entries
 
 
-def _aside(entries: Iterable[Entry], root: Path) -> tuple[list[Known], list[str]]:
-    """The images that earlier rounds set aside for a second test, and what each file holds now."""
+def _aside(entries: Iterable[Entry], root: Path, class_map: str) -> tuple[list[Known], list[str]]:
+    """The images that earlier rounds set aside for a second test, and what each file holds now.
+
+    The list names them by the classes that it was made with: the run's class map holds for them as for the
+    others. One that it drops has no label, so that nothing lists it, but its patient stays out of training.
+    """
     entries = [entry for entry in entries if entry.split == ASIDE]
     files = [os.path.abspath(root / entry.name) for entry in entries]
     held = [content for content, _ in read_contents(files, "reading the second test")]
+    mapping = named_class_map(class_map) if class_map else {}
+    mapped = [(entry.label, mapped_to(entry.label, mapping)) for entry in entries]
     rows = [
-        _known(file, entry, content, entry.label, entry.group, ASIDE, {})
-        for file, entry, content in zip(files, entries, held, strict=True)
+        _known(file, entry, content, label if target is None else target, entry.group, ASIDE, {})
+        for file, entry, content, (label, target) in zip(files, entries, held, mapped, strict=True)
     ]
     return rows, held
+
+
+def _notes_on_dropped(aside: Iterable[Known]) -> Iterator[str]:
+    if count := sum(not row.label for row in aside):
+        yield f"{count:,} images of the second test are left out: the run's class map drops their classes"

@@ -427,6 +427,27 @@ def test_where_a_rule_leaves_all_labels_out_no_folder_is_asked_for(old, new, tmp
     assert said.endswith("class C is dropped by the class map\n")
 
 
+def test_a_second_test_has_the_classes_of_the_run(old, tmp_path, capsys):
+    """The run's class map holds for what an earlier round set aside; what it drops stays out of training."""
+    new = put_cells(tmp_path / "new", [f"{i}.png" for i in range(8)], start=1000)
+    rows = page_rows(new[:4], "A") + page_rows(new[4:], "C")
+    rows = [row | {"group": f"P{i // 2}"} for i, row in enumerate(rows)]
+    labels = write_csv(tmp_path / "labels.csv", rows)
+    merge(old, labels, output=tmp_path / "second.csv", new_test="P0,P2", new_classes="add")
+    (tmp_path / "map.csv").write_text("from,to\nA,early\nB,late\nC,\n")
+    source = {"data__source": "csv", "data__path": str(tmp_path / "second.csv")}
+    second = made_run(tmp_path / "runs" / "b", **source, data__class_map=str(tmp_path / "map.csv"))
+    more = put_cells(tmp_path / "more", ["1.png", "2.png", "3.png"], start=3000)
+    rows = [r | {"group": g} for r, g in zip(page_rows(more, "early"), ("Q", "P0", "P2"), strict=True)]
+    rows += [row | {"group": "P0"} for row in page_rows(new[:1], "early")]
+    merge(second, write_csv(tmp_path / "more.csv", rows), output=tmp_path / "third.csv")
+    listed = read_csv(tmp_path / "third_new_test.csv")
+    assert [(row["path"], row["label"]) for row in listed] == [("new/0.png", "early"), ("new/1.png", "early")]
+    assert not (tmp_path / "third_changed.csv").exists()
+    assert [row["path"] for row in read_csv(tmp_path / "third.csv")[-3:]][-1:] == ["more/1.png"]
+    assert "2 images of the second test are left out: the run's class map drops" in capsys.readouterr().out
+
+
 def test_a_file_of_the_old_list_that_is_gone_or_another_is_named(old, new, tmp_path, capsys):
     """As docs/second_round.md says; the run's other commands say it alike."""
     labels = write_csv(tmp_path / "one.csv", page_rows(new[:3], "A"))
