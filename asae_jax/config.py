@@ -703,7 +703,7 @@ FIELDS = (
     Field("merge.output", "", "CSV file for the next run, others go beside it.", place="RUN/merged.csv"),
     Field("merge.images", "",
           "Folder in which images are looked for that are not at their paths; they are known by what they "
-          "hold (column content), else by a name that is there once."),
+          "hold (column content), else by a name that is there and in the lists once."),
     Field("merge.prefer", "newest",
           "Which of contradicting labels of one image counts. newest: the last by the column reviewed, else "
           "the file named last; old: that of the old data, else the first; drop: none, the image is taken "

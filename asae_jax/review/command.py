@@ -47,7 +47,7 @@ def merge(config: ConfigDict, workdir: Path) -> int:
     """
     given = config.merge
     files = listed_files(given.reviewed, "--reviewed")
-    images = Images(user_path(given.images)) if given.images else None
+    images = Images(user_path(given.images), files) if given.images else None
     rules = Rules(
         given.prefer, given.new_classes, given.shared_groups, given.new_test, config.data.split_seed
     )

@@ -4,6 +4,7 @@ Images are known by what they hold (`input.content.image_content`): files are re
 laboratories number their cells alike.
 """
 
+import collections
 import dataclasses
 import datetime
 import os
@@ -180,8 +181,12 @@ def read_time(text: str) -> datetime.datetime:
 class Images:
     """The images below a folder, found by what they hold or, where that is not known, by their name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lists: Sequence[Path]) -> None:
         """Images of `folder` at any depth; none is read before one is looked for.
+
+        Args:
+          folder: where to look.
+          lists: the CSV files that name what is looked for.
 
         Raises:
           UserError: no such folder.
@@ -189,21 +194,30 @@ class Images:
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder: give the one in which the images lie now (--images=DIR)")
         self.folder = folder
+        self._lists = lists
         self._held: dict[str, list[tuple[str, str]]] | None = None  # content or name -> (path, content)
+        self._listed = collections.Counter[str]()  # name -> images of the lists
 
     def find(self, content: str, name: str) -> tuple[str, str, str] | None:
         """Path, content and no fault of an image; None where it is not there.
 
         Args:
-          content: what it holds; empty: the only image called `name` is taken.
+          content: what it holds; empty: the only image called `name` is taken, if the lists have that name
+            once: laboratories number the cells of every patient alike.
           name: without folders.
         """
         if self._held is None:
-            self._held = self._read()
+            self._held, self._listed = self._read(), self._count()
         found = self._held.get(content or f"/{name}", [])
-        if not found or (not content and len(found) > 1):
+        if not found or (not content and (len(found) > 1 or self._listed[name] > 1)):
             return None
         return (*min(found, key=lambda one: os.path.basename(one[0]) != name), "")
+
+    def _count(self) -> collections.Counter[str]:
+        """How many images of the lists have each name."""
+        names = [(file, entry.name) for file in self._lists for entry in read_entries(file, unseen=True)[2]]
+        paths = {os.path.abspath(file.parent / name.replace("\\", "/")) for file, name in names}
+        return collections.Counter(os.path.basename(path) for path in paths)
 
     def _read(self) -> dict[str, list[tuple[str, str]]]:
         paths = sorted(str(self.folder.absolute() / f.name) for f in walk(self.folder) if f.is_image)

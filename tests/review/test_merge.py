@@ -232,6 +232,28 @@ def test_without_contents_a_name_must_be_there_once(old, new, tmp_path, capsys):
     assert "not found in" in read_csv(old / "merged_left_out.csv")[0]["reason"]
 
 
+@pytest.mark.parametrize("lists", [1, 2])
+def test_a_file_is_not_that_of_several_patients_because_of_its_name(old, tmp_path, lists):
+    """Of three images called 001.png one has moved: whose it is cannot be told without contents."""
+    put(tmp_path / "moved" / "001.png", 5000)
+    put(tmp_path / "moved" / "002.png", 5001)
+    rows = [{"path": f"scans/p{i}/001.png", "label": "A", "patient": f"p{i}"} for i in range(3)]
+    rows += [{"path": "scans/p1/002.png", "label": "A", "patient": "p1"}]
+    parts = [rows] if lists == 1 else [rows[:1] + rows[3:], rows[1:3]]
+    files = [write_csv(tmp_path / f"hand{i}.csv", part) for i, part in enumerate(parts)]
+    merge(old, *files, images=tmp_path / "moved")
+    listed = read_csv(old / "merged.csv")[40:]
+    assert [row["path"] for row in listed] == [str(tmp_path / "moved" / "002.png")]
+    assert len(read_csv(old / "merged_left_out.csv")) == 3
+
+
+def test_two_lists_of_the_same_image_find_it_by_its_name(old, new, tmp_path):
+    gone = [{"path": "gone/0.png", "label": "A"}]
+    files = [write_csv(tmp_path / f"{name}.csv", gone) for name in ("ann", "bob")]
+    merge(old, *files, images=tmp_path / "new")
+    assert read_csv(old / "merged.csv")[-1]["path"] == str(new[0])
+
+
 def test_what_a_person_left_out_is_no_class_and_is_counted(old, new, tmp_path, capsys):
     rows = page_rows(new[:2], "A") + [
         row | {"label": "", "reason": "artefact"} for row in page_rows(new[2:4], "")
