@@ -1,5 +1,6 @@
 """`agreement`: the labels of two or more people compared, and a network's with each person's."""
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,8 @@ from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.bootstrap import interval_unit
 from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together, user_path
-from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
+from asae_jax.input.cell_classes import CellClass, cell_classes, composed, display_order
+from asae_jax.input.class_map import alike_names
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.json_files import read_json, write_json
@@ -40,16 +42,18 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
       The exit status, 0.
 
     Raises:
-      UserError: files that cannot be read, nothing to compare, or a folder with something else in it.
+      UserError: files that cannot be read, nothing to compare, a class in two spellings, or a folder with
+        something else in it.
     """
     given, resamples = config.agreement, config.eval.bootstrap
     folder = user_path(given.output) if given.output else workdir
     files = listed_files(given.reviewed, "--reviewed")
     made_from = [canonical_path(file) for file in files]
     _check_place(folder, made_from)
-    labels = [label for file in files for label in read_labels(file, look=False)]
+    labels = [_composed(label) for file in files for label in read_labels(file, look=False)]
     people, said = people_of(labels)
     check_people(people, said)
+    _refuse_spellings(people)
     classes = _classes(people, user_path(given.classes) if given.classes else None)
     names = [one.code for one in classes]
     compared = list(_compare_all(people, names, resamples))
@@ -91,11 +95,41 @@ def _check_place(folder: Path, made_from: Sequence[str]) -> None:
     raise UserError(f"{there[0]} was made from other files and would be lost: choose another --output=DIR")
 
 
+def _composed(label: Label) -> Label:
+    """The label under names whose accents are part of their letters: those from a Mac may have them apart."""
+    names = {name: composed(text) for name, text in label.provenance.items() if name == "predicted"}
+    provenance = {**label.provenance, **names}
+    return dataclasses.replace(label, label=composed(label.label), provenance=provenance)
+
+
+def _class_names(people: Sequence[Person]) -> set[str]:
+    """The classes that anybody named, a network too; `LEFT_OUT` among them."""
+    given = {person.given(c) for person in people for c in person.labels}
+    return (given | {person.predicted(c) for person in people for c in person.labels}) - {""}
+
+
+def _refuse_spellings(people: Sequence[Person]) -> None:
+    """Raises a UserError where one class has two names, which would count as a disagreement each time."""
+    for names in alike_names(sorted(_class_names(people) - {LEFT_OUT})):
+        every = [label for person in people for label in person.labels.values()]
+        first = {
+            name: next(label for label in every if name in (label.label, label.provenance.get("predicted")))
+            for name in names
+        }
+        places = ", ".join(
+            f"{name!r} ({os.path.basename(label.listed_in)}, line {label.line})"
+            for name, label in first.items()
+        )
+        raise UserError(
+            f"{places} are one class to a reader, but would be compared as several: give them one name in "
+            "the files"
+        )
+
+
 def _classes(people: Sequence[Person], table: Path | None) -> list[CellClass]:
     """The classes that anybody named, in the order to show."""
-    named = {person.given(c) for person in people for c in person.labels}
-    named |= {person.predicted(c) for person in people for c in person.labels}
-    names = sorted(named - {"", LEFT_OUT})
+    named = _class_names(people)
+    names = sorted(named - {LEFT_OUT})
     classes = cell_classes(names, table)
     shown = [classes[number] for number in display_order(classes)]
     return [*shown, CellClass(LEFT_OUT)] if LEFT_OUT in named else shown

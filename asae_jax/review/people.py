@@ -79,7 +79,7 @@ def _named(rows: _Rows, files: Mapping[str, Path]) -> dict[_Key, str]:
 
 
 def _take_out_repeats(rows: _Rows) -> collections.Counter[tuple[_Key, _Key]]:
-    """Takes out decisions that another file has too: the same image, label and time, whoever signed them.
+    """Takes out decisions that another file has too: same image, label and second, whoever signed them.
 
     A page writes every label that it keeps. Whoever goes on in the browser of somebody else saves that
     person's labels with their own, and signs those without a name. A decision stays in the file that ends
@@ -95,15 +95,15 @@ def _take_out_repeats(rows: _Rows) -> collections.Counter[tuple[_Key, _Key]]:
     met: dict[tuple[str, datetime.datetime | None], tuple[Label, _Key]] = {}
     repeats: collections.Counter[tuple[_Key, _Key]] = collections.Counter()
     for key in sorted(rows, key=lambda key: _end(rows, key[0])):
-        timed = [label for label in usable(rows[key]) if label.time]
-        again = [(label, *met[when]) for label in timed if (when := (label.content, label.time)) in met]
+        timed = [label for label in usable(rows[key]) if label.moment]
+        again = [(label, *met[when]) for label in timed if (when := (label.content, label.moment)) in met]
         if any(label.label != earlier.label for label, earlier, _ in again):
             again = []
         repeats.update((key, keeper) for _, _, keeper in again)
         taken = {id(label) for label, _, _ in again}
         rows[key] = [label for label in rows[key] if id(label) not in taken]
         for label in timed:
-            met.setdefault((label.content, label.time), (label, key))
+            met.setdefault((label.content, label.moment), (label, key))
     for key in {key for key, _ in repeats}:
         if not rows[key] or (key[1] and not usable(rows[key])):
             del rows[key]

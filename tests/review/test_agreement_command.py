@@ -1,7 +1,9 @@
 """`agreement` by its command line."""
 
+import datetime
 import json
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input.sources import configured_index
 from asae_jax.review.agreement import alpha
+from asae_jax.review.labels import read_labels
 from tests.review.made import page_rows, put, put_cells, read_csv, write_csv
 from tests.training.tiny import tiny_config
 
@@ -266,6 +269,59 @@ def test_times_of_a_copy_that_was_edited_elsewhere_tell_nothing(tmp_path, run):
     record = run(write_csv(tmp_path / "ann.csv", ann), write_csv(tmp_path / "bob.csv", bob))
     assert [(pair["images"], pair["same"]) for pair in record["pairs"]] == [(4, 3)]
     assert record["notes"] == []
+
+
+@pytest.mark.parametrize("when", ["2026-01-05", "2026-01-05T16:45", "2026-01-05 00:00:00", "20260105"])
+def test_labels_of_one_day_are_opinions_of_two_people(tmp_path, run, when):
+    """Whoever types the day only, or the minute, has not the same decision as another of that day."""
+    files = [
+        write_csv(tmp_path / f"{name}.csv", [r | {"reviewed": when} for r in rows(given, reviewer=name)])
+        for name, given in (("Ann", "A A B B"), ("Bob", "A A B A"))
+    ]
+    record = run(*files)
+    assert [(pair["images"], pair["same"]) for pair in record["pairs"]] == [(4, 3)]
+    again = write_csv(tmp_path / "Bob.csv", [r | {"reviewed": when} for r in rows("A A B B", reviewer="Bob")])
+    assert run(files[0], again)["pairs"][0]["images"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("2026-01-31T16:45:30Z", True),
+        ("2026-01-31T16:45:30.678+01:00", True),
+        ("2026-01-31 16:45:30", True),
+        ("20260131T164530", True),
+        ("2026-01-31T16:45+01:00", False),
+        ("20260131T1645", False),
+        ("2026-01-31", False),
+        ("2026-01-31T00:00:00", False),
+    ],
+)
+def test_a_moment_has_seconds(tmp_path, text, second):
+    listed = [row | {"reviewed": text} for row in rows("A")]
+    (label,) = read_labels(write_csv(tmp_path / "a.csv", listed), look=False)
+    assert label.moment == (datetime.datetime.fromisoformat(text).astimezone() if second else None)
+
+
+def test_a_class_in_two_unicode_forms_is_one(tmp_path, run):
+    whole, apart = (unicodedata.normalize(form, "Jugendförmig") for form in ("NFC", "NFD"))
+    files = [
+        write_csv(tmp_path / "ann.csv", rows(f"{whole} B", predicted=f"{apart} B")),
+        write_csv(tmp_path / "bob.csv", rows(f"{apart} B")),
+    ]
+    record = run(*files)
+    assert record["classes"] == ["B", whole]
+    assert [(pair["images"], pair["same"]) for pair in record["pairs"]] == [(2, 2), (2, 2)]
+
+
+def test_a_class_in_two_spellings_is_refused_with_the_places(tmp_path, run, capsys):
+    files = [write_csv(tmp_path / "ann.csv", rows("B BLA")), write_csv(tmp_path / "bob.csv", rows("Bla B"))]
+    run(*files, code=2)
+    said = capsys.readouterr().err
+    assert "'BLA' (ann.csv, line 3), 'Bla' (bob.csv, line 2) are one class to a reader" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    run(write_csv(tmp_path / "c.csv", rows("BLA", predicted="bla")), code=2)
 
 
 def test_one_picture_under_two_names_in_one_file_is_no_repeat(tmp_path, run):
