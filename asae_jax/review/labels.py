@@ -154,7 +154,9 @@ def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "
         problem = ANOTHER_PICTURE
     if problem and problem != UNSEEN and images is not None:
         found = images.find(entry.content, os.path.basename(entry.name.replace("\\", "/")))
-        path, content, problem = found or (path, content, f"{problem}, and not found in {images.folder}")
+        by_name = "" if entry.content else " by a name that is there once, and in the lists once"
+        missing = f"{problem}, and not found in {images.folder}{by_name}"
+        path, content, problem = found or (path, content, missing)
     return Label(
         file=path,
         label=entry.label,

@@ -110,7 +110,11 @@ def named(
         elif group in parted and rename and group not in by_labels:
             # One name for the whole merge: two readers of a patient are not two patients.
             label = dataclasses.replace(label, group=names.setdefault(group, _new_name(label, group, there)))
-        elif part := by_labels.get(group) or protected.get(group):
+        elif part := by_labels.get(group):
+            says = ", as a label of an image there says"
+            result.left_out.append((label, f"of patient {group}, who is {PARTS[part]}{says}"))
+            continue
+        elif part := protected.get(group):
             result.left_out.append((label, f"of patient {group}, who is {PARTS[part]}"))
             continue
         elif group in there or group in told:

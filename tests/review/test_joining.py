@@ -351,7 +351,9 @@ def test_new_images_of_a_patient_whom_a_label_names_of_a_test_image_are_left_out
     labels = [label("t1", group="q", fault=seen), label("n1", group="q"), label("n2", group="r")]
     result = joined(labels)
     assert [row.content for row in result.rows] == ["o1", "o2", "v1", "t1", "t2", "n2"]
-    assert [reason for _, reason in result.left_out][1] == "of patient q, who is in the old test part"
+    assert [reason for _, reason in result.left_out][1] == (
+        "of patient q, who is in the old test part, as a label of an image there says"
+    )
     assert [(row.label, row.split) for row in result.rows[:5]] == [(row.label, row.split) for row in OLD]
     assert result.rows[3].provenance == {"known_group": "q"}
     later = joined([label("n1", group="q"), label("o1", group="r")], result.rows)

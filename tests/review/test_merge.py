@@ -244,7 +244,9 @@ def test_a_file_is_not_that_of_several_patients_because_of_its_name(old, tmp_pat
     merge(old, *files, images=tmp_path / "moved")
     listed = read_csv(old / "merged.csv")[40:]
     assert [row["path"] for row in listed] == [str(tmp_path / "moved" / "002.png")]
-    assert len(read_csv(old / "merged_left_out.csv")) == 3
+    reasons = [row["reason"] for row in read_csv(old / "merged_left_out.csv")]
+    assert len(reasons) == 3
+    assert all("by a name that is there once, and in the lists once" in reason for reason in reasons)
 
 
 def test_two_lists_of_the_same_image_find_it_by_its_name(old, new, tmp_path):
