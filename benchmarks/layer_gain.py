@@ -107,7 +107,11 @@ def first_of_each_class(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def run_rows(args: argparse.Namespace) -> None:
     """Every row, target and seed that is not in the results; one seed of all rows before the next."""
-    done = {(r["row"], r["target"], r["seed"]) for r in read_results(args.results) if r["part"] == args.part}
+    done = {
+        (r["row"], r["target"], r["seed"])
+        for r in read_results(args.results)
+        if r["part"] == args.part and r.get("regime", "small") == args.regime
+    }
     args.folder.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
         for target in [target for target in TARGETS if getattr(args, target)]:
@@ -120,7 +124,7 @@ def _run(args, row: str, target: str, seed: int) -> None:
     with open(getattr(args, target), newline="", encoding="utf-8") as file:
         images = list(csv.DictReader(file))
     trained = _written(args.folder / f"{target}.csv", first_of_each_class(images))
-    workdir = args.folder / f"{row}-{target}-{seed}"
+    workdir = args.folder / f"{'' if args.regime == 'small' else f'{args.regime}-'}{row}-{target}-{seed}"
     settings = settings_of(row, args.regime) | {
         "data.path": trained, "init.pretrained": getattr(args, f"start_of_{target}"),
         "train.batch_size": BATCHES[args.regime][target], "seed": seed,
@@ -143,7 +147,8 @@ def _run(args, row: str, target: str, seed: int) -> None:
             _call("evaluate", f"--workdir={workdir}", f"--test_mode={'second_look' if look else 'skip'}",
                   f"--name={name}", *what)  # fmt: skip
         scores = json.loads((workdir / "evaluation" / f"{name}.json").read_text(encoding="utf-8"))
-        line = {"part": args.part, "row": row, "look": look, "target": target, "seed": seed,
+        line = {"part": args.part, "regime": args.regime, "row": row, "look": look,
+                "target": target, "seed": seed,
                 "trained_on": sum(r["split"] == "train" for r in first_of_each_class(images)),
                 "seconds": seconds}  # fmt: skip
         found.append(json.dumps(line | {score: scores[score] for score in _SCORES}) + "\n")
@@ -182,7 +187,7 @@ def report(args: argparse.Namespace) -> None:
     scores = {
         (r["row"] + "+look" * r["look"], r["target"], r["seed"]): r
         for r in read_results(args.results)
-        if r["part"] == args.part
+        if r["part"] == args.part and r.get("regime", "small") == args.regime
     }
     rows = list(dict.fromkeys(row for row, _, _ in scores))
     plain = [row for row in ("P1", "P2") if row in rows]
@@ -309,7 +314,7 @@ def main(arguments: list[str] | None = None) -> None:
     for part, name, seeds in (("validation", "choose", "0,1,2,3,4"), ("test", "test", "10,11,12,13,14")):
         command = commands.add_parser(name)
         command.add_argument("--results", type=Path, required=True)
-        for target in TARGETS:  # at least one
+        for target in TARGETS:
             command.add_argument(f"--{target}", type=Path)
             command.add_argument(f"--start_of_{target}", type=Path)
         command.add_argument("--regime", choices=list(REGIMES), default="small")
@@ -325,9 +330,14 @@ def main(arguments: list[str] | None = None) -> None:
     shown.add_argument("--results", type=Path, required=True)
     shown.add_argument("--part", choices=("validation", "test"), default="validation")
     shown.add_argument("--folder", type=Path, default=Path("runs/layer_gain"))
+    shown.add_argument("--regime", choices=list(REGIMES), default="small")
     shown.add_argument("--figure", type=Path)
     shown.set_defaults(call=report)
     args = parser.parse_args(arguments)
+    if args.call is run_rows:
+        given = [target for target in TARGETS if getattr(args, target)]
+        if not given or not all(getattr(args, f"start_of_{target}") for target in given):
+            parser.error("give --blood and --start_of_blood, or --marrow and --start_of_marrow, or all four")
     args.call(args)
 
 

@@ -112,7 +112,9 @@ def ensemble_basis(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) ->
                 "it out, or predict with one run."
             )
     prior = np.mean([basis.prior for basis in bases], axis=0)
-    return Basis(prior, _confusion_together(runs, fitted), first.known)
+    given = [basis.possible for basis in bases if basis.possible is not None]
+    possible = np.any(given, axis=0) if len(given) == len(bases) else None
+    return Basis(prior, _confusion_together(runs, fitted), first.known, possible=possible)
 
 
 def _confusion_together(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) -> np.ndarray | None:

@@ -51,7 +51,7 @@ _ELSEWHERE = contextvars.ContextVar("computed elsewhere", default=False)
 
 @contextlib.contextmanager
 def as_on_accelerators() -> Iterator[None]:
-    """Inside, convolutions are traced as XLA's own, also on a CPU: other runtimes have fast ones for them."""
+    """Inside, convolutions are traced as XLA's own, those of images too: other runtimes have fast ones."""
     token = _ELSEWHERE.set(True)
     try:
         yield
@@ -106,15 +106,11 @@ def _in_blocks(x: Array, kernel: Array, zeros: Zeros) -> Array:
     """
     size, _, channels, features = kernel.shape
     side = math.ceil(size / 2)
-    outs = [
-        (length + sum(around) - size) // 2 + 1 for length, around in zip(x.shape[1:3], zeros, strict=True)
-    ]
-    # As many rows and columns as the windows of whole blocks read: zeros behind the others, or fewer of them.
-    behind = [
-        2 * (out + side - 1) - length - around[0]
-        for out, length, around in zip(outs, x.shape[1:3], zeros, strict=True)
-    ]
-    edges = [(around[0], more, 0) for around, more in zip(zeros, behind, strict=True)]
+    edges = []
+    for length, (before, behind) in zip(x.shape[1:3], zeros, strict=True):
+        windows = (length + before + behind - size) // 2 + 1
+        # As much as windows of whole blocks read, which may be less than there is.
+        edges.append((before, 2 * (windows + side - 1) - length - before, 0))
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
     height, width = (length // 2 for length in x.shape[1:3])
     x = x.reshape(-1, height, 2, width, 2, channels).transpose(0, 1, 3, 2, 4, 5)

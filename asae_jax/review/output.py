@@ -1,6 +1,7 @@
 """What `merge` writes and prints: the list for the next run, what became of every label, and how to go on."""
 
 import collections
+import csv
 import hashlib
 import io
 import os
@@ -11,7 +12,7 @@ from typing import Any
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
-from asae_jax.files import canonical_path, disk_errors, remove, sha256, together, write_text
+from asae_jax.files import canonical_path, disk_errors, read_bounded, remove, sha256, together, write_text
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
@@ -93,6 +94,29 @@ class Place:
                 "choose another --output=FILE"
             )
 
+    def check_same(self, text: str) -> None:
+        """Refuses to change rows of a list that is there, as other options or another class map would.
+
+        Rows may be added, as where `--images` finds what was missing.
+
+        Args:
+          text: the new list.
+
+        Raises:
+          UserError: a row of the list there is another now, or is no more; of lists by this version.
+        """
+        recorded = self._recorded()
+        if not (isinstance(recorded, dict) and _LIST_DIGEST in recorded and self.list.is_file()):
+            return
+        changed = _what_is_trained_on(read_bounded(self.list).decode(errors="surrogateescape"))
+        changed -= _what_is_trained_on(text)
+        if changed:
+            raise UserError(
+                f"{len(changed):,} rows of {self.list} would change or go, as options, class map or images "
+                "are others now, and a run may have been trained on it: choose another --output=FILE, or "
+                "delete it"
+            )
+
     def _recorded(self) -> Any:
         try:
             return read_json(self.record, remedy="")
@@ -145,9 +169,10 @@ def write(
     rows = list(_rows(joined.rows, folder, grouped=grouped))
     with disk_errors(f"write {place.list}", remedy="choose another --output=FILE"), together():
         text = _table(rows, group)
-        digest = {_LIST_DIGEST: hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()}
+        digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        place.check_same(text)
         # Takes its name first: whatever stops the others, the same command may write over them.
-        record = {MADE_FROM: dict(made_from), **digest, **numbers(joined), "notice": NOTICE}
+        record = {MADE_FROM: dict(made_from), _LIST_DIGEST: digest, **numbers(joined), "notice": NOTICE}
         write_json(place.record, record)
         second = [row for row in rows if row["split"] == ASIDE]
         _write_table(place.new_test, list(_of_a_test(second)), group)
@@ -341,3 +366,8 @@ def _table(rows: Sequence[Mapping[str, str]], group: str) -> str:
     writer.writerow([group if name == "group" else name for name in names])
     writer.writerows([[row[name] for name in names] for row in rows])
     return text.getvalue()
+
+
+def _what_is_trained_on(text: str) -> set[tuple[str, ...]]:
+    """Path, label and part of every row of a list."""
+    return {tuple(row[name] for name in _FIRST) for row in csv.DictReader(io.StringIO(text, newline=""))}

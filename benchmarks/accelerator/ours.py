@@ -87,8 +87,7 @@ class Here(Side):
         """The step `key` fed from the cache of prepared images, and with its batch on the device, in turn.
 
         As in training: batches are read ahead by threads, copied to the device by the call of the step, and
-        metrics are fetched every `train.log_every` steps,
-        one step later.
+        metrics are fetched every `train.log_every` steps, one step later.
         """
         step = self._steps[key]
         assert isinstance(step, Step)
@@ -170,7 +169,8 @@ def operations(jaxpr: Any) -> float:
     """Multiplications and additions of a program's convolutions and matrix products, on one device.
 
     Those with the padding of a convolution count, those with zeros between the values of a map, which its
-    gradient has at stride 2, do not. (XLA itself counts nothing on GPUs.)
+    gradient has at stride 2, do not; those of images in blocks do, half a percent of a ResNet-50. (XLA itself
+    counts nothing on GPUs.)
     """
     found = 0.0
     for equation in jaxpr.eqns:
@@ -271,7 +271,7 @@ def _block(step: Step, batches: Iterator[Any], steps: int) -> tuple[float, float
         batch = next(batches)
         waited += time.perf_counter() - asked
         step.state, metrics = step.update(step.state, batch)
-        if number % step.config.train.log_every == 1:  # those of the steps before, as in training
+        if number > 1 and (number - 1) % step.config.train.log_every == 0:  # those before, as in training
             jax.device_get(waiting)
             waiting.clear()
         waiting.append(metrics)

@@ -21,6 +21,20 @@ def test_the_settings_of_every_row_are_accepted(row, regime):
     assert (settings.get("asae.place") == "random") == (row == "C2" or row.endswith("-random"))
 
 
+@pytest.mark.parametrize("options", [[], ["--marrow=m.csv"], ["--blood=b.csv", "--start_of_marrow=run"]])
+def test_a_target_needs_its_start(options, capsys):
+    with pytest.raises(SystemExit):
+        layer_gain.main(["choose", "--results=r.jsonl", *options])
+    assert "give --blood and --start_of_blood, or --marrow" in capsys.readouterr().err
+
+
+def test_regimes_are_reported_apart(tmp_path, capsys):
+    lines = [_line("P1", "marrow", 0, 0.5), _line("P1", "marrow", 0, 0.25) | {"regime": "paper"}]
+    for regime, mean in (("small", "50.0"), ("paper", "25.0")):
+        _report(tmp_path, lines, f"--regime={regime}")
+        assert f"| P1 | {mean} |" in capsys.readouterr().out
+
+
 def test_the_first_images_of_each_class_are_trained_on_and_no_test_image_is_in_the_list():
     rows = [
         {"path": f"{part}{n}", "label": "ab"[n % 2], "split": part}

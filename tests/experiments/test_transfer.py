@@ -191,6 +191,9 @@ def test_the_parts_of_a_list_share_no_picture_and_no_cell_counts_twice(tmp_path)
     listed = read_listed(write(tmp_path / "l.csv", columns, *rows), {}, ("A", "B"), most=10, seed=0)
     assert listed.groups is None  # of c.png it is not known
     assert [len(listed.items[part]) for part in ("train", "test")] == [2, 2]
+    (tmp_path / "._d.png").write_bytes(b"a thumbnail")
+    more = write(tmp_path / "more.csv", columns, *rows, ["._d.png", "B", "test", "q"])
+    assert len(read_listed(more, {}, ("A", "B"), most=10, seed=0).items["test"]) == 2
     again = write(tmp_path / "again.csv", columns, *rows, ["d.png", "B", "test", "q"])
     with pytest.raises(UserError, match="listed already"):
         read_listed(again, {}, ("A", "B"), most=10, seed=0)

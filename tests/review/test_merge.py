@@ -228,8 +228,8 @@ def test_without_contents_a_name_must_be_there_once(old, new, tmp_path, capsys):
     merge(old, labels, images=tmp_path / "copies")
     assert f"{tmp_path}/copies/a/0.png" in {row["path"] for row in read_csv(old / "merged.csv")}
     shutil.copytree(tmp_path / "new", tmp_path / "copies" / "b")
-    merge(old, labels, images=tmp_path / "copies")
-    assert "not found in" in read_csv(old / "merged_left_out.csv")[0]["reason"]
+    merge(old, labels, images=tmp_path / "copies", output=tmp_path / "again.csv")
+    assert "not found in" in read_csv(tmp_path / "again_left_out.csv")[0]["reason"]
 
 
 @pytest.mark.parametrize("lists", [1, 2])
@@ -398,6 +398,22 @@ def test_the_list_that_a_run_was_trained_on_does_not_become_another(old, new, tm
     write_csv(labels, page_rows(new[:3], "A"))
     assert "second.csv has changed since" in refused(capsys, old, labels, output=tmp_path / "second.csv")
     assert (tmp_path / "second.csv").read_bytes() == edited
+
+
+@pytest.mark.parametrize("options", [{"new_test": 0.5}, {"prefer": "drop"}])
+def test_other_options_make_no_other_list_of_one_that_is_there(old, new, tmp_path, capsys, options):
+    one = write_csv(tmp_path / "one.csv", [*page_rows(new[:3], "A"), *page_rows(new[3:5], "B")])
+    two = write_csv(tmp_path / "two.csv", page_rows(new[:1], "B"))
+    merge(old, one, two)
+    before = {path.name: path.read_bytes() for path in old.glob("merged*")}
+    said = refused(capsys, old, one, two, **options)
+    assert "rows of" in said
+    assert "would change or go" in said
+    assert "or delete it" in said
+    assert {path.name: path.read_bytes() for path in old.glob("merged*")} == before
+    (old / "merged.csv").unlink()
+    merge(old, one, two, **options)
+    assert (old / "merged.csv").read_bytes() != before["merged.csv"]
 
 
 def test_records_of_earlier_versions_have_no_digests_and_hold(old, new, tmp_path):

@@ -79,7 +79,9 @@ def read_listed(
     labels: dict[str, list[int]] = {part: [] for part in PARTS}
     for entry in entries:
         number = _class_of(entry.label, class_map, class_names)
-        if entry.fault != UNSEEN and (entry.split == "train" or (entry.split == "test" and number >= 0)):
+        if entry.fault == UNSEEN or (entry.fault and entry.size):  # files that are missing are refused later
+            continue
+        if entry.split == "train" or (entry.split == "test" and number >= 0):
             group = "" if entry.group == NO_GROUP else entry.group
             items[entry.split].append(Item(entry.name, str(path.parent / entry.name), group))
             labels[entry.split].append(number)

@@ -261,7 +261,12 @@ def _counts(run: Run, network: Network) -> dict[str, Any]:
     basis, test = mixture_basis(run), network.test
     true = np.bincount(test.labels, minlength=run.num_classes) / len(test.labels)
     counted = np.bincount(test.logits.argmax(1), minlength=run.num_classes) / len(test.labels)
-    found = estimate_mixture(special.softmax(test.logits, axis=1), basis.prior, confusion=basis.confusion)
+    found = estimate_mixture(
+        special.softmax(test.logits, axis=1),
+        basis.prior,
+        confusion=basis.confusion,
+        possible=basis.possible,
+    )
     by_confusion = found.by_confusion
     return {
         "counted": total_variation(counted, true),

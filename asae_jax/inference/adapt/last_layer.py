@@ -55,7 +55,8 @@ class CrossFitted:
     Attributes:
       layer: trained on all of them.
       strength: of its penalty; infinite where the old layer was no worse.
-      logits: `[N, classes]`, of each labelled image by a layer that has not seen its fold.
+      logits: `[N, classes]`, of each labelled image by a layer that has not seen its fold, or by the old one
+        where that stays.
       folds: bool `[N]` of each fold.
     """
 
@@ -208,6 +209,8 @@ def cross_fit(
         strength = choose_strength(old, features[~test], labels[~test], groups=kept, seed=seed)
         logits[test] = fit_layer(old, features[~test], labels[~test], strength).logits(features[test])
     strength = choose_strength(old, features, labels, groups=groups, seed=seed)
+    if not np.isfinite(strength):  # what is delivered has seen no label at all
+        logits = old.logits(features)
     return CrossFitted(fit_layer(old, features, labels, strength), strength, logits, masks)
 
 

@@ -78,22 +78,20 @@ def learn(
     config = run.config
     old = find_layer(variables, features, logits)
     fitted = cross_fit(old, features, labels, groups=groups, folds=config.adapt.folds, seed=config.seed)
-    stays = not np.isfinite(fitted.strength)
-    scores = logits if stays else fitted.logits  # the old layer, which stays, has seen none of the labels
     distances = distances_of_folds(features, fitted.folds)
     estimates = cross_fitted_estimates(
-        config.uncertainty, run.class_names, scores, features, labels, distances, conditions(run)
+        config.uncertainty, run.class_names, fitted.logits, features, labels, distances, conditions(run)
     )
     return Learned(
         with_layer(variables, fitted.layer),
         fitted.layer,
         fitted.strength,
-        _basis(run, scores, labels, estimates, trained=not stays),
+        _basis(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),
         labels,
         logits.argmax(1),
-        scores.argmax(1),
+        fitted.logits.argmax(1),
         estimates,
-        _for_a_person(estimates, scores, distances),
+        _for_a_person(estimates, fitted.logits, distances),
     )
 
 

@@ -207,7 +207,7 @@ def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, 
         groups if (groups != "").all() else None,
         border[rows],
         embedding.predicted[rows],
-        None if trained is None else int(trained.sum()),
+        trained,
     )
     config = run.config
     found = probe(

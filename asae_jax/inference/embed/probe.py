@@ -45,7 +45,7 @@ class Labelled:
       groups: str `[N]`, slide or patient of each; None where not all are known.
       border: float `[N, 12]`, the colours along each image's border.
       predicted: str `[N]`, the run's own most probable class.
-      trained_on: how many of them the run was trained on; None where that cannot be told.
+      trained_on: bool `[N]`, which of them the run was trained on; None where that cannot be told.
     """
 
     features: np.ndarray
@@ -53,7 +53,7 @@ class Labelled:
     groups: np.ndarray | None
     border: np.ndarray
     predicted: np.ndarray
-    trained_on: int | None
+    trained_on: np.ndarray | None
 
     def of(self, rows: np.ndarray) -> "Labelled":
         """Those of `rows`, bool `[N]`."""
@@ -65,6 +65,7 @@ class Labelled:
             groups=groups,
             border=self.border[rows],
             predicted=self.predicted[rows],
+            trained_on=None if self.trained_on is None else self.trained_on[rows],
         )
 
 
@@ -136,7 +137,7 @@ def probe(
         "left_out": _counts(given.labels[~np.isin(given.labels, names)]),
         "folds": len(masks),
         "split": "by image" if kept.groups is None else f"by group ({len(np.unique(kept.groups))} groups)",
-        "caveats": _caveats(given),
+        "caveats": _caveats(kept),
         "classifiers": {
             name: score(found[tested]) | notes.get(name, {}) for name, found in predictions.items()
         },
@@ -198,7 +199,8 @@ def _caveats(given: Labelled) -> list[str]:
     found = [_BY_IMAGE] if given.groups is None else []
     if given.trained_on is None:
         return [*found, _NOT_KNOWN]
-    return found + [_TRAINED_ON.format(count=given.trained_on)] * bool(given.trained_on)
+    count = int(given.trained_on.sum())
+    return found + [_TRAINED_ON.format(count=count)] * bool(count)
 
 
 def _counts(labels: np.ndarray) -> dict[str, int]:

@@ -123,8 +123,9 @@ def _contents(folder: Path) -> dict[str, str]:
     cards = [folder / card.FILE, folder / packing.FILE / CARD]
     digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in cards if path.is_file()}
     others = (path for path in sorted((folder / packing.FILE).rglob("*")) if path.is_file())
-    found = dict.fromkeys((path for path in others if not leftover_in(path.name)), "") | digests
-    return {path.relative_to(folder).as_posix(): digest for path, digest in found.items()}
+    found = dict.fromkeys(others, "") | digests
+    names = {path.relative_to(folder).as_posix(): digest for path, digest in found.items()}
+    return {name: digest for name, digest in names.items() if not leftover_in(name)}
 
 
 def _clear(folder: Path) -> None:

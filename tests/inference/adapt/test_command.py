@@ -1,8 +1,8 @@
 """`adapt` as a user calls it."""
 
 import csv
-import dataclasses
 import hashlib
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ from asae_jax import cli
 from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
-from asae_jax.inference.adapt import command, learning, report
+from asae_jax.inference.adapt import command, last_layer, report
 from asae_jax.inference.adapt.cells import Cells, scorer
 from asae_jax.inference.adapt.labels import read_given
 from asae_jax.inference.adapt.statistics import drawn_rows
@@ -526,12 +526,8 @@ def test_removed_classes_are_in_no_set_of_classes_where_every_other_one_is(runs,
 def test_an_old_layer_that_stays_is_scored_by_itself(runs, folder, labels, tmp_path, monkeypatch):
     """And not by the layers of the folds, which are not delivered."""
 
-    def worse(old, features, labels, **options):
-        fitted = cross_fit(old, features, labels, **options)
-        return dataclasses.replace(fitted, strength=np.inf, layer=old, logits=-fitted.logits)
-
-    cross_fit = learning.cross_fit
-    monkeypatch.setattr(learning, "cross_fit", worse)
+    strengths = itertools.cycle([1e-3] * 5 + [np.inf])  # of five folds, then of all labels
+    monkeypatch.setattr(last_layer, "choose_strength", lambda *_, **__: next(strengths))
     options = [f"--labels={labels}", f"--output={tmp_path / 'new'}", "--statistics=keep"]
     assert _adapt(runs[0], *options) == 0
     record = json.loads((tmp_path / "new" / FILE).read_text())

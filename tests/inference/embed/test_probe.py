@@ -33,7 +33,7 @@ def _labelled(features, labels, **changes):
         "groups": None,
         "border": np.random.default_rng(9).normal(size=(len(labels), 12)),
         "predicted": NAMES[labels],
-        "trained_on": 0,
+        "trained_on": np.zeros(len(labels), bool),
     } | changes
     return Labelled(features, NAMES[labels], **given)
 
@@ -145,7 +145,8 @@ def test_there_are_as_many_folds_as_can_be_tested(labels, groups, tested):
 def test_what_is_not_compared_is_named():
     features, labels = _drawn(count=30)
     rows = np.flatnonzero((labels != 2) | (np.arange(30) < 9))  # three of the third class
-    given = _labelled(features[rows], labels[rows], trained_on=7)
+    seen = np.cumsum(labels[rows] != 2) <= 7  # of the others, and all three that are not compared
+    given = _labelled(features[rows], labels[rows], trained_on=seen | (labels[rows] == 2))
     found = probe(given, NAMES, folds=5, resamples=0, seed=0)
     assert found["left_out"] == {"NGS": 3}
     assert found["classes"] == {"BLA": 10, "EBO": 10}

@@ -292,6 +292,14 @@ def test_what_a_person_wrote_into_an_export_is_not_removed(run, export_to, place
     assert command.export(config, run) == 0
 
 
+def test_notes_of_a_network_drive_in_an_export_are_nobody_s_work(run, export_to):
+    folder = export_to("model")
+    (folder / "model" / "@eaDir").mkdir()
+    (folder / "model" / "@eaDir" / "config.json@SynoEAStream").write_text("")
+    config = copy_with(read_run_config(run), {"export.formats": "model", "export.output": str(folder)})
+    assert command.export(config, run) == 0
+
+
 @pytest.mark.parametrize("change", [0.01, np.nan])
 def test_a_format_that_computes_something_else_is_removed(export_to, tmp_path, monkeypatch, change):
     form = formats.FORMATS["orbax"]
