@@ -318,32 +318,6 @@ def _remarks(grid: Grid, tables: Mapping[str, Table], results: Results, base: Co
     return [*remarks, *_remarks_on_images(results)]
 
 
-def _costs(grid: Grid, results: Results) -> list[dict[str, Any]]:
-    labels = {first: ROWS[row].label for row, first in reversed(list(grid.run_as.items()))}
-    configs = {run.row: run.config for run in grid.runs}
-    return [
-        {"row": row, "label": labels[row],
-         **row_costs(results.runs[row], configs[row], len(results.class_names))}
-        for row in dict.fromkeys(grid.run_as.values())
-        if results.runs[row]
-    ]  # fmt: skip
-
-
-def _rows(grid: Grid, base: ConfigDict) -> dict[str, dict[str, Any]]:
-    """Label and settings of every row; settings as the options that turn the plain row into it."""
-    configs = {run.row: run.config for run in grid.runs}
-    plain = row_config(base, ROWS["plain"], seed=base.seed)
-    return {
-        row: {
-            "label": ROWS[row].label,
-            "run_as": first,
-            "note": ROWS[row].note,
-            "settings": public_options(configs[first], beside=plain),
-        }
-        for row, first in grid.run_as.items()
-    }
-
-
 def _remarks_on_images(results: Results) -> Iterator[str]:
     """What the test images can tell: whether they are new, and how they belong together."""
     runs = [run for of_row in results.runs.values() for run in of_row]
@@ -375,3 +349,29 @@ def _remarks_on_images(results: Results) -> Iterator[str]:
 def _most(runs: Sequence[FinishedRun], count: str) -> int:
     """The largest of what the test scores say of `count`; 0 where none knows."""
     return max((run.scores.get(count) or 0 for run in runs), default=0)
+
+
+def _costs(grid: Grid, results: Results) -> list[dict[str, Any]]:
+    labels = {first: ROWS[row].label for row, first in reversed(list(grid.run_as.items()))}
+    configs = {run.row: run.config for run in grid.runs}
+    return [
+        {"row": row, "label": labels[row],
+         **row_costs(results.runs[row], configs[row], len(results.class_names))}
+        for row in dict.fromkeys(grid.run_as.values())
+        if results.runs[row]
+    ]  # fmt: skip
+
+
+def _rows(grid: Grid, base: ConfigDict) -> dict[str, dict[str, Any]]:
+    """Label and settings of every row; settings as the options that turn the plain row into it."""
+    configs = {run.row: run.config for run in grid.runs}
+    plain = row_config(base, ROWS["plain"], seed=base.seed)
+    return {
+        row: {
+            "label": ROWS[row].label,
+            "run_as": first,
+            "note": ROWS[row].note,
+            "settings": public_options(configs[first], beside=plain),
+        }
+        for row, first in grid.run_as.items()
+    }

@@ -161,7 +161,7 @@ class Meter:
         """
         if not self._waiting:
             return
-        fetched = jax.device_get(self._waiting)  # in one go
+        fetched = jax.device_get(self._waiting)  # in one go, which takes the host less time
         norm = 0.0
         for offset, metrics in enumerate(fetched):
             norm = float(metrics.gradient_norm)

@@ -68,11 +68,8 @@ def stem(work: Work, stored: int) -> Part:
         work.dtype
     )
     kernel = jax.random.normal(jax.random.key(1), (7, 7, 3, work.width)).astype(work.dtype)
-    return _with_gradient(functools.partial(_convolved, images), kernel)
-
-
-def _convolved(images: jax.Array, kernel: jax.Array) -> jax.Array:
-    return convolve(images, kernel, strides=2, zeros=((3, 3), (3, 3)))
+    zeros = ((3, 3), (3, 3))
+    return _with_gradient(functools.partial(convolve, images, strides=2, zeros=zeros), kernel)
 
 
 def layer(work: Work, stored: int) -> Part:

@@ -247,7 +247,6 @@ def _record(
 
 
 def _write_companions(program: Program, folder: Path, record: dict[str, Any]) -> None:
-    write_json(folder / RECORD, record)
     write_json(folder / PREPROCESSING, preprocessing(program))
     write_example(program, folder)
     if "onnx" in record["formats"]:
