@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from asae_jax.config import BY_NAME, SECTIONS, base_config, copy_with, decides_weights, flatten, recipe
+from asae_jax.errors import quoted
 from asae_jax.experiments.rows import PLAIN, Row
 from asae_jax.shipped import without_place
 
@@ -116,13 +117,15 @@ def _changed(config: ConfigDict, beside: ConfigDict | None) -> dict[str, Any]:
 
 
 def public_options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
-    """`options` for readers elsewhere: without seed, places on this machine and settings of other commands.
+    """`options` for readers elsewhere, as they are typed in a shell.
+
+    They are without seed, places on this machine and settings of other commands.
 
     Of a file or folder that is named its last name is left; of the data, which every reader has elsewhere,
     nothing.
     """
     return [
-        f"--config.{name}={without_place(value) if name in _NAMED_FILES else value}"
+        quoted(f"--config.{name}={without_place(value) if name in _NAMED_FILES else value}")
         for name, value in _changed(config, beside).items()
         if name not in (*_PATHS, "seed") and name.rpartition(".")[0] in _PUBLIC_SECTIONS
     ]

@@ -29,6 +29,7 @@ from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, sh
 RECORD = "agreement.json"
 DISAGREEMENTS = "disagreements.csv"
 _NETWORK = "the network"
+_NOT_DRAWN = "none: eval.bootstrap=0"
 
 
 def agreement(config: ConfigDict, workdir: Path) -> int:
@@ -142,7 +143,7 @@ def _compare_all(people: Sequence[Person], names: Sequence[str], resamples: int)
             given = [[person.given(content) for content in both] for person in (first, second)]
             groups = _groups([first, second], both)
             pair = _pair(given[0], given[1], names, groups, resamples)
-            yield Compared(first.name, second.name, pair, interval_unit(groups))
+            yield Compared(first.name, second.name, pair, _unit(groups, resamples))
     for person in people:
         proposed = [content for content in person.labels if person.predicted(content)]
         if proposed:
@@ -150,7 +151,7 @@ def _compare_all(people: Sequence[Person], names: Sequence[str], resamples: int)
             network = [person.predicted(content) for content in proposed]
             groups = _groups([person], proposed)
             pair = _pair(labels, network, names, groups, resamples)
-            yield Compared(person.name, _NETWORK, pair, interval_unit(groups))
+            yield Compared(person.name, _NETWORK, pair, _unit(groups, resamples))
 
 
 def _pair(
@@ -183,7 +184,14 @@ def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Se
     votes = np.stack([numbered([person.given(c) for c in contents], names) for person in people], 1)
     groups = _groups(people, contents)
     measured = alpha(votes, len(names), groups=groups, resamples=resamples)
-    return Several(len(contents), measured, interval_unit(groups))
+    return Several(len(contents), measured, interval_unit(groups) if resamples else _NOT_DRAWN)
+
+
+def _unit(groups: np.ndarray | None, resamples: int) -> str:
+    """What the intervals of two people are over; without resamples Wilson's alone is left, of the share."""
+    if resamples:
+        return interval_unit(groups)
+    return "images, of the share alone (eval.bootstrap=0)" if groups is None else _NOT_DRAWN
 
 
 def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:

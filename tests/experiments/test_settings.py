@@ -1,5 +1,6 @@
 """From a row to a command line, and back through the parser that users meet."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -132,6 +133,13 @@ def test_options_for_readers_name_no_path():
     assert "/home" not in text
     assert "/scratch" not in text
     assert "--config.augment.size=64" in text
+
+
+def test_options_for_readers_can_be_typed():
+    spoken = base_config(init__freeze="layer0,layer1", data__class_map="/home/ann/our map (2).csv")
+    found = public_options(spoken)
+    assert shlex.split(" ".join(found)) == [option.strip('"') for option in found]
+    assert '"--config.data.class_map=our map (2).csv"' in found
 
 
 def test_of_files_that_settings_name_readers_get_the_names():

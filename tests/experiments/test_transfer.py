@@ -304,6 +304,11 @@ def test_finished_runs_are_measured_once_and_what_cannot_be_tried_is_said(
         for _ in range(2):
             directions.write_transfer([(way, grid)], workdir)
             assert len(again) == times
+    renamed = their_cells.with_name("named anew.csv")  # the table says which list it is of
+    shutil.copy(their_cells, renamed)
+    way = directions.Direction(given(renamed, class_map), workdir)
+    directions.write_transfer([(way, grid)], workdir)
+    assert len(again) == times + 1
 
 
 def test_a_list_is_another_one_with_other_patients_or_pictures(tmp_path):

@@ -45,8 +45,8 @@ def rows(labels, *, reviewer="", predicted="", group="", start=0):
 
 @pytest.fixture
 def run(tmp_path):
-    def _run(*files, code=0, workdir=tmp_path / "out"):
-        arguments = ["agreement", f"--reviewed={','.join(map(str, files))}", f"--output={workdir}"]
+    def _run(*files, code=0, workdir=tmp_path / "out", options=()):
+        arguments = ["agreement", f"--reviewed={','.join(map(str, files))}", f"--output={workdir}", *options]
         assert cli.main(arguments) == code
         record = workdir / "agreement.json"
         return json.loads(record.read_text()) if code == 0 else None
@@ -470,6 +470,21 @@ def test_what_intervals_are_over_is_said_of_each_two(tmp_path, run, capsys):
     page = (tmp_path / "out" / "agreement.html").read_text()
     assert {f"{few} patients or slides", "images"} <= set(_texts(page, "td"))
     assert f"intervals over: {few} patients or slides" in capsys.readouterr().out
+
+
+def test_without_resamples_no_interval_is_said_to_be_over_patients(tmp_path, run):
+    options = ["--config.eval.bootstrap=0"]
+    people = [rows("A B A B A B"), rows("A B A B A A")]
+    files = [write_csv(tmp_path / f"{name}.csv", of) for name, of in zip("ab", people, strict=True)]
+    (pair,) = run(*files, options=options)["pairs"]
+    assert pair["intervals_over"] == "images, of the share alone (eval.bootstrap=0)"
+    assert pair["agreement"]["low"] is not None
+    assert pair["cohen_kappa"]["low"] is None
+    known = [[row | {"group": row["path"]} for row in of] for of in people]
+    files = [write_csv(tmp_path / f"{name}.csv", of) for name, of in zip("cd", known, strict=True)]
+    (pair,) = run(*files, options=options, workdir=tmp_path / "known")["pairs"]
+    assert pair["intervals_over"] == "none: eval.bootstrap=0"
+    assert pair["agreement"]["low"] is None
 
 
 def test_people_who_agree_leave_no_list(tmp_path, run):

@@ -109,6 +109,7 @@ def _of_one(direction: Direction, name: str, label: str) -> Measured:
         "network": network_identity([run]),
         "estimates": None if (estimates := matching_file(run)) is None else sha256(estimates),
         "digest": listed.digest,
+        "source": listed.source,
         "trial": repr(trial),
         "label": label,
     }
