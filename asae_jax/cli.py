@@ -329,7 +329,8 @@ def _parser(name: str) -> argparse.ArgumentParser:
         for field in settings.FIELDS:
             if field.section == section.name:
                 shown = section.name in command.shown or field.name in command.shown
-                _add_option(group, field, short=section.name == command.section != "", shown=shown)
+                short = section.name == command.section != "" or field.name in command.short
+                _add_option(group, field, short=short, shown=shown)
     return parser
 
 

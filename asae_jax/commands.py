@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from asae_jax import config as settings
 
-_OF_A_TEST = ("eval.checkpoint", "eval.test_mode", "eval.look_threshold", "eval.batch_size")
+_OF_ONE_LOOK = ("eval.checkpoint", "eval.test_mode", "eval.batch_size")
+_OF_A_TEST = (*_OF_ONE_LOOK, "eval.look_threshold", "eval.tta")
 _TRAINING = tuple(section.name for section in settings.SECTIONS if section.trains)
 
 
@@ -24,6 +25,7 @@ class Command(NamedTuple):
       of_images: needs the images of the run, which a model lacks: its help does not show --model.
       alone: needs neither a run nor a configuration.
       on_hosts: works on several hosts together (`train.distributed`).
+      short: fields of other sections that may be given without it, too.
     """
 
     function: str
@@ -35,6 +37,7 @@ class Command(NamedTuple):
     of_images: bool = False
     alone: bool = False
     on_hosts: bool = False
+    short: tuple[str, ...] = ()
 
 
 COMMANDS = {
@@ -61,6 +64,7 @@ COMMANDS = {
         "predict",
         ("predict", *_OF_A_TEST),
         of_a_run=True,
+        short=("eval.tta",),
     ),
     "cut": Command(
         "asae_jax.inference.cut.command:cut",
@@ -83,7 +87,7 @@ COMMANDS = {
         "show where a run looks, and test whether it needs what it looks at",
         "--workdir=runs/mine",
         "explain",
-        ("explain", "eval.split", *_OF_A_TEST),
+        ("explain", "eval.split", *_OF_ONE_LOOK),
         of_a_run=True,
     ),
     "embed": Command(
@@ -99,7 +103,7 @@ COMMANDS = {
         "fit a run to another laboratory's images, without labels or with a hundred",
         "--workdir=runs/mine --input=THEIR_CELLS --output=runs/theirs",
         "adapt",
-        ("adapt", "uncertainty", *_OF_A_TEST),
+        ("adapt", "uncertainty", *_OF_ONE_LOOK),
         of_a_run=True,
     ),
     "export": Command(
@@ -107,7 +111,7 @@ COMMANDS = {
         "write a run as a model folder, ONNX, TFLite, SavedModel, StableHLO, PyTorch or Orbax files",
         "--workdir=runs/mine --formats=onnx",
         "export",
-        ("export", *_OF_A_TEST),
+        ("export", *_OF_ONE_LOOK),
         of_a_run=True,
     ),
     "audit": Command(

@@ -508,6 +508,9 @@ FIELDS = (
     Field("eval.look_threshold", 0.3,
           "Of second_look: the crop holds the positions of at least this share of the attention's maximum.",
           least=0, most=1, unit="share", paper="CAL, Rao et al. 2021"),
+    Field("eval.tta", False,
+          "Test-time augmentation: average over the 8 flips and quarter turns of every image; 8 times the "
+          "work (not for explain, export and adapt)."),
     Field("eval.checkpoint", "best",
           "best: of the highest validation score; last.", choices=("best", "last")),
     Field("eval.select_by", "macro_f1",
@@ -548,8 +551,6 @@ FIELDS = (
           "CSV file or (ending .jsonl) JSON lines.",
           place="RUN/predictions/NAME.csv, NAME being that of the input, with a number where files of that "
           "name were made from another"),
-    Field("predict.tta", False,
-          "Average over the 8 flips and quarter turns of every image; 8 times the work."),
     Field("predict.ensemble", "",
           "Further run folders, model folders or names of models, separated by commas; probabilities are "
           "averaged."),
@@ -770,7 +771,7 @@ NEUTRAL = frozenset(
 _RENAMED_SECTIONS = {"trust": "uncertainty"}
 """Sections of run folders of version 0.1 -> their present name."""
 
-_REMOVED = frozenset({"predict.lineages"})
+_REMOVED = frozenset({"predict.lineages", "predict.tta"})
 """Settings of earlier versions that no longer exist: ignored where a `config.json` has them."""
 
 _MOST_NAMED = 8  # of the unknown ones in a warning

@@ -257,7 +257,7 @@ def _print_profile(place: Path, model: str, folder: Path) -> None:
     prepared = stage("prepare", lambda: [run.preparation(image) for image in raw])
     contents = stage("digest of the pixels", lambda: [image_content(image) for image in raw])
     pictures = stage("pictures (JPEG)", lambda: [pictures_of(image, settings.picture_side) for image in raw])
-    options = Options(BATCH, tta=False, pictures=True, features=True, picture_side=settings.picture_side)
+    options = Options(BATCH, pictures=True, features=True, picture_side=settings.picture_side)
     predictor = Predictor([run], [read_matching_uncertainty(run)], options)
 
     def batches(last: int) -> Iterator[ReadBatch]:

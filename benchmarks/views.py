@@ -56,7 +56,7 @@ def _listed(path: Path, part: str, class_names: Sequence[str]) -> tuple[list[Ite
 
 def _scored(run: Run, items: Sequence[Item], labels: np.ndarray, *, tta: bool) -> np.ndarray:
     """Prints how well one way does; whether each image is right, bool `[N]`."""
-    options = Options(batch_size=64, tta=tta, pictures=False, workers=None)
+    options = Options(batch_size=64, pictures=False, workers=None)
     predictor = Predictor([run], [read_matching_uncertainty(run)], options)
     start = time.process_time()
     records = list(predictor(items))

@@ -13,7 +13,14 @@ from asae_jax.config import check, copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation import evaluate
 from asae_jax.evaluation.page.write import PAGE, write_evaluation_page, write_run_page
-from asae_jax.evaluation.provenance import FOLDER, check_name, free_name, provenance, source_record
+from asae_jax.evaluation.provenance import (
+    FOLDER,
+    check_name,
+    free_name,
+    own_name,
+    provenance,
+    source_record,
+)
 from asae_jax.evaluation.scoring import SCORING, led_by_first
 from asae_jax.evaluation.uncertainty_report import measure_uncertainty, num_scored
 from asae_jax.files import user_path
@@ -127,7 +134,7 @@ def _name(run: Run, data: Data, split: str, other: Mapping[str, Any] | None = No
     folder, now = run.workdir / FOLDER, provenance(run, data, split, other)
     if other is not None and not run.config.eval.name:
         return free_name(folder, _OTHER, now)
-    name = run.config.eval.name or split
+    name = run.config.eval.name or own_name(folder, split, now, tta=run.config.eval.tta)
     check_name(folder, name, now)
     return name
 

@@ -111,17 +111,21 @@ def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] |
     return None
 
 
-def read_scores(run: Run) -> Mapping[str, Any] | None:
+def read_scores(run: Run, *, tta: bool | None = None) -> Mapping[str, Any] | None:
     """Scores of the test part by this checkpoint and way of testing; None where they were not measured.
+
+    Args:
+      run: with its settings.
+      tta: as in `uncertainty.conditions`.
 
     Raises:
       UserError: a file that cannot be read.
     """
-    found = find_scores(run)
+    found = find_scores(run, tta=tta)
     return None if found is None else found[1]
 
 
-def find_scores(run: Run) -> tuple[Path, Mapping[str, Any]] | None:
+def find_scores(run: Run, *, tta: bool | None = None) -> tuple[Path, Mapping[str, Any]] | None:
     """The file of `read_scores` and its content; None where they were not measured.
 
     Any file of the evaluations may hold them, and `test.json` something else: what it says of itself counts.
@@ -130,7 +134,7 @@ def find_scores(run: Run) -> tuple[Path, Mapping[str, Any]] | None:
     Raises:
       UserError: a file that cannot be read.
     """
-    record, wanted = read_record(run.workdir), conditions(run)
+    record, wanted = read_record(run.workdir), conditions(run, tta=tta)
     folder = run.workdir / FOLDER
     for path in (folder / "test.json", *sorted(folder.glob("*.json"))):
         if path.exists():
@@ -150,6 +154,14 @@ def free_name(folder: Path, name: str, now: Mapping[str, Any]) -> str:
     """
     names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
     return next(name for name in names if _may_be_written(folder / f"{name}.json", now))
+
+
+def own_name(folder: Path, split: str, now: Mapping[str, Any], *, tta: bool) -> str:
+    """The name of a file of scores of a run's own part, where none is given: that of the part.
+
+    Of means over views (`tta`) it is "test-tta" where the scores of one view have that name.
+    """
+    return f"{split}-tta" if tta and not _may_be_written(folder / f"{split}.json", now) else split
 
 
 def check_name(folder: Path, name: str, now: Mapping[str, Any]) -> None:

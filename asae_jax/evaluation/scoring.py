@@ -10,7 +10,7 @@ import numpy as np
 
 from asae_jax import terminal
 from asae_jax.errors import UserError
-from asae_jax.run import build, hosts, parallel
+from asae_jax.run import build, hosts, parallel, views
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -81,9 +81,20 @@ class Scorer:
         with terminal.Bar(title, len(indices), "image", part=SCORING, compiles=compiles) as bar:
             for first, batch in enumerate(self._data.batches(self._config, indices, size)):
                 count = min(size, len(indices) - first * size)
-                stacked = score(variables, parallel.split({"image": batch["image"]}))
-                yield jax.tree.map(lambda array, count=count: parallel.join(array)[:count], stacked)
+                yield jax.tree.map(
+                    lambda array, count=count: array[:count], self._of_views(score, variables, batch["image"])
+                )
                 bar.update(count)
+
+    def _of_views(self, score: Callable, variables: Mapping[str, Any], images: np.ndarray) -> Any:
+        """What `score` gives for a batch: the mean of the scores of its views, the features of the first."""
+        shown = views.batches(images, views.num_views(self._config))
+        started = [score(variables, parallel.split(batch)) for batch in shown]
+        found = [jax.tree.map(parallel.join, one) for one in started]
+        if score is self._score:
+            return views.mean_logits(found)
+        logits, features = zip(*found, strict=True)
+        return views.mean_logits(logits), features[0]
 
 
 def led_by_first(work: Callable[[], None], run: Run, data: Data | None = None) -> None:

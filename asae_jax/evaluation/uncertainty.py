@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.config import CONFIG_FILE, read_run_config
+from asae_jax.config import CONFIG_FILE, copy_with, read_run_config
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.abstention import Abstention, choose_abstention
 from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
@@ -31,6 +31,7 @@ from asae_jax.evaluation.outliers import (
 from asae_jax.files import together
 from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.json_files import read_json, read_object, typed, write_sealed_json
+from asae_jax.run import build
 from asae_jax.run.adaptation import FILE as ADAPTATION
 from asae_jax.run.adaptation import classes_given, read_adaptation
 from asae_jax.run.run import Run
@@ -40,6 +41,8 @@ FOLDER = "uncertainty"
 
 _ARRAYS = "features.npz"
 _DIGEST = "features_sha256"
+_ARRAYS_OF = "features_of"
+"""The file of other estimates of the same network, whose features of training images are those of these."""
 _OLD_FILE = "trust.json"  # the name in run folders made before; its folder is trust/
 
 
@@ -226,11 +229,17 @@ def fit_uncertainty(
     )
 
 
-def conditions(run: Run) -> dict[str, Any]:
-    """What scores depend on besides the run: the checkpoint, and how the network is tested."""
+def conditions(run: Run, *, tta: bool | None = None) -> dict[str, Any]:
+    """What scores depend on besides the run: the checkpoint, and how the network is tested.
+
+    Args:
+      run: with its settings.
+      tta: whether scores are means over views; None: as `eval.tta` says.
+    """
+    settings = run.config if tta is None else copy_with(run.config, {"eval.tta": tta})
     return {
         "step": run.step,
-        "test_mode": run.test_mode,
+        "test_mode": build.tested_as(settings),
         "batch_statistics": run.config.eval.batch_statistics,
     }
 
@@ -259,6 +268,7 @@ def write_uncertainty(
     *,
     compact: bool = False,
     name: str = FOLDER,
+    arrays_of: str = "",
 ) -> None:
     """Writes `uncertainty.json`, and what is kept of the training images to `uncertainty/features.npz`.
 
@@ -268,11 +278,15 @@ def write_uncertainty(
       record: further content of the file for its readers: measured scores, warnings.
       compact: compress the arrays, directions of features to half precision: an error of 1e-5 in a cosine.
       name: of file and folder, see `uncertainty_name`.
+      arrays_of: name of other estimates there, by the same network and training images, whose arrays serve
+        these too; empty: they have their own.
     """
     arrays = workdir / name / _ARRAYS
-    content = estimates.to_json() | dict(record) | {_DIGEST: ""}
+    content = estimates.to_json() | dict(record) | {_DIGEST: "", _ARRAYS_OF: arrays_of}
     with together():
-        if estimates.outliers.reference is None:
+        if arrays_of:
+            content[_DIGEST] = read_object(workdir / f"{arrays_of}.json", remedy="write it anew")[_DIGEST]
+        elif estimates.outliers.reference is None:
             arrays.unlink(missing_ok=True)
         else:
             kept = estimates.outliers.reference._asdict()
@@ -307,7 +321,8 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
         kind = REFERENCES.get(content["outliers"]["method"])
         if kind is None:
             return _without_removed(Uncertainty.from_json(content), workdir)
-        arrays = read_checked_arrays(path.with_suffix("") / _ARRAYS, content.get(_DIGEST, ""))
+        kept = path.with_name(content.get(_ARRAYS_OF) or path.stem) / _ARRAYS
+        arrays = read_checked_arrays(kept, content.get(_DIGEST, ""))
         reference = kind(**{name: array.astype(np.float32) for name, array in arrays.items()})
         if reference[0].ndim != 2 or not all(np.isfinite(array).all() for array in reference):
             raise ValueError("its features of training images are no table of numbers")
@@ -327,10 +342,12 @@ def _without_removed(estimates: Uncertainty, workdir: Path) -> Uncertainty:
 def read_matching_uncertainty(run: Run) -> Uncertainty | None:
     """The estimates for the run's checkpoint and way of testing; None, with a warning, where there are none.
 
+    See `usable_file` for scores that are means over views.
+
     Raises:
       UserError: files that cannot be read.
     """
-    path, wanted = matching_file(run), conditions(run)
+    path, wanted = usable_file(run), conditions(run)
     if path is not None:
         return read_uncertainty(run.workdir, path)
     own = uncertainty_file(run.workdir)
@@ -364,13 +381,33 @@ def uncertainty_without_layer(run: Run) -> Uncertainty | None:
     return None if path is None else read_uncertainty(run.workdir, path)
 
 
-def matching_file(run: Run) -> Path | None:
+def matching_file(run: Run, *, tta: bool | None = None) -> Path | None:
     """The file of the estimates for the run's checkpoint and way of testing; None where there is none.
+
+    Args:
+      run: with its settings.
+      tta: as in `conditions`.
 
     Raises:
       UserError: a file that cannot be read.
     """
-    return _file_of(run, conditions(run))
+    return _file_of(run, conditions(run, tta=tta))
+
+
+def usable_file(run: Run) -> Path | None:
+    """`matching_file`; for means over views the one for one view where there is no other (`of_one_view`).
+
+    Raises:
+      UserError: a file that cannot be read.
+    """
+    return matching_file(run) or matching_file(run, tta=False)
+
+
+def of_one_view(run: Run, estimates: Uncertainty | None) -> bool:
+    """Whether the run's scores are means over views, and `estimates` were fitted to scores of one view."""
+    if estimates is None or not run.config.eval.tta:
+        return False
+    return estimates.conditions.get("test_mode") != run.test_mode
 
 
 def _file_of(run: Run, wanted: Mapping[str, Any]) -> Path | None:

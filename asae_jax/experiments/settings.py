@@ -26,7 +26,13 @@ _KEPT = (
     *(name for name in BY_NAME if name.startswith("uncertainty.")),
 )  # fmt: skip
 # What a row with a recipe of its own takes from the given configuration.
-_TESTED = ("eval.test_mode", "eval.look_threshold", "eval.batch_statistics", "eval.reestimate_batches")
+_TESTED = (
+    "eval.test_mode",
+    "eval.look_threshold",
+    "eval.tta",
+    "eval.batch_statistics",
+    "eval.reestimate_batches",
+)
 # Change scores, and no weights.
 _COSTLY = ("train.epochs", "model.name", "model.width", "augment.size", "data.stored_size")
 _PATHS = ("data.path", "data.cache_dir")

@@ -67,11 +67,13 @@ def create_network(config: ConfigDict, num_classes: int, *, axis_name: str | Non
 def tested_as(config: ConfigDict) -> str:
     """`eval.test_mode` as scores record it.
 
-    "skip" where there is no layer, and with its threshold where there is a second look, which needs none.
+    "skip" where there is no layer, and with its threshold where there is a second look, which needs none. A
+    mean over views (`eval.tta`) is another way of testing: "skip-tta".
     """
+    mode = config.eval.test_mode if config.model.branching == "asae" else "skip"
     if config.eval.test_mode == SECOND_LOOK:
-        return f"{SECOND_LOOK} at {config.eval.look_threshold:g}"
-    return config.eval.test_mode if config.model.branching == "asae" else "skip"
+        mode = f"{SECOND_LOOK} at {config.eval.look_threshold:g}"
+    return f"{mode}-tta" if config.eval.tta else mode
 
 
 def has_auxiliary(config: ConfigDict) -> bool:

@@ -30,7 +30,7 @@ CLASSES_FILE = "classes.csv"
 """What the run's classes are, where the user has said so; see `input.cell_classes`. It may be edited."""
 CHOSEN = ("train.batch_size", "train.epochs")
 """Settings of which 0 leaves the choice to the first start of a run."""
-VALIDATED = ("eval.test_mode", "eval.look_threshold")
+VALIDATED = ("eval.test_mode", "eval.look_threshold", "eval.tta")
 """Settings of a test that the scores of checkpoints depend on."""
 METRICS_FILE = "metrics.jsonl"
 """Training and validation metrics, one JSON object a line."""

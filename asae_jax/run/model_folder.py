@@ -30,10 +30,21 @@ from asae_jax.shipped import WEIGHTS_FILE, models
 
 CARD = "README.md"
 SCORES = "evaluation/test.json"
+SCORES_TTA = "evaluation/test-tta.json"
+"""As `SCORES`, by the mean over views of each image (`eval.tta`)."""
+UNCERTAINTY_TTA = "uncertainty-tta"
+"""Name of the estimates for such scores; their features of training images are those of `uncertainty`."""
 DIGEST = "weights_sha256"
 """The field of `run.json` that tells which model it is."""
 
-_MAKES_A_VERSION = (CONFIG_FILE, "uncertainty.json", "classes.csv", SCORES)
+_MAKES_A_VERSION = (
+    CONFIG_FILE,
+    "uncertainty.json",
+    f"{UNCERTAINTY_TTA}.json",
+    "classes.csv",
+    SCORES,
+    SCORES_TTA,
+)
 """What else than the weights decides about results: thresholds, settings, classes, and the scores shown."""
 _TRAVELS = (*_MAKES_A_VERSION, RUN_FILE, ADAPTATION, CARD, "uncertainty/*", "LICENSE*")
 """By name: where a model is used as it lies, results with paths of the machine come to lie beside."""

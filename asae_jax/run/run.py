@@ -377,12 +377,17 @@ def open_for_inference(workdir: Path, config: ConfigDict | None = None) -> Run:
 
 
 def check_one_look(config: ConfigDict, command: str) -> None:
-    """Raises a UserError where a command that works on one pass of the network is to look twice."""
-    if config.eval.test_mode == SECOND_LOOK:
-        raise UserError(
-            f"config.eval.test_mode={SECOND_LOOK!r} cannot be used by `{command}`, which takes one pass of "
-            "the network: give --config.eval.test_mode=skip."
-        )
+    """Raises a UserError where a command that works on one pass of the network is to make several."""
+    modes = {
+        "test_mode": "skip" if config.eval.test_mode == SECOND_LOOK else None,
+        "tta": False if config.eval.tta else None,
+    }
+    for name, instead in modes.items():
+        if instead is not None:
+            raise UserError(
+                f"config.eval.{name}={config.eval[name]!r} cannot be used by `{command}`, which takes one "
+                f"pass of the network: give --config.eval.{name}={instead}."
+            )
 
 
 def _check_loss(config: ConfigDict, num_classes: int) -> None:

@@ -20,6 +20,7 @@ from asae_jax.models.network import Network
 from asae_jax.run.accumulation import mean_over_parts
 from asae_jax.run.state import TrainState, next_state
 from asae_jax.run.sums import Sums
+from asae_jax.run.views import seen
 from asae_jax.types import Images, Index, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", drop_layers.STREAM)
@@ -175,8 +176,15 @@ def score_step(
     network: nn.Module,
     preprocess: Callable[[jax.Array], Images],
 ) -> Scores:
-    """Log-probabilities `[batch, classes]` of undisturbed images, the network as at test."""
-    logits: Any = network.apply(variables, preprocess(batch["image"]), train=False)
+    """Log-probabilities `[batch, classes]` of undisturbed images, the network as at test.
+
+    Args:
+      variables: of the network.
+      batch: see `views.seen`.
+      network: applied as at test time.
+      preprocess: as in `views.seen`.
+    """
+    logits: Any = network.apply(variables, seen(batch, preprocess), train=False)
     return jax.nn.log_softmax(logits)
 
 
@@ -191,8 +199,7 @@ def score_and_pool_step(
 
     That is `pooled_features`.
     """
-    images = preprocess(batch["image"])
-    logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
+    logits, endpoints = network.apply(variables, seen(batch, preprocess), train=False, return_endpoints=True)
     return logits, pooled_features(network, endpoints)
 
 

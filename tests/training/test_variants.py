@@ -2,16 +2,19 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
 
 from asae_jax import cli
 from asae_jax.config import copy_with
 from asae_jax.evaluation.scoring import Scorer
+from asae_jax.json_files import read_json
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.run import open_run
 from asae_jax.synthetic import render
@@ -120,11 +123,79 @@ def test_predict_looks_twice_as_evaluate_does(finished, tmp_path):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.fixture
+def drawn(finished, tmp_path):
+    """Three test images of the run in a folder, and what their views are for its network."""
+    run = open_run(finished)
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    raw = []
+    for place, index in enumerate(run.data.indices("test")[:3]):
+        raw.append(render(run.config.data.synthetic_seed, int(index), size=run.config.data.stored_size))
+        Image.fromarray(raw[-1]).save(folder / f"{place}.png")
+    upright = np.asarray(run.preprocess(np.stack([run.preparation(image) for image in raw])))
+    square = [np.rot90(start, k, (1, 2)) for start in (upright, upright[:, :, ::-1]) for k in range(4)]
+    logits = [np.asarray(run.network.apply(run.variables, view.copy(), train=False)) for view in square]
+    return folder, np.mean([softmax(view.astype(float), -1) for view in logits], axis=0)
+
+
+def _predicted(output, class_names):
+    with output.open() as file:
+        return [[float(row[f"p_{name}"]) for name in class_names] for row in csv.DictReader(file)]
+
+
+def test_the_mean_over_views_is_scored_calibrated_packed_and_predicted(finished, drawn, tmp_path, capsys):
+    cells, wanted = drawn
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    names = open_run(workdir).class_names
+    own = read_json(workdir / "uncertainty.json", remedy="")
+    command = ["predict", f"--input={cells}", "--page=False", "--tta"]
+    assert cli.main([*command, f"--workdir={workdir}", f"--output={tmp_path / 'before.csv'}"]) == 0
+    assert "Several views were averaged" in capsys.readouterr().out, "as they were fitted to one view"
+
+    assert cli.main(["evaluate", f"--workdir={workdir}", "--tta"]) == 0
+    scores = read_json(workdir / "evaluation" / "test-tta.json", remedy="")
+    assert (scores["test_mode"], scores["split"]) == ("skip-tta", "test")
+    assert read_json(workdir / "evaluation" / "test.json", remedy="")["test_mode"] == "skip"
+    assert read_json(workdir / "uncertainty.json", remedy="") == own
+    fitted = read_json(workdir / "uncertainty-skip-tta.json", remedy="")
+    assert fitted["conditions"]["test_mode"] == "skip-tta"
+    run = open_run(workdir, copy_with(open_run(workdir).config, {"eval.tta": True}))
+    np.testing.assert_allclose(
+        np.exp(Scorer(run)(run.variables, run.data.indices("test")[:3])), wanted, atol=2e-5
+    )
+
+    softened = softmax(np.log(wanted) / fitted["temperature"]["value"], -1)
+    capsys.readouterr()
+    assert cli.main([*command, f"--workdir={workdir}", f"--output={tmp_path / 'after.csv'}"]) == 0
+    assert "were averaged" not in capsys.readouterr().out
+    np.testing.assert_allclose(_predicted(tmp_path / "after.csv", names), softened, atol=2e-5)
+
+    packed = tmp_path / "packed"
+    assert cli.main(["export", f"--workdir={workdir}", "--formats=model", f"--output={packed}"]) == 0
+    model = packed / "model"
+    assert read_json(model / "evaluation" / "test-tta.json", remedy="")["nll"] == scores["nll"]
+    assert (
+        "With `--tta`, the mean over the eight flips and quarter turns: accuracy "
+        in (model / "README.md").read_text()
+    )
+    assert not (model / "uncertainty-tta").exists(), "features of training images are there once"
+    there = tmp_path / "there"
+    capsys.readouterr()
+    assert cli.main(
+        [*command, f"--model={model}", f"--workdir={there}", f"--output={tmp_path / 'model.csv'}"]
+    ) == 0  # fmt: skip
+    assert "were averaged" not in capsys.readouterr().out
+    np.testing.assert_allclose(_predicted(tmp_path / "model.csv", names), softened, atol=2e-3)
+    assert {"uncertainty-tta.json", "uncertainty.json"} <= {path.name for path in there.iterdir()}
+
+
+@pytest.mark.parametrize("several", ["test_mode=second_look", "tta=True"])
 @pytest.mark.parametrize("command", ["explain", "export"])
-def test_commands_of_one_pass_refuse_a_second_look_before_anything_is_written(
-    finished, command, capsys, tmp_path
+def test_commands_of_one_pass_refuse_several_before_anything_is_written(
+    finished, command, several, capsys, tmp_path
 ):
-    options = ["--config.eval.test_mode=second_look", f"--output={tmp_path / 'out'}"]
+    options = [f"--config.eval.{several}", f"--output={tmp_path / 'out'}"]
     assert cli.main([command, f"--workdir={finished}", *options]) == 2
     assert f"cannot be used by `{command}`" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -115,7 +115,6 @@ def _records(run: Run, items: Sequence[Item]) -> tuple[list[Record], np.ndarray]
     settings = run.config.embed
     options = Options(
         batch_size=run.config.eval.batch_size,
-        tta=False,
         pictures=settings.page or settings.probe,
         workers=run.config.data.workers or None,
         features=True,

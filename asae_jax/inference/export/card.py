@@ -26,6 +26,7 @@ _SCORES = {
     "nll": "negative log-likelihood, not calibrated",
     "ece": "expected calibration error, not calibrated",
 }
+_IN_A_LINE = ("accuracy", "macro_f1")
 _FEW = 30
 """Test images of a class below which its recall is known to no better than about 18 points."""
 
@@ -102,7 +103,7 @@ def hub_card(program: Program) -> str:
         f"# {_title(run)}\n\n**{NOTICE}**",
         _section("Use", _use(run)),
         _section("Data", _data(known)),
-        _section("Scores", _scores(known)),
+        _section("Scores", [*_scores(known), *_over_views(run)]),
         _section("How sure it is", _calibration(program, known.adaptation)),
         _section("Limits", _limits(known)),
         _section("To be filled in by whoever trained it", _unknown()),
@@ -257,6 +258,19 @@ def _scores(known: _Known) -> list[str]:
     ]
 
 
+def _over_views(run: Run) -> list[str]:
+    """How much better it is by the mean over the views of each image, where that was measured."""
+    scores = read_scores(run, tta=True)
+    if scores is None:
+        return []
+    shown = [f"{_SCORES[field]} {scores[field]:.3f} [{_interval(scores, field)}]" for field in _IN_A_LINE]
+    labelled = "".join(f" {said}" for said in _labelled(run, tta=True))
+    return [
+        "",
+        f"With `--tta`, the mean over the eight flips and quarter turns: {', '.join(shown)}.{labelled}",
+    ]
+
+
 def _why_not_scored(known: _Known) -> str:
     if known.adaptation is not None:
         measured = "Measured on labelled cells only" if known.adaptation.get("labels") else "Not measured"
@@ -294,10 +308,10 @@ def _calibration(program: Program, adaptation: Mapping[str, Any] | None) -> list
     ]
 
 
-def _labelled(run: Run) -> Iterator[str]:
+def _labelled(run: Run, *, tta: bool | None = None) -> Iterator[str]:
     """What was labelled of the part that the estimates were measured on; files of earlier versions know only
     what the threshold alone would label."""
-    path = matching_file(run)
+    path = matching_file(run, tta=tta)
     content = {} if path is None else read_json(path, remedy="evaluate the run again")
     for part, found in list(content.get("measured", {}).items())[-1:]:
         labelled, wrong = found["labelled"], found["error_of_labelled"]

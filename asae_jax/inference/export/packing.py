@@ -8,14 +8,23 @@ from ml_collections import ConfigDict
 
 from asae_jax import shipped
 from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
-from asae_jax.evaluation.uncertainty import matching_file, write_uncertainty
+from asae_jax.evaluation.provenance import read_scores
+from asae_jax.evaluation.uncertainty import FOLDER, matching_file, read_uncertainty, write_uncertainty
 from asae_jax.files import write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
 from asae_jax.json_files import read_json, write_sealed_json
 from asae_jax.models.pretrained import PACKAGES
 from asae_jax.run import folder, weights_file
-from asae_jax.run.model_folder import CARD, SCORES, copy, holds_model, weights_digest
+from asae_jax.run.model_folder import (
+    CARD,
+    SCORES,
+    SCORES_TTA,
+    UNCERTAINTY_TTA,
+    copy,
+    holds_model,
+    weights_digest,
+)
 from asae_jax.run.run import Run
 
 FILE = "model"
@@ -48,8 +57,9 @@ def write_model(program: Program, path: Path) -> None:
     path.mkdir()
     weights_file.write(path, run.variables, step=run.step, checkpoint=run.config.eval.checkpoint)
     _write_uncertainty(program, path)
-    if (scores := card.read_scores(run)) is not None:
-        write_sealed_json(path / SCORES, {**scores, "path": ""})
+    for tta, name in ((False, SCORES), (True, SCORES_TTA)):
+        if (scores := read_scores(run, tta=tta)) is not None:
+            write_sealed_json(path / name, {**scores, "path": ""})
     write_text(path / CARD, card.hub_card(program))
     if (run.workdir / folder.CLASSES_FILE).exists():
         folder.write_own_classes(path, run.classes)
@@ -83,9 +93,15 @@ def _belongs_to_a_model(name: str) -> bool:
 
 
 def _write_uncertainty(program: Program, path: Path) -> None:
-    if program.uncertainty is not None and (file := matching_file(program.run)) is not None:
-        content = read_json(file, remedy="evaluate the run again")
-        write_uncertainty(program.uncertainty, path, content, compact=True)
+    """The estimates for one view of each image, and where there are any those for the mean over views."""
+    run, remedy = program.run, "evaluate the run again"
+    if program.uncertainty is None or (file := matching_file(run)) is None:
+        return
+    write_uncertainty(program.uncertainty, path, read_json(file, remedy=remedy), compact=True)
+    file = matching_file(run, tta=True)
+    if file is not None and (over := read_uncertainty(run.workdir, file)) is not None:
+        content = read_json(file, remedy=remedy)
+        write_uncertainty(over, path, content, name=UNCERTAINTY_TTA, arrays_of=FOLDER)
 
 
 def model_record(run: Run, path: Path) -> folder.Record:

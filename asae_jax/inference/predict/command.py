@@ -172,7 +172,6 @@ def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]
 def _predictor(config: ConfigDict, ensemble: Ensemble, *, features: bool) -> Predictor:
     options = Options(
         batch_size=config.eval.batch_size,
-        tta=config.predict.tta,
         pictures=config.predict.page,
         workers=config.data.workers or None,
         features=features,
@@ -257,7 +256,7 @@ def _page_path(place: Place) -> Path:
 def _made_by(runs: Sequence[Run]) -> str:
     """What predicted and when, in words: the name on each model's card, and where it lies."""
     names = " and ".join(map(_named, runs))
-    views = ", mean of 8 views of each cell" * runs[0].config.predict.tta
+    views = ", mean of 8 views of each cell" * runs[0].config.eval.tta
     day = datetime.date.today().isoformat()
     return f"{names}{views}, ASAE-JAX {asae_jax.__version__}, {day}"
 
@@ -279,5 +278,5 @@ def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any
         "input": place.source,
         "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)} for run in runs],
         "network": network,
-        "tta": runs[0].config.predict.tta,
+        "tta": runs[0].config.eval.tta,
     }

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with, flatten, read_run_config
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty import Uncertainty, of_one_view
 from asae_jax.files import user_path
 from asae_jax.inference.alignment import alignment_of
 from asae_jax.inference.predict.framing import Framing
@@ -26,16 +25,19 @@ from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
 from asae_jax.models.network import Network
-from asae_jax.run import parallel
+from asae_jax.run import parallel, views
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.run.steps import pooled_features
 from asae_jax.shipped import models
-from asae_jax.types import AttentionMap, Images, Scores
+from asae_jax.types import AttentionMap, Scores
 
-NUM_VIEWS = 8
-"""Flips and quarter turns of a square image: under the microscope none is the right way up."""
-
-_HOW_TO_TEST = ("eval.checkpoint", "eval.test_mode", "eval.look_threshold", "eval.batch_statistics")
+_HOW_TO_TEST = (
+    "eval.checkpoint",
+    "eval.test_mode",
+    "eval.look_threshold",
+    "eval.tta",
+    "eval.batch_statistics",
+)
 """Settings that all runs of an ensemble follow where a command changes them."""
 
 _NOT_FINITE = "the network's scores are not finite"
@@ -104,7 +106,6 @@ class Options:
 
     Attributes:
       batch_size: images per step over all devices, 1 or more.
-      tta: whether to average over the eight flips and quarter turns of each image.
       pictures: whether to keep pictures and attention map of each image, for a page.
       workers: decoding threads; None: one per processor.
       features: whether to keep the pooled features of each image, those of the first run and view.
@@ -113,7 +114,6 @@ class Options:
     """
 
     batch_size: int
-    tta: bool
     pictures: bool
     workers: int | None = None
     features: bool = False
@@ -138,7 +138,8 @@ class ScoredBatch:
 
     Attributes:
       read: the images.
-      logits: of every run float32 `[views, n, classes]`; to be ignored where an image is bad.
+      logits: of every run float32 `[n, classes]`, of all views (`views.mean_logits`); to be ignored where an
+        image is bad.
       features: of the first run and view 0, float32 `[n, channels]`.
       attention: of the first run and view 0, float32 `[n, height, width]`.
     """
@@ -160,13 +161,12 @@ class Predictor:
           fitted: uncertainty estimates of each run; None where it has none.
           options: how images are predicted.
         """
-        num_views = NUM_VIEWS if options.tta else 1
         self._preparations = [run.preparation for run in runs]
-        self._score = Scorer(runs, num_views=num_views)
+        self._score = Scorer(runs)
         self._options = options
         network, size = runs[0].network, runs[0].config.augment.size
         self._alignment = alignment_of(network.backbone, network.watched_stage, size)
-        self.uncertainty = UncertaintyEstimator(fitted, num_views=num_views)
+        self.uncertainty = UncertaintyEstimator(fitted, of_one_view=of_one_view(runs[0], fitted[0]))
         self._own_nuclei = None if fitted[0] is None or not options.framing else fitted[0].nuclei
         self._framing = Framing(None, 0)
 
@@ -192,7 +192,7 @@ class Predictor:
     def _records(self, scored: ScoredBatch) -> Iterator[Record]:
         read, probabilities = scored.read, self.uncertainty.probabilities(scored.logits)
         finite = np.isfinite(probabilities).all(1)
-        estimates = self.uncertainty.estimate(probabilities, scored.logits[0][0], scored.features)
+        estimates = self.uncertainty.estimate(probabilities, scored.logits[0], scored.features)
         for row, item in enumerate(read.items):
             error = read.errors[row] or ("" if finite[row] else _NOT_FINITE)
             if error:
@@ -231,14 +231,13 @@ def _as_bytes(attention: np.ndarray) -> np.ndarray:
 class Scorer:
     """Applies the networks of `runs` to batches; each compiles once, whatever the number of batches."""
 
-    def __init__(self, runs: Sequence[Run], *, num_views: int = 1):
+    def __init__(self, runs: Sequence[Run]):
         """Compiles nothing yet.
 
         Args:
           runs: one or more; batches hold the images in the preparation of each.
-          num_views: 1 for the images as they are, 8 for all views of `turn`.
         """
-        self._num_views = num_views
+        self._num_views = [views.num_views(run.config) for run in runs]
         self._steps = [_compiled_step(run) for run in runs]
         # Copied to the devices once instead of with every batch.
         self._variables = [parallel.copy_to_devices(dict(run.variables)) for run in runs]
@@ -251,8 +250,10 @@ class Scorer:
     def _start(self, batch: ReadBatch) -> list[list[ViewOutput]]:
         """For every run every view's output, still being computed."""
         return [
-            [step(variables, _view_of(images, view)) for view in range(self._num_views)]
-            for step, variables, images in zip(self._steps, self._variables, batch.images, strict=True)
+            [step(variables, parallel.split(shown)) for shown in views.batches(images, count)]
+            for step, variables, images, count in zip(
+                self._steps, self._variables, batch.images, self._num_views, strict=True
+            )
         ]
 
 
@@ -269,11 +270,11 @@ def score_view(
 
     Args:
       variables: of the network.
-      batch: `image` uint8 `[batch, stored, stored, 3]`; `view` int32 `[1]`, see `turn`.
+      batch: see `views.seen`.
       network: applied as at test time.
       preprocess: from uint8 images to normalised square ones, float32 `[batch, size, size, 3]`.
     """
-    images = turn(preprocess(batch["image"]), batch["view"][0])
+    images = views.seen(batch, preprocess)
     logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
     # Class maps are in front of the layer where it takes them, and not a stage.
     watched = endpoints.get(network.insert_after, endpoints[network.watched_stage])
@@ -281,34 +282,11 @@ def score_view(
     return ViewOutput(logits, pooled_features(network, endpoints), attention)
 
 
-def _view_of(images: np.ndarray, view: int) -> dict[str, np.ndarray]:
-    return parallel.split({"image": images, "view": np.full(jax.local_device_count(), view, np.int32)})
-
-
 def _collect(read: ReadBatch, outputs: list[list[ViewOutput]]) -> ScoredBatch:
     count, first = len(read.items), outputs[0][0]
     return ScoredBatch(
         read,
-        [np.stack([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
+        [views.mean_logits([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
         parallel.join(first.features)[:count],
         parallel.join(first.attention)[:count],
     )
-
-
-def turn(images: Images, view: jax.Array | int) -> Images:
-    """View `view` of square images `[batch, size, size, channels]`: pixels change places, no value changes.
-
-    Args:
-      images: any dtype.
-      view: 0..7, may be traced. `view % 4` quarter turns, mirrored first where `view` >= 4; 0 is the image
-        itself.
-    """
-    return jax.lax.switch(view, [_view(number) for number in range(NUM_VIEWS)], images)
-
-
-def _view(number: int) -> Callable[[Images], Images]:
-    def apply(images: Images) -> Images:
-        mirrored = images[:, :, ::-1] if number >= 4 else images
-        return jnp.rot90(mirrored, number % 4, axes=(1, 2))
-
-    return apply

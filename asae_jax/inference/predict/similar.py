@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.training_cells import TrainingCells, read_training_cells
-from asae_jax.evaluation.uncertainty import matching_file
+from asae_jax.evaluation.uncertainty import usable_file
 from asae_jax.inference.embed.classifiers import nearest_rows
 from asae_jax.inference.predict.records import Record
 from asae_jax.run.run import Run
@@ -36,7 +36,7 @@ def kept_cells(run: Run) -> TrainingCells | None:
     Raises:
       UserError: files that cannot be read.
     """
-    estimates = matching_file(run)
+    estimates = usable_file(run)
     cells = None if estimates is None else read_training_cells(estimates)
     if cells is not None and not ((cells.labels >= 0) & (cells.labels < run.num_classes)).all():
         raise UserError(f"the training cells kept beside {estimates} are of other classes: delete them.")

@@ -25,23 +25,24 @@ class Thresholds(NamedTuple):
 
 
 class UncertaintyEstimator:
-    """Turns the scores of one or several runs, of one or several views, into probabilities and estimates.
+    """Turns the scores of one or several runs into probabilities and estimates.
 
     Every run's scores are calibrated by its own temperature before probabilities are averaged. Outlier
     scores come from the first run and view 0 alone. The abstention threshold is the first run's; it was
-    chosen for its scores of one view, so an average carries no promise about the error (see `notes`).
+    chosen for its own scores, so a mean over runs carries no promise about the error, nor does one over views
+    where it was chosen for scores of one view (see `notes`).
     """
 
-    def __init__(self, fitted: Sequence[Uncertainty | None], *, num_views: int):
+    def __init__(self, fitted: Sequence[Uncertainty | None], *, of_one_view: bool = False):
         """Takes what each run fitted on its validation images.
 
         Args:
           fitted: one per run; None where it has no uncertainty estimates.
-          num_views: views of each image, 1 or more.
+          of_one_view: whether scores are means over views, and what the first run fitted is of one view.
         """
         self._temperatures = [1.0 if run is None else run.temperature.value for run in fitted]
         self._first = fitted[0]
-        self._averages = len(fitted) > 1 or num_views > 1
+        self._runs, self._of_one_view = len(fitted), of_one_view
 
     @property
     def available(self) -> bool:
@@ -75,25 +76,29 @@ class UncertaintyEstimator:
                 "Every image is left to a person: no certainty kept the errors among images with labels to "
                 f"{100 * rule.target_error:.3g} %."
             )
-        if self._averages:
+        averaged = ["run"] * (self._runs > 1) + ["view"] * self._of_one_view
+        if averaged:
+            several, one = " and ".join(f"{what}s" for what in averaged), " and one ".join(averaged)
             notes.append(
-                "Several runs or views were averaged, while the threshold of certainty was chosen for one "
-                "run and one view: the target error is not promised."
+                f"Several {several} were averaged, while the threshold of certainty was chosen for one "
+                f"{one}: the target error is not promised."
             )
+        if self._of_one_view:
+            notes.append("`evaluate --tta` on the run's own images chooses one for means over views.")
         return notes
 
     def probabilities(self, logits: Sequence[np.ndarray]) -> np.ndarray:
-        """Calibrated probabilities, float64 `[n, classes]`: the mean over runs and views.
+        """Calibrated probabilities, float64 `[n, classes]`: the mean over runs.
 
         Args:
-          logits: of every run float32 `[views, n, classes]`.
+          logits: of every run float32 `[n, classes]`.
         """
         with np.errstate(invalid="ignore"):
-            means = [
-                np.exp(soften(views, temperature)).mean(0)
-                for views, temperature in zip(logits, self._temperatures, strict=True)
+            calibrated = [
+                np.exp(soften(of_run, temperature))
+                for of_run, temperature in zip(logits, self._temperatures, strict=True)
             ]
-        return np.mean(means, axis=0)
+        return np.mean(calibrated, axis=0)
 
     def estimate(
         self, probabilities: np.ndarray, first_logits: np.ndarray, first_features: np.ndarray

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from asae_jax.augment.pipeline import center_crop
-from asae_jax.config import read_run_config
+from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import Abstention
 from asae_jax.evaluation.calibration import Temperature
@@ -19,12 +19,10 @@ from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.predict.inputs import Item, read_input
 from asae_jax.inference.predict.predictor import (
-    NUM_VIEWS,
     Options,
     Predictor,
     attention_extent,
     load_runs,
-    turn,
 )
 from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.input.sources import configured_preparation
@@ -75,7 +73,7 @@ def plain(trained, folder):
     predictor = Predictor(
         [_changed(trained, preprocess=preprocess)],
         [None],
-        Options(8, tta=False, pictures=True),
+        Options(8, pictures=True),
     )
     return list(predictor(read_input(str(folder)))), len(traces)
 
@@ -102,7 +100,7 @@ def test_the_whole_image_is_kept_in_its_own_resolution_up_to_a_side(trained, tmp
         coarse = rng.integers(60, 200, (3, 3, 3), dtype=np.uint8)
         smooth = Image.fromarray(coarse).resize(shape[1::-1], Image.Resampling.BICUBIC)
         smooth.save(tmp_path / f"{name}.png")
-    options = Options(8, tta=False, pictures=True, picture_side=100)
+    options = Options(8, pictures=True, picture_side=100)
     first, second = Predictor([trained], [None], options)(read_input(str(tmp_path)))
     for record, size, kept in ((first, (90, 60), (90, 60)), (second, (100, 200), (50, 100))):
         assert record.size == size
@@ -146,7 +144,8 @@ def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, 
     for name, image in (("straight", images[3]), ("turned", turned)):
         Image.fromarray(np.ascontiguousarray(image)).save(tmp_path / f"{name}.png")
     items = [Item(name, str(tmp_path / f"{name}.png")) for name in ("straight", "turned")]
-    first, second = Predictor([trained], [None], Options(8, tta=True, pictures=False))(items)
+    over_views = _changed(trained, config=copy_with(trained.config, {"eval.tta": True}))
+    first, second = Predictor([over_views], [None], Options(8, pictures=False))(items)
     np.testing.assert_allclose(first.probabilities, expected[:, 3].mean(0), atol=1e-5)
     np.testing.assert_allclose(second.probabilities, first.probabilities, atol=1e-5)
     assert first.thumbnail is first.attention is None
@@ -154,21 +153,10 @@ def test_turned_views_are_averaged_and_make_turning_irrelevant(trained, images, 
 
 def test_a_network_that_has_diverged_gives_errors_not_numbers(trained, folder):
     broken = jax.tree.map(lambda x: np.full_like(x, np.nan), dict(trained.variables))
-    predictor = Predictor(
-        [_changed(trained, variables=broken)], [None], Options(8, tta=False, pictures=False)
-    )
+    predictor = Predictor([_changed(trained, variables=broken)], [None], Options(8, pictures=False))
     assert {record.error for record in predictor(read_input(str(folder)))} == {
         "the network's scores are not finite", "not a JPEG, PNG, BMP, TIFF, WebP, GIF or JPEG 2000 image",
     }  # fmt: skip
-
-
-def test_views_are_the_symmetries_of_a_square():
-    images = np.arange(2 * 3 * 3).reshape(2, 3, 3, 1)
-    found = np.stack([jax.jit(turn)(images, view) for view in range(NUM_VIEWS)])
-    square = images[..., 0]
-    turned = [np.rot90(start, k, axes=(1, 2)) for start in (square, square[:, :, ::-1]) for k in range(4)]
-    np.testing.assert_array_equal(found[..., 0], turned)
-    assert len({view.tobytes() for view in found}) == 8
 
 
 @pytest.mark.parametrize("ensemble", ["{run}", "{other},{other}", "{other},{run}/../{name}"])
@@ -200,7 +188,8 @@ def test_batch_statistics_that_are_asked_for_are_those_of_all_runs(runs, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("asked", "value"), [("checkpoint", "last"), ("test_mode", "enhance"), ("look_threshold", 0.5)]
+    ("asked", "value"),
+    [("checkpoint", "last"), ("test_mode", "enhance"), ("look_threshold", 0.5), ("tta", True)],
 )
 def test_all_runs_are_tested_as_is_asked(runs, asked, value):
     """With the newest checkpoint of one run and the best of another it would be neither ensemble."""
@@ -230,7 +219,7 @@ def test_crops_of_another_scale_are_noted_once_all_are_predicted(trained, tmp_pa
         outliers=Outliers("energy", 0.95, 0.0),
         nuclei=NucleusSizes(100, 18.0, 20.0, 22.0),
     )
-    predictor = Predictor([trained], [fitted], Options(8, tta=False, pictures=False, framing=True))
+    predictor = Predictor([trained], [fitted], Options(8, pictures=False, framing=True))
     assert predictor.notes() == []
     assert len(list(predictor(items))) == 30
     (note,) = predictor.notes()

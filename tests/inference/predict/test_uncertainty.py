@@ -30,21 +30,21 @@ def _features(n):
 
 
 def _estimate(estimator, logits):
-    """(probabilities, estimates) of runs' logits `[runs, views, n, classes]`."""
+    """(probabilities, estimates) of runs' logits `[runs, n, classes]`."""
     probabilities = estimator.probabilities(logits)
-    return probabilities, estimator.estimate(probabilities, logits[0][0], _features(len(probabilities)))
+    return probabilities, estimator.estimate(probabilities, logits[0], _features(len(probabilities)))
 
 
 @pytest.fixture
 def logits():
-    return np.random.default_rng(0).normal(0, 2, (2, 1, 9, 3)).astype(np.float32)
+    return np.random.default_rng(0).normal(0, 2, (2, 9, 3)).astype(np.float32)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_run_and_one_view_are_judged_as_the_run_says(logits, method):
     known = _estimates(1.7, method=method)
-    estimator = UncertaintyEstimator([known], num_views=1)
-    expected = known.apply(logits[0, 0], _features(9))
+    estimator = UncertaintyEstimator([known])
+    expected = known.apply(logits[0], _features(9))
     probabilities, found = _estimate(estimator, logits[:1])
     np.testing.assert_allclose(probabilities, expected.probabilities, rtol=1e-12)
     assert [t.abstain for t in found] == expected.abstain.tolist()
@@ -58,35 +58,39 @@ def test_one_run_and_one_view_are_judged_as_the_run_says(logits, method):
 
 
 def test_every_run_is_calibrated_before_the_average(logits):
-    estimator = UncertaintyEstimator([_estimates(2.0), None], num_views=1)
-    expected = (softmax(logits[0, 0].astype(float) / 2, -1) + softmax(logits[1, 0].astype(float), -1)) / 2
+    estimator = UncertaintyEstimator([_estimates(2.0), None])
+    expected = (softmax(logits[0].astype(float) / 2, -1) + softmax(logits[1].astype(float), -1)) / 2
     probabilities, found = _estimate(estimator, logits)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-12)
     assert [t.abstain for t in found] == (expected.max(1) < 0.6).tolist(), "temperature applies once"
     assert "not promised" in estimator.notes()[0]
 
 
-def test_views_are_averaged_as_probabilities(logits):
-    views = logits[:, 0]  # two views of one run
-    found = UncertaintyEstimator([None], num_views=2).probabilities([views])
-    np.testing.assert_allclose(found, softmax(views.astype(float), -1).mean(0), rtol=1e-12)
+def test_what_was_averaged_without_a_promise_is_said():
+    known = _estimates(1.7)
+    note, remedy = UncertaintyEstimator([known, None], of_one_view=True).notes()
+    assert "Several runs and views were averaged" in note
+    assert "chosen for one run and one view" in note
+    assert "evaluate --tta" in remedy
+    note, _ = UncertaintyEstimator([known], of_one_view=True).notes()
+    assert "Several views were averaged, while the threshold of certainty was chosen for one view" in note
 
 
 def test_without_estimates_nothing_is_flagged(logits):
-    estimator = UncertaintyEstimator([None], num_views=1)
+    estimator = UncertaintyEstimator([None])
     assert not estimator.available
     assert _estimate(estimator, logits[:1])[1] == [None] * 9
     assert "no uncertainty estimates" in estimator.notes()[0]
 
 
 def test_a_target_that_cannot_be_reached_is_said(logits):
-    estimator = UncertaintyEstimator([_estimates(1.0, threshold=2.0)], num_views=1)
+    estimator = UncertaintyEstimator([_estimates(1.0, threshold=2.0)])
     assert "5 %" in estimator.notes()[0]
     assert all(t.abstain for t in _estimate(estimator, logits[:1])[1])
 
 
 def test_scores_that_are_not_finite_pass_without_a_word(logits):
-    logits[0, 0, 3] = np.nan, np.inf, 0
-    probabilities, found = _estimate(UncertaintyEstimator([_estimates(1.5)], num_views=1), logits[:1])
+    logits[0, 3] = np.nan, np.inf, 0
+    probabilities, found = _estimate(UncertaintyEstimator([_estimates(1.5)]), logits[:1])
     assert np.isnan(probabilities[3]).any()
     assert len(found) == 9
