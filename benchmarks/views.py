@@ -1,4 +1,4 @@
-"""What the mean over eight views is worth: `predict --tta` against one view, on labelled images.
+"""What the mean over eight views is worth: `--tta` against one view, on labelled images.
 
     python -m data.models.images manifest FOLDER ... --output=marrow.csv --classes=marrow
     python -m benchmarks.views --model=marrow8 --images=marrow.csv --split=validation
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asae_jax.config import copy_with
 from asae_jax.evaluation.bootstrap import percentile_interval, resampled_weights
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
@@ -31,10 +32,12 @@ _RESAMPLES = 2000
 def main() -> None:
     """Predicts twice and prints."""
     given = _arguments()
-    run = open_for_inference(models().get(given.model, Path(given.model)))
-    items, labels = _listed(given.images, given.split, run.class_names)
+    folder = models().get(given.model, Path(given.model))
+    one = open_for_inference(folder)
+    several = open_for_inference(folder, copy_with(one.config, {"eval.tta": True}))
+    items, labels = _listed(given.images, given.split, one.class_names)
     print(f"{given.model}, {len(items)} images of the part {given.split} of {given.images.name}")
-    right = [_scored(run, items, labels, tta=tta) for tta in (False, True)]
+    right = [_scored(run, items, labels) for run in (one, several)]
     change = right[1].astype(float) - right[0]
     weights = resampled_weights(len(items), groups=None, resamples=_RESAMPLES, seed=0)
     means = np.concatenate([chunk @ change / len(items) for chunk in weights])
@@ -54,7 +57,7 @@ def _listed(path: Path, part: str, class_names: Sequence[str]) -> tuple[list[Ite
     return [Item(entry.name, str(path.parent / entry.name)) for entry in entries], labels
 
 
-def _scored(run: Run, items: Sequence[Item], labels: np.ndarray, *, tta: bool) -> np.ndarray:
+def _scored(run: Run, items: Sequence[Item], labels: np.ndarray) -> np.ndarray:
     """Prints how well one way does; whether each image is right, bool `[N]`."""
     options = Options(batch_size=64, pictures=False, workers=None)
     predictor = Predictor([run], [read_matching_uncertainty(run)], options)
@@ -68,7 +71,7 @@ def _scored(run: Run, items: Sequence[Item], labels: np.ndarray, *, tta: bool) -
     right = probabilities.argmax(1) == labels
     alone = np.array([not record.left_to_person for record in records])
     print(
-        f"{'8 views' if tta else '1 view'}: accuracy {_percent(scores, 'accuracy')}, "
+        f"{'8 views' if run.config.eval.tta else '1 view'}: accuracy {_percent(scores, 'accuracy')}, "
         f"macro-F1 {_percent(scores, 'macro_f1')}, {int(right.sum())} right; "
         f"log-likelihood {scores['nll']:.3f}; labels {100 * alone.mean():.1f} %, "
         f"{100 * (~right[alone]).mean():.1f} % of them wrongly; "
