@@ -100,8 +100,12 @@ def measure_uncertainty(run: Run) -> None:
 def score_parts(run: Run) -> dict[str, Part]:
     """Scores of a sample of "train", of "validation" (`judging_rows`) and, where there is one, of "test"."""
     data, variables = run.data, tested_variables(run)
-    indices = {split: data.indices(split) for split in ("train", "test")} | {"validation": judging_rows(data)}
-    indices["train"] = sample_per_class(indices["train"], data, run.config.uncertainty.images_per_class)
+    per_class = run.config.uncertainty.images_per_class
+    indices = {
+        "train": sample_per_class(data.indices("train"), data, per_class),
+        "validation": judging_rows(data),
+        "test": data.indices("test"),
+    }
     scorer = Scorer(run)
     return {
         split: Part(
@@ -254,10 +258,19 @@ def caveats(
     return found
 
 
+def measured_parts(record: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What was measured on "validation" and "test", where they were: the last is the one to rely on.
+
+    Args:
+      record: the content of a file of estimates; it may name the parts in any order.
+    """
+    found = record.get("measured", {})
+    return {part: found[part] for part in ("validation", "test") if part in found}
+
+
 def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
     """The main numbers in a few lines, the test part's where it was measured, and the caveats."""
-    name = "test" if "test" in record["measured"] else "validation"
-    shown = record["measured"][name]
+    name, shown = [*measured_parts(record).items()][-1]
     before, after = shown["reliability"]["uncalibrated"], shown["reliability"]["calibrated"]
     lines = [
         f"how far to trust it, set on {estimates.num_examples} validation images, measured on "

@@ -167,9 +167,7 @@ def _trust(workdir: Path, shown: Mapping[str, tuple[str, Scores]]) -> dict[str, 
         lines = elsewhere.sentences(scores["uncertainty"]) if measured else []
         name = "of these"
     else:
-        measured = {
-            name: part for name, part in content["measured"].items() if name in ("validation", "test")
-        }
+        measured = uncertainty_report.measured_parts(content)
         name = [*measured][-1]
         lines = [
             line

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from asae_jax.evaluation.elsewhere import interval_text
 from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.uncertainty import matching_file
+from asae_jax.evaluation.uncertainty_report import measured_parts
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.json_files import read_json
 from asae_jax.pages import NOTICE
@@ -313,7 +314,7 @@ def _labelled(run: Run, *, tta: bool | None = None) -> Iterator[str]:
     what the threshold alone would label."""
     path = matching_file(run, tta=tta)
     content = {} if path is None else read_json(path, remedy="evaluate the run again")
-    for part, found in list(content.get("measured", {}).items())[-1:]:
+    for part, found in list(measured_parts(content).items())[-1:]:
         labelled, wrong = found["labelled"], found["error_of_labelled"]
         who = "the threshold alone would label"
         if "labelled_without_a_person" in found:

@@ -296,6 +296,21 @@ def test_files_of_an_earlier_version_say_what_the_threshold_alone_would_label(pl
     assert "by itself" not in page.said("short") + page.said("trust")
 
 
+@pytest.mark.parametrize("order", [("validation", "test"), ("test", "validation")])
+def test_the_test_part_is_what_is_shown_whatever_the_order_in_the_file(place, order):
+    path = place / "run" / "uncertainty.json"
+    before, content = path.read_text(), unsealed(path)
+    parts = content["measured"]
+    assert parts["test"]["num_images"] != parts["validation"]["num_images"]
+    path.write_text(json.dumps(content | {"measured": {name: parts[name] for name in order}}))
+    write.write_run_page(open_run(place / "run"))
+    page = Page(place / "run" / "index.html")
+    path.write_text(before)
+    assert f"measured on {parts['test']['num_images']:,} test images" in page.said("trust")
+    calibrated = parts["test"]["reliability"]["calibrated"]["ece"]
+    assert f"{calibrated:.3f}" in page.said("trust")
+
+
 def test_a_full_disk_is_one_line_and_ends_nothing(place, monkeypatch):
     def full(path, text):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

@@ -364,7 +364,7 @@ def test_the_card_says_what_is_labelled_by_itself(program, record, run, tmp_path
     copied = copy.copy(program.run)
     copied.workdir = tmp_path
     of_copy = dataclasses.replace(program, run=copied)
-    write_uncertainty(program.uncertainty, tmp_path, {"measured": {"validation": {}, "test": measured}})
+    write_uncertainty(program.uncertainty, tmp_path, {"measured": {"test": measured, "validation": {}}})
     card = model_card(of_copy, record)
     assert "Of 50 test images it labels by itself 80.0 % [" in card
     assert "], 2.5 % [0.4 %, 12.9 %] of them wrongly." in card
