@@ -14,12 +14,14 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with
 from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
+from asae_jax.evaluation.metrics import summarise
 from asae_jax.experiments.grid import Grid, is_finished, read_record, run_folder
 from asae_jax.experiments.results import METRICS, FinishedRun, Results, row_costs
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, Comparison, Table
 from asae_jax.experiments.settings import public_options, row_config, training_settings
 from asae_jax.experiments.statistics import (
     Outcome,
+    ResampledScores,
     Verdict,
     bootstrap_confusions,
     compare,
@@ -81,20 +83,22 @@ def summary(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _resampled(results: Results, grid: Grid, base: ConfigDict) -> dict[str, dict[int, np.ndarray]]:
-    """row -> seed -> confusion matrices of the same resamples of the test images."""
-    firsts = list(dict.fromkeys(grid.run_as.values()))
-    runs = [(row, run) for row in firsts for run in results.runs[row]]
-    matrices = bootstrap_confusions(
-        results.labels,
-        np.array([run.predictions for _, run in runs]),
-        len(results.class_names),
-        groups=results.groups,
-        resamples=max(base.eval.bootstrap, _MIN_RESAMPLES),
-    )
-    of_first: dict[str, dict[int, np.ndarray]] = {row: {} for row in firsts}
-    for (row, run), matrix in zip(runs, matrices, strict=True):
-        of_first[row][run.seed] = matrix
+def _resampled(results: Results, grid: Grid, base: ConfigDict) -> dict[str, dict[int, ResampledScores]]:
+    """row -> seed -> scores of the same resamples of the test images.
+
+    One run after the other, as confusion matrices of thousands of resamples are large.
+    """
+    of_first: dict[str, dict[int, ResampledScores]] = {row: {} for row in dict.fromkeys(grid.run_as.values())}
+    for row, scores in of_first.items():
+        for run in results.runs[row]:
+            (matrices,) = bootstrap_confusions(
+                results.labels,
+                run.predictions[None],
+                len(results.class_names),
+                groups=results.groups,
+                resamples=max(base.eval.bootstrap, _MIN_RESAMPLES),
+            )
+            scores[run.seed] = summarise(matrices)
     return {row: of_first[first] for row, first in grid.run_as.items()}
 
 
@@ -103,7 +107,7 @@ def _table(
     table: Table,
     results: Results,
     grid: Grid,
-    resampled: Mapping[str, Mapping[int, np.ndarray]],
+    resampled: Mapping[str, Mapping[int, ResampledScores]],
     same: Callable[[str, str], bool],
 ) -> dict[str, Any]:
     entries = [

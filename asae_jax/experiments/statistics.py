@@ -18,7 +18,7 @@ from asae_jax.evaluation.bootstrap import (
     enough_groups,
     resampled_weights,
 )
-from asae_jax.evaluation.metrics import confusion_matrix, per_class_scores, summarise, weighted_confusion
+from asae_jax.evaluation.metrics import confusion_matrix, per_class_scores, weighted_confusion
 from asae_jax.experiments.results import METRICS, FinishedRun, Results
 
 SHOWN_CONFUSIONS = 5
@@ -28,6 +28,9 @@ MIN_SEEDS = 3
 """Fewer give no interval: that of two seeds is 6 times their distance on either side, or has no width."""
 
 _LEVEL = 0.95
+
+ResampledScores = Mapping[str, np.ndarray]
+"""Metric -> its value on each resample of the test images, `[resamples]` (`metrics.summarise`)."""
 
 
 class Estimate(NamedTuple):
@@ -187,7 +190,7 @@ def bootstrap_confusions(
 
 
 def compare(
-    results: Results, row: str, other: str, *, resampled: Mapping[str, Mapping[int, np.ndarray]]
+    results: Results, row: str, other: str, *, resampled: Mapping[str, Mapping[int, ResampledScores]]
 ) -> Outcome | None:
     """`row` minus `other`; None where they have no finished seed in common.
 
@@ -195,14 +198,13 @@ def compare(
       results: the finished runs of the grid.
       row: name of the one row.
       other: name of the other.
-      resampled: row -> seed -> confusion matrices `[resamples, classes, classes]` of resampled test images
-        (`bootstrap_confusions`), the same resamples for all.
+      resampled: row -> seed -> scores of resampled test images, the same resamples for all.
     """
     pairs = results.shared_seeds(row, other)
     if not pairs:
         return None
     seeds = tuple(run.seed for run, _ in pairs)
-    resampled_gaps = [(summarise(resampled[row][seed]), summarise(resampled[other][seed])) for seed in seeds]
+    resampled_gaps = [(resampled[row][seed], resampled[other][seed]) for seed in seeds]
     differences = {}
     for metric in METRICS:
         gaps = np.array([a.scores[metric] - b.scores[metric] for a, b in pairs])
