@@ -23,6 +23,7 @@ from asae_jax import shipped
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.files import atomic_text
 from asae_jax.input.csv_rows import fault, read_rows
+from asae_jax.input.index import name_fault
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")
 COLUMNS = ("class", "name", "lineage", "blast", "colour")
@@ -74,8 +75,8 @@ def cell_classes(class_names: Sequence[str], path: Path | None = None) -> tuple[
         yes, no or empty. None: the built-in one.
 
     Raises:
-      UserError: with file and line: not such a file, an unknown lineage or colour, or a class that is there
-        twice.
+      UserError: with file and line: not such a file, an unknown lineage or colour, a class that is there
+        twice, or one that is no name (see `name_fault`).
     """
     table = known_classes(path)
     full = {plain_name(one.name): one for one in reversed(table.values()) if one.name}
@@ -95,6 +96,10 @@ def known_classes(path: Path | None = None) -> dict[str, CellClass]:
             raise fault(file, line, "the class has no name", "name it, or delete the line")
         if key in table:
             raise fault(file, line, f"class {row['class']} is there twice", "keep one of the lines")
+        if found := name_fault("class", row["class"]):
+            raise fault(file, line, *found)
+        if found := name_fault("name", row.get("name", "")):
+            raise fault(file, line, found[0], "write the name, or leave it empty")
         table[key] = _cell_class(file, line, row, place=len(table))
     return table
 

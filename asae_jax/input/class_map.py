@@ -13,15 +13,15 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.cell_classes import composed
 from asae_jax.input.csv_rows import fault, read_rows
-from asae_jax.input.index import DataIndex
+from asae_jax.input.index import NO_VALUE, DataIndex, name_fault
 
 
 def read_class_map(path: str | os.PathLike) -> dict[str, str]:
     """Reads a CSV file `from,to`: class -> new class, or "" for a class that is dropped; see `mapped_to`.
 
     Raises:
-      UserError: naming file and line: not such a file (see `csv_rows.read_rows`), an empty `from`, or a
-        class that is mapped twice.
+      UserError: naming file and line: not such a file (see `csv_rows.read_rows`), an empty `from`, a class
+        that is mapped twice, or a `to` that is no name (see `name_fault`).
     """
     file = user_path(path)
     _, rows = read_rows(file, required=("from", "to"))
@@ -31,6 +31,8 @@ def read_class_map(path: str | os.PathLike) -> dict[str, str]:
             raise fault(file, line, "empty from", "name a class of the data")
         if (name := composed(row["from"])) in mapping:
             raise fault(file, line, f"class {row['from']} is mapped twice", "keep one of the lines")
+        if found := name_fault("to", row["to"]):
+            raise fault(file, line, found[0], "name the new class, or leave it empty to drop the old one")
         mapping[name] = row["to"]
     return mapping
 
@@ -80,12 +82,19 @@ def check_classes(index: DataIndex) -> None:
     of the split.
 
     Raises:
-      UserError: a single class, or classes of nearly the same name (see `alike_names`).
+      UserError: a single class, classes of nearly the same name (see `alike_names`), or one that is what
+        programs write for a value that is missing.
     """
     if index.num_classes < 2:
         raise UserError(
             f"the {index.source} data have one class only, {', '.join(index.class_names)}: give the folder "
             "or file that holds all classes, two at least"
+        )
+    if missing := next((name for name in index.class_names if name.lower() in NO_VALUE), ""):
+        raise UserError(
+            f"a class of the {index.source} data is called {missing}, which programs write for a value that "
+            "is missing: give these images their class, or leave them out by a CSV file from,to with "
+            f"{missing} and nothing behind its comma (--config.data.class_map=FILE)"
         )
     if alike := alike_names(index.class_names):
         pairs = "; ".join(" and ".join(map(repr, names)) for names in alike)

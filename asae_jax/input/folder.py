@@ -13,7 +13,7 @@ from asae_jax.folders import IMAGE_EXTENSIONS, FoundFile, is_folder, visible_ent
 from asae_jax.input.content import file_contents
 from asae_jax.input.decode import read_image, read_reduced
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
-from asae_jax.input.index import DATA_OPTIONS, DataIndex
+from asae_jax.input.index import DATA_OPTIONS, DataIndex, name_fault
 from asae_jax.input.kinds import file_kind, unread_reason
 from asae_jax.input.split import SPLIT_NAMES
 
@@ -40,7 +40,8 @@ def folder_index(
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
         `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
-        like classes (see `folder_shape`); of `patients`, images beside their folders, or a single one.
+        like classes (see `folder_shape`); of `patients`, images beside their folders, a single one, or one
+        that is no name (see `name_fault`).
     """
     root = _existing(path, f"{options}path")
     parts = _parts(root)
@@ -92,6 +93,8 @@ def _patients(root: Path, images: Iterable[FoundFile], parts: Mapping[str, str],
                 f"{root / file.name} lies in no patient's folder: put every image of a class folder into a "
                 f"folder of its patient or slide, or give {options}groups=given"
             )
+        if found := name_fault("the folder of a patient", group):
+            raise UserError(f"{root / file.name}: {found[0]}: rename it, or take its images out")
         if not group.isprintable():
             raise UserError(f"the folder around {file.name!r} has unprintable characters: rename it")
         groups.append(group)

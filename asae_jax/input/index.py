@@ -19,9 +19,10 @@ LONGEST_LABEL = 255
 """Characters of the name of a class, patient or slide: as many as a folder's name may have."""
 
 NO_VALUE = frozenset(
-    ("nan", "<na>", "nat", "#n/a", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
+    ("nan", "<na>", "nat", "#n/a", "#nv", "#n/d", "#ref!", "#name?", "#value!", "#div/0!", "#null!", "#num!")
 )
-"""What programs write where a value is missing or a formula failed, in lower case."""
+"""What programs write where a value is missing or a formula failed, in lower case; #NV and #N/D are #N/A in
+German and in Italian, Portuguese or Spanish."""
 
 DATA_OPTIONS = "--config.data."
 """How the command line spells the settings of a run's own images, which are split and trained on."""
@@ -158,6 +159,17 @@ def _digest(column: np.ndarray | None) -> bytes:
     else:
         digest.update(np.ascontiguousarray(column, dtype="<i8").tobytes())
     return digest.digest()
+
+
+def name_fault(column: str, name: str) -> tuple[str, str] | None:
+    """Why `name` cannot be a label or a group, which `column` says, and what to do; None where it can."""
+    if len(name) > LONGEST_LABEL:
+        what = f"{column} has {len(name):,} characters, more than {LONGEST_LABEL}"
+        return f"{what} ({name[:40]}...)", "is a quote missing?"
+    if name.lower() in NO_VALUE:
+        what = f"{column} is {name}, which programs write for a value that is missing"
+        return what, f"write the {column}, or take the line out"
+    return None
 
 
 def check_classes(names: Sequence[str], where: str) -> None:

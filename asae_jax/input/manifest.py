@@ -14,7 +14,7 @@ from asae_jax.folders import LEFTOVER, leftover_in
 from asae_jax.input.content import file_contents, image_content
 from asae_jax.input.csv_rows import Row, fault, other_columns, read_rows
 from asae_jax.input.decode import BadImage, read_image, read_reduced
-from asae_jax.input.index import DATA_OPTIONS, LONGEST_LABEL, NO_VALUE, DataIndex
+from asae_jax.input.index import DATA_OPTIONS, DataIndex, name_fault
 from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
 from asae_jax.types import HostImage
@@ -260,17 +260,6 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
         fault=missing,
         provenance={name: row[name] for name in PROVENANCE if row.get(name)},
     )
-
-
-def name_fault(column: str, name: str) -> tuple[str, str] | None:
-    """Why `name` cannot be a label or a group, which `column` says, and what to do; None where it can."""
-    if len(name) > LONGEST_LABEL:
-        what = f"{column} has {len(name):,} characters, more than {LONGEST_LABEL}"
-        return f"{what} ({name[:40]}...)", "is a quote missing?"
-    if name.lower() in NO_VALUE:
-        what = f"{column} is {name}, which programs write for a value that is missing"
-        return what, f"write the {column}, or take the line out"
-    return None
 
 
 def _found(folder: Path, name: str) -> tuple[str, os.stat_result | None, str]:

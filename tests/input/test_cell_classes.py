@@ -75,6 +75,8 @@ def test_own_file(tmp_path):
         ("class,lineage\nX,myeloid\nx,none\n", "line 3: class x is there twice"),
         ("class,colour\nX,blue\n", "line 2: unknown colour 'blue'"),
         ("class,lineage\n,myeloid\n", "line 2: the class has no name"),
+        ("class,lineage\nX,myeloid\n#N/A,none\n", "line 3: class is #N/A, which programs write"),
+        ("class,name\nX,nan\n", "line 2: name is nan, which programs write"),
         ("name,lineage\nX,myeloid\n", "column 'class' is missing"),
     ],
 )

@@ -38,6 +38,8 @@ def test_a_map_is_read_as_written(tmp_path):
         ("from,to\nA,B\n,C\n", 3, "empty from"),
         ("from,to\nA,B\nA,C\n", 3, "class A is mapped twice"),
         ("from,to\nA\n", 2, "1 values for 2 columns"),
+        ("from,to\nA,B\nC,#N/A\n", 3, "to is #N/A, which programs write for a value that is missing"),
+        ("from,to\nA,nan\n", 2, "to is nan, which programs write for a value that is missing"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path, text, line, what):
@@ -203,3 +205,19 @@ def test_one_patient_in_two_spellings_is_named():
 def test_one_class_is_refused():
     with pytest.raises(UserError, match="one class only, BLA"):
         check_classes(_index("BLA"))
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "#N/A", "#NV"])
+def test_what_programs_write_for_a_missing_value_is_no_class_until_a_map_drops_it(value):
+    """As a folder is called that a script made from a table with gaps."""
+    index = _index("BLA", "LYT", value)
+    with pytest.raises(UserError, match=f"is called {value}, which programs write .*class_map=FILE"):
+        check_classes(index)
+    kept = map_classes(index, {value: ""})
+    check_classes(kept)
+    assert (kept.class_names, len(kept)) == (("BLA", "LYT"), 2)
+
+
+def test_names_that_only_look_like_a_missing_value_are_classes(tmp_path):
+    check_classes(_index("NA", "None"))
+    assert read_class_map(write(tmp_path, "from,to\nA,NA\nB,None\n")) == {"A": "NA", "B": "None"}

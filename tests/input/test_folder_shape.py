@@ -90,6 +90,17 @@ def test_patients_in_folders_of_known_classes_are_named_first(tmp_path):
     )
 
 
+@pytest.mark.parametrize("value", ["nan", "#NV"])
+def test_a_folder_of_patients_that_are_not_known_is_refused(tmp_path, value):
+    """As f"{label}/{patient}" of a table with gaps makes it: all of them would be one patient."""
+    put_patients(tmp_path, ("BLA", "LYT"), (*NUMBERS, value))
+    first = tmp_path / f"BLA/{value}/1.png"
+    with pytest.raises(UserError, match=f"{first}: the folder of a patient is {value}, which programs"):
+        folder_index(tmp_path, patients=True)
+    put_patients(other := tmp_path / "other", ("BLA", "LYT"), ("NA", "None"))
+    assert set(folder_index(other, patients=True).groups) == {"NA", "None"}
+
+
 def test_patients_in_folders_of_unknown_classes_are_named_too(tmp_path):
     put_patients(tmp_path, ("gut", "schlecht"))
     with pytest.raises(UserError, match="one level down: give one of") as error:

@@ -309,7 +309,7 @@ def test_paths_from_windows_that_are_not_found_say_what_was_tried(root):
         manifest_index(write(root, "path,label\nC:\\cells\\1.png,A\n"))
 
 
-VALUES = ["nan", "NaN", "#N/A", "<NA>", "NaT", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!"]
+VALUES = ["nan", "NaN", "#N/A", "#NV", "<NA>", "NaT", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!"]
 
 
 @pytest.mark.parametrize("value", VALUES)

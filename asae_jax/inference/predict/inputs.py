@@ -16,6 +16,7 @@ from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import fault, listed_file, other_columns, read_rows
+from asae_jax.input.index import name_fault
 from asae_jax.input.kinds import file_kind, is_unread_image
 from asae_jax.input.manifest import (
     GROUP_COLUMNS,
@@ -25,7 +26,6 @@ from asae_jax.input.manifest import (
     SLIDE_COLUMNS,
     SMEAR,
     group_column,
-    name_fault,
 )
 
 STANDARD_INPUT = "-"
