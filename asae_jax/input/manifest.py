@@ -241,7 +241,7 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
     if len(row["path"]) > _LONGEST_PATH:
         what = f"a path of {len(row['path']):,} characters, more than {_LONGEST_PATH:,}"
         raise fault(file, line, what, "is a quote missing?")
-    name, status, missing = _found(file.parent, os.path.normpath(row["path"]))
+    name, status, missing = _found(file.parent, _plain_path(row["path"]))
     if not row["label"]:
         missing = f"{LEFT_OUT}: {row['reason']}" if row.get("reason") else "no label, as it was not predicted"
     if piece := leftover_in(name):
@@ -262,11 +262,16 @@ def _entry(file: Path, line: int, row: Mapping[str, str], grouped: str, parts: s
     )
 
 
+def _plain_path(path: str) -> str:
+    """A path without "." and "..", with `/` on every system: runs record it, and may be copied."""
+    return os.path.normpath(path).replace(os.sep, "/")
+
+
 def _found(folder: Path, name: str) -> tuple[str, os.stat_result | None, str]:
     """The name under which an image file is found, its status, and the reason why there is none."""
     status, missing = _status(folder / name)
     if missing and "\\" in name:  # written on Windows
-        other = os.path.normpath(name.replace("\\", "/"))
+        other = _plain_path(name.replace("\\", "/"))
         status, still_missing = _status(folder / other)
         if not still_missing:
             return other, status, ""

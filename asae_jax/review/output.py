@@ -305,12 +305,13 @@ def _without_dots(folder: Path) -> Path:
 
 
 def listed_path(file: str, folder: Path) -> str:
-    """How a list in `folder` names a file: relative where it lies below, else absolute.
+    """How a list in `folder` names a file: relative, with `/`, where it lies below, else absolute.
 
     Raises:
       UserError: a name that a CSV file cannot hold.
     """
-    path = os.path.relpath(file, folder) if Path(file).is_relative_to(folder) else file
+    below = Path(file).is_relative_to(folder)
+    path = os.path.relpath(file, folder).replace(os.sep, "/") if below else file
     if path != path.strip() or re.search("[\0\r\n\ud800-\udfff]", path):
         raise UserError(
             f"{file!r} cannot be listed in a CSV file (bytes that are not UTF-8, line breaks, or spaces at "

@@ -1,5 +1,6 @@
 import csv
 import io
+import ntpath
 import os
 import re
 import shutil
@@ -302,6 +303,17 @@ def test_paths_from_windows_are_found(root):
     index = manifest_index(write(root, "path,label\na\\1.png,A\n.\\a\\2.png,B\n"))
     assert index.names.tolist() == ["a/1.png", "a/2.png"]
     assert index.read(1).max() == 1
+
+
+def test_names_are_the_same_on_windows(root, monkeypatch):
+    """Fingerprints and recorded splits hold them: a run is copied from one system to another."""
+    path = write(root, "path,label\na\\1.png,A\n./a/x/../2.png,B\n")
+    here = manifest_index(path)
+    monkeypatch.setattr(os, "sep", ntpath.sep)
+    monkeypatch.setattr(os.path, "normpath", ntpath.normpath)
+    there = manifest_index(path)
+    assert there.names.tolist() == here.names.tolist() == ["a/1.png", "a/2.png"]
+    assert there.fingerprint() == here.fingerprint()
 
 
 def test_paths_from_windows_that_are_not_found_say_what_was_tried(root):
