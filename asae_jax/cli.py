@@ -149,7 +149,9 @@ def _run_on_all_hosts(call: "Call") -> int:
     return hosts.run(work, _explained)
 
 
-_OF_A_HOST = frozenset({"data.path", "data.cache", "data.cache_dir", "data.driver", "data.workers"})
+_OF_A_HOST = frozenset(
+    {"data.path", "data.class_map", "data.cache", "data.cache_dir", "data.driver", "data.workers"}
+)
 """Settings that may differ between hosts."""
 
 

@@ -753,6 +753,7 @@ BY_NAME: Mapping[str, Field] = {field.name: field for field in FIELDS}
 NEUTRAL = frozenset(
     {
         "data.path",
+        "data.class_map",
         "data.classes",
         "data.unseen",
         "data.specimen",
@@ -766,7 +767,10 @@ NEUTRAL = frozenset(
         "train.distributed",
     }
 )
-"""Settings of training that do not change its result. The images are identified by their fingerprint."""
+"""Settings of training that do not change its result.
+
+The images and what a class map made of their labels are identified by class names and fingerprint.
+"""
 
 _RENAMED_SECTIONS = {"trust": "uncertainty"}
 """Sections of run folders of version 0.1 -> their present name."""

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -99,6 +101,25 @@ def test_a_class_map_is_applied_before_the_split(own, own_map, tmp_path):
     skipped = read_csv(tmp_path / "run" / "skipped.csv")
     assert skipped[1] == ["ART/0.png", "class ART is dropped by the class map"]
     assert len(skipped) == 6
+
+
+def test_a_class_map_may_lie_elsewhere_and_another_is_told_by_what_it_does(own, own_map, tmp_path):
+    """As from another folder than the one that training was started in, or on another machine."""
+    config, workdir = folder_config(own, data__class_map=own_map), tmp_path / "run"
+    folder.write(workdir, config, folder.record_of(load_index(config)))
+    moved = Path(shutil.copy(own_map, tmp_path / "moved.csv"))
+    here = folder_config(own, data__class_map=str(moved))
+    folder.check_same_config(workdir, here)
+    folder.check_same_data(workdir, load_index(here))
+    for text, said in (
+        ("from,to\nNGB,NEU\nNGS,LYT\nART,\n", "files, labels or groups"),  # the same classes
+        ("from,to\nNGB,NEU\nNGS,NEU\nART,BLA\n", "files, labels or groups"),
+        ("from,to\nNGB,NEU\nNGS,\nART,\n", "files, labels or groups"),
+        ("from,to\nART,\n", r"missing: \['NEU'\], new: \['NGB', 'NGS'\]"),
+    ):
+        moved.write_text(text)
+        with pytest.raises(UserError, match=said):
+            folder.check_same_data(workdir, load_index(here))
 
 
 def test_the_split_is_reused_whatever_the_settings_say(own, tmp_path):
