@@ -48,7 +48,7 @@ class Preparation:
       background: red, green and blue, 0..255, to which the light of each image's background is brought (see
         `stain.match_background`), before colours are changed otherwise; empty: as it is.
       decoding: "reduced" where JPEGs may be decoded at a half, a quarter or an eighth of their size as long
-        as the square that is cut out still has `stored_size`; "full".
+        as the square that is cut out still has `stored_size` and lies within the image; "full".
     """
 
     stored_size: int
@@ -85,7 +85,7 @@ class Preparation:
         """1, 2, 4 or 8: by which a JPEG of this size in pixels is to be made smaller as it is decoded."""
         if self.decoding == "full":
             return 1
-        return largest_factor(square_side(height, width, self.scale), self.stored_size)
+        return largest_factor(height, width, self.scale, self.stored_size)
 
     def __call__(self, raw: HostImage | Reduced) -> HostImage:
         """uint8 RGB `[stored_size, stored_size, 3]` of an image.
@@ -112,6 +112,8 @@ class Preparation:
         for name, off in _ADDED.items():
             if fields[name] == off:
                 del fields[name]
+        if self.decoding == "reduced" and self.scale < 1:
+            fields["mirrored"] = "whole"  # before, the reduced picture was: such caches are not used
         settings = json.dumps([_VERSION, fields], sort_keys=True)
         return hashlib.sha256(settings.encode()).hexdigest()[:32]
 

@@ -45,8 +45,15 @@ def square_side(height: int, width: int, scale: float) -> int:
     return max(1, round(min(height, width) / scale))
 
 
-def largest_factor(side: int, size: int) -> int:
-    """The largest factor by which a square of `side` pixels still has `size`; 1 if none."""
+def largest_factor(height: int, width: int, scale: float, size: int) -> int:
+    """The largest factor by which the middle square still has `size` pixels a side; 1 if none.
+
+    It is 1 too where the square reaches beyond the image: the mirror image begins at its last row and column,
+    which the reduced picture may lack.
+    """
+    side = square_side(height, width, scale)
+    if side > min(height, width):
+        return 1
     return next((factor for factor in FACTORS if side // factor >= size), 1)
 
 
@@ -60,12 +67,12 @@ def reduced_square(image: Reduced, scale: float, size: int) -> HostImage:
 
     Returns:
       uint8 RGB `[n, n, 3]`: cut out where the square begins and ends between pixels of the reduced picture,
-      else interpolated (bilinear) to a multiple of `size`. Beyond the edges it is mirrored.
+      else interpolated (bilinear) to a multiple of `size`; at the edges the last pixels are continued.
     """
     height, width = image.size
     side, factor = square_side(height, width, scale), image.factor
     top, left = (height - side) // 2, (width - side) // 2
-    if top >= 0 and left >= 0 and not (side % factor or top % factor or left % factor):
+    if not (side % factor or top % factor or left % factor):
         rows, columns = (slice(start // factor, (start + side) // factor) for start in (top, left))
         return image.pixels[rows, columns]
     blocks = max(side // factor // size, 1)

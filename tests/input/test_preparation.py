@@ -106,6 +106,16 @@ def test_what_is_off_leaves_old_caches_valid():
     assert Preparation(64, hue="none").fingerprint() == before
 
 
+def test_only_caches_of_a_wrong_mirror_image_are_given_up():
+    """Before, the picture at a reduced scale was continued, which lacks a part of the last row and column."""
+    fields = {"stored_size": 64, "hue": "none", "hue_low": 125, "hue_high": 155, "stain": "none"}
+    for scale in (0.8, 1.0, 1.25):
+        given = {**fields, "decoding": "reduced", **({} if scale == 1 else {"scale": scale})}
+        before = hashlib.sha256(json.dumps([1, given], sort_keys=True).encode()).hexdigest()[:32]
+        now = Preparation(64, hue="none", scale=scale, decoding="reduced").fingerprint()
+        assert (now == before) == (scale >= 1)
+
+
 def test_every_field_changes_the_fingerprint():
     base = Preparation(64, hue="none")
     others = {"stored_size": 65, "hue": "robust", "hue_low": 124, "hue_high": 156, "stain": "macenko"}

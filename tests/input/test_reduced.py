@@ -45,7 +45,16 @@ def test_the_square_keeps_the_stored_size(height, width, factor):
 
 def test_the_scale_of_the_cells_counts():
     assert reduced(32, scale=2.0).reduction(128, 128) == 2  # half of the image is cut out
-    assert reduced(32, scale=0.5).reduction(128, 128) == 8  # and here twice of it
+    assert reduced(32, scale=0.5).reduction(128, 128) == 1  # twice of it would lie beyond the image
+
+
+@pytest.mark.parametrize("shape", [(135, 135), (250, 333), (131, 259)])
+def test_the_mirror_image_begins_where_the_image_ends(shape):
+    """As if all pixels had been decoded: the reduced picture lacks up to seven of them at two sides."""
+    data = encoded(render(0, 1, size=400)[: shape[0], : shape[1]], quality=95)
+    image = decode_reduced(data, "x", reduced(14, scale=0.5).reduction)
+    whole = Preparation(14, hue="none", scale=0.5)(decode_image(data, "x"))
+    np.testing.assert_array_equal(reduced(14, scale=0.5)(image), whole)
 
 
 @pytest.mark.parametrize("shape", [(128, 135), (250, 250), (131, 131), (250, 333), (301, 259), (512, 500)])

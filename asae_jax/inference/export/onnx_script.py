@@ -84,7 +84,7 @@ side = len(image)"""
 _DRAFT = """\
         height, width = picture.height, picture.width
         jpeg = picture.format in ("JPEG", "MPO")
-        factor = largest_factor(square_side(height, width, {scale}), SIZE) if jpeg else 1
+        factor = largest_factor(height, width, {scale}, SIZE) if jpeg else 1
         picture.draft(None, (width // factor, height // factor))
 """
 _REDUCED = """\

@@ -235,11 +235,12 @@ _DECODE = (
 )
 _REDUCED = (
     "Of a JPEG, the first of these factors for which side // factor >= size is taken (side and size: see the "
-    "next steps); if there is none, the image as it is. libjpeg-turbo decodes at 1 / factor of the size, "
-    "rounded up (Pillow: Image.draft), and a last row or column that stands for fewer than `factor` pixels "
-    "is left out. top, left and side are those of the whole image, divided by `factor`. Where these are no "
-    "integers, the square is brought to k * size at once, with k of side // factor: bilinear with these "
-    "fractions (OpenCV's warpAffine), beyond its edges mirrored; see asae_jax.input.reduced.reduced_square."
+    "next steps); if there is none, or side > min(height, width), the image as it is. libjpeg-turbo decodes "
+    "at 1 / factor of the size, rounded up (Pillow: Image.draft), and a last row or column that stands for "
+    "fewer than `factor` pixels is left out. top, left and side are those of the whole image, divided by "
+    "`factor`. Where these are no integers, the square is brought to k * size at once, with k of "
+    "side // factor: bilinear with these fractions (OpenCV's warpAffine), at the edges mirrored; see "
+    "asae_jax.input.reduced.reduced_square."
 )
 _SQUARE = (
     "side = min(height, width); top = (height - side) // 2; left = (width - side) // 2; "
