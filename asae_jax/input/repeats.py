@@ -22,7 +22,7 @@ def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
     """Warns where a picture of `index` has two labels, or is in two parts.
 
     Args:
-      index: the examples.
+      index: the examples, all of them readable: files that hold no picture may be equal.
       splits: str `[N]`, the part of each; None where there are no parts.
     """
     for text in _found(index, splits):

@@ -162,8 +162,10 @@ def load_data(
 ) -> Data:
     """Index, split and prepared images as `config.data` says.
 
-    What they are is printed before any image is prepared. The split is read from the run folder where it has
-    one, so that no command after the first can move an image from one side to the other.
+    What they are is printed before any image is prepared; one picture in several places is warned of after
+    that, as files that hold none may well be equal: empty ones, error pages of a server. The split is read
+    from the run folder where it has one, so that no command after the first can move an image from one side
+    to the other.
 
     Args:
       config: settings.
@@ -178,8 +180,9 @@ def load_data(
     if splits is None:
         splits = np.asarray(hosts.first(lambda: _split(config, workdir, index)))
     print(describe(index, splits))
-    warn_of_repeats(index, splits)
     data = Data(index, prepare_index(config, workdir, index), splits)
+    readable = data.indices("all")
+    warn_of_repeats(index.select(readable), splits[readable])
     _check_classes(data)
     check_same_on_all_hosts(data)
     return data

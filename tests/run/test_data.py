@@ -122,6 +122,19 @@ def test_a_class_map_may_lie_elsewhere_and_another_is_told_by_what_it_does(own, 
             folder.check_same_data(workdir, load_index(here))
 
 
+def test_equal_files_that_hold_no_picture_are_no_picture_twice(own, tmp_path):
+    """Interrupted copies are empty, and a server's error page may have been saved as every image."""
+    for name in ("BLA/0.png", "LYT/0.png", "LYT/1.png"):
+        (Path(own) / name).write_bytes(b"")
+    for name in ("MON/0.jpg", "NGB/0.jpg"):
+        (Path(own) / name).write_text("<html>404 Not Found</html>")
+    config = folder_config(own, train__batch_size=6)
+    assert len(load_data(config, tmp_path).unreadable) == 5  # warnings are errors
+    shutil.copy(Path(own) / "MON/1.png", Path(own) / "NGB/copy.png")
+    with pytest.warns(UserWarning, match=r"^1 image is there under another label too: MON/1.png"):
+        load_data(config, tmp_path)
+
+
 def test_the_split_is_reused_whatever_the_settings_say(own, tmp_path):
     config = folder_config(own, train__batch_size=24)
     data = load_data(config, tmp_path)
