@@ -1,6 +1,7 @@
 """The examples of a run: data-set index, split, prepared images, and the order they are drawn in."""
 
 import dataclasses
+import os
 import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -232,7 +233,8 @@ def cache_folder(config: ConfigDict, workdir: Path) -> Path:
     """
     if config.data.cache_dir:
         return user_path(config.data.cache_dir)
-    place, file = workdir.parent / "cache", workdir / CONFIG_FILE
+    # Path(".") has no parent but itself, and the parent of ".." is ".".
+    place, file = Path(os.path.abspath(workdir)).parent / "cache", workdir / CONFIG_FILE
     if lost := refused_places(file).get("data.cache_dir"):
         warnings.warn(
             f"the cache of prepared images that {file} names, {lost}, is not there: {place} is used instead "

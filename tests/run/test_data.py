@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,16 @@ def test_a_cache_of_a_run_that_is_not_there_is_named_where_it_would_be_used(tmp_
     mine = tiny_config(data__cache_dir=str(tmp_path / "mine"))
     assert cache_folder(mine, workdir) == tmp_path / "mine"  # without a warning, which is an error here
     assert cache_folder(config, tmp_path / "new") == tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    ("given", "cache"),
+    [(".", "cache"), ("..", "../cache"), ("sub/..", "cache"), ("sub", "run/cache"), ("../new", "cache")],
+)
+def test_the_cache_lies_beside_the_run_folder_however_that_is_written(tmp_path, monkeypatch, given, cache):
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    assert cache_folder(tiny_config(), Path(given)) == Path(os.path.abspath(tmp_path / cache))
 
 
 @pytest.mark.parametrize("name", ["class_balanced", "logit_adjusted"])
