@@ -64,8 +64,8 @@ class RecordStore:
         return descriptor
 
     def filled(self) -> np.ndarray:
-        """Which records are stored: bool `[count]`."""
-        return np.frombuffer(read_at(self._flags, self._count, 0), np.uint8) == 1
+        """Which records are stored: bool `[count]`; not those behind the end of a file cut short."""
+        return np.frombuffer(read_at(self._flags, self._count, 0).ljust(self._count, b"\0"), np.uint8) == 1
 
     def write(self, index: int, record: np.ndarray) -> None:
         """Writes a record, an array of `record_bytes`, without marking it. Thread-safe."""

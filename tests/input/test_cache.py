@@ -251,6 +251,16 @@ def test_a_file_cut_short_while_in_use_is_filled_again(tmp_path):
     assert store_files(tmp_path)[0].stat().st_size == 20 * 192
 
 
+def test_marks_cut_short_while_in_use_mark_nothing_behind_the_cut(tmp_path):
+    store = RecordStore(tmp_path, 5, 4, name="images")
+    for row in (1, 2, 4):
+        store.write(row, np.zeros(4, np.uint8))
+    store.mark([1, 2, 4])
+    assert store.filled().tolist() == [False, True, True, False, True]
+    os.truncate(tmp_path / "filled.u8", 2)
+    assert store.filled().tolist() == [False, True, False, False, False]
+
+
 def test_two_threads_may_mend_the_same_record(tmp_path):
     store = RecordStore(tmp_path, 2, 4, name="images")
     record = np.arange(4, dtype=np.uint8)
