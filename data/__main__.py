@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
+from asae_jax.files import disk_errors
 
 from . import BUILDERS, builder_class
 
 
 def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
-    """Writes the set below `data_dir`, unless it is there, and says what is in it.
+    """Writes the set below `data_dir`, unless it is there, and says what is in it, and whether it was there.
 
     Args:
       name: of the set, and of a configuration where it has several: "bloodmnist/64".
@@ -24,7 +25,8 @@ def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
       data_dir: where prepared sets are kept, all of them in one place.
 
     Raises:
-      UserError: no such set or configuration, the folder is missing or is not the set, or it is empty.
+      UserError: no such set or configuration, the folder is missing or is not the set, it is empty, or
+        `data_dir` cannot be written to.
     """
     import tensorflow_datasets as tfds
 
@@ -38,13 +40,17 @@ def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
     if not manual_dir.is_dir():
         instructions = " ".join(builder_type.MANUAL_DOWNLOAD_INSTRUCTIONS.split())
         raise UserError(f"folder {manual_dir} does not exist (--manual_dir). {instructions}")
-    builder = builder_type(data_dir=data_dir, config=config or None)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir),
-        download_dir=data_dir / "downloads",
-    )
+    remedy = "see that it can be written to, or choose another --data_dir=FOLDER"
+    with disk_errors(f"prepare {name} in {data_dir}", remedy=remedy):
+        builder = builder_type(data_dir=data_dir, config=config or None)
+        was_there = builder.data_path.exists()
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir),
+            download_dir=data_dir / "downloads",
+        )
     counts = ", ".join(f"{split.num_examples} {name}" for name, split in builder.info.splits.items())
-    return f"{builder.info.full_name}: {counts} images in {builder.data_path}"
+    said = f"{builder.info.full_name}: {counts} images in {builder.data_path}"
+    return said + ", made before: delete that folder to make it of what lies there now" * was_there
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,8 +16,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from asae_jax import shipped
-from asae_jax.files import atomic_text, open_text
+from asae_jax.errors import UserError
+from asae_jax.files import atomic_text, disk_errors, open_text
 from asae_jax.input.content import image_content
+from asae_jax.input.csv_rows import fault, read_rows
 from asae_jax.input.decode import read_image
 
 KEPT = 20
@@ -37,7 +39,11 @@ def begin(folder: Path) -> tuple[int, int]:
 
 
 def label(folder: Path, predictions: Path) -> tuple[int, int]:
-    """Writes the labels; returns the numbers of cells that were looked at and of all."""
+    """Writes the labels; returns the numbers of cells that were looked at and of all.
+
+    Raises:
+      UserError: predictions that cannot be read, or that are not those of the new cells.
+    """
     truth = {_path(row): row["label"] for row in _rows(shipped.demo_cells())}
     rows = [
         {
@@ -49,11 +55,27 @@ def label(folder: Path, predictions: Path) -> tuple[int, int]:
             "reviewer": "demo" if row["for_person"] == "yes" else "",
             "reviewed": _REVIEWED if row["for_person"] == "yes" else "",
         }
-        for row in _rows(predictions)
-        for path in [os.path.abspath(folder / row["path"])]
+        for path, row in _predicted(folder, predictions, truth)
     ]
     _write(folder / "labels.csv", rows)
     return sum(row["seen"] == "yes" for row in rows), len(rows)
+
+
+def _predicted(
+    folder: Path, predictions: Path, truth: Mapping[str, str]
+) -> list[tuple[str, Mapping[str, str]]]:
+    """The absolute path of each new cell, and the row that `predict` wrote of it."""
+    _, rows = read_rows(predictions, required=("path", "label", "for_person"))
+    found = []
+    for line, row in rows:
+        path = os.path.abspath(folder / row["path"])
+        if path not in truth:
+            what = f"{row['path']} is no cell of the demonstration set"
+            raise fault(predictions, line, what, "give the predictions of new_cells.csv")
+        found.append((path, row))
+    if not found:
+        raise UserError(f"{predictions} holds no predictions: give those of new_cells.csv")
+    return found
 
 
 def _rows(file: Path) -> list[dict[str, str]]:
@@ -75,7 +97,7 @@ def _path(row: Mapping[str, str]) -> str:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    with atomic_text(path) as file:
+    with disk_errors(f"write {path}", remedy="choose another FOLDER"), atomic_text(path) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -83,14 +105,18 @@ def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns the exit status."""
-    match list(arguments):
-        case ["begin", folder]:
-            print("{} images for the first round, {} new cells".format(*begin(Path(folder))))
-        case ["label", folder, predictions]:
-            print("{} of {} cells looked at".format(*label(Path(folder), Path(predictions))))
-        case _:
-            print(__doc__, file=sys.stderr)
-            return 2
+    try:
+        match list(arguments):
+            case ["begin", folder]:
+                print("{} images for the first round, {} new cells".format(*begin(Path(folder))))
+            case ["label", folder, predictions]:
+                print("{} of {} cells looked at".format(*label(Path(folder), Path(predictions))))
+            case _:
+                print(__doc__, file=sys.stderr)
+                return 2
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

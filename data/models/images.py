@@ -24,7 +24,7 @@ import numpy as np
 from asae_jax.audit.duplicates import Group, find_duplicates
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
-from asae_jax.files import open_text
+from asae_jax.files import atomic_text, disk_errors
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.sampler import permutation
@@ -48,9 +48,14 @@ def draw(folders: Sequence[Path], *, seed: int = 0) -> list[Row]:
       seed: of the random choice.
 
     Raises:
-      UserError: two images of one file name.
+      UserError: no image, or two of one file name.
     """
     files = sorted(file for folder in folders for file in folder.glob("*/*.jpg"))
+    if not files:
+        raise UserError(
+            f"{', '.join(map(str, folders))}: no class folder with an image (.jpg) is there: name what holds "
+            "the class folders."
+        )
     if len({file.name for file in files}) < len(files):
         raise UserError("two images have the same file name, by which the list knows them.")
     repeated = _repeated(files)
@@ -121,9 +126,13 @@ def manifest(folders: Sequence[Path], output: Path, *, classes: str = "all") -> 
     ]
     if not rows:
         raise UserError(f"none of the listed images is below {', '.join(map(str, folders))}.")
-    with open_text(output) as file:
-        csv.writer(file).writerows([("path", "label", "split"), *rows])
+    _write(output, [("path", "label", "split"), *rows])
     return len(rows)
+
+
+def _write(output: Path, rows: Sequence[Row]) -> None:
+    with disk_errors(f"write {output}", remedy="choose another --output=FILE"), atomic_text(output) as file:
+        csv.writer(file).writerows(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -142,8 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             rows = draw(given.folders)
             count = len(rows)
-            with open_text(given.output) as file:
-                csv.writer(file).writerows([("image", "class", "part"), *rows])
+            _write(given.output, [("image", "class", "part"), *rows])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

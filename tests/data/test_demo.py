@@ -1,6 +1,7 @@
 """The built-in real cells: what their card says."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -66,6 +67,32 @@ def test_it_is_small_and_has_its_licence():
         text = (folder / name).read_text(encoding="utf-8")
         assert "10.17632/snkd93bnjr.1" in text
         assert "CC BY 4.0" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot read .*predicted.csv"),
+        ("path,label\na.jpg,BA\n", "column 'for_person' is missing"),
+        ("path,label,for_person\n", "holds no predictions"),
+        ("path,label,for_person\nmine.jpg,BA,yes\n", "line 2: mine.jpg is no cell of the demonstration set"),
+    ],
+)
+def test_labels_of_other_predictions_are_refused_in_one_line(tmp_path, capsys, text, said):
+    if text is not None:
+        (tmp_path / "predicted.csv").write_text(text)
+    assert two_rounds.main(["label", str(tmp_path), str(tmp_path / "predicted.csv")]) == 2
+    error = capsys.readouterr().err
+    assert re.match("error: .*" + said, error)
+    assert error.count("\n") == 1
+
+
+def test_rounds_that_cannot_be_written_are_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert two_rounds.main(["begin", str(tmp_path / "file")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot write ")
+    assert error.count("\n") == 1
 
 
 def test_two_rounds_begin_apart_and_their_labels_are_true_where_a_person_looked(tmp_path, index):

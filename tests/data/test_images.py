@@ -46,6 +46,22 @@ def test_two_images_of_one_name(folder):
         draw([folder])
 
 
+@pytest.mark.parametrize("action", ["manifest", "draw"])
+def test_a_list_that_cannot_be_written_is_told_in_one_line(folder, monkeypatch, capsys, action):
+    monkeypatch.setattr(images, "read_list", lambda: [("SNE_001.jpg", "SNE", "test")])
+    monkeypatch.setattr(images, "_repeated", lambda files: set())
+    (folder / "file").write_text("")
+    assert main([action, str(folder), "--output", str(folder / "file" / "list.csv")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot write ")
+    assert error.count("\n") == 1
+
+
+def test_drawing_from_nothing(tmp_path):
+    with pytest.raises(UserError, match="no class folder with an image"):
+        draw([tmp_path / "none"])
+
+
 def test_the_list_that_ships():
     rows = read_list()
     assert len({name for name, _, _ in rows}) == len(rows) == 16_845

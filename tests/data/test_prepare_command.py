@@ -10,7 +10,21 @@ def test_prepares_and_says_what_is_there(made, tmp_path, capsys):
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert "raabin_wbc/test_a/1.0.0: 1 train, 1 test images in " in said
-    assert main(arguments) == 0  # it is there
+    assert "made before" not in said
+    made.jpeg("Train/Basophil/3.jpg")
+    assert main(arguments) == 0  # it is there, and stays as it is
+    assert ": 1 train, 1 test images in" in (said := capsys.readouterr().out)
+    assert said.rstrip().endswith(", made before: delete that folder to make it of what lies there now")
+
+
+def test_a_place_that_cannot_be_made_is_told_in_one_line(made, tmp_path, capsys):
+    made.jpeg("Train/Basophil/1.jpg")
+    made.jpeg("TestA/Basophil/2.jpg")
+    (tmp_path / "file").write_text("")
+    assert main(["raabin_wbc", f"--manual_dir={made.root}", f"--data_dir={tmp_path / 'file' / 'sets'}"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: cannot prepare raabin_wbc in ")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
