@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def read_rows(
     """Reads a comma-separated UTF-8 file with a header, with or without byte order mark.
 
     Column names may be in any case and order, and have spaces or hyphens for `_`; other columns and blank
-    rows are ignored. Rows are parsed while iterating.
+    rows are ignored. Rows are parsed while iterating. The first value that looks like UTF-8 which a program
+    took for Windows' western code page is warned of: to everybody else `MÃ¼ller` is another patient.
 
     Args:
       path: the file.
@@ -39,7 +41,8 @@ def read_rows(
       UserError: naming file and line: not readable, not UTF-8, a column missing or there twice, a row of
         another length, broken quotes. Errors in rows are raised while iterating.
     """
-    records = _records(path, _content(path))
+    content = _content(path)
+    records = _records(path, content)
     line, names = _header(path, records)
     for name in required:
         if name not in names and any(";" in heading for heading in names):
@@ -51,7 +54,7 @@ def read_rows(
     for name in sorted(known):
         if names.count(name) > 1:
             raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
-    return known, _rows(path, records, names, known)
+    return known, _rows(path, records, names, known, told=content.isascii())
 
 
 def listed_file(folder: Path, name: str) -> str:
@@ -88,16 +91,52 @@ def fault(path: Path, line: int, what: str, remedy: str) -> UserError:
 
 
 def _rows(
-    path: Path, records: Iterator[tuple[int, list[str]]], names: list[str], known: frozenset[str]
+    path: Path,
+    records: Iterator[tuple[int, list[str]]],
+    names: list[str],
+    known: frozenset[str],
+    *,
+    told: bool,
 ) -> Iterator[Row]:
-    places = {name: names.index(name) for name in known}
+    """The rows; `told`: no value is garbled, or one has been pointed out."""
+    places = {name: place for place, name in enumerate(names) if name in known}
     for line, record in records:
         if not any(value.strip() for value in record):
             continue
         if len(record) < len(names) or any(value.strip() for value in record[len(names) :]):
             what = f"{len(record)} values for {len(names)} columns"
             raise fault(path, line, what, 'put values that hold a comma into "quotes"')
-        yield line, {name: unguarded(record[places[name]].strip()) for name in known}
+        row = {name: unguarded(record[place].strip()) for name, place in places.items()}
+        if not told:
+            told = _warn_if_garbled(path, line, row)
+        yield line, row
+
+
+_SHOWN = 40  # letters of a value in a warning
+
+
+def _warn_if_garbled(path: Path, line: int, row: Mapping[str, str]) -> bool:
+    """Points out a value of `row` that is UTF-8 in another encoding; returns whether there is one."""
+    value = next(filter(_before_it_was_garbled, row.values()), "")
+    if value:
+        meant = _before_it_was_garbled(value)
+        warnings.warn(
+            f"{path}, line {line}: {value[:_SHOWN]} looks garbled, as by a spreadsheet that took UTF-8 for "
+            f"another encoding: should it be {meant[:_SHOWN]}? Then correct it, and all others of the file; "
+            "Excel reads UTF-8 by Data, From Text/CSV",
+            stacklevel=1,  # one place for all callers: of a file that is read twice it is said once
+        )
+    return bool(value)
+
+
+def _before_it_was_garbled(text: str) -> str:
+    """What UTF-8 was written for, where `text` is its bytes as Windows' western code page; else nothing."""
+    if text.isascii():
+        return ""
+    try:
+        return text.encode("cp1252").decode()
+    except UnicodeError:
+        return ""
 
 
 def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:

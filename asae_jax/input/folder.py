@@ -40,8 +40,7 @@ def folder_index(
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
         `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
-        like classes (see `folder_shape`); of `patients`, images beside their folders, a single one, or one
-        that is no name (see `name_fault`).
+        like classes (see `folder_shape`); of `patients`, images beside them, a single one, or one called nan.
     """
     root = _existing(path, f"{options}path")
     parts = _parts(root)

@@ -151,6 +151,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=6)
 fuzz = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 
 
+@pytest.mark.filterwarnings("ignore:.*looks garbled")
 @fuzz
 @given(
     st.lists(
@@ -297,6 +298,31 @@ def test_a_link_that_says_the_same_is_listed_once(root, tmp_path, link):
     ):  # fmt: skip
         with pytest.raises(UserError, match=r"line 3: .* listed already in line 2"):
             manifest_index(write(root, f"{header}\na/2.png,A,yes,0c\n{other}\n"))
+
+
+@pytest.mark.parametrize("column", ["label", "patient"])
+def test_a_name_that_a_spreadsheet_garbled_is_pointed_out_once(root, column):
+    """Excel opens a file without byte-order mark in its code page, and saves the wrong letters as UTF-8."""
+    names = ["Müller", "Ångström", "Muller"]
+    given = [name.encode().decode("cp1252") for name in names]
+    rows = [
+        f"{file},{name if column == 'label' else 'A'},{name}"
+        for file, name in zip(FILES, given, strict=False)
+    ]
+    path = write(root, "\n".join(["path,label,patient", rows[2], rows[0], rows[1]]).replace("b, c", "a"))
+    with pytest.warns(UserWarning, match="looks garbled") as told:
+        read_entries(path, unseen=False)
+    (warning,) = told
+    assert str(warning.message).startswith(f"{path}, line 3: MÃ¼ller looks garbled")
+    assert "should it be Müller?" in str(warning.message)
+
+
+def test_names_with_letters_of_all_kinds_are_not_called_garbled(root):
+    names = ["Müller", "Ångström", "Łukasz", "naïve", "β", "白血病", "Ã", "£5", "Žižka", "E\u0301mile", "½"]
+    entries = read_entries(
+        write(root, "path,label\n" + "\n".join(f"{n}.png,{n}" for n in names)), unseen=False
+    )[2]
+    assert [entry.label for entry in entries] == names  # warnings are errors
 
 
 def test_paths_from_windows_are_found(root):
