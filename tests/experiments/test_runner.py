@@ -17,10 +17,13 @@ from asae_jax.experiments.grid import (
     is_finished,
     plan,
     read_record,
+    run_folder,
     scores_file,
 )
 from asae_jax.experiments.rows import chosen_tables
 from asae_jax.experiments.runner import Progress, Slot, TrainProcess, choose_slots, last_line, run_all
+from asae_jax.experiments.unfinished import check_same_run
+from asae_jax.run import folder
 from tests.experiments.fakes import FakeProcess, base_config, two_slots, write_run
 from tests.screen import Screen
 
@@ -291,3 +294,12 @@ def test_each_gpu_has_a_run(machine):
 def test_a_tpu_has_one_run(machine):
     machine("tpu", 8)
     assert choose_slots(0) == [Slot()]
+
+
+def test_a_finished_run_of_another_class_map_is_not_taken_for_this_one(tmp_path):
+    """Tables are made without the images, which would tell what the map makes of them."""
+    run = PlannedRun("plain", 0, base_config(data__class_map="mine.csv"))
+    folder.write(run_folder(tmp_path, run.name), run.config, folder.Record(("A", "B"), "", {}))
+    check_same_run(tmp_path, run)
+    with pytest.raises(UserError, match=r"other settings: data.class_map='theirs.csv' \(there: 'mine.csv'\)"):
+        check_same_run(tmp_path, PlannedRun("plain", 0, base_config(data__class_map="theirs.csv")))
