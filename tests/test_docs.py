@@ -104,10 +104,11 @@ def test_every_command_that_a_page_shows_exists(page, call):
         elif name_of_option == "--model":
             assert value in shipped.models() or value.isupper() or "/" in value, value
         elif name_of_option not in ("--workdir", "--help"):
-            section = COMMANDS[name].section
-            field = name_of_option.removeprefix("--config.")
-            field = field if field != name_of_option else f"{section}.{field.removeprefix('--')}"
-            assert field in BY_NAME, f"{page}: {option}"
+            command, bare = COMMANDS[name], name_of_option.removeprefix("--")
+            known = {f"config.{field}" for field in BY_NAME}
+            known |= {f.rpartition(".")[2] for f in BY_NAME if f.startswith(f"{command.section}.")}
+            known |= {field.rpartition(".")[2] for field in command.short}
+            assert bare in known, f"{page}: {option}"
 
 
 @pytest.mark.parametrize(
