@@ -506,7 +506,8 @@ FIELDS = (
           "(WS-DAN, Hu et al. 2019; twice the time; not for explain, export and adapt).",
           choices=("skip", "enhance", "mean", "second_look"), paper="3.1"),
     Field("eval.look_threshold", 0.3,
-          "Of second_look: the crop holds the positions of at least this share of the attention's maximum.",
+          "Of second_look: the crop holds the positions of at least this share of the attention's maximum; "
+          "with magnitude (see asae.attention), which nowhere comes near 0, of the maximum above the mean.",
           least=0, most=1, unit="share", paper="CAL, Rao et al. 2021"),
     Field("eval.tta", False,
           "Test-time augmentation: average over the 8 flips and quarter turns of every image; 8 times the "

@@ -50,7 +50,8 @@ class Network(nn.Module):
         and the crop around what the attention of `insert_after` shows, and averages the probabilities.
       attention: "mean" or "magnitude", see `self_attention_map`: without ASAE what pages show, and what a
         second look follows; ASAE has its own, which counts where it is there.
-      look_threshold: of a second look: the crop holds the positions of at least this share of the maximum.
+      look_threshold: of a second look: the crop holds the positions of at least this share of the maximum;
+        with "magnitude" of the maximum above the map's mean, see `second_look`.
       freeze_until: the last of the stages, from the first one on, that compute as at test also in training:
         with their running statistics, which stay as they are, and without gradients. None: no stage.
       remat: keep for the gradient only what passes from one stage to the next, and compute the stages again
@@ -99,6 +100,11 @@ class Network(nn.Module):
         """What self-attention is, with or without the layer, see `self_attention_map`."""
         return self.branching.attention if isinstance(self.branching, ASAE) else self.attention
 
+    @property
+    def looks_above_mean(self) -> bool:
+        """Whether the threshold of a second look counts from the mean of the map, which has no zeros."""
+        return self.shown_attention == "magnitude"
+
     def _stages_from(self, name: str) -> tuple[str, ...]:
         stages = self.backbone.stage_names
         return stages[stages.index(name) :]
@@ -145,7 +151,13 @@ class Network(nn.Module):
         if self.test_mode == SECOND_LOOK and not train:
             attention = self_attention_map(endpoints[self.watched_stage], self.shown_attention)
             rows, columns = (self.backbone.placement(self.watched_stage, size) for size in images.shape[1:3])
-            crop = attended_crop(images, attention, threshold=self.look_threshold, places=(rows, columns))
+            crop = attended_crop(
+                images,
+                attention,
+                threshold=self.look_threshold,
+                above_mean=self.looks_above_mean,
+                places=(rows, columns),
+            )
             logits = _mean_log_probs(jnp.stack([logits, self._look(crop, train, False)[0]]))
         return (logits, endpoints) if return_endpoints else logits
 

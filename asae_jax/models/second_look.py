@@ -5,6 +5,11 @@ again, cropped to its attended region, and average. As CAL's code has it: the re
 of at least a share (there 0.3) of the map's maximum, and a margin of a tenth of the image's side around it.
 Differences: the map is a mean over the channels of a stage, not a learnt attention; the crop is a square,
 because a cell's shape should not change; one crop, not three, and no mirrored copy.
+
+A share of the maximum is for maps that fall to about zero, as behind a ReLU. A mean of magnitudes does not:
+with the included models its minimum is 0.22 to 0.62 of its maximum, so that every position would be attended.
+There the share is of what lies above the map's mean: of 220 demonstration cells 0.3 of it crops 77, 70 and
+30 % with `blood11`, `cells` and `marrow8`.
 """
 
 import jax
@@ -24,7 +29,12 @@ Squares = jt.Float[Array, "batch 3"]
 
 
 def attended_crop(
-    images: Images, attention: Attention, *, threshold: float, places: tuple[Placement, Placement]
+    images: Images,
+    attention: Attention,
+    *,
+    threshold: float,
+    above_mean: bool = False,
+    places: tuple[Placement, Placement],
 ) -> Images:
     """The attended square of each image, resized to the image's size by bilinear interpolation.
 
@@ -32,13 +42,16 @@ def attended_crop(
       images: float `[batch, size, size, 3]`.
       attention: `[batch, rows, columns]`.
       threshold: share of the maximum, 0..1. Where the maximum is negative, the maximum alone counts.
+      above_mean: the share is of the maximum above the map's mean, for maps that nowhere come near zero.
       places: of the map's rows and of its columns on the image.
 
     Returns:
       Same shape and dtype as `images`.
     """
     height, width = images.shape[1:3]
-    squares = attended_squares(attention, height, width, threshold=threshold, places=places)
+    squares = attended_squares(
+        attention, height, width, threshold=threshold, above_mean=above_mean, places=places
+    )
 
     def crop(image: Array, square: Array) -> Array:
         zoom = jnp.stack([height / square[2], width / square[2]])
@@ -55,6 +68,7 @@ def attended_squares(
     width: int,
     *,
     threshold: float,
+    above_mean: bool = False,
     places: tuple[Placement, Placement],
 ) -> Squares:
     """The smallest square inside the image around all attended positions and the margin.
@@ -66,10 +80,12 @@ def attended_squares(
       height: of the image in pixels.
       width: of the image in pixels.
       threshold: see `attended_crop`.
+      above_mean: see there.
       places: see there.
     """
     highest = attention.max((1, 2), keepdims=True)
-    attended = attention >= jnp.minimum(threshold * highest, highest)
+    base = attention.mean((1, 2), keepdims=True) if above_mean else 0
+    attended = attention >= jnp.minimum(base + threshold * (highest - base), highest)
     top, bottom = _span(attended.any(2), height, places[0])
     left, right = _span(attended.any(1), width, places[1])
     side = jnp.minimum(jnp.maximum(bottom - top, right - left), min(height, width))

@@ -72,7 +72,8 @@ def tested_as(config: ConfigDict) -> str:
     """
     mode = config.eval.test_mode if config.model.branching == "asae" else "skip"
     if config.eval.test_mode == SECOND_LOOK:
-        mode = f"{SECOND_LOOK} at {config.eval.look_threshold:g}"
+        above = " above the mean" * create_network(config, num_classes=1).looks_above_mean
+        mode = f"{SECOND_LOOK} at {config.eval.look_threshold:g}{above}"
     return f"{mode}-tta" if config.eval.tta else mode
 
 

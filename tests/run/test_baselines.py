@@ -87,3 +87,19 @@ def test_adl_models_take_their_settings_from_the_section():
         "rate": 0.5,
         "threshold": 0.8,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "attention", "label"),
+    [
+        ("resnet18", "auto", "second_look at 0.4"),
+        ("efficientnet_lite0", "auto", "second_look at 0.4 above the mean"),
+        ("efficientnet_lite0", "mean", "second_look at 0.4"),
+        ("resnet18", "magnitude", "second_look at 0.4 above the mean"),
+    ],
+)
+@pytest.mark.parametrize("branching", ["none", "asae"])
+def test_scores_name_what_the_threshold_of_a_second_look_is_a_share_of(name, attention, label, branching):
+    config = tiny_config(model__name=name, model__branching=branching, asae__attention=attention,
+                         eval__test_mode="second_look", eval__look_threshold=0.4)  # fmt: skip
+    assert build.tested_as(config) == label
