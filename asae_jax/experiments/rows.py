@@ -68,6 +68,7 @@ _ASAE = _BALANCED | {"model.branching": "asae"}
 
 _ADAMW = {
     "optimizer.name": "adamw",
+    "optimizer.nesterov": False,
     "optimizer.learning_rate": 1e-3,
     "optimizer.weight_decay": 0.05,
     "optimizer.decay_all": False,

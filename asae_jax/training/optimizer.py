@@ -1,4 +1,4 @@
-"""SGD with momentum, the paper's (section 4.2), AdamW, and two learning-rate schedules."""
+"""SGD with momentum, the paper's (section 4.2), AdamW or NAdam, and two learning-rate schedules."""
 
 import functools
 from collections.abc import Collection
@@ -44,7 +44,9 @@ def create_optimizer(
     """SGD or AdamW, as PyTorch has them; the rate is applied last.
 
     SGD adds the weight decay to the gradient before momentum. AdamW (Loshchilov and Hutter 2019) keeps it
-    out of both averages, whose decay rates are `momentum` and 0.999.
+    out of both averages, whose decay rates are `momentum` and 0.999. With `nesterov` it is not PyTorch's but
+    NAdam (Dozat 2016) with the same decoupled decay and a constant `momentum`: the average of the gradients
+    is taken one step ahead.
 
     Args:
       settings: `config.optimizer`.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asae_jax import keys
-from asae_jax.config import check, flatten
+from asae_jax.config import check, flatten, recipe
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import PAPER_TABLES, ROWS, TABLES, Comparison, chosen_tables
 from asae_jax.experiments.settings import row_config
@@ -45,6 +45,16 @@ def test_rows_from_random_weights_start_from_random_weights_whatever_is_given():
     for row in rows:
         config = row_config(given, row, seed=0)
         assert (config.init.pretrained, config.init.freeze, config.init.views) == ("", "", 0), row.label
+
+
+@pytest.mark.parametrize("recipe_name", ["default", "own_cells", "drawn_cells"])
+def test_rows_that_say_adamw_are_trained_with_pytorch_s(recipe_name):
+    """Whatever is given: with Nesterov momentum, which many recipes set, it would be NAdam."""
+    noted = {name: row for name, row in ROWS.items() if "AdamW" in row.note}
+    assert {"convnext", "efficientnet", "vit"} < set(noted)
+    for row in noted.values():
+        optimizer = row_config(recipe(recipe_name), row, seed=0).optimizer
+        assert (optimizer.name, optimizer.nesterov) == ("adamw", False)
 
 
 def test_only_rows_of_the_table_are_compared_and_each_row_is():

@@ -81,6 +81,36 @@ def test_five_steps_equal_torch(changes, reference_of):
     np.testing.assert_allclose(params["bias"], weight.detach().numpy(), rtol=1e-11)
 
 
+def _nadam(weight, gradients, *, rate, decay, b1=0.9, b2=0.999, epsilon=1e-8):
+    """Dozat 2016, algorithm 8 with a constant mu, and the weight decay of AdamW."""
+    mean, square = np.zeros_like(weight), np.zeros_like(weight)
+    for step, gradient in enumerate(gradients, start=1):
+        mean = b1 * mean + (1 - b1) * gradient
+        square = b2 * square + (1 - b2) * gradient**2
+        ahead = b1 * mean / (1 - b1 ** (step + 1)) + (1 - b1) * gradient / (1 - b1**step)
+        move = ahead / (np.sqrt(square / (1 - b2**step)) + epsilon)
+        weight = weight - rate * (move + decay * weight)
+    return weight
+
+
+@pytest.mark.usefixtures("float64")
+def test_adamw_with_nesterov_momentum_is_nadam_with_decoupled_decay():
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=7), rng.normal(size=(5, 7))
+    found = {}
+    for nesterov in (True, False):
+        settings = _settings(name="adamw", nesterov=nesterov, weight_decay=0.05)
+        optimizer = create_optimizer(settings, optax.constant_schedule(0.1))
+        params = {"bias": jnp.array(start)}
+        state = optimizer.init(params)
+        for gradient in gradients:
+            updates, state = optimizer.update({"bias": jnp.array(gradient)}, state, params)
+            params = optax.apply_updates(params, updates)
+        found[nesterov] = params["bias"]
+    np.testing.assert_allclose(found[True], _nadam(start, gradients, rate=0.1, decay=0.05), rtol=1e-9)
+    assert np.abs(found[True] - found[False]).max() > 0.01
+
+
 def test_decay_can_be_kept_off_biases_and_norms():
     params = {"conv": {"kernel": jnp.ones(2)}, "norm": {"scale": jnp.ones(2), "bias": jnp.ones(2)}}
     assert kernels_only(params) == {"conv": {"kernel": True}, "norm": {"scale": False, "bias": False}}

@@ -45,7 +45,7 @@ def training(
         (
             "training",
             f"{epochs} epoch{'s' * (epochs > 1)} in batches of {config.train.batch_size} images, "
-            f"{SAMPLERS[config.data.sampler]}; loss: {LOSSES[config.loss.name]}; {config.optimizer.name} "
+            f"{SAMPLERS[config.data.sampler]}; loss: {LOSSES[config.loss.name]}; {_optimizer(config)} "
             f"with a learning rate of {config.optimizer.learning_rate:g} at its highest",
         ),
     ]
@@ -55,6 +55,11 @@ def training(
 def score_name(field: str) -> str:
     """ "macro-F1" of "macro_f1"."""
     return _SCORES.get(field, field)
+
+
+def _optimizer(config: ConfigDict) -> str:
+    looks_ahead = config.optimizer.name == "adamw" and config.optimizer.nesterov
+    return "NAdam (adamw with Nesterov momentum)" if looks_ahead else config.optimizer.name
 
 
 def _start(given: str) -> str:

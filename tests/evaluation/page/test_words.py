@@ -38,6 +38,22 @@ def test_a_folder_of_any_name_is_one_word_of_the_shell(name):
     assert shlex.split(f"asae --workdir={quoted(name)}") == ["asae", f"--workdir={name}"]
 
 
+@pytest.mark.parametrize(
+    ("name", "nesterov", "said"),
+    [
+        ("adamw", True, "NAdam (adamw with Nesterov momentum)"),
+        ("adamw", False, "adamw"),
+        ("sgd", True, "sgd"),
+    ],
+)
+def test_the_optimiser_is_called_what_it_is(name, nesterov, said):
+    config = tiny_config(optimizer__name=name, optimizer__nesterov=nesterov)
+    told = dict(training(config, [], None))["training"]
+    assert told.endswith(
+        f"; {said} with a learning rate of {config.optimizer.learning_rate:g} at its highest"
+    )
+
+
 @pytest.fixture
 def model(tmp_path):
     with shallow():
