@@ -165,7 +165,7 @@ def fold_masks(
     if folds < 2:
         return [np.zeros(len(labels), bool)] * 2
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with one group, which are trained on only
+        warnings.simplefilter("ignore")  # of what is tested in no fold, which the masks tell
         return [
             draw_split(
                 labels,

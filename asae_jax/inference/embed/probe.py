@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.bootstrap import bootstrap_intervals
+from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS, bootstrap_intervals, interval_unit
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
 from asae_jax.inference.embed.classifiers import (
@@ -31,6 +31,12 @@ _BY_IMAGE = (
 _TRAINED_ON = (
     "{count:,} of these images are among those the run was trained on. Their features were fitted to their "
     "labels, so the scores are too high: probe images that were kept aside."
+)
+_FEW_GROUPS = "Only {count} groups are tested: no interval is sure."
+_NO_INTERVALS = f"Only {{count}} groups are tested: no intervals, which take {MIN_GROUPS} or more."
+_IN_NO_FOLD = (
+    "Groups that are tested in no fold, as without them a class would have nothing to train on: {groups}, "
+    "with {images:,} images."
 )
 _NOT_KNOWN = f"{CANNOT_BE_TOLD} If it was, the scores are too high."
 
@@ -81,13 +87,8 @@ def compared_classes(labels: Sequence[str], groups: Sequence[str] | None, *, fol
       UserError: there are fewer than two.
     """
     counts = collections.Counter(label for label in labels if label)
-    sides: dict[str, set[str]] = {label: set() for label in counts}
-    for label, group in zip(labels, groups or (), strict=bool(groups)):
-        if label:
-            sides[label].add(group)
-    found = [
-        name for name in sorted(counts) if counts[name] >= folds and (not groups or len(sides[name]) > 1)
-    ]
+    few, single = _not_compared(labels, groups, folds)
+    found = [name for name in sorted(counts) if name not in (*few, *single)]
     if len(found) < 2:
         have = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "no image"
         each = f"{folds} labelled images" + (" in two groups" if groups else "")
@@ -97,6 +98,20 @@ def compared_classes(labels: Sequence[str], groups: Sequence[str] | None, *, fol
             "their names)."
         )
     return found
+
+
+def _not_compared(
+    labels: Sequence[str], groups: Sequence[str] | None, folds: int
+) -> tuple[list[str], list[str]]:
+    """Names of the classes of fewer than `folds` images, and of those of more but of one group only."""
+    counts = collections.Counter(label for label in labels if label)
+    sides: dict[str, set[str]] = {label: set() for label in counts}
+    for label, group in zip(labels, groups or (), strict=bool(groups)):
+        if label:
+            sides[label].add(group)
+    few = [name for name in sorted(counts) if counts[name] < folds]
+    single = [name for name in sorted(counts) if groups and name not in few and len(sides[name]) == 1]
+    return few, single
 
 
 def probe(
@@ -112,9 +127,11 @@ def probe(
       seed: of folds and resamples.
 
     Returns:
-      Content for JSON: `images`, `classes` and `left_out` (name -> images), `folds`, `split`, `caveats`, and
-      `classifiers`: name -> `accuracy`, `balanced_accuracy`, `macro_f1`, `intervals`, `confusion_matrix`
-      (rows true, `class_names`), and `penalties` where some were chosen.
+      Content for JSON: `images` and `classes` (name -> images), those that are tested; `tested_in_no_fold`
+      (number of `images` and `groups`); `left_out` (`too_few_images` and `in_one_group`: name -> images);
+      `folds`, `split`, `intervals_over` (`bootstrap.interval_unit`), `caveats`, and `classifiers`: name ->
+      `accuracy`, `balanced_accuracy`, `macro_f1`, `intervals`, `confusion_matrix` (rows true,
+      `class_names`), and `penalties` where some were chosen.
 
     Raises:
       UserError: fewer than two classes to compare.
@@ -124,20 +141,24 @@ def probe(
     kept = given.of(np.isin(given.labels, names))
     labels = np.searchsorted(names, kept.labels)
     masks = fold_masks(labels, groups=kept.groups, folds=folds, seed=seed)
-    tested = np.any(masks, axis=0)  # the last group of a class is trained on only
+    tested = np.any(masks, axis=0)
     predictions, notes = _predictions(kept, labels, masks, seed)
     every = [*names, *sorted(set(kept.predicted.tolist()) - set(names))]
     if set(names) <= set(class_names):
         predictions["the run itself"] = np.array([every.index(name) for name in kept.predicted])
     tested_groups = None if kept.groups is None else kept.groups[tested]
+    num_groups = None if tested_groups is None else len(np.unique(tested_groups))
+    in_no_fold = _in_no_fold(kept, tested)
     score = _scorer(labels[tested], tested_groups, every, resamples, seed)
     return {
         "images": int(tested.sum()),
         "classes": _counts(kept.labels[tested]),
-        "left_out": _counts(given.labels[~np.isin(given.labels, names)]),
+        "tested_in_no_fold": in_no_fold,
+        "left_out": _left_out(given, folds),
         "folds": len(masks),
-        "split": "by image" if kept.groups is None else f"by group ({len(np.unique(kept.groups))} groups)",
-        "caveats": _caveats(kept),
+        "split": "by image" if tested_groups is None else f"by group ({num_groups} groups)",
+        "intervals_over": interval_unit(tested_groups) if resamples else "none: eval.bootstrap=0",
+        "caveats": _caveats_of_groups(num_groups, in_no_fold, resamples) + _caveats(kept),
         "classifiers": {
             name: score(found[tested]) | notes.get(name, {}) for name, found in predictions.items()
         },
@@ -195,6 +216,30 @@ def _scorer(
     return score
 
 
+def _in_no_fold(kept: Labelled, tested: np.ndarray) -> dict[str, int]:
+    """Images and groups that are trained on only: the last group of a class in a fold is not tested."""
+    groups = 0 if kept.groups is None else len(np.unique(kept.groups[~tested]))
+    return {"images": int((~tested).sum()), "groups": groups}
+
+
+def _left_out(given: Labelled, folds: int) -> dict[str, dict[str, int]]:
+    """Classes that are not compared, by the reason: name -> images."""
+    groups = None if given.groups is None else given.groups.tolist()
+    few, single = _not_compared(given.labels.tolist(), groups, folds)
+    return {
+        reason: _counts(given.labels[np.isin(given.labels, names)])
+        for reason, names in (("too_few_images", few), ("in_one_group", single))
+    }
+
+
+def _caveats_of_groups(count: int | None, in_no_fold: Mapping[str, int], resamples: int) -> list[str]:
+    """What `count` tested groups (None: images are divided) and those never tested say of the scores."""
+    found = [_IN_NO_FOLD.format_map(in_no_fold)] if in_no_fold["images"] else []
+    if count is None or count >= FEW_GROUPS or not resamples:
+        return found
+    return [*found, (_NO_INTERVALS if count < MIN_GROUPS else _FEW_GROUPS).format(count=count)]
+
+
 def _caveats(given: Labelled) -> list[str]:
     found = [_BY_IMAGE] if given.groups is None else []
     if given.trained_on is None:
@@ -207,6 +252,12 @@ def _counts(labels: np.ndarray) -> dict[str, int]:
     return dict(sorted(collections.Counter(labels.tolist()).items()))
 
 
+_NOT_COMPARED = {
+    "too_few_images": "too few images to compare",
+    "in_one_group": "of one patient or slide only, so not compared",
+}
+
+
 def probe_table(found: Mapping[str, Any]) -> str:
     """The result of `probe` for the terminal."""
     width = max(map(len, found["classifiers"]))
@@ -215,14 +266,20 @@ def probe_table(found: Mapping[str, Any]) -> str:
         f"{name:{width}}  " + "  ".join(f"{_percent(scores, score):<21}" for score in SCORES)
         for name, scores in found["classifiers"].items()
     ]
-    left = ", ".join(f"{name} {count}" for name, count in found["left_out"].items())
+    with_intervals = any(scores["intervals"] for scores in found["classifiers"].values())
     return "\n".join(
         [
             f"probe: {found['images']:,} labelled images of {len(found['classes'])} classes, "
-            f"{found['folds']}-fold cross-validation {found['split']}; percent, 95 % intervals",
+            f"{found['folds']}-fold cross-validation {found['split']}; percent"
+            + ", 95 % intervals"
+            * with_intervals,
             head.rstrip(),
             *map(str.rstrip, lines),
-            *([f"note: too few images to compare: {left}"] if left else []),
+            *(
+                f"note: {why}: {', '.join(f'{name} {count}' for name, count in classes.items())}"
+                for reason, why in _NOT_COMPARED.items()
+                if (classes := found["left_out"][reason])
+            ),
             *(f"note: {caveat}" for caveat in found["caveats"]),
         ]
     )

@@ -16,7 +16,7 @@ from asae_jax.inference.embed.classifiers import (
     nearest_labels,
     nearest_rows,
 )
-from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
+from asae_jax.inference.embed.probe import SCORES, Labelled, compared_classes, probe, probe_table
 
 NAMES = np.array(["BLA", "EBO", "NGS"])
 
@@ -148,13 +148,68 @@ def test_what_is_not_compared_is_named():
     seen = np.cumsum(labels[rows] != 2) <= 7  # of the others, and all three that are not compared
     given = _labelled(features[rows], labels[rows], trained_on=seen | (labels[rows] == 2))
     found = probe(given, NAMES, folds=5, resamples=0, seed=0)
-    assert found["left_out"] == {"NGS": 3}
+    assert found["left_out"] == {"too_few_images": {"NGS": 3}, "in_one_group": {}}
     assert found["classes"] == {"BLA": 10, "EBO": 10}
     table = probe_table(found)
     assert "too few images to compare: NGS 3" in table
     assert "7 of these images are among those the run was trained on" in table
     unknown = _labelled(features[rows], labels[rows], trained_on=None)
     assert "cannot be told" in probe_table(probe(unknown, NAMES, folds=5, resamples=0, seed=0))
+
+
+def test_a_class_of_one_patient_is_left_out_for_that_reason():
+    features, labels = _drawn(count=60)
+    groups = np.where(labels == 2, "p0", np.char.add("p", (np.arange(60) % 12).astype(str)))
+    rows = np.arange(60) < 57
+    found = probe(_labelled(features[rows], labels[rows], groups=groups[rows]), NAMES, folds=3, resamples=9,
+                  seed=0)  # fmt: skip
+    assert found["left_out"] == {"too_few_images": {}, "in_one_group": {"NGS": 19}}
+    table = probe_table(found)
+    assert "note: of one patient or slide only, so not compared: NGS 19" in table
+    assert "too few" not in table
+
+
+@pytest.mark.parametrize(
+    ("patients", "resamples", "over", "said"),
+    [
+        (4, 50, "none: fewer than 5 groups", "Only 4 groups are tested: no intervals, which take 5 or more."),
+        (7, 50, "groups", "Only 7 groups are tested: no interval is sure."),
+        (12, 50, "groups", ""),
+        (7, 0, "none: eval.bootstrap=0", ""),
+        (None, 50, "images", ""),
+        (None, 0, "none: eval.bootstrap=0", ""),
+    ],
+)
+def test_what_the_intervals_are_of_and_worth_is_said(patients, resamples, over, said):
+    features, labels = _drawn(spread=2.0)
+    groups = None if patients is None else (np.arange(90) // 3 % patients).astype(str)
+    given = _labelled(features, labels, groups=groups)
+    found = probe(given, NAMES, folds=3, resamples=resamples, seed=0)
+    assert found["intervals_over"] == over
+    assert [caveat for caveat in found["caveats"] if "Only" in caveat] == ([said] if said else [])
+    has = set(found["classifiers"]["logistic regression"]["intervals"])
+    assert has == (set() if over.startswith("none") else set(SCORES))
+    assert ("95 % intervals" in probe_table(found)) == bool(has)
+    assert said in probe_table(found)
+
+
+def test_patients_that_no_fold_tests_are_counted():
+    """Each two of three patients share a class: one of two folds gets two of them, and one has to leave."""
+    labels = np.repeat([0, 2, 0, 1, 1, 2], 4)
+    features = np.random.default_rng(0).normal(size=(24, 6))
+    given = _labelled(features, labels, groups=np.repeat(list("ppqqrr"), 4))
+    found = probe(given, NAMES, folds=2, resamples=50, seed=0)
+    assert (found["images"], found["tested_in_no_fold"]) == (16, {"images": 8, "groups": 1})
+    assert sum(found["classes"].values()) == 16
+    assert found["split"] == "by group (2 groups)"
+    table = probe_table(found)
+    assert (
+        "tested in no fold, as without them a class would have nothing to train on: 1, with 8 images" in table
+    )
+    assert "Only 2 groups are tested: no intervals" in table
+    whole = probe(given, NAMES, folds=3, resamples=0, seed=0)  # a fold for each
+    assert (whole["images"], whole["tested_in_no_fold"]) == (24, {"images": 0, "groups": 0})
+    assert "in no fold" not in probe_table(whole)
 
 
 @pytest.mark.parametrize(
