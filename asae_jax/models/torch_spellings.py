@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.models import torch_vit
+from asae_jax.models.backbones.efficientnet import B0
 from asae_jax.models.torch_names import COUNTER, LEAVES, Path
 
 Shapes = Mapping[Path, tuple[int, ...]]
@@ -26,7 +27,7 @@ class Place(NamedTuple):
     in_network: int
     """Among all blocks."""
     group: int
-    """Of EfficientNet: the row of blocks with equally many channels out."""
+    """Of EfficientNet: the row of `B0` that the block belongs to."""
     in_group: int
     widens: bool
     """Of EfficientNet: has the 1 x 1 convolution in front of the depthwise one."""
@@ -60,15 +61,21 @@ class Spelling(NamedTuple):
 
 
 def places_of(shapes: Shapes) -> dict[tuple[str, str], Place]:
-    """The place of every block, by its stage's and its own key."""
+    """The place of every block, by its stage's and its own key.
+
+    The two rows of `B0` in one stage are told by the side of their depthwise kernels: the channels out, by
+    which they differ too, are equal in narrow networks, where they are rounded.
+    """
     blocks = {path[2:4] for path in shapes if len(path) > 4 and path[3].startswith("block")}
+    rows = [(row.stage, row.size) for row in B0]
     places: dict[tuple[str, str], Place] = {}
-    group, in_group, channels = -1, 0, 0
+    group, in_group = 0, -1
     for in_network, (stage, block) in enumerate(sorted(blocks, key=_numbers)):
-        out = shapes.get(("params", "backbone", stage, block, "narrow", "conv", "kernel"), (0,))[-1]
-        starts_group = out != channels
-        group, in_group, channels = group + starts_group, 0 if starts_group else in_group + 1, out
-        widens = ("params", "backbone", stage, block, "widen", "conv", "kernel") in shapes
+        inside = ("params", "backbone", stage, block)
+        depthwise = shapes.get((*inside, "depthwise", "conv", "kernel"))
+        row = rows.index((stage, depthwise[0])) if depthwise else 0
+        group, in_group = row, in_group + 1 if row == group else 0
+        widens = (*inside, "widen", "conv", "kernel") in shapes
         places[stage, block] = Place(*_numbers((stage, block)), in_network, group, in_group, widens)
     return places
 

@@ -9,7 +9,6 @@ is run, and a file that holds more than tensors is refused.
 """
 
 import functools
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, quoted
 from asae_jax.files import check_bounded
 from asae_jax.models import torch_files, torch_vit
 from asae_jax.models import torch_names as names
@@ -77,7 +76,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise UserError(f"cannot read the weights {path} ({error.strerror}).") from error
     except torch_files.NotTensors as error:
-        files = shlex.join([str(path), str(path.with_suffix(".safetensors"))])
+        files = " ".join(map(quoted, (path, path.with_suffix(".safetensors"))))
         raise UserError(
             f"{path} is not read: {error}; of a whole network save its state_dict() where it was made, or "
             f"convert the file once, which runs its code, so only if you trust it: {CONVERSION} {files}"

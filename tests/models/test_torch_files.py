@@ -124,6 +124,7 @@ def test_the_command_that_is_printed_for_a_refused_file_converts_it(within, tmp_
         read_tensors(path)
     command = str(caught.value).partition("only if you trust it: ")[2]
     assert command.startswith("python -c ")
+    assert command.endswith(f' "{path}" "{path.with_suffix(".safetensors")}"')  # as Windows takes them too
     subprocess.run(command.replace("python", sys.executable, 1), shell=True, check=True)
     assert_tensors_equal(read_tensors(path.with_suffix(".safetensors")), weights)
 

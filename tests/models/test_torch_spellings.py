@@ -151,6 +151,16 @@ def test_efficientnets_are_written_under_timm_s_names_and_come_back(model):
     jax.tree.map(np.testing.assert_array_equal, weights.put_into(like), variables)
 
 
+@pytest.mark.parametrize("width", [8, 16, 40, 64])
+@pytest.mark.parametrize("model", TIMM)
+def test_narrow_efficientnets_have_the_groups_of_wide_ones(model, width):
+    """Rounded to multiples of 8, the channels of neighbouring groups may be equal."""
+    repeats = (1, 2, 2, 3, 3, 4, 1) if model.endswith("0") else (1, 3, 3, 4, 4, 5, 1)
+    places = places_of(_shapes(create_model(model, CLASSES, width=width))).values()
+    wanted = [(group, number) for group, count in enumerate(repeats) for number in range(count)]
+    assert [(place.group, place.in_group) for place in places] == wanted
+
+
 def _from_transformers(name, model):
     """Names of Hugging Face transformers, below the oracle's `model.`, as timm has them."""
     if model == "convnext_tiny":
