@@ -17,6 +17,8 @@ def input_labels(
 ) -> list[str]:
     """The label of each item; empty where it is not known, or a network's guess.
 
+    Names of the run's classes are known in any case (`plain_name`), and come out as the run writes them.
+
     Args:
       text: the input, see `predict.inputs.read_input`.
       items: the images that it names.
@@ -31,14 +33,20 @@ def input_labels(
     path = user_path(text)
     if path.is_dir():
         if folders == "classes":
-            known = {plain_name(name): name for name in class_names}
-            return [known.get(plain_name(item.group), item.group) for item in items]
+            return _as_the_run([item.group for item in items], class_names)
         classes = class_folders(text, items, class_names) if folders == "auto" else {}
         return [classes.get(item.group, "") for item in items]
     if is_list(text):
         _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
-        return ["" if is_guess(path, line, row) else row.get("label", "") for line, row in rows]
+        given = ["" if is_guess(path, line, row) else row.get("label", "") for line, row in rows]
+        return _as_the_run(given, class_names)
     return [""] * len(items)
+
+
+def _as_the_run(given: Sequence[str], class_names: Sequence[str]) -> list[str]:
+    """Names of its classes as the run writes them, and others as they are given."""
+    known = {plain_name(name): name for name in class_names} | {name: name for name in class_names}
+    return [known.get(name) or known.get(plain_name(name), name) for name in given]
 
 
 def input_groups(text: str, items: Sequence[Item], labels: Sequence[str]) -> list[str]:

@@ -23,6 +23,16 @@ def test_a_network_s_guesses_are_no_true_classes(tmp_path, text, labels, name):
     assert input_labels(str(path), read_input(str(path)), ["A", "B"]) == labels
 
 
+def test_labels_of_a_list_are_classes_of_the_run_in_any_case(tmp_path):
+    """As folders are; where the run tells two classes by their case, what is written counts."""
+    path = tmp_path / "list.csv"
+    path.write_text("path,label\n1.png,bne\n2.png,BNE\n3.png,Plasma-Cell\n4.png,Other\n5.png,\n")
+    items = read_input(str(path))
+    names = ["BNE", "plasma cell"]
+    assert input_labels(str(path), items, names) == ["BNE", "BNE", "plasma cell", "Other", ""]
+    assert input_labels(str(path), items, ["bne", "BNE"])[:2] == ["bne", "BNE"]
+
+
 def test_an_image_is_no_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "1.png").write_bytes(b"path,label")  # by its name
