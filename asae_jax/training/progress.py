@@ -19,10 +19,12 @@ from asae_jax.evaluation.scoring import COMPILED, SCORING
 from asae_jax.evaluation.uncertainty_report import judging_rows, num_scored
 from asae_jax.input.sources import BUILT_IN
 from asae_jax.input.split import SPLITS
+from asae_jax.models.network import SECOND_LOOK
 from asae_jax.run import parallel
 from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
+from asae_jax.run.views import num_views
 from asae_jax.run.words import LAYERS, LOSSES
 from asae_jax.training.metrics_log import MetricsLog
 
@@ -88,7 +90,8 @@ def parts_of_training(
 ) -> Mapping[str, terminal.Part]:
     """The plan of `train`: its steps, validations and checkpoints, then evaluation and uncertainty estimates.
 
-    Until a score has been timed, an image costs the forward third of its share of a training step.
+    Until a score has been timed, a pass over an image costs the forward third of its share of a training
+    step, and an image takes one for each view, two with a second look.
 
     Args:
       config: of the run.
@@ -110,9 +113,14 @@ def parts_of_training(
     return {
         TRAINING: terminal.Part(last_step - start_step),
         SAVING: terminal.Part(sum(epoch % train.checkpoint_every == 0 for epoch in ends), TRAINING, 1.0),
-        SCORING: terminal.Part(scored, TRAINING, _FORWARD / train.batch_size),
+        SCORING: terminal.Part(scored, TRAINING, _passes(config) * _FORWARD / train.batch_size),
         terminal.COMPILING: terminal.Part((last_step > start_step) + compilations * COMPILED),
     }
+
+
+def _passes(config: ConfigDict) -> int:
+    """How often the network is applied to each scored image."""
+    return num_views(config) * (2 if config.eval.test_mode == SECOND_LOOK else 1)
 
 
 class Meter:

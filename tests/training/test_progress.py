@@ -95,6 +95,18 @@ def test_the_plan_counts_all_that_will_be_done():
     assert (trained[TRAINING], trained[SCORING], trained[COMPILING]) == (0, final, pytest.approx(5 / 3))
 
 
+@pytest.mark.parametrize(
+    ("tta", "mode", "passes"),
+    [(False, "skip", 1), (True, "skip", 8), (False, "second_look", 2), (True, "second_look", 16)],
+)
+def test_the_plan_counts_every_pass_over_a_scored_image(tta, mode, passes):
+    """Until scoring is timed: each pass takes a third of what a training step takes for an image."""
+    config = tiny_config(train__batch_size=4, eval__tta=tta, eval__test_mode=mode)
+    steps = {"start_step": 0, "last_step": 50, "steps_per_epoch": 10, "finishes": True}
+    part = parts_of_training(config, _Data(), **steps)[SCORING]
+    assert (part.like, part.ratio) == (TRAINING, pytest.approx(passes / 3 / 4))
+
+
 @pytest.mark.parametrize("setting", ["model.branching", "loss.name"])
 def test_the_greeting_has_words_for_every_choice(setting, tmp_path):
     section, field = setting.split(".")
