@@ -22,6 +22,9 @@ MIN_GROUPS = 5
 FEW_GROUPS = 10
 """Fewer groups give an interval that is not sure."""
 
+NOT_DRAWN = "none: eval.bootstrap=0"
+"""What `interval_unit` cannot know: no resamples were asked for."""
+
 LEAST_WIDTH = 1e-6
 """Narrower intervals are of resamples that agree, to rounding or to the step at which an iteration ends."""
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError, quoted
-from asae_jax.evaluation.bootstrap import interval_unit
+from asae_jax.evaluation.bootstrap import NOT_DRAWN, interval_unit
 from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, composed, display_order
 from asae_jax.input.class_map import alike_names
@@ -29,7 +29,6 @@ from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, sh
 RECORD = "agreement.json"
 DISAGREEMENTS = "disagreements.csv"
 _NETWORK = "the network"
-_NOT_DRAWN = "none: eval.bootstrap=0"
 
 
 def agreement(config: ConfigDict, workdir: Path) -> int:
@@ -184,14 +183,14 @@ def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Se
     votes = np.stack([numbered([person.given(c) for c in contents], names) for person in people], 1)
     groups = _groups(people, contents)
     measured = alpha(votes, len(names), groups=groups, resamples=resamples)
-    return Several(len(contents), measured, interval_unit(groups) if resamples else _NOT_DRAWN)
+    return Several(len(contents), measured, interval_unit(groups) if resamples else NOT_DRAWN)
 
 
 def _unit(groups: np.ndarray | None, resamples: int) -> str:
     """What the intervals of two people are over; without resamples Wilson's alone is left, of the share."""
     if resamples:
         return interval_unit(groups)
-    return "images, of the share alone (eval.bootstrap=0)" if groups is None else _NOT_DRAWN
+    return "images, of the share alone (eval.bootstrap=0)" if groups is None else NOT_DRAWN
 
 
 def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:

@@ -96,6 +96,39 @@ def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():
     assert MixtureCounter().corrected(_basis(), usually_unlike=None, resamples=9, seed=0) == []
 
 
+@pytest.mark.parametrize(
+    ("patients", "without", "over"),
+    [
+        (6, 0, "groups"),
+        (6, 1, "groups"),
+        (6, 40, "groups"),
+        (4, 0, "none: fewer than 5 groups"),
+        (4, 1, "none: fewer than 5 groups"),
+        (1, 1, "none: fewer than 5 groups"),
+        (1, 0, "images"),
+        (0, 40, "images"),
+    ],
+)
+def test_a_cell_without_a_group_is_no_patient_and_makes_no_interval_narrower(patients, without, over):
+    counter = MixtureCounter()
+    for number in range(patients):  # who differ: of each all cells are of one class
+        _counter(number % 2, 100, group=f"p{number}", seed=number, counter=counter)
+    _counter(0.5, without, seed=9, counter=counter)
+    whole = counter.corrected(_basis(), usually_unlike=0.05, resamples=200, seed=0)[0]
+    assert whole.to_json(NAMES)["intervals_over"] == over
+    assert (whole.mixture.low is None) == over.startswith("none")
+    if over == "groups":
+        assert whole.mixture.high[1] - whole.mixture.low[1] > 0.6  # of 600 cells by themselves it were 0.1
+        assert whole.to_json(NAMES)["cells_without_group"] == without
+        assert f"the {without} without one are drawn together" in whole.intervals or not without
+    assert whole.intervals in "\n".join(summary(whole, cell_classes(NAMES)))
+
+
+def test_without_resamples_the_corrected_count_says_that_there_is_no_interval():
+    (found,) = _counter(0.3, 50).corrected(_basis(), usually_unlike=0.05, resamples=0, seed=0)
+    assert found.to_json(NAMES)["intervals_over"] == "none: eval.bootstrap=0"
+
+
 @pytest.mark.filterwarnings("ignore:probabilities are not calibrated", "ignore:left out as no images")
 def test_predict_shows_it_where_it_is_asked_for(runs, folder, tmp_path, capsys):
     output = tmp_path / "cells.csv"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from asae_jax.evaluation.bootstrap import NOT_DRAWN, enough_groups, interval_unit
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
 from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.records import Record
@@ -34,6 +35,8 @@ class Corrected:
       counted: float64 `[K]`, shares of the most probable classes.
       mixture: corrected.
       warnings: sentences; why it should not be believed.
+      over: what its intervals are over, see `bootstrap.interval_unit`.
+      without_group: cells without a group, where whole groups are drawn: all of them are one unit more.
     """
 
     group: str
@@ -41,6 +44,18 @@ class Corrected:
     counted: np.ndarray
     mixture: Mixture
     warnings: tuple[str, ...]
+    over: str
+    without_group: int = 0
+
+    @property
+    def intervals(self) -> str:
+        """ "95 % intervals over patients or slides": whether there are any, and over what, in words."""
+        if self.over.startswith("none"):
+            return f"no intervals{self.over.removeprefix('none')}"
+        if self.over == "images":
+            return "95 % intervals over cells"
+        together = f"; the {self.without_group:,} without one are drawn together, as one more"
+        return "95 % intervals over patients or slides" + together * bool(self.without_group)
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:
         """Plain Python; shares 0..1 by class."""
@@ -58,6 +73,8 @@ class Corrected:
         return {
             "group": self.group,
             "cells": self.cells,
+            "intervals_over": self.over,
+            "cells_without_group": self.without_group,
             "classes": of_class,
             "disagreement": found.disagreement,
             "misfit_p": found.misfit,
@@ -113,15 +130,17 @@ class MixtureCounter:
           basis: of the run.
           usually_unlike: share of the run's own images that look unlike its training images; None: not known,
             as the run has no calibration and no outlier score.
-          resamples: of the bootstrap, over whole groups for all images.
+          resamples: of the bootstrap, over whole groups for all images. Cells without a group are one unit
+            more, and no group towards `bootstrap.MIN_GROUPS`.
           seed: of the bootstrap.
         """
         if not self._probabilities:
             return []
         probabilities, groups = np.stack(self._probabilities).astype(np.float64), np.array(self._groups)
         names = [name for name in dict.fromkeys(self._groups) if name]
-        whole = groups if len(names) > 1 and all(self._groups) else None
-        chosen = [("", np.ones(len(groups), bool), whole)]
+        chosen: list[tuple[str, np.ndarray, np.ndarray | None]] = [
+            ("", np.ones(len(groups), bool), groups if names and len(set(self._groups)) > 1 else None)
+        ]
         chosen += [(name, groups == name, None) for name in names if len(names) > 1]
         return [
             self._one(
@@ -141,19 +160,22 @@ class MixtureCounter:
         resamples: int,
         seed: int,
     ) -> Corrected:
+        known = None if groups is None else groups[groups != ""]  # nobody knows how many the others are of
         mixture = estimate_mixture(
             probabilities,
             basis.prior,
             confusion=basis.confusion,
             possible=basis.possible,
             groups=groups,
-            resamples=resamples,
+            resamples=resamples if enough_groups(known) else 0,
             seed=seed,
         )
         counted = np.bincount(probabilities.argmax(1), minlength=len(basis.prior)) / len(probabilities)
         unlike = float(np.array(self._unlike)[rows].mean())
         told = tuple(_warnings(mixture, basis, unlike, usually_unlike))
-        return Corrected(name, len(probabilities), counted, mixture, told)
+        over = interval_unit(known) if resamples else NOT_DRAWN
+        without = 0 if groups is None or known is None else len(groups) - len(known)
+        return Corrected(name, len(probabilities), counted, mixture, told, over, without)
 
 
 def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | None) -> Iterator[str]:
@@ -183,7 +205,10 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
 
 def summary(one: Corrected, classes: Sequence[CellClass]) -> Iterator[str]:
     """The lines for a terminal."""
-    yield f"corrected for another mixture of classes, percent of all {one.cells:,} cells [95 % interval]"
+    yield (
+        f"corrected for another mixture of classes, percent of all {one.cells:,} cells; {one.intervals}"
+        + " (in brackets)" * (not one.over.startswith("none"))
+    )
     width = max(len(each.code) for each in classes)
     for name, counted, corrected, other in one.rows(classes):
         beside = f"  by the confusion matrix {other}" if other else ""
