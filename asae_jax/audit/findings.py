@@ -16,6 +16,7 @@ from asae_jax.audit.duplicates import Group
 from asae_jax.audit.scan import Facts, Scan, find_odd
 from asae_jax.audit.shortcut import Shortcut, border_shortcut
 from asae_jax.input.description import count_reasons, said_reasons
+from asae_jax.input.groups import known_groups
 from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.sampler import rows_by_label
 from asae_jax.input.split import SPLITS
@@ -188,8 +189,8 @@ def _by_class(table: DataIndex, readable: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _by_group(groups: np.ndarray, readable: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """(group, rows of its readable images), the largest group first."""
-    rows = np.flatnonzero(readable)
+    """(patient or slide, rows of its readable images), the largest first."""
+    rows = np.flatnonzero(readable & np.isin(groups, known_groups(groups)))
     names, number = np.unique(groups[rows], return_inverse=True)
     order = rows[np.argsort(number, kind="stable")]
     parts = np.split(order, np.cumsum(np.bincount(number, minlength=len(names)))[:-1]) if len(rows) else []

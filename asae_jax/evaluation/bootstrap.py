@@ -13,6 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
+from asae_jax.input.groups import known_groups
+
 MAX_WEIGHTS = 2_000_000
 """Weights held at a time: 16 MB, whatever the number of examples and resamples."""
 
@@ -72,8 +74,11 @@ def bootstrap_intervals(
 
 
 def enough_groups(groups: np.ndarray | None) -> bool:
-    """Whether there are `MIN_GROUPS` different `groups` `[N]`, or none (None), so that images are drawn."""
-    return groups is None or len(np.unique(groups)) >= MIN_GROUPS
+    """Whether there are `MIN_GROUPS` different `groups` `[N]`, or none (None), so that images are drawn.
+
+    Images that belong to no group (`known_groups`) are drawn one by one, and are none of these.
+    """
+    return groups is None or len(known_groups(groups)) >= MIN_GROUPS
 
 
 def interval_unit(groups: np.ndarray | None) -> str:

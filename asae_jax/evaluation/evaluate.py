@@ -16,6 +16,7 @@ from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
+from asae_jax.input.groups import known_groups
 from asae_jax.input.repeats import is_among
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
@@ -117,7 +118,7 @@ def _measured(
     scores["class_means_over"] = _OVER_ALL if is_own else _OVER_LABELS
     scores["ece_interval"] = _ECE_INTERVAL
     if groups is not None:
-        scores["num_groups"] = len(np.unique(groups))
+        scores["num_groups"] = len(known_groups(groups))
         if is_own:
             scores["num_groups_trained_on"] = _groups_trained_on(data, indices)
     return scores

@@ -32,6 +32,7 @@ from asae_jax.experiments.statistics import (
     verdict,
     why_undecided,
 )
+from asae_jax.input.groups import known_groups
 from asae_jax.pages import NOTICE
 from asae_jax.run import folder
 
@@ -260,7 +261,7 @@ def _data(results: Results, base: ConfigDict) -> dict[str, Any]:
         "source": f"{source} ({path})" if path else source,
         "test_images": int(results.labels.size),
         "test_images_per_class": dict(zip(results.class_names, counts.tolist(), strict=True)),
-        "groups": None if results.groups is None else len(np.unique(results.groups)),
+        "groups": None if results.groups is None else len(known_groups(results.groups)),
     }
 
 
@@ -341,7 +342,7 @@ def _remarks_on_images(results: Results) -> Iterator[str]:
             "part, and intervals take images for independent."
         )
         return
-    if (groups := len(np.unique(results.groups))) < FEW_GROUPS:
+    if (groups := len(known_groups(results.groups))) < FEW_GROUPS:
         yield (
             f"The test part has only {groups} slides or patients"
             + (f", of which {MIN_GROUPS} at least decide anything." if groups < MIN_GROUPS else

@@ -13,6 +13,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.input.cell_classes import composed
 from asae_jax.input.csv_rows import fault, read_rows
+from asae_jax.input.groups import known_groups
 from asae_jax.input.index import NO_VALUE, DataIndex, name_fault
 
 
@@ -102,7 +103,7 @@ def check_classes(index: DataIndex) -> None:
             f"classes that differ in {_UNLIKE} only: {pairs}: give them one name in the "
             "data, or by a CSV file from,to (--config.data.class_map=FILE)"
         )
-    if index.groups is not None and (alike := alike_names(np.unique(index.groups).tolist())):
+    if index.groups is not None and (alike := alike_names(known_groups(index.groups).tolist())):
         pairs = "; ".join(" and ".join(map(repr, names)) for names in alike[:_MOST_SHOWN])
         warnings.warn(
             f"groups that differ in {_UNLIKE} only are taken as several: {pairs}"

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from asae_jax.input.groups import counted_groups
 from asae_jax.input.index import DataIndex, Skipped
 from asae_jax.input.split import SPLITS
 
@@ -33,7 +34,7 @@ def _counts(index: DataIndex) -> Iterator[str]:
 def _parts(index: DataIndex, splits: np.ndarray | None) -> Iterator[str]:
     groups = "groups (patients, slides) not known"
     if index.groups is not None:
-        groups = _number(len(np.unique(index.groups)), "group", "groups")
+        groups = counted_groups(index.groups)
     sizes = [] if splits is None else [f"{np.count_nonzero(splits == part):,} {part}" for part in SPLITS]
     yield f"  {', '.join([*sizes, groups])}"
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from asae_jax.errors import UserError, one_line
 from asae_jax.input.content import CONTENT_TYPE
+from asae_jax.input.groups import as_listed
 from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.types import HostImage
 
@@ -46,7 +47,8 @@ class DataIndex:
       labels: int32 `[N]`, 0..classes-1.
       read: row -> the raw image, uint8 RGB `[height, width, 3]`. Thread-safe. Raises
         `asae_jax.input.decode.BadImage`.
-      groups: str `[N]`, slide or patient, or None where unknown.
+      groups: str `[N]`, slide or patient, or None where unknown; an image of none among others that have one
+        is a group of its own, see `groups.one_by_one`.
       splits: str `[N]`, "train", "validation" or "test", or None where the source gives none.
       sizes: int64 `[N]`, bytes of each file, or None.
       modified: int64 `[N]`, modification time of each file in ns, or None.
@@ -122,7 +124,8 @@ class DataIndex:
           modified: whether the files' modification times count. In a run's record they do not, so that a run
             can be resumed on a copied data folder.
         """
-        columns = [self.names, self.labels, self.groups, self.splits, self.sizes]
+        groups = None if self.groups is None else as_listed(self.groups)
+        columns = [self.names, self.labels, groups, self.splits, self.sizes]
         texts = (self.source, *self.class_names, self.settings)
         return _digest_of([*columns, self.modified if modified else None], texts).hexdigest()[:32]
 

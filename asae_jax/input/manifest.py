@@ -14,6 +14,7 @@ from asae_jax.folders import LEFTOVER, leftover_in
 from asae_jax.input.content import file_contents, image_content
 from asae_jax.input.csv_rows import Row, fault, other_columns, read_rows
 from asae_jax.input.decode import BadImage, read_image, read_reduced
+from asae_jax.input.groups import NO_GROUP, one_by_one
 from asae_jax.input.index import DATA_OPTIONS, DataIndex, name_fault
 from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.split import SPLIT_NAMES
@@ -28,9 +29,6 @@ GROUP_COLUMNS = (
     "person", "individual", "case", "case_id", "caseid", *SLIDE_COLUMNS,
 )  # fmt: skip
 """Columns that tell which images belong together, the widest first: of several the first is taken."""
-
-NO_GROUP = "no group"
-"""What the review page of `predict` writes beside images that have a group, where one has none."""
 
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "part", "fold", "phase", "dataset", "usage")
 """Columns that may tell the part of each image; but for the first only where all their values are parts."""
@@ -124,7 +122,7 @@ def manifest_index(
         labels=np.array([numbers[entry.label] for entry in present], np.int32),
         read=lambda row: _read(file.parent / names[row], labelled[row]),
         reduced=lambda row, reduction: _read_reduced(file.parent / names[row], labelled[row], reduction),
-        groups=np.array([entry.group for entry in present]) if grouped else None,
+        groups=one_by_one(np.array([entry.group for entry in present]), names) if grouped else None,
         splits=np.array([entry.split for entry in present]) if split else None,
         sizes=np.array([entry.size for entry in present], np.int64),
         modified=np.array([entry.modified for entry in present], np.int64),
@@ -349,6 +347,11 @@ def _notes(file: Path, grouped: str, split: str, entries: Sequence[Entry], optio
     yield from _contradictions(file, entries)
     if grouped and grouped != "group":
         yield f"the column {grouped} of {file.name} tells which images belong together"
+    if count := sum(entry.group == NO_GROUP and not entry.fault for entry in entries):
+        yield (
+            f"{count} images of {file.name} belong to {NO_GROUP}: a split takes each by itself, and none "
+            "counts as a patient or slide"
+        )
     if others := other_columns(file, (*_USED, grouped, split)):
         yield f"columns of {file.name} that are not used: {', '.join(others)}"
     if count := sum(entry.fault == UNSEEN for entry in entries):

@@ -15,6 +15,7 @@ from asae_jax.config import BY_NAME
 from asae_jax.csv_cells import CsvWriter, csv_records
 from asae_jax.errors import UserError
 from asae_jax.files import open_text, write_bytes
+from asae_jax.input.groups import counted_groups
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS, add_validation, draw_split
 
@@ -114,10 +115,10 @@ def _warn_of_validation(settings: ConfigDict, splits: np.ndarray, groups: np.nda
         return
     instead = f"has {share:.0%} of the images" if share else "is empty"
     lacks = "" if share else " Without it no checkpoint is chosen, and no cell labelled without a person."
-    number = len(np.unique(groups[splits != "test"]))
+    number = counted_groups(groups[splits != "test"])
     warnings.warn(
-        f"the validation part {instead}, instead of {wanted:.0%} of those that are not tested: there are "
-        f"{number} groups, which are taken whole.{lacks} Give more slides or patients, or take images of one "
+        f"the validation part {instead}, instead of {wanted:.0%} of those that are not tested, which are of "
+        f"{number}: groups are taken whole.{lacks} Give more slides or patients, or take images of one "
         "on both sides (--config.data.split_by=image), which makes estimates too good",
         stacklevel=2,
     )
@@ -183,7 +184,7 @@ def _count(index: DataIndex, rows: np.ndarray) -> np.ndarray:
 
 
 def _unit(groups: np.ndarray | None) -> str:
-    return "by image" if groups is None else f"by group ({len(np.unique(groups))} groups)"
+    return "by image" if groups is None else f"by group ({counted_groups(groups)})"
 
 
 def _warn_of_shared_groups(groups: np.ndarray, test: np.ndarray) -> None:

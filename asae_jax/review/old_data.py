@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asae_jax.errors import UserError
 from asae_jax.input.class_map import mapped_to
+from asae_jax.input.groups import as_listed
 from asae_jax.input.manifest import ASIDE, Entry, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index, named_class_map
@@ -76,7 +77,7 @@ def known_images(run: Run) -> tuple[list[Known], str, list[str]]:
     splits = read_splits(run.workdir / SPLITS_FILE, index)
     files = [os.path.abspath(root / name) for name in index.names]
     contents = read_contents(files, "reading the run's images")
-    groups = [""] * len(index) if index.groups is None else index.groups.tolist()
+    groups = [""] * len(index) if index.groups is None else as_listed(index.groups).tolist()
     (grouped, entries), origin = _entries(run), {"origin": run.name}
     listed = {entry.name: entry for entry in entries}
     rows = [

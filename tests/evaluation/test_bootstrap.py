@@ -9,10 +9,12 @@ from asae_jax.evaluation.bootstrap import (
     MIN_GROUPS,
     bootstrap_interval,
     bootstrap_intervals,
+    interval_unit,
     percentiles,
     resampled_weights,
 )
 from asae_jax.evaluation.metrics import evaluate_scores, wilson_interval
+from asae_jax.input.groups import one_by_one
 
 
 def scored(num_examples=500, num_classes=14, seed=0, used=None):
@@ -187,3 +189,12 @@ def test_the_interval_of_a_mean_is_that_of_the_central_limit():
     )
     expected = values.mean() + np.array([-1.96, 1.96]) * values.std() / 20
     np.testing.assert_allclose(intervals["mean"], expected, atol=0.01)
+
+
+@pytest.mark.parametrize("patients", [MIN_GROUPS - 1, MIN_GROUPS])
+def test_images_of_no_group_do_not_count_towards_the_patients_that_an_interval_takes(patients):
+    log_probs, labels = scored(num_examples=200, num_classes=3)
+    listed = np.array([f"p{number % patients}" if number < 180 else "no group" for number in range(200)])
+    groups = one_by_one(listed, np.arange(200).astype(str))
+    found = evaluate_scores(log_probs, labels, names(3), groups=groups, bootstrap=50)["intervals"]
+    assert bool(found) == (patients >= MIN_GROUPS) == (interval_unit(groups) == "groups")

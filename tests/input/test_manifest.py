@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import ntpath
 import os
@@ -432,6 +433,24 @@ def test_a_second_test_that_merge_set_aside_is_left_out_and_gives_no_class(root)
     assert index.class_names == ("A", "B")
     assert index.splits.tolist() == ["train", "test"]
     assert index.skipped == (("é.png", "set aside as a second test (split aside) (line 4 of list.csv)"),)
+
+
+def test_images_of_no_group_are_no_patient_and_not_kept_together(root):
+    text = 'path,label,group\na/1.png,A,p\na/2.png,B,no group\né.png,C,no group\n"b, c/3.png",C,p\n'
+    index = manifest_index(write(root, text))
+    assert len(set(index.groups.tolist())) == 3
+    assert index.groups[0] == index.groups[3] == "p"
+    assert index.notes == (
+        "2 images of list.csv belong to no group: a split takes each by itself, and none counts as a patient "
+        "or slide",
+    )
+    together = dataclasses.replace(index, groups=np.array(["p", "no group", "no group", "p"]))
+    assert index.fingerprint() == together.fingerprint()  # runs of earlier versions can be opened
+
+
+def test_a_list_of_images_of_no_group_knows_no_groups(root):
+    text = "path,label,group\na/1.png,A,no group\na/2.png,B,no group\n"
+    assert manifest_index(write(root, text)).groups is None
 
 
 def test_where_a_label_comes_from_is_not_a_column_without_use(root):

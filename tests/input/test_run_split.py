@@ -157,7 +157,7 @@ def test_a_split_that_tests_nothing_is_refused(split_by, tmp_path):
     [
         ([1000, 20, 20, 20], None, (1000, 20, 40), ""),
         ([400, 40, 40], None, (400, 40, 40), ""),
-        ([500, 500], None, (500, 0, 500), "the validation part is empty, instead of 10% .* 1 groups"),
+        ([500, 500], None, (500, 0, 500), "the validation part is empty, instead of 10% .* of 1 group:"),
         ([400, 300, 20], None, (400, 300, 20), "the validation part has 43% of the images, instead of 10%"),
         ([500], 100, (500, 0, 100), "the validation part is empty"),
         ([300, 280], 100, (300, 280, 100), "the validation part has 48% of the images"),

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.evaluation.metrics import largest_classes, per_class_scores, wilson_interval
+from asae_jax.input.groups import known_groups
 
 _SHADE = 50
 """Percent of the colour in a matrix's fullest cell, so that its number stays readable."""
@@ -172,7 +173,7 @@ def counts(
 
 
 def _groups_of_parts(groups: np.ndarray, parts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    sets = [set(groups[parts == name].tolist()) for name in names]
+    sets = [set(known_groups(groups[parts == name]).tolist()) for name in names]
     found = set().union(*sets)
     return {
         "total": len(found),

@@ -13,6 +13,7 @@ from asae_jax.evaluation.uncertainty import uncertainty_file
 from asae_jax.experiments.crossval.folds import FoldRun
 from asae_jax.experiments.grid import run_folder, scores_file
 from asae_jax.experiments.results import run_scores
+from asae_jax.input.groups import known_groups
 from asae_jax.input.index import DataIndex
 from asae_jax.json_files import read_object
 from asae_jax.pages import NOTICE
@@ -144,7 +145,7 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
         "notice": NOTICE,
     }
     if groups is not None:
-        scores["num_groups"] = len(np.unique(groups))
+        scores["num_groups"] = len(known_groups(groups))
         scores["num_groups_trained_on"] = _groups_trained_on(pooled, index)
     return scores
 

@@ -12,7 +12,8 @@ from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import file_contents
-from asae_jax.input.manifest import NO_GROUP, UNSEEN, read_entries
+from asae_jax.input.groups import NO_GROUP
+from asae_jax.input.manifest import UNSEEN, read_entries
 
 PARTS = ("train", "test")
 

@@ -16,7 +16,8 @@ from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.manifest import ASIDE, CORRECTED, NO_GROUP, Entry, read_entries
+from asae_jax.input.groups import NO_GROUP
+from asae_jax.input.manifest import ASIDE, CORRECTED, Entry, read_entries
 
 FEWEST = 10
 """Labelled images below which nothing is trained: not one threshold could be set."""

@@ -21,7 +21,7 @@ const canBeListed = (file) => file !== "" && file === file.trim() && !/[\0\r\n\u
 // whether the file holds the picture that was labelled; `reviewed` is the time (UTC) of the last decision, `run` the
 // network that proposed `predicted`, of a cell looked at what its reviewer saw. A cell left out has no label but a `reason`, and is not trained on. An image that
 // is listed twice is written once, one that cannot be listed is not. With groups every row needs one, see
-// `manifest.NO_GROUP`; `slides` tells whether they are slides or fields, of which a patient may have many.
+// `groups.NO_GROUP`; `slides` tells whether they are slides or fields, of which a patient may have many.
 function csvText(rows, { slides = false } = {}) {
   const kept = new Map();
   for (const row of rows) if (canBeListed(row.file)) kept.set(row.file, row);

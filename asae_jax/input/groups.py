@@ -1,0 +1,45 @@
+"""Groups of images, patients or slides, and the images that belong to none among others that do.
+
+Nobody knows which of these images belong together. In a data-set index each is a group of its own, so that a
+split need not keep them together; as patients or slides they do not count.
+"""
+
+import numpy as np
+
+NO_GROUP = "no group"
+"""What the review page of `predict` writes beside images that have a group, where one has none."""
+
+_ALONE = f"{NO_GROUP}: "
+
+
+def one_by_one(groups: np.ndarray, names: np.ndarray) -> np.ndarray | None:
+    """Groups of an index: images of `NO_GROUP` are groups of their own; None where all are.
+
+    Args:
+      groups: str `[N]`, as a list of images has them.
+      names: str `[N]`, unique.
+    """
+    alone = groups == NO_GROUP
+    return None if alone.all() else np.where(alone, np.char.add(_ALONE, names), groups)
+
+
+def as_listed(groups: np.ndarray) -> np.ndarray:
+    """The opposite: groups `[N]` as the list of images has them."""
+    alone = _alone(groups)
+    return np.where(alone, NO_GROUP, groups) if alone.any() else groups
+
+
+def known_groups(groups: np.ndarray) -> np.ndarray:
+    """The different patients or slides among `groups`, any values `[N]`, sorted: `[n]`."""
+    return np.unique(groups[~_alone(groups)])
+
+
+def counted_groups(groups: np.ndarray) -> str:
+    """ "4 groups and 20 images of none", of the groups `[N]` of an index."""
+    count, alone = len(known_groups(groups)), int(_alone(groups).sum())
+    without = f" and {alone:,} image{'s' * (alone > 1)} of none" if alone else ""
+    return f"{count:,} group{'s' * (count != 1)}{without}"
+
+
+def _alone(groups: np.ndarray) -> np.ndarray:
+    return np.char.startswith(groups.astype(np.str_), _ALONE)

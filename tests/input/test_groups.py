@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from asae_jax.input.groups import as_listed, counted_groups, known_groups, one_by_one
+from asae_jax.input.split import draw_split
+
+NAMES = np.array(["a", "b", "c", "d"])
+
+
+def test_images_of_no_group_are_told_apart_and_are_not_counted():
+    listed = np.array(["p2", "no group", "p1", "no group"])
+    groups = one_by_one(listed, NAMES)
+    assert len(set(groups.tolist())) == 4
+    assert as_listed(groups).tolist() == listed.tolist()
+    assert known_groups(groups).tolist() == ["p1", "p2"]
+    assert counted_groups(groups) == "2 groups and 2 images of none"
+
+
+@pytest.mark.parametrize("groups", [np.array(["x", "x", "y", "x"]), np.array([3, 3, 1, 3])])
+def test_where_all_have_a_group_nothing_changes(groups):
+    assert as_listed(groups) is groups
+    assert known_groups(groups).tolist() == np.unique(groups).tolist()
+    assert counted_groups(groups) == "2 groups"
+
+
+def test_without_any_group_none_is_known():
+    assert one_by_one(np.array(["no group"] * 4), NAMES) is None
+
+
+def test_a_split_by_group_divides_images_of_no_group_and_keeps_patients_together():
+    listed = np.array(["p1"] * 10 + ["p2"] * 10 + ["no group"] * 80)
+    groups = one_by_one(listed, np.array([f"{number}.png" for number in range(100)]))
+    parts = draw_split(
+        np.arange(100) % 2, groups=groups, test_fraction=0.2, validation_fraction=0.1, folds=0, fold=0, seed=0
+    )
+    tested = parts == "test"
+    assert 0 < tested[listed == "no group"].sum() < 80
+    assert {len(set(parts[listed == patient].tolist())) for patient in ("p1", "p2")} == {1}
