@@ -539,7 +539,7 @@ FIELDS = (
           "Outlier score: distance of features to the nearest training images, or to class means, or the "
           "energy of the logits.", choices=("neighbours", "distance", "energy")),
     Field("uncertainty.outlier_quantile", 0.95,
-          "Share of validation images that are not flagged.", above=0, below=1, unit="share"),
+          "Share of validation images that are not flagged, at least.", above=0, below=1, unit="share"),
     Field("uncertainty.images_per_class", 200,
           "Training images of each class to compare with, at most.", least=2, unit="images"),
     Field("uncertainty.keep_cells", True,

@@ -27,8 +27,8 @@ def measure_elsewhere(estimates: Uncertainty, part: Part, *, adapted: bool = Fal
     Returns:
       The content of `measured`, and `target_error`: the promised share of errors among what is labelled;
       `threshold`: of the abstention; `outliers_at_home`: share of the run's own validation images that
-      look unlike its training images, by the choice of the threshold; `adapted`. Of an adapted run that
-      share is of the labelled cells and of others of them.
+      look unlike its training images, at most, by the choice of the threshold; `adapted`. Of an adapted run
+      that share is of the labelled cells and of others of them.
     """
     return {
         **measured(estimates, part),
@@ -45,7 +45,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     if (unlike := found["outliers"]) is not None and unlike["share"] is not None:
         lines.append(
             f"{interval_text(unlike)} of the images look unlike {_known(found)} "
-            f"({percent(found['outliers_at_home'])} of {_set_on(found)} do)"
+            f"(the limit was set so that at most {percent(found['outliers_at_home'])} of {_set_on(found)} do)"
         )
     where = "when it was adapted" if _adapted(found) else "at home"
     labelled, promise = found["labelled"], f"promised {where}: at most {percent(found['target_error'])}"
@@ -122,12 +122,12 @@ def _look(found: Mapping[str, Any]) -> list[str]:
         return [f"How many cells are unlike {_known(found, are='cells')} is not known."]
     if not looks_different(found):
         return []
-    usually = f"{percent(usual)} {'of these themselves' if _adapted(found) else 'at home'}"
+    usually = f"at most {percent(usual)} of {_set_on(found)}"
     learn, what = ("adapt", "model") if _adapted(found) else ("train", "run")
     return [
-        f"The cells look unlike {_known(found, are='cells')}: {percent(unlike['share'])} of them do, against "
-        f"{usually}. Another stain, camera or magnification may be the reason; compare the pictures, and "
-        f"{learn} with labelled cells like these before relying on the {what} here."
+        f"The cells look unlike {_known(found, are='cells')}: {percent(unlike['share'])} of them do, and the "
+        f"limit was set for {usually}. Another stain, camera or magnification may be the reason; compare the "
+        f"pictures, and {learn} with labelled cells like these before relying on the {what} here."
     ]
 
 

@@ -64,7 +64,7 @@ class Outliers:
 
     Attributes:
       method: one of `METHODS`.
-      quantile: share of the validation images that are not flagged, 0..1.
+      quantile: share of the validation images that are not flagged, at least, 0..1: of few images none is.
       threshold: images with a higher outlier score are flagged.
       reference: what the method keeps of the training images; None where it was not kept.
     """
@@ -123,14 +123,17 @@ def fit_outliers(
     method: str,
     quantile: float,
 ) -> Outliers:
-    """The rule that flags a share 1 - `quantile` of the images given.
+    """The rule that flags at most a share 1 - `quantile` of the images given.
+
+    The threshold is one of their scores: above it lie floor((1 - `quantile`) (N - 1)) of N, where no two are
+    equal, and so none of few.
 
     Args:
       scores: logits `[N, classes]` of images that `reference` was not fitted on.
       features: pooled features `[N, channels]` of the same images.
       reference: what `fit_reference` kept of the training images; None for the energy.
       method: one of `METHODS`.
-      quantile: share of these images that are not flagged, 0..1.
+      quantile: share of these images that are not flagged, at least, 0..1.
 
     Raises:
       ValueError: a method that lacks its reference.

@@ -222,6 +222,7 @@ def caveats(
       grouped: whether several images come from one slide or patient.
       copies: validation images that were left out, as the network has learnt them or one of them is there.
     """
+    judged = estimates.apply(validation.logits, validation.features)
     count, found = len(validation.labels), []
     if copies:
         found.append(
@@ -242,13 +243,13 @@ def caveats(
         found.append(_nothing_labelled(estimates.abstention, count))
     if count < (needed := math.ceil(1 / estimates.conformal.error - 1)):
         found.append(f"Sets that miss {_percent(estimates.conformal.error)} need at least {needed} images.")
-    elif estimates.apply(validation.logits, validation.features).sets.sum(1).max() <= 1:
+    elif judged.sets.sum(1).max() <= 1:
         wanted = _percent(1 - estimates.conformal.error)
         found.append(
             f"No set has more than one class, as that alone is right in {wanted}: for sets that show doubt "
             "ask for fewer misses, --config.uncertainty.conformal_error."
         )
-    if count * (1 - estimates.outliers.quantile) < 1:
+    if judged.is_outlier is not None and not judged.is_outlier.any():
         found.append("The threshold for outliers is the highest score of the validation images itself.")
     if chosen_on_it:
         found.append("The checkpoint was chosen on the same validation images, which flatters them a little.")

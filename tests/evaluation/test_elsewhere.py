@@ -6,6 +6,7 @@ import pytest
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.elsewhere import looks_different, measure_elsewhere, sentences, warnings_of
 from asae_jax.evaluation.uncertainty import Part, fit_uncertainty
+from asae_jax.evaluation.uncertainty_report import caveats
 from tests.training.tiny import tiny_config
 
 NAMES = ("BLA", "LYT", "MON")
@@ -35,12 +36,31 @@ def test_images_like_the_runs_are_not_warned_of(estimates):
     assert warnings_of({"uncertainty": found}) == []
 
 
+@pytest.mark.parametrize(("count", "flagged"), [(10, 0), (20, 0), (21, 1), (40, 1), (60, 2), (400, 19)])
+def test_no_more_validation_images_look_unlike_than_is_said_and_none_is_said(count, flagged):
+    """Of N images floor(0.05 (N - 1)) lie above the 0.95 quantile that is one of them."""
+    validation = _part(count, 7)
+    fitted = fit_uncertainty(
+        tiny_config().uncertainty, NAMES, {"train": _part(300, 0), "validation": validation}, {}
+    )
+    found = measure_elsewhere(fitted, validation)
+    assert found["outliers"]["count"] == flagged <= found["outliers_at_home"] * count
+    assert (
+        "the limit was set so that at most 5.0 % of the run's own validation images do" in sentences(found)[0]
+    )
+    said = " ".join(caveats(fitted, validation, chosen_on_it=False, grouped=False))
+    assert ("is the highest score of the validation images itself" in said) == (not flagged)
+
+
 def test_images_that_look_different_and_a_threshold_that_does_not_hold(estimates):
     found = measure_elsewhere(estimates, _part(300, 3, shift=20.0, wrong=0.6))
     assert found["outliers"]["share"] == 1.0
     assert looks_different(found)
     look, promise = warnings_of({"uncertainty": found})
-    assert "100.0 % of them do, against 5.0 % at home" in look
+    assert (
+        "100.0 % of them do, and the limit was set for at most 5.0 % of the run's own validation images"
+        in look
+    )
     wrong = 100 * found["error_of_labelled"]["share"]
     assert f"{wrong:.1f} % of the cells that it alone would label are wrong" in promise
     # All are outliers, which are left to a person however sure the network is.
@@ -71,11 +91,14 @@ def test_of_a_run_that_was_adapted_with_labels_nothing_is_said_of_its_training(e
     for part in (_part(300, 2), _part(300, 3, shift=20.0, wrong=0.6)):
         found = measure_elsewhere(estimates, part, adapted=True)
         told = " ".join([*sentences(found), *warnings_of({"uncertainty": found, "intervals_over": "groups"})])
-        assert "unlike the labelled cells that the model was adapted with (5.0 % of these themselves" in told
+        assert (
+            "unlike the labelled cells that the model was adapted with (the limit was set so that at most "
+            "5.0 % of these themselves do)"
+        ) in told
         assert "promised when it was adapted: at most 5.0 %" in told
         for false in ("validation", "at home", "training", "train with", "this laboratory"):
             assert false not in told
-    assert "100.0 % of them do, against 5.0 % of these themselves." in told
+    assert "100.0 % of them do, and the limit was set for at most 5.0 % of these themselves." in told
     assert "by the labels it was adapted with it was set for 5.0 %" in told
 
 

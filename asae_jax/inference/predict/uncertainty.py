@@ -63,7 +63,10 @@ class UncertaintyEstimator:
 
     @property
     def usually_unlike(self) -> float | None:
-        """Share of the run's own images that look unlike its training images; None without estimates."""
+        """Share of the images that limits were set on that are unlike the training cells, at most.
+
+        None without estimates.
+        """
         return None if self._first is None else 1 - self._first.outliers.quantile
 
     def notes(self) -> list[str]:

@@ -128,8 +128,8 @@ class MixtureCounter:
 
         Args:
           basis: of the run.
-          usually_unlike: share of the run's own images that look unlike its training images; None: not known,
-            as the run has no calibration and no outlier score.
+          usually_unlike: share of the run's own images that look unlike its training images, at most; None:
+            not known, as the run has no calibration and no outlier score.
           resamples: of the bootstrap, over whole groups for all images. Cells without a group are one unit
             more, and no group towards `bootstrap.MIN_GROUPS`.
           seed: of the bootstrap.
@@ -183,8 +183,9 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | No
         yield "The probabilities are not calibrated, on which the corrected shares rest."
     elif unlike > 2 * usually:
         yield (
-            f"{100 * unlike:.0f} % of the cells look unlike the training cells, usually {100 * usually:.0f} "
-            "%: not only the mixture has changed, and the corrected shares do not hold."
+            f"{100 * unlike:.0f} % of the cells look unlike the training cells, and the limit was set for "
+            f"at most {100 * usually:.0f} %: not only the mixture has changed, and the corrected shares do "
+            "not hold."
         )
     if not basis.known:
         yield "The mixture of the training images is not known: all classes were taken as equally frequent."
