@@ -136,8 +136,8 @@ def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> i
     """How many of the scored images are among those that the run was trained on; None where not known."""
     contents = data.index.contents
     if is_own:
-        rows = indices[data.splits[indices] != "train"]  # of these it is no news
-        return int(is_among(contents[rows], contents[data.indices("train")]).sum())
+        copies = is_among(contents[indices], contents[data.indices("train")])
+        return int(np.count_nonzero(copies | (data.splits[indices] == "train")))
     found = among_trained_on(run, contents[indices], pixels=data.index.source == "npz")
     return None if found is None else int(found.sum())
 

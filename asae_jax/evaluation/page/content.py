@@ -110,7 +110,7 @@ def of_predictions(
         "min_groups": MIN_GROUPS,
         "classes": classes,
         "order": order,
-        "summaries": [_sentences(evaluate.summary(one)) for _, one in reversed([*shown.values()])],
+        "summaries": [_sentences(evaluate.summary(one)) for one in _shown_once(shown)],
         "matrix": numbers.matrix(scores, order) if shown else None,
         "per_class": numbers.class_scores(scores, order) if shown else [],
         "mistakes": wrong,
@@ -122,6 +122,13 @@ def of_predictions(
         "limit": gallery.SHOWN,
         "parts": [*suspects],
     }
+
+
+def _shown_once(shown: Mapping[str, tuple[str, Scores]]) -> list[Scores]:
+    """Scores of each part, the last first, and without what the page's warnings say of that one."""
+    *others, last = [scores for _, scores in shown.values()] or [{}]
+    kept = {name: value for name, value in last.items() if name != "num_trained_on"}
+    return [kept, *reversed(others)] if shown else []
 
 
 def _in_turn(

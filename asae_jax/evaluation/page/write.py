@@ -143,10 +143,12 @@ def _not_trained_on(run: Run, data: Data, parts: Mapping[str, Predictions]) -> d
 
 def warnings_of(scores: Scores) -> list[str]:
     """What a reader of the run's scores on its own data must know, in plain sentences."""
-    if scores["split"] in ("train", "all"):
+    split, trained = scores["split"], scores.get("num_trained_on")
+    if split == "train" or (split == "all" and not trained):  # files of earlier versions do not count them
         return ["These scores are of images that the run was trained on: new ones do worse."]
-    if repeated := scores.get("num_trained_on"):
-        return [f"{repeated:,} of the images are among those trained on as well: new ones do worse."]
+    if trained:
+        too = "" if split == "all" else " as well"
+        return [f"{trained:,} of the images are among those trained on{too}: new ones do worse."]
     return []
 
 

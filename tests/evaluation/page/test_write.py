@@ -226,7 +226,7 @@ def test_another_laboratory_is_warned_of_where_its_cells_look_different(place, t
     warned = theirs.said("warned")
     assert "does not know ERB (3)" in warned
     assert "No image of x<i>y here" in warned
-    assert "100.0 % of them do, against 5.0 % at home" in warned
+    assert "100.0 % of them do, and the limit was set for at most 5.0 % of the run's own validation" in warned
     assert "The threshold does not hold here" in warned
     assert "may be its mistakes" in theirs.said("labels")
     assert [row[1] for row in theirs.rows("data")[1:5]] == ["10", "20", "30", "0"]
@@ -251,9 +251,23 @@ def test_an_evaluation_of_another_name_has_a_page_of_its_own(place, capsys):
     page = Page(place / "run" / "evaluation" / "seen.html")
     assert "evaluation/seen.html" in capsys.readouterr().out
     assert "that the run was trained on: new ones do worse" in page.said("warned")
+    assert "trained on" not in page.said("short")
     assert "it has learnt the wrong labels too" in page.said("labels")
     assert not (place / "run" / "evaluation" / "seen_suspected_labels.csv").exists()
     assert "seen" in Page(place / "run" / "index.html").said("others")
+
+
+@pytest.mark.parametrize("part", ["train", "all"])
+def test_images_that_were_trained_on_are_counted_wherever_they_are(place, capsys, part):
+    assert evaluated(place, eval__split=part, eval__name="counted") == 0
+    printed = capsys.readouterr().out
+    page, scores = Page(place / "run" / "evaluation" / "counted.html"), _scores(place, "counted")
+    (place / "run" / "evaluation" / "counted.json").unlink()
+    with (place / "run" / "splits.csv").open(newline="") as file:
+        trained = sum(row["split"] == "train" for row in csv.DictReader(file))
+    assert scores["num_trained_on"] == trained
+    assert f"{trained} of the images are among those trained on: no measure of new images" in printed
+    assert len(re.findall("trained on", page.said("warned") + page.said("short"))) == 1
 
 
 def _tiles(page):
