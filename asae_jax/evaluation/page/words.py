@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import quoted
 from asae_jax.models.network import SECOND_LOOK
+from asae_jax.run.build import tested_as
+from asae_jax.run.views import NUM_VIEWS
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from asae_jax.shipped import models
 
@@ -50,6 +52,45 @@ def training(
         ),
     ]
     return [*lines, ("checkpoint used", _checkpoint(config, validation, chosen))]
+
+
+_TESTED = {
+    "skip": "the layer left out",
+    "enhance": "the layer's enhancement kept",
+    "mean": "mean over the layer's branches",
+}
+"""Of `eval.test_mode`."""
+
+_STATISTICS = {
+    "running": "running batch statistics",
+    "reestimate": "batch statistics estimated again over training batches",
+}
+"""Of `eval.batch_statistics`."""
+
+_VIEWS = "-tta"
+
+
+def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
+    """In what scores were made otherwise than the run's own: checkpoint and way of testing, in words.
+
+    Args:
+      scores: content of a file of scores; what an earlier version did not write is taken for the same.
+      recorded: settings in the run folder.
+    """
+    then, own = tested_as(recorded), recorded.eval
+    now = scores.get("test_mode", then)
+    mode, checkpoint = now.removesuffix(_VIEWS), scores.get("checkpoint", own.checkpoint)
+    statistics = scores.get("batch_statistics", own.batch_statistics)
+    views = now.endswith(_VIEWS)
+    told = {
+        f"the {checkpoint} checkpoint": checkpoint != own.checkpoint,
+        _TESTED.get(mode, mode.replace(SECOND_LOOK, "second look")): mode != then.removesuffix(_VIEWS),
+        f"mean over {NUM_VIEWS} views of each image" if views else "one view of each image": (
+            views != then.endswith(_VIEWS)
+        ),
+        _STATISTICS.get(statistics, statistics): statistics != own.batch_statistics,
+    }
+    return [text for text, differs in told.items() if differs]
 
 
 def score_name(field: str) -> str:

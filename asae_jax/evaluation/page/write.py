@@ -7,7 +7,7 @@ A page is one self-contained file without a script, and its content security pol
 import contextlib
 import importlib.resources
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +15,11 @@ from urllib.parse import quote
 import jinja2
 import numpy as np
 from markupsafe import Markup
+from ml_collections import ConfigDict
 
 from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.evaluation import elsewhere
+from asae_jax.evaluation.page import words
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
 from asae_jax.evaluation.provenance import FOLDER, among_trained_on, own_scores
@@ -55,7 +57,8 @@ def write_run_page(run: Run) -> set[str] | None:
         content |= {
             "title": f"Run {recorded.name}",
             "warnings": warnings_of([*shown.values()][-1][1]) if shown else [],
-            "others": _others(recorded.workdir),
+            "others": _others(recorded.workdir, recorded.config),
+            "tested": "",
             "home": "",
             "folder": f"{FOLDER}/",
         }
@@ -87,13 +90,14 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
             "title": f"Run {run.name} on {place}",
             "warnings": elsewhere.warnings_of(scores) if other else warnings_of(scores),
             "others": "",
+            "tested": _tested(scores, words.other_testing(scores, _recorded(run))),
             "training": [],
             "charts": [],
             "home": f"../{PAGE}" if (run.workdir / PAGE).exists() else "",
             "folder": "",
         }
         write_text(path, render(content))
-        _list_in_run_page(run.workdir)
+        _list_in_run_page(run)
 
 
 @contextlib.contextmanager
@@ -113,11 +117,28 @@ def _as_recorded(run: Run) -> Run:
     """The run under the settings of its folder, not those of the command."""
     if not (run.workdir / CONFIG_FILE).exists():
         return run
-    recorded = Run(run.workdir, read_run_config(run.workdir), run.class_names)
+    recorded = Run(run.workdir, _recorded(run), run.class_names)
     recorded.data = run.data
     if recorded.config.eval.checkpoint == run.config.eval.checkpoint:
         recorded.step = run.step  # which has been read
     return recorded
+
+
+def _recorded(run: Run) -> ConfigDict:
+    """The settings of its folder."""
+    return read_run_config(run.workdir) if (run.workdir / CONFIG_FILE).exists() else run.config
+
+
+def _tested(scores: Scores, other: Sequence[str]) -> str:
+    """By which weights and how an evaluation was made, a sentence.
+
+    Args:
+      scores: of the evaluation.
+      other: as `words.other_testing` says.
+    """
+    step = f"step {scores['step']:,}" if "step" in scores else "an unknown step"
+    differs = f", tested otherwise than the run records: {', '.join(other)}" if other else ""
+    return f"Scores of the weights of {step}{differs}."
 
 
 def _predictions(workdir: Path, name: str, scores: Scores) -> Predictions:
@@ -155,26 +176,29 @@ def warnings_of(scores: Scores) -> list[str]:
 _OTHERS = "<!-- other evaluations -->"
 
 
-def _others(workdir: Path) -> Markup:
+def _others(workdir: Path, recorded: ConfigDict) -> Markup:
     """The section on evaluations that the run's page does not show, each with the address of its own."""
     found = []
     for path in sorted((workdir / FOLDER).glob("*.json")):
         scores, page = read_json(path, remedy=REMEDY), path.with_suffix(".html")
         if isinstance(scores, Mapping) and "accuracy" in scores and page.exists():
             of = scores.get("path") or scores["source"] if "class_map" in scores else scores["split"]
+            told = words.other_testing(scores, recorded)
+            if trained := scores.get("num_trained_on"):
+                told.append(f"{trained:,} trained on")
             address = f"{FOLDER}/{quote(page.name)}"
-            found.append({"name": path.stem, "address": address, "of": of, "scores": scores})
+            found.append({"name": path.stem, "address": address, "of": of, "told": told, "scores": scores})
     text = _environment().get_template("others.html").render(others=found)
     return Markup(f"{_OTHERS}{text}{_OTHERS}")
 
 
-def _list_in_run_page(workdir: Path) -> None:
+def _list_in_run_page(run: Run) -> None:
     """Lists the evaluations in the run's page anew; the rest of it would need the run's own data."""
-    path = workdir / PAGE
+    path = run.workdir / PAGE
     if path.exists():
         before, found, after = path.read_text(encoding="utf-8").partition(_OTHERS)
         if found:
-            write_text(path, f"{before}{_others(workdir)}{after.partition(_OTHERS)[2]}")
+            write_text(path, f"{before}{_others(run.workdir, _recorded(run))}{after.partition(_OTHERS)[2]}")
 
 
 def render(content: Mapping[str, Any]) -> str:

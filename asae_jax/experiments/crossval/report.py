@@ -62,6 +62,7 @@ def write_results(
     content |= {
         "title": f"Cross-validation {workdir.absolute().name}",
         "warnings": warnings_of(scores),
+        "tested": "",
         "training": [],
         "charts": [],
         "home": "",

@@ -8,7 +8,8 @@ import pytest
 from asae_jax import cli
 from asae_jax.config import FIELDS, copy_with
 from asae_jax.errors import quoted
-from asae_jax.evaluation.page.words import commands, training
+from asae_jax.evaluation.page.words import commands, other_testing, training
+from asae_jax.run import build
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from tests.made_runs import random_model
 from tests.training.tiny import shallow, tiny_config
@@ -109,3 +110,21 @@ def test_a_folder_is_named_as_the_user_wrote_it():
     assert commands(Path("runs/mine"), tiny_config(), is_model=False)[0].line == (
         "asae predict --workdir=runs/mine --input=NEW_CELLS"
     )
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_every_way_of_testing_is_told_from_every_other(tta):
+    """Of a run with the layer; what scores do not say is taken for the same."""
+    recorded, fields = copy_with(tiny_config(), {"eval.tta": tta}), {field.name: field for field in FIELDS}
+    told = {}
+    for mode in fields["eval.test_mode"].choices:
+        for views in (False, True):
+            config = copy_with(recorded, {"eval.test_mode": mode, "eval.tta": views})
+            told[mode, views] = ", ".join(other_testing({"test_mode": build.tested_as(config)}, recorded))
+    assert len(set(told.values())) == len(told)
+    assert [way for way, text in told.items() if not text] == [("skip", tta)]
+    assert other_testing({}, recorded) == []
+    other = {"checkpoint": "last", "batch_statistics": "reestimate"}
+    assert other_testing(other, recorded) == [
+        "the last checkpoint", "batch statistics estimated again over training batches",
+    ]  # fmt: skip

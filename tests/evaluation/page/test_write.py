@@ -241,7 +241,8 @@ def test_the_runs_page_lists_other_evaluations_and_they_lead_back(place):
     )
     rows = page.rows("others")
     assert [row[0] for row in rows] == ["name", "theirs"]
-    assert rows[1][1:3] == [str(place / "theirs"), "60"]
+    of, step, images = rows[1][1:4]
+    assert (of.partition("; ")[0], step, images) == (str(place / "theirs"), str(STEP), "60")
     assert 'href="evaluation/theirs.html"' in page.text
     assert 'href="../index.html"' in theirs
 
@@ -255,6 +256,22 @@ def test_an_evaluation_of_another_name_has_a_page_of_its_own(place, capsys):
     assert "it has learnt the wrong labels too" in page.said("labels")
     assert not (place / "run" / "evaluation" / "seen_suspected_labels.csv").exists()
     assert "seen" in Page(place / "run" / "index.html").said("others")
+
+
+def test_evaluations_of_another_checkpoint_or_way_of_testing_are_told_apart(place):
+    said = "the last checkpoint, mean over 8 views of each image"
+    assert evaluated(place, eval__checkpoint="last", eval__tta=True, eval__name="views") == 0
+    assert evaluated(place, eval__split="all", eval__name="every") == 0
+    rows = {row[0]: row for row in Page(place / "run" / "index.html").rows("others")}
+    trained, folder = _scores(place, "every")["num_trained_on"], place / "run" / "evaluation"
+    assert rows["views"][1:3] == [f"test; {said}", str(STEP)]
+    assert rows["every"][1:3] == [f"all; {trained} trained on", str(STEP)]
+    heads = [(folder / f"{name}.html").read_text().partition("</header>")[0] for name in ("views", "every")]
+    differs = f", tested otherwise than the run records: {said}"
+    assert f"<p>Scores of the weights of step {STEP}{differs}.</p>" in heads[0]
+    assert f"<p>Scores of the weights of step {STEP}.</p>" in heads[1]
+    for name in ("views", "every"):
+        (folder / f"{name}.json").unlink()
 
 
 @pytest.mark.parametrize("part", ["train", "all"])
