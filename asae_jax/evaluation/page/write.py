@@ -1,6 +1,7 @@
 """Writes the page of a run, `index.html`, and that of a single evaluation, `evaluation/<name>.html`.
 
-Every number on a page is read from the files beside it; the data are needed for counts and pictures only.
+Every number on a page is read from the files beside it, or follows from them; the data are needed for counts
+and pictures only.
 A page is one self-contained file without a script, and its content security policy forbids any request.
 """
 

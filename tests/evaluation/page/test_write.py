@@ -120,6 +120,8 @@ def test_the_scores_of_each_class_are_those_of_the_file_with_intervals(place, pa
             low, high = wilson_interval(counts[c, c], total)
             assert cell == f"{100 * of_class[field]:.0f} {100 * low:.0f} to {100 * high:.0f}"
         assert row[4].startswith(f"{100 * of_class['f1']:.0f} ")
+    assert "Intervals follow from the confusion matrix" in page.said("classes")
+    assert "is in the files beside this page, or follows from them" in page.text
 
 
 def test_classes_have_their_full_names(page):
