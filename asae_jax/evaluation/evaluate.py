@@ -148,7 +148,7 @@ def summary(scores: Mapping[str, Any]) -> str:
     note, groups = "", scores.get("num_groups", FEW_GROUPS)
     if groups < MIN_GROUPS:
         note = f"; only {groups} group{'s' * (groups != 1)}: no intervals, which take {MIN_GROUPS} or more"
-    elif groups < FEW_GROUPS:
+    elif groups < FEW_GROUPS and scores["intervals"]:
         note = f"; only {groups} groups: no interval is sure"
     if shared := scores.get("num_groups_trained_on"):
         note += f"; {shared} of the groups have training images too: cells of new ones are harder"

@@ -1,5 +1,6 @@
 """The count on the page of `predict` and its report on paper, in the hands of a person."""
 
+import dataclasses
 import re
 
 import pytest
@@ -202,6 +203,16 @@ def test_each_patient_s_report_is_one_page(path, open_page):
     assert not page.evaluate(
         "[...document.querySelectorAll('.report')].some((one) => one.scrollHeight > one.clientHeight)"
     )
+
+
+def test_cells_of_no_group_are_on_the_report_of_all_images(open_page, tmp_path):
+    records = [dataclasses.replace(one, group=one.group * (row > 2)) for row, one in enumerate(CELLS)]
+    page = open_page(_write(tmp_path / "page.html", records=records))
+    reports = _report(page)
+    assert [re.sub("For research.*", "", text) for text in reports] == ["made cells", "p2", "p1"]
+    assert "Inputall 60 images" in reports[0]
+    said = page.locator("#print-said").text_content()
+    assert "3 images of no group are on the page of all images alone" in said
 
 
 def test_one_patient_can_be_chosen_and_the_page_comes_back(path, open_page):

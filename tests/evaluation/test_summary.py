@@ -47,6 +47,8 @@ def test_few_groups_are_said():
     measured = scores(bootstrap=0) | {"num_groups": 3}
     assert "only 3 groups" in summary(measured)
     assert "only" not in summary(measured | {"num_groups": 30})
+    assert "no interval is sure" not in summary(measured | {"num_groups": 7})  # as there is none
+    assert "only 7 groups: no interval is sure" in summary(scores(bootstrap=50) | {"num_groups": 7})
 
 
 @pytest.mark.parametrize("count", [1, 24])

@@ -142,7 +142,8 @@ def write_differential(differential: Differential, stem: Path, record: Mapping[s
 
     In the CSV file classes come in the order to show, `value`, `low` and `high` are percent, in the row "M:E"
     a ratio and in "nucleated red cells per 100 white cells" what it says; they are empty where there is no
-    such number. Columns `..._with_unsure` count all cells, the others those that are not left to a person.
+    such number. The total is called "all images", and where a group has that name "all images (total)".
+    Columns `..._with_unsure` count all cells, the others those that are not left to a person.
     The JSON file has the classes in the run's order.
 
     Args:
@@ -156,13 +157,16 @@ def write_differential(differential: Differential, stem: Path, record: Mapping[s
     with atomic_text(differential_json(stem).with_suffix(".csv")) as file:
         writer = CsvWriter(file)
         writer.writerow(_DIFFERENTIAL_COLUMNS)
+        whole = _ALL
+        while whole in {count.group for count in differential.groups}:
+            whole += " (total)"
         for count in (differential.overall, *differential.groups):
-            writer.writerows(_differential_rows(count, differential.classes))
+            writer.writerows(_differential_rows(count, count.group or whole, differential.classes))
         writer.writerow([NOTICE])
 
 
-def _differential_rows(count: Count, classes: Sequence[CellClass]) -> Iterator[list[object]]:
-    group, sure, everything = count.group or _ALL, count.sure, count.everything
+def _differential_rows(count: Count, group: str, classes: Sequence[CellClass]) -> Iterator[list[object]]:
+    sure, everything = count.sure, count.everything
     for section, numbers in sections(classes).items():
         for number in numbers:
             one, of_all = sure.classes[number], everything.classes[number]

@@ -16,21 +16,23 @@ class Thresholds(NamedTuple):
     Attributes:
       certainty: probability below which the cell is left to a person; above 1: every cell is.
       outlier: outlier score above which a cell is unlike the training cells; None where there is no score.
-      confidence: share of validation images whose set of classes has the true one, 0..1.
+      confidence: share of validation images whose set of classes has the true one, 0..1; None where scores
+        are means over runs or views, and sets were chosen for one of them.
     """
 
     certainty: float
     outlier: float | None
-    confidence: float
+    confidence: float | None
 
 
 class UncertaintyEstimator:
     """Turns the scores of one or several runs into probabilities and estimates.
 
     Every run's scores are calibrated by its own temperature before probabilities are averaged. Outlier
-    scores come from the first run and view 0 alone. The abstention threshold is the first run's; it was
-    chosen for its own scores, so a mean over runs carries no promise about the error, nor does one over views
-    where it was chosen for scores of one view (see `notes`).
+    scores come from the first run and view 0 alone. The abstention threshold and the sets of classes are the
+    first run's; they were chosen for its own scores, so a mean over runs carries no promise about the error
+    or the true class's being in the set, nor does one over views where they were chosen for scores of one
+    view (see `notes`).
     """
 
     def __init__(self, fitted: Sequence[Uncertainty | None], *, of_one_view: bool = False):
@@ -42,7 +44,8 @@ class UncertaintyEstimator:
         """
         self._temperatures = [1.0 if run is None else run.temperature.value for run in fitted]
         self._first = fitted[0]
-        self._runs, self._of_one_view = len(fitted), of_one_view
+        self._of_one_view = of_one_view
+        self._averaged = ["run"] * (len(fitted) > 1) + ["view"] * of_one_view
 
     @property
     def available(self) -> bool:
@@ -58,7 +61,7 @@ class UncertaintyEstimator:
         return Thresholds(
             certainty=float(self._first.abstention.threshold),
             outlier=outlier if np.isfinite(outlier) else None,
-            confidence=1 - self._first.conformal.error,
+            confidence=None if self._averaged else 1 - self._first.conformal.error,
         )
 
     @property
@@ -79,12 +82,12 @@ class UncertaintyEstimator:
                 "Every image is left to a person: no certainty kept the errors among images with labels to "
                 f"{100 * rule.target_error:.3g} %."
             )
-        averaged = ["run"] * (self._runs > 1) + ["view"] * self._of_one_view
-        if averaged:
-            several, one = " and ".join(f"{what}s" for what in averaged), " and one ".join(averaged)
+        if self._averaged:
+            several = " and ".join(f"{what}s" for what in self._averaged)
             notes.append(
                 f"Several {several} were averaged, while the threshold of certainty was chosen for one "
-                f"{one}: the target error is not promised."
+                f"{' and one '.join(self._averaged)}: the target error is not promised, nor how often a set "
+                "of possible classes has the true one."
             )
         if self._of_one_view:
             notes.append("`evaluate --tta` on the run's own images chooses one for means over views.")

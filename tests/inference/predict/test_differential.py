@@ -86,6 +86,13 @@ def test_what_the_classes_do_not_tell_is_not_there():
     assert any("No lineage is known for: x" in note for note in found.notes)
 
 
+def test_a_group_is_told_from_the_total_in_a_spreadsheet(tmp_path):
+    write_differential(_differential([record(1, group="all images"), record(1)]), tmp_path / "cells", {})
+    with (tmp_path / "cells_differential.csv").open() as file:
+        images = {row["group"]: row["of"] for row in csv.DictReader(file) if row["what"] == "unreadable"}
+    assert images == {"all images (total)": "2", "all images": "1"}
+
+
 def test_files_for_programs_and_for_a_spreadsheet(tmp_path):
     write_differential(_differential(_records()), tmp_path / "cells", {"made_from": "here"})
     content = json.loads((tmp_path / "cells_differential.json").read_text())

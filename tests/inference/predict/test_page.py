@@ -88,7 +88,7 @@ def _records():
     ]
 
 
-def _write(path, records, **changes):
+def _write(path, records, confidence=0.9, **changes):
     counter = Counter(CLASSES)
     for one in records:
         counter.add(one)
@@ -102,7 +102,7 @@ def _write(path, records, **changes):
         title=f"title {NASTY}",
         network="n",
         attention_extent=0.875,
-        thresholds=Thresholds(0.91, 1.05, 0.9) if any(one.uncertainty for one in records) else None,
+        thresholds=Thresholds(0.91, 1.05, confidence) if any(one.uncertainty for one in records) else None,
         similar=similar,
         megabytes=48,
     )
@@ -245,6 +245,13 @@ def test_every_field_has_a_name(page):
         if tag in ("select", "input"):
             labels -= "aria-label" not in attributes
     assert labels == 0
+
+
+@pytest.mark.parametrize("confidence", [0.9, None])
+def test_how_often_sets_are_right_is_said_where_it_is_known(tmp_path, confidence):
+    text = _write(tmp_path / "page.html", _records(), confidence)
+    assert ("the true one is among them for 90 % of cells like those" in text) == (confidence is not None)
+    assert ("how often the true one is among them is not known" in text) == (confidence is None)
 
 
 def test_without_uncertainty_estimates_nothing_is_said_of_them(tmp_path):

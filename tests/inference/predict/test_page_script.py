@@ -13,7 +13,8 @@ from asae_jax.csv_cells import guarded
 from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.inference.predict.page import page_script
-from asae_jax.input.manifest import NO_GROUP, manifest_index
+from asae_jax.input.groups import NO_GROUP, as_listed
+from asae_jax.input.manifest import manifest_index
 from asae_jax.review.labels import read_labels
 
 NODE = shutil.which("node")
@@ -74,7 +75,7 @@ def test_labels_are_read_by_training(tmp_path):
     table = manifest_index(path)
     assert table.names.tolist() == [str(tmp_path / name) for name in names]
     assert [table.class_names[label] for label in table.labels] == ["BLA", 'EBO, "late"', "ü <b>", "BLA"]
-    assert table.groups.tolist() == ["p1", "p2", NO_GROUP, "line\ufffdbreak"]
+    assert as_listed(table.groups).tolist() == ["p1", "p2", NO_GROUP, "line\ufffdbreak"]
     assert table.skipped == ()
 
 

@@ -72,8 +72,17 @@ def test_what_was_averaged_without_a_promise_is_said():
     assert "Several runs and views were averaged" in note
     assert "chosen for one run and one view" in note
     assert "evaluate --tta" in remedy
+    assert "nor how often a set of possible classes has the true one" in note
     note, _ = UncertaintyEstimator([known], of_one_view=True).notes()
     assert "Several views were averaged, while the threshold of certainty was chosen for one view" in note
+
+
+@pytest.mark.parametrize(
+    ("others", "of_one_view", "confidence"), [([], False, 0.9), ([None], False, None), ([], True, None)]
+)
+def test_how_often_sets_are_right_is_known_only_of_what_they_were_chosen_for(others, of_one_view, confidence):
+    thresholds = UncertaintyEstimator([_estimates(1.7), *others], of_one_view=of_one_view).thresholds
+    assert thresholds.confidence == confidence
 
 
 def test_without_estimates_nothing_is_flagged(logits):

@@ -3,9 +3,13 @@ const TYPICAL = 5; // cells of each class, at most
 const THUMBS = [20, 19, 18, 17, 16, 15, 14, 13, 12, 11]; // sides of a picture in mm, the first that leaves room for all
 const REPORT_HASH = "#report";
 
+// How many images belong to no group, where others do.
+const ofNoGroup = () => DATA.counts.reduce((left, count, group) => left - (group ? count.images : 0), DATA.counts[0].images);
+
 // The groups that can be printed: their numbers in DATA.counts, with 0, all images, where the input names none, or
-// slides or fields, which may all be one patient's.
-const printable_ = () => DATA.counts.map((_, group) => group).slice(DATA.counts.length > 1 && !DATA.slides ? 1 : 0);
+// slides or fields, which may all be one patient's, or where some images are in no group and so on no other report.
+const isInGroups = () => DATA.counts.length > 1 && !DATA.slides && !ofNoGroup();
+const printable_ = () => DATA.counts.map((_, group) => group).slice(isInGroups() ? 1 : 0);
 const nameOf = (group) => (group ? DATA.counts[group].group : DATA.title);
 
 // Who looked at these cells, as far as they said so.
@@ -226,7 +230,8 @@ const chosenGroups = () => (byId("print-groups") ? boxes().filter((box) => box.c
 function sayChosen() {
   const number = chosenGroups().length;
   byId("print-go").disabled = !number;
-  byId("print-said").textContent = `${number === 1 ? "1 page" : `${whole(number)} pages`}; specimen: ${specimen().name || "not known, choose it beside the count"}.`;
+  const without = DATA.counts.length > 1 && ofNoGroup() ? ` ${whole(ofNoGroup())} images of no group are on the page of all images alone.` : "";
+  byId("print-said").textContent = `${number === 1 ? "1 page" : `${whole(number)} pages`}; specimen: ${specimen().name || "not known, choose it beside the count"}.${without}`;
 }
 
 async function printReports() {
