@@ -4,9 +4,9 @@
     python -m benchmarks.views --model=marrow8 --images=marrow.csv --split=validation
 
 The list is `path,label,split`. For one view and for eight it prints accuracy and macro-F1 with 95 % bootstrap
-intervals over images, the log-likelihood of the probabilities that `predict` gives, the share of images that
-the model labels by itself, how many of those are wrong, and processor time; then the change of accuracy with
-its paired interval. Decide by `--split=validation`, report `--split=test`.
+intervals over images, the negative log-likelihood of the probabilities that `predict` gives, the share of
+images that the model labels by itself, how many of those are wrong, and processor time; then the change of
+accuracy with its paired interval. Decide by `--split=validation`, report `--split=test`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.config import copy_with
-from asae_jax.evaluation.bootstrap import percentile_interval, resampled_weights
+from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
 from asae_jax.inference.predict.inputs import Item
@@ -39,9 +39,14 @@ def main() -> None:
     print(f"{given.model}, {len(items)} images of the part {given.split} of {given.images.name}")
     right = [_scored(run, items, labels) for run in (one, several)]
     change = right[1].astype(float) - right[0]
-    weights = resampled_weights(len(items), groups=None, resamples=_RESAMPLES, seed=0)
-    means = np.concatenate([chunk @ change / len(items) for chunk in weights])
-    low, high = percentile_interval(means)
+    intervals = bootstrap_intervals(
+        lambda weights: {"change": weights @ change / len(items)},
+        len(items),
+        groups=None,
+        resamples=_RESAMPLES,
+        seed=0,
+    )
+    low, high = intervals.get("change", (change.mean(),) * 2)
     print(
         f"change of accuracy: {100 * change.mean():+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]; "
         f"{int((change > 0).sum())} images more right, {int((change < 0).sum())} more wrong"
@@ -73,7 +78,7 @@ def _scored(run: Run, items: Sequence[Item], labels: np.ndarray) -> np.ndarray:
     print(
         f"{'8 views' if run.config.eval.tta else '1 view'}: accuracy {_percent(scores, 'accuracy')}, "
         f"macro-F1 {_percent(scores, 'macro_f1')}, {int(right.sum())} right; "
-        f"log-likelihood {scores['nll']:.3f}; labels {100 * alone.mean():.1f} %, "
+        f"negative log-likelihood {scores['nll']:.3f}; labels {100 * alone.mean():.1f} %, "
         f"{100 * (~right[alone]).mean():.1f} % of them wrongly; "
         f"{1000 * seconds / len(items):.0f} ms of the processor an image",
         flush=True,

@@ -134,7 +134,7 @@ def _name(run: Run, data: Data, split: str, other: Mapping[str, Any] | None = No
     folder, now = run.workdir / FOLDER, provenance(run, data, split, other)
     if other is not None and not run.config.eval.name:
         return free_name(folder, _OTHER, now)
-    name = run.config.eval.name or own_name(folder, split, now, tta=run.config.eval.tta)
+    name = run.config.eval.name or own_name(folder, split, now)
     check_name(folder, name, now)
     return name
 

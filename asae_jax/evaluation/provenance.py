@@ -21,6 +21,7 @@ from asae_jax.run import digests
 from asae_jax.run.data import Data
 from asae_jax.run.folder import Record, read_record
 from asae_jax.run.run import Run
+from asae_jax.run.views import MEAN
 
 FOLDER = "evaluation"
 """Of a run, where the scores are."""
@@ -156,12 +157,17 @@ def free_name(folder: Path, name: str, now: Mapping[str, Any]) -> str:
     return next(name for name in names if _may_be_written(folder / f"{name}.json", now))
 
 
-def own_name(folder: Path, split: str, now: Mapping[str, Any], *, tta: bool) -> str:
+def own_name(folder: Path, split: str, now: Mapping[str, Any]) -> str:
     """The name of a file of scores of a run's own part, where none is given: that of the part.
 
-    Of means over views (`tta`) it is "test-tta" where the scores of one view have that name.
+    Where that holds means over views and these are of one, or the other way round, "test-one-view" or
+    "test-tta".
     """
-    return f"{split}-tta" if tta and not _may_be_written(folder / f"{split}.json", now) else split
+    then = _content(folder / f"{split}.json")
+    before = str(then.get("test_mode", "")) if isinstance(then, Mapping) else now["test_mode"]
+    if before.endswith(MEAN) == now["test_mode"].endswith(MEAN):
+        return split
+    return f"{split}{MEAN}" if now["test_mode"].endswith(MEAN) else f"{split}-one-view"
 
 
 def check_name(folder: Path, name: str, now: Mapping[str, Any]) -> None:

@@ -88,9 +88,10 @@ class Scorer:
 
     def _of_views(self, score: Callable, variables: Mapping[str, Any], images: np.ndarray) -> Any:
         """What `score` gives for a batch: the mean of the scores of its views, the features of the first."""
-        shown = views.batches(images, views.num_views(self._config))
-        started = [score(variables, parallel.split(batch)) for batch in shown]
-        found = [jax.tree.map(parallel.join, one) for one in started]
+        found = [
+            jax.tree.map(parallel.join, score(variables, parallel.split(batch)))  # one after the other
+            for batch in views.batches(images, views.num_views(self._config))
+        ]
         if score is self._score:
             return views.mean_logits(found)
         logits, features = zip(*found, strict=True)

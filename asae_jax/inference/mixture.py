@@ -44,7 +44,8 @@ class Basis(NamedTuple):
 def mixture_basis(run: Run) -> Basis:
     """That of a run: of its training images, or, where it was adapted with labels, what these told of it.
 
-    The confusion matrix is that of the run's own test part; of an adapted one only its labels tell it.
+    The confusion matrix is that of the run's own test part, of one view where means over views were not
+    scored; of an adapted one only its labels tell it.
 
     Raises:
       UserError: a damaged file.
@@ -53,7 +54,7 @@ def mixture_basis(run: Run) -> Basis:
     if adapted is not None and ("learnt" in adapted or adapted.get("labels")):
         with _refused(run.workdir / FILE, "adapt the run again"):
             return _adapted_basis(adapted, classes)
-    if adapted is None and (scores := read_scores(run)) is not None:
+    if adapted is None and (scores := read_scores(run) or read_scores(run, tta=False)) is not None:
         with _refused(run.workdir / FOLDER, "delete its scores of the test part and evaluate the run again"):
             confusion = _confusion(scores, len(classes))
     counts = read_counts(run.workdir)
@@ -125,7 +126,8 @@ def _confusion_together(runs: Sequence[Run], fitted: Sequence[Uncertainty | None
     scored: list[Predictions] = []
     images = set()
     for run in runs:
-        found = None if read_adaptation(run.workdir) is not None else find_scores(run)
+        adapted = read_adaptation(run.workdir) is not None
+        found = None if adapted else find_scores(run) or find_scores(run, tta=False)
         path = None if found is None else found[0].with_name(f"{found[0].stem}_predictions.csv")
         if found is None or path is None or not path.exists():
             return None

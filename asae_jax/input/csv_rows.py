@@ -134,9 +134,14 @@ def _before_it_was_garbled(text: str) -> str:
     if text.isascii():
         return ""
     try:
-        return text.encode("cp1252").decode()
+        return b"".join(map(_windows_byte, text)).decode()
     except UnicodeError:
         return ""
+
+
+def _windows_byte(letter: str) -> bytes:
+    """The byte that Windows shows as `letter`; those without a letter it keeps, as U+0081 and so on."""
+    return letter.encode("latin-1" if "\x80" <= letter < "\xa0" else "cp1252")
 
 
 def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:

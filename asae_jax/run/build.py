@@ -19,7 +19,7 @@ from asae_jax.models.asae import ASAE
 from asae_jax.models.auxiliary_norm import without_auxiliary
 from asae_jax.models.layers import BatchNorm
 from asae_jax.models.network import SECOND_LOOK, Network
-from asae_jax.run import parallel, steps
+from asae_jax.run import parallel, steps, views
 from asae_jax.run.epochs import steps_of
 from asae_jax.types import Images
 
@@ -74,7 +74,17 @@ def tested_as(config: ConfigDict) -> str:
     if config.eval.test_mode == SECOND_LOOK:
         above = " above the mean" * create_network(config, num_classes=1).looks_above_mean
         mode = f"{SECOND_LOOK} at {config.eval.look_threshold:g}{above}"
-    return f"{mode}-tta" if config.eval.tta else mode
+    return f"{mode}{views.MEAN}" if config.eval.tta else mode
+
+
+def several_passes(config: ConfigDict) -> dict[str, Any]:
+    """Settings by which the network is applied to an image more than once -> their value for one pass."""
+    found: dict[str, Any] = {}
+    if config.eval.test_mode == SECOND_LOOK:
+        found["eval.test_mode"] = "skip"
+    if config.eval.tta:
+        found["eval.tta"] = False
+    return found
 
 
 def has_auxiliary(config: ConfigDict) -> bool:

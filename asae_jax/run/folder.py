@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 import asae_jax
@@ -19,6 +20,7 @@ from asae_jax import config as settings
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, write_classes
+from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.index import DataIndex, check_classes
 from asae_jax.input.run_split import OTHER_IMAGES, SPLITS_FILE, first_differences, read_records
 from asae_jax.json_files import read_object, write_sealed_json
@@ -269,7 +271,9 @@ def check_same_data(workdir: Path, index: DataIndex) -> None:
         )
     # Before groups were taken from columns such as `patient`, runs recorded the same images without groups.
     before = dataclasses.replace(index, groups=None).fingerprint(modified=False)
-    if then.data_fingerprint not in (now, before):
+    # And images that are all of no group were those of one.
+    together = dataclasses.replace(index, groups=np.full(len(index), NO_GROUP)).fingerprint(modified=False)
+    if then.data_fingerprint not in (now, before, *([together] if index.groups is None else [])):
         raise UserError(
             f"the images are not those that {workdir} was started with "
             f"(fingerprint {now[:8]}, there {then.data_fingerprint[:8]}): "

@@ -33,7 +33,7 @@ SCORES = "evaluation/test.json"
 SCORES_TTA = "evaluation/test-tta.json"
 """As `SCORES`, by the mean over views of each image (`eval.tta`)."""
 UNCERTAINTY_TTA = "uncertainty-tta"
-"""Name of the estimates for such scores; their features of training images are those of `uncertainty`."""
+"""Name of the estimates for such scores."""
 DIGEST = "weights_sha256"
 """The field of `run.json` that tells which model it is."""
 
@@ -46,7 +46,15 @@ _MAKES_A_VERSION = (
     SCORES_TTA,
 )
 """What else than the weights decides about results: thresholds, settings, classes, and the scores shown."""
-_TRAVELS = (*_MAKES_A_VERSION, RUN_FILE, ADAPTATION, CARD, "uncertainty/*", "LICENSE*")
+_TRAVELS = (
+    *_MAKES_A_VERSION,
+    RUN_FILE,
+    ADAPTATION,
+    CARD,
+    "uncertainty/*",
+    f"{UNCERTAINTY_TTA}/*",
+    "LICENSE*",
+)
 """By name: where a model is used as it lies, results with paths of the machine come to lie beside."""
 _MOST_BYTES = 20_000_000_000
 """Of weights. A file can be said to be larger than any disk, and be full of holes."""

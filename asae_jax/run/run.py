@@ -24,7 +24,7 @@ from asae_jax.input.index import DataIndex
 from asae_jax.input.nucleus_sizes import CUT
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import BUILT_IN, configured_preparation
-from asae_jax.models.network import SECOND_LOOK, Network
+from asae_jax.models.network import Network
 from asae_jax.run import build, folder, hosts, parallel, weights_file
 from asae_jax.run.data import (
     Data,
@@ -378,16 +378,11 @@ def open_for_inference(workdir: Path, config: ConfigDict | None = None) -> Run:
 
 def check_one_look(config: ConfigDict, command: str) -> None:
     """Raises a UserError where a command that works on one pass of the network is to make several."""
-    modes = {
-        "test_mode": "skip" if config.eval.test_mode == SECOND_LOOK else None,
-        "tta": False if config.eval.tta else None,
-    }
-    for name, instead in modes.items():
-        if instead is not None:
-            raise UserError(
-                f"config.eval.{name}={config.eval[name]!r} cannot be used by `{command}`, which takes one "
-                f"pass of the network: give --config.eval.{name}={instead}."
-            )
+    for name, instead in build.several_passes(config).items():
+        raise UserError(
+            f"config.{name}={settings.flatten(config)[name]!r} cannot be used by `{command}`, which takes "
+            f"one pass of the network: give --config.{name}={instead}."
+        )
 
 
 def _check_loss(config: ConfigDict, num_classes: int) -> None:

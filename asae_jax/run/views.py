@@ -12,6 +12,9 @@ from asae_jax.types import Images
 NUM_VIEWS = 8
 """Flips and quarter turns of a square image: under the microscope none is the right way up."""
 
+MEAN = "-tta"
+"""Ends the name of a way of testing (`build.tested_as`) whose scores are means over views."""
+
 
 def num_views(config: ConfigDict) -> int:
     """How many views of each image are scored: 1, or with `eval.tta` all."""

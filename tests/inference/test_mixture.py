@@ -92,8 +92,19 @@ def test_the_mixture_is_of_the_images_that_could_be_read(tmp_path, monkeypatch):
     folder.write(tmp_path, config, folder.Record(("A", "B"), "none", {}, unreadable=names[:4]))
     (tmp_path / SPLITS_FILE).write_text("name,label,split,content\n" + "".join(rows))
     run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"), config=config)
-    monkeypatch.setattr(mixture, "read_scores", lambda run: None)
+    monkeypatch.setattr(mixture, "read_scores", lambda run, **_: None)
     assert mixture_basis(run).prior.tolist() == [0.5, 0.5]
+
+
+def test_of_means_over_views_that_were_not_scored_the_scores_of_one_view_tell_the_confusions(
+    tmp_path, monkeypatch
+):
+    config = copy_with(base_config(), {"data.sampler": "shuffled", "loss.name": "ce", "eval.tta": True})
+    folder.write(tmp_path, config, folder.Record(("A", "B"), "none", {}))
+    run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"), config=config)
+    scores = {"confusion_matrix": [[5, 1], [2, 4]]}
+    monkeypatch.setattr(mixture, "read_scores", lambda run, *, tta=None: scores if tta is False else None)
+    assert mixture_basis(run).confusion.tolist() == [[5, 1], [2, 4]]
 
 
 class TestEnsemble:
@@ -120,7 +131,7 @@ class TestEnsemble:
             return run
 
         monkeypatch.setattr(mixture, "mixture_basis", lambda run: priors[run.workdir.name])
-        monkeypatch.setattr(mixture, "find_scores", lambda run: found.get(run.workdir.name))
+        monkeypatch.setattr(mixture, "find_scores", lambda run, **_: found.get(run.workdir.name))
         return make
 
     def test_its_confusions_are_those_of_the_mean(self, runs):

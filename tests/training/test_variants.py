@@ -14,7 +14,9 @@ from scipy.special import softmax
 from asae_jax import cli
 from asae_jax.config import copy_with
 from asae_jax.evaluation.scoring import Scorer
-from asae_jax.json_files import read_json
+from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.json_files import read_json, write_json
+from asae_jax.run import model_folder
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.run import open_run
 from asae_jax.synthetic import render
@@ -188,6 +190,53 @@ def test_the_mean_over_views_is_scored_calibrated_packed_and_predicted(finished,
     assert "were averaged" not in capsys.readouterr().out
     np.testing.assert_allclose(_predicted(tmp_path / "model.csv", names), softened, atol=2e-3)
     assert {"uncertainty-tta.json", "uncertainty.json"} <= {path.name for path in there.iterdir()}
+
+
+def test_estimates_of_another_sample_keep_their_own_features_in_a_model(finished, tmp_path):
+    """Outliers are told by distances to training images: those of half the sample are larger."""
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    fewer = ["--tta", "--config.uncertainty.images_per_class=2"]
+    assert cli.main(["evaluate", f"--workdir={workdir}", *fewer]) == 0
+    packed = tmp_path / "packed"
+    assert cli.main(["export", f"--workdir={workdir}", "--formats=model", f"--output={packed}"]) == 0
+    several = _estimates(packed / "model", tta=True)
+    assert len(several.outliers.reference[0]) == 2 * len(several.class_names)
+    assert len(_estimates(packed / "model").outliers.reference[0]) > len(several.outliers.reference[0])
+    there = tmp_path / "there"
+    model_folder.unpack(packed / "model", there)
+    np.testing.assert_array_equal(
+        _estimates(there, tta=True).outliers.reference[0], several.outliers.reference[0]
+    )
+
+
+@pytest.mark.filterwarnings("ignore:probabilities are not calibrated")  # of one view
+def test_a_run_that_records_views_is_packed_with_its_estimates_and_scored_by_one_view_beside(
+    finished, tmp_path
+):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    assert cli.main(["evaluate", f"--workdir={workdir}", "--tta"]) == 0
+    config = read_json(workdir / "config.json", remedy="")
+    config["eval"]["tta"] = True
+    write_json(
+        workdir / "config.json", {name: value for name, value in config.items() if "sha256" not in name}
+    )
+    shutil.move(workdir / "uncertainty-skip-tta.json", workdir / "uncertainty.json")
+    for ending in (".json", "_predictions.csv"):
+        shutil.move(workdir / f"evaluation/test-tta{ending}", workdir / f"evaluation/test{ending}")
+    shutil.rmtree(workdir / "uncertainty")
+    shutil.move(workdir / "uncertainty-skip-tta", workdir / "uncertainty")
+    packed, one_view = tmp_path / "packed", "--config.eval.tta=False"
+    command = ["export", f"--workdir={workdir}", "--formats=model", f"--output={packed}", one_view]
+    assert cli.main(command) == 0
+    assert _estimates(packed / "model", tta=True).conditions["test_mode"] == "skip-tta"
+    assert cli.main(["evaluate", f"--workdir={workdir}", one_view]) == 0
+    assert read_json(workdir / "evaluation" / "test.json", remedy="")["test_mode"] == "skip-tta"
+    assert read_json(workdir / "evaluation" / "test-one-view.json", remedy="")["test_mode"] == "skip"
+
+
+def _estimates(folder, *, tta=False):
+    run = open_run(folder)
+    return read_matching_uncertainty(open_run(folder, copy_with(run.config, {"eval.tta": tta})))
 
 
 @pytest.mark.parametrize("several", ["test_mode=second_look", "tta=True"])

@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import quoted
 from asae_jax.models.network import SECOND_LOOK
-from asae_jax.run.build import tested_as
-from asae_jax.run.views import NUM_VIEWS
+from asae_jax.run.build import several_passes, tested_as
+from asae_jax.run.views import MEAN, NUM_VIEWS
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from asae_jax.shipped import models
 
@@ -67,8 +67,6 @@ _STATISTICS = {
 }
 """Of `eval.batch_statistics`."""
 
-_VIEWS = "-tta"
-
 
 def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
     """In what scores were made otherwise than the run's own: checkpoint and way of testing, in words.
@@ -79,14 +77,14 @@ def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
     """
     then, own = tested_as(recorded), recorded.eval
     now = scores.get("test_mode", then)
-    mode, checkpoint = now.removesuffix(_VIEWS), scores.get("checkpoint", own.checkpoint)
+    mode, checkpoint = now.removesuffix(MEAN), scores.get("checkpoint", own.checkpoint)
     statistics = scores.get("batch_statistics", own.batch_statistics)
-    views = now.endswith(_VIEWS)
+    views = now.endswith(MEAN)
     told = {
         f"the {checkpoint} checkpoint": checkpoint != own.checkpoint,
-        _TESTED.get(mode, mode.replace(SECOND_LOOK, "second look")): mode != then.removesuffix(_VIEWS),
+        _TESTED.get(mode, mode.replace(SECOND_LOOK, "second look")): mode != then.removesuffix(MEAN),
         f"mean over {NUM_VIEWS} views of each image" if views else "one view of each image": (
-            views != then.endswith(_VIEWS)
+            views != then.endswith(MEAN)
         ),
         _STATISTICS.get(statistics, statistics): statistics != own.batch_statistics,
     }
@@ -138,7 +136,7 @@ def commands(workdir: Path, config: ConfigDict, *, is_model: bool) -> list[Comma
     """
     run = f"--workdir={quoted(workdir)}"
     running = running_statistics(config)
-    look = " --config.eval.test_mode=skip" * (config.eval.test_mode == SECOND_LOOK)
+    look = "".join(f" --config.{name}={value}" for name, value in several_passes(config).items())
     some = " --input=NEW_CELLS" * is_model
     found = [
         Command(

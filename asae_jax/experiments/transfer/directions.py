@@ -19,7 +19,7 @@ from asae_jax.files import sha256, user_path
 from asae_jax.inference.predict.predictor import network_identity
 from asae_jax.input.sources import configured_index, named_class_map
 from asae_jax.json_files import read_json, write_sealed_json
-from asae_jax.run.run import open_run
+from asae_jax.run.run import check_one_look, open_run
 
 BACK = "back"
 """Folder of the grid that trains on the other laboratory."""
@@ -54,8 +54,9 @@ def directions(config: ConfigDict, workdir: Path) -> list[Direction]:
     """The directions that `config.reproduce` asks for; of each the lists have been read.
 
     Raises:
-      UserError: no other laboratory, or lists that do not go together.
+      UserError: no other laboratory, lists that do not go together, or a test by several passes.
     """
+    check_one_look(config, "reproduce --tables=transfer")
     settings, data = config.reproduce, config.data
     if not settings.other:
         raise UserError(

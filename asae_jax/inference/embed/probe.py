@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS, bootstrap_intervals, interval_unit
+from asae_jax.evaluation.bootstrap import (
+    FEW_GROUPS,
+    MIN_GROUPS,
+    NOT_DRAWN,
+    bootstrap_intervals,
+    interval_unit,
+)
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
 from asae_jax.inference.embed.classifiers import (
@@ -157,7 +163,7 @@ def probe(
         "left_out": _left_out(given, folds),
         "folds": len(masks),
         "split": "by image" if tested_groups is None else f"by group ({num_groups} groups)",
-        "intervals_over": interval_unit(tested_groups) if resamples else "none: eval.bootstrap=0",
+        "intervals_over": interval_unit(tested_groups) if resamples else NOT_DRAWN,
         "caveats": _caveats_of_groups(num_groups, in_no_fold, resamples) + _caveats(kept),
         "classifiers": {
             name: score(found[tested]) | notes.get(name, {}) for name, found in predictions.items()

@@ -2,18 +2,20 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax import shipped
 from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
+from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.uncertainty import FOLDER, matching_file, read_uncertainty, write_uncertainty
 from asae_jax.files import write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
-from asae_jax.json_files import read_json, write_sealed_json
+from asae_jax.json_files import read_object, write_sealed_json
 from asae_jax.models.pretrained import PACKAGES
 from asae_jax.run import folder, weights_file
 from asae_jax.run.model_folder import (
@@ -93,15 +95,35 @@ def _belongs_to_a_model(name: str) -> bool:
 
 
 def _write_uncertainty(program: Program, path: Path) -> None:
-    """The estimates for one view of each image, and where there are any those for the mean over views."""
-    run, remedy = program.run, "evaluate the run again"
-    if program.uncertainty is None or (file := matching_file(run)) is None:
-        return
-    write_uncertainty(program.uncertainty, path, read_json(file, remedy=remedy), compact=True)
+    """The estimates for one view of each image, and those for the mean over views, where there are any.
+
+    Features of training images that are the same are there once.
+    """
+    run, one = program.run, program.uncertainty
+    if one is not None and (file := matching_file(run)) is not None:
+        write_uncertainty(one, path, _record(file), compact=True)
     file = matching_file(run, tta=True)
-    if file is not None and (over := read_uncertainty(run.workdir, file)) is not None:
-        content = read_json(file, remedy=remedy)
-        write_uncertainty(over, path, content, name=UNCERTAINTY_TTA, arrays_of=FOLDER)
+    if file is not None and (several := read_uncertainty(run.workdir, file)) is not None:
+        shared = one is not None and _same_reference(one.outliers, several.outliers)
+        write_uncertainty(
+            several,
+            path,
+            _record(file),
+            compact=True,
+            name=UNCERTAINTY_TTA,
+            arrays_of=FOLDER if shared else "",
+        )
+
+
+def _record(file: Path) -> dict[str, Any]:
+    return read_object(file, remedy="evaluate the run again")
+
+
+def _same_reference(one: Outliers, other: Outliers) -> bool:
+    """Whether two rules compare features with the same training images, in the same way."""
+    if one.method != other.method or one.reference is None or other.reference is None:
+        return one.method == other.method and one.reference is other.reference
+    return all(map(np.array_equal, one.reference, other.reference))
 
 
 def model_record(run: Run, path: Path) -> folder.Record:

@@ -90,7 +90,9 @@ class UncertaintyEstimator:
                 "of possible classes has the true one."
             )
         if self._of_one_view:
-            notes.append("`evaluate --tta` on the run's own images chooses one for means over views.")
+            notes.append(
+                "Where the run's own images are at hand, `evaluate --tta` chooses one for means over views."
+            )
         return notes
 
     def probabilities(self, logits: Sequence[np.ndarray]) -> np.ndarray:

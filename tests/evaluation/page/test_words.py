@@ -10,6 +10,7 @@ from asae_jax.config import FIELDS, copy_with
 from asae_jax.errors import quoted
 from asae_jax.evaluation.page.words import commands, other_testing, training
 from asae_jax.run import build
+from asae_jax.run.run import check_one_look
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from tests.made_runs import random_model
 from tests.training.tiny import shallow, tiny_config
@@ -63,7 +64,14 @@ def model(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"eval.test_mode": "second_look"}, {"eval.batch_statistics": "reestimate"}]
+    "changes",
+    [
+        {},
+        {"eval.test_mode": "second_look"},
+        {"eval.tta": True},
+        {"eval.test_mode": "second_look", "eval.tta": True},
+        {"eval.batch_statistics": "reestimate"},
+    ],
 )
 @pytest.mark.parametrize("is_model", [False, True])
 def test_every_command_is_understood(model, changes, is_model):
@@ -75,7 +83,8 @@ def test_every_command_is_understood(model, changes, is_model):
         assert call.workdir == model
         assert call.config.eval.batch_statistics == "running"
         if call.name in ("explain", "export") and changes:
-            assert call.config.eval.test_mode == "skip"  # the other way is refused by these
+            check_one_look(call.config, call.name)
+            assert call.config.eval.test_mode == "skip"
     explained = next(command.line for command in found if "explain" in command.line)
     assert ("--input=NEW_CELLS" in explained) == is_model
 
