@@ -497,6 +497,57 @@ def test_a_new_class_is_read_in_full_on_a_small_screen(path, open_page):
     assert entry.evaluate("(one) => one.closest('li').clientHeight") < 60
 
 
+def _type_plasma_cell(page):
+    page.keyboard.press("Enter")
+    assert page.locator("#typed").is_visible()
+    page.keyboard.type("plasma cell")
+    page.keyboard.press("Enter")
+    _settle(page)
+
+
+def _labels(page):
+    return {name: row["label"] for name, row in _downloaded(page).items()}
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE, (683, 384)], ids=["wide", "phone", "zoomed to 200 %"])
+def test_a_class_can_be_typed_in_the_enlarged_view(path, open_page, size):
+    """Where the field was hidden each letter was a key, which labelled other cells."""
+    page = _first_chosen(open_page(path, size=size))
+    page.keyboard.press("Shift+Enter")
+    _type_plasma_cell(page)
+    page.keyboard.press("Escape")
+    assert _labels(page) == {PATHS[0]: "plasma cell"}
+
+
+def test_enter_opens_a_panel_that_was_closed(path, open_page):
+    """Its field is hidden till then."""
+    page = _first_chosen(open_page(path, size=PHONE))
+    page.click("#close")
+    assert page.locator("#panel").is_hidden()
+    _type_plasma_cell(page)
+    assert _labels(page) == {PATHS[0]: "plasma cell"}
+
+
+def test_what_an_input_method_proposes_is_no_class_yet(page):
+    page.keyboard.press("Enter")
+    page.keyboard.type("ly")
+    enter = "(field) => field.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: %s}))"
+    page.locator("#typed").evaluate(enter % "true")
+    assert page.locator("#typed").input_value() == "ly"
+    page.locator("#typed").evaluate(enter % "false")
+    assert _downloaded(page)[PATHS[0]]["label"] == "LYT"
+
+
+@pytest.mark.parametrize("box", ["#attention", "#contours"])
+def test_steps_are_taken_back_from_a_checkbox_too(page, box):
+    page.keyboard.press(" ")
+    page.locator(box).click()
+    page.keyboard.press("Control+z")
+    _settle(page)
+    assert page.locator("#shown").text_content() == f"{CELLS} of {CELLS} cells"
+    assert page.locator("#undo").is_disabled()
+
+
 def test_a_typed_class_goes_when_no_cell_has_it_any_more(page):
     def last():
         _settle(page)

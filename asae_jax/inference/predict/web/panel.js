@@ -166,6 +166,7 @@ function mark() {
 }
 
 function typeKey(event) {
+  if (event.isComposing) return; // Enter then takes what an input method proposes
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (step && offered.length) {
     marked = (marked + step + offered.length) % offered.length;

@@ -54,6 +54,7 @@ const MOVES = {
   Home: () => 0,
   End: () => order.length - 1,
 };
+const TEXT_FIELDS = "input:not([type=checkbox])";
 const ACTS = {
   " ": () => label(accept, { onward: true }),
   Delete: () => label("", { onward: true }),
@@ -61,6 +62,13 @@ const ACTS = {
   x: () => label(artefact(), { onward: true }),
   ...ZOOM,
 };
+
+// A field that is hidden takes no focus, and what is typed would be keys: a closed panel is opened first.
+function enter(enlarge) {
+  if (panel.hidden) moveTo(current);
+  if (enlarge) setLarge(!isLarge());
+  else byId("typed").focus();
+}
 
 function galleryKey(event) {
   if (event.altKey) return;
@@ -73,8 +81,7 @@ function galleryKey(event) {
     else if (PAN[key]) panBy(...PAN[key]);
     else return;
   } else if (MOVES[key]) go(MOVES[key](), event.shiftKey);
-  else if (key === "Enter" && event.shiftKey) setLarge(!isLarge());
-  else if (key === "Enter") byId("typed").focus();
+  else if (key === "Enter") enter(event.shiftKey);
   else if (key === "Escape" && isLarge()) setLarge(false);
   else if (key === "Escape") clearSelection();
   else if (ACTS[key]) ACTS[key]();
@@ -85,14 +92,15 @@ function galleryKey(event) {
 
 // In the panel fields and buttons have keys of their own.
 function panelKey(event) {
-  if (event.target.matches("input[type='text']")) return;
+  if (event.target.matches(TEXT_FIELDS)) return;
   if (event.target.matches("button, input") && [" ", "Enter"].includes(event.key)) return;
   galleryKey(event);
 }
 
-// Everywhere but in fields, which take back their own text.
+// Everywhere but in fields for text, which take back their own, and in the dialog, below which nothing is seen.
 function undoKey(event) {
-  if (!(event.ctrlKey || event.metaKey) || event.target.matches("input")) return;
+  if (!(event.ctrlKey || event.metaKey) || event.target.matches(TEXT_FIELDS)) return;
+  if (byId("print").open) return;
   const key = event.key.toLowerCase();
   if (key === "y" || (key === "z" && event.shiftKey)) step(redo(), "done again");
   else if (key === "z") step(undo(), "taken back");
