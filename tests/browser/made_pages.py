@@ -31,7 +31,7 @@ LARGE, SMALL = 160, 3
 """Pixels of the cells on the page of `predict`, and the number of the one that has a small picture only."""
 
 
-def predict_page(path, *, cells=CELLS):
+def predict_page(path, *, cells=CELLS, network="n", key=""):
     """The page of `predict`: cells of two patients, some unsure, some unlike, one file unreadable."""
     records = [*predicted_cells(cells), Record("p2/broken.png", "p2/broken.png", "p2", "empty file")]
     counter = Counter(cell_classes(CLASSES))
@@ -44,7 +44,8 @@ def predict_page(path, *, cells=CELLS):
         CLASSES,
         differential,
         title="made cells",
-        network="n",
+        key=key,
+        network=network,
         attention_extent=0.9,
         thresholds=Thresholds(certainty=0.6, outlier=33.5, confidence=0.9),
         similar=_similar(len(records)),

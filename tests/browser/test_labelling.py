@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 
@@ -108,6 +109,23 @@ def test_labels_survive_a_reload_and_the_end_of_the_browser(path, open_page, tmp
     skip_if_lost(again)
     assert _relabelled(again) == [shown]
     assert _downloaded(again, "seen")[FIRST]["label"] == OTHER
+
+
+def test_pages_of_a_path_share_no_label_that_is_not_of_both(open_page, tmp_path):
+    """One was made by an earlier version, which knew it by its path, and was moved; one is there now."""
+    new = predict_page(tmp_path / "page.html", network="new")
+    former = json.loads(open_page(new).text_content("#data"))["former"]
+    old = _first_chosen(open_page(predict_page(tmp_path / "moved.html", network="old", key=former[0])))
+    page = old.context.new_page()
+    page.goto(new.as_uri())
+    old.bring_to_front()
+    old.keyboard.press(_key_of(old, OTHER))
+    page.bring_to_front()
+    assert _relabelled(page) == []
+    _first_chosen(page).keyboard.press(" ")
+    old.reload()
+    (shown,) = _relabelled(old)
+    assert OTHER in shown
 
 
 _FULL = "() => { Storage.prototype.setItem = () => { throw new Error('QuotaExceededError'); }; }"

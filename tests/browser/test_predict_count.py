@@ -98,6 +98,15 @@ def test_what_the_specimen_is_can_be_said_on_the_page_and_is_kept(path, open_pag
     assert "500 nucleated cells" in page.inner_text("#specimen-notes")
 
 
+def test_a_specimen_chosen_in_another_window_of_the_page_holds_here(path, open_page):
+    page = open_page(path)
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.select_option("#specimen", "blood")
+    until(page, "document.getElementById('specimen').value === 'blood'")
+    assert "specimen: blood" in page.text_content("#count-of")
+
+
 def test_a_blast_that_is_typed_counts_as_one(path, open_page):
     page = open_page(path)
     page.select_option("#specimen", "marrow")

@@ -222,7 +222,7 @@ def _write_beside(
     with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
         content = {"corrected": [one.to_json(runs[0].class_names) for one in page["corrected"]]}
         content = content if content["corrected"] else {}
-        key = place.page_key() or page_key(_page_path(place))
+        key = place.page_key() or page_key(_page_path(place), network, records)
         made_from = _made_from(place, runs, network) | {"page": key}
         write_differential(differential, stem, content | {MADE_FROM: made_from})
         on_slides = others.write(network)

@@ -55,7 +55,9 @@ def write_page(
     """Writes one self-contained HTML file.
 
     Args:
-      path: of the page. `key`: what a browser keeps the labels under, see `_identifiers`.
+      path: of the page.
+      key: what a browser keeps the labels under: that of the page that is written anew, which may have been
+        moved; empty: `page_key`.
       records: the images to show, in the order of the input; where there were very many, a selection of
         the `differential.overall.images` images.
       class_names: in the order of the probabilities.
@@ -73,6 +75,7 @@ def write_page(
     data = page_data(
         records, class_names, differential, network=network, thresholds=thresholds, similar=similar
     )
+    identifiers = _identifiers(path, key or page_key(path, network, records))
     data |= {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
     page = _environment().get_template("page.html").render(
         title=title,
@@ -82,7 +85,7 @@ def write_page(
         **_pictures(records, similar),
         classes=class_names,
         **_style_and_script(),
-        data=Markup(script_json(data | _identifiers(path, key) | _without_room(without_room))),
+        data=Markup(script_json(data | identifiers | _without_room(without_room))),
     )  # fmt: skip
     write_text(path, page)
 
@@ -196,24 +199,27 @@ def page_data(
     }
 
 
-def page_key(path: Path) -> str:
-    """What a browser keeps the labels of the page `path` under, however the path is spelled."""
-    return _digest(canonical_path(path))
+def page_key(path: Path, network: str, records: Sequence[Record]) -> str:
+    """What a browser keeps the labels of a new page under, however its path is spelled.
+
+    Network and pictures are in it too: a page that was moved away keeps its key, and the next one of that
+    path, of another network or of other pictures, must not get the same.
+    """
+    return _digest("\n".join([canonical_path(path), network, _of_all(records)]))
 
 
 def _digest(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
-def _identifiers(path: Path, key: str) -> dict[str, str]:
+def _identifiers(path: Path, key: str) -> dict[str, Any]:
     """What a browser keeps labels under, each with the picture's content and the network.
 
-    So they are found again when the page is written anew, and no other picture gets them. `page` is the key
-    that the page had, as its folder may have been moved, or a new one; `former`, where it is another, is
-    that of the path as it is spelled, which earlier versions took.
+    So they are found again when the page is written anew, and no other picture gets them. `page` is `key`;
+    `former` are the others that earlier versions took: of the path, and of the path as it is spelled.
     """
-    page, former = key or page_key(path), _digest(str(path.absolute()))
-    return {"page": page} if page == former else {"page": page, "former": former}
+    former = dict.fromkeys((_digest(canonical_path(path)), _digest(str(path.absolute()))))
+    return {"page": key, "former": [one for one in former if one != key]}
 
 
 def _of_all(records: Sequence[Record]) -> str:

@@ -3,13 +3,13 @@
 import csv
 import errno
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from asae_jax import cli
-from asae_jax.inference.predict.page import page_key
 from tests.edited import edited
 
 pytestmark = pytest.mark.filterwarnings(
@@ -187,7 +187,20 @@ def test_labels_of_a_page_stay_with_its_folder_when_that_is_moved(runs, folder, 
     record["made_from"]["page"] = "<script>"
     (after / "out_differential.json").write_text(json.dumps(record))
     assert _predict(runs[0], *options, f"--output={after / 'out.csv'}") == 0
-    assert _page(after / "out.html")["page"] == page_key(after / "out.html") != page
+    assert re.fullmatch("[0-9a-f]{16}", renewed := _page(after / "out.html")["page"])
+    assert renewed != page
+
+
+def test_a_renamed_run_and_the_next_of_its_name_have_pages_of_their_own(runs, folder, tmp_path):
+    """Else labels left aside on the one could be deleted there, and would be gone on the other."""
+    before, after = tmp_path / "mine", tmp_path / "mine_v1"
+    options = [f"--input={folder}", "--page_cells=2", f"--output={before / 'out.csv'}"]
+    assert _predict(runs[0], *options) == 0
+    before.rename(after)
+    assert _predict(runs[1], *options) == 0
+    old, new = (_page(path / "out.html") for path in (after, before))
+    assert old["page"] != new["page"]
+    assert old["former"] == new["former"]
 
 
 def test_cells_that_the_page_has_no_room_for_are_known_there(runs, folder, tmp_path):

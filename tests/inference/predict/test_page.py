@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asae_jax.inference.predict.count.differential import Counter
-from asae_jax.inference.predict.page import page_script, write_page
+from asae_jax.inference.predict.page import page_key, page_script, write_page
 from asae_jax.inference.predict.pictures import PER_BLOCK, WHOLES_PER_BLOCK
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.predict.uncertainty import Thresholds
@@ -284,18 +284,30 @@ def test_a_page_written_again_finds_what_a_person_said(tmp_path):
     assert identifier("a.html") == identifier("a.html") != identifier("b.html")
 
 
+def test_the_next_page_of_a_path_is_another_one(tmp_path):
+    """The one before may have been moved away, and has its labels in the same browser."""
+    path, records = tmp_path / "a.html", _records()
+    key = page_key(path, "n", records)
+    assert page_key(path, "n", records[::-1]) == key
+    assert len({key, page_key(path, "another", records), page_key(path, "n", records[1:])}) == 3
+
+
 def test_a_page_is_the_same_however_its_path_is_spelled(tmp_path, monkeypatch):
     def identifiers(path):
         data = json.loads(_Page(_write(Path(path), _records())).script("application/json")[0])
-        return data["page"], data.get("former")
+        return data["page"], data["former"]
 
     folder = tmp_path / "runs" / "mine"
     folder.mkdir(parents=True)
     (tmp_path / "latest").symlink_to(folder)
-    plain, none = identifiers(folder / "a.html")
-    assert none is None
+    plain, former = identifiers(folder / "a.html")
+    assert former == [_digest(folder / "a.html")] != [plain], "the path's own, of earlier versions"
     monkeypatch.chdir(folder)
     spelled = tmp_path / "runs" / ".." / "latest" / "a.html"
     for path in ("a.html", "../mine/a.html", spelled):
         assert identifiers(path)[0] == plain
-    assert identifiers(spelled)[1] == hashlib.sha256(bytes(spelled)).hexdigest()[:16]
+    assert identifiers(spelled)[1] == [*former, _digest(spelled)]
+
+
+def _digest(path):
+    return hashlib.sha256(bytes(path)).hexdigest()[:16]

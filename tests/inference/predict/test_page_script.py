@@ -202,9 +202,9 @@ def _told(
       predicted: what it proposes for every cell.
       no_room: contents of cells that did not fit on the page.
       room: characters that the browser's store holds.
-      former: what earlier versions called the page, where that differs.
+      former: what earlier versions called the page, where that differs; one name.
     """
-    data = {"page": "p", "former": former, "network": network, "cells": [
+    data = {"page": "p", "former": [former] if former else [], "network": network, "cells": [
         {"file": file, "content": content, "predicted": predicted} for file, content in cells.items()
     ]}  # fmt: skip
     data |= {"without_room": [content[:1] for content in no_room], "content_digits": 1}
@@ -290,6 +290,34 @@ def test_labels_kept_under_the_page_s_former_name_come_over_once():
     again = _open(back["kept"], FIRST, former="q")
     assert again["shown"] == back["shown"], "a label taken back does not come back"
     assert _open(back["kept"], SECOND, former="q")["shown"] == {"1.png": "PMO", "2.png": None}
+
+
+def _kept(**stored):
+    """Content of the browser's store: labels of the page `p` or `q`, entries of (content, label, network)."""
+    return {f"asae-predict {page}": json.dumps(entries) for page, entries in stored.items()}
+
+
+def test_another_open_page_of_the_former_name_loses_nothing():
+    """It has its own network, and writes after this page has read."""
+    stored = _kept(q=[["aa", "BLA", "other"]]) | {"asae-predict-steps q": '["other", []]'}
+    later = _kept(q=[["aa", "BLA", "other"], ["bb", "PMO", "other"]])
+    writes = f"Object.assign(kept, {json.dumps(later)}); say([CELLS[0]], () => 'EBO')"
+    kept = _open(stored, FIRST, former="q", act=writes)["kept"]
+    assert {name: text for name, text in kept.items() if name.endswith(" q")} == stored | later
+    assert [entry[:2] for entry in json.loads(kept["asae-predict p"])] == [["aa", "EBO"]]
+
+
+def test_only_what_was_taken_over_goes_from_the_former_name():
+    """Not what came there since, nor another network's steps."""
+    ours, others, since = ["aa", "BLA", "net"], ["aa", "MYB", "other"], ["bb", "PMO", "net"]
+    stored = _kept(q=[ours, others]) | {"asae-predict-steps q": '["other", []]'}
+    writes = f"Object.assign(kept, {json.dumps(_kept(q=[ours, others, since]))})"
+    page = _open(stored, FIRST, former="q", act=writes)
+    assert page["shown"] == {"1.png": "BLA", "2.png": None}
+    assert json.loads(page["kept"]["asae-predict q"]) == [others, since]
+    assert page["kept"]["asae-predict-steps q"] == '["other", []]'
+    again = _open(page["kept"], FIRST, former="q")
+    assert again["shown"] == {"1.png": "BLA", "2.png": "PMO"}
 
 
 def test_what_was_said_under_the_new_name_goes_before_the_former():
@@ -466,7 +494,7 @@ def test_a_page_counts_as_downloaded_until_something_is_said_on_it():
 
 def _specimen(kept, *, specimen="", contents="aa", act="", former=None):
     """The specimen on a page opened with `kept` in the browser, after `act`, and what is kept then."""
-    data = {"page": "p", "former": former, "cells": [], "without_room": []}
+    data = {"page": "p", "former": [former] if former else [], "cells": [], "without_room": []}
     data |= {"specimen": specimen, "contents": contents}
     data |= {"specimens": {name: {"name": name} for name in ("", "blood", "marrow")}}
     browser = _BROWSER.replace("STORED", json.dumps(kept)).replace("ROOM", "5000000")

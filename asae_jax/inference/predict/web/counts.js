@@ -9,8 +9,8 @@ const specimen = () => DATA.specimens[byId("specimen").value];
 function recallSpecimen() {
   byId("specimen").value = DATA.specimen;
   try {
-    const own = localStorage.getItem(SPECIMEN_STORE) === null ? FORMER_SPECIMEN : SPECIMEN_STORE;
-    const [said, ...of_] = storedList(own);
+    const names = [SPECIMEN_STORE, ...FORMERS.map(([, , specimen]) => specimen)];
+    const [said, ...of_] = storedList(names.find((name) => localStorage.getItem(name) !== null) ?? SPECIMEN_STORE);
     if (String(of_) === String(SPECIMEN_OF) && Object.hasOwn(DATA.specimens, said)) byId("specimen").value = said;
   } catch {} // a browser that keeps nothing, or a choice that an earlier page kept
 }

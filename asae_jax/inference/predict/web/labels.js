@@ -19,10 +19,11 @@ function namesOf(page) {
   return [name, `asae-predict-steps ${page}`, `${name} specimen`, `${name} downloaded`];
 }
 const [STORE, STEPS, SPECIMEN_STORE, DOWNLOADED] = namesOf(DATA.page);
-// Earlier versions knew the page by its path as it was spelled then. What is kept there of this page's cells is taken
-// over; what is of others stays.
-const [FORMER, FORMER_STEPS, FORMER_SPECIMEN] = DATA.former ? namesOf(DATA.former) : [];
-let formerRest = [];
+// Earlier versions knew the page by its path. What is kept there of this page's cells is taken over; what is of others
+// stays, as another page, which may be open, may have that name: one that was moved, or was here before.
+const FORMERS = (DATA.former ?? []).map(namesOf);
+const takenOver = new Map(); // name -> the entries, as texts
+const HERE = new Map(CELLS.map((cell) => [cell.content, cell]));
 const REVIEWER = "asae-reviewer";
 const MOST_STEPS = 100; // kept in the browser
 const MOST_CHANGES = 6000; // in all these steps, of about 100 bytes each
@@ -148,10 +149,20 @@ function store() {
   const all = [...entries, ...aside];
   stored = write(STORE, all) || (forgetOtherSteps() && write(STORE, all)) || (write(STEPS, []) && write(STORE, all));
   if (stored && !write(STEPS, storedSteps()) && !(forgetOtherSteps() && write(STEPS, storedSteps()))) write(STEPS, []);
-  if (stored && FORMER) write(FORMER, formerRest) && write(FORMER_STEPS, []);
+  if (stored) leaveFormer();
   byId("warning").hidden = stored;
   byId("warning").textContent = "This browser does not keep your labels: download them before you close the page.";
   showFull();
+}
+
+// Takes out what this page keeps by now. It is read anew, as another page may have written there since.
+function leaveFormer() {
+  for (const [name, steps] of FORMERS) {
+    const there = takenOver.get(name)?.size ? storedList(name) : [];
+    const rest = there.filter((entry) => !takenOver.get(name).has(JSON.stringify(entry)));
+    if (rest.length === there.length) continue;
+    if (write(name, rest) && areOurs(storedList(steps))) write(steps, []);
+  }
 }
 
 // Names in the browser's store, in which all pages of this program keep what was said on them.
@@ -177,7 +188,7 @@ function setDownloaded(now) {
 // Other pages whose labels are all in files that were downloaded since.
 function downloadedElsewhere() {
   const marks = storedNames().map((name) => /^asae-predict (\S+) downloaded$/.exec(name));
-  return marks.flatMap((found) => (found && ![DATA.page, DATA.former].includes(found[1]) ? [found[1]] : []));
+  return marks.flatMap((found) => (found && ![DATA.page, ...(DATA.former ?? [])].includes(found[1]) ? [found[1]] : []));
 }
 
 function showFull() {
@@ -225,27 +236,37 @@ function storedSteps() {
 }
 
 // The list of that name in the browser's store; empty where there is none.
-const storedList = (name) => (name ? JSON.parse(localStorage.getItem(name) ?? "[]") : []);
+const storedList = (name) => JSON.parse(localStorage.getItem(name) ?? "[]");
 
 // What is kept of this page, with what earlier versions kept of the same cells; what was said later goes before it.
-function keptEntries(here) {
+function keptEntries() {
   const own = storedList(STORE);
   const nameOf = ([content, , network]) => `${network} ${content}`;
   const known = new Set(own.map(nameOf));
-  const isHere = (entry) => (entry[2] === DATA.network && here.has(entry[0])) || hasNoRoom(entry);
-  const former = storedList(FORMER);
-  formerRest = former.filter((entry) => !isHere(entry));
-  return [...former.filter((entry) => isHere(entry) && !known.has(nameOf(entry))), ...own];
+  const isHere = (entry) => (entry[2] === DATA.network && HERE.has(entry[0])) || hasNoRoom(entry);
+  const former = [];
+  for (const [name] of FORMERS) {
+    const taken = storedList(name).filter((entry) => isHere(entry) && !known.has(nameOf(entry)));
+    takenOver.set(name, new Set(taken.map((entry) => JSON.stringify(entry))));
+    for (const entry of taken) known.add(nameOf(entry));
+    former.push(...taken);
+  }
+  return [...former, ...own];
 }
 
-// Steps of other pictures or of another network are forgotten.
-function recallSteps(cells) {
+// Steps of other pictures or of another network are not.
+const areOurs = ([network, ...steps]) =>
+  network === DATA.network && steps.every((step) => step.every(([content]) => HERE.has(content)));
+
+// Those that led to labels that are taken over come with them.
+function recallSteps() {
   done.length = undone.length = 0;
-  const [network, ...steps] = storedList(localStorage.getItem(STEPS) === null ? FORMER_STEPS : STEPS);
-  if (network !== DATA.network || !steps.every((step) => step.every(([content]) => cells.has(content)))) return;
+  const former = FORMERS.filter(([name]) => takenOver.get(name).size).map(([, steps]) => steps);
+  const names = localStorage.getItem(STEPS) === null ? former : [STEPS];
+  const [, ...steps] = names.map(storedList).find(areOurs) ?? [];
   for (const step of steps) {
     done.push(
-      step.map(([content, before, after]) => ({ cell: cells.get(content), before: unpacked(before), after: unpacked(after) })),
+      step.map(([content, before, after]) => ({ cell: HERE.get(content), before: unpacked(before), after: unpacked(after) })),
     );
   }
 }
@@ -256,17 +277,16 @@ function recall() {
   labels.clear();
   decisions.clear();
   aside = [];
-  const here = new Map(CELLS.map((cell) => [cell.content, cell]));
   try {
     reviewer = localStorage.getItem(REVIEWER) ?? "";
-    for (const entry of keptEntries(here)) {
+    for (const entry of keptEntries()) {
       const [content, label, network, reason = "", by = "", reviewed = "", proposed] = entry;
-      if (network === DATA.network && here.has(content)) {
+      if (network === DATA.network && HERE.has(content)) {
         const why = label === "" ? reason || "left out" : "";
         setDecision(content, { label, reason: why, reviewer: by, reviewed, proposed });
       } else aside.push(entry);
     }
-    recallSteps(here);
+    recallSteps();
   } catch {
     stored = false;
   }

@@ -159,6 +159,11 @@ function catchUp() {
   afterChange();
 }
 
+function catchUpSpecimen() {
+  recallSpecimen();
+  showCount();
+}
+
 listeners.push(afterChange);
 gallery.addEventListener("keydown", galleryKey);
 document.addEventListener("keydown", undoKey);
@@ -237,10 +242,15 @@ new ResizeObserver(() => {
   layOut();
 }).observe(gallery);
 addEventListener("storage", (event) => {
-  if ([STORE, STEPS, REVIEWER].includes(event.key)) catchUp();
+  if ([STORE, STEPS, REVIEWER, ...FORMERS.map(([name]) => name)].includes(event.key)) catchUp();
+  if (event.key === SPECIMEN_STORE) catchUpSpecimen();
 });
 // A page that comes back as it was left has heard of nothing meanwhile.
-addEventListener("pageshow", (event) => event.persisted && catchUp());
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  catchUp();
+  catchUpSpecimen();
+});
 addEventListener("pagehide", () => (waiting || (!stored && labels.size)) && store());
 addEventListener("beforeunload", (event) => {
   if (!stored && labels.size && !downloaded) event.preventDefault();
