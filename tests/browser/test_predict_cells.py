@@ -562,3 +562,51 @@ def test_a_typed_class_goes_when_no_cell_has_it_any_more(page):
     assert last() == before
     page.keyboard.press("Control+y")
     assert last() == "smdge"
+
+
+def _keys_of_typed(page):
+    _settle(page)
+    keys = page.locator("#classes li").evaluate_all(
+        "(all) => all.map((one) => [one.dataset.label, one.querySelector('kbd').textContent])"
+    )
+    return {name: key for name, key in keys if name not in CLASSES}
+
+
+def _type_class(page, number, name):
+    _cell(page, number).click()
+    page.keyboard.press("Enter")
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+
+
+def test_the_key_of_a_typed_class_is_its_own_after_a_reload_too(kept_page):
+    page = kept_page
+    page.keyboard.press(" ")  # the first cell has a label before there is a typed class
+    _type_class(page, 3, "smudge cell")
+    _type_class(page, 4, "giant platelet")
+    _type_class(page, 0, "giant platelet")
+    keys = {"smudge cell": "6", "giant platelet": "7"}
+    assert _keys_of_typed(page) == keys
+    reload(page)
+    _in_order(page)
+    _cell(page, 8).click()
+    assert _keys_of_typed(page) == keys
+    page.keyboard.press("6")
+    assert _downloaded(page)[PATHS[8]]["label"] == "smudge cell"
+
+
+def test_the_key_of_a_class_that_no_cell_has_any_more_is_no_other_s(kept_page):
+    page = kept_page
+    _type_class(page, 3, "smudge cell")
+    _type_class(page, 4, "giant platelet")
+    _cell(page, 3).click()
+    page.keyboard.press("1")
+    assert _keys_of_typed(page) == {"giant platelet": "7"}
+    before = _downloaded(page)
+    page.keyboard.press("6")
+    assert _downloaded(page) == before
+    reload(page)
+    _in_order(page)
+    assert _keys_of_typed(page) == {"giant platelet": "7"}
+    _type_class(page, 5, "smudge cell")
+    assert _keys_of_typed(page) == {"smudge cell": "6", "giant platelet": "7"}

@@ -166,6 +166,8 @@ const localStorage = {
 };
 const classes = [];
 const addClass = (name) => name && !classes.includes(name) && classes.push(name);
+const addKey = () => {};
+const typedClasses = () => [];
 const CELLS = DATA.cells;
 """
 """What `labels.js` needs of a browser and of the other parts."""

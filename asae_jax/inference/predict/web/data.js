@@ -30,17 +30,33 @@ function onceAFrame(act) {
 
 // In the order of lineage and maturity; classes that a person has added by typing them follow those of the run.
 const classes = DATA.order.map((number) => DATA.classes[number]);
+// The class of each key: also those that no cell has any more, as no other class may get a key that fingers know.
+const keyed = [...classes];
+
+function addKey(name) {
+  if (!keyed.includes(name)) keyed.push(name);
+}
 
 function addClass(name) {
-  if (name && !classes.includes(name)) classes.push(name);
+  if (!name || classes.includes(name)) return;
+  addKey(name);
+  classes.push(name);
 }
 
 // Those that no cell has any more go again, so that a slip of the pen is gone once it is taken back.
 function dropUnusedClasses() {
   const used = new Set(labels.values());
-  const kept = classes.filter((name, number) => number < DATA.classes.length || used.has(name));
+  const kept = keyed.filter((name, number) => number < DATA.classes.length || used.has(name));
   classes.splice(0, classes.length, ...kept);
 }
+
+// Typed classes in the order of their keys, up to the last that a cell has: what the browser keeps of them.
+function typedClasses() {
+  const used = new Set(labels.values());
+  return keyed.slice(DATA.classes.length, keyed.findLastIndex((name) => used.has(name)) + 1);
+}
+
+const keyOf = (name) => (classes.includes(name) ? KEYS[keyed.indexOf(name)] ?? "" : "");
 
 // What a code stands for; empty where it is not known or is the code itself.
 const fullName = (name) => kindOf(name).name;

@@ -12,13 +12,13 @@ const WITHOUT_ROOM = new Set(DATA.without_room); // beginnings of the contents o
 const done = [];
 const undone = [];
 const listeners = [];
-// Under what names the browser keeps what was said on a page: labels, steps, the specimen, and, while a file has all of
-// its labels, that it has.
+// Under what names the browser keeps what was said on a page: labels, steps, the specimen, while a file has all of its
+// labels that it has, and typed classes in the order of their keys.
 function namesOf(page) {
   const name = `asae-predict ${page}`;
-  return [name, `asae-predict-steps ${page}`, `${name} specimen`, `${name} downloaded`];
+  return [name, `asae-predict-steps ${page}`, `${name} specimen`, `${name} downloaded`, `${name} classes`];
 }
-const [STORE, STEPS, SPECIMEN_STORE, DOWNLOADED] = namesOf(DATA.page);
+const [STORE, STEPS, SPECIMEN_STORE, DOWNLOADED, TYPED] = namesOf(DATA.page);
 // Earlier versions knew the page by its path. What is kept there of this page's cells is taken over; what is of others
 // stays, as another page, which may be open, may have that name: one that was moved, or was here before.
 const FORMERS = (DATA.former ?? []).map(namesOf);
@@ -147,6 +147,7 @@ function store() {
   waiting = 0;
   const entries = [...decisions].map(([content, said]) => [content, said.label, DATA.network, ...detail(said)]);
   const all = [...entries, ...aside];
+  write(TYPED, typedClasses());
   stored = write(STORE, all) || (forgetOtherSteps() && write(STORE, all)) || (write(STEPS, []) && write(STORE, all));
   if (stored && !write(STEPS, storedSteps()) && !(forgetOtherSteps() && write(STEPS, storedSteps()))) write(STEPS, []);
   if (stored) leaveFormer();
@@ -279,6 +280,7 @@ function recall() {
   aside = [];
   try {
     reviewer = localStorage.getItem(REVIEWER) ?? "";
+    storedList(TYPED).forEach(addKey);
     for (const entry of keptEntries()) {
       const [content, label, network, reason = "", by = "", reviewed = "", proposed] = entry;
       if (network === DATA.network && HERE.has(content)) {

@@ -63,6 +63,8 @@ const ACTS = {
   ...ZOOM,
 };
 
+const classOfKey = (key) => key.length === 1 && classes.find((name) => keyOf(name) === key);
+
 // A field that is hidden takes no focus, and what is typed would be keys: a closed panel is opened first.
 function enter(enlarge) {
   if (panel.hidden) moveTo(current);
@@ -75,7 +77,6 @@ function galleryKey(event) {
   if (current < 0) current = Number(event.target.closest(".cell")?.dataset.place ?? -1);
   if (current < 0) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const number = KEYS.indexOf(key);
   if (event.ctrlKey || event.metaKey) {
     if (key === "a") selectAll();
     else if (PAN[key]) panBy(...PAN[key]);
@@ -85,7 +86,7 @@ function galleryKey(event) {
   else if (key === "Escape" && isLarge()) setLarge(false);
   else if (key === "Escape") clearSelection();
   else if (ACTS[key]) ACTS[key]();
-  else if (key.length === 1 && number >= 0 && number < classes.length) label(classes[number], { onward: true });
+  else if (classOfKey(key)) label(classOfKey(key), { onward: true });
   else return;
   event.preventDefault();
 }
@@ -257,6 +258,7 @@ addEventListener("beforeunload", (event) => {
 });
 
 recall();
+dropUnusedClasses();
 byId("reviewer").value = reviewer;
 showUnsigned();
 byId("undo").disabled = !done.length;
