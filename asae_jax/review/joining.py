@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from asae_jax.errors import UserError, did_you_mean
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.manifest import ASIDE, LEFT_OUT
 from asae_jax.review import patients
@@ -108,6 +109,7 @@ def join(
         the second test that there are none of.
     """
     joined, rename = Joined(), rules.shared_groups == "rename"
+    labels = _in_the_runs_form(labels, class_names)
     told = patients.told_of(known, labels)
     labels, disputed = _with_patients(labels, patients.of_other_parts(known, told, rename=rename))
     rows = patients.with_told(known, labels)
@@ -132,6 +134,17 @@ def join(
     joined.contradictions[:0] = _as_it_became(outvoted, chosen, rows, joined)
     joined.notes += _notes_on_classes(joined, class_names)
     return joined
+
+
+def _in_the_runs_form(labels: Iterable[Label], class_names: Sequence[str]) -> list[Label]:
+    """The labels with the run's name of their class where that is written in another Unicode form."""
+    forms = {composed(name): name for name in class_names}
+    return [
+        dataclasses.replace(label, label=forms[name])
+        if label.label not in class_names and (name := composed(label.label)) in forms
+        else label
+        for label in labels
+    ]
 
 
 def _with_patients(labels: Sequence[Label], apart: Collection[str]) -> tuple[list[Label], list[str]]:

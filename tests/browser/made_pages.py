@@ -1,6 +1,7 @@
 """Every kind of page, written by the package's own functions from made-up cells: nothing is trained."""
 
 import csv
+import dataclasses
 
 import numpy as np
 from PIL import Image
@@ -31,17 +32,22 @@ LARGE, SMALL = 160, 3
 """Pixels of the cells on the page of `predict`, and the number of the one that has a small picture only."""
 
 
-def predict_page(path, *, cells=CELLS, network="n", key=""):
-    """The page of `predict`: cells of two patients, some unsure, some unlike, one file unreadable."""
+def predict_page(path, *, cells=CELLS, network="n", key="", classes=CLASSES, groups=None):
+    """The page of `predict`: cells of two patients, some unsure, some unlike, one file unreadable.
+
+    `groups` gives patients other names.
+    """
     records = [*predicted_cells(cells), Record("p2/broken.png", "p2/broken.png", "p2", "empty file")]
-    counter = Counter(cell_classes(CLASSES))
+    names = {"p1": "p1", "p2": "p2"} | (groups or {})
+    records = [dataclasses.replace(record, group=names[record.group]) for record in records]
+    counter = Counter(cell_classes(classes))
     for record in records:
         counter.add(record)
     differential = counter.differential(["Counts are of the cells in these images, not of a smear."])
     predict.write_page(
         path,
         records,
-        CLASSES,
+        classes,
         differential,
         title="made cells",
         key=key,

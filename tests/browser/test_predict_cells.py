@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 
 import pytest
 
@@ -476,6 +477,22 @@ def test_known_cells_are_proposed_where_the_run_has_no_such_class(page):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert _downloaded(page)[PATHS[0]]["label"] == "plasma cell"
+
+
+def test_names_are_found_in_any_unicode_form(open_page, tmp_path):
+    """Folders from a Mac have accents apart from their letters, and people type them in one."""
+    name, group = (unicodedata.normalize("NFD", text) for text in ("jüngere Zelle", "Müller"))
+    path = predict_page(tmp_path / "page.html", classes=(name, *CLASSES[1:]), groups={"p1": group})
+    page = _in_order(open_page(path))
+    page.fill("#by-text", "müller")
+    assert page.locator("#shown").text_content() == f"{CELLS // 2} of {CELLS} cells"
+    _cell(page, 0).click()
+    page.keyboard.press("Enter")
+    page.keyboard.type("jüngere Zelle")
+    offered = page.locator("#classes li").evaluate_all("(all) => all.map((one) => one.dataset.label)")
+    assert offered == [name]
+    page.keyboard.press("Enter")
+    assert [row["label"] for row in _downloaded(page).values()] == [name]
 
 
 def test_what_the_run_has_is_not_proposed_again(page):

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -214,6 +215,16 @@ def test_or_added_or_dropped():
 def test_a_new_class_that_is_an_old_one_in_another_spelling_is_refused():
     with pytest.raises(UserError, match="are one to a reader"):
         joined([label("n1", "b")], new_classes="add")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_a_class_is_the_run_s_in_any_unicode_form(form, typed):
+    """Folders from a Mac have decomposed names; what is typed on the page is composed."""
+    name = unicodedata.normalize(form, "jüngere Zelle")
+    labels = [label("n1", unicodedata.normalize(typed, name)), label("n2", "A")]
+    result = join(OLD, labels, (*CLASSES, name), Rules(), grouped=False)
+    assert of(result, "train")[2:] == [("n1", name), ("n2", "A")]
 
 
 def test_a_new_class_of_a_test_image_needs_no_answer():

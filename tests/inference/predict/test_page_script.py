@@ -588,10 +588,10 @@ def test_contours_of_two_peaks_are_two_lines_and_of_none_are_none():
 
 
 def _sentence(expression, *, thresholds=None):
-    page = json.dumps({"thresholds": thresholds})
+    page = json.dumps({"thresholds": thresholds, "known": {}})
     browser = 'const byId = () => ({}); const classes = []; const fullName = () => "";'
     browser += "const rounded = (share) => `${Math.round(100 * share)} %`;"
-    source = (WEB / "panel.js").read_text(encoding="utf-8")
+    source = "\n".join((WEB / f"{part}.js").read_text(encoding="utf-8") for part in ("tally", "panel"))
     return _value(f"const DATA = {page};{browser}\n{source}", expression).replace("\xa0", " ")
 
 
@@ -600,6 +600,7 @@ def _sentence(expression, *, thresholds=None):
     [
         ("neutrophil", ["neutrophil", "neutrophil_band", "neutrophil_segmented", "no_neutrophil"]),
         ("neutrophil_", ["neutrophil_band", "neutrophil_segmented"]),
+        ("neutrophil band", ["neutrophil_band"]),
         ("", ["no_neutrophil", "neutrophil_band", "neutrophil_segmented", "neutrophil"]),
     ],
 )

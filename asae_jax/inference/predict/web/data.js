@@ -13,7 +13,7 @@ CELLS.forEach((cell, number) => {
   cell.sure = cell.p[cell.label];
   cell.ranked = cell.p.map((_, label) => label).sort((a, b) => cell.p[b] - cell.p[a]);
   cell.person = Boolean(cell.unsure || cell.unlike);
-  cell.text = `${cell.path}\n${cell.group ? DATA.counts[cell.group].group : ""}`.toLowerCase();
+  cell.text = folded(`${cell.path}\n${cell.group ? DATA.counts[cell.group].group : ""}`);
 });
 
 function onceAFrame(act) {

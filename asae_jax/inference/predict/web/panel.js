@@ -107,19 +107,20 @@ function showSimilar(cell) {
 // The classes that fit what is typed, which Enter takes the first of: one so called before those that begin with it.
 function classesLike(text) {
   // Of a full name the beginning of a word: "blast" is no erythroblast.
-  const fits = (name) => name.toLowerCase().includes(text) || ` ${fullName(name)}`.toLowerCase().includes(` ${text}`);
-  const begins = (name) => !name.toLowerCase().startsWith(text);
-  const isOther = (name) => name.toLowerCase() !== text;
+  const code = plainName(text);
+  const fits = (name) => plainName(name).includes(code) || ` ${folded(fullName(name))}`.includes(` ${text}`);
+  const begins = (name) => !plainName(name).startsWith(code);
+  const isOther = (name) => plainName(name) !== code;
   const found = classes.filter(fits);
   return text ? found.sort((a, b) => isOther(a) - isOther(b) || begins(a) - begins(b)) : found;
 }
 
 // Lists the classes that fit what is typed; all where nothing is.
 function offer() {
-  const typed = byId("typed").value.trim();
-  const text = typed.toLowerCase();
+  const typed = byId("typed").value.trim().normalize("NFC");
+  const text = folded(typed);
   offered = classesLike(text);
-  const known = classes.some((name) => name.toLowerCase() === text);
+  const known = classes.some((name) => plainName(name) === plainName(typed));
   if (typed && !known && isPrintable(typed)) offered.push(typed);
   if (text.length > 1) offered.push(...suggested(text).filter((name) => !offered.includes(name)));
   marked = typed && offered.length ? 0 : -1;

@@ -2,8 +2,13 @@
 const KNOWN = new Map(Object.entries(DATA.known));
 const NAMED = new Map([...KNOWN].reverse().map(([, kind]) => [plainName(kind[0]), kind]));
 
+// Texts that differ in case or Unicode form are one: names of folders from a Mac have accents apart from letters.
+function folded(text) {
+  return text.normalize("NFC").toLowerCase();
+}
+
 function plainName(name) {
-  return name.normalize("NFC").trim().toLowerCase().replaceAll(" ", "_").replaceAll("-", "_");
+  return folded(name).trim().replaceAll(" ", "_").replaceAll("-", "_");
 }
 
 // What a class is, by its code or its full name: {code, name, lineage, blast, place, colour}. Every class of the

@@ -26,7 +26,7 @@ function sectionOf(cell) {
 function chosen() {
   const name = byId("by-class").value;
   const state = STATES[byId("by-state").value];
-  const text = byId("by-text").value.trim().toLowerCase();
+  const text = folded(byId("by-text").value.trim());
   return GROUPED[place()].filter(
     (cell) =>
       (!name || sectionOf(cell) === name) &&
