@@ -128,6 +128,23 @@ def test_pages_of_a_path_share_no_label_that_is_not_of_both(open_page, tmp_path)
     assert OTHER in shown
 
 
+def test_labels_that_an_earlier_network_s_page_was_given_can_be_downloaded(open_page, tmp_path):
+    path = predict_page(tmp_path / "page.html", network="old", key="0" * 16)
+    page = _first_chosen(open_page(path))
+    page.fill("#reviewer", "Kim")
+    page.locator(".cell").first.click()
+    page.keyboard.press(_key_of(page, OTHER))
+    predict_page(path, network="new", key="0" * 16)
+    page.reload()
+    page.get_by_text("1 label was given on this page to other pictures, or when another network").wait_for()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download those of pictures on this page").click()
+    assert waiting.value.suggested_filename == "made cells_labels_left_aside.csv"
+    (row,) = csv.DictReader(io.StringIO(waiting.value.path().read_text(encoding="utf-8")))
+    assert (row["path"], row["label"], row["predicted"]) == (FIRST, OTHER, PREDICTED[FIRST])
+    assert (row["run"], row["reviewer"], row["seen"], row["content"]) == ("old", "Kim", "yes", "pixels of 0")
+
+
 _FULL = "() => { Storage.prototype.setItem = () => { throw new Error('QuotaExceededError'); }; }"
 _NAMED = "() => dispatchEvent(new StorageEvent('storage', { key: 'asae-reviewer' }))"
 

@@ -14,7 +14,7 @@ from asae_jax.inference.predict.records import Gallery
 from asae_jax.inference.predict.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
-from tests.browser.chromium import PHONE, faults, reload, until
+from tests.browser.chromium import PHONE, faults, reload, sideways, until
 from tests.browser.made_pages import predicted_cells
 
 CLASSES = ("ERB", "LY", "MO", "PLATELET", "SNE")
@@ -386,6 +386,52 @@ def test_reports_under_an_address_are_printed_as_the_page_is_by_then(path, open_
     assert "Specimenblood" in second
     assert page.evaluate("[...document.querySelectorAll('.report img')].every((image) => image.complete)")
     assert _pages(page) == 2
+
+
+def test_reports_under_an_address_are_printed_each_time_and_where_it_is_given_later(path, open_page):
+    page = open_page(path)
+    alone = _pages(page)
+    page.evaluate("location.hash = '#report'")
+    for _ in range(2):
+        page.wait_for_selector(".report", state="attached")
+        assert page.locator(".report").count() == _pages(page) == 2
+    page.evaluate("location.hash = ''")
+    page.wait_for_selector(".report", state="detached")
+    assert _pages(page) == alone
+
+
+def test_a_page_saved_as_it_is_seen_shows_what_it_holds(path, open_page, tmp_path):
+    """Browsers save what the script has drawn too: cells of other places, an enlarged view, reports."""
+    page = open_page(path)
+    page.goto(page.url + "#report")
+    page.reload()
+    page.select_option("#sections", "")
+    page.select_option("#sort", "certain")
+    page.locator("#attention").check()
+    page.locator(".cell").first.click()
+    page.keyboard.press("Shift+Enter")
+    page.wait_for_selector(".report", state="attached")
+    saved = tmp_path / "saved.html"
+    saved.write_text(page.content(), encoding="utf-8")
+    again = open_page(saved)
+    shown = again.locator(".cell")
+    places = shown.evaluate_all("(all) => all.map((one) => one.dataset.place)")
+    assert len(places) == len(set(places)) > 1
+    picture = "one.querySelector('img').src.endsWith(picture(order[one.dataset.place]).jpeg)"
+    assert shown.evaluate_all(f"(all) => all.every((one) => {picture})")
+    assert again.locator(".report").count() == 0
+    assert again.locator("#panel").bounding_box()["width"] < 500
+    assert again.locator("#accept").is_enabled()
+    again.locator("#attention").click()
+
+
+@pytest.mark.parametrize("size", [PHONE, (683, 384)])
+def test_a_long_name_of_a_group_does_not_make_the_page_scroll_sideways(open_page, tmp_path, size):
+    group = "2024-03-17_Mueller_Hans_aspirate_left_iliac_crest_of_the_second_day"
+    records = [dataclasses.replace(record, group=f"{group}_{record.group}") for record in CELLS]
+    page = open_page(_write(tmp_path / "page.html", records=records), size=size)
+    page.select_option("#group", "1")
+    assert sideways(page) == []
 
 
 def test_fields_can_be_printed_as_one_report_of_all_images(open_page, tmp_path):

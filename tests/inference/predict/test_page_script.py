@@ -261,6 +261,27 @@ def test_labels_set_aside_can_be_deleted():
     assert _open(first["kept"], SECOND, act="forgetAside()")["kept"] == {}
 
 
+def test_labels_left_aside_of_pictures_on_the_page_can_be_had_as_they_were_given():
+    """The last of each picture, with the network that proposed, and what; not those of other pictures."""
+    stored = {"asae-predict p": json.dumps([
+        ["aa", "EBO", "old", "", "Kim", "2026-11-26T04:10:00Z", "BLA"],
+        ["aa", "MYB", "older", "", "Lee", "2026-11-25T04:10:00Z", "MON"],
+        ["bb", "", "old"],
+        ["cc", "EBO", "net", "", "Kim", "2026-11-26T04:10:00Z", "BLA"],
+        ["1.png", "EBO"],
+    ])}  # fmt: skip
+    told = "(recall(), [elements.rescue.hidden, asideHere().map(({ cell, said }) => [cell.file, said])])"
+    hidden, found = _told(stored, FIRST | {"copy of 1.png": "aa"}, told)
+    first = {
+        "label": "EBO", "run": "old", "reason": "", "reviewer": "Kim", "reviewed": "2026-11-26T04:10:00Z",
+        "predicted": "BLA",
+    }  # fmt: skip
+    second = {"label": "", "run": "old", "reason": "left out", "predicted": ""}
+    assert not hidden
+    assert found == [["1.png", first], ["2.png", second], ["copy of 1.png", first]]
+    assert _told(stored, {"9.png": "99"}, told) == [True, []]
+
+
 def test_labels_of_cells_without_room_are_kept_and_said_to_be():
     """The folder grew beyond what the page holds; one picture of before is there no more."""
     cells = {"1.png": "aa", "2.png": "bb", "3.png": "cc"}

@@ -299,6 +299,19 @@ function recall() {
 const hasNoRoom = ([content, , network]) =>
   network === DATA.network && WITHOUT_ROOM.has(content.slice(0, DATA.content_digits));
 
+// [{cell, said}] of what is left aside of pictures on this page: what an earlier network's page was told of them, the
+// last of each, as the columns of a file have it.
+function asideHere() {
+  const entries = aside.filter((entry) => !hasNoRoom(entry) && HERE.has(entry[0]));
+  entries.sort((a, b) => (a[5] ?? "").localeCompare(b[5] ?? ""));
+  const last = new Map(entries.map((entry) => [entry[0], entry]));
+  return CELLS.filter((cell) => last.has(cell.content)).map((cell) => {
+    const [, label, run, why, reviewer, reviewed, predicted] = last.get(cell.content);
+    const reason = label === "" ? why || "left out" : "";
+    return { cell, said: { label, run, reason, reviewer, reviewed, predicted: predicted ?? "" } };
+  });
+}
+
 // For good: `undo` knows the labels of this page's cells only.
 function forgetAside() {
   aside = aside.filter(hasNoRoom);
@@ -313,6 +326,7 @@ function showAside() {
   const left = "not shown, not counted, not in the file";
   byId("aside").hidden = !others;
   byId("aside-text").textContent = `${given(others)} other pictures, or when another network had predicted. They are left aside: ${left}.`;
+  byId("rescue").hidden = !asideHere().length;
   byId("no-room").hidden = !roomless;
   byId("no-room").textContent = `${given(roomless)} cells that it has no room for now. They are kept, but ${left}. They come back on a page of more cells (predict.page_cells).`;
 }

@@ -208,7 +208,13 @@ function clearReports() {
   reported = { groups: [], from: "" };
 }
 
-// A page opened by the reports' address has them from the start, and labels may be given before it is printed.
+// A page at the reports' address has all of them ready for each time it is printed.
+function prepareByAddress() {
+  clearReports();
+  if (location.hash === REPORT_HASH) prepareReports(printable_());
+}
+
+// Labels may be given before reports that are ready are printed.
 function renewReports() {
   if (reported.groups.length && reported.from !== madeFrom()) makeReports(reported.groups);
 }
@@ -251,4 +257,5 @@ byId("print-groups")?.addEventListener("change", sayChosen);
 byId("print-all")?.addEventListener("click", () => tickAll(true));
 byId("print-none")?.addEventListener("click", () => tickAll(false));
 addEventListener("beforeprint", renewReports);
-addEventListener("afterprint", clearReports);
+addEventListener("afterprint", prepareByAddress);
+addEventListener("hashchange", prepareByAddress);

@@ -109,6 +109,26 @@ function undoKey(event) {
   event.preventDefault();
 }
 
+// The columns of a file that say what a row is about.
+const pictureOf = (cell) => ({
+  file: cell.file,
+  group: cell.group ? DATA.counts[cell.group].group : "",
+  content: cell.content,
+});
+
+function save(rows, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([csvText(rows, { slides: DATA.slides })], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function downloadAside() {
+  const rows = asideHere().map(({ cell, said }) => ({ ...pictureOf(cell), ...said, seen: true }));
+  save(rows, `${DATA.title}_labels_left_aside.csv`);
+}
+
 function download() {
   const which = byId("which").value;
   const cells = { every: CELLS, shown: order, seen: CELLS.filter(STATES.seen) }[which];
@@ -118,20 +138,14 @@ function download() {
     return;
   }
   const rows = cells.map((cell) => ({
-    file: cell.file,
-    group: cell.group ? DATA.counts[cell.group].group : "",
+    ...pictureOf(cell),
     predicted: proposalOf(cell),
     seen: stateOf(cell) !== "open",
-    content: cell.content,
     run: DATA.network,
     ...decisions.get(cell.content),
     label: labelOf(cell),
   }));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([csvText(rows, { slides: DATA.slides })], { type: "text/csv" }));
-  link.download = `${DATA.title}_labels.csv`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  save(rows, `${DATA.title}_labels.csv`);
   const inFile = new Set(cells.filter((cell) => canBeListed(cell.file)).map((cell) => cell.content));
   setDownloaded([...labels.keys()].every((content) => inFile.has(content)));
   const lost = new Set(cells.filter((cell) => !canBeListed(cell.file)).map((cell) => cell.file)).size;
@@ -212,6 +226,7 @@ byId("undo").addEventListener("click", () => step(undo(), "taken back"));
 byId("redo").addEventListener("click", () => step(redo(), "done again"));
 byId("accept").addEventListener("click", () => say(openShown(), (cell) => cell.predicted));
 byId("download").addEventListener("click", download);
+byId("rescue").addEventListener("click", downloadAside);
 byId("forget").addEventListener("click", () => {
   if (confirm(`${byId("aside-text").textContent} Delete them from this browser for good?`)) forgetAside();
 });
@@ -257,6 +272,11 @@ addEventListener("beforeunload", (event) => {
   if (!stored && labels.size && !downloaded) event.preventDefault();
 });
 
+// What a browser saved with the page, where it saved all as it was seen.
+setLarge(false);
+gallery.replaceChildren();
+clearReports();
+refreshAttention();
 recall();
 dropUnusedClasses();
 byId("reviewer").value = reviewer;
@@ -267,4 +287,4 @@ recallSpecimen();
 showClasses();
 showCount();
 show();
-if (location.hash === REPORT_HASH) prepareReports(printable_());
+prepareByAddress();
