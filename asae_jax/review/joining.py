@@ -109,11 +109,10 @@ def join(
         the second test that there are none of.
     """
     joined, rename = Joined(), rules.shared_groups == "rename"
-    labels = _in_the_runs_form(labels, class_names)
     told = patients.told_of(known, labels)
     labels, disputed = _with_patients(labels, patients.of_other_parts(known, told, rename=rename))
     rows = patients.with_told(known, labels)
-    chosen, torn = _one_for_each_image(labels, rules, joined)
+    chosen, torn = _one_for_each_image(_in_the_runs_form(labels, class_names), rules, joined)
     outvoted, joined.contradictions = joined.contradictions, []
     _check_classes(chosen, known, class_names, rules)
     places = _places(rows)

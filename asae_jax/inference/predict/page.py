@@ -55,9 +55,7 @@ def write_page(
     """Writes one self-contained HTML file.
 
     Args:
-      path: of the page.
-      key: what a browser keeps the labels under: that of the page that is written anew, which may have been
-        moved; empty: `page_key`.
+      path: of the page. `key`: what a browser keeps the labels under; empty: a new one, see `page_key`.
       records: the images to show, in the order of the input; where there were very many, a selection of
         the `differential.overall.images` images.
       class_names: in the order of the probabilities.
@@ -75,17 +73,16 @@ def write_page(
     data = page_data(
         records, class_names, differential, network=network, thresholds=thresholds, similar=similar
     )
-    identifiers = _identifiers(path, key or page_key(path, network, records))
     data |= {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
+    data |= _identifiers(path, key, network, records)
     page = _environment().get_template("page.html").render(
-        title=title,
-        notice=NOTICE,
+        title=title, notice=NOTICE,
         **_count_part(differential, data, corrected, thresholds is not None),
         **_cells_part(records, data, of=differential.overall, megabytes=megabytes),
         **_pictures(records, similar),
         classes=class_names,
         **_style_and_script(),
-        data=Markup(script_json(data | identifiers | _without_room(without_room))),
+        data=Markup(script_json(data | _without_room(without_room))),
     )  # fmt: skip
     write_text(path, page)
 
@@ -212,12 +209,14 @@ def _digest(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
-def _identifiers(path: Path, key: str) -> dict[str, Any]:
+def _identifiers(path: Path, key: str, network: str, records: Sequence[Record]) -> dict[str, Any]:
     """What a browser keeps labels under, each with the picture's content and the network.
 
-    So they are found again when the page is written anew, and no other picture gets them. `page` is `key`;
-    `former` are the others that earlier versions took: of the path, and of the path as it is spelled.
+    So they are found again when the page is written anew, and no other picture gets them. `page` is `key`,
+    or a new one where that is empty; `former` are the others that earlier versions took: of the path, and of
+    the path as it is spelled.
     """
+    key = key or page_key(path, network, records)
     former = dict.fromkeys((_digest(canonical_path(path)), _digest(str(path.absolute()))))
     return {"page": key, "former": [one for one in former if one != key]}
 
