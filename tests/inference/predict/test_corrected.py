@@ -13,6 +13,7 @@ from asae_jax.evaluation.label_shift import Mixture
 from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.command import Ensemble
 from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
+from asae_jax.inference.predict.count.intervals import percent, share
 from asae_jax.inference.predict.records import PredictionUncertainty, Record
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.run.adaptation import FILE
@@ -83,6 +84,34 @@ def test_what_it_rests_on_is_warned_of():
     wrong = Basis(PRIOR, np.array([[841, 159], [700, 300]]), known=True)
     (found,) = _counter(0.9).corrected(wrong, usually_unlike=0.05, resamples=0, seed=0)
     assert any("do not fit" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cells", "unlike", "warned"),
+    [(1, 1, False), (9, 1, False), (19, 2, False), (9, 4, True), (200, 21, True), (200, 20, False)],
+)
+def test_a_few_cells_that_are_unlike_by_chance_do_not_invalidate_a_count(cells, unlike, warned):
+    """Of 9 cells 1 in 20 of which is unlike, 4 or more are in 0.06 % of all cases; of 19, 2 in a quarter."""
+    counter = MixtureCounter()
+    for number in range(cells):
+        estimate = PredictionUncertainty(False, 0.0, number < unlike)
+        p = np.array([0.8, 0.2], np.float32)
+        counter.add(Record("x", "x", "", probabilities=p, uncertainty=estimate))
+    (found,) = counter.corrected(_basis(), usually_unlike=0.05, resamples=0, seed=0)
+    assert any("look unlike" in warning for warning in found.warnings) == warned
+
+
+def test_shares_are_rounded_as_in_the_count_above():
+    """1 of 16 cells is 6.25 %: what lies in the middle is rounded up."""
+    (found,) = _counter(0.0, 50).corrected(_basis(), usually_unlike=0.05, resamples=0, seed=0)
+    shares = np.array([15 / 16, 1 / 16])
+    mixture = Mixture(shares, np.array([0.8125, 0.0625]), np.array([1.0, 0.1875]), by_confusion=shares)
+    found = dataclasses.replace(found, counted=shares, mixture=mixture)
+    count = [percent(share(cells, 16)).split(" ")[0] for cells in (15, 1)]
+    first, second = found.rows(cell_classes(NAMES))
+    assert [first[1], second[1]] == count == ["93.8", "6.3"]
+    assert first[2:] == ("93.8 [81.3, 100.0]", "93.8")
+    assert second[2:] == ("6.3 [6.3, 18.8]", "6.3")
 
 
 def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # a part is loaded when it is first used
 
 from asae_jax.evaluation.bootstrap import NOT_DRAWN, enough_groups, interval_unit
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
 from asae_jax.inference.mixture import Basis
+from asae_jax.inference.predict.count.intervals import fixed
 from asae_jax.inference.predict.records import Record
 from asae_jax.input.cell_classes import CellClass, display_order
 
@@ -89,14 +91,9 @@ class Corrected:
         found = self.mixture
         for k in display_order(classes):
             bounds = self._interval(k)
-            interval = "" if bounds is None else f" [{100 * bounds[0]:.1f}, {100 * bounds[1]:.1f}]"
-            other = "" if found.by_confusion is None else f"{100 * found.by_confusion[k]:.1f}"
-            yield (
-                classes[k].code,
-                f"{100 * self.counted[k]:.1f}",
-                f"{100 * found.shares[k]:.1f}{interval}",
-                other,
-            )
+            interval = "" if bounds is None else f" [{', '.join(map(_percent, bounds))}]"
+            other = "" if found.by_confusion is None else _percent(found.by_confusion[k])
+            yield classes[k].code, _percent(self.counted[k]), f"{_percent(found.shares[k])}{interval}", other
 
     def _interval(self, k: int) -> tuple[float, float] | None:
         """Of class `k`, 0..1; None without one."""
@@ -104,6 +101,11 @@ class Corrected:
         if low is None or high is None or np.isnan(low[k]):
             return None
         return float(low[k]), float(high[k])
+
+
+def _percent(share: float) -> str:
+    """ "12.3", rounded as in the count that stands above; without the sign."""
+    return fixed(100 * share, 1)
 
 
 class MixtureCounter:
@@ -171,21 +173,34 @@ class MixtureCounter:
             seed=seed,
         )
         counted = np.bincount(probabilities.argmax(1), minlength=len(basis.prior)) / len(probabilities)
-        unlike = float(np.array(self._unlike)[rows].mean())
+        unlike = np.array(self._unlike)[rows]
         told = tuple(_warnings(mixture, basis, unlike, usually_unlike))
         over = interval_unit(known) if resamples else NOT_DRAWN
         without = 0 if groups is None or known is None else len(groups) - len(known)
         return Corrected(name, len(probabilities), counted, mixture, told, over, without)
 
 
-def _warnings(mixture: Mixture, basis: Basis, unlike: float, usually: float | None) -> Iterator[str]:
+def _are_more(unlike: np.ndarray, usually: float) -> bool:
+    """Whether more than twice as many cells are unlike as usually, and more than chance makes of so few.
+
+    Args:
+      unlike: bool `[cells]`.
+      usually: share, 0..1.
+    """
+    count, cells = int(unlike.sum()), len(unlike)
+    if count <= 2 * usually * cells:
+        return False
+    return bool(scipy.special.betainc(count, cells - count + 1, usually) < _UNFIT)  # scipy.stats.binom.sf
+
+
+def _warnings(mixture: Mixture, basis: Basis, unlike: np.ndarray, usually: float | None) -> Iterator[str]:
     if usually is None:
         yield "The probabilities are not calibrated, on which the corrected shares rest."
-    elif unlike > 2 * usually:
+    elif _are_more(unlike, usually):
         yield (
-            f"{100 * unlike:.0f} % of the cells look unlike the training cells, and the limit was set for "
-            f"at most {100 * usually:.0f} %: not only the mixture has changed, and the corrected shares do "
-            "not hold."
+            f"{100 * unlike.mean():.0f} % of the cells look unlike the training cells, and the limit was set "
+            f"for at most {100 * usually:.0f} %: not only the mixture has changed, and the corrected shares "
+            "do not hold."
         )
     if not basis.known:
         yield "The mixture of the training images is not known: all classes were taken as equally frequent."
