@@ -183,7 +183,7 @@ def _record(place: Place, run: Run, embedding: Embedding, projection: Projection
 
 def _made_from(place: Place, run: Run) -> dict[str, Any]:
     return {
-        "input": place.source,
+        **place.record(),
         "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)}],
         "network": network_identity([run]),
     }

@@ -120,7 +120,8 @@ def _predict_to(
     class_names = runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
-    others = Interchange(place.stem, items, classes, source=place.source, storage=settings.label_studio)
+    sources = {"source": place.source, "former": place.former_source()}
+    others = Interchange(place.stem, items, classes, **sources, storage=settings.label_studio)
     specimen = specimen_of(run.config for run in runs)
     counter = Counter(classes, specimen, slides=any(item.of_slide for item in items))
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
@@ -275,7 +276,7 @@ _LONGEST_TITLE = 120  # a card may be anybody's
 def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:
     """What the files were computed from."""
     return {
-        "input": place.source,
+        **place.record(),
         "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)} for run in runs],
         "network": network,
         "tta": runs[0].config.eval.tta,

@@ -15,7 +15,14 @@ class Interchange:
     """The cells that have a position as GeoJSON, and all of them as tasks where those are asked for."""
 
     def __init__(
-        self, stem: Path, items: Sequence[Item], classes: Sequence[CellClass], *, source: str, storage: str
+        self,
+        stem: Path,
+        items: Sequence[Item],
+        classes: Sequence[CellClass],
+        *,
+        source: str,
+        storage: str,
+        former: str = "",
     ):
         """Writes nothing yet.
 
@@ -24,6 +31,7 @@ class Interchange:
           items: the input.
           classes: of the run, in its order.
           source: what tells the input from others.
+          former: what it was called when it lay elsewhere; empty: the same.
           storage: the folder that Label Studio serves files from; empty for no tasks.
 
         Raises:
@@ -33,7 +41,8 @@ class Interchange:
         self._stem = stem
         self._names = [one.code for one in classes]
         self._colours = shown_colours(classes)
-        self._files = SlideFiles(stem, (item.position.slide for item in items if item.position), source)
+        slides = (item.position.slide for item in items if item.position)
+        self._files = SlideFiles(stem, slides, source, former)
         self._storage = Storage(storage) if storage else None
         self._group = group_column_of(items)
         self._tasks: list[tuple[Guess, str, dict[str, str]]] = []

@@ -61,12 +61,14 @@ class Place:
       title: of the page.
       source: what tells this input from others, see `input_source`.
       files: what the command writes.
+      listing: what its files are called, and how large some are, see `_listing`.
     """
 
     output: Path
     title: str
     source: str
     files: Files = PREDICTIONS
+    listing: str = ""
 
     @property
     def stem(self) -> Path:
@@ -99,9 +101,36 @@ class Place:
         every = (self.beside(ending) for ending in self.files.given if ending != self.output.suffix.lower())
         return [path for path in every if path.exists() and os.path.realpath(path) != self.source]
 
+    def record(self) -> dict[str, str]:
+        """What is recorded of the input, for `made_from`."""
+        return {"input": self.source, "input_from_here": self._from_here(), "input_files": self.listing}
+
     def made_from(self) -> str | None:
-        """What the files that are there were made from; None where they do not say."""
-        return self._recorded("input")
+        """What the files that are there were made from, also where it was moved together with them.
+
+        None where they do not say.
+        """
+        return self.source if self._moved() else self._recorded("input")
+
+    def former_source(self) -> str:
+        """`source` as it was when the files that are there were made, where they were made from it."""
+        return (self._recorded("input") if self._moved() else None) or self.source
+
+    def _moved(self) -> bool:
+        """Whether input and files lie to each other as before, and the input no longer where it was.
+
+        A copy of the files beside another input of the same name is told by the files of that.
+        """
+        recorded = self._recorded("input")
+        if recorded in (None, self.source) or not os.path.lexists(self.source):
+            return False
+        now = self.record()
+        same = all(now[name] == self._recorded(name) for name in ("input_from_here", "input_files"))
+        return same and not os.path.lexists(str(recorded))
+
+    def _from_here(self) -> str:
+        """The input as seen from the folder of the files."""
+        return _seen_from(os.path.realpath(self.output.parent), self.source)
 
     def page_key(self) -> str | None:
         """What a browser keeps the labels of the page there under; None where that is not recorded."""
@@ -137,9 +166,10 @@ def chosen_place(
       UserError: `given` is the input, a folder, or made from something else; another process writes to
         it, or works on the same input.
     """
-    source, name = input_source(text, [item.file for item in items]), input_name(text)
+    names = [item.file for item in items]
+    source, name, listing = input_source(text, names), input_name(text), _listing(text, names)
     if given:
-        place = Place(user_path(given), name, source, files)
+        place = Place(user_path(given), name, source, files, listing)
         _refuse_ending(place)
         _refuse_input_or_folder(place, user_path(text))
         _refuse_others(place)
@@ -149,9 +179,9 @@ def chosen_place(
             place.check_replaceable()
             yield place
         return
-    for number in itertools.chain(_own_numbers(name, source, workdir, files), itertools.count(1)):
-        title = _numbered(name, number)
-        place = Place(workdir / files.folder / f"{title}{files.endings[0]}", title, source, files)
+    first = Place(workdir / files.folder / f"{name}{files.endings[0]}", name, source, files, listing)
+    for number in itertools.chain(_own_numbers(first), itertools.count(1)):
+        place = _numbered(first, number)
         if place.others():
             continue
         with _claimed(place) as other:
@@ -161,30 +191,35 @@ def chosen_place(
             if other is not None or place.others():
                 continue
             if number > 1:
-                print(printable(_RENAMED.format(name, title)))
+                print(printable(_RENAMED.format(name, place.title)))
             place.check_replaceable()
             yield place
             return
 
 
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
+def _numbered(first: Place, number: int) -> Place:
+    """The place with a number behind its name."""
+    if number == 1:
+        return first
+    title = f"{first.title}-{number}"
+    output = first.output.with_name(f"{title}{first.files.endings[0]}")
+    return dataclasses.replace(first, output=output, title=title)
 
 
-def _own_numbers(name: str, source: str, workdir: Path, files: Files) -> list[int]:
+def _own_numbers(first: Place) -> list[int]:
     """Numbers behind the name of files made from this input, also where a smaller one has become free.
 
-    The page's labels are known by its path, so that it should keep it.
+    The page keeps its path then, and with it what a browser keeps of it.
     """
-    record = re.compile(rf"{re.escape(name)}(?:-([1-9][0-9]{{0,5}}))?{re.escape(files.record)}")
-    folder = workdir / files.folder
+    ending = re.escape(first.files.record)
+    record = re.compile(rf"{re.escape(first.title)}(?:-([1-9][0-9]{{0,5}}))?{ending}")
     try:
-        there = [found for entry in os.listdir(folder) if (found := record.fullmatch(entry))]
+        entries = os.listdir(first.output.parent)
     except OSError:
         return []  # nothing was written yet, or writing will say why it cannot be
+    there = [found for entry in entries if (found := record.fullmatch(entry))]
     numbers = sorted(int(found[1] or 1) for found in there)
-    stems = ((number, folder / f"{_numbered(name, number)}{files.endings[0]}") for number in numbers)
-    return [number for number, path in stems if Place(path, "", source, files).made_from() == source]
+    return [number for number in numbers if _numbered(first, number).made_from() == first.source]
 
 
 _RENAMED = "files of the name {} were made from another input: these are called {}"
@@ -258,6 +293,38 @@ def input_source(text: str, files: Sequence[str]) -> str:
     for file in files:
         digest.update(os.fsencode(os.path.abspath(file)) + b"\0")
     return f"standard input, {len(files)} lines, {digest.hexdigest()[:16]}"
+
+
+_SIZES = 100
+"""Files whose size is looked at, at most: on a network drive each costs a question."""
+
+
+def _listing(text: str, files: Sequence[str]) -> str:
+    """Digest of what an input's files are called from there, in its order, and of the size of some."""
+    input_path = os.path.abspath(user_path(text))
+    root = os.path.dirname(input_path) if os.path.isfile(input_path) else input_path
+    step = -(-len(files) // _SIZES) or 1
+    digest = hashlib.sha256()
+    for number, file in enumerate(files):
+        size = _size(file) if number % step == 0 else -1
+        digest.update(os.fsencode(_seen_from(root, file)) + f"\0{size}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _seen_from(root: str, file: str) -> str:
+    """The path of `file` as seen from the folder `root`; the path itself where there is none from there."""
+    try:
+        return os.path.relpath(file, root) if file else ""
+    except ValueError:  # Windows has no path from one drive to another, nor is there one of a null character
+        return file
+
+
+def _size(file: str) -> int:
+    """Bytes; -1 where the file cannot be asked."""
+    try:
+        return os.stat(file).st_size
+    except (OSError, ValueError):
+        return -1
 
 
 def _refuse_input_or_folder(place: Place, source: Path) -> None:

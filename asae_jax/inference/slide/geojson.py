@@ -81,24 +81,25 @@ def _geometry(position: Position) -> dict[str, Any]:
 class SlideFiles:
     """GeoJSON files of an input: `<stem>.geojson`, or `<stem>_<slide>.geojson` of each of several slides."""
 
-    def __init__(self, stem: Path, slides: Iterable[str], source: str):
+    def __init__(self, stem: Path, slides: Iterable[str], source: str, former: str = ""):
         """Writes nothing yet.
 
         Args:
           stem: folder and beginning of the names.
           slides: all that features will be added for, in order; repeated ones count once.
           source: what the features are made from, by which files of the same input are known.
+          former: what it was called when it lay elsewhere; empty: the same.
 
         Raises:
           UserError: a file is in the way that was made from something else.
         """
-        self._stem, self._source = stem, source
+        self._stem, self._source, self._sources = stem, source, (source, former or source)
         self._lines: dict[str, list[str]] = {slide: [] for slide in slides}
         several = [f"{stem.name}_{name}{ENDING}" for name in safe_names(self._lines)]
         names = several if len(self._lines) > 1 else [stem.name + ENDING] * len(self._lines)
         self.paths = {slide: stem.with_name(name) for slide, name in zip(self._lines, names, strict=True)}
         for path in self.paths.values():
-            if os.path.lexists(path) and read_head(path).get(MADE_FROM) != source:
+            if os.path.lexists(path) and read_head(path).get(MADE_FROM) not in self._sources:
                 raise UserError(
                     f"{path} was made from another input or by another program: choose another "
                     "--output=FILE, or move it away"
@@ -127,7 +128,9 @@ class SlideFiles:
     def earlier(self) -> list[Path]:
         """The files that were made from the same input."""
         there = self._stem.parent.glob(f"{glob.escape(self._stem.name)}*{ENDING}")
-        return [path for path in there if self._mark().items() <= read_head(path).items()]
+        heads = ((path, read_head(path)) for path in there)
+        marks = [self._mark() | {MADE_FROM: source} for source in self._sources]
+        return [path for path, head in heads if any(mark.items() <= head.items() for mark in marks)]
 
     def _mark(self) -> dict[str, str]:
         return {"name": self._stem.name, MADE_FROM: self._source}

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def place(tmp_path):
         options = {"given": given and str(given), "workdir": tmp_path / "run"}
         with chosen_place(str(text), items, **options) as chosen, meanwhile or contextlib.nullcontext():
             write_text(chosen.output, chosen.source)
-            record = {"made_from": {"input": chosen.source}}
+            record = {"made_from": chosen.record()}
             write_json(chosen.stem.with_name(f"{chosen.stem.name}_differential.json"), record)
         return chosen.output.name
 
@@ -61,6 +62,60 @@ def test_files_keep_their_number_where_a_smaller_one_becomes_free(place, folder,
     assert place(folders[2]) == "cells-3.csv"
     assert place(folders[0]) == "cells.csv"
     assert place(folders[1]) == "cells-2.csv"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Predicts in a folder that holds input and run; gives the name and what the record says of the input."""
+
+    def predict(root, text="cells"):
+        monkeypatch.chdir(tmp_path / root)
+        with chosen_place(text, read_input(text), given="", workdir=Path("run")) as chosen:
+            write_text(chosen.output, "")
+            write_json(chosen.beside("_differential.json"), {"made_from": chosen.record()})
+        return chosen.output.name
+
+    return predict
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_was_moved_together_is_found_again(project, folder, tmp_path, number):
+    """A folder that holds run and images is renamed."""
+    for name in ("other", "cells")[-number:]:
+        folder("before", name, "cells")
+    texts = [f"{name}/cells" for name in ("other", "cells")[-number:]]
+    names = [project("before", text) for text in texts]
+    assert len(set(names)) == number
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert [project("after", text) for text in texts[::-1]] == names[::-1]
+    assert [project("after", text) for text in texts] == names, "where it lies now is recorded"
+
+
+def test_a_list_that_was_moved_together_is_found_again(project, folder, tmp_path):
+    folder("before", "cells")
+    (tmp_path / "before" / "list.csv").write_text("path\ncells/1.png\n")
+    assert project("before", "list.csv") == "list.csv"
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert project("after", "list.csv") == "list.csv"
+
+
+@pytest.mark.parametrize("change", ["copied", "another name", "another size", "another place"])
+def test_what_only_looks_moved_is_another_input(project, folder, tmp_path, change):
+    """The files there were made from what is or was elsewhere."""
+    cells, after = folder("before", "cells"), tmp_path / "after"
+    assert project("before") == "cells.csv"
+    shutil.copytree(tmp_path / "before", after)
+    if change != "copied":
+        shutil.rmtree(tmp_path / "before")
+    if change == "another name":
+        (after / "cells" / "1.png").rename(after / "cells" / "2.png")
+    elif change == "another size":
+        (after / "cells" / "1.png").write_bytes(b"more")
+    elif change == "another place":
+        (after / "deeper").mkdir()
+        (after / "cells").rename(after / "deeper" / "cells")
+    assert project("after", "deeper/cells" if change == "another place" else "cells") == "cells-2.csv"
+    assert cells.exists() == (change == "copied")
 
 
 def test_brackets_in_a_folder_name_are_no_pattern(place, folder):

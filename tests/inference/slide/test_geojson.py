@@ -74,6 +74,13 @@ def test_the_same_input_replaces_its_files_and_removes_those_of_slides_it_no_lon
     ]  # fmt: skip
 
 
+def test_files_of_the_same_input_are_replaced_where_that_lay_elsewhere(tmp_path):
+    _written(tmp_path / "p", ["A", "B"], source="/before/list.csv")
+    files = SlideFiles(tmp_path / "p", ["A", "C"], "/after/list.csv", "/before/list.csv")
+    assert [path.name for path in files.write()] == ["p_A.geojson", "p_C.geojson"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p_A.geojson", "p_C.geojson"]
+
+
 @pytest.mark.parametrize("content", ['{"type": "FeatureCollection", "features": []}', "x", None])
 def test_what_others_made_is_not_replaced(tmp_path, content):
     path = tmp_path / "p.geojson"
