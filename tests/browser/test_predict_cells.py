@@ -540,7 +540,7 @@ def test_enter_opens_a_panel_that_was_closed(path, open_page):
     """Its field is hidden till then."""
     page = _first_chosen(open_page(path, size=PHONE))
     page.click("#close")
-    assert page.locator("#panel").is_hidden()
+    page.wait_for_selector("#panel", state="hidden")
     _type_plasma_cell(page)
     assert _labels(page) == {PATHS[0]: "plasma cell"}
 

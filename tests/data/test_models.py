@@ -64,6 +64,25 @@ def test_card_and_licence(name):
 
 
 @pytest.mark.parametrize("name", CLASSES)
+def test_estimates_over_views_are_of_the_same_model(name):
+    """Outliers are told by the first view: both files have the rule, and what it compares with, in common."""
+    folder = shipped.models()[name]
+    one, several = (json.loads((folder / f"uncertainty{end}.json").read_text()) for end in ("", "-tta"))
+    assert one["outliers"] == several["outliers"]
+    assert one["features_sha256"] == several["features_sha256"]
+    assert one["abstention"]["target_error"] == several["abstention"]["target_error"]
+    assert one["conditions"] | {"test_mode": "skip-tta"} == several["conditions"]
+    scores = json.loads((folder / "evaluation" / "test-tta.json").read_text())
+    measured = several["measured"]["test"]
+    assert (scores["test_mode"], scores["num_examples"]) == ("skip-tta", measured["num_images"])
+    alone, wrong = measured["labelled_without_a_person"], measured["error_without_a_person"]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"accuracy {scores['accuracy']:.3f} [" in card
+    assert f"by itself {100 * alone['share']:.1f} % [" in card
+    assert f"{100 * wrong['share']:.1f} % [" in card.partition("With `--tta`")[2]
+
+
+@pytest.mark.parametrize("name", CLASSES)
 def test_nothing_of_the_machine_it_was_made_on(name):
     folder = shipped.models()[name]
     config = read_run_config(folder)
