@@ -46,12 +46,17 @@ def provenance(run: Run, data: Data, split: str, other: Mapping[str, Any] | None
         "step": run.step,
         "source": data.index.source,
         "path": _absolute(run.config.data.path),
-        "data_fingerprint": data.index.fingerprint(modified=False),
+        "data_fingerprint": _fingerprint(run, data, is_own=other is None),
         "checkpoint": run.config.eval.checkpoint,
         "test_mode": run.test_mode,
         "batch_statistics": run.config.eval.batch_statistics,
         **(other or {}),
     }
+
+
+def _fingerprint(run: Run, data: Data, *, is_own: bool) -> str:
+    """Of images; of the run's own, which were compared with it (`check_same_data`), what the run recorded."""
+    return read_record(run.workdir).data_fingerprint if is_own else data.index.fingerprint(modified=False)
 
 
 def source_record(run: Run, class_map: Mapping[str, str]) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] |
     wanted = {
         "split": split,
         "source": data.index.source,
-        "data_fingerprint": data.index.fingerprint(modified=False),
+        "data_fingerprint": _fingerprint(run, data, is_own=True),
         "checkpoint": run.config.eval.checkpoint,
         "test_mode": run.test_mode,
         "batch_statistics": run.config.eval.batch_statistics,

@@ -13,16 +13,18 @@ const done = [];
 const undone = [];
 const listeners = [];
 // Under what names the browser keeps what was said on a page: labels, steps, the specimen, while a file has all of its
-// labels that it has, and typed classes in the order of their keys.
+// labels that it has, typed classes in the order of their keys, and of which cells it took former labels over.
 function namesOf(page) {
   const name = `asae-predict ${page}`;
-  return [name, `asae-predict-steps ${page}`, `${name} specimen`, `${name} downloaded`, `${name} classes`];
+  const of = ["specimen", "downloaded", "classes", "taken"].map((what) => `${name} ${what}`);
+  return [name, `asae-predict-steps ${page}`, ...of];
 }
-const [STORE, STEPS, SPECIMEN_STORE, DOWNLOADED, TYPED] = namesOf(DATA.page);
-// Earlier versions knew the page by its path. What is kept there of this page's cells is taken over; what is of others
-// stays, as another page, which may be open, may have that name: one that was moved, or was here before.
+const [STORE, STEPS, SPECIMEN_STORE, DOWNLOADED, TYPED, TAKEN] = namesOf(DATA.page);
+// Earlier versions knew the page by its path. What is kept there of this page's cells is taken over once, and stays
+// there, as another page may have that name: one that was moved, or was here before.
 const FORMERS = (DATA.former ?? []).map(namesOf);
-const takenOver = new Map(); // name -> the entries, as texts
+const takenOver = new Set(); // network and content of each entry
+let formerSteps = []; // names of the steps of those that are taken over now
 const HERE = new Map(CELLS.map((cell) => [cell.content, cell]));
 const REVIEWER = "asae-reviewer";
 const MOST_STEPS = 100; // kept in the browser
@@ -150,20 +152,10 @@ function store() {
   write(TYPED, typedClasses());
   stored = write(STORE, all) || (forgetOtherSteps() && write(STORE, all)) || (write(STEPS, []) && write(STORE, all));
   if (stored && !write(STEPS, storedSteps()) && !(forgetOtherSteps() && write(STEPS, storedSteps()))) write(STEPS, []);
-  if (stored) leaveFormer();
+  if (stored) write(TAKEN, [...takenOver]);
   byId("warning").hidden = stored;
   byId("warning").textContent = "This browser does not keep your labels: download them before you close the page.";
   showFull();
-}
-
-// Takes out what this page keeps by now. It is read anew, as another page may have written there since.
-function leaveFormer() {
-  for (const [name, steps] of FORMERS) {
-    const there = takenOver.get(name)?.size ? storedList(name) : [];
-    const rest = there.filter((entry) => !takenOver.get(name).has(JSON.stringify(entry)));
-    if (rest.length === there.length) continue;
-    if (write(name, rest) && areOurs(storedList(steps))) write(steps, []);
-  }
 }
 
 // Names in the browser's store, in which all pages of this program keep what was said on them.
@@ -243,13 +235,19 @@ const storedList = (name) => JSON.parse(localStorage.getItem(name) ?? "[]");
 function keptEntries() {
   const own = storedList(STORE);
   const nameOf = ([content, , network]) => `${network} ${content}`;
-  const known = new Set(own.map(nameOf));
+  takenOver.clear();
+  for (const name of storedList(TAKEN)) takenOver.add(name);
+  const known = new Set([...own.map(nameOf), ...takenOver]);
   const isHere = (entry) => (entry[2] === DATA.network && HERE.has(entry[0])) || hasNoRoom(entry);
   const former = [];
-  for (const [name] of FORMERS) {
+  formerSteps = [];
+  for (const [name, steps] of FORMERS) {
     const taken = storedList(name).filter((entry) => isHere(entry) && !known.has(nameOf(entry)));
-    takenOver.set(name, new Set(taken.map((entry) => JSON.stringify(entry))));
-    for (const entry of taken) known.add(nameOf(entry));
+    if (taken.length) formerSteps.push(steps);
+    for (const cell of taken.map(nameOf)) {
+      known.add(cell);
+      takenOver.add(cell);
+    }
     former.push(...taken);
   }
   return [...former, ...own];
@@ -262,8 +260,7 @@ const areOurs = ([network, ...steps]) =>
 // Those that led to labels that are taken over come with them.
 function recallSteps() {
   done.length = undone.length = 0;
-  const former = FORMERS.filter(([name]) => takenOver.get(name).size).map(([, steps]) => steps);
-  const names = localStorage.getItem(STEPS) === null ? former : [STEPS];
+  const names = localStorage.getItem(STEPS) === null ? formerSteps : [STEPS];
   const [, ...steps] = names.map(storedList).find(areOurs) ?? [];
   for (const step of steps) {
     done.push(

@@ -122,6 +122,10 @@ function save(rows, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  const lost = new Set(rows.filter((row) => !canBeListed(row.file)).map((row) => row.file)).size;
+  if (!lost) return;
+  byId("warning").textContent = `${whole(lost)} images are not in the file: their names are not UTF-8 or cannot be written in one line.`;
+  byId("warning").hidden = false;
 }
 
 function downloadAside() {
@@ -148,11 +152,6 @@ function download() {
   save(rows, `${DATA.title}_labels.csv`);
   const inFile = new Set(cells.filter((cell) => canBeListed(cell.file)).map((cell) => cell.content));
   setDownloaded([...labels.keys()].every((content) => inFile.has(content)));
-  const lost = new Set(cells.filter((cell) => !canBeListed(cell.file)).map((cell) => cell.file)).size;
-  if (lost) {
-    byId("warning").textContent = `${whole(lost)} images are not in the file: their names are not UTF-8 or cannot be written in one line.`;
-    byId("warning").hidden = false;
-  }
 }
 
 function afterChange() {
