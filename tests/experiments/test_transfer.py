@@ -346,6 +346,7 @@ def test_directions_are_checked_before_anything_is_trained(folder, class_map, tm
         ({"reproduce__other": ""}, "give --other=FILE.csv"),
         ({"reproduce__other_map": ""}, "has no two of the classes"),
         ({"data__source": "synthetic", "reproduce__back": True}, "config.data.source=csv, not synthetic"),
+        ({"eval__tta": True}, "takes one pass of the network: give --config.eval.tta=False"),
     ):
         with pytest.raises(UserError, match=message):
             directions.directions(given(their_cells, class_map, **changes), tmp_path)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from asae_jax.errors import UserError
+from asae_jax.input import csv_rows
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.manifest import UNSEEN, manifest_index, read_entries
@@ -316,6 +317,14 @@ def test_a_name_that_a_spreadsheet_garbled_is_pointed_out_once(root, column):
     (warning,) = told
     assert str(warning.message).startswith(f"{path}, line 3: MÃ¼ller looks garbled")
     assert "should it be Müller?" in str(warning.message)
+
+
+@pytest.mark.parametrize("name", ["Müller", "Álvarez", "Íñigo", "Kovačič"])
+def test_what_windows_made_of_a_name_is_undone(name):
+    """Of five bytes its code page has no letter: it keeps them as control characters."""
+    kept = (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+    shown = "".join(chr(b) if b in kept else bytes([b]).decode("cp1252") for b in name.encode())
+    assert csv_rows._before_it_was_garbled(shown) == name
 
 
 def test_names_with_letters_of_all_kinds_are_not_called_garbled(root):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,15 @@ def test_many_unknown_settings_are_one_line(workdir):
 def test_other_classes_are_refused_by_name(workdir):
     with pytest.raises(UserError, match=r"missing: \['LYT'\], new: \['MON'\]"):
         folder.check_same_data(workdir, _table(("BLA", "MON")))
+
+
+def test_a_run_on_images_that_are_all_of_no_group_is_known(tmp_path):
+    """An earlier version took them for one group; now nothing is known of groups."""
+    listed = dataclasses.replace(_table(), groups=np.full(2, "no group"))
+    folder.write(tmp_path, tiny_config(), folder.record_of(listed))
+    folder.check_same_data(tmp_path, _table())
+    with pytest.raises(UserError, match="files, labels or groups were added, removed or changed"):
+        folder.check_same_data(tmp_path, dataclasses.replace(_table(), groups=np.array(["p1", "p2"])))
 
 
 def test_other_images_are_refused(workdir):
