@@ -5,7 +5,8 @@ How many resamples an evaluation takes is the setting `eval.bootstrap`.
 With groups (patients, slides) whole groups are drawn: images of one patient are not independent, and
 intervals over single images would be too narrow. So would the middle 95 % of resamples of few groups: their
 percentiles are moved outwards by Student's t (expanded percentiles; Hesterberg 2015, "What Teachers Should
-Know About the Bootstrap", section 5.3).
+Know About the Bootstrap", section 5.3). Groups of unequal size count as fewer, their effective number (Kish
+1965, "Survey Sampling"): three patients of 300 images and six of five are little more than three.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -135,7 +136,8 @@ def percentiles(groups: np.ndarray | None = None) -> tuple[float, float]:
     """Percentiles of resamples between which a 95 % interval lies; see `percentile_interval`."""
     if groups is None:
         return 2.5, 97.5
-    count = len(np.unique(groups))
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    count = max(sizes.sum() ** 2 / (sizes**2).sum(), 2)  # the effective number of groups
     normal = np.sqrt(count / (count - 1)) * scipy.special.stdtrit(count - 1, 0.025)
     low = 100 * float(scipy.special.ndtr(normal))
     return low, 100 - low

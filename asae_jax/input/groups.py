@@ -16,10 +16,10 @@ def one_by_one(groups: np.ndarray, names: np.ndarray) -> np.ndarray | None:
     """Groups of an index: images of `NO_GROUP` are groups of their own; None where all are.
 
     Args:
-      groups: str `[N]`, as a list of images has them.
+      groups: str `[N]`, as a list of images has them; "" is none too.
       names: str `[N]`, unique.
     """
-    alone = groups == NO_GROUP
+    alone = (groups == NO_GROUP) | (groups == "")
     return None if alone.all() else np.where(alone, np.char.add(_ALONE, names), groups)
 
 

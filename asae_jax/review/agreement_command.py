@@ -18,6 +18,7 @@ from asae_jax.input.cell_classes import CellClass, cell_classes, composed, displ
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
+from asae_jax.input.groups import NO_GROUP, one_by_one
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered
@@ -170,11 +171,11 @@ def _labelled(people: Sequence[Person]) -> list[str]:
 
 
 def _groups(people: Sequence[Person], contents: Sequence[str]) -> np.ndarray | None:
-    """Patient or slide of each image, where all are known."""
+    """Patient or slide of each image, see `groups.one_by_one`; None where none is known."""
     groups = [
         next((p.labels[c].group for p in people if c in p.labels and p.labels[c].group), "") for c in contents
     ]
-    return np.array(groups) if groups and all(groups) else None
+    return one_by_one(np.array(groups), np.array(contents))
 
 
 def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Several:
@@ -233,8 +234,8 @@ def _write_disagreements(path: Path, rows: Sequence[dict[str, str]], group: str)
         remove(path)
         return
     names = [name for name in rows[0] if any(row[name] for row in rows)]
-    if not all(row["group"] for row in rows) and "group" in names:
-        names.remove("group")  # a list with a column for groups needs one in every row
+    if "group" in names:  # a list with a column for groups needs one in every row
+        rows = [row | {"group": row["group"] or NO_GROUP} for row in rows]
     with atomic_text(path) as file:
         writer = CsvWriter(file)
         writer.writerow([group if name == "group" else name for name in names])

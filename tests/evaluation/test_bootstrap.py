@@ -59,7 +59,8 @@ def test_bootstrap_of_groups_equals_a_slow_one():
         values = np.array([r[name] for r in resampled])
         if name == "ece":  # biased: moved back by its bias
             values = np.maximum(values - values.mean() + whole[name], 0)
-        low = 100 * stats.norm.cdf(np.sqrt(7 / 6) * stats.t.ppf(0.025, 6))
+        count = 60**2 / (4 * 9**2 + 3 * 8**2)  # nearly 7
+        low = 100 * stats.norm.cdf(np.sqrt(count / (count - 1)) * stats.t.ppf(0.025, count - 1))
         np.testing.assert_allclose(interval, np.percentile(values, [low, 100 - low]), rtol=1e-9)
 
 
@@ -75,6 +76,35 @@ def test_few_groups_have_percentiles_further_out_and_many_the_usual_ones():
     assert percentiles() == (2.5, 97.5)
     assert percentiles(np.arange(100_000)) == pytest.approx((2.5, 97.5), abs=1e-3)
     assert percentiles(np.arange(5)) == pytest.approx((0.0954, 99.9046), abs=1e-3)
+
+
+def test_groups_of_unequal_size_count_as_their_effective_number():
+    """(10 + 10 + 5 + 5)^2 / (100 + 100 + 25 + 25) = 3.6; of one that outweighs all others two are taken."""
+    assert percentiles(np.repeat(np.arange(4), [10, 10, 5, 5])) == pytest.approx(
+        [100 * stats.norm.cdf(side * np.sqrt(3.6 / 2.6) * stats.t.ppf(0.975, 2.6)) for side in (-1, 1)]
+    )
+    assert percentiles(np.repeat(np.arange(3), [1000, 1, 1])) == percentiles(np.arange(2))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [300] * 3 + [5] * 6,  # by the number of groups: 0.91
+        [100] * 5 + [1] * 50,  # five patients, and images of nobody known: 0.90
+    ],
+)
+def test_intervals_over_unequal_patients_hold_the_true_share_as_often_as_they_say(sizes):
+    rng = np.random.default_rng(0)
+    groups, held = np.repeat(np.arange(len(sizes)), sizes), 0
+    for _ in range(400):
+        shares = 0.8 + 0.05 * rng.normal(size=len(sizes))
+        right = rng.random(len(groups)) < shares[groups]
+        (low, high), = bootstrap_intervals(
+            lambda weights, right=right: {"share": weights @ right / weights.sum(1)},
+            len(groups), groups=groups, resamples=500, seed=0,
+        ).values()  # fmt: skip
+        held += low <= 0.8 <= high
+    assert held / 400 > 0.94
 
 
 def test_intervals_over_six_patients_hold_the_true_mean_nearly_as_often_as_they_say():

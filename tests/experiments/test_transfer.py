@@ -21,6 +21,7 @@ from asae_jax.experiments.transfer import directions, scores
 from asae_jax.experiments.transfer.cells import read_listed
 from asae_jax.experiments.transfer.pages import write_pages
 from asae_jax.experiments.transfer.scores import Trial, accuracies, estimated, with_mixture
+from asae_jax.input.groups import as_listed
 from asae_jax.input.sources import named_class_map
 from asae_jax.run.run import Run, open_run
 from benchmarks import transfer
@@ -189,7 +190,7 @@ def test_the_parts_of_a_list_share_no_picture_and_no_cell_counts_twice(tmp_path)
     rows += [["c.png", "A", "test", "no group"], ["d.png", "B", "testing", "q"]]
     columns = ["path", "label", "split", "patient"]
     listed = read_listed(write(tmp_path / "l.csv", columns, *rows), {}, ("A", "B"), most=10, seed=0)
-    assert listed.groups is None  # of c.png it is not known
+    assert as_listed(listed.groups).tolist() == ["no group", "q"]
     assert [len(listed.items[part]) for part in ("train", "test")] == [2, 2]
     (tmp_path / "._d.png").write_bytes(b"a thumbnail")
     more = write(tmp_path / "more.csv", columns, *rows, ["._d.png", "B", "test", "q"])

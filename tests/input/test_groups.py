@@ -24,7 +24,13 @@ def test_where_all_have_a_group_nothing_changes(groups):
 
 
 def test_without_any_group_none_is_known():
-    assert one_by_one(np.array(["no group"] * 4), NAMES) is None
+    assert one_by_one(np.array(["no group", "", "no group", ""]), NAMES) is None
+
+
+def test_an_image_without_a_name_of_its_group_is_of_none():
+    assert as_listed(one_by_one(np.array(["", "p1", "no group", "p1"]), NAMES)).tolist() == [
+        "no group", "p1", "no group", "p1",
+    ]  # fmt: skip
 
 
 def test_a_split_by_group_divides_images_of_no_group_and_keeps_patients_together():

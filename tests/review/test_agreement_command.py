@@ -12,7 +12,7 @@ from asae_jax import cli
 from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input.sources import configured_index
-from asae_jax.review.agreement import alpha
+from asae_jax.review.agreement import alpha, compare
 from asae_jax.review.labels import read_labels
 from tests.review.made import page_rows, put, put_cells, read_csv, write_csv
 from tests.training.tiny import tiny_config
@@ -381,6 +381,29 @@ def test_intervals_are_over_patients_where_they_are_known(tmp_path, run, capsys)
     assert run(first, second)["pairs"][0]["intervals_over"] == "groups"
     assert "intervals over: patients or slides" in capsys.readouterr().out
     assert read_csv(tmp_path / "out" / "disagreements.csv")[0]["group"] == "p1"
+
+
+def test_one_image_of_no_patient_does_not_make_the_others_independent(tmp_path, run):
+    """It is drawn by itself beside whole patients, and the list of disagreements can be predicted again."""
+    patients = [f"p{number // 6}" for number in range(6 * MIN_GROUPS)] + ["no group"]
+    labels = ["A B B A A " + "B " * 26, "A B B A A " + "A " * 26]
+    people = [rows(given, group=" ".join(["-"] * len(patients))) for given in labels]
+    for given in people:
+        for row, patient in zip(given, patients, strict=True):
+            row["group"] = patient
+    files = [write_csv(tmp_path / f"{name}.csv", given) for name, given in zip("ab", people, strict=True)]
+    (pair,) = run(*files)["pairs"]
+    assert pair["intervals_over"] == "groups"
+    first, second = ([" AB".index(label) - 1 for label in given.split()] for given in labels)
+    drawn = compare(
+        np.array(first), np.array(second), 2, resamples=1000,
+        groups=np.array([*patients[:-1], "no group: 30"]),
+    )  # fmt: skip
+    assert (pair["agreement"]["low"], pair["agreement"]["high"]) == (
+        drawn.agreement.low,
+        drawn.agreement.high,
+    )
+    assert [item.group for item in read_input(str(tmp_path / "out" / "disagreements.csv"))][-2:] == ["p4", ""]
 
 
 def test_disagreements_of_slides_name_slides(tmp_path, run):

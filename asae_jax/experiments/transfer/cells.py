@@ -12,7 +12,7 @@ from asae_jax.errors import UserError
 from asae_jax.inference.predict.inputs import Item
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import file_contents
-from asae_jax.input.groups import NO_GROUP
+from asae_jax.input.groups import NO_GROUP, one_by_one
 from asae_jax.input.manifest import UNSEEN, read_entries
 
 PARTS = ("train", "test")
@@ -95,11 +95,10 @@ def read_listed(
             )
     _check_apart(path, items)
     order = np.random.default_rng(seed).permutation(len(items["train"]))[:most]
-    groups = np.array([item.group for item in items["test"]])
     return Listed(
         {"train": [items["train"][row] for row in order], "test": items["test"]},
         {"train": np.array(labels["train"])[order], "test": np.array(labels["test"])},
-        groups if all(groups) else None,
+        one_by_one(np.array([i.group for i in items["test"]]), np.array([i.path for i in items["test"]])),
         path.name,
         guesses,
     )
