@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in (
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md")),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(ROOT / name for name in ("data/README.md", "benchmarks/README.md")),
         *sorted((ROOT / "docs").glob("*.md")),
     )
 }
@@ -72,6 +73,12 @@ def test_every_file_that_a_page_names_exists(page):
     paths |= {folder / path for path in re.findall(r'src="([^"]+)"', text)}
     paths |= {folder / path for path in re.findall(r"\]\((?!https?:)([^)#\s]+)", text)}
     assert not sorted(str(path) for path in paths if not path.exists())
+
+
+def test_the_index_of_benchmarks_names_each():
+    there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+    there |= {path.parent.name for path in (ROOT / "benchmarks").glob("*/__init__.py")}
+    assert set(re.findall(r"`(\w+)/?`", PAGES["benchmarks/README.md"])) == there
 
 
 def test_pages_name_files_and_commands_at_all():
