@@ -24,9 +24,9 @@ import numpy as np
 from asae_jax.config import base_config
 from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.page import write_page
-from asae_jax.inference.predict.reading import pictures_of
-from asae_jax.inference.predict.records import Gallery, PredictionUncertainty, Record
-from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.inference.reading import pictures_of
+from asae_jax.inference.records import Gallery, PredictionUncertainty, Record
+from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.synthetic import render
 

@@ -20,8 +20,8 @@ from asae_jax.config import copy_with
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
-from asae_jax.inference.predict.inputs import Item
-from asae_jax.inference.predict.predictor import Options, Predictor
+from asae_jax.inference.inputs import Item
+from asae_jax.inference.predictor import Options, Predictor
 from asae_jax.input.manifest import read_entries
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.shipped import models

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from asae_jax.files import user_path
-from asae_jax.inference.predict.inputs import Item, class_folders, is_list
+from asae_jax.inference.inputs import Item, class_folders, is_list
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
@@ -20,10 +20,10 @@ def input_labels(
     Names of the run's classes are known in any case (`plain_name`), and come out as the run writes them.
 
     Args:
-      text: the input, see `predict.inputs.read_input`.
+      text: the input, see `inputs.read_input`.
       items: the images that it names.
       class_names: of the run.
-      folders: "auto": folders that are classes label their images (`predict.inputs.class_folders`);
+      folders: "auto": folders that are classes label their images (`inputs.class_folders`);
         "classes": all do, by whatever their names are; "groups": folders are slides or patients, and
         nothing is labelled.
 

@@ -4,8 +4,8 @@ import pathlib
 import random
 from collections.abc import Callable, Sequence
 
+from asae_jax.inference.inputs import read_input
 from asae_jax.inference.labels import input_labels
-from asae_jax.inference.predict.inputs import read_input
 from asae_jax.input import class_map
 from asae_jax.input.cell_classes import known_classes
 from asae_jax.input.description import describe

@@ -17,9 +17,9 @@ from asae_jax.inference.explain.explanations import Averages, Explanation
 from asae_jax.inference.explain.faithfulness import Measured
 from asae_jax.inference.predict import page as predict
 from asae_jax.inference.predict.count.differential import Counter
-from asae_jax.inference.predict.records import PredictionUncertainty, Record
 from asae_jax.inference.predict.similar import Similar
-from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.inference.records import PredictionUncertainty, Record
+from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import encode_jpeg
 from asae_jax.review.agreement_command import agreement

@@ -2,8 +2,8 @@
 
 import pytest
 
+from asae_jax.inference.inputs import read_input, without_class_folders
 from asae_jax.inference.labels import input_groups, input_labels
-from asae_jax.inference.predict.inputs import read_input, without_class_folders
 
 
 @pytest.mark.parametrize(

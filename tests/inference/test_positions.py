@@ -3,8 +3,8 @@
 import pytest
 
 from asae_jax.errors import UserError
+from asae_jax.inference.inputs import read_input
 from asae_jax.inference.positions import Position
-from asae_jax.inference.predict.inputs import read_input
 
 
 def _items(tmp_path, text):

@@ -10,7 +10,7 @@ import pytest
 
 from asae_jax import cli
 from asae_jax.evaluation.bootstrap import MIN_GROUPS
-from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.inputs import read_input
 from asae_jax.input.sources import configured_index
 from asae_jax.review.agreement import alpha, compare
 from asae_jax.review.labels import read_labels

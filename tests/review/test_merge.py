@@ -11,7 +11,7 @@ from PIL import Image
 
 from asae_jax import cli
 from asae_jax.config import base_config
-from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.inputs import read_input
 from asae_jax.input.decode import BadImage
 from asae_jax.input.run_split import chosen_split
 from asae_jax.input.sources import configured_index

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.inputs import Item
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import file_contents
 from asae_jax.input.groups import NO_GROUP, one_by_one

@@ -16,7 +16,7 @@ from asae_jax.experiments.transfer.cells import Listed, read_listed
 from asae_jax.experiments.transfer.pages import Measured, write_pages
 from asae_jax.experiments.transfer.scores import Trial, measure
 from asae_jax.files import sha256, user_path
-from asae_jax.inference.predict.predictor import network_identity
+from asae_jax.inference.predictor import network_identity
 from asae_jax.input.sources import configured_index, named_class_map
 from asae_jax.json_files import read_json, write_sealed_json
 from asae_jax.run.run import check_one_look, open_run

@@ -9,7 +9,7 @@ import numpy as np
 from asae_jax.config import colour_of, copy_with
 from asae_jax.errors import UserError
 from asae_jax.inference.adapt.cells import MEASURED, measured_nuclei, raw_images
-from asae_jax.inference.predict.inputs import Item, read_input
+from asae_jax.inference.inputs import Item, read_input
 from asae_jax.input.appearance import evenly, scale_between
 from asae_jax.input.preparation import SCALES
 from asae_jax.input.run_split import SPLITS_FILE, read_records

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.inputs import Item
-from asae_jax.inference.predict.reading import read_batches
+from asae_jax.inference.inputs import Item
+from asae_jax.inference.reading import read_batches
 from asae_jax.input.appearance import appearance, evenly, nucleus_sizes
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.preparation import Preparation

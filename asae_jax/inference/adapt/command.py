@@ -25,9 +25,9 @@ from asae_jax.inference.adapt.last_layer import read_layer, with_layer, without_
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
+from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.mixture import Basis, mixture_basis
-from asae_jax.inference.predict.inputs import Item, group_column_of, read_input, without_class_folders
-from asae_jax.inference.predict.predictor import network_identity
+from asae_jax.inference.predictor import network_identity
 from asae_jax.input.appearance import evenly
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map

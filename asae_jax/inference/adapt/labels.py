@@ -14,7 +14,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
-from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.inputs import Item
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.manifest import ASIDE, CORRECTED, Entry, read_entries

@@ -19,7 +19,7 @@ from scipy import optimize, special
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.calibration import LIMITS
-from asae_jax.inference.embed.classifiers import fold_masks
+from asae_jax.inference.classifiers import fold_masks
 
 STRENGTHS = (10.0, 2.0, 0.5, 0.1, 0.02, 0.005)
 """Penalties on the distance from the old layer, the strongest first, among which cross-validation chooses."""

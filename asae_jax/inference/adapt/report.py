@@ -15,8 +15,8 @@ from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
 from asae_jax.inference.adapt.labels import label_files
 from asae_jax.inference.adapt.learning import Learned
+from asae_jax.inference.inputs import input_name
 from asae_jax.inference.mixture import Basis
-from asae_jax.inference.predict.inputs import input_name
 from asae_jax.pages import NOTICE
 from asae_jax.run.adaptation import made_from
 

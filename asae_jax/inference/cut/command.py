@@ -17,8 +17,8 @@ from asae_jax.errors import UserError
 from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
+from asae_jax.inference.inputs import MAY_BE_SEVERAL, Item, in_utf8, read_input
 from asae_jax.inference.positions import COLUMNS
-from asae_jax.inference.predict.inputs import MAY_BE_SEVERAL, Item, in_utf8, read_input
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.manifest import SMEAR
 from asae_jax.pages import NOTICE, encode_jpeg, printable

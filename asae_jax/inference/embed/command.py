@@ -17,11 +17,11 @@ from asae_jax.inference.embed.embedding import Embedding, gather, spread_places,
 from asae_jax.inference.embed.page import write_page
 from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
 from asae_jax.inference.embed.projection import Projection, project, require_library
+from asae_jax.inference.inputs import Item, read_input
 from asae_jax.inference.labels import input_groups, input_labels
-from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.places import MADE_FROM, Files, Place, chosen_place
-from asae_jax.inference.predict.predictor import Options, Predictor, network_identity
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.output_files import MADE_FROM, Files, Place, chosen_place
+from asae_jax.inference.predictor import Options, Predictor, network_identity
+from asae_jax.inference.records import Record
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.content import file_contents
 from asae_jax.json_files import write_json

@@ -8,7 +8,7 @@ import numpy as np
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.files import atomic_binary, atomic_text
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 
 _COLUMNS = ("path", "label", "group", "predicted", "probability", "outlier_score", "x", "y", "error")
 

@@ -15,7 +15,7 @@ import numpy as np
 from markupsafe import Markup
 
 from asae_jax.files import write_text
-from asae_jax.inference.embed.classifiers import nearest_rows
+from asae_jax.inference.classifiers import nearest_rows
 from asae_jax.inference.embed.embedding import Embedding
 from asae_jax.inference.embed.projection import Projection, percent
 from asae_jax.input.cell_classes import CellClass, display_order

@@ -20,7 +20,7 @@ from asae_jax.evaluation.bootstrap import (
 )
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
-from asae_jax.inference.embed.classifiers import (
+from asae_jax.inference.classifiers import (
     NEIGHBOURS,
     LogisticRegression,
     choose_penalty,

@@ -7,9 +7,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
+from asae_jax.inference.inputs import read_input
 from asae_jax.inference.labels import input_groups, input_labels
-from asae_jax.inference.predict.inputs import read_input
-from asae_jax.inference.predict.reading import read_batches
+from asae_jax.inference.reading import read_batches
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -68,10 +68,10 @@ def own_examples(run: Run) -> Examples:
 
 
 def given_examples(run: Run) -> Examples:
-    """The images of `explain.input`; see `predict.inputs.read_input` for what it may be.
+    """The images of `explain.input`; see `inputs.read_input` for what it may be.
 
     The true class is the column `label` of a CSV file, or the subfolder of a given folder where these are
-    classes (`predict.inputs.class_folders`).
+    classes (`inputs.class_folders`).
 
     Raises:
       UserError: no images, or a label that the run does not know.

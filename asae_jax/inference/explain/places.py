@@ -7,8 +7,8 @@ from typing import Any
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
-from asae_jax.inference.predict.inputs import input_name
-from asae_jax.inference.predict.places import input_source
+from asae_jax.inference.inputs import input_name
+from asae_jax.inference.output_files import input_source
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import printable
 

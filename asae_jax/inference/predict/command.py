@@ -12,27 +12,27 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, together, user_path
+from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders
+from asae_jax.inference.label_studio import CONFIGURATION, TASKS
 from asae_jax.inference.mixture import Basis, ensemble_basis
+from asae_jax.inference.output_files import MADE_FROM, Place, chosen_place
 from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
 from asae_jax.inference.predict.input_notes import InputNotes
-from asae_jax.inference.predict.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output, summary, write_differential
 from asae_jax.inference.predict.page import page_key, write_page
-from asae_jax.inference.predict.places import MADE_FROM, Place, chosen_place
-from asae_jax.inference.predict.predictor import (
+from asae_jax.inference.predict.similar import find_similar, kept_cells
+from asae_jax.inference.predictor import (
     Options,
     Predictor,
     attention_extent,
     load_runs,
     network_identity,
 )
-from asae_jax.inference.predict.records import Gallery, Record
-from asae_jax.inference.predict.similar import find_similar, kept_cells
-from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
+from asae_jax.inference.records import Gallery, Record
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run import model_folder

@@ -2,7 +2,7 @@
 
 import collections
 
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 from asae_jax.input.oddities import GREY
 
 _NAMED = 3

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from asae_jax.inference.predict.inputs import Item, group_column_of
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.geojson import SlideFiles, feature
+from asae_jax.inference.inputs import Item, group_column_of
+from asae_jax.inference.label_studio import Guess, Storage, cell_task, write_tasks
+from asae_jax.inference.records import Record
 from asae_jax.inference.slide.colours import shown_colours
-from asae_jax.inference.slide.geojson import SlideFiles, feature
-from asae_jax.inference.slide.label_studio import Guess, Storage, cell_task, write_tasks
 from asae_jax.input.cell_classes import CellClass
 
 

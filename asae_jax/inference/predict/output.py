@@ -22,7 +22,7 @@ from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.predict.count.differential import Count, Differential, sections
 from asae_jax.inference.predict.count.intervals import Ratio, Share, fixed
 from asae_jax.inference.predict.count.table import rows, text_table
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import CellClass
 from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE

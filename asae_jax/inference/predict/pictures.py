@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 
 PER_BLOCK = 50
 """Cells whose small pictures and maps are kept together."""

@@ -13,10 +13,8 @@ from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, remove, together, user_path
 from asae_jax.folders import IMAGE_EXTENSIONS
-from asae_jax.inference.positions import COLUMNS, Position, PositionReader
-from asae_jax.inference.slide.colours import shown_colours
-from asae_jax.inference.slide.geojson import SlideFiles, feature
-from asae_jax.inference.slide.label_studio import (
+from asae_jax.inference.geojson import SlideFiles, feature
+from asae_jax.inference.label_studio import (
     CONFIGURATION,
     TASKS,
     Guess,
@@ -25,6 +23,8 @@ from asae_jax.inference.slide.label_studio import (
     field_task,
     write_tasks,
 )
+from asae_jax.inference.positions import COLUMNS, Position, PositionReader
+from asae_jax.inference.slide.colours import shown_colours
 from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault, listed_file, read_rows

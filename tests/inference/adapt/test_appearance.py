@@ -7,7 +7,7 @@ from PIL import Image
 from asae_jax.errors import UserError
 from asae_jax.inference.adapt import appearance
 from asae_jax.inference.adapt.cells import measured_nuclei
-from asae_jax.inference.predict.inputs import read_input
+from asae_jax.inference.inputs import read_input
 from asae_jax.run import digests, folder
 from asae_jax.run.run import open_run
 from tests.input.drawn_nuclei import crop

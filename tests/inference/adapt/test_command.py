@@ -19,7 +19,7 @@ from asae_jax.inference.adapt import command, last_layer, report
 from asae_jax.inference.adapt.cells import Cells, scorer
 from asae_jax.inference.adapt.labels import read_given
 from asae_jax.inference.adapt.statistics import drawn_rows
-from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.nucleus_sizes import NucleusSizes

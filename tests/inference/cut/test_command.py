@@ -13,7 +13,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.inference.cut.cells import crop, squares
 from asae_jax.inference.cut.nuclei import Nucleus
-from asae_jax.inference.predict.inputs import group_column_of, read_input
+from asae_jax.inference.inputs import group_column_of, read_input
 from asae_jax.input.decode import read_image
 from tests.inference.cut.drawn import draw_field
 

@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from asae_jax.errors import UserError
-from asae_jax.inference.embed.classifiers import (
+from asae_jax.inference.classifiers import (
     NEIGHBOURS,
     PENALTIES,
     LogisticRegression,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asae_jax.inference.predict.records import PredictionUncertainty, Record
+from asae_jax.inference.records import PredictionUncertainty, Record
 
 
 def record(

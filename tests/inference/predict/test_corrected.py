@@ -14,7 +14,7 @@ from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.command import Ensemble
 from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
 from asae_jax.inference.predict.count.intervals import percent, share
-from asae_jax.inference.predict.records import PredictionUncertainty, Record
+from asae_jax.inference.records import PredictionUncertainty, Record
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.run.adaptation import FILE
 

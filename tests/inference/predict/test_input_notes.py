@@ -3,7 +3,7 @@
 import pytest
 
 from asae_jax.inference.predict.input_notes import InputNotes
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 from asae_jax.input.oddities import GREY
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from asae_jax import cli
 from asae_jax.inference.embed.embedding import Embedding
+from asae_jax.inference.inputs import Item
 from asae_jax.inference.positions import Position
-from asae_jax.inference.predict.inputs import Item
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import open_output
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
 from tests.inference.predict.made import record
-from tests.inference.slide.qupath import read
+from tests.inference.qupath import read
 
 pytestmark = pytest.mark.filterwarnings("ignore:probabilities are not calibrated")
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.inputs import group_column_of, read_input
+from asae_jax.inference.inputs import group_column_of, read_input
 from asae_jax.inference.predict.output import open_output
 from tests.inference.predict.made import record
 

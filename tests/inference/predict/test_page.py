@@ -15,7 +15,7 @@ from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.page import page_key, page_script, write_page
 from asae_jax.inference.predict.pictures import PER_BLOCK, WHOLES_PER_BLOCK
 from asae_jax.inference.predict.similar import Similar
-from asae_jax.inference.predict.uncertainty import Thresholds
+from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import CellClass
 from asae_jax.pages import NOTICE
 from tests.inference.predict.made import record

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from asae_jax.csv_cells import guarded
+from asae_jax.inference.inputs import read_input
 from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
-from asae_jax.inference.predict.inputs import read_input
 from asae_jax.inference.predict.page import page_script
 from asae_jax.input.groups import NO_GROUP, as_listed
 from asae_jax.input.manifest import manifest_index

@@ -11,7 +11,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.input.content import image_content
 from asae_jax.input.tiff import ORIENTATION
-from tests.inference.slide.qupath import read
+from tests.inference.qupath import read
 
 
 @pytest.fixture

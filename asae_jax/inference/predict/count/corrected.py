@@ -16,7 +16,7 @@ from asae_jax.evaluation.bootstrap import NOT_DRAWN, enough_groups, interval_uni
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
 from asae_jax.inference.mixture import Basis
 from asae_jax.inference.predict.count.intervals import fixed
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import CellClass, display_order
 
 RESAMPLES = 200

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from asae_jax.inference.predict.count.intervals import Ratio, Share, no_share, ratio, share
 from asae_jax.inference.predict.count.specimen import REMEDY, UNKNOWN, Specimen
-from asae_jax.inference.predict.records import Record
+from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import CellClass, display_order
 
 SECTIONS: Mapping[str, str] = {

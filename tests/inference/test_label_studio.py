@@ -8,8 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from asae_jax.errors import UserError
-from asae_jax.inference.positions import Position
-from asae_jax.inference.slide.label_studio import (
+from asae_jax.inference.label_studio import (
     Guess,
     Storage,
     cell_task,
@@ -17,6 +16,7 @@ from asae_jax.inference.slide.label_studio import (
     field_task,
     write_tasks,
 )
+from asae_jax.inference.positions import Position
 from asae_jax.input.tiff import ORIENTATION
 
 

@@ -9,7 +9,7 @@ from asae_jax.evaluation.calibration import Temperature
 from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import METHODS, ClassGaussians, Outliers
 from asae_jax.evaluation.uncertainty import Uncertainty
-from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
+from asae_jax.inference.uncertainty import UncertaintyEstimator
 
 
 def _estimates(temperature, *, threshold=0.6, method="energy"):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.inference.predict.inputs import read_input
-from asae_jax.inference.predict.reading import read_batches
+from asae_jax.inference.inputs import read_input
+from asae_jax.inference.reading import read_batches
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.inference.predict.inputs import input_name, read_input, without_class_folders
-from asae_jax.inference.predict.reading import read_batches
+from asae_jax.inference.inputs import input_name, read_input, without_class_folders
+from asae_jax.inference.reading import read_batches
 
 
 @pytest.fixture

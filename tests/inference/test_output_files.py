@@ -11,10 +11,10 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.files import write_text
-from asae_jax.inference.predict.inputs import read_input
-from asae_jax.inference.predict.places import chosen_place, input_source
+from asae_jax.inference.inputs import read_input
+from asae_jax.inference.output_files import chosen_place, input_source
 from asae_jax.json_files import write_json
-from tests.inference.predict.test_inputs import tree
+from tests.inference.test_inputs import tree
 
 __all__ = ["tree"]
 
@@ -203,8 +203,8 @@ def at_work(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from asae_jax.inference.predict.inputs import read_input
-from asae_jax.inference.predict.places import chosen_place
+from asae_jax.inference.inputs import read_input
+from asae_jax.inference.output_files import chosen_place
 text, given, workdir = sys.argv[1:]
 with chosen_place(text, read_input(text), given=given, workdir=Path(workdir)) as place:
     print(place.output.name, flush=True)

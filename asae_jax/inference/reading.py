@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from asae_jax.inference.predict.inputs import Item
+from asae_jax.inference.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image, read_reduced
 from asae_jax.input.oddities import oddity

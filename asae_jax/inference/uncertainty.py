@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.uncertainty import Uncertainty
-from asae_jax.inference.predict.records import PredictionUncertainty
+from asae_jax.inference.records import PredictionUncertainty
 
 
 class Thresholds(NamedTuple):

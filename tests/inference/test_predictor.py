@@ -17,8 +17,8 @@ from asae_jax.evaluation.calibration import Temperature
 from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.uncertainty import Uncertainty
-from asae_jax.inference.predict.inputs import Item, read_input
-from asae_jax.inference.predict.predictor import (
+from asae_jax.inference.inputs import Item, read_input
+from asae_jax.inference.predictor import (
     Options,
     Predictor,
     attention_extent,
@@ -28,8 +28,11 @@ from asae_jax.input.nucleus_sizes import NucleusSizes
 from asae_jax.input.sources import configured_preparation
 from asae_jax.run.run import open_run
 from tests.edited import edited
+from tests.inference.predict.conftest import _shallow, folder, images, runs
 from tests.input.drawn_nuclei import crop
 from tests.training.tiny import tiny_config
+
+__all__ = ["_shallow", "folder", "images", "runs"]
 
 pytestmark = pytest.mark.filterwarnings("ignore:left out as no images")
 

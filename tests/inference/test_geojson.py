@@ -5,11 +5,11 @@ import json
 import pytest
 
 from asae_jax.errors import UserError
+from asae_jax.inference.geojson import SlideFiles, feature
 from asae_jax.inference.positions import Position
 from asae_jax.inference.slide.colours import UNKNOWN, shown_colours
-from asae_jax.inference.slide.geojson import SlideFiles, feature
 from asae_jax.input.cell_classes import CellClass
-from tests.inference.slide.qupath import read
+from tests.inference.qupath import read
 
 RECTANGLE, POINT = Position("S", 10, 20.5, 96, 94), Position("S", 300, 400.25)
 

@@ -17,11 +17,11 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import Uncertainty, of_one_view
 from asae_jax.files import user_path
 from asae_jax.inference.alignment import alignment_of
+from asae_jax.inference.inputs import Item
 from asae_jax.inference.predict.framing import Framing
-from asae_jax.inference.predict.inputs import Item
-from asae_jax.inference.predict.reading import ReadBatch, read_batches
-from asae_jax.inference.predict.records import Record
-from asae_jax.inference.predict.uncertainty import UncertaintyEstimator
+from asae_jax.inference.reading import ReadBatch, read_batches
+from asae_jax.inference.records import Record
+from asae_jax.inference.uncertainty import UncertaintyEstimator
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
 from asae_jax.models.network import Network

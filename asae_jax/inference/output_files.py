@@ -13,9 +13,9 @@ from typing import IO
 
 from asae_jax.errors import UserError
 from asae_jax.files import check_replaceable, disk_errors, remove, user_path
-from asae_jax.inference.predict.inputs import STANDARD_INPUT, Item, input_name
+from asae_jax.inference.inputs import STANDARD_INPUT, Item, input_name
+from asae_jax.inference.label_studio import CONFIGURATION, TASKS
 from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
-from asae_jax.inference.slide.label_studio import CONFIGURATION, TASKS
 from asae_jax.json_files import read_json
 from asae_jax.pages import printable
 
