@@ -1,4 +1,4 @@
-"""Where `predict` and `embed` write: every input has its own names, nothing of another is replaced."""
+"""Where commands write: every input has names of its own, and nothing made from another is replaced."""
 
 import contextlib
 import dataclasses
@@ -14,8 +14,6 @@ from typing import IO
 from asae_jax.errors import UserError
 from asae_jax.files import check_replaceable, disk_errors, remove, user_path
 from asae_jax.inference.inputs import STANDARD_INPUT, Item, input_name
-from asae_jax.inference.label_studio import CONFIGURATION, TASKS
-from asae_jax.inference.predict.output import DIFFERENTIAL, JSON_LINES
 from asae_jax.json_files import read_json
 from asae_jax.pages import printable
 
@@ -24,8 +22,8 @@ MADE_FROM = "made_from"
 
 
 @dataclasses.dataclass(frozen=True)
-class Files:
-    """The files that a command writes for one input: NAME and an ending each.
+class FileKinds:
+    """The kinds of files that a command writes for one input: NAME and an ending each.
 
     Attributes:
       folder: in the run folder.
@@ -42,32 +40,22 @@ class Files:
     example: str
 
 
-PREDICTIONS = Files(
-    "predictions",
-    (".csv", DIFFERENTIAL, "_differential.csv", ".html", ".geojson", TASKS, CONFIGURATION),
-    DIFFERENTIAL,
-    (".csv", JSON_LINES),
-    "cells.csv",
-)
-"""What `predict` writes."""
-
-
 @dataclasses.dataclass(frozen=True)
-class Place:
-    """Where the files of one input go.
+class OutputFiles:
+    """The files of one input, and where they go.
 
     Attributes:
-      output: the main file, that of predictions.
+      output: the main file, of the first of the kinds.
       title: of the page.
       source: what tells this input from others, see `input_source`.
-      files: what the command writes.
+      kinds: what the command writes.
       listing: what its files are called, and how large some are, see `_listing`.
     """
 
     output: Path
     title: str
     source: str
-    files: Files = PREDICTIONS
+    kinds: FileKinds
     listing: str = ""
 
     @property
@@ -85,20 +73,20 @@ class Place:
             remove(self.beside(ending))
 
     def check_replaceable(self) -> None:
-        """Raises a UserError where a file that is there cannot be replaced, see `files`."""
+        """Raises a UserError where a file that is there cannot be replaced, see `asae_jax.files`."""
         with disk_errors(f"write {self.output}", remedy="else choose another --output=FILE"):
-            for path in map(self.beside, (self.output.suffix, *self.files.endings[1:])):
+            for path in map(self.beside, (self.output.suffix, *self.kinds.endings[1:])):
                 check_replaceable(path)
 
     def others(self) -> list[Path]:
         """The files in the way that were not made from `source`, as far as one can tell."""
-        every = [self.output, *map(self.beside, self.files.endings[1:])]
+        every = [self.output, *map(self.beside, self.kinds.endings[1:])]
         there = [path for path in every if os.path.lexists(path)]
         return [] if not there or self.made_from() == self.source else there
 
     def other_kinds(self) -> list[Path]:
         """Main files of this name of another kind (`a.jsonl` beside `a.csv`); the input is none."""
-        every = (self.beside(ending) for ending in self.files.given if ending != self.output.suffix.lower())
+        every = (self.beside(ending) for ending in self.kinds.given if ending != self.output.suffix.lower())
         return [path for path in every if path.exists() and os.path.realpath(path) != self.source]
 
     def record(self) -> dict[str, str]:
@@ -139,28 +127,28 @@ class Place:
 
     def _recorded(self, name: str) -> str | None:
         try:
-            return str(read_json(self.beside(self.files.record), remedy="")[MADE_FROM][name])
+            return str(read_json(self.beside(self.kinds.record), remedy="")[MADE_FROM][name])
         except (UserError, LookupError, TypeError):
             return None
 
 
 @contextlib.contextmanager
-def chosen_place(
-    text: str, items: Sequence[Item], *, given: str, workdir: Path, files: Files = PREDICTIONS
-) -> Iterator[Place]:
+def chosen_files(
+    text: str, items: Sequence[Item], *, given: str, workdir: Path, kinds: FileKinds
+) -> Iterator[OutputFiles]:
     """Where to write the files of an input; within the block no other process writes there.
 
-    Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `files` and NAME that of the input.
+    Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `kinds` and NAME that of the input.
     Where files of this name exist that were not made from the same input, or are being written at this
     moment, a number is put behind it: NAME-2. Files made from the same input are replaced, whatever their
     number.
 
     Args:
-      text: `predict.input`.
+      text: the command's input, such as `predict.input`.
       items: the images that it names.
-      given: `predict.output`, or empty.
+      given: the command's output, such as `predict.output`; or empty.
       workdir: the run folder.
-      files: what the command writes.
+      kinds: what the command writes.
 
     Raises:
       UserError: `given` is the input, a folder, or made from something else; another process writes to
@@ -169,49 +157,49 @@ def chosen_place(
     names = [item.file for item in items]
     source, name, listing = input_source(text, names), input_name(text), _listing(text, names)
     if given:
-        place = Place(user_path(given), name, source, files, listing)
-        _refuse_ending(place)
-        _refuse_input_or_folder(place, user_path(text))
-        _refuse_others(place)
-        with _claimed(place) as other:
+        files = OutputFiles(user_path(given), name, source, kinds, listing)
+        _refuse_ending(files)
+        _refuse_input_or_folder(files, user_path(text))
+        _refuse_others(files)
+        with _claimed(files) as other:
             if other is not None:
-                raise _busy(place)
-            place.check_replaceable()
-            yield place
+                raise _busy(files)
+            files.check_replaceable()
+            yield files
         return
-    first = Place(workdir / files.folder / f"{name}{files.endings[0]}", name, source, files, listing)
+    first = OutputFiles(workdir / kinds.folder / f"{name}{kinds.endings[0]}", name, source, kinds, listing)
     for number in itertools.chain(_own_numbers(first), itertools.count(1)):
-        place = _numbered(first, number)
-        if place.others():
+        files = _numbered(first, number)
+        if files.others():
             continue
-        with _claimed(place) as other:
+        with _claimed(files) as other:
             if other == source:
-                raise _busy(place)
+                raise _busy(files)
             # What another process wrote meanwhile is looked at again.
-            if other is not None or place.others():
+            if other is not None or files.others():
                 continue
             if number > 1:
-                print(printable(_RENAMED.format(name, place.title)))
-            place.check_replaceable()
-            yield place
+                print(printable(_RENAMED.format(name, files.title)))
+            files.check_replaceable()
+            yield files
             return
 
 
-def _numbered(first: Place, number: int) -> Place:
-    """The place with a number behind its name."""
+def _numbered(first: OutputFiles, number: int) -> OutputFiles:
+    """The files with a number behind their name."""
     if number == 1:
         return first
     title = f"{first.title}-{number}"
-    output = first.output.with_name(f"{title}{first.files.endings[0]}")
+    output = first.output.with_name(f"{title}{first.kinds.endings[0]}")
     return dataclasses.replace(first, output=output, title=title)
 
 
-def _own_numbers(first: Place) -> list[int]:
+def _own_numbers(first: OutputFiles) -> list[int]:
     """Numbers behind the name of files made from this input, also where a smaller one has become free.
 
     The page keeps its path then, and with it what a browser keeps of it.
     """
-    ending = re.escape(first.files.record)
+    ending = re.escape(first.kinds.record)
     record = re.compile(rf"{re.escape(first.title)}(?:-([1-9][0-9]{{0,5}}))?{ending}")
     try:
         entries = os.listdir(first.output.parent)
@@ -225,31 +213,31 @@ def _own_numbers(first: Place) -> list[int]:
 _RENAMED = "files of the name {} were made from another input: these are called {}"
 
 
-def _refuse_ending(place: Place) -> None:
+def _refuse_ending(files: OutputFiles) -> None:
     """Raises a UserError where the name would promise another kind of file."""
-    if place.output.suffix.lower() not in place.files.given and not place.output.is_dir():
+    if files.output.suffix.lower() not in files.kinds.given and not files.output.is_dir():
         raise UserError(
-            f"{place.output} ends with none of {', '.join(place.files.given)}: give a name such as "
-            f"--output={place.files.example}"
+            f"{files.output} ends with none of {', '.join(files.kinds.given)}: give a name such as "
+            f"--output={files.kinds.example}"
         )
 
 
-def _busy(place: Place) -> UserError:
+def _busy(files: OutputFiles) -> UserError:
     return UserError(
-        f"another command is writing {place.output}: wait until it has ended, or choose another "
+        f"another command is writing {files.output}: wait until it has ended, or choose another "
         "--output=FILE."
     )
 
 
 @contextlib.contextmanager
-def _claimed(place: Place) -> Iterator[str | None]:
-    """Keeps others from choosing `place` within the block; gives the source of whoever was there before.
+def _claimed(files: OutputFiles) -> Iterator[str | None]:
+    """Keeps others from choosing `files` within the block; gives the source of whoever was there before.
 
     The claim is a lock on a hidden file beside it, which ends with this process however that ends. Where the
     system or the disk has no such locks nothing is kept.
     """
-    path = place.output.with_name(f".{place.output.name}.lock")
-    with disk_errors(f"write {place.output}", remedy="choose another --output=FILE"):
+    path = files.output.with_name(f".{files.output.name}.lock")
+    with disk_errors(f"write {files.output}", remedy="choose another --output=FILE"):
         is_new = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8", errors="surrogateescape")
@@ -259,7 +247,7 @@ def _claimed(place: Place) -> Iterator[str | None]:
             yield file.read()
             return
         file.truncate(0)
-        file.write(place.source)
+        file.write(files.source)
         file.flush()
         try:
             yield None
@@ -327,19 +315,19 @@ def _size(file: str) -> int:
         return -1
 
 
-def _refuse_input_or_folder(place: Place, source: Path) -> None:
-    output = place.output
+def _refuse_input_or_folder(files: OutputFiles, source: Path) -> None:
+    output = files.output
     if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
     if output.is_dir():
         raise UserError(
-            f"{output} is a folder: give a file, such as --output={output / place.files.example}."
+            f"{output} is a folder: give a file, such as --output={output / files.kinds.example}."
         )
 
 
-def _refuse_others(place: Place) -> None:
-    if others := place.others():
-        made_from = place.made_from()
+def _refuse_others(files: OutputFiles) -> None:
+    if others := files.others():
+        made_from = files.made_from()
         origin = f"was made from {made_from}" if made_from else "was not made from this input"
         raise UserError(
             f"{others[0]} {origin} and would be lost: choose another --output=FILE, or move it away."

@@ -12,7 +12,8 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.files import write_text
 from asae_jax.inference.inputs import read_input
-from asae_jax.inference.output_files import chosen_place, input_source
+from asae_jax.inference.output_files import chosen_files, input_source
+from asae_jax.inference.predict.output import PREDICTIONS
 from asae_jax.json_files import write_json
 from tests.inference.test_inputs import tree
 
@@ -25,8 +26,8 @@ def place(tmp_path):
 
     def choose(text, given="", *, lines=None, meanwhile=None):
         items = read_input(str(text), lines=lines)
-        options = {"given": given and str(given), "workdir": tmp_path / "run"}
-        with chosen_place(str(text), items, **options) as chosen, meanwhile or contextlib.nullcontext():
+        options = {"given": given and str(given), "workdir": tmp_path / "run", "kinds": PREDICTIONS}
+        with chosen_files(str(text), items, **options) as chosen, meanwhile or contextlib.nullcontext():
             write_text(chosen.output, chosen.source)
             record = {"made_from": chosen.record()}
             write_json(chosen.stem.with_name(f"{chosen.stem.name}_differential.json"), record)
@@ -70,7 +71,7 @@ def project(tmp_path, monkeypatch):
 
     def predict(root, text="cells"):
         monkeypatch.chdir(tmp_path / root)
-        with chosen_place(text, read_input(text), given="", workdir=Path("run")) as chosen:
+        with chosen_files(text, read_input(text), given="", workdir=Path("run"), kinds=PREDICTIONS) as chosen:
             write_text(chosen.output, "")
             write_json(chosen.beside("_differential.json"), {"made_from": chosen.record()})
         return chosen.output.name
@@ -204,9 +205,10 @@ def at_work(tmp_path):
 import sys
 from pathlib import Path
 from asae_jax.inference.inputs import read_input
-from asae_jax.inference.output_files import chosen_place
+from asae_jax.inference.output_files import chosen_files
+from asae_jax.inference.predict.output import PREDICTIONS
 text, given, workdir = sys.argv[1:]
-with chosen_place(text, read_input(text), given=given, workdir=Path(workdir)) as place:
+with chosen_files(text, read_input(text), given=given, workdir=Path(workdir), kinds=PREDICTIONS) as place:
     print(place.output.name, flush=True)
     sys.stdin.read()
 """

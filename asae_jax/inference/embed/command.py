@@ -19,7 +19,7 @@ from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, pr
 from asae_jax.inference.embed.projection import Projection, project, require_library
 from asae_jax.inference.inputs import Item, read_input
 from asae_jax.inference.labels import input_groups, input_labels
-from asae_jax.inference.output_files import MADE_FROM, Files, Place, chosen_place
+from asae_jax.inference.output_files import MADE_FROM, FileKinds, OutputFiles, chosen_files
 from asae_jax.inference.predictor import Options, Predictor, network_identity
 from asae_jax.inference.records import Record
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
@@ -29,7 +29,7 @@ from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.terminal import track
 
-EMBEDDINGS = Files(
+EMBEDDINGS = FileKinds(
     "embeddings", (".npz", ".csv", ".json", ".html", ".probe.json"), ".json", (".npz",), "cells.npz"
 )
 """What `embed` writes."""
@@ -58,15 +58,15 @@ def embed(config: ConfigDict, workdir: Path) -> int:
     require_library(settings.projection)
     items = read_input(settings.input)
     with (
-        chosen_place(
-            settings.input, items, given=settings.output, workdir=workdir, files=EMBEDDINGS
-        ) as place,
+        chosen_files(
+            settings.input, items, given=settings.output, workdir=workdir, kinds=EMBEDDINGS
+        ) as files,
         together(),
     ):
-        return _embed_to(place, items, config, workdir)
+        return _embed_to(files, items, config, workdir)
 
 
-def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: Path) -> int:
+def _embed_to(files: OutputFiles, items: Sequence[Item], config: ConfigDict, workdir: Path) -> int:
     """Writes every file of an input; gives the exit status."""
     settings = config.embed
     run = open_for_inference(workdir, config)
@@ -79,18 +79,18 @@ def _embed_to(place: Place, items: Sequence[Item], config: ConfigDict, workdir: 
     records, border = _records(run, items)
     embedding = gather(records, labels, groups, run.class_names)
     projection = project(embedding.features[embedding.usable], settings.projection, seed=config.seed)
-    with disk_errors(f"write to {place.output.parent}", remedy="choose another --output=FILE"):
-        _write(place, run, embedding, projection, records)
+    with disk_errors(f"write to {files.output.parent}", remedy="choose another --output=FILE"):
+        _write(files, run, embedding, projection, records)
     print(projection.sentence())
     status = 0
     if settings.probe:
         try:
-            _probe(place, run, items, embedding, border)
+            _probe(files, run, items, embedding, border)
         except _TooFew as error:
-            place.remove(".probe.json")
+            files.remove(".probe.json")
             print(f"no probe, as not all images can be read: {error}")
             status = 1
-    print(f"written to {place.output} and beside it. {NOTICE}")
+    print(f"written to {files.output} and beside it. {NOTICE}")
     return status
 
 
@@ -144,31 +144,31 @@ def _border(thumbnail: bytes) -> np.ndarray:
 
 
 def _write(
-    place: Place, run: Run, embedding: Embedding, projection: Projection, records: Sequence[Record]
+    files: OutputFiles, run: Run, embedding: Embedding, projection: Projection, records: Sequence[Record]
 ) -> None:
     places = spread_places(embedding, projection.places)
     # First, as it tells a later call what the others were made from.
-    write_json(place.beside(".json"), _record(place, run, embedding, projection))
-    write_npz(place.output, embedding, places, run.class_names)
-    write_csv(place.beside(".csv"), embedding, places)
+    write_json(files.beside(".json"), _record(files, run, embedding, projection))
+    write_npz(files.output, embedding, places, run.class_names)
+    write_csv(files.beside(".csv"), embedding, places)
     if run.config.embed.page:
         write_page(
-            place.beside(".html"),
+            files.beside(".html"),
             embedding,
             projection,
             [record.thumbnail for record in records],
-            title=place.title,
+            title=files.title,
             classes=run.classes,
         )
     else:
-        place.remove(".html")
+        files.remove(".html")
     if not run.config.embed.probe:
-        place.remove(".probe.json")
+        files.remove(".probe.json")
 
 
-def _record(place: Place, run: Run, embedding: Embedding, projection: Projection) -> dict[str, Any]:
+def _record(files: OutputFiles, run: Run, embedding: Embedding, projection: Projection) -> dict[str, Any]:
     return {
-        MADE_FROM: _made_from(place, run),
+        MADE_FROM: _made_from(files, run),
         "images": len(embedding.paths),
         "unreadable": int((~embedding.usable).sum()),
         "labelled": int((embedding.labels != "").sum()),
@@ -181,15 +181,17 @@ def _record(place: Place, run: Run, embedding: Embedding, projection: Projection
     }
 
 
-def _made_from(place: Place, run: Run) -> dict[str, Any]:
+def _made_from(files: OutputFiles, run: Run) -> dict[str, Any]:
     return {
-        **place.record(),
+        **files.record(),
         "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)}],
         "network": network_identity([run]),
     }
 
 
-def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, border: np.ndarray) -> None:
+def _probe(
+    files: OutputFiles, run: Run, items: Sequence[Item], embedding: Embedding, border: np.ndarray
+) -> None:
     """Probes with the labelled images that could be read, prints and writes the result."""
     rows = embedding.usable & (embedding.labels != "")
     groups = embedding.groups[rows]
@@ -198,8 +200,8 @@ def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, 
         compared_classes(embedding.labels[rows].tolist(), known, folds=run.config.embed.folds)
     except UserError as error:
         raise _TooFew(error) from error
-    files = [items[row].file for row in np.flatnonzero(rows).tolist()]
-    trained = among_trained_on(run, file_contents(files), pixels=False)
+    named = [items[row].file for row in np.flatnonzero(rows).tolist()]
+    trained = among_trained_on(run, file_contents(named), pixels=False)
     given = Labelled(
         embedding.features[rows],
         embedding.labels[rows],
@@ -216,9 +218,9 @@ def _probe(place: Place, run: Run, items: Sequence[Item], embedding: Embedding, 
         resamples=config.eval.bootstrap,
         seed=config.seed,
     )
-    path = place.beside(".probe.json")
+    path = files.beside(".probe.json")
     with disk_errors(f"write {path}", remedy="choose another --output=FILE"):
-        write_json(path, found | {MADE_FROM: _made_from(place, run), "notice": NOTICE})
+        write_json(path, found | {MADE_FROM: _made_from(files, run), "notice": NOTICE})
     print(probe_table(found))
 
 

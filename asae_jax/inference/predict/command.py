@@ -15,14 +15,14 @@ from asae_jax.files import disk_errors, together, user_path
 from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.label_studio import CONFIGURATION, TASKS
 from asae_jax.inference.mixture import Basis, ensemble_basis
-from asae_jax.inference.output_files import MADE_FROM, Place, chosen_place
+from asae_jax.inference.output_files import MADE_FROM, OutputFiles, chosen_files
 from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
 from asae_jax.inference.predict.input_notes import InputNotes
 from asae_jax.inference.predict.interchange import Interchange
-from asae_jax.inference.predict.output import open_output, summary, write_differential
+from asae_jax.inference.predict.output import PREDICTIONS, open_output, summary, write_differential
 from asae_jax.inference.predict.page import page_key, write_page
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.inference.predictor import (
@@ -46,9 +46,9 @@ _GROUPS_SHOWN = 5
 def predict(config: ConfigDict, workdir: Path) -> int:
     """Predicts the images of `predict.input` by the run in `workdir`.
 
-    Beside each other are written `predict.output` (see `output` and `places`) with one row per image in the
-    order of the input, `<its name>_differential.json` and `.csv`, the page `<its name>.html`, and what other
-    programs read (see `interchange`).
+    Beside each other are written `predict.output` (see `output` and `output_files`) with one row per image in
+    the order of the input, `<its name>_differential.json` and `.csv`, the page `<its name>.html`, and what
+    other programs read (see `interchange`).
 
     Args:
       config: settings of the run, `predict` and `eval`.
@@ -65,19 +65,21 @@ def predict(config: ConfigDict, workdir: Path) -> int:
     items = read_input(settings.input)
     ensemble = _ensemble(config, workdir)
     items = without_class_folders(settings.input, items, ensemble.runs[0].class_names)
-    with chosen_place(settings.input, items, given=settings.output, workdir=workdir) as place:
+    with chosen_files(
+        settings.input, items, given=settings.output, workdir=workdir, kinds=PREDICTIONS
+    ) as files:
         print(_greeting(items, workdir, ensemble.runs[0].class_names))
         with together():  # what a full disk left would be in the way of the same command
-            differential, shifted = _predict_to(place, items, config, ensemble)
+            differential, shifted = _predict_to(files, items, config, ensemble)
         print(summary(differential))
         for one in shifted[:1]:
             print("\n".join(corrected.summary(one, differential.classes)))
-        for path in place.other_kinds():
+        for path in files.other_kinds():
             print(f"note: {path} was there before and is left as it is: this count may not be of it")
-        page = f"; to be read in a browser: {_page_path(place)}" if settings.page else ""
-        print(f"written to {place.output} and beside it{page}. {NOTICE}")
+        page = f"; to be read in a browser: {_page_path(files)}" if settings.page else ""
+        print(f"written to {files.output} and beside it{page}. {NOTICE}")
         if differential.overall.unreadable == len(items):
-            print(f"error: none of the images could be read; the column error of {place.output} says why",
+            print(f"error: none of the images could be read; the column error of {files.output} says why",
                   file=sys.stderr)  # fmt: skip
             return 1
     return 0
@@ -113,15 +115,15 @@ def _ensemble(config: ConfigDict, workdir: Path) -> Ensemble:
 
 
 def _predict_to(
-    place: Place, items: Sequence[Item], config: ConfigDict, ensemble: Ensemble
+    files: OutputFiles, items: Sequence[Item], config: ConfigDict, ensemble: Ensemble
 ) -> tuple[Differential, list[Corrected]]:
     """Writes every file of an input."""
     runs, settings = ensemble.runs, config.predict
     class_names = runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
-    sources = {"source": place.source, "former": place.former_source()}
-    others = Interchange(place.stem, items, classes, **sources, storage=settings.label_studio)
+    sources = {"source": files.source, "former": files.former_source()}
+    others = Interchange(files.stem, items, classes, **sources, storage=settings.label_studio)
     specimen = specimen_of(run.config for run in runs)
     counter = Counter(classes, specimen, slides=any(item.of_slide for item in items))
     gallery = Gallery(settings.page_cells, settings.page_megabytes * 1e6)
@@ -129,7 +131,7 @@ def _predict_to(
     predictor = _predictor(config, ensemble, features=cells is not None)
     given = InputNotes()
     mixtures = [] if ensemble.basis is None else [MixtureCounter()]
-    _predict_all(predictor, items, class_names, place.output, (counter, gallery, others, given, *mixtures))
+    _predict_all(predictor, items, class_names, files.output, (counter, gallery, others, given, *mixtures))
     differential = counter.differential([*ensemble.notes(), *predictor.notes(), *given.notes()])
     shifted = _corrected(mixtures, ensemble, predictor)
     records = gallery.records()
@@ -139,7 +141,7 @@ def _predict_to(
         "corrected": shifted,
         "without_room": gallery.dropped,
     }
-    _write_beside(place, runs, differential, others, records, page)
+    _write_beside(files, runs, differential, others, records, page)
     return differential, shifted
 
 
@@ -208,7 +210,7 @@ def _predict_all(
 
 
 def _write_beside(
-    place: Place,
+    files: OutputFiles,
     runs: Sequence[Run],
     differential: Differential,
     others: Interchange,
@@ -219,23 +221,23 @@ def _write_beside(
 
     `page` has what `write_page` needs of the run.
     """
-    config, stem, network = runs[0].config, place.stem, network_identity(runs)
-    with disk_errors(f"write beside {place.output}", remedy="choose another --output=FILE"):
+    config, stem, network = runs[0].config, files.stem, network_identity(runs)
+    with disk_errors(f"write beside {files.output}", remedy="choose another --output=FILE"):
         content = {"corrected": [one.to_json(runs[0].class_names) for one in page["corrected"]]}
         content = content if content["corrected"] else {}
-        key = place.page_key() or page_key(_page_path(place), network, records)
-        made_from = _made_from(place, runs, network) | {"page": key}
+        key = files.page_key() or page_key(_page_path(files), network, records)
+        made_from = _made_from(files, runs, network) | {"page": key}
         write_differential(differential, stem, content | {MADE_FROM: made_from})
         on_slides = others.write(network)
         if not config.predict.label_studio:
-            place.remove(TASKS, CONFIGURATION)
+            files.remove(TASKS, CONFIGURATION)
         if config.predict.page:
             write_page(
-                _page_path(place),
+                _page_path(files),
                 records,
                 runs[0].class_names,
                 differential,
-                title=place.title,
+                title=files.title,
                 key=key,
                 network=network,
                 attention_extent=attention_extent(config),
@@ -244,14 +246,14 @@ def _write_beside(
                 **page,
             )
         else:
-            place.remove(".html")
+            files.remove(".html")
     if on_slides:
         more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
         print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
 
 
-def _page_path(place: Place) -> Path:
-    return place.stem.with_name(f"{place.stem.name}.html")
+def _page_path(files: OutputFiles) -> Path:
+    return files.stem.with_name(f"{files.stem.name}.html")
 
 
 def _made_by(runs: Sequence[Run]) -> str:
@@ -273,10 +275,10 @@ def _named(run: Run) -> str:
 _LONGEST_TITLE = 120  # a card may be anybody's
 
 
-def _made_from(place: Place, runs: Sequence[Run], network: str) -> dict[str, Any]:
+def _made_from(files: OutputFiles, runs: Sequence[Run], network: str) -> dict[str, Any]:
     """What the files were computed from."""
     return {
-        **place.record(),
+        **files.record(),
         "runs": [{"folder": str(run.workdir.absolute()), **conditions(run)} for run in runs],
         "network": network,
         "tta": runs[0].config.eval.tta,

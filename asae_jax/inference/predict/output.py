@@ -18,6 +18,8 @@ from typing import IO, Any
 
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.files import atomic_text, disk_errors
+from asae_jax.inference.label_studio import CONFIGURATION, TASKS
+from asae_jax.inference.output_files import FileKinds
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.predict.count.differential import Count, Differential, sections
 from asae_jax.inference.predict.count.intervals import Ratio, Share, fixed
@@ -30,6 +32,15 @@ from asae_jax.pages import NOTICE
 JSON_LINES = ".jsonl"
 DIFFERENTIAL = "_differential.json"
 """How the name of the differential count's JSON file ends."""
+
+PREDICTIONS = FileKinds(
+    "predictions",
+    (".csv", DIFFERENTIAL, "_differential.csv", ".html", ".geojson", TASKS, CONFIGURATION),
+    DIFFERENTIAL,
+    (".csv", JSON_LINES),
+    "cells.csv",
+)
+"""What `predict` writes."""
 
 _NUMBERS = ("count", "of", "value", "low", "high")
 _DIFFERENTIAL_COLUMNS = (
