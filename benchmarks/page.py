@@ -23,9 +23,10 @@ import numpy as np
 
 from asae_jax.config import base_config
 from asae_jax.inference.predict.count.differential import Counter
+from asae_jax.inference.predict.gallery import Gallery
 from asae_jax.inference.predict.page import write_page
 from asae_jax.inference.reading import pictures_of
-from asae_jax.inference.records import Gallery, PredictionUncertainty, Record
+from asae_jax.inference.records import PredictionUncertainty, Record
 from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.synthetic import render

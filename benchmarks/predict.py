@@ -235,11 +235,11 @@ def _print_profile(place: Path, model: str, folder: Path) -> None:
     from asae_jax.inference.inputs import read_input
     from asae_jax.inference.predict.count.differential import Counter
     from asae_jax.inference.predict.count.specimen import specimen_of
+    from asae_jax.inference.predict.gallery import Gallery
     from asae_jax.inference.predict.output import open_output
     from asae_jax.inference.predict.page import write_page
     from asae_jax.inference.predictor import Options, Predictor
     from asae_jax.inference.reading import ReadBatch, pictures_of
-    from asae_jax.inference.records import Gallery
     from asae_jax.input.content import image_content
     from asae_jax.run.run import open_for_inference
 

@@ -68,6 +68,21 @@ def test_imports_run_one_way():
     assert not against
 
 
+def test_commands_of_inference_import_nothing_of_each_other():
+    """What several of them use lies beside their folders, and uses none of them."""
+    place = ROOT / "asae_jax" / "inference"
+    commands = {path.parent.name for path in place.glob("*/command.py")}
+    assert commands == {"predict", "explain", "embed", "adapt", "export", "slide", "cut"}
+    against = []
+    for path in sorted(place.rglob("*.py")):
+        own = path.relative_to(place).parts[0]
+        for module in _imported(path):
+            pieces = module.split(".")
+            if pieces[:2] == ["asae_jax", "inference"] and {*pieces[2:3]} & (commands - {own}):
+                against.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert not against
+
+
 def test_the_package_does_not_import_the_folders_beside_it():
     assert not _users("configs", "data", "tests", "benchmarks")
 

@@ -1,4 +1,4 @@
-"""The classifiers of a probe: logistic regression, and k nearest neighbours. Both see features only."""
+"""Classifiers that see features only: logistic regression, and k nearest neighbours; folds to test them."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What `predict` is asked to look at: a folder, a glob pattern, a CSV file, an image, or standard input."""
+"""Images that a command is given: a folder, a glob pattern, a CSV file, an image, or standard input."""
 
 import dataclasses
 import glob
@@ -36,7 +36,7 @@ MAY_BE_SEVERAL = "may be several cells"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Item:
-    """One image to predict; whether it can be read is found out later.
+    """One image of an input; whether it can be read is found out later.
 
     Attributes:
       path: as the input names it.
@@ -60,7 +60,7 @@ class Item:
 
 
 def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
-    """The images that `predict.input` names, in its order; none is opened.
+    """The images that an input such as `predict.input` names, in its order; none is opened.
 
     Args:
       text: a folder (its images at any depth, sorted by path, those of kinds that are not read as well, so

@@ -18,9 +18,9 @@ from asae_jax.evaluation.uncertainty import Uncertainty, of_one_view
 from asae_jax.files import user_path
 from asae_jax.inference.alignment import alignment_of
 from asae_jax.inference.inputs import Item
-from asae_jax.inference.predict.framing import Framing
 from asae_jax.inference.reading import ReadBatch, read_batches
 from asae_jax.inference.records import Record
+from asae_jax.inference.scale_check import ScaleCheck
 from asae_jax.inference.uncertainty import UncertaintyEstimator
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
@@ -110,7 +110,7 @@ class Options:
       workers: decoding threads; None: one per processor.
       features: whether to keep the pooled features of each image, those of the first run and view.
       picture_side: pixels of the longer side of a large picture, at most; 0: small ones only.
-      framing: whether to measure how large the cells are, for `Predictor.notes`.
+      scale_check: whether to measure how large the cells are, for `Predictor.notes`.
     """
 
     batch_size: int
@@ -118,7 +118,7 @@ class Options:
     workers: int | None = None
     features: bool = False
     picture_side: int = 0
-    framing: bool = False
+    scale_check: bool = False
 
 
 class ViewOutput(NamedTuple):
@@ -167,17 +167,17 @@ class Predictor:
         network, size = runs[0].network, runs[0].config.augment.size
         self._alignment = alignment_of(network.backbone, network.watched_stage, size)
         self.uncertainty = UncertaintyEstimator(fitted, of_one_view=of_one_view(runs[0], fitted[0]))
-        self._own_nuclei = None if fitted[0] is None or not options.framing else fitted[0].nuclei
-        self._framing = Framing(None, 0)
+        self._own_nuclei = None if fitted[0] is None or not options.scale_check else fitted[0].nuclei
+        self._scale_check = ScaleCheck(None, 0)
 
     def notes(self) -> list[str]:
         """Sentences for a reader of the results, once all images are predicted."""
-        return [*self.uncertainty.notes(), *self._framing.notes()]
+        return [*self.uncertainty.notes(), *self._scale_check.notes()]
 
     def __call__(self, items: Sequence[Item]) -> Iterator[Record]:
         """One record for each item, in order; the record of a bad image carries its error."""
         size = parallel.even_batches(len(items), self._options.batch_size)
-        self._framing = Framing(self._own_nuclei, len(items))
+        self._scale_check = ScaleCheck(self._own_nuclei, len(items))
         batches = read_batches(
             items,
             self._preparations,
@@ -198,7 +198,7 @@ class Predictor:
             if error:
                 yield Record(item.path, item.file, item.group, error, position=item.position)
                 continue
-            self._framing.see(read.images[0][row])
+            self._scale_check.see(read.images[0][row])
             pictures = read.pictures[row]
             yield Record(
                 item.path,

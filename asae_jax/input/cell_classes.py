@@ -32,6 +32,10 @@ _TRUTH = {"": False, "no": False, "yes": True}
 _COLOUR = re.compile("#[0-9a-f]{6}")
 _GREY = "#6b7280"
 
+UNKNOWN_COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+"""Of classes that the table of classes does not know, one after another: the colours of Okabe and Ito ("Color
+universal design", 2008), which colour-blind people tell apart."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CellClass:
@@ -139,6 +143,14 @@ def display_order(classes: Iterable[CellClass]) -> tuple[int, ...]:
     """Numbers of the classes in the order to show them: by place, those that no file names last, as given."""
     listed = list(classes)
     return tuple(sorted(range(len(listed)), key=lambda n: listed[n].place))
+
+
+def shown_colours(classes: Sequence[CellClass]) -> dict[str, str]:
+    """Code -> "#rrggbb" of each class, in the order to show them; unknown ones get `UNKNOWN_COLOURS`."""
+    ordered = [classes[number] for number in display_order(classes)]
+    unknown = [one.code for one in ordered if not one.known]
+    others = {code: UNKNOWN_COLOURS[place % len(UNKNOWN_COLOURS)] for place, code in enumerate(unknown)}
+    return {one.code: others.get(one.code, one.colour) for one in ordered}
 
 
 def write_classes(path: Path, classes: Sequence[CellClass]) -> None:

@@ -17,7 +17,7 @@ from asae_jax import config as settings
 from asae_jax import shipped
 from asae_jax.evaluation.predictions import read_predictions
 from asae_jax.evaluation.uncertainty import matching_file, read_matching_uncertainty
-from asae_jax.inference.mixture import mixture_basis
+from asae_jax.inference.class_prior import run_prior
 from asae_jax.inference.predict.similar import kept_cells
 from asae_jax.input.run_split import split_names
 from asae_jax.run import build, model_folder
@@ -79,7 +79,7 @@ def _use(place: pathlib.Path) -> None:
     _judge(run, estimates)
     kept_cells(run), matching_file(run)
     read_metrics(place, "train"), split_names(place / "splits.csv", "train")
-    mixture_basis(run)
+    run_prior(run)
     for path in place.glob("evaluation/*.csv"):
         read_predictions(path, run.class_names)
 

@@ -9,8 +9,8 @@ from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.count.intervals import percent, share
 from asae_jax.inference.predict.count.specimen import BLOOD, UNKNOWN
 from asae_jax.inference.predict.count.table import rows
+from asae_jax.inference.predict.gallery import Gallery
 from asae_jax.inference.predict.page import write_page
-from asae_jax.inference.records import Gallery
 from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE

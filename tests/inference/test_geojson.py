@@ -7,8 +7,6 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.inference.geojson import SlideFiles, feature
 from asae_jax.inference.positions import Position
-from asae_jax.inference.slide.colours import UNKNOWN, shown_colours
-from asae_jax.input.cell_classes import CellClass
 from tests.inference.qupath import read
 
 RECTANGLE, POINT = Position("S", 10, 20.5, 96, 94), Position("S", 300, 400.25)
@@ -92,12 +90,3 @@ def test_what_others_made_is_not_replaced(tmp_path, content):
     with pytest.raises(UserError, match=r"p\.geojson was made from another input"):
         SlideFiles(tmp_path / "p", ["A"], "list.csv")
     assert path.read_bytes() == before
-
-
-def test_classes_without_a_colour_of_their_own_can_be_told_apart():
-    classes = [
-        CellClass("b", known=False),
-        CellClass("LY", place=4, colour="#102030"),
-        CellClass("a", known=False),
-    ]
-    assert shown_colours(classes) == {"LY": "#102030", "b": UNKNOWN[0], "a": UNKNOWN[1]}

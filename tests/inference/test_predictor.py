@@ -222,7 +222,7 @@ def test_crops_of_another_scale_are_noted_once_all_are_predicted(trained, tmp_pa
         outliers=Outliers("energy", 0.95, 0.0),
         nuclei=NucleusSizes(100, 18.0, 20.0, 22.0),
     )
-    predictor = Predictor([trained], [fitted], Options(8, pictures=False, framing=True))
+    predictor = Predictor([trained], [fitted], Options(8, pictures=False, scale_check=True))
     assert predictor.notes() == []
     assert len(list(predictor(items))) == 30
     (note,) = predictor.notes()

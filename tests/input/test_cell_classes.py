@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.input.cell_classes import CellClass, cell_classes, display_order, known_classes, write_classes
+from asae_jax.input.cell_classes import (
+    UNKNOWN_COLOURS,
+    CellClass,
+    cell_classes,
+    display_order,
+    known_classes,
+    shown_colours,
+    write_classes,
+)
 from asae_jax.synthetic import classes
 
 MAPS = sorted((Path(__file__).parents[2] / "data" / "class_maps").glob("*/*.csv"))
@@ -134,3 +142,12 @@ def test_title_says_nothing_twice():
     assert CellClass("SNE", "segmented neutrophil").title == "SNE segmented neutrophil"
     assert CellClass("plasma_cell", "plasma cell").title == "plasma_cell"
     assert CellClass("X").title == "X"
+
+
+def test_classes_without_a_colour_of_their_own_can_be_told_apart():
+    classes = [
+        CellClass("b", known=False),
+        CellClass("LY", place=4, colour="#102030"),
+        CellClass("a", known=False),
+    ]
+    assert shown_colours(classes) == {"LY": "#102030", "b": UNKNOWN_COLOURS[0], "a": UNKNOWN_COLOURS[1]}

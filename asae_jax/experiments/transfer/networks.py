@@ -12,7 +12,7 @@ from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.inference.adapt.appearance import adapted
 from asae_jax.inference.adapt.cells import MEASURED, read_cells
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
-from asae_jax.inference.mixture import mixture_basis
+from asae_jax.inference.class_prior import run_prior
 from asae_jax.input.appearance import evenly
 from asae_jax.run.run import Run
 
@@ -110,7 +110,7 @@ def _with_statistics(
     Either with all images alike or drawn so that predicted classes are as frequent as in training.
     """
     old, count = run.variables["batch_stats"], len(images)
-    for how, mixture in (("", None), (", balanced", mixture_basis(run).prior)):
+    for how, mixture in (("", None), (", balanced", run_prior(run).shares)):
         batches = drawn_rows(count, _BATCH, wanted=mixture, predicted=predicted, seed=seed)
         new = estimated_statistics(run, run.variables, images, batches)
         for kind, share in (("averaged", share_of_new(count, _WORTH)), ("alone", 1.0)):

@@ -21,7 +21,7 @@ from asae_jax.inference.adapt.labels import groups_of
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, find_layer, without_classes
 from asae_jax.inference.adapt.learning import cross_fitted_estimates, distances_of_folds, learn_all
 from asae_jax.inference.adapt.proposals import propose
-from asae_jax.inference.mixture import mixture_basis
+from asae_jax.inference.class_prior import run_prior
 from asae_jax.run.run import Run
 
 Row = dict[str, Any]
@@ -120,10 +120,10 @@ def _rows(run: Run, network: Network, listed: Listed, trial: Trial, score: Calla
 
 def _without_labels(run: Run, network: Network, listed: Listed) -> Iterator[Row]:
     """As it is; with the mixture of classes by EM; with the classes that occur named."""
-    basis, test = mixture_basis(run), network.test
+    prior, test = run_prior(run), network.test
     yield _row(network.name, test.logits, test, read_matching_uncertainty(run), listed)
-    shares = em_shares(special.softmax(network.train.logits, axis=1), basis.prior)
-    shifted = with_mixture(test.logits, shares, basis.prior)
+    shares = em_shares(special.softmax(network.train.logits, axis=1), prior.shares)
+    shifted = with_mixture(test.logits, shares, prior.shares)
     yield _row(f"{network.name}; mixture by EM", shifted, test, None, listed)
     layer = _layer(network, only=True)
     count = len(np.unique(test.labels))
@@ -258,14 +258,14 @@ def with_mixture(logits: np.ndarray, shares: np.ndarray, prior: np.ndarray) -> n
 
 def _counts(run: Run, network: Network) -> dict[str, Any]:
     """How far counted and corrected mixtures of the test part are from the true one, 0..1."""
-    basis, test = mixture_basis(run), network.test
+    prior, test = run_prior(run), network.test
     true = np.bincount(test.labels, minlength=run.num_classes) / len(test.labels)
     counted = np.bincount(test.logits.argmax(1), minlength=run.num_classes) / len(test.labels)
     found = estimate_mixture(
         special.softmax(test.logits, axis=1),
-        basis.prior,
-        confusion=basis.confusion,
-        possible=basis.possible,
+        prior.shares,
+        confusion=prior.confusion,
+        possible=prior.possible,
     )
     by_confusion = found.by_confusion
     return {

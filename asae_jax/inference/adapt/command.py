@@ -25,8 +25,8 @@ from asae_jax.inference.adapt.last_layer import read_layer, with_layer, without_
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
 from asae_jax.inference.adapt.statistics import between, drawn_rows, estimated_statistics, share_of_new
+from asae_jax.inference.class_prior import ClassPrior, run_prior
 from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders
-from asae_jax.inference.mixture import Basis, mixture_basis
 from asae_jax.inference.predictor import network_identity
 from asae_jax.input.appearance import evenly
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
@@ -49,7 +49,7 @@ class _Task:
       items: images of the other laboratory.
       labels: what lists of labels say, where there are any.
       absent: bool `[K]`, classes that do not occur.
-      basis: mixture of the run.
+      prior: class prior of the run.
       before: of a model that was adapted before, its record.
     """
 
@@ -58,7 +58,7 @@ class _Task:
     items: Sequence[Item]
     labels: Labels
     absent: np.ndarray
-    basis: Basis
+    prior: ClassPrior
     before: Mapping[str, Any] | None
 
 
@@ -97,7 +97,7 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     to_label = _proposals(run, cells, task.labels.settled, features, logits)
     record = report.record(
         _source(run, task), config, cells, seen | of_statistics | mixture, learned,
-        task.basis if learned is None else learned.basis, run.class_names, task.before,
+        task.prior if learned is None else learned.prior, run.class_names, task.before,
     )  # fmt: skip
     estimates = None if learned is None else learned.estimates
     write_adapted(
@@ -174,7 +174,7 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     changes = settings.scale != 1 or light or settings.stain != "keep" or settings.only
     if not (changes or given or (has_statistics and settings.statistics != "keep")):
         raise UserError("nothing would change: give --scale, --background, --only or --labels.")
-    return _Task(run, output, items, labels, absent, mixture_basis(run), before)
+    return _Task(run, output, items, labels, absent, run_prior(run), before)
 
 
 def _removed_before(
@@ -283,14 +283,14 @@ def _mixture(logits: np.ndarray, task: _Task) -> dict[str, Any]:
             "training": dict(zip(names, prior.round(4).tolist(), strict=True)),
             "estimated": dict(zip(names, shares.round(4).tolist(), strict=True)),
             "distance": round(total_variation(shares, prior), 4),
-            "training_known": task.basis.known,
+            "training_known": task.prior.known,
         }
     }
 
 
 def _of_those_there(task: _Task) -> np.ndarray:
     """The run's mixture `[K]` of the classes that can occur, 0 for others."""
-    shares = np.where(task.absent, 0, task.basis.prior)
+    shares = np.where(task.absent, 0, task.prior.shares)
     return shares / shares.sum()
 
 

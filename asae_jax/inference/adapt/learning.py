@@ -15,7 +15,7 @@ from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_dis
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions
 from asae_jax.inference.adapt.all_layers import cross_fit_all
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, even_folds, find_layer, with_layer
-from asae_jax.inference.mixture import Basis, mixture_basis
+from asae_jax.inference.class_prior import ClassPrior, run_prior
 from asae_jax.run.run import Run
 
 
@@ -27,7 +27,7 @@ class Learned:
       variables: of the network, with what was trained.
       layer: the new last layer; None where all layers were trained.
       strength: of the last layer's penalty; infinite where the old layer was kept, None for all layers.
-      basis: the mixture that its probabilities are of, without confusions.
+      prior: class prior of its probabilities, without confusions.
       labels: int `[N]`.
       before: int `[N]`, most probable class of each labelled image before.
       after: int `[N]`, by a layer or a network that has not seen the image.
@@ -40,7 +40,7 @@ class Learned:
     variables: Mapping[str, Any]
     layer: Layer | None
     strength: float | None
-    basis: Basis
+    prior: ClassPrior
     labels: np.ndarray
     before: np.ndarray
     after: np.ndarray
@@ -51,7 +51,7 @@ class Learned:
     @property
     def confusion(self) -> np.ndarray:
         """Counts `[K, K]`, rows true, of images by what has not seen them."""
-        return confusion_matrix(self.labels, self.after, len(self.basis.prior))
+        return confusion_matrix(self.labels, self.after, len(self.prior.shares))
 
 
 def learn(
@@ -86,7 +86,7 @@ def learn(
         with_layer(variables, fitted.layer),
         fitted.layer,
         fitted.strength,
-        _basis(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),
+        _prior(run, fitted.logits, labels, estimates, trained=np.isfinite(fitted.strength)),
         labels,
         logits.argmax(1),
         fitted.logits.argmax(1),
@@ -122,10 +122,10 @@ def learn_all(
     estimates = cross_fitted_estimates(
         config.uncertainty, run.class_names, crossed, features, labels, distances, conditions(run)
     )
-    basis = _basis(run, crossed, labels, estimates, trained=True)
+    prior = _prior(run, crossed, labels, estimates, trained=True)
     before, after = logits.argmax(1), crossed.argmax(1)
     unsure = _for_a_person(estimates, crossed, distances)
-    return Learned(trained, None, None, basis, labels, before, after, estimates, unsure)
+    return Learned(trained, None, None, prior, labels, before, after, estimates, unsure)
 
 
 def _for_a_person(estimates: Uncertainty, logits: np.ndarray, distances: np.ndarray) -> np.ndarray:
@@ -133,17 +133,17 @@ def _for_a_person(estimates: Uncertainty, logits: np.ndarray, distances: np.ndar
     return estimates.judge(np.exp(soften(logits, estimates.temperature.value)), distances).for_a_person
 
 
-def _basis(
+def _prior(
     run: Run, logits: np.ndarray, labels: np.ndarray, estimates: Uncertainty, *, trained: bool
-) -> Basis:
+) -> ClassPrior:
     """The mixture that calibrated probabilities are of; an old layer that stays learnt no other."""
-    before = mixture_basis(run)
+    before = run_prior(run)
     if not trained:
         return before
-    mixture = learnt_mixture(np.exp(soften(logits, estimates.temperature.value)), labels, before.prior)
+    mixture = learnt_mixture(np.exp(soften(logits, estimates.temperature.value)), labels, before.shares)
     named = set(labels.tolist())
     unlabelled = tuple(name for number, name in enumerate(run.class_names) if number not in named)
-    return Basis(mixture, None, known=True, labels=len(labels), unlabelled=unlabelled)
+    return ClassPrior(mixture, None, known=True, labels=len(labels), unlabelled=unlabelled)
 
 
 def distances_of_folds(features: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:

@@ -15,8 +15,8 @@ from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
 from asae_jax.inference.adapt.labels import label_files
 from asae_jax.inference.adapt.learning import Learned
+from asae_jax.inference.class_prior import ClassPrior
 from asae_jax.inference.inputs import input_name
-from asae_jax.inference.mixture import Basis
 from asae_jax.pages import NOTICE
 from asae_jax.run.adaptation import made_from
 
@@ -30,7 +30,7 @@ def record(
     cells: Cells,
     done: Mapping[str, Any],
     learned: Learned | None,
-    basis: Basis,
+    prior: ClassPrior,
     class_names: Sequence[str],
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def record(
       cells: that were read.
       done: `appearance`, `statistics` and `mixture`.
       learned: from labels; None without.
-      basis: mixture of the model that is written.
+      prior: class prior of the model that is written.
       class_names: of the run.
       before: of a model that was adapted before, its record.
     """
@@ -56,10 +56,10 @@ def record(
         **done,
         "labels": None if learned is None else _labels(learned, class_names),
         "learnt": {
-            "mixture": dict(zip(class_names, basis.prior.tolist(), strict=True)),
-            "known": basis.known,
-            "labels": basis.labels,
-            "unlabelled": [n for n in basis.unlabelled if n in (source["only"] or class_names)],
+            "mixture": dict(zip(class_names, prior.shares.tolist(), strict=True)),
+            "known": prior.known,
+            "labels": prior.labels,
+            "unlabelled": [n for n in prior.unlabelled if n in (source["only"] or class_names)],
         },
         "confusion_matrix": None if learned is None else learned.confusion.tolist(),
         "before": None if before is None else dict(before),

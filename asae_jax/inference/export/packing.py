@@ -1,22 +1,18 @@
 """The format `model`: a run as a model folder, which `--model=` and `init.pretrained` take."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from asae_jax import shipped
-from asae_jax.config import BY_NAME, copy_with, decides_weights, flatten
 from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.uncertainty import FOLDER, matching_file, read_uncertainty, write_uncertainty
 from asae_jax.files import write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
+from asae_jax.inference.portable import model_record, portable
 from asae_jax.json_files import read_object, write_sealed_json
-from asae_jax.models.pretrained import PACKAGES
 from asae_jax.run import folder, weights_file
 from asae_jax.run.model_folder import (
     CARD,
@@ -25,26 +21,9 @@ from asae_jax.run.model_folder import (
     UNCERTAINTY_TTA,
     copy,
     holds_model,
-    weights_digest,
 )
-from asae_jax.run.run import Run
 
 FILE = "model"
-
-_TRAVELLING_SECTIONS = ("eval", "uncertainty")
-_ABOUT_OTHER_DATA = (
-    "eval.source",
-    "eval.path",
-    "eval.class_map",
-    "eval.groups",
-    "eval.group_feature",
-    "eval.name",
-    "eval.split",
-)
-_ABOUT_THE_CELLS = ("data.specimen",)
-"""Settings that do not change the weights and yet belong to a model."""
-_NAMED_FILES = ("data.class_map", "init.pretrained")
-"""Settings that may be paths, and of which the file's name is worth knowing."""
 
 
 def write_model(program: Program, path: Path) -> None:
@@ -72,26 +51,6 @@ def run_model(program: Program, path: Path, images: np.ndarray) -> dict[str, np.
     """Scores by the weights read again."""
     variables, _ = weights_file.read(path, program.run.variables)
     return program.scores(images, variables)
-
-
-def portable(config: ConfigDict) -> ConfigDict:
-    """The settings that belong to a trained model; the others have their defaults.
-
-    Kept is what decides the weights, how the network is tested, and how uncertainty was measured. Of paths
-    the last name is kept.
-    """
-    changes = {
-        name: BY_NAME[name].default
-        for name in flatten(config)
-        if name in _ABOUT_OTHER_DATA
-        or not (_belongs_to_a_model(name) or BY_NAME[name].section in _TRAVELLING_SECTIONS)
-    }
-    names = {name: shipped.without_place(flatten(config)[name], PACKAGES) for name in _NAMED_FILES}
-    return copy_with(config, changes | names)
-
-
-def _belongs_to_a_model(name: str) -> bool:
-    return name in _ABOUT_THE_CELLS or decides_weights(name)
 
 
 def _write_uncertainty(program: Program, path: Path) -> None:
@@ -124,12 +83,3 @@ def _same_reference(one: Outliers, other: Outliers) -> bool:
     if one.method != other.method or one.reference is None or other.reference is None:
         return one.method == other.method and one.reference is other.reference
     return all(map(np.array_equal, one.reference, other.reference))
-
-
-def model_record(run: Run, path: Path) -> folder.Record:
-    """The run's record with what tells the model, and the sizes of the parts of its data."""
-    images: dict[str, dict[str, int]] = {}
-    for (label, part), count in sorted(folder.read_counts(run.workdir).items()):
-        images.setdefault(label, {})[part] = count
-    record = folder.read_record(run.workdir)
-    return dataclasses.replace(record, images=images, weights_sha256=weights_digest(path), unreadable=None)

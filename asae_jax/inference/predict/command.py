@@ -12,14 +12,15 @@ from ml_collections import ConfigDict
 import asae_jax
 from asae_jax.evaluation.uncertainty import Uncertainty, conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, together, user_path
+from asae_jax.inference.class_prior import ClassPrior, ensemble_prior
 from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.label_studio import CONFIGURATION, TASKS
-from asae_jax.inference.mixture import Basis, ensemble_basis
 from asae_jax.inference.output_files import MADE_FROM, OutputFiles, chosen_files
 from asae_jax.inference.predict.count import corrected
 from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
+from asae_jax.inference.predict.gallery import Gallery
 from asae_jax.inference.predict.input_notes import InputNotes
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import PREDICTIONS, open_output, summary, write_differential
@@ -32,7 +33,7 @@ from asae_jax.inference.predictor import (
     load_runs,
     network_identity,
 )
-from asae_jax.inference.records import Gallery, Record
+from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run import model_folder
@@ -91,12 +92,12 @@ class Ensemble(NamedTuple):
     Attributes:
       runs: one or more.
       fitted: uncertainty estimates of each; None where it has none.
-      basis: what counts are corrected from; None where they are not.
+      prior: what counts are corrected from; None where they are not.
     """
 
     runs: Sequence[Run]
     fitted: Sequence[Uncertainty | None]
-    basis: Basis | None
+    prior: ClassPrior | None
 
     def notes(self) -> list[str]:
         """What a reader must know of models that were adapted, a sentence each."""
@@ -111,7 +112,7 @@ def _ensemble(config: ConfigDict, workdir: Path) -> Ensemble:
     runs = load_runs(config, workdir)
     fitted = [read_matching_uncertainty(run) for run in runs]
     corrects = config.predict.mixture == "corrected"
-    return Ensemble(runs, fitted, ensemble_basis(runs, fitted) if corrects else None)
+    return Ensemble(runs, fitted, ensemble_prior(runs, fitted) if corrects else None)
 
 
 def _predict_to(
@@ -130,7 +131,7 @@ def _predict_to(
     cells = kept_cells(runs[0]) if settings.page and settings.similar else None
     predictor = _predictor(config, ensemble, features=cells is not None)
     given = InputNotes()
-    mixtures = [] if ensemble.basis is None else [MixtureCounter()]
+    mixtures = [] if ensemble.prior is None else [MixtureCounter()]
     _predict_all(predictor, items, class_names, files.output, (counter, gallery, others, given, *mixtures))
     differential = counter.differential([*ensemble.notes(), *predictor.notes(), *given.notes()])
     shifted = _corrected(mixtures, ensemble, predictor)
@@ -149,11 +150,11 @@ def _corrected(
     mixtures: Sequence[MixtureCounter], ensemble: Ensemble, predictor: Predictor
 ) -> list[Corrected]:
     """The counts corrected for another mixture of classes, where that was asked for."""
-    if ensemble.basis is None:
+    if ensemble.prior is None:
         return []
     config, calibrated = ensemble.runs[0].config, all(one is not None for one in ensemble.fitted)
     return mixtures[0].corrected(
-        ensemble.basis,
+        ensemble.prior,
         usually_unlike=predictor.uncertainty.usually_unlike if calibrated else None,
         resamples=config.eval.bootstrap,
         seed=config.seed,
@@ -179,7 +180,7 @@ def _predictor(config: ConfigDict, ensemble: Ensemble, *, features: bool) -> Pre
         workers=config.data.workers or None,
         features=features,
         picture_side=config.predict.picture_side,
-        framing=True,
+        scale_check=True,
     )
     return Predictor(ensemble.runs, ensemble.fitted, options)
 

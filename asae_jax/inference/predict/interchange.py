@@ -7,8 +7,7 @@ from asae_jax.inference.geojson import SlideFiles, feature
 from asae_jax.inference.inputs import Item, group_column_of
 from asae_jax.inference.label_studio import Guess, Storage, cell_task, write_tasks
 from asae_jax.inference.records import Record
-from asae_jax.inference.slide.colours import shown_colours
-from asae_jax.input.cell_classes import CellClass
+from asae_jax.input.cell_classes import CellClass, shown_colours
 
 
 class Interchange:

@@ -20,9 +20,10 @@ from asae_jax.inference.predict.count.corrected import Corrected
 from asae_jax.inference.predict.count.differential import Count, Differential
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
+from asae_jax.inference.predict.gallery import CONTENT_DIGITS, SHOWN_BAD
 from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
 from asae_jax.inference.predict.similar import Similar
-from asae_jax.inference.records import CONTENT_DIGITS, SHOWN_BAD, Record
+from asae_jax.inference.records import Record
 from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json

@@ -24,8 +24,7 @@ from asae_jax.inference.label_studio import (
     write_tasks,
 )
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
-from asae_jax.inference.slide.colours import shown_colours
-from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name
+from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name, shown_colours
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault, listed_file, read_rows
 from asae_jax.input.decode import BadImage, read_image, read_orientation

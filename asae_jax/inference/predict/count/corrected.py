@@ -14,7 +14,7 @@ import scipy  # a part is loaded when it is first used
 
 from asae_jax.evaluation.bootstrap import NOT_DRAWN, enough_groups, interval_unit
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
-from asae_jax.inference.mixture import Basis
+from asae_jax.inference.class_prior import ClassPrior
 from asae_jax.inference.predict.count.intervals import fixed
 from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import CellClass, display_order
@@ -124,12 +124,12 @@ class MixtureCounter:
             self._unlike.append(record.uncertainty is not None and record.uncertainty.is_outlier)
 
     def corrected(
-        self, basis: Basis, *, usually_unlike: float | None, resamples: int, seed: int
+        self, prior: ClassPrior, *, usually_unlike: float | None, resamples: int, seed: int
     ) -> list[Corrected]:
         """Of all images, and then of each group in the order of the input; empty without a cell.
 
         Args:
-          basis: of the run.
+          prior: of the run.
           usually_unlike: share of the run's own images that look unlike its training images, at most; None:
             not known, as the run has no calibration and no outlier score.
           resamples: of the bootstrap, over whole groups for all images. Cells without a group are one unit
@@ -146,7 +146,7 @@ class MixtureCounter:
         chosen += [(name, groups == name, None) for name in names if len(names) > 1]
         return [
             self._one(
-                name, probabilities[rows], of, rows, basis, usually_unlike, min(resamples, RESAMPLES), seed
+                name, probabilities[rows], of, rows, prior, usually_unlike, min(resamples, RESAMPLES), seed
             )
             for name, rows, of in chosen
         ]
@@ -157,7 +157,7 @@ class MixtureCounter:
         probabilities: np.ndarray,
         groups: np.ndarray | None,
         rows: np.ndarray,
-        basis: Basis,
+        prior: ClassPrior,
         usually_unlike: float | None,
         resamples: int,
         seed: int,
@@ -165,16 +165,16 @@ class MixtureCounter:
         known = None if groups is None else groups[groups != ""]  # nobody knows how many the others are of
         mixture = estimate_mixture(
             probabilities,
-            basis.prior,
-            confusion=basis.confusion,
-            possible=basis.possible,
+            prior.shares,
+            confusion=prior.confusion,
+            possible=prior.possible,
             groups=groups,
             resamples=resamples if enough_groups(known) else 0,
             seed=seed,
         )
-        counted = np.bincount(probabilities.argmax(1), minlength=len(basis.prior)) / len(probabilities)
+        counted = np.bincount(probabilities.argmax(1), minlength=len(prior.shares)) / len(probabilities)
         unlike = np.array(self._unlike)[rows]
-        told = tuple(_warnings(mixture, basis, unlike, usually_unlike))
+        told = tuple(_warnings(mixture, prior, unlike, usually_unlike))
         over = interval_unit(known) if resamples else NOT_DRAWN
         without = 0 if groups is None or known is None else len(groups) - len(known)
         return Corrected(name, len(probabilities), counted, mixture, told, over, without)
@@ -193,7 +193,9 @@ def _are_more(unlike: np.ndarray, usually: float) -> bool:
     return bool(scipy.special.betainc(count, cells - count + 1, usually) < _UNFIT)  # scipy.stats.binom.sf
 
 
-def _warnings(mixture: Mixture, basis: Basis, unlike: np.ndarray, usually: float | None) -> Iterator[str]:
+def _warnings(
+    mixture: Mixture, prior: ClassPrior, unlike: np.ndarray, usually: float | None
+) -> Iterator[str]:
     if usually is None:
         yield "The probabilities are not calibrated, on which the corrected shares rest."
     elif _are_more(unlike, usually):
@@ -202,11 +204,11 @@ def _warnings(mixture: Mixture, basis: Basis, unlike: np.ndarray, usually: float
             f"for at most {100 * usually:.0f} %: not only the mixture has changed, and the corrected shares "
             "do not hold."
         )
-    if not basis.known:
+    if not prior.known:
         yield "The mixture of the training images is not known: all classes were taken as equally frequent."
-    if 0 < basis.labels < _FEW_LABELS:
+    if 0 < prior.labels < _FEW_LABELS:
         yield (
-            f"Only {basis.labels:,} labels tell what mixture the adapted model learnt: the corrected shares "
+            f"Only {prior.labels:,} labels tell what mixture the adapted model learnt: the corrected shares "
             "may be further from the truth than the plain count."
         )
     if mixture.misfit is None or mixture.disagreement is None:

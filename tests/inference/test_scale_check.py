@@ -2,7 +2,7 @@
 
 import pytest
 
-from asae_jax.inference.predict import framing
+from asae_jax.inference import scale_check
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from tests.input.drawn_nuclei import crop
 
@@ -10,7 +10,7 @@ OWN = measure_nuclei([crop(40)] * 30)
 
 
 def _notes(images, own=OWN):
-    looking = framing.Framing(own, len(images))
+    looking = scale_check.ScaleCheck(own, len(images))
     for image in images:
         looking.see(image)
     return looking.notes()
@@ -42,8 +42,8 @@ def test_nothing_is_said_where_nothing_is_known():
 def test_of_many_images_some_are_measured_evenly_from_first_to_last(count, monkeypatch):
     """Images are numbers here, and so are their measures."""
     measured = []
-    monkeypatch.setattr(framing, "appearance", measured.append)
-    looking = framing.Framing(OWN, count)
+    monkeypatch.setattr(scale_check, "appearance", measured.append)
+    looking = scale_check.ScaleCheck(OWN, count)
     for number in range(count):
         looking.see(number)
     every = -(-count // MEASURED)

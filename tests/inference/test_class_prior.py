@@ -12,8 +12,8 @@ from scipy import optimize, special
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation.predictions import write_predictions
-from asae_jax.inference import mixture
-from asae_jax.inference.mixture import Basis, ensemble_basis, mixture_basis, training_mixture
+from asae_jax.inference import class_prior
+from asae_jax.inference.class_prior import ClassPrior, ensemble_prior, run_prior, training_prior
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.losses import create_loss
 from asae_jax.run import folder
@@ -40,7 +40,7 @@ def _blind(loss, drawn):
 def test_the_mixture_is_what_a_network_that_sees_nothing_would_answer(sampler, loss):
     config = copy_with(base_config(), SETTINGS | {"data.sampler": sampler, "loss.name": loss})
     drawn = COUNTS if sampler == "shuffled" else np.ones(3)
-    np.testing.assert_allclose(training_mixture(config, COUNTS), _blind(loss, drawn), atol=2e-3)
+    np.testing.assert_allclose(training_prior(config, COUNTS), _blind(loss, drawn), atol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_mixture_is_what_a_network_that_sees_nothing_would_answer(sampler, l
 )
 def test_without_the_numbers_of_images_it_is_known_of_equal_draws_only(sampler, loss, known):
     config = copy_with(base_config(), {"data.sampler": sampler, "loss.name": loss})
-    found = training_mixture(config, np.zeros(3))
+    found = training_prior(config, np.zeros(3))
     assert found is None if not known else found.tolist() == [1 / 3] * 3
 
 
@@ -77,12 +77,12 @@ def test_a_damaged_record_of_labels_is_named(tmp_path, damage):
         "labels": {"count": 15}, "learnt": LEARNT, "confusion_matrix": [[5, 1], [2, 7]], "notes": [],
     }  # fmt: skip
     (tmp_path / FILE).write_text(json.dumps(content))
-    assert mixture_basis(run).prior.tolist() == [0.75, 0.25]
+    assert run_prior(run).shares.tolist() == [0.75, 0.25]
     with pytest.raises(UserError, match="without a label of B"):
-        ensemble_basis([run], [None])
+        ensemble_prior([run], [None])
     (tmp_path / FILE).write_text(json.dumps(content | damage))
     with pytest.raises(UserError, match=rf"{FILE} is damaged"):
-        mixture_basis(run)
+        run_prior(run)
 
 
 def test_the_mixture_is_of_the_images_that_could_be_read(tmp_path, monkeypatch):
@@ -92,8 +92,8 @@ def test_the_mixture_is_of_the_images_that_could_be_read(tmp_path, monkeypatch):
     folder.write(tmp_path, config, folder.Record(("A", "B"), "none", {}, unreadable=names[:4]))
     (tmp_path / SPLITS_FILE).write_text("name,label,split,content\n" + "".join(rows))
     run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"), config=config)
-    monkeypatch.setattr(mixture, "read_scores", lambda run, **_: None)
-    assert mixture_basis(run).prior.tolist() == [0.5, 0.5]
+    monkeypatch.setattr(class_prior, "read_scores", lambda run, **_: None)
+    assert run_prior(run).shares.tolist() == [0.5, 0.5]
 
 
 def test_of_means_over_views_that_were_not_scored_the_scores_of_one_view_tell_the_confusions(
@@ -103,8 +103,8 @@ def test_of_means_over_views_that_were_not_scored_the_scores_of_one_view_tell_th
     folder.write(tmp_path, config, folder.Record(("A", "B"), "none", {}))
     run = SimpleNamespace(workdir=tmp_path, class_names=("A", "B"), config=config)
     scores = {"confusion_matrix": [[5, 1], [2, 4]]}
-    monkeypatch.setattr(mixture, "read_scores", lambda run, *, tta=None: scores if tta is False else None)
-    assert mixture_basis(run).confusion.tolist() == [[5, 1], [2, 4]]
+    monkeypatch.setattr(class_prior, "read_scores", lambda run, *, tta=None: scores if tta is False else None)
+    assert run_prior(run).confusion.tolist() == [[5, 1], [2, 4]]
 
 
 class TestEnsemble:
@@ -114,13 +114,13 @@ class TestEnsemble:
 
     @pytest.fixture
     def runs(self, tmp_path, monkeypatch):
-        """Each with a basis and, where `scores` has it, the probability of class A of each image."""
+        """Each with a prior and, where `scores` has it, the probability of class A of each image."""
         priors, found = {}, {}
 
         def make(name, prior, scores=None, *, images="abcd", known=True):
             run = SimpleNamespace(workdir=tmp_path / name, class_names=("A", "B"))
             run.workdir.mkdir()
-            priors[name] = Basis(np.array([prior, 1 - prior]), np.ones((2, 2)), known)
+            priors[name] = ClassPrior(np.array([prior, 1 - prior]), np.ones((2, 2)), known)
             if scores is not None:
                 path, first = run.workdir / "test.json", np.array(scores)
                 log_probs = np.log(np.stack([first, 1 - first], axis=1))
@@ -130,35 +130,35 @@ class TestEnsemble:
                 found[name] = path, {"predictions_sha256": digest, "data_fingerprint": "the same"}
             return run
 
-        monkeypatch.setattr(mixture, "mixture_basis", lambda run: priors[run.workdir.name])
-        monkeypatch.setattr(mixture, "find_scores", lambda run, **_: found.get(run.workdir.name))
+        monkeypatch.setattr(class_prior, "run_prior", lambda run: priors[run.workdir.name])
+        monkeypatch.setattr(class_prior, "find_scores", lambda run, **_: found.get(run.workdir.name))
         return make
 
     def test_its_confusions_are_those_of_the_mean(self, runs):
         one = runs("one", 0.5, [0.9, 0.6, 0.2, 0.8])  # A, A, B, A by itself
         two = runs("two", 0.5, [0.3, 0.1, 0.2, 0.7])  # B, B, B, A
-        basis = ensemble_basis([one, two], [None, None])  # means 0.6, 0.35, 0.2, 0.75: A, B, B, A
-        assert basis.confusion.tolist() == [[1, 1], [1, 1]]
+        prior = ensemble_prior([one, two], [None, None])  # means 0.6, 0.35, 0.2, 0.75: A, B, B, A
+        assert prior.confusion.tolist() == [[1, 1], [1, 1]]
         soft = SimpleNamespace(temperature=SimpleNamespace(value=20.0))
-        basis = ensemble_basis([one, two], [soft, None])  # `one` says about a half: `two` decides
-        assert basis.confusion.tolist() == [[0, 2], [1, 1]]
+        prior = ensemble_prior([one, two], [soft, None])  # `one` says about a half: `two` decides
+        assert prior.confusion.tolist() == [[0, 2], [1, 1]]
 
     @pytest.mark.parametrize("other", [{}, {"scores": [0.5] * 4, "images": "abce"}])
     def test_without_scores_of_the_same_images_they_are_not_known(self, runs, other):
         one, two = runs("one", 0.5, [0.9, 0.6, 0.2, 0.8]), runs("two", 0.5, **other)
-        assert ensemble_basis([one, two], [None, None]).confusion is None
-        assert ensemble_basis([one], [None]).confusion is not None
+        assert ensemble_prior([one, two], [None, None]).confusion is None
+        assert ensemble_prior([one], [None]).confusion is not None
 
     def test_of_a_run_adapted_with_labels_no_scores_of_its_own_test_part_count(self, runs):
         one, two = (runs(name, 0.5, [0.9, 0.6, 0.2, 0.8]) for name in ("one", "two"))
-        assert ensemble_basis([one, two], [None, None]).confusion is not None
+        assert ensemble_prior([one, two], [None, None]).confusion is not None
         (two.workdir / FILE).write_text('{"notes": []}')
-        assert ensemble_basis([one, two], [None, None]).confusion is None
+        assert ensemble_prior([one, two], [None, None]).confusion is None
 
     def test_its_mixture_is_that_of_all_runs_or_none(self, runs):
         one, near, far = runs("one", 0.50), runs("near", 0.54), runs("far", 0.56)
-        np.testing.assert_allclose(ensemble_basis([one, near], [None, None]).prior, [0.52, 0.48])
+        np.testing.assert_allclose(ensemble_prior([one, near], [None, None]).shares, [0.52, 0.48])
         with pytest.raises(UserError, match=r"far learnt another mixture .*differ in 6 %"):
-            ensemble_basis([one, near, far], [None] * 3)
+            ensemble_prior([one, near, far], [None] * 3)
         with pytest.raises(UserError, match="not both known"):
-            ensemble_basis([one, runs("blind", 0.5, known=False)], [None, None])
+            ensemble_prior([one, runs("blind", 0.5, known=False)], [None, None])

@@ -1,4 +1,4 @@
-"""The mixture of classes that probabilities of a run or ensemble are of, and its known confusions."""
+"""The class prior of a run or ensemble: the mixture of classes its probabilities are of; known confusions."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ from asae_jax.run.folder import read_counts
 from asae_jax.run.run import Run
 
 
-class Basis(NamedTuple):
-    """What a correction for label shift starts from.
+class ClassPrior(NamedTuple):
+    """The class prior of a network's probabilities, from which a correction for label shift starts.
 
     Attributes:
-      prior: float64 `[K]`, the mixture that the probabilities are of, all above 0.
+      shares: float64 `[K]`, the mixture that the probabilities are of, all above 0.
       confusion: counts `[K, K]`, rows true, of images that were not trained on; None where not known.
       known: whether the mixture is known; else all classes are taken as equally frequent.
       labels: by which the model was adapted, and which told its mixture; 0: none were given.
@@ -33,7 +33,7 @@ class Basis(NamedTuple):
       possible: bool `[K]`, classes that the model ever gives (`adapt --only`); None: all.
     """
 
-    prior: np.ndarray
+    shares: np.ndarray
     confusion: np.ndarray | None
     known: bool
     labels: int = 0
@@ -41,8 +41,8 @@ class Basis(NamedTuple):
     possible: np.ndarray | None = None
 
 
-def mixture_basis(run: Run) -> Basis:
-    """That of a run: of its training images, or, where it was adapted with labels, what these told of it.
+def run_prior(run: Run) -> ClassPrior:
+    """The class prior of a run: that of its training images, or, where it was adapted, what its labels told.
 
     The confusion matrix is that of the run's own test part, of one view where means over views were not
     scored; of an adapted one only its labels tell it.
@@ -53,18 +53,18 @@ def mixture_basis(run: Run) -> Basis:
     adapted, classes, confusion = read_adaptation(run.workdir), run.class_names, None
     if adapted is not None and ("learnt" in adapted or adapted.get("labels")):
         with _refused(run.workdir / FILE, "adapt the run again"):
-            return _adapted_basis(adapted, classes)
+            return _adapted_prior(adapted, classes)
     if adapted is None and (scores := read_scores(run) or read_scores(run, tta=False)) is not None:
         with _refused(run.workdir / FOLDER, "delete its scores of the test part and evaluate the run again"):
             confusion = _confusion(scores, len(classes))
     counts = read_counts(run.workdir)
     trained = np.array([counts.get((name, "train"), 0) for name in classes])
-    prior = training_mixture(run.config, trained)
+    shares = training_prior(run.config, trained)
     equal = np.full(len(trained), 1 / len(trained))
-    return Basis(equal if prior is None else prior, confusion, known=prior is not None)
+    return ClassPrior(equal if shares is None else shares, confusion, known=shares is not None)
 
 
-def _adapted_basis(adapted: Mapping[str, Any], classes: Sequence[str]) -> Basis:
+def _adapted_prior(adapted: Mapping[str, Any], classes: Sequence[str]) -> ClassPrior:
     learnt = adapted["learnt"]
     shares = np.array([learnt["mixture"][name] for name in classes], np.float64)
     if not (np.isfinite(shares) & (shares > 0)).all():
@@ -72,15 +72,15 @@ def _adapted_basis(adapted: Mapping[str, Any], classes: Sequence[str]) -> Basis:
     confusion = _confusion(adapted, len(classes)) if adapted["labels"] else None
     known, labels, unlabelled = bool(learnt["known"]), int(learnt["labels"]), tuple(learnt["unlabelled"])
     possible = np.isin(classes, classes_given(adapted, classes))
-    return Basis(shares, confusion, known, labels, unlabelled, possible)
+    return ClassPrior(shares, confusion, known, labels, unlabelled, possible)
 
 
 _SAME = 0.05
 """Share of the images in which the mixtures of an ensemble's runs may differ, by chance of their splits."""
 
 
-def ensemble_basis(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) -> Basis:
-    """That of runs that predict together, by the mean of their calibrated probabilities.
+def ensemble_prior(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) -> ClassPrior:
+    """The class prior of runs that predict together, by the mean of their calibrated probabilities.
 
     A mean of probabilities is of a mixture only where all runs learnt the same one. Its confusions are
     counted on the test images, where all runs have scored the same ones.
@@ -92,30 +92,30 @@ def ensemble_basis(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) ->
     Raises:
       UserError: runs of different mixtures, one that lacks labels of a class, or a damaged file.
     """
-    first, *others = bases = [mixture_basis(run) for run in runs]
-    for run, basis in zip(runs, bases, strict=True):
-        if basis.unlabelled:
+    first, *others = priors = [run_prior(run) for run in runs]
+    for run, prior in zip(runs, priors, strict=True):
+        if prior.unlabelled:
             raise UserError(
                 f"--mixture=corrected: {run.workdir} was adapted without a label of "
-                f"{', '.join(basis.unlabelled)}, so that what it learnt of their frequency is not known: "
+                f"{', '.join(prior.unlabelled)}, so that what it learnt of their frequency is not known: "
                 "adapt the run again with some labels of each class, name those that can occur (adapt "
                 "--only=), or leave --mixture out."
             )
     if not others:
         return first
-    for run, basis in zip(runs[1:], others, strict=True):
-        apart = total_variation(first.prior, basis.prior)
-        if apart > _SAME or basis.known != first.known:
+    for run, prior in zip(runs[1:], others, strict=True):
+        apart = total_variation(first.shares, prior.shares)
+        if apart > _SAME or prior.known != first.known:
             how = f"differ in {100 * apart:.0f} % of the cells" if apart > _SAME else "are not both known"
             raise UserError(
                 f"--mixture=corrected: {run.workdir} learnt another mixture of classes than "
                 f"{runs[0].workdir} (they {how}), so that the mean of their probabilities is of none: leave "
                 "it out, or predict with one run."
             )
-    prior = np.mean([basis.prior for basis in bases], axis=0)
-    given = [basis.possible for basis in bases if basis.possible is not None]
-    possible = np.any(given, axis=0) if len(given) == len(bases) else None
-    return Basis(prior, _confusion_together(runs, fitted), first.known, possible=possible)
+    shares = np.mean([prior.shares for prior in priors], axis=0)
+    given = [prior.possible for prior in priors if prior.possible is not None]
+    possible = np.any(given, axis=0) if len(given) == len(priors) else None
+    return ClassPrior(shares, _confusion_together(runs, fitted), first.known, possible=possible)
 
 
 def _confusion_together(runs: Sequence[Run], fitted: Sequence[Uncertainty | None]) -> np.ndarray | None:
@@ -148,7 +148,7 @@ def _confusion_together(runs: Sequence[Run], fitted: Sequence[Uncertainty | None
 _LEAST = 5e-7  # half of the last decimal of a probability that is written as 0
 
 
-def training_mixture(config: ConfigDict, counts: np.ndarray) -> np.ndarray | None:
+def training_prior(config: ConfigDict, counts: np.ndarray) -> np.ndarray | None:
     """The mixture of classes that the network's probabilities are of; None where it cannot be known.
 
     That is how often training draws each class, times the weight of its images in the loss.

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from asae_jax.inference.records import CONTENT_DIGITS, SHOWN_BAD, Gallery
+from asae_jax.inference.predict.gallery import CONTENT_DIGITS, SHOWN_BAD, Gallery
 from tests.inference.predict.made import record
 
 

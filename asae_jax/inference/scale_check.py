@@ -7,7 +7,7 @@ from asae_jax.input.nucleus_sizes import MEASURED, NucleusSizes, another_scale, 
 from asae_jax.types import HostImage
 
 
-class Framing:
+class ScaleCheck:
     """Measures some of the images that are predicted, evenly spaced, in the order of the input."""
 
     def __init__(self, own: NucleusSizes | None, count: int):
