@@ -17,7 +17,7 @@ from asae_jax.inference.inputs import Item, group_column_of, read_input, without
 from asae_jax.inference.label_studio import CONFIGURATION, TASKS
 from asae_jax.inference.output_files import MADE_FROM, OutputFiles, chosen_files
 from asae_jax.inference.predict.count import corrected
-from asae_jax.inference.predict.count.corrected import Corrected, MixtureCounter
+from asae_jax.inference.predict.count.corrected import Corrected, Correction, MixtureCounter
 from asae_jax.inference.predict.count.differential import Counter, Differential
 from asae_jax.inference.predict.count.specimen import specimen_of
 from asae_jax.inference.predict.gallery import Gallery
@@ -153,12 +153,13 @@ def _corrected(
     if ensemble.prior is None:
         return []
     config, calibrated = ensemble.runs[0].config, all(one is not None for one in ensemble.fitted)
-    return mixtures[0].corrected(
+    how = Correction(
         ensemble.prior,
         usually_unlike=predictor.uncertainty.usually_unlike if calibrated else None,
         resamples=config.eval.bootstrap,
         seed=config.seed,
     )
+    return mixtures[0].corrected(how)
 
 
 def _greeting(items: Sequence[Item], workdir: Path, class_names: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from asae_jax import cli
 from asae_jax.evaluation.label_shift import Mixture
 from asae_jax.inference.class_prior import ClassPrior
 from asae_jax.inference.predict.command import Ensemble
-from asae_jax.inference.predict.count.corrected import MixtureCounter, summary
+from asae_jax.inference.predict.count.corrected import Correction, MixtureCounter, summary
 from asae_jax.inference.predict.count.intervals import percent, share
 from asae_jax.inference.records import PredictionUncertainty, Record
 from asae_jax.input.cell_classes import cell_classes
@@ -42,7 +42,7 @@ def _prior():
 
 
 def test_a_rare_class_that_is_counted_too_often_is_corrected():
-    (found,) = _counter(0.05).corrected(_prior(), usually_unlike=0.05, resamples=50, seed=0)
+    (found,) = _counter(0.05).corrected(Correction(_prior(), usually_unlike=0.05, resamples=50, seed=0))
     assert found.counted[1] > 0.15
     assert abs(found.mixture.shares[1] - 0.05) < 0.02
     assert found.mixture.low[1] < 0.05 < found.mixture.high[1]
@@ -54,7 +54,7 @@ def test_a_rare_class_that_is_counted_too_often_is_corrected():
 
 
 def test_a_class_on_which_all_resamples_agree_is_shown_without_an_interval():
-    (found,) = _counter(0.0, 50).corrected(_prior(), usually_unlike=0.05, resamples=50, seed=0)
+    (found,) = _counter(0.0, 50).corrected(Correction(_prior(), usually_unlike=0.05, resamples=50, seed=0))
     nothing = Mixture(np.array([1.0, 0.0]), np.full(2, np.nan), np.full(2, np.nan))
     found = dataclasses.replace(found, mixture=nothing)
     assert [row[2] for row in found.rows(cell_classes(NAMES))] == ["100.0", "0.0"]
@@ -63,7 +63,7 @@ def test_a_class_on_which_all_resamples_agree_is_shown_without_an_interval():
 
 
 def test_rows_are_in_the_order_of_maturity():
-    (found,) = _counter(0.3, 200).corrected(_prior(), usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = _counter(0.3, 200).corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))
     shown = list(found.rows(cell_classes(("SNE", "PMY"))))
     assert [row[0] for row in shown] == ["PMY", "SNE"]
     assert [float(row[1]) for row in shown] == pytest.approx(100 * found.counted[::-1], abs=0.05)
@@ -72,17 +72,19 @@ def test_rows_are_in_the_order_of_maturity():
 def test_what_it_rests_on_is_warned_of():
     counter = _counter(0.3, 200, unlike=0.5)
     nothing = ClassPrior(PRIOR, None, known=False)
-    (found,) = counter.corrected(nothing, usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = counter.corrected(Correction(nothing, usually_unlike=0.05, resamples=0, seed=0))
     text = " ".join(found.warnings)
     assert "look unlike the training cells" in text
     assert "not known" in text
     assert "cannot be tested" in text
-    (found,) = counter.corrected(nothing, usually_unlike=None, resamples=0, seed=0)
+    (found,) = counter.corrected(Correction(nothing, usually_unlike=None, resamples=0, seed=0))
     assert "not calibrated" in found.warnings[0]
-    (found,) = counter.corrected(_prior()._replace(labels=100), usually_unlike=0.5, resamples=0, seed=0)
+    (found,) = counter.corrected(
+        Correction(_prior()._replace(labels=100), usually_unlike=0.5, resamples=0, seed=0)
+    )
     assert "Only 100 labels" in found.warnings[0]
     wrong = ClassPrior(PRIOR, np.array([[841, 159], [700, 300]]), known=True)
-    (found,) = _counter(0.9).corrected(wrong, usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = _counter(0.9).corrected(Correction(wrong, usually_unlike=0.05, resamples=0, seed=0))
     assert any("do not fit" in warning for warning in found.warnings)
 
 
@@ -97,13 +99,13 @@ def test_a_few_cells_that_are_unlike_by_chance_do_not_invalidate_a_count(cells, 
         estimate = PredictionUncertainty(False, 0.0, number < unlike)
         p = np.array([0.8, 0.2], np.float32)
         counter.add(Record("x", "x", "", probabilities=p, uncertainty=estimate))
-    (found,) = counter.corrected(_prior(), usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))
     assert any("look unlike" in warning for warning in found.warnings) == warned
 
 
 def test_shares_are_rounded_as_in_the_count_above():
     """1 of 16 cells is 6.25 %: what lies in the middle is rounded up."""
-    (found,) = _counter(0.0, 50).corrected(_prior(), usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = _counter(0.0, 50).corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))
     shares = np.array([15 / 16, 1 / 16])
     mixture = Mixture(shares, np.array([0.8125, 0.0625]), np.array([1.0, 0.1875]), by_confusion=shares)
     found = dataclasses.replace(found, counted=shares, mixture=mixture)
@@ -118,11 +120,11 @@ def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():
     counter = _counter(0.9, 500, group="one")
     _counter(0.1, 500, group="two", seed=1, counter=counter)
     counter.add(Record("bad", "bad", "two", "empty file"))
-    whole, one, two = counter.corrected(_prior(), usually_unlike=0.05, resamples=20, seed=0)
+    whole, one, two = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=20, seed=0))
     assert [found.cells for found in (whole, one, two)] == [1000, 500, 500]
     assert one.mixture.shares[1] > 0.8 > 0.2 > two.mixture.shares[1]
     assert whole.mixture.low is None  # of two groups nothing can be said of others
-    assert MixtureCounter().corrected(_prior(), usually_unlike=None, resamples=9, seed=0) == []
+    assert MixtureCounter().corrected(Correction(_prior(), usually_unlike=None, resamples=9, seed=0)) == []
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_a_cell_without_a_group_is_no_patient_and_makes_no_interval_narrower(pat
     for number in range(patients):  # who differ: of each all cells are of one class
         _counter(number % 2, 100, group=f"p{number}", seed=number, counter=counter)
     _counter(0.5, without, seed=9, counter=counter)
-    whole = counter.corrected(_prior(), usually_unlike=0.05, resamples=200, seed=0)[0]
+    whole = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=200, seed=0))[0]
     assert whole.to_json(NAMES)["intervals_over"] == over
     assert (whole.mixture.low is None) == over.startswith("none")
     if over == "groups":
@@ -154,7 +156,7 @@ def test_a_cell_without_a_group_is_no_patient_and_makes_no_interval_narrower(pat
 
 
 def test_without_resamples_the_corrected_count_says_that_there_is_no_interval():
-    (found,) = _counter(0.3, 50).corrected(_prior(), usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = _counter(0.3, 50).corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))
     assert found.to_json(NAMES)["intervals_over"] == "none: eval.bootstrap=0"
 
 

@@ -7,7 +7,7 @@ as in training. See `evaluation.label_shift`.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # a part is loaded when it is first used
@@ -108,6 +108,24 @@ def _percent(share: float) -> str:
     return fixed(100 * share, 1)
 
 
+class Correction(NamedTuple):
+    """How counts are corrected.
+
+    Attributes:
+      prior: class prior of the run or ensemble.
+      usually_unlike: share 0..1 of the run's own images that look unlike its training images, at most; None:
+        not known, as the run has no calibration and no outlier score.
+      resamples: of the bootstrap, `RESAMPLES` at most are drawn, over whole groups for all images. Cells
+        without a group are one unit more, and no group towards `bootstrap.MIN_GROUPS`. 0: no intervals.
+      seed: of the bootstrap.
+    """
+
+    prior: ClassPrior
+    usually_unlike: float | None
+    resamples: int
+    seed: int
+
+
 class MixtureCounter:
     """Keeps the probabilities of records, four bytes a class and cell."""
 
@@ -123,19 +141,8 @@ class MixtureCounter:
             self._groups.append(record.group)
             self._unlike.append(record.uncertainty is not None and record.uncertainty.is_outlier)
 
-    def corrected(
-        self, prior: ClassPrior, *, usually_unlike: float | None, resamples: int, seed: int
-    ) -> list[Corrected]:
-        """Of all images, and then of each group in the order of the input; empty without a cell.
-
-        Args:
-          prior: of the run.
-          usually_unlike: share of the run's own images that look unlike its training images, at most; None:
-            not known, as the run has no calibration and no outlier score.
-          resamples: of the bootstrap, over whole groups for all images. Cells without a group are one unit
-            more, and no group towards `bootstrap.MIN_GROUPS`.
-          seed: of the bootstrap.
-        """
+    def corrected(self, how: Correction) -> list[Corrected]:
+        """Of all images, and then of each group in the order of the input; empty without a cell."""
         if not self._probabilities:
             return []
         probabilities, groups = np.stack(self._probabilities).astype(np.float64), np.array(self._groups)
@@ -144,12 +151,7 @@ class MixtureCounter:
             ("", np.ones(len(groups), bool), groups if names and len(set(self._groups)) > 1 else None)
         ]
         chosen += [(name, groups == name, None) for name in names if len(names) > 1]
-        return [
-            self._one(
-                name, probabilities[rows], of, rows, prior, usually_unlike, min(resamples, RESAMPLES), seed
-            )
-            for name, rows, of in chosen
-        ]
+        return [self._one(name, probabilities[rows], of, rows, how) for name, rows, of in chosen]
 
     def _one(
         self,
@@ -157,11 +159,9 @@ class MixtureCounter:
         probabilities: np.ndarray,
         groups: np.ndarray | None,
         rows: np.ndarray,
-        prior: ClassPrior,
-        usually_unlike: float | None,
-        resamples: int,
-        seed: int,
+        how: Correction,
     ) -> Corrected:
+        prior, resamples = how.prior, min(how.resamples, RESAMPLES)
         known = None if groups is None else groups[groups != ""]  # nobody knows how many the others are of
         mixture = estimate_mixture(
             probabilities,
@@ -170,11 +170,11 @@ class MixtureCounter:
             possible=prior.possible,
             groups=groups,
             resamples=resamples if enough_groups(known) else 0,
-            seed=seed,
+            seed=how.seed,
         )
         counted = np.bincount(probabilities.argmax(1), minlength=len(prior.shares)) / len(probabilities)
         unlike = np.array(self._unlike)[rows]
-        told = tuple(_warnings(mixture, prior, unlike, usually_unlike))
+        told = tuple(_warnings(mixture, prior, unlike, how.usually_unlike))
         over = interval_unit(known) if resamples else NOT_DRAWN
         without = 0 if groups is None or known is None else len(groups) - len(known)
         return Corrected(name, len(probabilities), counted, mixture, told, over, without)
