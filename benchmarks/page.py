@@ -24,7 +24,7 @@ import numpy as np
 from asae_jax.config import base_config
 from asae_jax.inference.predict.count.differential import Counter
 from asae_jax.inference.predict.gallery import Gallery
-from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.page import ReviewPage, write_page
 from asae_jax.inference.reading import pictures_of
 from asae_jax.inference.records import PredictionUncertainty, Record
 from asae_jax.inference.uncertainty import Thresholds
@@ -76,8 +76,7 @@ def write(path: Path, count: int) -> None:
     shown, counter = records(count), Counter(cell_classes(CLASSES))
     for record in shown:
         counter.add(record)
-    write_page(
-        path,
+    page = ReviewPage(
         shown,
         CLASSES,
         counter.differential([]),
@@ -87,6 +86,7 @@ def write(path: Path, count: int) -> None:
         thresholds=Thresholds(0.6, 1.0, 0.9),
         megabytes=base_config().predict.page_megabytes,
     )
+    write_page(path, page)
 
 
 def _press(page: Any, key: str, times: int) -> None:

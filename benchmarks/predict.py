@@ -237,7 +237,7 @@ def _print_profile(place: Path, model: str, folder: Path) -> None:
     from asae_jax.inference.predict.count.specimen import specimen_of
     from asae_jax.inference.predict.gallery import Gallery
     from asae_jax.inference.predict.output import open_output
-    from asae_jax.inference.predict.page import write_page
+    from asae_jax.inference.predict.page import ReviewPage, write_page
     from asae_jax.inference.predictor import Options, Predictor
     from asae_jax.inference.reading import ReadBatch, pictures_of
     from asae_jax.input.content import image_content
@@ -283,9 +283,12 @@ def _print_profile(place: Path, model: str, folder: Path) -> None:
     counter, gallery = Counter(run.classes, specimen_of([run.config])), Gallery(settings.page_cells)
     stage("count", lambda: [counter.add(record) for record in records])
     stage("choice for the page", lambda: [gallery.add(record) for record in records])
-    about = {"title": "", "network": "", "attention_extent": 1.0}
     counts = counter.differential(predictor.uncertainty.notes())
-    stage("page", lambda: [write_page(place / "p.html", gallery.records(), run.class_names, counts, **about)])
+
+    def page() -> ReviewPage:
+        return ReviewPage(gallery.records(), run.class_names, counts, "", network="", attention_extent=1.0)
+
+    stage("page", lambda: [write_page(place / "p.html", page())])
 
 
 if __name__ == "__main__":

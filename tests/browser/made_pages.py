@@ -44,8 +44,7 @@ def predict_page(path, *, cells=CELLS, network="n", key="", classes=CLASSES, gro
     for record in records:
         counter.add(record)
     differential = counter.differential(["Counts are of the cells in these images, not of a smear."])
-    predict.write_page(
-        path,
+    page = predict.ReviewPage(
         records,
         classes,
         differential,
@@ -57,6 +56,7 @@ def predict_page(path, *, cells=CELLS, network="n", key="", classes=CLASSES, gro
         similar=_similar(len(records)),
         megabytes=1,
     )
+    predict.write_page(path, page)
     return path
 
 
@@ -146,8 +146,7 @@ def explain_page(folder, *, layer=True, tested=True):
         averages.add(one.label, one.image, one.attention, one.peaks[0], one.grad_cams["last"][1])
     found = report.summarise(_measured(rng), CLASSES, groups=None, resamples=50, seed=0)
     found |= {"sentence": report.sentence(found), "method": "The region is occluded."}
-    report.write_page(
-        folder / "index.html",
+    page = report.ExplainPage(
         shown,
         cell_classes(CLASSES),
         title="made, step 7: the test part of its data",
@@ -158,6 +157,7 @@ def explain_page(folder, *, layer=True, tested=True):
         example=shown[0].explanation if layer else None,
         bad=[("broken.png", "empty file")],
     )
+    report.write_page(folder / "index.html", page)
     return folder / "index.html"
 
 

@@ -10,7 +10,7 @@ from asae_jax.inference.predict.count.intervals import percent, share
 from asae_jax.inference.predict.count.specimen import BLOOD, UNKNOWN
 from asae_jax.inference.predict.count.table import rows
 from asae_jax.inference.predict.gallery import Gallery
-from asae_jax.inference.predict.page import write_page
+from asae_jax.inference.predict.page import ReviewPage, write_page
 from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import cell_classes, known_classes
 from asae_jax.pages import NOTICE
@@ -30,11 +30,12 @@ def _differential(specimen, records=CELLS, names=CLASSES, *, slides=False):
 
 
 def _write(path, specimen=UNKNOWN, records=CELLS, names=CLASSES, *, slides=False, shown=None):
-    write_page(
-        path, records if shown is None else shown, names,
+    page = ReviewPage(
+        records if shown is None else shown, names,
         _differential(specimen, records, names, slides=slides), title="made cells", network="0123456789",
         attention_extent=0.9, made_by="tiny (step 7)", thresholds=Thresholds(0.6, None, 0.9),
     )  # fmt: skip
+    write_page(path, page)
     return path
 
 

@@ -136,8 +136,7 @@ def _write(
     figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
     found = _faithfulness(config, run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
-    report.write_page(
-        folder / "index.html",
+    page = report.ExplainPage(
         shown,
         run.classes,
         title=f"{run.name}, step {run.step}: {name}",
@@ -148,6 +147,7 @@ def _write(
         example=example,
         bad=collector.bad,
     )
+    report.write_page(folder / "index.html", page)
 
 
 def _write_images(collector: Collector, run: Run, folder: Path, *, layer: bool) -> list[report.Shown]:

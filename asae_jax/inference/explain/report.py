@@ -1,5 +1,6 @@
 """What `explain` writes: the faithfulness test in numbers with intervals, and the page of explanations."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,23 +198,11 @@ class Shown(NamedTuple):
     """Its PNG file, relative to the page."""
 
 
-def write_page(
-    path: Path,
-    shown: Sequence[Shown],
-    classes: Sequence[CellClass],
-    *,
-    title: str,
-    facts: Sequence[str],
-    report: Mapping[str, Any] | None,
-    means: Mapping[int, ClassMaps],
-    alignments: Sequence[Alignment],
-    example: Explanation | None,
-    bad: Sequence[tuple[str, str]],
-) -> None:
-    """Writes the gallery: one page that needs nothing but itself; no script, no request.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExplainPage:
+    """What the page of explanations shows.
 
-    Args:
-      path: of the page.
+    Attributes:
       shown: the images, in order.
       classes: of the run, in its order.
       title: what was explained.
@@ -224,26 +213,40 @@ def write_page(
       example: the image whose way through the layer is shown; None where the run has no such layer.
       bad: (name, reason) of images that could not be read.
     """
-    layer = example is not None
+
+    shown: Sequence[Shown]
+    classes: Sequence[CellClass]
+    title: str
+    facts: Sequence[str]
+    report: Mapping[str, Any] | None
+    means: Mapping[int, ClassMaps]
+    alignments: Sequence[Alignment]
+    example: Explanation | None
+    bad: Sequence[tuple[str, str]]
+
+
+def write_page(path: Path, page: ExplainPage) -> None:
+    """Writes `page` to `path`: one file that needs nothing but itself; no script, no request."""
+    layer, report, means = page.example is not None, page.report, page.means
     text = environment("asae_jax.inference.explain", _FILTERS).get_template("page.html").render(
-        title=title,
+        title=page.title,
         notice=NOTICE,
-        facts=facts,
+        facts=page.facts,
         layer=layer,
         side=SIDE,
-        where=answers.where(means, alignments, layer=layer),
+        where=answers.where(means, page.alignments, layer=layer),
         report=report,
         needed=None if report is None else answers.is_needed(report),
         middle="" if report is None else answers.against_the_middle(report),
-        order=[classes[label].code for label in display_order(classes)],
-        of_classes=[] if report is None else answers.by_class(report, classes),
+        order=[page.classes[label].code for label in display_order(page.classes)],
+        of_classes=[] if report is None else answers.by_class(report, page.classes),
         means=[
-            (classes[label].title, means[label].count, _uris(class_panels(means[label], means, alignments)))
-            for label in means
+            (page.classes[label].title, of_class.count, _uris(class_panels(of_class, means, page.alignments)))
+            for label, of_class in means.items()
         ],
-        example=example and (example.name, _uris(layer_panels(example))),
-        images=[_article(one, classes, layer) for one in shown],
-        bad=bad,
+        example=page.example and (page.example.name, _uris(layer_panels(page.example))),
+        images=[_article(one, page.classes, layer) for one in page.shown],
+        bad=page.bad,
     )  # fmt: skip
     write_text(path, text)
 

@@ -3,7 +3,7 @@
 import collections
 import datetime
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from asae_jax.inference.predict.gallery import Gallery
 from asae_jax.inference.predict.input_notes import InputNotes
 from asae_jax.inference.predict.interchange import Interchange
 from asae_jax.inference.predict.output import PREDICTIONS, open_output, summary, write_differential
-from asae_jax.inference.predict.page import page_key, write_page
+from asae_jax.inference.predict.page import ReviewPage, page_key, write_page
 from asae_jax.inference.predict.similar import find_similar, kept_cells
 from asae_jax.inference.predictor import (
     Options,
@@ -33,7 +33,6 @@ from asae_jax.inference.predictor import (
     load_runs,
     network_identity,
 )
-from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.pages import NOTICE
 from asae_jax.run import model_folder
@@ -136,13 +135,23 @@ def _predict_to(
     differential = counter.differential([*ensemble.notes(), *predictor.notes(), *given.notes()])
     shifted = _corrected(mixtures, ensemble, predictor)
     records = gallery.records()
-    page = {
-        "thresholds": predictor.uncertainty.thresholds,
-        "similar": None if cells is None else find_similar(cells, records, settings.similar),
-        "corrected": shifted,
-        "without_room": gallery.dropped,
-    }
-    _write_beside(files, runs, differential, others, records, page)
+    network = network_identity(runs)
+    page = ReviewPage(
+        records,
+        class_names,
+        differential,
+        title=files.title,
+        network=network,
+        attention_extent=attention_extent(runs[0].config),
+        key=files.page_key() or page_key(_page_path(files), network, records),
+        made_by=_made_by(runs),
+        thresholds=predictor.uncertainty.thresholds,
+        similar=None if cells is None else find_similar(cells, records, settings.similar),
+        megabytes=settings.page_megabytes,
+        corrected=shifted,
+        without_room=gallery.dropped,
+    )
+    _write_beside(files, runs, others, page)
     return differential, shifted
 
 
@@ -211,42 +220,19 @@ def _predict_all(
             bar.update()
 
 
-def _write_beside(
-    files: OutputFiles,
-    runs: Sequence[Run],
-    differential: Differential,
-    others: Interchange,
-    records: Sequence[Record],
-    page: Mapping[str, Any],
-) -> None:
-    """Writes the count, what other programs open, and the page of `records`.
-
-    `page` has what `write_page` needs of the run.
-    """
-    config, stem, network = runs[0].config, files.stem, network_identity(runs)
+def _write_beside(files: OutputFiles, runs: Sequence[Run], others: Interchange, page: ReviewPage) -> None:
+    """Writes the count, what other programs open, and `page` where it is asked for."""
+    settings = runs[0].config.predict
     with disk_errors(f"write beside {files.output}", remedy="choose another --output=FILE"):
-        content = {"corrected": [one.to_json(runs[0].class_names) for one in page["corrected"]]}
+        content = {"corrected": [one.to_json(runs[0].class_names) for one in page.corrected]}
         content = content if content["corrected"] else {}
-        key = files.page_key() or page_key(_page_path(files), network, records)
-        made_from = _made_from(files, runs, network) | {"page": key}
-        write_differential(differential, stem, content | {MADE_FROM: made_from})
-        on_slides = others.write(network)
-        if not config.predict.label_studio:
+        made_from = _made_from(files, runs, page.network) | {"page": page.key}
+        write_differential(page.differential, files.stem, content | {MADE_FROM: made_from})
+        on_slides = others.write(page.network)
+        if not settings.label_studio:
             files.remove(TASKS, CONFIGURATION)
-        if config.predict.page:
-            write_page(
-                _page_path(files),
-                records,
-                runs[0].class_names,
-                differential,
-                title=files.title,
-                key=key,
-                network=network,
-                attention_extent=attention_extent(config),
-                made_by=_made_by(runs),
-                megabytes=config.predict.page_megabytes,
-                **page,
-            )
+        if settings.page:
+            write_page(_page_path(files), page)
         else:
             files.remove(".html")
     if on_slides:

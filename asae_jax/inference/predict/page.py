@@ -4,6 +4,7 @@ It is one self-contained file; its content security policy forbids the browser a
 The template and the parts of its style and script are in `web`.
 """
 
+import dataclasses
 import hashlib
 import importlib.resources
 import os
@@ -17,7 +18,7 @@ from markupsafe import Markup
 
 from asae_jax.files import canonical_path, write_text
 from asae_jax.inference.predict.count.corrected import Corrected
-from asae_jax.inference.predict.count.differential import Count, Differential
+from asae_jax.inference.predict.count.differential import Differential
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
 from asae_jax.inference.predict.gallery import CONTENT_DIGITS, SHOWN_BAD
@@ -36,69 +37,69 @@ _SCRIPTS = (
 )  # fmt: skip
 
 
-def write_page(
-    path: Path,
-    records: Sequence[Record],
-    class_names: Sequence[str],
-    differential: Differential,
-    *,
-    title: str,
-    key: str = "",
-    network: str,
-    attention_extent: float,
-    made_by: str = "",
-    thresholds: Thresholds | None = None,
-    similar: Similar | None = None,
-    megabytes: float = 0,
-    corrected: Sequence[Corrected] = (),
-    without_room: Sequence[str] = (),
-) -> None:
-    """Writes one self-contained HTML file.
+@dataclasses.dataclass(frozen=True, eq=False)
+class ReviewPage:
+    """What a review page shows.
 
-    Args:
-      path: of the page. `key`: what a browser keeps the labels under; empty: a new one, see `page_key`.
+    Attributes:
       records: the images to show, in the order of the input; where there were very many, a selection of
         the `differential.overall.images` images.
       class_names: in the order of the probabilities.
       differential: the counts of all images and of each group.
       title: name of the input.
       network: identifier of what predicted, see `predictor.network_identity`.
-      made_by: what predicted and when, in words, for printed reports.
       attention_extent: of a picture's shorter side that its map covers, see `predictor.attention_extent`.
+      key: what a browser keeps the labels under; empty: a new one, see `page_key`.
+      made_by: what predicted and when, in words, for printed reports.
       thresholds: what probabilities and outlier scores are measured by; None where the run has no estimates.
       similar: training cells like each of `records`; None: the page shows none.
       megabytes: of large pictures that were allowed, said where cells lack one.
       corrected: the counts corrected for another mixture of classes; empty: the page has none.
       without_room: cells that are not among `records`, see `Gallery.dropped`, whose labels are kept.
     """
-    data = page_data(
-        records, class_names, differential, network=network, thresholds=thresholds, similar=similar
-    )
-    data |= {"title": title, "extent": attention_extent, "made": made_by, "notice": NOTICE}
-    data |= _identifiers(path, key, network, records)
-    page = _environment().get_template("page.html").render(
-        title=title, notice=NOTICE,
-        **_count_part(differential, data, corrected, thresholds is not None),
-        **_cells_part(records, data, of=differential.overall, megabytes=megabytes),
-        **_pictures(records, similar),
-        classes=class_names,
+
+    records: Sequence[Record]
+    class_names: Sequence[str]
+    differential: Differential
+    title: str
+    network: str
+    attention_extent: float
+    key: str = ""
+    made_by: str = ""
+    thresholds: Thresholds | None = None
+    similar: Similar | None = None
+    megabytes: float = 0
+    corrected: Sequence[Corrected] = ()
+    without_room: Sequence[str] = ()
+
+
+def write_page(path: Path, page: ReviewPage) -> None:
+    """Writes `page` to `path` as one self-contained HTML file."""
+    data = page_data(page)
+    data |= {"title": page.title, "extent": page.attention_extent, "made": page.made_by, "notice": NOTICE}
+    data |= _identifiers(path, page)
+    html = _environment().get_template("page.html").render(
+        title=page.title, notice=NOTICE,
+        **_count_part(page, data),
+        **_cells_part(page, data),
+        **_pictures(page.records, page.similar),
+        classes=page.class_names,
         **_style_and_script(),
-        data=Markup(script_json(data | _without_room(without_room))),
+        data=Markup(script_json(data | _without_room(page.without_room))),
     )  # fmt: skip
-    write_text(path, page)
+    write_text(path, html)
 
 
-def _cells_part(
-    records: Sequence[Record], data: Mapping[str, Any], *, of: Count, megabytes: float
-) -> dict[str, Any]:
+def _cells_part(page: ReviewPage, data: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows of the cells and of images without a prediction."""
+    records, of = page.records, page.differential.overall
     return {
         "thresholds": data["thresholds"],
         "left_out": of.images - of.unreadable - len(data["cells"]),
         "left_to_person_out": of.left_to_person - sum(record.left_to_person for record in records),
         "shown": len(data["cells"]),
         "small": _without_large(records),
-        "megabytes": f"{megabytes:g}",
+        "megabytes": f"{page.megabytes:g}",
         "bad": [record for record in records if record.error][:SHOWN_BAD],
     }
 
@@ -117,18 +118,16 @@ def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, A
     }
 
 
-def _count_part(
-    differential: Differential, data: Mapping[str, Any], corrected: Sequence[Corrected], uncertainty: bool
-) -> dict[str, Any]:
+def _count_part(page: ReviewPage, data: Mapping[str, Any]) -> dict[str, Any]:
     """What the template shows of the count; notes on the specimen are apart, as another may be chosen."""
-    found = differential
+    found, uncertainty = page.differential, page.thresholds is not None
     of_specimen = found.specimen_notes()
     return {
         "notes": [note for note in found.notes if note not in of_specimen],
         "overall": data["counts"][0],
         "groups": data["counts"][1:],
         "table": count_table(found, uncertainty=uncertainty),
-        "corrected": [(one, list(one.rows(found.classes))) for one in corrected],
+        "corrected": [(one, list(one.rows(found.classes))) for one in page.corrected],
         "specimen": found.specimen.name,
         "specimens": list(SPECIMENS),
         "uncertainty": uncertainty,
@@ -154,44 +153,29 @@ def _environment() -> jinja2.Environment:
     return environment("asae_jax.inference.predict", filters, folder="web", finalize=printable)
 
 
-def page_data(
-    records: Sequence[Record],
-    class_names: Sequence[str],
-    differential: Differential,
-    *,
-    network: str,
-    thresholds: Thresholds | None = None,
-    similar: Similar | None = None,
-) -> dict[str, Any]:
+def page_data(page: ReviewPage) -> dict[str, Any]:
     """Everything but the pictures and `_identifiers`, ready for JSON.
-
-    Args:
-      records: to show, in order; those without a prediction are left out.
-      class_names: in the order of the probabilities.
-      differential: the counts of all images and of each group.
-      network: identifier of what predicted.
-      thresholds: what probabilities and outlier scores are measured by.
-      similar: training cells like each of `records`.
 
     Returns:
       `network`; `contents`, an identifier of all pictures on the page; `classes`, and
-      `order`, their positions as they are listed; of the count, see `count_page.count_data`; `thresholds`;
+      `order`, their positions as they are listed; of the count, see `count.page.count_data`; `thresholds`;
       `training`: class of each training cell shown; `cells`, see `_cell`, whose `group` is a position in
       `counts`, 0 if the input names no group, and whose `near` are `[training cell, similarity]`.
     """
+    differential, similar = page.differential, page.similar
     counts = (differential.overall, *differential.groups)
     places = {count.group: place for place, count in enumerate(counts)}
     return {
-        "network": network,
-        "contents": _of_all(records),
-        "classes": list(class_names),
+        "network": page.network,
+        "contents": _of_all(page.records),
+        "classes": list(page.class_names),
         "order": list(display_order(differential.classes)),
         **count_data(differential),
-        "thresholds": None if thresholds is None else thresholds._asdict(),
+        "thresholds": None if page.thresholds is None else page.thresholds._asdict(),
         "training": list(similar.labels) if similar else [],
         "cells": [
             _cell(record, places) | _near(similar, place)
-            for place, record in enumerate(records)
+            for place, record in enumerate(page.records)
             if record.probabilities is not None
         ],
     }
@@ -210,14 +194,14 @@ def _digest(name: str) -> str:
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
-def _identifiers(path: Path, key: str, network: str, records: Sequence[Record]) -> dict[str, Any]:
+def _identifiers(path: Path, page: ReviewPage) -> dict[str, Any]:
     """What a browser keeps labels under, each with the picture's content and the network.
 
-    So they are found again when the page is written anew, and no other picture gets them. `page` is `key`,
-    or a new one where that is empty; `former` are the others that earlier versions took: of the path, and of
-    the path as it is spelled.
+    So they are found again when the page is written anew, and no other picture gets them. `page` is
+    `page.key`, or a new one where that is empty; `former` are the others that earlier versions took: of the
+    path, and of the path as it is spelled.
     """
-    key = key or page_key(path, network, records)
+    key = page.key or page_key(path, page.network, page.records)
     former = dict.fromkeys((_digest(canonical_path(path)), _digest(str(path.absolute()))))
     return {"page": key, "former": [one for one in former if one != key]}
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from asae_jax.inference.predict.count.differential import Counter
-from asae_jax.inference.predict.page import page_key, page_script, write_page
+from asae_jax.inference.predict.page import ReviewPage, page_key, page_script, write_page
 from asae_jax.inference.predict.pictures import PER_BLOCK, WHOLES_PER_BLOCK
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.uncertainty import Thresholds
@@ -94,8 +94,7 @@ def _write(path, records, confidence=0.9, **changes):
         counter.add(one)
     differential = dataclasses.replace(counter.differential([f"note {NASTY}"]), **changes)
     similar = Similar([2, 0], [b"first", b"second"], [[(1, 0.98765), (0, 0.5)], *([()] * (len(records) - 1))])
-    write_page(
-        path,
+    page = ReviewPage(
         records,
         NAMES,
         differential,
@@ -106,6 +105,7 @@ def _write(path, records, confidence=0.9, **changes):
         similar=similar,
         megabytes=48,
     )
+    write_page(path, page)
     return path.read_text(encoding="utf-8")
 
 
@@ -270,9 +270,8 @@ def test_a_page_that_holds_a_part_says_so(tmp_path):
     for one in records:
         counter.add(one)
     path = tmp_path / "part.html"
-    write_page(
-        path, records[:2], NAMES, counter.differential(), title="part", network="n", attention_extent=1.0
-    )
+    page = ReviewPage(records[:2], NAMES, counter.differential(), "part", network="n", attention_extent=1.0)
+    write_page(path, page)
     assert "The page holds 2 of 3 cells" in " ".join(_Page(path.read_text()).texts)
 
 
