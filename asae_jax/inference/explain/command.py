@@ -22,7 +22,7 @@ from asae_jax.inference.explain.examples import (
 )
 from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import EXPLAINING, Collector
-from asae_jax.inference.explain.places import choose_folder, explained, write_record
+from asae_jax.inference.explain.folder import choose_folder, explained, write_record
 from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference

@@ -3,7 +3,7 @@
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.inference.explain.places import choose_folder, explained, write_record
+from asae_jax.inference.explain.folder import choose_folder, explained, write_record
 
 
 @pytest.fixture
