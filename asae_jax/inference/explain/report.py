@@ -1,6 +1,7 @@
 """What `explain` writes: the faithfulness test in numbers with intervals, and the page of explanations."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,8 +259,8 @@ def _signed(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """ "82%"; ">99%" for what is not certain, as on the page of `predict`."""
-    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+    """ "82 %", halves up; ">99 %" for what is not certain: as `rounded` on the page of `predict`."""
+    return f"{'>99' if 0.995 <= share < 1 else math.floor(100 * share + 0.5)}\N{NO-BREAK SPACE}%"
 
 
 def _place(difference: float) -> str:

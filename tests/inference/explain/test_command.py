@@ -162,9 +162,11 @@ def test_samples_are_spread():
     assert len(evenly_spaced(np.arange(10), 0)) == 0
 
 
-@pytest.mark.parametrize(("share", "text"), [(1.0, "100%"), (0.9951, ">99%"), (0.9949, "99%"), (0.0, "0%")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(1.0, "100 %"), (0.9951, ">99 %"), (0.9949, "99 %"), (0.825, "83 %"), (0.0, "0 %")]
+)
 def test_what_is_not_certain_is_not_said_to_be(share, text):
-    assert percent(share) == text
+    assert percent(share) == text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def test_probabilities_are_those_of_predict(tmp_path):
@@ -178,7 +180,7 @@ def test_probabilities_are_those_of_predict(tmp_path):
     with (tmp_path / "cells.csv").open() as file:
         wanted = [percent(float(row["probability"])) for row in csv.DictReader(file)]
     page = (tmp_path / "out" / "index.html").read_text()
-    assert sorted(re.findall(r'<h3>predicted [^<]*<span class="quiet">(?:&gt;)?(\d+%)', page)) == sorted(
+    assert sorted(re.findall(r'<h3>predicted [^<]*<span class="quiet">(?:&gt;)?(\d+\xa0%)', page)) == sorted(
         one.lstrip(">") for one in wanted
     )
     assert "calibrated, as those of predict" in page

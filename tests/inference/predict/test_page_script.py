@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from asae_jax.csv_cells import guarded
+from asae_jax.inference.explain.report import percent as probability
 from asae_jax.inference.inputs import read_input
 from asae_jax.inference.predict.count.intervals import percent, ratio, ratio_text, share
 from asae_jax.inference.predict.page import page_script
@@ -49,6 +50,16 @@ def test_intervals_are_those_of_the_python_side():
         [percent(share(*pair)) for pair in shares],
         [[ratio_text(ratio(*pair)), ratio_text(ratio(*pair, per=100))] for pair in ratios],
     ]
+
+
+def test_probabilities_are_written_as_on_the_page_of_explain():
+    """0.995 is not certain, and must not become 100 %; 82.5 % lies in the middle."""
+    gallery = (WEB / "gallery.js").read_text(encoding="utf-8")
+    (rounded,) = (line for line in gallery.splitlines() if line.startswith("const rounded ="))
+    shares = [0.0, 0.004, 0.005, 0.125, 0.825, 0.994, 0.9949, 0.995, 0.9951, 0.9999, 1.0]
+    found = _value(rounded, f"{json.dumps(shares)}.map(rounded)")
+    assert found == [probability(share) for share in shares]
+    assert found[4:8] == [f"{text}\N{NO-BREAK SPACE}%" for text in ("83", "99", "99", ">99")]
 
 
 def _row(file, label, group="", predicted="BLA", seen=True, content=""):

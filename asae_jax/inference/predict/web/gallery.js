@@ -142,7 +142,7 @@ function drawCell(place) {
   return element;
 }
 
-const rounded = (share) => `${share > 0.995 && share < 1 ? ">99" : Math.round(100 * share)}\u00a0%`;
+const rounded = (share) => `${share >= 0.995 && share < 1 ? ">99" : Math.round(100 * share)}\u00a0%`;
 
 const SAID = { kept: "accepted", changed: "relabelled", out: "left out" };
 
