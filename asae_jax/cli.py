@@ -78,7 +78,7 @@ def _fault_of_the_machine(error: Exception) -> str | None:
         return f"{fault}: free some space or mend the permissions, then start the same command again"
     if "jax" not in sys.modules or not isinstance(error, RuntimeError | AssertionError):
         return None
-    return importlib.import_module("asae_jax.run.parallel").device_fault()
+    return importlib.import_module("asae_jax.run.devices").device_fault()
 
 
 def _escape_what_consoles_lack() -> None:

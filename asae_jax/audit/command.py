@@ -20,11 +20,11 @@ from asae_jax.input.class_map import check_classes
 from asae_jax.input.description import describe
 from asae_jax.input.index import DataIndex
 from asae_jax.input.run_split import chosen_split
-from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
 from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
+from asae_jax.run import batch_size, devices
 from asae_jax.run.data import batch_unit
 from asae_jax.run.folder import CLASSES_FILE, check_apart, with_chosen
 from asae_jax.types import HostImage
@@ -91,7 +91,13 @@ def _batch_size(config: ConfigDict, workdir: Path, table: DataIndex) -> int:
     """As given, as the run in `workdir` has it, or as training would choose it on this machine."""
     if (workdir / CONFIG_FILE).exists():
         config = with_chosen(workdir, config)
-    return config.train.batch_size or fitting_batch_size(batch_unit(config, table), default_workers())
+    if config.train.batch_size:
+        return config.train.batch_size
+    try:
+        _, count = devices.probe()
+    except UserError:  # images are audited where nothing can be trained, too
+        count = 1
+    return batch_size.choose(batch_unit(config, table), default_workers(), count)
 
 
 def _classes(config: ConfigDict, workdir: Path, table: DataIndex) -> tuple[CellClass, ...]:

@@ -12,12 +12,12 @@ from asae_jax.config import CONFIG_FILE, check, check_new, copy_with, read_run_c
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import ROWS, Row, Table
 from asae_jax.experiments.settings import row_config, training_settings
+from asae_jax.experiments.slots import devices_of_a_slot
 from asae_jax.input.run_split import chosen_split
-from asae_jax.input.sampler import fitting_batch_size
 from asae_jax.input.sources import configured_index, configured_preparation
 from asae_jax.input.workers import default_workers
 from asae_jax.json_files import write_json
-from asae_jax.run import build
+from asae_jax.run import batch_size, build
 from asae_jax.run.data import prepare_index
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
@@ -114,14 +114,14 @@ def with_batch_size(base: ConfigDict, tables: Iterable[Table], workdir: Path) ->
 
     Where the given one is no multiple of the number of classes, the next smaller multiple is taken (the next
     larger where there is none). Where none is given, that of the runs in `workdir`, and without runs one that
-    the cores of this machine share.
+    the cores of this machine share, or the devices that each run has.
     """
     rows = {entry.row for table in tables for entry in table.entries}
     balanced = any(row_config(base, ROWS[name], seed=0).data.sampler == "balanced" for name in rows)
     given = base.train.batch_size or _batch_size_of_runs(workdir)
     classes = configured_index(base.data).num_classes if balanced else 1
     if not given:
-        given = fitting_batch_size(classes, default_workers())
+        given = batch_size.choose(classes, default_workers(), devices_of_a_slot())
         print(f"batches of {given} images in all rows (another size by --config.train.batch_size=N)")
     fitting = max(given // classes, 1) * classes
     if fitting != given:

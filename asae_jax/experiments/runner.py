@@ -4,19 +4,17 @@ What fails is recorded and the rest goes on; what is interrupted saves, and goes
 """
 
 import collections
-import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import asae_jax
 from asae_jax.config import read_run_config
-from asae_jax.errors import UserError
 from asae_jax.experiments.grid import (
     FAILED,
     FINISHED,
@@ -30,81 +28,14 @@ from asae_jax.experiments.grid import (
     write_record,
 )
 from asae_jax.experiments.settings import command_of
-from asae_jax.input.workers import default_workers
+from asae_jax.experiments.slots import Slot
 from asae_jax.run.folder import METRICS_FILE
 from asae_jax.terminal import Bar
 from asae_jax.training.interruption import Interruption
 
-_PROBE = "import jax; print(jax.default_backend(), jax.local_device_count())"
-_CUDA = "CUDA_VISIBLE_DEVICES"
 _LOG_TAIL = 8192  # bytes in which the last line of a log is looked for
 _METRICS_TAIL = 4096  # bytes at the end of metrics.jsonl that hold its last lines
 _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-
-
-@dataclasses.dataclass(frozen=True)
-class Slot:
-    """The part of the machine that one run may use.
-
-    Attributes:
-      cores: numbers of the processors; empty for all.
-      environment: variables of its process.
-    """
-
-    cores: frozenset[int] = frozenset()
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-    def pin(self, pid: int) -> None:
-        """Keeps the process `pid` on the cores, where the system can do that."""
-        if self.cores and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(pid, self.cores)
-
-
-def choose_slots(jobs: int) -> list[Slot]:
-    """Divides this machine.
-
-    JAX is asked in a process of its own: once it has started here, it would hold the accelerators' memory.
-
-    Args:
-      jobs: number of slots; 0 for one per GPU, and a single one on a CPU or a TPU.
-
-    Raises:
-      UserError: JAX cannot start, or there are more jobs than cores on a CPU.
-    """
-    backend, count = _devices()
-    if backend == "gpu":
-        return _on_gpus(jobs or count, count)
-    if jobs <= 1 or backend != "cpu":
-        return [Slot()] * max(jobs, 1)
-    return _on_cores(jobs)
-
-
-def _on_gpus(jobs: int, count: int) -> list[Slot]:
-    visible = [name for name in os.environ.get(_CUDA, "").split(",") if name] or [
-        str(n) for n in range(count)
-    ]
-    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"} if jobs > count else {}
-    return [Slot(environment={_CUDA: visible[job % count]} | shared) for job in range(jobs)]
-
-
-def _on_cores(jobs: int) -> list[Slot]:
-    if not hasattr(os, "sched_getaffinity"):
-        return [Slot()] * jobs
-    cores = sorted(os.sched_getaffinity(0))
-    if jobs > len(cores):
-        raise UserError(f"--jobs={jobs} cannot be used: this machine has {default_workers()} cores for it.")
-    share = len(cores) // jobs
-    return [Slot(frozenset(cores[job * share : (job + 1) * share])) for job in range(jobs)]
-
-
-def _devices() -> tuple[str, int]:
-    """JAX's backend and its number of devices."""
-    probe = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        reason = (probe.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"JAX cannot start on this machine: {reason}")
-    backend, count = probe.stdout.split()[-2:]
-    return backend, int(count)
 
 
 class TrainProcess:

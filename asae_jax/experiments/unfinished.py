@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import PlannedRun, is_finished, prepare, run_folder
-from asae_jax.experiments.runner import Progress, TrainProcess, choose_slots, run_all
+from asae_jax.experiments.runner import Progress, TrainProcess, run_all
+from asae_jax.experiments.slots import choose_slots
 from asae_jax.files import disk_errors
 from asae_jax.run.folder import VALIDATED, check_same_config, with_chosen
 from asae_jax.training import interruption

@@ -14,9 +14,6 @@ import numpy as np
 
 from asae_jax.errors import UserError
 
-_USUAL_BATCHES = (24, 32, 64)
-"""Least, wanted and most images of a batch whose size is chosen."""
-
 
 class Sampler:
     """Batches that draw in turns from streams of positions.
@@ -184,26 +181,6 @@ def _earlier_occurrences(values: np.ndarray) -> np.ndarray:
     earlier = np.empty(len(values), np.int64)
     earlier[order] = np.arange(len(values)) - first[inverse]
     return earlier
-
-
-def fitting_batch_size(unit: int, cores: int) -> int:
-    """A batch size near 32 that balanced batches can have and that many processor cores can share.
-
-    Of the multiples of `unit` from 24 to 64 (where there is none, `unit` and its double) one that as many
-    cores as possible share, in equal parts; of several the one nearest to 32.
-
-    Args:
-      unit: what it must be a multiple of: the number of classes where batches are balanced, else 1.
-      cores: of the processor, 1 or more.
-    """
-    low, target, high = _USUAL_BATCHES
-    candidates = range(-(-low // unit) * unit, high + 1, unit) or range(unit, 2 * unit + 1, unit)
-    return min(candidates, key=lambda size: (-sharing(size, cores), abs(size - target)))
-
-
-def sharing(batch_size: int, cores: int) -> int:
-    """How many of `cores` can share a batch in equal parts."""
-    return max(n for n in range(1, cores + 1) if batch_size % n == 0)
 
 
 def _check_count(labels: np.ndarray, batch_size: int) -> None:

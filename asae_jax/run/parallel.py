@@ -5,10 +5,9 @@ sees plain arrays. Batches are split along their first axis. On several hosts (`
 contiguous part of a batch, and what a step returns is the same on all.
 """
 
-import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,14 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.sampler import fitting_batch_size, sharing
 from asae_jax.input.workers import default_workers
 from asae_jax.run import hosts
+from asae_jax.run.batch_size import choose, sharing
+from asae_jax.run.devices import SCORING, count_is_given, machine, within_memory
 
 AXIS = "devices"
 """Name of the data-parallel axis inside every step."""
-
-_USUAL_BATCH = 32
 
 
 def use_all_cores(batch_size: int) -> None:
@@ -40,7 +38,7 @@ def use_all_cores(batch_size: int) -> None:
 
 def _set_devices(batch_size: int, cores: int) -> None:
     given = os.environ.get("XLA_FLAGS", "")
-    if "host_platform_device_count" in given:
+    if count_is_given():
         return
     if "collective_call_terminate_timeout" not in given:
         # XLA ends the process when one device waits 40 s for another, as happens on a busy machine.
@@ -63,73 +61,20 @@ def _set_devices(batch_size: int, cores: int) -> None:
 def choose_batch_size(num_classes: int) -> int:
     """A batch size near 32 for this machine, which is then set up for it (`use_all_cores`), and printed.
 
-    On a CPU see `fitting_batch_size`; else it is the multiple of classes and devices nearest to 32. The same
-    machine chooses the same.
+    See `batch_size.choose`. The same machine chooses the same.
 
     Args:
       num_classes: classes of a balanced batch; 1 where batches are not balanced.
     """
     cores = min(hosts.gather(default_workers())) * hosts.count()
-    size = fitting_batch_size(math.lcm(num_classes, hosts.count()), cores)
-    use_all_cores(size)
+    unit = math.lcm(num_classes, hosts.count())
+    use_all_cores(choose(unit, cores, 1))  # decides how many devices a CPU is
     devices = jax.device_count()
-    if size % devices:
-        unit = math.lcm(num_classes, devices)
-        size = max(round(_USUAL_BATCH / unit), 1) * unit
+    size = choose(unit, cores, devices)
     parts = [f"{num_classes} classes"] * (num_classes > 1) + [machine()] * (devices > 1)
     fits = f", which {' and '.join(parts)} share evenly" if parts else ""
     print(f"batch size: {size} images{fits} (another by --config.train.batch_size=N)")
     return size
-
-
-def machine() -> str:
-    """What computes, in words: "2 processor cores", "one NVIDIA H100"."""
-    count, kind = jax.device_count(), jax.devices()[0].device_kind
-    where = f" of {hosts.count()} hosts" if hosts.count() > 1 else ""
-    if jax.default_backend() == "cpu":
-        return "one processor core" if count == 1 else f"{count} processor cores{where}"
-    return f"one {kind}" if count == 1 else f"{count} x {kind}{where}"
-
-
-def device_fault() -> str | None:
-    """Why JAX has no device, in a line; None where it has one. Starts JAX."""
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # jaxlib without CUDA fails an assertion
-        asked = os.environ.get("JAX_PLATFORMS")
-        reason = (str(error).strip().splitlines() or ["no such device"])[0]
-        return (
-            f"JAX cannot start{f' with JAX_PLATFORMS={asked}' if asked else ''} ({reason}): unset "
-            "JAX_PLATFORMS to use what is here, or install the driver and the jaxlib of that device"
-        )
-    return None
-
-
-TRAINING, SCORING = "the training step", "a batch that is scored"
-"""What may not fit into memory."""
-
-_LESS_MEMORY = {
-    TRAINING: "add --config.model.remat=True, then --config.train.accumulate=2, or a smaller "
-    "--config.train.batch_size (docs/performance.md)",
-    SCORING: "give a smaller --config.eval.batch_size",
-}
-
-
-@contextlib.contextmanager
-def within_memory(what: str) -> Iterator[None]:
-    """Turns JAX's report that `what` does not fit into memory into a UserError with the remedy.
-
-    Args:
-      what: `TRAINING` or `SCORING`.
-    """
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise UserError(
-            f"{what} does not fit into the memory of {machine()}: {_LESS_MEMORY[what]}."
-        ) from error
 
 
 def parallel_update(step: Callable) -> Callable:
@@ -226,7 +171,7 @@ def shared(tree: Any, like: Any) -> Any:
 
 
 class Largest:
-    """The largest of a number over the hosts, told one call later: nobody waits for the step in progress."""
+    """The largest of a number over the hosts, returned with a delay of one call: nobody waits for a step."""
 
     def __init__(self) -> None:
         self._waiting: jax.Array | None = None
@@ -247,64 +192,6 @@ class Largest:
         if self._largest is None:
             self._largest = _pmap(lambda x: jax.lax.pmax(x, AXIS), in_axes=0, out_axes=None)
         return self._largest(np.full(jax.local_device_count(), number, np.int32))
-
-
-def check_batch_size(batch_size: int, num_classes: int) -> None:
-    """Raises a UserError unless `batch_size` deals out evenly to `num_classes` classes and to all devices.
-
-    Args:
-      batch_size: of the training step, over all devices.
-      num_classes: classes of a balanced batch; 1 where batches are not balanced.
-    """
-    devices = jax.device_count()
-    if batch_size % num_classes == 0 and batch_size % devices == 0:
-        return
-    unit = math.lcm(num_classes, devices)
-    lower = batch_size // unit * unit
-    near = " or ".join(str(n) for n in (lower, lower + unit) if n)
-    parts = [f"{num_classes} classes"] * (num_classes > 1) + [f"{devices} devices"] * (devices > 1)
-    raise UserError(
-        f"config.train.batch_size={batch_size} cannot be dealt out evenly to {' and '.join(parts)}: "
-        f"choose {near}" + (", or --config.data.sampler=shuffled." if num_classes > 1 else ".")
-    )
-
-
-def check_accumulate(parts: int, batch_size: int) -> None:
-    """Raises a UserError unless each device's share of a batch can be computed in `parts` equal parts.
-
-    Args:
-      parts: 1 or more.
-      batch_size: of the training step, a multiple of the number of devices.
-    """
-    share = batch_size // jax.device_count()
-    if share % parts:
-        divisors = ", ".join(str(n) for n in range(1, share + 1) if share % n == 0)
-        raise UserError(
-            f"config.train.accumulate={parts} cannot be used: of a batch of {batch_size} each of "
-            f"{jax.device_count()} devices computes {share} images: choose one of {divisors}."
-        )
-
-
-def check_devices(batch_size: int, parts: int) -> None:
-    """Raises a UserError unless the devices that are here can share the batch of a run that goes on.
-
-    Its batch size and accumulation are settled; the devices are not, and those that would do are named.
-
-    Args:
-      batch_size: of the training step, over all devices.
-      parts: into how many each device divides its share, see `check_accumulate`.
-    """
-    devices = jax.device_count()
-    if batch_size % (devices * parts) == 0:
-        return
-    fitting = [str(n) for n in range(1, devices) if batch_size % (n * parts) == 0]
-    chosen_by = {"gpu": "CUDA_VISIBLE_DEVICES", "cpu": "XLA_FLAGS=--xla_force_host_platform_device_count=N"}
-    how = f" ({chosen_by[backend]})" if (backend := jax.default_backend()) in chosen_by else ""
-    shares = f", in shares of {parts} equal parts (config.train.accumulate)" if parts > 1 else ""
-    raise UserError(
-        f"the run's batch of {batch_size} images cannot be dealt out evenly to {devices} devices{shares}: go "
-        f"on with {' or '.join(fitting)} of them{how}."
-    )
 
 
 def even_batches(count: int, most: int) -> int:

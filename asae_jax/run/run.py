@@ -26,6 +26,7 @@ from asae_jax.input.preparation import Preparation
 from asae_jax.input.sources import BUILT_IN, configured_preparation
 from asae_jax.models.network import Network
 from asae_jax.run import build, folder, hosts, parallel, weights_file
+from asae_jax.run.batch_size import check_accumulate, check_batch_size, check_devices
 from asae_jax.run.data import (
     Data,
     batch_unit,
@@ -306,12 +307,9 @@ def new_run(config: ConfigDict, workdir: Path) -> NewRun:
         epochs = choose_epochs(int(images), trained=bool(config.init.pretrained))
         config = settings.copy_with(config, {"train.epochs": epochs}).lock()
         check(config)
-    if is_new:
-        parallel.check_batch_size(config.train.batch_size, batch_unit(config, index))
-        parallel.check_accumulate(config.train.accumulate, config.train.batch_size)
-    else:
+    if not is_new:
         hosts.first(lambda: folder.check_same_data(workdir, index))
-        parallel.check_devices(config.train.batch_size, config.train.accumulate)
+    _check_batches(config, index, is_new)
     _check_loss(config, index.num_classes)
     run = NewRun(workdir, config, index, splits)
     _ = run.classes  # a table that cannot be read is refused here
@@ -383,6 +381,15 @@ def check_one_look(config: ConfigDict, command: str) -> None:
             f"config.{name}={settings.flatten(config)[name]!r} cannot be used by `{command}`, which takes "
             f"one pass of the network: give --config.{name}={instead}."
         )
+
+
+def _check_batches(config: ConfigDict, index: DataIndex, is_new: bool) -> None:
+    size, parts, devices = config.train.batch_size, config.train.accumulate, jax.device_count()
+    if is_new:
+        check_batch_size(size, batch_unit(config, index), devices)
+        check_accumulate(parts, size, devices)
+    else:
+        check_devices(size, parts, devices=devices, backend=jax.default_backend())
 
 
 def _check_loss(config: ConfigDict, num_classes: int) -> None:

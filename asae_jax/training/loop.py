@@ -22,6 +22,7 @@ from asae_jax.input.feed import HostBatches
 from asae_jax.pages import NOTICE
 from asae_jax.run import build, hosts, parallel
 from asae_jax.run.checkpoint import Checkpoints, NoCheckpoints
+from asae_jax.run.devices import TRAINING, within_memory
 from asae_jax.run.folder import VALIDATED, check_same_config
 from asae_jax.run.frozen import front_features
 from asae_jax.run.lock import only_one
@@ -60,7 +61,7 @@ def train(config: ConfigDict, workdir: Path) -> int:
             reached = max(int(state.step), plan.last_step)
             print(greeting(config, run.data, state, plan.steps_per_epoch, workdir))
             forecast = terminal.Forecast(plan.parts(int(state.step)))
-            with terminal.plan(forecast), parallel.within_memory(parallel.TRAINING):
+            with terminal.plan(forecast), within_memory(TRAINING):
                 status = train_steps(plan, state, checkpoints)
         finally:
             checkpoints.close()

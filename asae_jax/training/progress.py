@@ -20,8 +20,8 @@ from asae_jax.evaluation.uncertainty_report import judging_rows, num_scored
 from asae_jax.input.sources import BUILT_IN
 from asae_jax.input.split import SPLITS
 from asae_jax.models.network import SECOND_LOOK
-from asae_jax.run import parallel
 from asae_jax.run.data import SKIPPED_FILE, Data
+from asae_jax.run.devices import machine
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
 from asae_jax.run.views import num_views
@@ -50,7 +50,7 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
         f"parameters, images of {size} x {size} pixels; loss: {LOSSES[config.loss.name]}",
         f"images: {', '.join(counts)}, of {data.index.num_classes} classes",
         f"training: {epochs} epoch{'s' * (epochs > 1)} (passes over the images) of {steps_per_epoch:,} steps "
-        f"of {config.train.batch_size} images, {start}, on {parallel.machine()}",
+        f"of {config.train.batch_size} images, {start}, on {machine()}",
         f"run folder: {workdir}",
     ]
     judging = len(judging_rows(data))

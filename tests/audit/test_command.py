@@ -206,11 +206,28 @@ def test_how_often_images_are_seen_is_as_the_sampler_has_it(tmp_path, sampler):
     assert ("with equally many images of each class on average" in page) == (sampler == "weighted")
 
 
-@pytest.mark.parametrize(("sampler", "size"), [("balanced", 33), ("shuffled", 32)])
-def test_the_batch_size_is_that_of_training(tmp_path, monkeypatch, sampler, size):
+@pytest.mark.parametrize(
+    ("sampler", "devices", "size"),
+    [
+        ("balanced", 1, 33),
+        ("balanced", 8, 24),
+        ("shuffled", 1, 32),
+        ("shuffled", 5, 30),
+        ("shuffled", None, 32),
+    ],
+)
+def test_the_batch_size_is_that_of_training(tmp_path, monkeypatch, sampler, devices, size):
+    """Where no device can be used for training (None), as one would."""
+
+    def probe():
+        if devices is None:
+            raise UserError("no driver")
+        return "gpu", devices
+
     for index, image in enumerate(cells(30)):
         write(tmp_path / "cells" / "ABC"[index % 3] / f"{index:03d}.png", image)
     monkeypatch.setattr(command, "default_workers", lambda: 1)
+    monkeypatch.setattr(command.devices, "probe", probe)
     config = config_for(tmp_path / "cells", sampler=sampler)
     config.train.batch_size = 0
     workdir = tmp_path / "run"

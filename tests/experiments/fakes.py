@@ -8,7 +8,7 @@ import numpy as np
 from asae_jax.config import recipe
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.experiments.grid import run_folder, scores_file
-from asae_jax.experiments.runner import Slot
+from asae_jax.experiments.slots import Slot
 
 CLASSES = ("BLA", "LYT", "MON", "PMO", "MYB", "EBO", "EOS", "BAS & <co>")
 NUM_IMAGES = 240

@@ -14,6 +14,7 @@ from asae_jax import cli
 from asae_jax.evaluation.metrics import evaluate_scores, wilson_interval
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.experiments import unfinished
+from asae_jax.experiments.crossval import folds
 from asae_jax.experiments.crossval.pooled import judged
 from asae_jax.experiments.grid import run_folder
 from asae_jax.input.run_split import chosen_split
@@ -308,7 +309,9 @@ def test_other_settings_than_those_of_the_folds_are_refused(crossval, capsys):
     assert "uncertainty.target_error=0.1 (there: 0.05)" in capsys.readouterr().err
 
 
-def test_what_is_left_to_be_chosen_is_chosen_once_for_all_folds_and_kept(crossval, capsys):
+def test_what_is_left_to_be_chosen_is_chosen_once_for_all_folds_and_kept(crossval, capsys, monkeypatch):
+    monkeypatch.setattr(folds, "default_workers", lambda: 2)
+    monkeypatch.setattr(folds, "devices_of_a_slot", lambda: 7)
     options = ("--config.train.epochs=0", "--config.train.batch_size=0")
     assert crossval(*options, failing=("fold4",)) == unfinished.EXIT_FAILED
     files = [crossval.workdir / "runs" / f"fold{fold}" / "config.json" for fold in range(4)]
@@ -316,8 +319,9 @@ def test_what_is_left_to_be_chosen_is_chosen_once_for_all_folds_and_kept(crossva
         (train["batch_size"], train["epochs"])
         for train in (json.loads(f.read_text())["train"] for f in files)
     }
-    assert len(chosen) == 1
-    assert all(chosen.pop())
+    [(size, epochs)] = chosen
+    assert size == 42  # two cores share 30; 3 classes and 7 devices share 21 and, nearer to 32, 42
+    assert epochs
     assert crossval(*options) == 0
     assert crossval.started == ["fold4"]
     assert "27 of 30 images right" in capsys.readouterr().out

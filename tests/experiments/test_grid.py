@@ -65,8 +65,12 @@ def test_all_rows_have_one_split_and_one_batch_size():
 def test_a_batch_size_left_to_be_chosen_is_that_of_the_runs_begun(tmp_path, monkeypatch):
     base, tables = base_config(train__batch_size=0), chosen_tables("1").values()
     monkeypatch.setattr("asae_jax.experiments.grid.default_workers", lambda: 2)
-    first = with_batch_size(base, tables, tmp_path)
-    assert first.train.batch_size == 28  # of 14, 28, 42, 56 the nearest to 32 that two cores share
+    for devices, size in (
+        (1, 28),  # of 14, 28, 42, 56 the nearest to 32 that two cores share
+        (8, 56),  # 28 images cannot be dealt out to 8 devices
+    ):
+        monkeypatch.setattr("asae_jax.experiments.grid.devices_of_a_slot", lambda devices=devices: devices)
+        assert with_batch_size(base, tables, tmp_path).train.batch_size == size
     begun = run_folder(tmp_path, "plain-s0")
     begun.mkdir(parents=True)
     (begun / "config.json").write_text(base_config(train__batch_size=42).to_json())

@@ -1,4 +1,4 @@
-"""Runs that are not trained, side by side, failing, stopped and resumed; processes; parts of the machine."""
+"""Runs that are not trained, side by side, failing, stopped and resumed; processes."""
 
 import os
 import signal
@@ -21,7 +21,8 @@ from asae_jax.experiments.grid import (
     scores_file,
 )
 from asae_jax.experiments.rows import chosen_tables
-from asae_jax.experiments.runner import Progress, Slot, TrainProcess, choose_slots, last_line, run_all
+from asae_jax.experiments.runner import Progress, TrainProcess, last_line, run_all
+from asae_jax.experiments.slots import Slot
 from asae_jax.experiments.unfinished import check_same_run
 from asae_jax.run import folder
 from tests.experiments.fakes import FakeProcess, base_config, two_slots, write_run
@@ -251,49 +252,6 @@ def test_the_last_line_of_a_long_log(tmp_path):
     assert last_line(path) == "done"
     path.write_bytes(b"")
     assert last_line(path) == ""
-
-
-@pytest.fixture
-def machine(monkeypatch):
-    def has(backend, devices, cores=(0, 1, 2, 3), visible=None):
-        monkeypatch.setattr(runner, "_devices", lambda: (backend, devices))
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(cores), raising=False)
-        if visible is None:
-            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        else:
-            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-
-    return has
-
-
-def test_one_run_on_a_cpu_has_all_of_it(machine):
-    machine("cpu", 1)
-    assert choose_slots(0) == [Slot()]
-    assert choose_slots(1) == [Slot()]
-
-
-def test_several_runs_on_a_cpu_divide_its_cores(machine):
-    machine("cpu", 1, cores=(2, 3, 5, 7))
-    assert [slot.cores for slot in choose_slots(2)] == [{2, 3}, {5, 7}]
-    assert [slot.cores for slot in choose_slots(3)] == [{2}, {3}, {5}]
-    with pytest.raises(UserError, match=r"--jobs=5 cannot be used: this machine has 4 cores"):
-        choose_slots(5)
-
-
-def test_each_gpu_has_a_run(machine):
-    machine("gpu", 2)
-    assert [dict(slot.environment) for slot in choose_slots(0)] == [
-        {"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"},
-    ]  # fmt: skip
-    machine("gpu", 2, visible="4,6")
-    shared = choose_slots(3)
-    assert [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in shared] == ["4", "6", "4"]
-    assert all(slot.environment["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false" for slot in shared)
-
-
-def test_a_tpu_has_one_run(machine):
-    machine("tpu", 8)
-    assert choose_slots(0) == [Slot()]
 
 
 def test_a_finished_run_of_another_class_map_is_not_taken_for_this_one(tmp_path):

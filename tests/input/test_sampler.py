@@ -11,7 +11,6 @@ from asae_jax.input.sampler import (
     BalancedSampler,
     ShuffledSampler,
     WeightedSampler,
-    fitting_batch_size,
     permutation,
     uniforms,
 )
@@ -158,25 +157,6 @@ def test_an_epoch_has_as_many_steps_as_hold_every_image(labels):
 def test_a_batch_that_classes_do_not_divide_names_those_that_fit(batch_size, nearest):
     with pytest.raises(UserError, match=f"14 classes.*{nearest}"):
         BalancedSampler(np.repeat(np.arange(14), 3), batch_size, 0)
-
-
-@pytest.mark.parametrize(
-    ("unit", "cores", "size"),
-    [
-        (14, 2, 28),
-        (11, 2, 44),  # 33 is nearer to 32, and one core would wait
-        (11, 1, 33),
-        (8, 16, 32),
-        (11, 16, 33),  # 11 cores share 33, 44 and 55
-        (1, 2, 32),
-        (1, 12, 36),
-        (40, 3, 40),
-        (65, 1, 65),
-        (65, 2, 130),
-    ],
-)
-def test_a_batch_size_that_is_chosen(unit, cores, size):
-    assert fitting_batch_size(unit, cores) == size
 
 
 @pytest.mark.parametrize("kind", [BalancedSampler, ShuffledSampler, WeightedSampler])

@@ -11,7 +11,6 @@ import optax
 import pytest
 
 from asae_jax import keys
-from asae_jax.errors import UserError
 from asae_jax.losses import cross_entropy
 from asae_jax.models.asae import ASAE
 from asae_jax.models.backbones.base import Backbone
@@ -220,12 +219,6 @@ def test_stages_that_are_computed_twice_give_the_same_step():
 
 def _shapes(network):
     return jax.tree.map(np.shape, _state(network, optax.sgd(RATE)).variables())
-
-
-def test_parts_that_do_not_divide_the_share_are_refused_with_those_that_do():
-    parallel.check_accumulate(7, 56)
-    with pytest.raises(UserError, match=r"accumulate=2 .* 8 devices computes 7 images: choose one of 1, 7\."):
-        parallel.check_accumulate(2, 56)
 
 
 def test_the_settings_reach_step_and_network(monkeypatch):

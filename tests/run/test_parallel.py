@@ -3,11 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from asae_jax.errors import UserError
 from asae_jax.run import parallel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,55 +64,6 @@ def test_a_device_count_that_was_asked_for_is_kept(monkeypatch):
 def test_splitting_and_joining_keep_the_order():
     batch = {"image": np.arange(32).reshape(16, 2)}
     np.testing.assert_array_equal(parallel.join(parallel.split(batch)["image"]), batch["image"])
-
-
-@pytest.mark.parametrize("when", ["asked for", "joined"])
-def test_scores_that_do_not_fit_into_memory_name_their_own_batch(monkeypatch, when):
-    """In training too, whose remedies do not help. Devices run behind the program, which may learn late."""
-
-    def full(*_, **__):
-        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
-
-    class Failed:
-        __array__ = full
-
-    answer = full if when == "asked for" else lambda *_: Failed()
-    monkeypatch.setattr(jax, "pmap", lambda *_, **__: answer)
-    score = parallel.parallel_score(lambda variables, batch: batch)
-    said = r"a batch that is scored does not fit .*: give a smaller --config.eval.batch_size\.$"
-    with pytest.raises(UserError, match=said), parallel.within_memory(parallel.TRAINING):
-        parallel.join(score({}, {}))
-
-
-def test_other_errors_of_the_device_pass():
-    error = jax.errors.JaxRuntimeError("INTERNAL: broken")
-    with pytest.raises(jax.errors.JaxRuntimeError, match="broken"), parallel.within_memory(parallel.SCORING):
-        raise error
-
-
-def test_a_batch_that_classes_or_devices_do_not_divide_names_the_nearest():
-    parallel.check_batch_size(56, 14)
-    with pytest.raises(UserError, match=r"14 classes and 8 devices: choose 56 or 112"):
-        parallel.check_batch_size(70, 14)
-    with pytest.raises(UserError, match=r"to 8 devices: choose 64 or 72\."):
-        parallel.check_batch_size(70, 1)
-
-
-def test_a_run_goes_on_with_devices_that_divide_its_batch(monkeypatch):
-    """Its batch size cannot be changed any more."""
-    parallel.check_devices(56, 7)
-    with pytest.raises(
-        UserError, match=r"batch of 28 images .* to 8 devices: go on with 1 or 2 or 4 or 7 of "
-    ):
-        parallel.check_devices(28, 1)
-    with pytest.raises(
-        UserError, match=r"8 devices, in shares of 2 .*: go on with 1 or 2 or 4 or 7 of them \("
-    ):
-        parallel.check_devices(56, 2)
-    monkeypatch.setattr(jax, "device_count", lambda: 3)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    with pytest.raises(UserError, match=r"go on with 1 or 2 of them \(CUDA_VISIBLE_DEVICES\)\.$"):
-        parallel.check_devices(32, 1)
 
 
 def test_batches_are_few_in_kind_and_hold_little_padding(monkeypatch):

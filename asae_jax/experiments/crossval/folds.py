@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 from asae_jax.config import CONFIG_FILE, check_new, copy_with
 from asae_jax.errors import UserError
 from asae_jax.experiments.grid import PlannedRun, run_folder
-from asae_jax.input.sampler import fitting_batch_size
+from asae_jax.experiments.slots import devices_of_a_slot
 from asae_jax.input.workers import default_workers
+from asae_jax.run import batch_size
 from asae_jax.run.data import batch_unit, load_index, new_split
 from asae_jax.run.epochs import choose_epochs
 from asae_jax.run.folder import with_chosen
@@ -32,7 +33,7 @@ def plan_folds(config: ConfigDict, workdir: Path) -> tuple[FoldRun, ...]:
     Args:
       config: what is trained; `crossval.folds` says how many folds there are. A batch size and epochs of 0
         are those of the folds that `workdir` has; without any they are chosen for the
-        cores of this machine and the training images of fold 0.
+        cores of this machine, or the devices that each run has, and the training images of fold 0.
       workdir: folder of the cross-validation.
 
     Raises:
@@ -69,7 +70,8 @@ def _chosen(config: ConfigDict) -> ConfigDict:
     splits = new_split(config, index)  # refuses more folds than can be made
     changes = {}
     if not config.train.batch_size:
-        changes["train.batch_size"] = fitting_batch_size(batch_unit(config, index), default_workers())
+        unit = batch_unit(config, index)
+        changes["train.batch_size"] = batch_size.choose(unit, default_workers(), devices_of_a_slot())
     if not config.train.epochs:
         images = int(np.count_nonzero(splits == "train"))
         changes["train.epochs"] = choose_epochs(images, trained=bool(config.init.pretrained))
