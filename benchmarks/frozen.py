@@ -17,7 +17,7 @@ from absl import app, flags
 
 from asae_jax import keys
 from asae_jax.config import base_config, copy_with
-from asae_jax.run import build, frozen, parallel
+from asae_jax.run import build, frozen_features, parallel
 from asae_jax.run.data import load_data
 from asae_jax.run.state import create_state
 from asae_jax.training.optimizer import create_optimizer, create_schedule
@@ -70,7 +70,9 @@ class _Training:
         self.seconds: list[float] = []
         if views:
             start = time.perf_counter()
-            features = frozen.front_features(config, data, self.state.variables(), pathlib.Path(folder))
+            features = frozen_features.front_features(
+                config, data, self.state.variables(), pathlib.Path(folder)
+            )
             count = len(data.indices("train")) * views
             print(f"computed at {count / (time.perf_counter() - start):.0f} views/s, compilation included; "
                   f"{features.stores[0].record_bytes:,} bytes a view")  # fmt: skip

@@ -47,7 +47,7 @@ LONGEST = (
     "run/test_steps.py",
     "training/test_variants.py",
     "models/test_torch_parity.py",
-    "run/test_frozen.py",
+    "run/test_frozen_features.py",
 )
 """Files that take longest. They run first: at the end one process would work on the last of them alone."""
 

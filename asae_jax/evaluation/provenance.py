@@ -21,7 +21,7 @@ from asae_jax.run import digests
 from asae_jax.run.data import Data
 from asae_jax.run.folder import Record, read_record
 from asae_jax.run.run import Run
-from asae_jax.run.views import MEAN
+from asae_jax.run.test_time_augmentation import TTA_SUFFIX
 
 FOLDER = "evaluation"
 """Of a run, where the scores are."""
@@ -170,9 +170,9 @@ def own_name(folder: Path, split: str, now: Mapping[str, Any]) -> str:
     """
     then = _content(folder / f"{split}.json")
     before = str(then.get("test_mode", "")) if isinstance(then, Mapping) else now["test_mode"]
-    if before.endswith(MEAN) == now["test_mode"].endswith(MEAN):
+    if before.endswith(TTA_SUFFIX) == now["test_mode"].endswith(TTA_SUFFIX):
         return split
-    return f"{split}{MEAN}" if now["test_mode"].endswith(MEAN) else f"{split}-one-view"
+    return f"{split}{TTA_SUFFIX}" if now["test_mode"].endswith(TTA_SUFFIX) else f"{split}-one-view"
 
 
 def check_name(folder: Path, name: str, now: Mapping[str, Any]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from asae_jax import terminal
 from asae_jax.errors import UserError
-from asae_jax.run import build, hosts, parallel, views
+from asae_jax.run import build, hosts, parallel
+from asae_jax.run import test_time_augmentation as tta
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
 
@@ -90,12 +91,12 @@ class Scorer:
         """What `score` gives for a batch: the mean of the scores of its views, the features of the first."""
         found = [
             jax.tree.map(parallel.join, score(variables, parallel.split(batch)))  # one after the other
-            for batch in views.batches(images, views.num_views(self._config))
+            for batch in tta.batches(images, tta.num_views(self._config))
         ]
         if score is self._score:
-            return views.mean_logits(found)
+            return tta.mean_logits(found)
         logits, features = zip(*found, strict=True)
-        return views.mean_logits(logits), features[0]
+        return tta.mean_logits(logits), features[0]
 
 
 def led_by_first(work: Callable[[], None], run: Run, data: Data | None = None) -> None:

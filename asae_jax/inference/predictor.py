@@ -25,7 +25,8 @@ from asae_jax.inference.uncertainty import UncertaintyEstimator
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
 from asae_jax.models.network import Network
-from asae_jax.run import parallel, views
+from asae_jax.run import parallel
+from asae_jax.run import test_time_augmentation as tta
 from asae_jax.run.run import Run, open_for_inference
 from asae_jax.run.steps import pooled_features
 from asae_jax.shipped import models
@@ -138,7 +139,7 @@ class ScoredBatch:
 
     Attributes:
       read: the images.
-      logits: of every run float32 `[n, classes]`, of all views (`views.mean_logits`); to be ignored where an
+      logits: of every run float32 `[n, classes]`, of all views (`tta.mean_logits`); to be ignored where an
         image is bad.
       features: of the first run and view 0, float32 `[n, channels]`.
       attention: of the first run and view 0, float32 `[n, height, width]`.
@@ -237,7 +238,7 @@ class Scorer:
         Args:
           runs: one or more; batches hold the images in the preparation of each.
         """
-        self._num_views = [views.num_views(run.config) for run in runs]
+        self._num_views = [tta.num_views(run.config) for run in runs]
         self._steps = [_compiled_step(run) for run in runs]
         # Copied to the devices once instead of with every batch.
         self._variables = [parallel.copy_to_devices(dict(run.variables)) for run in runs]
@@ -250,7 +251,7 @@ class Scorer:
     def _start(self, batch: ReadBatch) -> list[list[ViewOutput]]:
         """For every run every view's output, still being computed."""
         return [
-            [step(variables, parallel.split(shown)) for shown in views.batches(images, count)]
+            [step(variables, parallel.split(shown)) for shown in tta.batches(images, count)]
             for step, variables, images, count in zip(
                 self._steps, self._variables, batch.images, self._num_views, strict=True
             )
@@ -270,11 +271,11 @@ def score_view(
 
     Args:
       variables: of the network.
-      batch: see `views.seen`.
+      batch: see `tta.prepare_view`.
       network: applied as at test time.
       preprocess: from uint8 images to normalised square ones, float32 `[batch, size, size, 3]`.
     """
-    images = views.seen(batch, preprocess)
+    images = tta.prepare_view(batch, preprocess)
     logits, endpoints = network.apply(variables, images, train=False, return_endpoints=True)
     # Class maps are in front of the layer where it takes them, and not a stage.
     watched = endpoints.get(network.insert_after, endpoints[network.watched_stage])
@@ -286,7 +287,7 @@ def _collect(read: ReadBatch, outputs: list[list[ViewOutput]]) -> ScoredBatch:
     count, first = len(read.items), outputs[0][0]
     return ScoredBatch(
         read,
-        [views.mean_logits([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
+        [tta.mean_logits([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
         parallel.join(first.features)[:count],
         parallel.join(first.attention)[:count],
     )

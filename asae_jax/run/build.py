@@ -19,7 +19,8 @@ from asae_jax.models.asae import ASAE
 from asae_jax.models.auxiliary_norm import without_auxiliary
 from asae_jax.models.layers import BatchNorm
 from asae_jax.models.network import SECOND_LOOK, Network
-from asae_jax.run import parallel, steps, views
+from asae_jax.run import parallel, steps
+from asae_jax.run import test_time_augmentation as tta
 from asae_jax.run.epochs import steps_of
 from asae_jax.types import Images
 
@@ -74,7 +75,7 @@ def tested_as(config: ConfigDict) -> str:
     if config.eval.test_mode == SECOND_LOOK:
         above = " above the mean" * create_network(config, num_classes=1).looks_above_mean
         mode = f"{SECOND_LOOK} at {config.eval.look_threshold:g}{above}"
-    return f"{mode}{views.MEAN}" if config.eval.tta else mode
+    return f"{mode}{tta.TTA_SUFFIX}" if config.eval.tta else mode
 
 
 def several_passes(config: ConfigDict) -> dict[str, Any]:
@@ -317,7 +318,7 @@ def compiled_train_step(
       class_counts: training images of each class `[classes]`; only some losses need them.
       steps_per_epoch: turns the epochs of the layer's ramp into steps.
 
-    With `init.views` the batch holds `features` (see `asae_jax.run.frozen`) in the place of `image`.
+    With `init.views` the batch holds `features` (see `asae_jax.run.frozen_features`) in the place of `image`.
     """
     ramp_epochs = config.asae.ramp_epochs if config.model.branching == "asae" else 0.0
     network = create_network(config, num_classes, axis_name=parallel.AXIS)

@@ -117,6 +117,11 @@ def _pmap(step: Callable, **options: Any) -> Callable:
     return jax.pmap(step, axis_name=AXIS, devices=order, **options)
 
 
+def for_each_device(number: int) -> np.ndarray:
+    """`number` for each device of this process, int32 `[devices]`: `split` gives every device one."""
+    return np.full(jax.local_device_count(), number, np.int32)
+
+
 def split(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """`[batch, ...]` -> `[devices, batch / devices, ...]` for the devices of this process."""
     devices = jax.local_device_count()
@@ -137,7 +142,7 @@ def place(tree: Any) -> Any:
     makes restored arrays donatable: a checkpoint may hand out buffers that are not JAX's own.
     """
     copy = _pmap(lambda tree, _: jax.tree.map(jnp.copy, tree), in_axes=(None, 0), out_axes=None)
-    return copy(tree, np.zeros(jax.local_device_count(), np.int32))
+    return copy(tree, for_each_device(0))
 
 
 def copy_to_devices(tree: Any) -> Any:
@@ -191,7 +196,7 @@ class Largest:
     def _over_hosts(self, number: int) -> jax.Array:
         if self._largest is None:
             self._largest = _pmap(lambda x: jax.lax.pmax(x, AXIS), in_axes=0, out_axes=None)
-        return self._largest(np.full(jax.local_device_count(), number, np.int32))
+        return self._largest(for_each_device(number))
 
 
 def even_batches(count: int, most: int) -> int:

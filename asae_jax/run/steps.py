@@ -20,7 +20,7 @@ from asae_jax.models.network import Network
 from asae_jax.run.accumulation import mean_over_parts
 from asae_jax.run.state import TrainState, next_state
 from asae_jax.run.sums import Sums
-from asae_jax.run.views import seen
+from asae_jax.run.test_time_augmentation import prepare_view
 from asae_jax.types import Images, Index, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", drop_layers.STREAM)
@@ -78,15 +78,15 @@ def train_step(
       ramp_steps: steps over which the ASAE layer's strength rises from 0 to 1; 0: it is whole from the start.
       accumulate: equal parts in which the share passes the network, in the memory of one.
     """
-    views = _views(batch, state.step, augment, mix, seed, axis_name)
+    examples = _augmented(batch, state.step, augment, mix, seed, axis_name)
     layers = _layer_options(state.step, seed, ramp_steps)
     share = jax.lax.axis_index(axis_name) * len(batch["label"])
 
-    def part(views: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
+    def part(examples: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
         place = {"first_example": share + first} if accumulate > 1 else {}
-        return _gradients(network, state, views, layers | place, loss, loss_per_branch, agreement)
+        return _gradients(network, state, examples, layers | place, loss, loss_per_branch, agreement)
 
-    (gradients, batch_stats), (scores, losses) = mean_over_parts(part, views, accumulate)
+    (gradients, batch_stats), (scores, losses) = mean_over_parts(part, examples, accumulate)
     gradients = jax.lax.pmean(gradients, axis_name)
     batch_stats = _joint_statistics(batch_stats, state.batch_stats, axis_name)
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
@@ -103,7 +103,7 @@ def _layer_options(step: jax.Array, seed: int, ramp_steps: int) -> dict[str, Any
 def _gradients(
     network: nn.Module,
     state: TrainState,
-    views: tuple[Images, Targets],
+    examples: tuple[Images, Targets],
     options: Mapping[str, Any],
     *loss_options: Any,
 ) -> tuple[tuple[Any, Any], tuple[Scores, jax.Array]]:
@@ -112,11 +112,11 @@ def _gradients(
     Args:
       network: see `train_step`.
       state: what the gradients are taken at.
-      views: images and their labels.
+      examples: images and their labels.
       options: of the network's call.
       *loss_options: of `batch_losses`.
     """
-    images, targets = views
+    images, targets = examples
 
     def objective(params: Any) -> tuple[jax.Array, tuple[Any, Scores, jax.Array]]:
         variables = {"params": params, "batch_stats": state.batch_stats}
@@ -180,11 +180,11 @@ def score_step(
 
     Args:
       variables: of the network.
-      batch: see `views.seen`.
+      batch: see `test_time_augmentation.prepare_view`.
       network: applied as at test time.
-      preprocess: as in `views.seen`.
+      preprocess: as in `test_time_augmentation.prepare_view`.
     """
-    logits: Any = network.apply(variables, seen(batch, preprocess), train=False)
+    logits: Any = network.apply(variables, prepare_view(batch, preprocess), train=False)
     return jax.nn.log_softmax(logits)
 
 
@@ -199,7 +199,9 @@ def score_and_pool_step(
 
     That is `pooled_features`.
     """
-    logits, endpoints = network.apply(variables, seen(batch, preprocess), train=False, return_endpoints=True)
+    logits, endpoints = network.apply(
+        variables, prepare_view(batch, preprocess), train=False, return_endpoints=True
+    )
     return logits, pooled_features(network, endpoints)
 
 
@@ -268,7 +270,7 @@ def statistics_step(
     return jax.lax.pmean(statistics, axis_name)
 
 
-def _views(
+def _augmented(
     batch: Batch, step: jax.Array, augment: Augment, mix: Mix | None, seed: int, axis_name: str
 ) -> tuple[Images, Targets]:
     """Random views of one device's share, mixed where `mix` is given, and their labels.

@@ -24,7 +24,7 @@ from asae_jax.run import build, hosts, parallel
 from asae_jax.run.checkpoint import Checkpoints, NoCheckpoints
 from asae_jax.run.devices import TRAINING, within_memory
 from asae_jax.run.folder import VALIDATED, check_same_config
-from asae_jax.run.frozen import front_features
+from asae_jax.run.frozen_features import front_features
 from asae_jax.run.lock import only_one
 from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import NewRun, new_run, open_run

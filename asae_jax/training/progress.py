@@ -24,7 +24,7 @@ from asae_jax.run.data import SKIPPED_FILE, Data
 from asae_jax.run.devices import machine
 from asae_jax.run.state import TrainState
 from asae_jax.run.steps import StepMetrics
-from asae_jax.run.views import num_views
+from asae_jax.run.test_time_augmentation import num_views
 from asae_jax.run.words import LAYERS, LOSSES
 from asae_jax.training.metrics_log import MetricsLog
 

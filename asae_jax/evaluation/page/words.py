@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from asae_jax.errors import quoted
 from asae_jax.models.network import SECOND_LOOK
 from asae_jax.run.build import several_passes, tested_as
-from asae_jax.run.views import MEAN, NUM_VIEWS
+from asae_jax.run.test_time_augmentation import NUM_VIEWS, TTA_SUFFIX
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from asae_jax.shipped import models
 
@@ -77,14 +77,14 @@ def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
     """
     then, own = tested_as(recorded), recorded.eval
     now = scores.get("test_mode", then)
-    mode, checkpoint = now.removesuffix(MEAN), scores.get("checkpoint", own.checkpoint)
+    mode, checkpoint = now.removesuffix(TTA_SUFFIX), scores.get("checkpoint", own.checkpoint)
     statistics = scores.get("batch_statistics", own.batch_statistics)
-    views = now.endswith(MEAN)
+    views = now.endswith(TTA_SUFFIX)
     told = {
         f"the {checkpoint} checkpoint": checkpoint != own.checkpoint,
-        _TESTED.get(mode, mode.replace(SECOND_LOOK, "second look")): mode != then.removesuffix(MEAN),
+        _TESTED.get(mode, mode.replace(SECOND_LOOK, "second look")): mode != then.removesuffix(TTA_SUFFIX),
         f"mean over {NUM_VIEWS} views of each image" if views else "one view of each image": (
-            views != then.endswith(MEAN)
+            views != then.endswith(TTA_SUFFIX)
         ),
         _STATISTICS.get(statistics, statistics): statistics != own.batch_statistics,
     }

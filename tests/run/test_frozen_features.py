@@ -16,7 +16,7 @@ from asae_jax import cli, keys
 from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.input import store
-from asae_jax.run import build, frozen, parallel, steps
+from asae_jax.run import build, frozen_features, parallel, steps
 from asae_jax.run.checkpoint import Checkpoints
 from asae_jax.run.data import load_data
 from asae_jax.run.state import create_state
@@ -73,7 +73,9 @@ def data(cache):
 
 
 def _features(config, data, cache, variables=None):
-    return frozen.front_features(config, data, variables or _variables(), cache / "run", progress=False)
+    return frozen_features.front_features(
+        config, data, variables or _variables(), cache / "run", progress=False
+    )
 
 
 # The step.
@@ -238,14 +240,14 @@ def test_batches_are_those_of_the_images_and_views_take_turns(cache, data):
 def counted(monkeypatch):
     """Rows that were computed, with their view."""
     computed = []
-    original = frozen._computed
+    original = frozen_features._computed
 
     def count(config, data, variables, step, view, rows, size):
         for row, features in original(config, data, variables, step, view, rows, size):
             computed.append((view, row))
             yield row, features
 
-    monkeypatch.setattr(frozen, "_computed", count)
+    monkeypatch.setattr(frozen_features, "_computed", count)
     return computed
 
 
@@ -284,7 +286,7 @@ def test_an_interrupted_computation_goes_on_where_it_stopped(cache, data, counte
     expected = whole.read_batch(records, whole.empty(len(records)))
     shutil.rmtree(whole.stores[0].directory.parent)
     counted.clear()
-    monkeypatch.setattr(frozen, "MARK_EVERY", 10)
+    monkeypatch.setattr(frozen_features, "MARK_EVERY", 10)
     write, calls = store.RecordStore.write, itertools.count()
 
     def interrupted(self, index, record):
@@ -332,28 +334,28 @@ def _changed_weights():
 
 def test_whatever_changes_the_features_has_a_folder_of_its_own(cache, data):
     config = _config(cache)
-    known = {frozen.fingerprint(config, data, _variables())}
+    known = {frozen_features.fingerprint(config, data, _variables())}
     for changes in ({"augment__hue": 0.1}, {"augment__size": 16}, {"model__dtype": "bfloat16"},
                     {"model__stem": "no_pool"}, {"init__freeze": "layer1"},
                     {"init__views_dtype": "float16"}):  # fmt: skip
-        known.add(frozen.fingerprint(_config(cache, **changes), data, _variables()))
+        known.add(frozen_features.fingerprint(_config(cache, **changes), data, _variables()))
     reseeded = _config(cache)
     reseeded.seed = 1
-    known.add(frozen.fingerprint(reseeded, data, _variables()))
-    known.add(frozen.fingerprint(config, data, _changed_weights()))
+    known.add(frozen_features.fingerprint(reseeded, data, _variables()))
+    known.add(frozen_features.fingerprint(config, data, _changed_weights()))
     assert len(known) == 9
 
 
 def test_what_lies_behind_the_frozen_stages_costs_no_new_features(cache, data):
     config = _config(cache)
-    found = {frozen.fingerprint(config, data, _variables())}
+    found = {frozen_features.fingerprint(config, data, _variables())}
     for changes in ({"model__insert_after": "layer4"}, {"model__branching": "none"}, {"asae__area": 0.5},
                     {"model__branch_affine": "separate"}, {"init__views": 9}, {"loss__name": "ce"},
                     {"optimizer__learning_rate": 1.0}):  # fmt: skip
-        found.add(frozen.fingerprint(_config(cache, **changes), data, _variables()))
+        found.add(frozen_features.fingerprint(_config(cache, **changes), data, _variables()))
     other_head = jax.tree.map(np.array, _variables())
     other_head["params"]["backbone"]["head"]["kernel"] += 1
-    found.add(frozen.fingerprint(config, data, other_head))
+    found.add(frozen_features.fingerprint(config, data, other_head))
     assert len(found) == 1
 
 
@@ -376,7 +378,7 @@ def test_features_beyond_float16_are_refused(cache, data):
 
 
 def test_the_size_is_said_before(cache, data, capsys):
-    frozen.front_features(_config(cache), data, _variables(), cache / "run")
+    frozen_features.front_features(_config(cache), data, _variables(), cache / "run")
     images = len(data.indices("train"))
     said = capsys.readouterr().out
     assert f"features after layer2: 2 views of {images} training images" in said

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import scipy.special
 
-from asae_jax.run.views import NUM_VIEWS, batches, mean_logits, seen, turn
+from asae_jax.run.test_time_augmentation import NUM_VIEWS, batches, mean_logits, prepare_view, turn
 
 
 def test_views_are_the_symmetries_of_a_square():
@@ -20,11 +20,11 @@ def test_a_network_sees_each_view_of_what_was_prepared():
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), np.uint8)
     (plain,) = batches(images, 1)
     assert set(plain) == {"image"}
-    np.testing.assert_array_equal(seen(plain, lambda raw: raw / 255), images / 255)
+    np.testing.assert_array_equal(prepare_view(plain, lambda raw: raw / 255), images / 255)
     shown = batches(images, NUM_VIEWS)
     assert [batch["view"].shape for batch in shown] == [(jax.local_device_count(),)] * NUM_VIEWS
     for number, batch in enumerate(shown):
-        np.testing.assert_array_equal(seen(batch, lambda raw: raw / 255), turn(images / 255, number))
+        np.testing.assert_array_equal(prepare_view(batch, lambda raw: raw / 255), turn(images / 255, number))
 
 
 def test_logits_of_several_views_give_the_mean_of_their_probabilities_and_energies():

@@ -1,4 +1,4 @@
-"""Views of an image at test: its flips and quarter turns, and the mean of what a network says of them."""
+"""Test-time augmentation (`eval.tta`): flips and quarter turns of an image, and the mean of their scores."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.run import parallel
 from asae_jax.types import Images
 
 NUM_VIEWS = 8
 """Flips and quarter turns of a square image: under the microscope none is the right way up."""
 
-MEAN = "-tta"
+TTA_SUFFIX = "-tta"
 """Ends the name of a way of testing (`build.tested_as`) whose scores are means over views."""
 
 
@@ -25,12 +26,11 @@ def batches(images: np.ndarray, count: int) -> list[dict[str, np.ndarray]]:
     """The first `count` views of uint8 images `[batch, ...]`: batches to be split over devices and scored."""
     if count == 1:
         return [{"image": images}]
-    devices = jax.local_device_count()
-    return [{"image": images, "view": np.full(devices, view, np.int32)} for view in range(count)]
+    return [{"image": images, "view": parallel.for_each_device(view)} for view in range(count)]
 
 
-def seen(batch: Mapping[str, jax.Array], preprocess: Callable[[jax.Array], Images]) -> Images:
-    """What the network sees of one device's share of a batch.
+def prepare_view(batch: Mapping[str, jax.Array], preprocess: Callable[[jax.Array], Images]) -> Images:
+    """One device's share of a batch as the network sees it: normalised, and turned where a view is asked for.
 
     Args:
       batch: `image` uint8 `[batch, stored, stored, 3]`, and `view` int32 `[1]` where `batches` gives it.
