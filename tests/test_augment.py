@@ -17,8 +17,8 @@ from asae_jax.augment import (
     STD,
     Laboratory,
     augment,
-    center_crop,
-    normalize,
+    centre_crop,
+    normalise,
     preprocess,
 )
 from asae_jax.augment.transforms import (
@@ -348,7 +348,7 @@ def test_refuses_options_that_make_no_sense(options, message):
     "images", [np.zeros((17, 17, 3), np.uint8), np.zeros((1, 17, 17, 4), np.uint8), np.zeros((1, 17, 17, 3))]
 )
 def test_refuses_what_is_not_a_batch_of_uint8_images(images):
-    for call in (partial(augment, KEY), center_crop, preprocess):
+    for call in (partial(augment, KEY), centre_crop, preprocess):
         with unchecked(), pytest.raises(ValueError, match="must be uint8"):
             call(jnp.asarray(images), size=12)
 
@@ -357,15 +357,15 @@ def test_refuses_what_is_not_a_batch_of_uint8_images(images):
 
 
 @pytest.mark.parametrize(("side", "size", "first"), [(8, 4, 2), (9, 5, 2), (9, 4, 2), (8, 5, 1), (8, 8, 0)])
-def test_center_crop(side, size, first):
+def test_centre_crop(side, size, first):
     images = noise(height=side, width=side + 2)
-    found = center_crop(jnp.asarray(images), size=size)
+    found = centre_crop(jnp.asarray(images), size=size)
     np.testing.assert_array_equal(found, images[:, first : first + size, first + 1 : first + 1 + size])
 
 
-def test_center_crop_refuses_to_enlarge():
+def test_centre_crop_refuses_to_enlarge():
     with pytest.raises(ValueError, match="size must lie"):
-        center_crop(jnp.asarray(noise(height=20)), size=18)
+        centre_crop(jnp.asarray(noise(height=20)), size=18)
 
 
 def test_preprocess_is_the_normalised_centre():
@@ -407,9 +407,9 @@ def test_the_settings_know_every_normalisation():
     assert config.BY_NAME["augment.normalisation"].choices == ("auto", *NORMALISATIONS)
 
 
-def test_normalize_with_other_constants():
+def test_normalise_with_other_constants():
     images = jnp.array([[0, 255, 51]], jnp.uint8)
-    found = normalize(images, mean=(0.0, 0.5, 0.2), std=(1.0, 0.5, 2.0))
+    found = normalise(images, mean=(0.0, 0.5, 0.2), std=(1.0, 0.5, 2.0))
     np.testing.assert_allclose(found, [[0.0, 1.0, 0.0]], atol=1e-7)
 
 

@@ -91,6 +91,10 @@ def test_only_these_files_name_tensorflow_and_its_data_sets():
     assert _users("tensorflow", "tensorflow_datasets") == {"input/tf_data.py", "input/tfds_source.py"}
 
 
+def test_only_these_files_name_orbax():
+    assert _users("orbax") == {"run/checkpoint.py", "inference/export/formats.py"}
+
+
 def test_matplotlib_is_named_only_where_pictures_are_drawn():
     assert _users("matplotlib") == {
         "audit/figures.py",

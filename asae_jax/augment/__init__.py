@@ -14,8 +14,8 @@ from asae_jax.augment.pipeline import (
     Colour,
     Laboratory,
     augment,
-    center_crop,
-    normalize,
+    centre_crop,
+    normalise,
     preprocess,
 )
 
@@ -27,9 +27,9 @@ __all__ = [
     "Colour",
     "Laboratory",
     "augment",
-    "center_crop",
+    "centre_crop",
     "cutmix",
     "mixup",
-    "normalize",
+    "normalise",
     "preprocess",
 ]

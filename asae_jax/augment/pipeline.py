@@ -188,10 +188,10 @@ def preprocess(
     Raises:
       ValueError: not a batch of uint8 RGB images, or a size above theirs.
     """
-    return normalize(center_crop(images, size=size), mean=mean, std=std)
+    return normalise(centre_crop(images, size=size), mean=mean, std=std)
 
 
-def center_crop(images: StoredImages, *, size: int) -> CroppedImages:
+def centre_crop(images: StoredImages, *, size: int) -> CroppedImages:
     """The middle `size` x `size` pixels of uint8 `[batch, height, width, 3]`.
 
     Where the margin is odd, the smaller half is above and to the left.
@@ -204,7 +204,7 @@ def center_crop(images: StoredImages, *, size: int) -> CroppedImages:
     return images[:, top : top + size, left : left + size]
 
 
-def normalize(
+def normalise(
     images: AnyImages,
     *,
     mean: Colour = MEAN,

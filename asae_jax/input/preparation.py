@@ -43,7 +43,7 @@ class Preparation:
       hue: "paper", "robust" (see `adjust_hue`) or "none".
       hue_low: lowest hue of the result, OpenCV's 0..179.
       hue_high: highest hue of the result, OpenCV's 0..179.
-      stain: "reinhard", "macenko" (see `normalize_stain`) or "none"; one of the two only with `hue="none"`.
+      stain: "reinhard", "macenko" (see `normalise_stain`) or "none"; one of the two only with `hue="none"`.
       scale: how many times as large cells become in the frame, `SCALES[0]`..`SCALES[1]`; 1: as they are.
       background: red, green and blue, 0..255, to which the light of each image's background is brought (see
         `stain.match_background`), before colours are changed otherwise; empty: as it is.
@@ -101,7 +101,7 @@ class Preparation:
         if self.background:
             image = stain.match_background(image, self.background)
         if self.stain != "none":
-            return stain.normalize_stain(image, method=self.stain)
+            return stain.normalise_stain(image, method=self.stain)
         if self.hue == "none":
             return image
         return hue.adjust_hue(image, low=self.hue_low, high=self.hue_high, mode=self.hue)

@@ -44,7 +44,7 @@ MIN_ANGLE = np.radians(5.0)
 _LOGARITHM = np.log(np.arange(256) + 1).astype(np.float32)
 
 
-def normalize_stain(image: HostImage, *, method: str) -> HostImage:
+def normalise_stain(image: HostImage, *, method: str) -> HostImage:
     """Moves the colours of `image` onto the reference.
 
     `reinhard` (Reinhard et al., "Color transfer between images", 2001) shifts and scales L, a and b so
@@ -68,7 +68,7 @@ def normalize_stain(image: HostImage, *, method: str) -> HostImage:
       uint8 RGB `[height, width, 3]`, rounded to the nearest integer.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
-        raise ValueError(f"normalize_stain takes uint8 [height, width, 3]; got {image.dtype} {image.shape}")
+        raise ValueError(f"normalise_stain takes uint8 [height, width, 3]; got {image.dtype} {image.shape}")
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     return _reinhard(image) if method == "reinhard" else _macenko(image)

@@ -1,4 +1,4 @@
-"""The only file that knows about several devices: one `jax.pmap` for each kind of step.
+"""Steps on several devices: the one `jax.pmap`, and how batches are divided among the devices.
 
 State goes in and out unstacked (`None` axes): JAX keeps one copy per device and the code around it
 sees plain arrays. Batches are split along their first axis. On several hosts (`hosts`) each of them has its

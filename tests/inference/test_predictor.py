@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asae_jax.augment.pipeline import center_crop
+from asae_jax.augment.pipeline import centre_crop
 from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.abstention import Abstention
@@ -135,7 +135,7 @@ def test_the_attention_covers_what_the_network_saw(scale, shape):
     config = tiny_config(data__hue="none", data__scale=scale)
     ramp = np.broadcast_to(np.arange(shape[1], dtype=np.uint8)[:, None], (*shape, 3))
     size = config.augment.size
-    seen = center_crop(configured_preparation(config.data)(ramp)[None], size=size)[0, size // 2, :, 0]
+    seen = centre_crop(configured_preparation(config.data)(ramp)[None], size=size)[0, size // 2, :, 0]
     middle = seen[size // 4 : -size // 4].astype(float)
     slope = np.polyfit(np.arange(len(middle)), middle, 1)[0]
     assert slope * size / min(shape) == pytest.approx(attention_extent(config), rel=0.02)

@@ -9,7 +9,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.input.hue import adjust_hue
 from asae_jax.input.preparation import Preparation
-from asae_jax.input.stain import METHODS, normalize_stain
+from asae_jax.input.stain import METHODS, normalise_stain
 from asae_jax.synthetic import render
 
 
@@ -73,7 +73,7 @@ def test_stain_is_normalised_after_resizing_in_place_of_hue(method):
     image = render(0, 3, size=96)
     resized = Preparation(48, hue="none")(image)
     result = Preparation(48, hue="none", stain=method)(image)
-    np.testing.assert_array_equal(result, normalize_stain(resized, method=method))
+    np.testing.assert_array_equal(result, normalise_stain(resized, method=method))
     assert (result != resized).any()
 
 

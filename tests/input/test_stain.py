@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from asae_jax.input import stain
-from asae_jax.input.stain import METHODS, normalize_stain
+from asae_jax.input.stain import METHODS, normalise_stain
 from asae_jax.synthetic import render
 from tests.reference import stain as reference
 
@@ -35,19 +35,19 @@ def test_our_reference_lab_is_opencvs():
 @pytest.mark.parametrize("image", IMAGES)
 def test_reinhard_equals_the_float64_reference(image):
     expected = reference.reinhard(image, stain.TARGET_MEAN, stain.TARGET_DEVIATION, stain.MAX_GAIN)
-    assert np.abs(normalize_stain(image, method="reinhard") - expected).max() <= 1.5
+    assert np.abs(normalise_stain(image, method="reinhard") - expected).max() <= 1.5
 
 
 @pytest.mark.parametrize("image", [*IMAGES, two_stains()])
 def test_macenko_equals_the_float64_reference(image):
     expected = reference.macenko(image, stain.REFERENCE_STAINS, stain.REFERENCE_AMOUNTS, stain.MAX_GAIN)
-    assert np.abs(normalize_stain(image, method="macenko") - expected).max() <= 0.6
+    assert np.abs(normalise_stain(image, method="macenko") - expected).max() <= 0.6
 
 
 def test_reinhard_reaches_the_target_where_no_colour_is_cut_off():
     lab = np.random.default_rng(1).normal(0, 1, (64, 64, 3)).clip(-2, 2) * [4, 3, 3] + [60, 5, -5]
     image = np.rint(reference.from_lab(lab)).astype(np.uint8)
-    mean, deviation = lab_moments(normalize_stain(image, method="reinhard"))
+    mean, deviation = lab_moments(normalise_stain(image, method="reinhard"))
     gain = np.minimum(stain.TARGET_DEVIATION / lab.std(axis=(0, 1)), stain.MAX_GAIN)
     np.testing.assert_allclose(mean, stain.TARGET_MEAN, atol=0.6)
     np.testing.assert_allclose(deviation, gain * lab.std(axis=(0, 1)), rtol=0.05)
@@ -58,7 +58,7 @@ def test_macenko_gives_two_stainings_of_one_cell_the_same_colours():
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     ours, theirs = two_stains(), two_stains(stains=others, amounts=stain.REFERENCE_AMOUNTS * [1.3, 0.6])
     before = np.abs(ours.astype(int) - theirs).mean()
-    results = [normalize_stain(image, method="macenko").astype(int) for image in (ours, theirs)]
+    results = [normalise_stain(image, method="macenko").astype(int) for image in (ours, theirs)]
     assert before > 20
     assert np.abs(results[0] - results[1]).mean() < 0.2 * before
 
@@ -78,35 +78,35 @@ def test_macenko_finds_the_stains_that_were_mixed():
 )
 def test_images_of_one_colour_stay_of_one_colour(method, colour):
     image = np.full((24, 24, 3), colour, np.uint8)
-    assert len(np.unique(normalize_stain(image, method=method).reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(normalise_stain(image, method=method).reshape(-1, 3), axis=0)) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_noise_of_a_blank_image_grows_no_more_than_the_gain_allows(method):
     noise = np.random.default_rng(0).normal(235, 1.5, (64, 64, 3))
     image = np.clip(np.rint(noise), 0, 255).astype(np.uint8)
-    assert normalize_stain(image, method=method).std(axis=(0, 1)).max() < 4 * stain.MAX_GAIN
+    assert normalise_stain(image, method=method).std(axis=(0, 1)).max() < 4 * stain.MAX_GAIN
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_image_given_is_not_changed_and_any_layout_is_taken(method):
     image = IMAGES[0].copy()
     view = image[::-1, ::2]
-    result = normalize_stain(view, method=method)
+    result = normalise_stain(view, method=method)
     np.testing.assert_array_equal(image, IMAGES[0])
-    np.testing.assert_array_equal(result, normalize_stain(np.ascontiguousarray(view), method=method))
+    np.testing.assert_array_equal(result, normalise_stain(np.ascontiguousarray(view), method=method))
     assert result.dtype == np.uint8
     assert result.shape == view.shape
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_turning_the_image_turns_the_result(method):
-    turned = normalize_stain(np.rot90(IMAGES[1]), method=method)
-    assert np.abs(np.rot90(normalize_stain(IMAGES[1], method=method)).astype(int) - turned).max() <= 1
+    turned = normalise_stain(np.rot90(IMAGES[1]), method=method)
+    assert np.abs(np.rot90(normalise_stain(IMAGES[1], method=method)).astype(int) - turned).max() <= 1
 
 
 def test_what_is_no_image_or_no_method_is_refused():
     with pytest.raises(ValueError, match="uint8"):
-        normalize_stain(np.zeros((4, 4, 3)), method="macenko")
+        normalise_stain(np.zeros((4, 4, 3)), method="macenko")
     with pytest.raises(ValueError, match="reinhard, macenko"):
-        normalize_stain(IMAGES[0], method="vahadane")
+        normalise_stain(IMAGES[0], method="vahadane")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from asae_jax.augment import NORMALISATIONS, normalize
+from asae_jax.augment import NORMALISATIONS, normalise
 from asae_jax.models import create_model, pretrained
 from asae_jax.models.weights import from_torch, read_tensors, to_torch
 from tests.reference.efficientnet_lite import timm_name
@@ -28,7 +28,7 @@ def test_real_weights_give_the_logits_of_their_pytorch_network(name, side):
         wanted = oracle((torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128).numpy()
 
     mean, std = NORMALISATIONS["lite"]
-    images = normalize(jnp.asarray(pixels), mean=mean, std=std)
+    images = normalise(jnp.asarray(pixels), mean=mean, std=std)
     network = create_model(name, 1000)
     like = jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
     weights = from_torch(read_tensors(file), like, name, origin=str(file))

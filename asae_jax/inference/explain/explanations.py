@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from asae_jax.augment import centre_crop
 from asae_jax.evaluation.calibration import soften
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.examples import UNKNOWN, Batch, Examples
@@ -218,7 +219,7 @@ class Collector:
 
     def _keep(self, batch: Batch, place: int, label: int, outputs: Outputs, show: set[int]) -> None:
         own: Any = jax.tree.map(lambda array: array[place], outputs)
-        image = centre_crop(batch.images[place], self._image_size)
+        (image,) = centre_crop(batch.images[place][None], size=self._image_size)
         peaks = own.maps.peaks[: int(own.maps.num_peaks)]
         of_class = int(own.log_probs.argmax()) if label == UNKNOWN else int(label)
         cam = own.grad_cams[self._explainer.stages[-1]][1]
@@ -236,9 +237,3 @@ class Collector:
                 {stage: own.grad_cams[stage] for stage in self._explainer.stages},
                 self._explainer.alignments,
             )
-
-
-def centre_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """What `augment.center_crop` cuts out of one image `[stored, stored, 3]`."""
-    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
-    return image[top : top + size, left : left + size]

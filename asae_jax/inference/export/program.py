@@ -208,7 +208,7 @@ def _scale_settings(scale: float) -> dict[str, Any]:
 
 def _stain_settings(method: str) -> dict[str, Any]:
     """The constants of the method, and where it is documented."""
-    how = f"asae_jax.input.stain.normalize_stain(image, method={method!r}); its docstring has the formula."
+    how = f"asae_jax.input.stain.normalise_stain(image, method={method!r}); its docstring has the formula."
     if method == "reinhard":
         return {
             "target_mean": stain.TARGET_MEAN.tolist(),
