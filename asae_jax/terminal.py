@@ -240,7 +240,16 @@ class Bar:
 def track(
     items: Iterable[Item], title: str, total: int, unit: str, *, part: str = "", compiles: float = 0.0
 ) -> Iterator[Item]:
-    """Yields `items` and shows how many of `total` have come; see `Bar`."""
+    """Yields `items` and shows how many of `total` have come.
+
+    Args:
+      items: any number of them.
+      title: what is being done; empty: nothing is shown.
+      total: items in all.
+      unit: what is counted, in the singular.
+      part: of the plan that is measured, see `Bar`.
+      compiles: units of the part `COMPILING` that the first item waits for; 0: none.
+    """
     with Bar(title, total, unit, part=part, compiles=compiles) as bar:
         for item in items:
             bar.update()

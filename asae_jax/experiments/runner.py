@@ -39,16 +39,17 @@ _MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 
 
 class TrainProcess:
-    """The command `train` of one run in a process of its own, its output in a log.
-
-    Args:
-      run: what to train.
-      workdir: of the grid.
-      slot: the cores or the accelerator it may use.
-      kept_open: file descriptors that stay open in the process as long as it lives.
-    """
+    """The command `train` of one run in a process of its own, its output in a log."""
 
     def __init__(self, run: PlannedRun, workdir: Path, slot: Slot, *, kept_open: tuple[int, ...] = ()):
+        """Starts the process.
+
+        Args:
+          run: what to train.
+          workdir: of the grid.
+          slot: the cores or the accelerator it may use.
+          kept_open: file descriptors that stay open in the process as long as it lives.
+        """
         self._log = log_file(workdir, run.name)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
@@ -124,15 +125,7 @@ def _tail(path: Path, size: int) -> bytes:
 
 
 class Progress:
-    """One bar over all runs with the time left, in which epochs count as parts of a run, and a line per run.
-
-    Args:
-      runs: all of the grid.
-      num_finished: of them, before this start.
-      workdir: of the grid.
-      title: of the bar.
-      refresh_seconds: shortest time between two states of the bar.
-    """
+    """A bar over all runs with the time left, in which epochs count as parts of a run; and a line per run."""
 
     def __init__(
         self,
@@ -143,6 +136,15 @@ class Progress:
         title: str,
         refresh_seconds: float,
     ):
+        """Shows the bar, with what earlier starts have done.
+
+        Args:
+          runs: all of the grid.
+          num_finished: of them, before this start.
+          workdir: of the grid.
+          title: of the bar.
+          refresh_seconds: shortest time between two states of the bar.
+        """
         self._runs = {run.name: run for run in runs}
         self._workdir = workdir
         self._refresh_seconds = refresh_seconds

@@ -157,6 +157,12 @@ def fold_masks(
 
     See `input.split.draw_split`. There are fewer folds where fewer groups, or images, can be left out. Groups
     are divided where fewer than two can, and where no image can, two folds test nothing.
+
+    Args:
+      labels: int `[N]`.
+      groups: `[N]`, slide or patient of each image; None: each image by itself.
+      folds: 2 or more.
+      seed: any integer.
     """
     most = most_folds(labels, groups)
     if groups is not None and most < 2:

@@ -205,6 +205,12 @@ def write_tasks(
 ) -> None:
     """Writes the tasks and the configuration beside other files that begin with `stem`.
 
+    Args:
+      stem: folder and beginning of the files' names.
+      tasks: of Label Studio, one for each picture.
+      colours: class name -> colour.
+      rectangles: for fields; else for single cells.
+
     Raises:
       OSError: a file cannot be written.
     """

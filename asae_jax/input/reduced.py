@@ -50,6 +50,12 @@ def largest_factor(height: int, width: int, scale: float, size: int) -> int:
 
     It is 1 too where the square reaches beyond the image: the mirror image begins at its last row and column,
     which the reduced picture may lack.
+
+    Args:
+      height: of the image in pixels.
+      width: of the image in pixels.
+      scale: shorter side of the image by side of the middle square, above 0.
+      size: side of the square in pixels that is needed, 1 or more.
     """
     side = square_side(height, width, scale)
     if side > min(height, width):

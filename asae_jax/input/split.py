@@ -64,7 +64,7 @@ def draw_split(
       groups: `[N]`, slide or patient of each image, or None to split by image.
       test_fraction: of all images, 0 <= fraction < 1; ignored with folds.
       validation_fraction: of those not used for testing, 0 <= fraction < 1.
-      folds: parts of a cross-validation, at least 2; 0: none. `fold`: which one is the test set.
+      folds, fold: parts of a cross-validation, at least 2 (0: none), and which of them, from 0, is tested.
       seed: any integer.
       class_names: for messages; empty: classes are named by their numbers.
 

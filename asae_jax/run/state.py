@@ -75,7 +75,15 @@ def abstract_state(
     with_average: bool = False,
     with_auxiliary: bool = False,
 ) -> TrainState:
-    """The shapes and types of `create_state`'s result, as `jax.ShapeDtypeStruct`; nothing is computed."""
+    """The shapes and types of `create_state`'s result, as `jax.ShapeDtypeStruct`; nothing is computed.
+
+    Args:
+      network: see `create_state`, as all arguments.
+      optimizer: whose state is kept.
+      image_size: pixels.
+      with_average: whether a moving average of the weights is kept.
+      with_auxiliary: whether there are parameters that only a training pass uses.
+    """
     create = functools.partial(
         create_state,
         network,

@@ -195,9 +195,13 @@ def score_and_pool_step(
     network: Network,
     preprocess: Callable[[jax.Array], Images],
 ) -> tuple[Scores, jax.Array]:
-    """Logits `[batch, classes]` as at test, and the features that outlier scores compare.
+    """Logits `[batch, classes]` as at test, and the `pooled_features`, which outlier scores compare.
 
-    That is `pooled_features`.
+    Args:
+      variables: of the network.
+      batch: see `test_time_augmentation.prepare_view`.
+      network: applied as at test time.
+      preprocess: as in `test_time_augmentation.prepare_view`.
     """
     logits, endpoints = network.apply(
         variables, prepare_view(batch, preprocess), train=False, return_endpoints=True
@@ -248,10 +252,20 @@ def statistics_step(
     axis_name: str,
     momentum: float,
 ) -> Any:
-    """The own statistics of batch `number`, in the tree of `batch_stats`, equal on all devices.
+    """The statistics of this batch alone, in the tree of `batch_stats`, equal on all devices.
 
     Normalisation keeps running = momentum * running + (1 - momentum) * batch, which is solved for the batch's
     part. Where the running statistics do not follow the batch (frozen stages), these are what is returned.
+
+    Args:
+      variables: of the network, `params` and `batch_stats`.
+      batch: this device's share: uint8 `image` `[batch, size, size, 3]`.
+      number: of the batch, an integer from 0; decides what is drawn.
+      network: with normalisation layers; passed as in training.
+      augment: draws one random view of each image, or prepares it as at test.
+      seed: root of the random stream "statistics".
+      axis_name: the data-parallel axis; statistics are averaged over it.
+      momentum: of the normalisation layers, 0..1, below 1.
     """
     key = _key(seed, "statistics", number)
     images = augment_share(batch["image"], augment, key, axis_name)
@@ -286,7 +300,14 @@ def _augmented(
 
 
 def augment_share(images: jax.Array, augment: Augment, key: Key, axis_name: str) -> Images:
-    """Augments one device's share with the keys its images have in the global batch."""
+    """Augments one device's share with the keys its images have in the global batch.
+
+    Args:
+      images: uint8 `[batch, size, size, 3]`, this device's share.
+      augment: draws one random view of each image.
+      key: of the step, the same on all devices.
+      axis_name: the data-parallel axis.
+    """
     return augment(key, images, first_example=jax.lax.axis_index(axis_name) * images.shape[0])
 
 

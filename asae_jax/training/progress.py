@@ -40,7 +40,15 @@ _SCORES_EXPLAINED = (
 
 
 def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch: int, workdir: Path) -> str:
-    """What will be trained, on what, from where, in a few lines."""
+    """What will be trained, on what, from where, in a few lines.
+
+    Args:
+      config: settings of the run, none left to be chosen.
+      data: of the run.
+      state: that training starts or goes on with.
+      steps_per_epoch: 1 or more.
+      workdir: the run folder.
+    """
     parameters = sum(x.size for x in jax.tree.leaves(state.params)) / 1e6
     counts = [f"{len(data.indices(split)):,} {split}" for split in SPLITS]
     start = f"going on from step {int(state.step):,}" if int(state.step) else "from the start"
@@ -140,6 +148,16 @@ class Meter:
         steps_per_epoch: int,
         log_every: int,
     ):
+        """Shows a bar of the training steps.
+
+        Args:
+          log: where reports are written.
+          schedule: the learning rate of each step.
+          start_step: number of steps done before.
+          total_steps: steps at the end of training.
+          steps_per_epoch: 1 or more.
+          log_every: steps between two reports, 1 or more.
+        """
         self._log, self._schedule = log, schedule
         self._steps_per_epoch, self._log_every = steps_per_epoch, log_every
         self._waiting: list[StepMetrics] = []

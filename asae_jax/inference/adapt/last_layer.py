@@ -215,7 +215,17 @@ def cross_fit(
 
 
 def even_folds(count: int, groups: np.ndarray | None, folds: int, seed: int) -> list[np.ndarray]:
-    """Folds of nearly equal size that do not depend on labels: an image's fold must not tell its label."""
+    """Folds of nearly equal size that do not depend on labels: an image's fold must not tell its label.
+
+    Args:
+      count: number of images N, 1 or more.
+      groups: `[N]`, what stays in one fold (patients); None: each image by itself.
+      folds: 1 or more; at most as many as there are groups, or images, are made.
+      seed: any non-negative integer.
+
+    Returns:
+      The images of each fold, bool `[N]` each.
+    """
     units = np.arange(count) if groups is None else np.unique(groups, return_inverse=True)[1]
     number = int(units.max()) + 1
     order = np.random.default_rng(seed).permutation(number)

@@ -81,7 +81,14 @@ def spread_places(embedding: Embedding, places: np.ndarray) -> np.ndarray:
 
 
 def write_npz(path: Path, embedding: Embedding, places: np.ndarray, class_names: Sequence[str]) -> None:
-    """Writes the arrays of the embedding, `map` (`places`) and `class_names`, for `numpy.load(path)`."""
+    """Writes the arrays of the embedding, `map` and `class_names`, for `numpy.load(path)`.
+
+    Args:
+      path: of the `.npz` file.
+      embedding: of N images.
+      places: float `[N, 2]`, where each image lies on the map.
+      class_names: in the order of the probabilities.
+    """
     with atomic_binary(path) as file:
         np.savez(
             file,

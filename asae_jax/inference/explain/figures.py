@@ -128,7 +128,18 @@ def heat(image: HostImage, values: np.ndarray, alignment: Alignment, *, smooth: 
 def coloured(
     values: np.ndarray, alignment: Alignment, low: float, high: float, *, smooth: bool = False
 ) -> HostImage:
-    """A map alone, dark at `low` and yellow at `high`; the other arguments and the result as of `heat`."""
+    """A map alone, dark at `low` and yellow at `high`.
+
+    Args:
+      values: float `[positions, positions]`.
+      alignment: of that map.
+      low: value that is drawn dark, as are those below.
+      high: value that is drawn yellow, as are those above.
+      smooth: interpolate rather than draw each position as a square.
+
+    Returns:
+      uint8 RGB `[SIDE, SIDE, 3]`.
+    """
     shares = (alignment.on_image(values, SIDE, smooth=smooth) - low) * (255 / max(high - low, 1e-30))
     picture = cv2.applyColorMap(np.clip(shares.round(), 0, 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     return np.ascontiguousarray(picture[..., ::-1])

@@ -105,7 +105,14 @@ def compare(
     expected: Scores,
     tolerance: float = TOLERANCE,
 ) -> Difference:
-    """The difference between the scores that `run` gives for `images` and the `expected` ones."""
+    """The difference between the scores that `run` gives for `images` and the `expected` ones.
+
+    Args:
+      run: from images to `logits` and `probabilities`, `[N, classes]` each.
+      images: `[N, ...]`, two or more, as `run` takes them.
+      expected: the same scores of the run itself.
+      tolerance: largest difference allowed, as a share of the largest logit where that is above 1.
+    """
     got = in_two_batches(run, images)
     logits, probabilities = (
         float(np.abs(got[name] - expected[name]).max()) for name in ("logits", "probabilities")
