@@ -13,7 +13,7 @@ _LONGEST = 4000
 class UserError(Exception):
     """Something the user can put right.
 
-    The message is one line that says what is wrong, where, and what to do. `main.py` prints it on
+    The message is one line that says what is wrong, where, and what to do. `cli.main` prints it on
     standard error and ends with exit status 2; no traceback is shown. Characters of names that would steer
     a terminal or end the line are escaped, and the middle of an endless one is left out.
     """

@@ -93,7 +93,10 @@ def name_beside(path: Path) -> Path:
 
 
 def irreplaceable(path: Path) -> str:
-    """What an empty folder is that no new one can take the place of, as a clause; empty where one can."""
+    """Why an empty folder cannot be replaced (a link, a mount point, the working directory), as a clause.
+
+    Empty if it can.
+    """
     if path.is_symlink():
         return "is a link"
     if not path.exists():

@@ -42,8 +42,8 @@ def parse_json(text: str) -> Any:
     """The content of JSON text.
 
     Raises:
-      ValueError: it is not JSON, has NaN or infinity, which JSON has not, a number that no program could
-        take, or lists within lists without end.
+      ValueError: it is not JSON, has NaN or infinity, which JSON does not allow, a number that no program
+        could take, or lists within lists without end.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)

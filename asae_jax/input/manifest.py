@@ -289,7 +289,7 @@ def _status(path: Path) -> tuple[os.stat_result | None, str]:
 
 
 def _without_repeats(file: Path, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The entries; what a link to a file that is listed says once more has a fault.
+    """The entries; a row that repeats a listed file through a link is marked as a fault.
 
     A review page of a folder with links in it lists such files.
 

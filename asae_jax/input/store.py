@@ -38,7 +38,7 @@ class RecordStore:
         """Opens the store in `directory`, which is made if missing; a store of another length is emptied.
 
         Args:
-          directory: of the two files.
+          directory: of the three files.
           count: number of records.
           record_bytes: length of each.
           name: of the file that holds them.

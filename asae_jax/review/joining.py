@@ -369,7 +369,10 @@ def _relabelled(row: Known, label: Label) -> Known:
 
 
 def _says_more(label: Label, row: Known) -> bool:
-    """Whether who confirms a label did so later than who gave it; where neither says when, is alone named."""
+    """Whether the confirmation is later than the label.
+
+    If neither has a time, whether only the confirmation names a reviewer.
+    """
     then = _reviewed(row)
     if label.time is None:
         return then is None and bool(label.reviewer) and "reviewer" not in row.provenance

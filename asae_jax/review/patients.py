@@ -40,7 +40,7 @@ Told = Mapping[str, Collection[str]]
 def told_of(known: Iterable[Known], labels: Iterable[Label]) -> dict[str, set[str]]:
     """The patients whom labels name of images that the run has, beside those that the old data name.
 
-    Rows that nobody looked at count too: whose image it is does not hang on its class.
+    Rows that nobody looked at count too: the patient does not depend on the label.
     """
     rows: dict[str, list[Known]] = {}
     for row in known:
