@@ -12,6 +12,9 @@ from asae_jax.json_files import read_object
 
 FILE = "adaptation.json"
 
+OLD_LAYER = "old layer kept"
+"""In place of a strength: no layer that was fitted to the labels was better."""
+
 
 def read_adaptation(workdir: Path) -> Mapping[str, Any] | None:
     """The record of the model in `workdir`; None where it was not adapted.
@@ -39,6 +42,17 @@ def classes_given(record: Mapping[str, Any] | None, class_names: Sequence[str]) 
 def made_from(record: Mapping[str, Any]) -> str:
     """The name of the run or model that was adapted."""
     return str(record.get("source", {}).get("name", "another run"))
+
+
+def source_before_labels(record: Mapping[str, Any] | None) -> str | None:
+    """The name of what was adapted when labels were learnt first; None where the model has learnt none."""
+    source = None
+    while record is not None:
+        labels = record.get("labels")
+        if labels and labels.get("strength") != OLD_LAYER:
+            source = made_from(record)
+        record = record.get("before")
+    return source
 
 
 def notes(record: Mapping[str, Any] | None) -> list[str]:

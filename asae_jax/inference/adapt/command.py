@@ -17,6 +17,7 @@ from asae_jax.config import copy_with
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.evaluation.label_shift import em_shares, total_variation
+from asae_jax.evaluation.provenance import among_trained_on
 from asae_jax.inference.adapt import appearance, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
@@ -29,11 +30,12 @@ from asae_jax.inference.class_prior import ClassPrior, run_prior
 from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders
 from asae_jax.inference.predictor import network_identity
 from asae_jax.input.appearance import evenly
+from asae_jax.input.content import file_contents
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
-from asae_jax.run.adaptation import classes_given, made_from, read_adaptation
+from asae_jax.run.adaptation import classes_given, made_from, read_adaptation, source_before_labels
 from asae_jax.run.run import Run, check_one_look, open_for_inference
 
 _Variables = Mapping[str, Any]
@@ -83,7 +85,7 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
     check_one_look(config, "adapt")
     task = _checked(config, workdir)
     run, changes, seen = appearance.adapted(task.run, task.items)
-    cells, labels, rows = _read(run, task)
+    cells, labels, rows, of_training = _read(run, task)
     score = scorer(run)
     variables, of_statistics = _with_statistics(run, task, cells, score)
     if task.absent.any():
@@ -96,7 +98,7 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
         variables = learned.variables
     to_label = _proposals(run, cells, task.labels.settled, features, logits)
     record = report.record(
-        _source(run, task), config, cells, seen | of_statistics | mixture, learned,
+        _source(run, task), config, cells, seen | of_statistics | mixture | of_training, learned,
         task.prior if learned is None else learned.prior, run.class_names, task.before,
     )  # fmt: skip
     estimates = None if learned is None else learned.estimates
@@ -149,6 +151,11 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
             f"--scale=0: {workdir} was made by `adapt` from {made_from(before)}, and how large nuclei are in "
             f"the images that it knows is not known any more: adapt {made_from(before)}, or give the "
             "enlargement, --scale=NUMBER."
+        )
+    if settings.labels and (source := source_before_labels(before)):
+        raise UserError(
+            f"--labels: {workdir} learnt labels already when it was made from {source}, and would be scored on "
+            f"cells that it was fitted to: adapt {source} with all labels together (--labels=OLD,NEW)."
         )
     run = open_for_inference(workdir, config)
     class_map = named_class_map(settings.class_map) if settings.class_map else {}
@@ -211,24 +218,38 @@ def _absent(text: str, class_names: Sequence[str]) -> np.ndarray:
     return np.array([bool(named) and name not in named for name in class_names])
 
 
-def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray]:
-    """The images, with the labelled ones first; number of the class of each of these, and their rows."""
+def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray, dict[str, Any]]:
+    """The images, with the labelled ones first; number of the class of each of these, their rows; a record.
+
+    Labelled images that the run was trained on are left out: its features were fitted to their labels.
+    """
     config = run.config
     of_labels = {one.item.file for one in task.labels.given}
     others = [item for item in evenly(task.items, config.adapt.images) if item.file not in of_labels]
-    items = [*(one.item for one in task.labels.given), *others]
+    known = {item.file: item for item in task.items if item.group}  # a list may name whom its labels do not
+    given = [one.item if one.item.group else known.get(one.item.file, one.item) for one in task.labels.given]
+    items = [*(dataclasses.replace(item, path=item.file) for item in given), *others]
     cells = read_cells(items, run.preparation, workers=config.data.workers or None, doing="reading images")
     if not len(cells.images):
         raise UserError(f"none of the {len(items)} images can be read (--input=)")
     labelled = [row for row, item in enumerate(cells.items) if item.file in of_labels]
     part = Cells([cells.items[r] for r in labelled], cells.images[labelled],
                  [cells.contents[r] for r in labelled], {})  # fmt: skip
-    places = matched(task.labels.given, part) if task.labels.given else np.zeros(0, np.int64)
+    places = matched(task.labels, part) if task.labels.given else np.zeros(0, np.int64)
+    trained = among_trained_on(run, file_contents(item.file for item in part.items), pixels=False)
+    count = 0
+    if trained is not None and (count := int((trained & (places >= 0)).sum())):
+        places = np.where(trained, -1, places)
+        warnings.warn(f"{count} labels are not used: the run was trained on their images", stacklevel=2)
     rows = np.array(labelled, np.int64)[places >= 0]
     numbers = [run.class_names.index(task.labels.given[int(place)].label) for place in places if place >= 0]
     if task.labels.given and (len(set(numbers)) < 2 or len(numbers) < FEWEST):
-        raise UserError("too few of the labelled images can be read, or hold what was labelled (--labels=)")
-    return cells, np.array(numbers, np.int64), rows
+        raise UserError(
+            "too few of the labelled images can be read, hold what was labelled, and are new to the run "
+            "(--labels=)"
+        )
+    record = {"trained_on": None if trained is None else count}
+    return cells, np.array(numbers, np.int64), rows, record
 
 
 def _groups(cells: Cells, rows: np.ndarray, labels: np.ndarray) -> np.ndarray | None:

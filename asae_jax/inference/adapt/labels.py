@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +13,14 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import LEFTOVER
-from asae_jax.inference.adapt.cells import Cells
+from asae_jax.inference.adapt.cells import Cells, raw_images
 from asae_jax.inference.inputs import Item
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import mapped_to
+from asae_jax.input.content import image_content
 from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.manifest import ASIDE, CORRECTED, Entry, read_entries
+from asae_jax.terminal import Bar
 
 FEWEST = 10
 """Labelled images below which nothing is trained: not one threshold could be set."""
@@ -45,10 +48,12 @@ class Labels(NamedTuple):
       given: the usable labels, each image once.
       settled: images that need no label any more, as somebody has looked at them or they are kept for a
         validation or a test: what they hold, or their absolute path where the list does not say it.
+      kept_apart: absolute paths and contents of those that are kept for a validation or a test.
     """
 
     given: list[Given]
     settled: frozenset[str]
+    kept_apart: frozenset[str] = frozenset()
 
 
 def label_files(text: str) -> list[Path]:
@@ -61,8 +66,8 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
     """The labels of `adapt.labels`.
 
     Left out, with a warning that counts them: rows that nobody looked at, images that a person left out or
-    that are not there, what a system left beside images, rows of a validation or test part, also of a second
-    test that was set aside, and classes that the run does not know.
+    that are not there, what a system left beside images, images that any of the lists keeps for a validation
+    or a test, also for a second one (by path or by what they hold), and classes that the run does not know.
 
     Args:
       text: CSV files `path,label[,group][,split][,seen][,content]`, separated by commas.
@@ -70,41 +75,88 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
       class_map: label -> class of the run, or "" to drop it.
 
     Raises:
-      UserError: no such file, one that is none, an image with two labels, or too few labels.
+      UserError: no such file, one that is none, an image with two labels, or one that a person labelled and
+        another left out, or too few labels.
     """
+    rows = [row for file in label_files(text) for row in _rows(file, class_map, class_names)]
+    kept_apart = _kept_apart(rows)
+    _refuse_contradictions(rows)
     found: list[Given] = []
-    settled: set[str] = set()
     known: dict[str, Given] = {}  # by path and by content: a list of one kind may repeat one of the other
     left: collections.Counter[str] = collections.Counter()
-    for file in label_files(text):
-        if not file.is_file():
-            raise UserError(f"{file} is not there: give the CSV file that the review page saved (--labels=)")
-        _, _, entries = read_entries(file, unseen=False)
-        for entry in entries:
-            mapped = mapped_to(entry.label, class_map)
-            label = entry.label if mapped is None else mapped
-            path = os.path.abspath(file.parent / entry.name)
-            if entry.seen or entry.split != "train":
-                settled.add(entry.content or path)
-            if reason := _unusable(entry, label, class_names):
-                left[reason] += 1
-                continue
-            given = Given(Item(path, path, _group(entry)), label, entry.content)
-            others = [known[key] for key in (path, entry.content) if key in known]
-            if wrong := [other.label for other in others if other.label != label]:
-                raise UserError(f"{entry.name} has two labels, {wrong[0]} and {label} (--labels=): keep one")
-            if not others or (entry.content and all(o.content not in ("", entry.content) for o in others)):
-                found.append(given)
-            elif entry.content and not others[0].content:  # it says more than the label of before
-                found[found.index(others[0])] = given
-            else:
-                given = others[0]
-            known |= {key: given for key in (path, entry.content) if key}
+    for row in rows:
+        entry, path = row.entry, row.path
+        part = next((kept_apart[key] for key in row.keys if key in kept_apart), entry.split)
+        if reason := _unusable(entry, row.label, class_names, part):
+            left[reason] += 1
+            continue
+        given = Given(Item(path, path, _group(entry)), row.label, entry.content)
+        others = [known[key] for key in row.keys if key in known]
+        if not others or (entry.content and all(o.content not in ("", entry.content) for o in others)):
+            found.append(given)
+        elif entry.content and not others[0].content:  # it says more than the label of before
+            found[found.index(others[0])] = given
+        else:
+            given = others[0]
+        known |= dict.fromkeys(row.keys, given)
     if left:
         counts = "; ".join(f"{count:,} {reason}" for reason, count in left.items())
         warnings.warn(f"labels left out: {counts}", stacklevel=2)
     _refuse_few(found, class_names)
-    return Labels(found, frozenset(settled))
+    settled = {r.entry.content or r.path for r in rows if r.entry.seen or r.entry.split != "train"}
+    settled |= kept_apart.keys() - {row.path for row in rows}
+    return Labels(found, frozenset(settled), frozenset(kept_apart))
+
+
+class _Row(NamedTuple):
+    """A row of a list: its absolute path, and its label as a class of the run where it is one."""
+
+    entry: Entry
+    path: str
+    label: str
+
+    @property
+    def keys(self) -> list[str]:
+        """What its image is known by: path, and what it held where the list says it."""
+        return [key for key in (self.path, self.entry.content) if key]
+
+
+def _rows(file: Path, class_map: Mapping[str, str], class_names: Sequence[str]) -> Iterator[_Row]:
+    if not file.is_file():
+        raise UserError(f"{file} is not there: give the CSV file that the review page saved (--labels=)")
+    forms = {composed(name): name for name in class_names}
+    for entry in read_entries(file, unseen=False)[2]:
+        mapped = mapped_to(entry.label, class_map)
+        label = entry.label if mapped is None else mapped
+        yield _Row(entry, os.path.abspath(file.parent / entry.name), forms.get(composed(label), label))
+
+
+def _kept_apart(rows: Sequence[_Row]) -> dict[str, str]:
+    """Path and content of images that a list keeps for a validation or a test -> its part.
+
+    Files of which the list does not say what they hold are read: a copy may be labelled under another name.
+    """
+    apart = [row for row in rows if row.entry.split != "train"]
+    found = {key: row.entry.split for row in apart for key in row.keys}
+    unread = [row for row in apart if not row.entry.content and not row.entry.fault]
+    with Bar("reading images that are kept for a test", len(unread), "image") as bar:
+        for row in unread:
+            for image in raw_images([Item(row.path, row.path)]):
+                found[image_content(image)] = row.entry.split
+            bar.update()
+    return found
+
+
+def _refuse_contradictions(rows: Sequence[_Row]) -> None:
+    """Raises a UserError where two people say other things of one image, be it that it is left out."""
+    said: dict[str, str] = {}
+    for row in rows:
+        entry, label = row.entry, row.label or "left out"
+        if not entry.seen or entry.split != "train" or (entry.fault and entry.label):
+            continue
+        for key in row.keys:
+            if said.setdefault(key, label) != label:
+                raise UserError(f"{entry.name} has two labels, {said[key]} and {label} (--labels=): keep one")
 
 
 def _group(entry: Entry) -> str:
@@ -113,8 +165,11 @@ def _group(entry: Entry) -> str:
     return "" if group == NO_GROUP else group
 
 
-def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
-    """Why a row gives no label to train on, as it follows a count of such rows; empty where it gives one."""
+def _unusable(entry: Entry, label: str, class_names: Sequence[str], part: str) -> str:
+    """Why a row gives no label to train on, as it follows a count of such rows; empty where it gives one.
+
+    `part` is that of its image, which another row may tell.
+    """
     if not entry.seen:
         return f"that nobody looked at ({CORRECTED})"
     if not entry.label:
@@ -122,10 +177,10 @@ def _unusable(entry: Entry, label: str, class_names: Sequence[str]) -> str:
     if entry.fault:
         left = entry.fault.startswith(LEFTOVER)
         return "of thumbnails or notes that a system left" if left else "of files that are not there"
-    if entry.split == ASIDE:
+    if part == ASIDE:
         return "set aside for a second test"
-    if entry.split != "train":
-        return f"of the list's {entry.split} part"
+    if part != "train":
+        return f"of the list's {part} part"
     if not label:
         return "of classes that the class map drops"
     return "" if label in class_names else f"of {label}, which the run does not know (--class_map=FILE)"
@@ -140,18 +195,20 @@ def _refuse_few(given: Sequence[Given], class_names: Sequence[str]) -> None:
         )
 
 
-def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
-    """Row of `given` for each of `cells`, int `[N]`; -1 where the file holds another picture now.
+def matched(labels: Labels, cells: Cells) -> np.ndarray:
+    """Row of `labels.given` for each of `cells`, int `[N]`; -1 where the file holds another picture now.
 
     Of files that hold the same picture the first counts: a second would be in another fold than the first.
+    Copies of images that are kept for a validation or a test are -1 too, with a warning that counts them.
 
     Args:
-      given: the labels, whose items were read.
+      labels: those whose items were read.
       cells: what could be read of them.
 
     Raises:
       UserError: a picture with two labels.
     """
+    given = labels.given
     by_path: dict[str, list[int]] = {}
     for number, one in enumerate(given):
         by_path.setdefault(one.item.path, []).append(number)
@@ -171,6 +228,9 @@ def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
             )
         if first[held][0] == place:
             rows[place] = fitting[0]
+    apart = np.isin(cells.contents, list(labels.kept_apart)) & (rows >= 0)
+    if apart.any():
+        warnings.warn(f"{apart.sum()} labels are not used: copies of images kept for a test", stacklevel=2)
     if repeated := len(hold_good) - int((rows >= 0).sum()):
         warnings.warn(f"{repeated} labels are not used: their picture is labelled already", stacklevel=2)
     if lost := len(given) - len(hold_good):
@@ -179,7 +239,7 @@ def matched(given: Sequence[Given], cells: Cells) -> np.ndarray:
             "picture now (column content)",
             stacklevel=2,
         )
-    return rows
+    return np.where(apart, -1, rows)
 
 
 def groups_of(items: Sequence[Item]) -> np.ndarray | None:

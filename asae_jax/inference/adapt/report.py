@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from asae_jax.errors import quoted
 from asae_jax.evaluation.abstention import fewest_images
 from asae_jax.evaluation.metrics import counted_share
+from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
 from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
@@ -18,7 +19,7 @@ from asae_jax.inference.adapt.learning import Learned
 from asae_jax.inference.class_prior import ClassPrior
 from asae_jax.inference.inputs import input_name
 from asae_jax.pages import NOTICE
-from asae_jax.run.adaptation import made_from
+from asae_jax.run.adaptation import OLD_LAYER, made_from
 
 FAR = 0.3
 """Distance of two mixtures (share of cells in another class) from which on it is warned of."""
@@ -40,7 +41,8 @@ def record(
       source: what was adapted, by what and when.
       config: with the section `adapt`.
       cells: that were read.
-      done: `appearance`, `statistics` and `mixture`.
+      done: `appearance`, `statistics` and `mixture`; `trained_on`, how many labelled images were left out
+        as the run was trained on them, None where that cannot be told.
       learned: from labels; None without.
       prior: class prior of the model that is written.
       class_names: of the run.
@@ -75,9 +77,6 @@ def _given(settings: ConfigDict) -> str:
     return ", ".join(file.name for file in label_files(settings.labels))
 
 
-_OLD_LAYER = "old layer kept"
-
-
 def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
     counts = np.bincount(learned.labels, minlength=len(class_names))
     total = len(learned.labels)
@@ -87,7 +86,7 @@ def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:
         "of_class": {name: int(n) for name, n in zip(class_names, counts, strict=True) if n},
         "layers": "all" if learned.layer is None else "last",
         "folds_of": "groups" if learned.by_group else "images",
-        "strength": _OLD_LAYER if learned.strength == np.inf else learned.strength,
+        "strength": OLD_LAYER if learned.strength == np.inf else learned.strength,
         "right_before": _share(learned.before == learned.labels),
         "right_cross_fitted": _share(right),
         "temperature": learned.estimates.temperature.value,
@@ -115,6 +114,8 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"Only these classes are ever given: {', '.join(source['only'])}."
     yield from _of_mixture(content)
     yield from _of_labels(content["labels"], content["learnt"]["unlabelled"])
+    if content["labels"] and content["trained_on"] is None:
+        yield f"{CANNOT_BE_TOLD} If it was, these scores are too high."
 
 
 def _done_before(record: Mapping[str, Any] | None) -> Iterator[str]:
@@ -124,7 +125,7 @@ def _done_before(record: Mapping[str, Any] | None) -> Iterator[str]:
         for sentence in _done(record):
             yield f"{before} {sentence}"
         labels = record.get("labels")
-        if labels and labels["strength"] != _OLD_LAYER:
+        if labels and labels["strength"] != OLD_LAYER:
             fitted = "all layers were" if labels["layers"] == "all" else "the last layer was"
             yield f"{before} {fitted} fitted to {labels['count']:,} labelled cells."
         record = record.get("before")
@@ -185,7 +186,7 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
     all_of_them, grouped = labels["layers"] == "all", labels["folds_of"] == "groups"
     what, by = ("All layers", "network") if all_of_them else ("Last layer", "layer")
     of_whom = " nor another of the same slide or patient" * grouped
-    stays = labels["strength"] == _OLD_LAYER
+    stays = labels["strength"] == OLD_LAYER
     if stays:
         yield (
             f"No last layer that was fitted to the {labels['count']} labels was better than the old one, "

@@ -15,7 +15,13 @@ from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertaint
 from asae_jax.files import disk_errors, together
 from asae_jax.inference.embed.embedding import Embedding, gather, spread_places, write_csv, write_npz
 from asae_jax.inference.embed.page import write_page
-from asae_jax.inference.embed.probe import Labelled, compared_classes, probe, probe_table
+from asae_jax.inference.embed.probe import (
+    Labelled,
+    compared_classes,
+    probe,
+    probe_table,
+    without_copies,
+)
 from asae_jax.inference.embed.projection import Projection, project, require_library
 from asae_jax.inference.inputs import Item, read_input
 from asae_jax.inference.labels import input_groups, input_labels
@@ -193,15 +199,17 @@ def _probe(
     files: OutputFiles, run: Run, items: Sequence[Item], embedding: Embedding, border: np.ndarray
 ) -> None:
     """Probes with the labelled images that could be read, prints and writes the result."""
-    rows = embedding.usable & (embedding.labels != "")
+    labelled = np.flatnonzero(embedding.usable & (embedding.labels != ""))
+    contents = file_contents(items[row].file for row in labelled.tolist())
+    kept = without_copies(contents, embedding.labels[labelled])
+    rows = labelled[kept]
     groups = embedding.groups[rows]
     known = groups.tolist() if (groups != "").all() else None
     try:
         compared_classes(embedding.labels[rows].tolist(), known, folds=run.config.embed.folds)
     except UserError as error:
         raise _TooFew(error) from error
-    named = [items[row].file for row in np.flatnonzero(rows).tolist()]
-    trained = among_trained_on(run, file_contents(named), pixels=False)
+    trained = among_trained_on(run, contents[kept], pixels=False)
     given = Labelled(
         embedding.features[rows],
         embedding.labels[rows],
@@ -209,6 +217,7 @@ def _probe(
         border[rows],
         embedding.predicted[rows],
         trained,
+        copies=int((~kept).sum()),
     )
     config = run.config
     found = probe(

@@ -27,6 +27,7 @@ from asae_jax.inference.classifiers import (
     fold_masks,
     nearest_labels,
 )
+from asae_jax.input.repeats import is_first
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -45,6 +46,10 @@ _IN_NO_FOLD = (
     "with {images:,} images."
 )
 _NOT_KNOWN = f"{CANNOT_BE_TOLD} If it was, the scores are too high."
+_COPIES = (
+    "{count:,} images left out: the same file under another name, or one file under two labels. Else copies "
+    "would be tested on by what learnt them."
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class Labelled:
       border: float `[N, 12]`, the colours along each image's border.
       predicted: str `[N]`, the run's own most probable class.
       trained_on: bool `[N]`, which of them the run was trained on; None where that cannot be told.
+      copies: how many others were left out by `without_copies`.
     """
 
     features: np.ndarray
@@ -66,6 +72,7 @@ class Labelled:
     border: np.ndarray
     predicted: np.ndarray
     trained_on: np.ndarray | None
+    copies: int = 0
 
     def of(self, rows: np.ndarray) -> "Labelled":
         """Those of `rows`, bool `[N]`."""
@@ -79,6 +86,20 @@ class Labelled:
             predicted=self.predicted[rows],
             trained_on=None if self.trained_on is None else self.trained_on[rows],
         )
+
+
+def without_copies(contents: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which images to probe with, bool `[N]`: the first of each file, and none of a file under two labels.
+
+    Args:
+      contents: what each image's file holds (`file_contents`), `[N]`; empty: not known, equal to nothing.
+      labels: str `[N]`.
+    """
+    names: dict[bytes, set[str]] = {}
+    for content, label in zip(contents.tolist(), labels.tolist(), strict=True):
+        names.setdefault(content, set()).add(label)
+    torn = {content for content, given in names.items() if content and len(given) > 1}
+    return is_first(contents) & ~np.isin(contents, list(torn))
 
 
 def compared_classes(labels: Sequence[str], groups: Sequence[str] | None, *, folds: int) -> list[str]:
@@ -248,6 +269,7 @@ def _caveats_of_groups(count: int | None, in_no_fold: Mapping[str, int], resampl
 
 def _caveats(given: Labelled) -> list[str]:
     found = [_BY_IMAGE] if given.groups is None else []
+    found += [_COPIES.format(count=given.copies)] * bool(given.copies)
     if given.trained_on is None:
         return [*found, _NOT_KNOWN]
     count = int(given.trained_on.sum())

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from asae_jax.inference.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import read_image
 from asae_jax.input.nucleus_sizes import NucleusSizes
-from asae_jax.run.adaptation import FILE, read_adaptation
+from asae_jax.run.adaptation import FILE, OLD_LAYER, read_adaptation, source_before_labels
 from asae_jax.run.run import open_run
 from tests.edited import edited
 from tests.inference.predict.conftest import CLASS_NAMES, _shallow, folder, images, runs
@@ -426,7 +427,7 @@ def test_patients_were_kept_apart_only_where_all_are_known(runs, folder, tmp_pat
     assert record["labels"]["folds_of"] == folds_of
     notes = "\n".join(record["notes"])
     assert said in notes
-    if record["labels"]["strength"] != report._OLD_LAYER:
+    if record["labels"]["strength"] != OLD_LAYER:
         assert ("nor another of the same slide or patient" in notes) == (folds_of == "groups")
 
 
@@ -593,3 +594,99 @@ def test_a_network_that_keeps_its_statistics_has_none_to_estimate(runs, folder, 
     assert "this network has no batch statistics" in capsys.readouterr().err
     assert _adapt(frozen, f"--input={folder}", f"--output={tmp_path / 'a'}") == 2
     assert "nothing would change" in capsys.readouterr().err
+
+
+def test_a_model_that_learnt_labels_learns_no_others(runs, folder, labels, tmp_path, capsys, monkeypatch):
+    """It would be scored on cells that it was fitted to. Whoever adapts it without labels is free to."""
+    monkeypatch.setattr(last_layer, "choose_strength", lambda *_, **__: 1e-3)
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert _adapt(runs[0], f"--labels={labels}", f"--output={first}", "--statistics=keep") == 0
+    assert _adapt(first, f"--input={folder}", f"--output={second}", "--scale=0.8") == 0
+    for model in (first, second):
+        assert _adapt(model, f"--labels={labels}", f"--output={tmp_path / 'no'}") == 2
+        assert "adapt seed0 with all labels together" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_what_knew_no_labels_is_found_behind_several_adaptations():
+    def made(source, strength, before=None):
+        labels = None if strength is None else {"strength": strength}
+        return {"source": {"name": source}, "labels": labels, "before": before}
+
+    assert source_before_labels(None) is None
+    assert source_before_labels(made("run", None)) is None
+    assert source_before_labels(made("run", OLD_LAYER)) is None
+    learnt = made("scaled", 1.0, made("run", None))
+    assert source_before_labels(learnt) == "scaled"
+    assert source_before_labels(made("c", 1.0, made("b", None, learnt))) == "scaled"
+
+
+@pytest.mark.parametrize("columns", [["path", "label"], ["path", "label", "content"]])
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_one_list_keeps_for_a_test_no_other_list_gives_to_training(folder, tmp_path, columns, first):
+    """As the page's list, which knows no parts, does of the images of a list of `merge`."""
+    rows = _rows(folder, 11)
+    parts = _list(
+        tmp_path / "merged.csv", [(*row[:2], "test") for row in rows[:1]], ["path", "label", "split"]
+    )
+    lists = [parts, _list(tmp_path / "page.csv", rows, columns)]
+    with pytest.warns(UserWarning, match="2 of the list's test part"):
+        found = read_given(f"{lists[first]},{lists[1 - first]}", CLASS_NAMES, {})
+    assert [each.item.path for each in found.given] == [row[0] for row in rows[1:]]
+    assert {rows[0][0], rows[0][2]} <= found.kept_apart
+
+
+@pytest.mark.filterwarnings("always:1 labels are not used", "always:labels left out")
+def test_a_copy_of_a_test_image_is_not_trained_on(runs, folder, tmp_path, capsys):
+    rows = _rows(folder, 11)
+    copy = shutil.copy(rows[0][0], tmp_path / "copy.png")
+    listed = [(*rows[0][:2], "test"), *((*row[:2], "train") for row in rows[1:]), (str(copy), "EBO", "train")]
+    labels = _list(tmp_path / "a.csv", listed, ["path", "label", "split"])
+    output = tmp_path / "new"
+    assert _adapt(runs[0], f"--labels={labels}", f"--output={output}", "--statistics=keep") == 0
+    assert "1 labels are not used: copies of images kept for a test" in capsys.readouterr().err
+    assert json.loads((output / FILE).read_text())["labels"]["count"] == 10
+
+
+def test_an_image_that_one_labels_and_another_leaves_out_is_refused(folder, tmp_path):
+    rows = _rows(folder, 11)
+    out = tmp_path / "out.csv"
+    out.write_text(f"path,label,seen,reason\n{rows[3][0]},,yes,artefact\n")
+    given = _list(tmp_path / "given.csv", rows, ["path", "label"])
+    for lists, said in ((f"{out},{given}", f"left out and {rows[3][1]}"), (f"{given},{out}", "and left out")):
+        with pytest.raises(UserError, match=said):
+            read_given(lists, CLASS_NAMES, {})
+
+
+def test_labels_of_images_that_the_run_was_trained_on_are_left_out(
+    runs, folder, tmp_path, capsys, monkeypatch
+):
+    labels = _list(tmp_path / "a.csv", _rows(folder, 11), ["path", "label"])
+    trained = lambda run, contents, pixels: np.arange(len(contents)) < 1  # noqa: E731
+    monkeypatch.setattr(command, "among_trained_on", trained)
+    output = tmp_path / "new"
+    assert _adapt(runs[0], f"--labels={labels}", f"--output={output}", "--statistics=keep") == 0
+    captured = capsys.readouterr()
+    assert "1 labels are not used: the run was trained on their images" in captured.err
+    record = json.loads((output / FILE).read_text())
+    assert (record["labels"]["count"], record["trained_on"]) == (10, 1)
+    assert "cannot be told" not in captured.out
+
+
+def test_a_class_is_known_in_either_unicode_form(folder, tmp_path):
+    """Folders of a Mac have accents apart, spreadsheets have not."""
+    apart, together = (unicodedata.normalize(form, "Zell\u00e4") for form in ("NFD", "NFC"))
+    for known, typed in ((apart, together), (together, apart)):
+        rows = [(path, typed if n % 2 else "BLA") for n, (path, *_) in enumerate(_rows(folder, 11))]
+        found = read_given(str(_list(tmp_path / "a.csv", rows, ["path", "label"])), ("BLA", known), {})
+        assert {each.label for each in found.given} == {"BLA", known}
+
+
+def test_patients_may_be_named_by_the_input_instead_of_the_labels(runs, folder, tmp_path):
+    rows = _rows(folder, 11)
+    patients = [(row[0], f"p{number % 4}") for number, row in enumerate(rows)]
+    given = _list(tmp_path / "input.csv", patients, ["path", "patient"])
+    labels = _list(tmp_path / "labels.csv", rows, ["path", "label"])
+    options = [f"--input={given}", f"--labels={labels}", f"--output={tmp_path / 'new'}", "--statistics=keep"]
+    assert _adapt(runs[0], *options) == 0
+    assert json.loads((tmp_path / "new" / FILE).read_text())["labels"]["folds_of"] == "groups"

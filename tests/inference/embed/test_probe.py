@@ -16,7 +16,14 @@ from asae_jax.inference.classifiers import (
     nearest_labels,
     nearest_rows,
 )
-from asae_jax.inference.embed.probe import SCORES, Labelled, compared_classes, probe, probe_table
+from asae_jax.inference.embed.probe import (
+    SCORES,
+    Labelled,
+    compared_classes,
+    probe,
+    probe_table,
+    without_copies,
+)
 
 NAMES = np.array(["BLA", "EBO", "NGS"])
 
@@ -220,3 +227,16 @@ def test_too_little_to_compare_is_refused(labels, groups):
     with pytest.raises(UserError, match="--probe needs two classes of at least 3 labelled images"):
         compared_classes(labels, groups, folds=3)
     assert compared_classes(["a", "b"] * 3, list("ppqqrr"), folds=3) == ["a", "b"]
+
+
+def test_copies_are_probed_once_and_one_file_under_two_labels_not_at_all():
+    contents = np.array([b"a", b"b", b"a", b"c", b"c", b"", b""])
+    labels = np.array(["X", "Y", "X", "X", "Y", "X", "X"])
+    assert without_copies(contents, labels).tolist() == [True, True, False, False, False, True, True]
+
+
+def test_how_many_copies_were_left_out_is_said():
+    given = _labelled(*_drawn(), copies=3)
+    found = probe(given, NAMES.tolist(), folds=3, resamples=0, seed=0)
+    (said,) = [sentence for sentence in found["caveats"] if "left out" in sentence]
+    assert said.startswith("3 images left out: the same file")
