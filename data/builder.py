@@ -104,9 +104,15 @@ def encoded(path: Path) -> Any:
     TensorFlow decodes no TIFF, and alpha must go: PNG changes no pixel.
 
     Raises:
-      BadImage: not a JPEG, and it cannot be read. JPEG files are not opened.
+      BadImage: it cannot be read. A JPEG is opened only, not decoded.
     """
-    return str(path) if path.suffix.lower() in _KEPT else io.BytesIO(png(read_image(path)))
+    if path.suffix.lower() not in _KEPT:
+        return io.BytesIO(png(read_image(path)))
+    try:
+        with path.open("rb"):
+            return str(path)
+    except OSError as error:
+        raise BadImage(path, error.strerror) from error
 
 
 def png(image: HostImage) -> bytes:

@@ -1,18 +1,16 @@
 """Finding the class folders of an unpacked archive, and the images in them."""
 
 import dataclasses
-import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from absl import logging
 
 from asae_jax.errors import UserError
-from asae_jax.folders import IMAGE_EXTENSIONS
+from asae_jax.folders import is_folder, visible_entries, walk
 
 _DEEPEST = 3
-_IGNORED = "__MACOSX"  # a Mac's archiver puts a shadow of every folder there
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ def folder_with(top: Path, names: Collection[str]) -> Path:
     the same depth the folder with most of `names` wins.
 
     Raises:
-      UserError: none within three levels.
+      UserError: none within three levels, or a folder that cannot be listed.
     """
     level = [top]
     for _ in range(_DEEPEST + 1):
@@ -55,27 +53,28 @@ def folder_with(top: Path, names: Collection[str]) -> Path:
 def images_by_class(root: Path, folders: Collection[str], *, title: str) -> list[ImageFile]:
     """The images in `root`'s class folders, at any depth, sorted by name.
 
-    Other folders beside them, and files that are no images by their extension, are left out with one
-    line of warning each kind. Hidden files are ignored: one public archive has such a stray image.
+    Other folders beside them, files that are no images by their extension, and pipes and devices are left out
+    with one line of warning each kind. What is hidden or left by a system is ignored (`asae_jax.folders`):
+    one public archive has a stray hidden image, and network drives keep a thumbnail of every image.
 
     Args:
       root: the folder of class folders.
       folders: names of the class folders.
       title: of the set, for the warnings.
+
+    Raises:
+      UserError: a folder that cannot be listed, or that `asae_jax.folders.walk` refuses.
     """
     others = [folder.name for folder in _folders(root) if folder.name not in folders]
     warn_left_out(title, "not a class folder", others)
-    files = [file for name in sorted(folders) for file in _walk(root / name, name, name)]
-    images = [file for file in files if is_image(file.path)]
-    warn_left_out(
-        title, "no image by its extension", [file.name for file in files if not is_image(file.path)]
-    )
-    return images
-
-
-def is_image(path: Path) -> bool:
-    """Whether the extension is one of `asae_jax.folders.IMAGE_EXTENSIONS`."""
-    return path.suffix.lower() in IMAGE_EXTENSIONS
+    classes = [folder for folder in _folders(root) if folder.name in folders]
+    found = {f"{folder.name}/{file.name}": file for folder in classes for file in walk(folder)}
+    names = sorted(found)
+    warn_left_out(title, "no image by its extension", [name for name in names if not found[name].is_image])
+    images = [name for name in names if found[name].is_image]
+    warn_left_out(title, "a pipe, socket or device", [name for name in images if found[name].special])
+    readable = [name for name in images if not found[name].special]
+    return [ImageFile(root / name, name, name.partition("/")[0]) for name in readable]
 
 
 def warn_left_out(title: str, reason: str, names: Sequence[str]) -> None:
@@ -100,21 +99,7 @@ def _named(folders: Sequence[Path], names: Collection[str]) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [Path(entry.path) for entry in _visible(folder) if entry.is_dir()]
-
-
-def _walk(folder: Path, name: str, top: str) -> Iterator[ImageFile]:
-    for entry in _visible(folder):
-        inner = f"{name}/{entry.name}"
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), inner, top)
-        else:
-            yield ImageFile(Path(entry.path), inner, top)
-
-
-def _visible(folder: Path) -> list[os.DirEntry]:
+    """The folders in `folder`, sorted by name; none where it is no folder."""
     if not folder.is_dir():
         return []
-    with os.scandir(folder) as entries:
-        shown = [entry for entry in entries if not entry.name.startswith(".") and entry.name != _IGNORED]
-    return sorted(shown, key=lambda entry: entry.name)
+    return sorted(Path(entry.path) for entry in visible_entries(folder) if is_folder(entry))

@@ -17,7 +17,7 @@ from asae_jax.files import open_text
 from asae_jax.input.decode import read_image
 from asae_jax.input.sampler import permutation
 
-from ..models.images import read_list
+from ..models.images import jpeg_files, read_list
 
 HERE = Path(__file__).parent
 SIDE = 96
@@ -32,7 +32,7 @@ def make(folders: Sequence[Path]) -> int:
     Args:
       folders: class folders at any depth, of the images as they were published or of smaller copies.
     """
-    found = {file.name: file for folder in folders for file in folder.rglob("*.jpg")}
+    found = {file.name: file for folder in folders for file in jpeg_files(folder)}
     rows = [(name, label) for name, label, part in read_list() if part == "demo"]
     for name, label in rows:
         _write_smaller(found[name], HERE / "images" / label / name)

@@ -25,6 +25,7 @@ from asae_jax.audit.duplicates import Group, find_duplicates
 from asae_jax.audit.scan import scan
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, disk_errors
+from asae_jax.folders import walk
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.sampler import permutation
@@ -50,7 +51,7 @@ def draw(folders: Sequence[Path], *, seed: int = 0) -> list[Row]:
     Raises:
       UserError: no image, or two of one file name.
     """
-    files = sorted(file for folder in folders for file in folder.glob("*/*.jpg"))
+    files = sorted(file for folder in folders for file in jpeg_files(folder) if file.parent.parent == folder)
     if not files:
         raise UserError(
             f"{', '.join(map(str, folders))}: no class folder with an image (.jpg) is there: name what holds "
@@ -98,6 +99,16 @@ def _described(group: Group, files: Sequence[Path]) -> str:
     return f"more than once ({same}{other}): {', '.join(file.name for file in files)}"
 
 
+def jpeg_files(folder: Path) -> list[Path]:
+    """The files `.jpg` below `folder`; none of those that a network drive keeps under the images' own names.
+
+    Raises:
+      UserError: a folder below it cannot be listed. Where `folder` itself is none, there are no files.
+    """
+    found = walk(folder) if folder.is_dir() else ()
+    return [folder / file.name for file in found if file.name.endswith(".jpg")]
+
+
 def read_list() -> list[Row]:
     """The list that ships."""
     with LIST.open(newline="", encoding="utf-8") as file:
@@ -118,7 +129,7 @@ def manifest(folders: Sequence[Path], output: Path, *, classes: str = "all") -> 
     Raises:
       UserError: none was found, or the file cannot be written.
     """
-    found = {file.name: file.resolve() for folder in folders for file in folder.rglob("*.jpg")}
+    found = {file.name: file.resolve() for folder in folders for file in jpeg_files(folder)}
     rows = [
         (str(found[image]), label, part)
         for image, label, part in read_list()

@@ -7,7 +7,7 @@ def test_nested_folders_and_bytes_are_kept(made, prepare, examples, caplog):
     }
     made.jpeg("__MACOSX/BM_cytomorphology_data/MMZ/0001-1000/._MMZ_00006.jpg")
     made.jpeg(f"{root}/MMZ/0001-1000/._MMZ_00006.jpg")
-    made.text(f"{root}/MMZ/Thumbs.db", "")
+    made.text(f"{root}/MMZ/notes.txt", "")
     made.jpeg(f"{root}/new class/1.jpg")
 
     builder = prepare("bm_cytomorphology")
@@ -21,7 +21,7 @@ def test_nested_folders_and_bytes_are_kept(made, prepare, examples, caplog):
     (counts,) = [message for message in caplog.messages if "documented" in message]
     assert "ABE 8 documented, 1 found; ART 19630 documented, 0 found" in counts
     assert "bm_cytomorphology: left out 1 (not a class folder), first new class" in caplog.messages
-    assert "bm_cytomorphology: left out 1 (no image by its extension), first MMZ/Thumbs.db" in caplog.messages
+    assert "bm_cytomorphology: left out 1 (no image by its extension), first MMZ/notes.txt" in caplog.messages
 
 
 def test_info_names_the_classes_and_the_licence(prepare, made):

@@ -40,6 +40,19 @@ def test_drawing(folder):
     assert draw([folder], seed=1) != rows
 
 
+def test_thumbnails_that_a_network_drive_keeps_under_the_image_s_name_are_no_images(folder, monkeypatch):
+    monkeypatch.setattr(images, "_repeated", lambda files: set())
+    monkeypatch.setattr(images, "read_list", lambda: [("SNE_001.jpg", "SNE", "test")])
+    expected = draw([folder])
+    for place in (folder / "SNE" / "@eaDir" / "SNE_001.jpg", folder / "@eaDir" / "SNE_001.jpg"):
+        place.mkdir(parents=True)
+        (place / "SNE_001.jpg").touch()
+    (folder / "@eaDir" / "BLA_888.jpg").touch()
+    assert draw([folder]) == expected
+    assert manifest([folder], folder / "list.csv") == 1
+    assert f"{folder / 'SNE' / 'SNE_001.jpg'},SNE,test" in (folder / "list.csv").read_text()
+
+
 def test_two_images_of_one_name(folder):
     (folder / "SNE" / "BLA_000.jpg").write_bytes((folder / "SNE" / "SNE_000.jpg").read_bytes())
     with pytest.raises(UserError, match="same file name"):

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from data.__main__ import main
@@ -25,6 +27,17 @@ def test_a_place_that_cannot_be_made_is_told_in_one_line(made, tmp_path, capsys)
     error = capsys.readouterr().err
     assert error.startswith("error: cannot prepare raabin_wbc in ")
     assert error.count("\n") == 1
+
+
+def test_links_that_lead_nowhere_or_round_in_circles_are_left_out(made, tmp_path, capsys):
+    made.jpeg("Train/Basophil/1.jpg")
+    made.jpeg("TestA/Basophil/2.jpg")
+    basophils = made.root / "Train" / "Basophil"
+    os.symlink(basophils, basophils / "loop")
+    os.symlink(basophils / "self.jpg", basophils / "self.jpg")
+    os.symlink(basophils / "gone.jpg", basophils / "dangling.jpg")
+    assert main(["raabin_wbc", f"--manual_dir={made.root}", f"--data_dir={tmp_path / 'prepared'}"]) == 0
+    assert ": 1 train, 1 test images in " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
