@@ -30,6 +30,7 @@ _TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 """Whatever loads it first, such as TensorBoard's writer, it prints nothing; nor does oneDNN, unused here."""
 _LIST = "list"
 _NAMES = (*COMMANDS, _LIST)
+_HELP = frozenset({"-h", "--help"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
     except BrokenPipeError:  # the reader of our output, `head` or `less`, has ended
         sys.stderr.close()
-        given = sys.argv[1:] if arguments is None else arguments
-        return 0 if {_LIST, "--help", "-h"} & set(given) else _EXIT_READER_GONE
+        name, options = _split_command(list(sys.argv[1:] if arguments is None else arguments))
+        return 0 if name == _LIST or _wants_help(options) else _EXIT_READER_GONE
     except BaseException as error:
         said = _explained(error)
         if said is None:
@@ -111,14 +112,19 @@ def _harmless_piece(text: str) -> str:
 
 def _run(arguments: list[str]) -> int:
     name, options = _split_command(arguments)
-    wants_help = bool({"-h", "--help"} & set(options))
-    if name == _LIST or wants_help:
+    if name == _LIST and (unknown := [option for option in options if option not in _HELP]):
+        raise UserError(f"unexpected argument {unknown[0]!r} of {_LIST}: it takes none.")
+    if name == _LIST or _wants_help(options):
         print(_listing() if name == _LIST else _parser(name).format_help() if name else _overview())
         return 0
     call = parse(arguments)
     if call.config.train.distributed != "none":
         return _run_on_all_hosts(call)
     return _run_here(call)
+
+
+def _wants_help(options: Sequence[str]) -> bool:
+    return bool(_HELP & set(options))
 
 
 def _run_here(call: "Call") -> int:
@@ -196,9 +202,25 @@ def _split_command(arguments: list[str]) -> tuple[str | None, list[str]]:
             )
         return name, others
     for place, argument in enumerate(arguments):
-        if argument in _NAMES:
+        if argument in _NAMES and not _takes_next(arguments[place - 1]):
             return argument, arguments[:place] + arguments[place + 1 :]
     return None, arguments
+
+
+def _takes_next(argument: str) -> bool:
+    """Whether the argument is an option, of any command, whose value is the argument behind it.
+
+    Those that are True or False are not: a value may follow them, but no name of a command is one.
+    """
+    if argument in ("--config", "--workdir", "--model"):
+        return True
+    sections = {command.section for command in COMMANDS.values()} - {""}
+    short = {name for command in COMMANDS.values() for name in command.short}
+    for field in settings.FIELDS:
+        names = _option_names(field, short=field.section in sections or field.name in short)
+        if argument in names and type(field.default) is not bool:
+            return True
+    return False
 
 
 def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) -> Call:
@@ -235,7 +257,7 @@ def _understood(name: str, parser: argparse.ArgumentParser, options: list[str]) 
             f"--workdir=DIR is missing: settings of another run ({file}) are for a folder of their own. "
             f"Usage: {_USAGE}"
         )
-    default = folder.name if folder else Path(file or name).stem
+    default = os.path.basename(os.path.abspath(folder)) if folder else Path(file or name).stem
     place = user_path(workdir) if workdir else Path("runs") / default
     _check_not_shipped(place, folder)
     return Call(name, config.lock(), place, folder)
@@ -382,7 +404,7 @@ def _needs(command: Command) -> str:
 
 def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) -> None:
     bare = field.name.rpartition(".")[2]
-    names = [f"--{bare}"] * short + [f"--config.{field.name}"]
+    names = _option_names(field, short=short)
     text = argparse.SUPPRESS if not shown else _described(field)
     kind = type(field.default)
     if kind is bool:
@@ -394,6 +416,11 @@ def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) 
     else:
         once = {"action": _Once} if field.name in _ONE_EACH else {}
         group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=_METAVARS[kind], **once)
+
+
+def _option_names(field: settings.Field, *, short: bool) -> list[str]:
+    """What sets a field: `--input`, if it has a short form, and `--config.predict.input`."""
+    return [f"--{field.name.rpartition('.')[2]}"] * short + [f"--config.{field.name}"]
 
 
 _METAVARS = {str: "TEXT", int: "N", float: "X"}

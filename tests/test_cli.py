@@ -33,6 +33,38 @@ def _fails(capsys, *arguments):
     return lines[0]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name", "workdir", "path"),
+    [
+        (["--config", "own_cells", "--config.data.path", "train", "--workdir", "x"], "train", "x", "train"),
+        (["--config=own_cells", "--workdir", "audit"], "train", "audit", ""),
+        (["--workdir", "export", "train", "--config=own_cells"], "train", "export", ""),
+        (["--workdir", "export", "--config", "own_cells", "audit"], "audit", "export", ""),
+        (["--config=own_cells", "--config.data.unseen", "audit", "--workdir=x"], "audit", "x", ""),
+    ],
+)
+def test_the_value_of_an_option_is_not_taken_for_the_command(arguments, name, workdir, path):
+    call = cli.parse([*arguments, "--config.data.source=folder"])
+    assert (call.name, call.workdir, call.config.data.path) == (name, Path(workdir), path)
+
+
+@pytest.mark.parametrize("option", ["--input", "--name", "--formats", "--model"])
+def test_the_value_of_a_short_option_is_not_taken_for_the_command(capsys, option):
+    """So that no command is named, `train` is asked, which has no such option."""
+    assert f"{option} of train." in _fails(capsys, option, "export")
+
+
+@pytest.mark.parametrize("arguments", [["--help", "train"], ["train", "--help"], ["-h", "train"]])
+def test_help_may_stand_before_and_behind_the_command(capsys, arguments):
+    assert cli.main(arguments) == 0
+    assert "usage: asae train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["list", "--foo"], ["list", "quickstart"], [CONFIG, "list"]])
+def test_list_refuses_what_it_does_not_take(capsys, arguments):
+    assert "of list: it takes none" in _fails(capsys, *arguments)
+
+
 @pytest.mark.parametrize("word", ["nonsense", "trian", "evaluat"])
 def test_help_of_an_unknown_command_lists_the_commands(capsys, word):
     assert cli.main(["help", word]) == 2
@@ -282,6 +314,18 @@ def test_nothing_is_copied_where_the_command_line_is_wrong(model, capsys):
     assert "Did you mean blood3" in _fails(capsys, "predict", "--model=blod3")
     assert "--model of train" in _fails(capsys, "train", "--config=quickstart", "--model=blood3")
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--model="], ["--model", "", "--workdir=x"]])
+def test_a_model_without_a_name_is_not_the_folder_that_one_works_in(model, capsys, monkeypatch, arguments):
+    monkeypatch.chdir(model)
+    assert "--model= names no model" in _fails(capsys, "predict", *arguments, "--input=a")
+
+
+@pytest.mark.parametrize("given", [".", "../blood3", "../blood3/"])
+def test_the_run_folder_of_a_model_has_the_name_of_its_folder(model, monkeypatch, given):
+    monkeypatch.chdir(model)
+    assert cli.parse(["predict", f"--model={given}"]).workdir == Path("runs/blood3")
 
 
 def test_results_are_not_written_into_an_included_model(model, capsys):

@@ -73,8 +73,10 @@ def find(given: str) -> Path:
       given: the name of an included model, or a model folder.
 
     Raises:
-      UserError: neither; the nearest names are given.
+      UserError: neither, or empty; the nearest names are given.
     """
+    if not given:
+        raise UserError("--model= names no model: give NAME|FOLDER behind it, or leave it out.")
     folder = models().get(given, user_path(given))
     if holds_model(folder):
         return folder
