@@ -91,7 +91,7 @@ class Section(NamedTuple):
       name: as in `--config.NAME.FIELD`.
       title: what the settings are of.
       trains: whether they decide what the trained weights are. Settings that do not may differ when a run
-        goes on or is used; see `decides_weights`.
+        goes on or is used (but for `eval.select_by`); see `decides_weights`.
     """
 
     name: str
@@ -944,8 +944,18 @@ def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
 
 
 def _recorded_settings(path: Path, *, remedy: str) -> ConfigDict:
-    """The content of a `config.json`, completed."""
-    return _with_defaults(_recorded(path, remedy=remedy))
+    """The content of a `config.json`, completed; 128.0, as other programs write whole numbers, is 128."""
+    values = {name: _whole(name, value) for name, value in _recorded(path, remedy=remedy).items()}
+    try:
+        return _with_defaults(values)
+    except UserError as error:
+        raise UserError(f"{path} is damaged, {str(error).rstrip('.')}: {remedy}.") from error
+
+
+def _whole(name: str, value: Any) -> Any:
+    """The value of a setting; as a whole number if the setting is one, and the value is."""
+    whole = name in BY_NAME and type(BY_NAME[name].default) is int
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
 
 
 def _recorded(path: Path, *, remedy: str) -> dict[str, Any]:

@@ -6,11 +6,12 @@ A test fails when the page is not what the table gives.
 """
 
 import sys
+import textwrap
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from asae_jax.config import FIELDS, SECTIONS, Field, Section
+from asae_jax.config import FIELDS, NEUTRAL, SECTIONS, Field, Section
 from asae_jax.files import write_text
 
 PAGE = Path(__file__).resolve().parent / "settings.md"
@@ -29,7 +30,7 @@ last name: `asae predict --input=DIR` is `asae predict --config.predict.input=DI
 The column *paper* names the section, equation or table of the paper that states the setting. Where it is
 empty, the paper says nothing, and the default is our choice (see [decisions](method.md#decisions)).
 Sections marked with \u2020 do not change the trained weights: their settings may differ when a run is used or
-goes on.
+goes on (but for `eval.select_by`).
 """
 
 _COLUMNS = "| setting | default | allowed | meaning | paper |\n|---|---|---|---|---|"
@@ -37,7 +38,14 @@ _COLUMNS = "| setting | default | allowed | meaning | paper |\n|---|---|---|---|
 
 def settings_page() -> str:
     """The whole page, in Markdown: one table for each section."""
-    return HEAD + "".join(_table(section) for section in SECTIONS)
+    return HEAD + _neutral() + "".join(_table(section) for section in SECTIONS)
+
+
+def _neutral() -> str:
+    """Which settings of the sections without a dagger may differ too."""
+    names = [f"`{field.name}`" for field in FIELDS if field.name in NEUTRAL]
+    said = f"Of the other sections these may: {', '.join(names)}. They do not change the result of training."
+    return textwrap.fill(said, 108, break_on_hyphens=False) + "\n"
 
 
 def _table(section: Section) -> str:

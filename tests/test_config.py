@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,18 @@ def test_names_are_unique_sections_are_known_and_every_field_is_explained():
 
 def test_the_base_configuration_is_the_table():
     assert config.flatten(config.base_config()) == {field.name: field.default for field in config.FIELDS}
+
+
+def test_where_settings_may_differ_when_a_run_goes_on_one_may_not():
+    """As the page of settings says."""
+    used = {section.name for section in config.SECTIONS if not section.trains}
+    assert [
+        name
+        for name, field in config.BY_NAME.items()
+        if field.section in used and config.decides_weights(name)
+    ] == ["eval.select_by"]
+    assert not any(config.decides_weights(name) for name in config.NEUTRAL)
+    assert config.NEUTRAL.issubset(config.BY_NAME)
 
 
 def test_choices_are_what_the_code_offers():
@@ -118,9 +131,16 @@ def test_auxiliary_norms_are_refused_where_they_make_no_sense(field, value, reme
         ({"asae.ramp_epochs": 61.0}, "train.epochs=60"),
         ({"asae.place": "random", "eval.test_mode": "mean"}, "nothing is drawn at test"),
         ({"eval.test_mode": "second_look", "uncertainty.outliers": "energy"}, "no energy"),
+        ({"asae.branches": "plain,suppress", "eval.test_mode": "enhance"}, "nothing to keep; use skip"),
+        ({"eval.batch_statistics": "reestimate", "model.norm": "group"}, "model.norm=group"),
+        ({"eval.batch_statistics": "reestimate", "model.norm": "frozen_batch"}, "use running"),
+        (
+            {"eval.batch_statistics": "reestimate", "init.freeze": "layer4", "init.pretrained": "x"},
+            "keeps all statistics",
+        ),
     ],
 )
-def test_variants_of_the_layer_that_do_not_go_together_are_refused(changes, remedy):
+def test_settings_that_do_not_go_together_are_refused(changes, remedy):
     with pytest.raises(UserError, match=remedy):
         config.check(config.copy_with(config.base_config(), changes))
 
@@ -225,6 +245,24 @@ def test_a_value_of_another_type_is_refused_and_a_whole_number_is_a_float():
     for field, value in (("train.epochs", 2.5), ("data.cache", 1), ("model.name", 18), ("loss.tau", True)):
         with pytest.raises(UserError, match=rf"config.{field}={value!r} cannot be used: it must be of type"):
             config.set_field(settings, field, value)
+
+
+@pytest.mark.parametrize("read", ["of a run", "of another run"])
+def test_a_value_of_another_type_in_the_settings_of_a_run_is_told_with_file_and_remedy(tmp_path, read):
+    file = tmp_path / "config.json"
+    content = config.base_config().to_dict()
+    load, place = (config.read_run_config, tmp_path) if read == "of a run" else (config.load_recipe, file)
+    content["data"]["stored_size"] = 128.0  # as other programs write whole numbers
+    file.write_text(json.dumps(content))
+    assert repr(load(place).data.stored_size) == "128"
+    remedy = "restore it, or train" if read == "of a run" else "give the config.json of a run"
+    for value in ("128", 128.5, True, None, [128]):
+        content["data"]["stored_size"] = value
+        file.write_text(json.dumps(content))
+        with pytest.raises(UserError) as raised:
+            load(place)
+        said = f"config.data.stored_size={value!r} cannot be used: it must be of type int: {remedy}"
+        assert str(raised.value).startswith(f"{file} is damaged, {said}")
 
 
 def test_a_recipe_that_fails_or_sets_what_does_not_exist_is_one_line(tmp_path):
@@ -427,20 +465,3 @@ def test_what_would_not_do_what_it_says_is_refused_of_new_runs_alone(changes, re
     config.check_new(
         config.copy_with(config.base_config(), {"optimizer.warmup_epochs": 3.5, "train.epochs": 0})
     )
-
-
-@pytest.mark.parametrize(
-    ("changes", "remedy"),
-    [
-        ({"asae.branches": "plain,suppress", "eval.test_mode": "enhance"}, "nothing to keep; use skip"),
-        ({"eval.batch_statistics": "reestimate", "model.norm": "group"}, "model.norm=group"),
-        ({"eval.batch_statistics": "reestimate", "model.norm": "frozen_batch"}, "use running"),
-        (
-            {"eval.batch_statistics": "reestimate", "init.freeze": "layer4", "init.pretrained": "x"},
-            "keeps all statistics",
-        ),
-    ],
-)
-def test_a_test_of_what_is_not_there_is_refused(changes, remedy):
-    with pytest.raises(UserError, match=remedy):
-        config.check(config.copy_with(config.base_config(), changes))
