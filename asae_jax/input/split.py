@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asae_jax.errors import UserError
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.sampler import permutation, rows_by_label
 
 SPLITS = ("train", "validation", "test")
@@ -61,7 +62,7 @@ def draw_split(
 
     Args:
       labels: int `[N]`.
-      groups: `[N]`, slide or patient of each image, or None to split by image.
+      groups: `[N]`, slide or patient of each image, in any Unicode form, or None to split by image.
       test_fraction: of all images, 0 <= fraction < 1; ignored with folds.
       validation_fraction: of those not used for testing, 0 <= fraction < 1.
       folds, fold: parts of a cross-validation, at least 2 (0: none), and which of them, from 0, is tested.
@@ -86,6 +87,18 @@ def draw_split(
         _warn_of_single(labels, groups, class_names)
     parts = np.where(test, "test", "train")
     return add_validation(parts, labels, groups=groups, fraction=validation_fraction, seed=seed)
+
+
+def in_one_form(groups: np.ndarray) -> np.ndarray:
+    """`groups`, any values `[N]`, with names that differ in their Unicode form alone as one, composed.
+
+    Where there are none such the names stay, and so does the split that is drawn in their order.
+    """
+    if groups.dtype.kind != "U":
+        return groups
+    names, group_of = np.unique(groups, return_inverse=True)
+    forms = np.array([composed(name) for name in names.tolist()])
+    return groups if len(np.unique(forms)) == len(names) else forms[group_of]
 
 
 def most_folds(labels: np.ndarray, groups: np.ndarray | None) -> int:
@@ -176,7 +189,7 @@ def _shares(counts: np.ndarray, fraction: float, *, least: int) -> np.ndarray:
 
 
 def _warn_of_single(labels: np.ndarray, groups: np.ndarray | None, class_names: Sequence[str]) -> None:
-    members = np.arange(len(labels)) if groups is None else groups
+    members = np.arange(len(labels)) if groups is None else in_one_form(groups)
     pairs = {(int(label), member) for label, member in zip(labels, members.tolist(), strict=True)}
     classes, counts = np.unique([label for label, _ in pairs], return_counts=True)
     if (counts == 1).any():
@@ -200,7 +213,7 @@ def _check_folds(labels: np.ndarray, groups: np.ndarray | None, folds: int, fold
     if (most := most_folds(labels, groups)) >= folds:
         return
     what = "images" if groups is None else "groups"
-    more = len(labels if groups is None else np.unique(groups)) - most
+    more = len(labels if groups is None else np.unique(in_one_form(groups))) - most
     kept = f" ({more} more alone have a class, and stay in training)" if more else ""
     by_image = "" if groups is None else ", or split by image (--config.data.split_by=image)"
     raise UserError(
@@ -269,7 +282,7 @@ def _alone(counts: np.ndarray) -> np.ndarray:
 
 def _group_counts(labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images int64 `[groups, classes]`, and the group's number of each example."""
-    names, group_of = np.unique(groups, return_inverse=True)
+    names, group_of = np.unique(in_one_form(groups), return_inverse=True)
     classes, class_of = np.unique(labels, return_inverse=True)
     counts = np.bincount(group_of * len(classes) + class_of, minlength=len(names) * len(classes))
     return counts.reshape(len(names), len(classes)), group_of

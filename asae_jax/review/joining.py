@@ -101,7 +101,7 @@ def join(
       labels: in the order of their files and lines.
       class_names: of the run.
       rules: what counts where they meet.
-      grouped: whether a patient or slide is known of every image in `known`.
+      grouped: whether the run's data name patients or slides, if not of every image in `known`.
       slides: whether these are slides or fields.
 
     Raises:

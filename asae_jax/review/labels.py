@@ -16,6 +16,7 @@ from asae_jax import terminal
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import walk
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault
 from asae_jax.input.decode import BadImage, read_image
@@ -40,13 +41,14 @@ class Label:
     Attributes:
       file: the image, absolute; where it was found.
       label: the class; empty where the person left the image out, as an artefact for one (column `reason`).
-      group: patient or slide; empty where it is not known.
+      group: patient or slide, composed; empty where it is not known.
       content: what the image holds, see `image_content`; empty where it cannot be read and nothing tells.
       origin: name of the CSV file; with folders where others are called so.
       line: of the CSV file, from 1.
       listed_in: the CSV file, absolute: every page saves a file of one name.
       time: when the label was given; None where the file does not say.
-      provenance: columns of `manifest.PROVENANCE` that are not empty.
+      provenance: columns of `manifest.PROVENANCE` that are not empty; without `known_group`, which is `group`
+        where the file names no other.
       of_slide: whether `group` is a slide or a field, as the file names no patient.
       fault: why the row cannot be used; empty where it can.
     """
@@ -158,16 +160,17 @@ def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "
         by_name = "" if entry.content else " by a name that is there once, and in the lists once"
         missing = f"{problem}, and not found in {images.folder}{by_name}"
         path, content, problem = found or (path, content, missing)
+    told = entry.provenance.get("known_group", "")
     return Label(
         file=path,
         label=entry.label,
-        group="" if entry.group == NO_GROUP else entry.group,
+        group=composed(told if entry.group in ("", NO_GROUP) else entry.group),
         content=content if not problem else entry.content,
         origin=file.name,
         line=entry.line,
         listed_in=os.path.abspath(file),
         time=_time(file, entry),
-        provenance=entry.provenance,
+        provenance={name: entry.provenance[name] for name in entry.provenance if name != "known_group"},
         fault=problem,
     )
 

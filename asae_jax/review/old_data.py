@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.groups import as_listed
+from asae_jax.input.groups import NO_GROUP, as_listed
 from asae_jax.input.manifest import ASIDE, Entry, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index, named_class_map
@@ -36,11 +37,12 @@ class Known:
     Attributes:
       file: the image, absolute.
       label: the class, as the run calls it.
-      group: patient or slide; empty where it is not known.
+      group: patient or slide, composed; empty where it is not known, and for an image of no group.
       split: "train", "validation", "test", or `manifest.ASIDE` for an image of an earlier second test.
       content: what the image held that was labelled, see `image_content`; empty where neither a list nor the
         file tells.
-      provenance: columns of `manifest.PROVENANCE` that are not empty.
+      provenance: columns of `manifest.PROVENANCE` that are not empty; `known_group` only where the run's list
+        names no group of the image, and a label did.
     """
 
     file: str
@@ -54,8 +56,8 @@ class Known:
 def known_images(run: Run) -> tuple[list[Known], str, list[str]]:
     """Every image of a run in the order of its data, the column of its groups, and notes.
 
-    The column is called as in the run's list, "group" where it has none, and is empty where groups are not
-    known of all images.
+    The column is called as in the run's list, "group" where it has none, and is empty where the data name no
+    groups. Where they do, images may still be of none (`groups.NO_GROUP`).
 
     Images that an earlier `merge` set aside are the last. All files are read, for what they hold. Where the
     run's list says what was labelled (column `content`), that stays: a file that holds another picture now
@@ -98,7 +100,11 @@ def _known(
     """One image, by the row of the list that names it and by what its file holds now."""
     was = entry.provenance if entry else {}
     content = (entry.content if entry else "") or held
-    return Known(file, label, group or was.get("known_group", ""), split, content, {**origin, **was})
+    named = "" if group == NO_GROUP else group
+    told = was.get("known_group", "")
+    provenance = {name: value for name, value in was.items() if not (named and name == "known_group")}
+    # In one Unicode form: a patient typed in another one would pass for a new one.
+    return Known(file, label, composed(named or told), split, content, {**origin, **provenance})
 
 
 def _notes(rows: Sequence[Known], held: Sequence[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.files import canonical_path, disk_errors, read_bounded, remove, sha256, together, write_text
+from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.manifest import ASIDE, PROVENANCE
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
@@ -159,7 +160,7 @@ def write(
       place: of the files.
       joined: what to write.
       made_from: the run and the files of labels.
-      grouped: whether groups are known of all old images.
+      grouped: whether the old data name groups; images of none are then of `NO_GROUP`.
       group: how the column of groups is called.
 
     Raises:
@@ -271,7 +272,9 @@ def _plain(reason: str) -> str:
 
 def _rows(rows: Iterable[Known], folder: Path, *, grouped: bool) -> Iterator[dict[str, str]]:
     for row in rows:
-        group = {"group": row.group} if grouped else {}
+        # What a label told stands in known_group: the column of the old images stays as it was.
+        told = "known_group" in row.provenance
+        group = {"group": NO_GROUP if told or not row.group else row.group} if grouped else {}
         provenance = {name: row.provenance.get(name, "") for name in PROVENANCE}
         yield {
             "path": listed_path(row.file, folder),
@@ -288,7 +291,7 @@ def _of_a_test(rows: Sequence[Mapping[str, str]]) -> Iterator[dict[str, str]]:
 
     Its patients are its groups where all are known: a list with a column for groups needs one in every row.
     """
-    groups = [row.get("group") or row["known_group"] for row in rows]
+    groups = [row["known_group"] or row.get("group", "") for row in rows]
     column = "group" if all(groups) else "known_group"
     for row, group in zip(rows, groups, strict=True):
         others = {name: row[name] for name in row if name not in (*_FIRST, "group", "known_group")}

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError, did_you_mean
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.split import draw_split
 from asae_jax.review.labels import Label
@@ -94,7 +95,8 @@ def named(
       told: what labels say of them (`told_of`).
       rename: whether a new patient who is called like one of the old test or validation part is another one;
         not where a label says of an old image that it is this patient's.
-      grouped: whether every old image names its patient: then new ones that do not are taken for one.
+      grouped: whether the old data name patients, but for images of none: new ones that name none are taken
+        for one.
       slides: whether the groups of old images are slides or fields.
     """
     there = {row.group for row in known if row.group}
@@ -149,17 +151,19 @@ def _new_name(label: Label, name: str, there: set[str]) -> str:
 def _kept_apart(known: Sequence[Known], *, grouped: bool) -> dict[str, str]:
     """Patients of the parts that nothing enters -> the part, where the split kept them out of training.
 
-    Where not every old image names its patient the split did not go by patients, and one who is on both
-    sides says nothing of the others.
+    Where the old data name patients and one of a part is trained on, their split did not go by patients, and
+    protects none of the part. Patients whom labels told later had no say in the split: each stands for
+    himself, and is kept apart if none of his images is known to be trained on.
     """
-    trained = {row.group for row in known if row.split == "train" and row.group}
+    in_split = [row for row in known if grouped and row.group and "known_group" not in row.provenance]
+    drawn = {row.group for row in in_split if row.split == "train"}
+    trained = {row.group for row in known if row.split == "train"}
     apart: dict[str, str] = {}
     for part in PARTS:
-        groups = {row.group for row in known if row.split == part and row.group}
-        if not grouped:
-            groups -= trained
-        if groups.isdisjoint(trained):
-            apart |= {group: part for group in groups if group not in apart}
+        by_split = {row.group for row in in_split if row.split == part}
+        told = {row.group for row in known if row.split == part and row.group} - by_split - trained
+        kept = told | (by_split if by_split.isdisjoint(drawn) else set())
+        apart |= {group: part for group in kept if group not in apart}
     return apart
 
 
@@ -211,13 +215,14 @@ def _notes_on_what_is_not_known(
     new: Sequence[Label], known: Sequence[Known], protected: Mapping[str, str], *, grouped: bool
 ) -> Iterator[str]:
     test = [row for row in known if row.split == "test"]
-    if new and test and not all(row.group for row in test):
+    named = [row for row in test if row.group]
+    if new and len(named) < len(test):
+        some = f"{len(test) - len(named):,} of the {len(test):,} " if named else "the "
         yield (
-            "the old test images name no patients: whether new images are of the same patients cannot be "
-            "told, "
-            "and scores would be too high if they are"
+            f"{some}old test images name no patients: whether new images are of the same patients cannot be "
+            "told, and scores would be too high if they are"
         )
-    elif new and test and not any(row.group in protected for row in test):
+    if new and named and not any(row.group in protected for row in named):
         yield "the old split has patients on both sides: new images of its test patients are trained on too"
     if not grouped and any(label.group for label in new):
         yield "patients are known of some images only: they stand in the column known_group"
@@ -243,7 +248,7 @@ def second_test(
       UserError: patients that no new image is of, or that the old data have too; a share out of range, or
         of patients none of whom can be spared.
     """
-    wanted = wanted.strip()
+    wanted = composed(wanted.strip())
     if not wanted:
         return set(), []
     there = {row.group for row in known if row.group} | set(told)

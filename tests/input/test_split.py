@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.split import SPLITS, add_validation, draw_split
+from asae_jax.input.split import SPLITS, add_validation, draw_split, in_one_form, most_folds
 
 counts_of_classes = st.lists(st.integers(2, 60), min_size=1, max_size=8)
 fractions = st.floats(0, 0.95)
@@ -307,3 +307,25 @@ def test_validation_is_taken_from_the_training_part_alone(by_group):
     assert (own == np.where(np.arange(100) < 80, "train", "test")).all()
     if by_group:
         assert all(len(set(splits[groups == group])) == 1 for group in range(25))
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_one_group_in_two_unicode_forms_is_on_one_side(given):
+    """Folders from a Mac have decomposed names; what is typed is composed."""
+    names = np.array([f"{number}{letter}" for number in range(12) for letter in ("\u00fc", "u\u0308")])
+    groups, labels = np.repeat(names, 2), np.tile([0, 1], len(names))
+    if given:
+        parts = np.full(len(labels), "train")
+        splits = add_validation(parts, labels, groups=groups, fraction=0.5, seed=3)
+    else:
+        splits = drawn(labels, groups=groups, test_fraction=0.5, seed=3)
+    assert len(set(splits.tolist())) == 2
+    by_form = splits.reshape(12, 2, 2)
+    np.testing.assert_array_equal(by_form[:, 0], by_form[:, 1])
+    assert most_folds(labels, groups) == 12
+
+
+def test_groups_of_one_form_each_are_split_as_they_were():
+    """Runs in progress draw their split again: what is no fault must not move it."""
+    names = np.array([f"{number}u\u0308" for number in range(12)])
+    assert in_one_form(names) is names

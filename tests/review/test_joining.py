@@ -102,6 +102,18 @@ def test_an_old_label_that_is_newer_than_the_given_one_stays():
     assert of(joined([label("o1", "B", time=6)], known), "train")[0] == ("o1", "B")
 
 
+def test_a_newer_old_label_is_dropped_like_any_where_contradicting_ones_are():
+    known = [old("o1", reviewed="2026-01-05T00:00:00+00:00"), *OLD[1:]]
+    result = joined([label("o1", "B", time=4)], known, prefer="drop")
+    assert [row.content for row in result.removed] == ["o1"]
+    assert "o1" not in [row.content for row in result.rows]
+
+
+def test_of_equal_times_the_label_that_is_given_now_counts():
+    known = [old("o1", reviewed="2026-01-05T00:00:00+00:00"), *OLD[1:]]
+    assert joined([label("o1", "B", time=5)], known).rows[0].label == "B"
+
+
 def test_the_same_label_again_confirms_and_says_who():
     result = joined([label("o1", "A", reviewer="me")])
     assert len(result.confirmed) == 1
@@ -217,6 +229,13 @@ def test_a_new_class_that_is_an_old_one_in_another_spelling_is_refused():
         joined([label("n1", "b")], new_classes="add")
 
 
+def test_a_told_patient_of_a_test_image_who_is_known_to_be_trained_on_is_not_kept_apart():
+    known = [old("o1", group="q"), *OLD[1:]]
+    result = joined([label("t1", group="q"), label("n1", group="q")], known)
+    assert of(result, "train")[-1] == ("n1", "A")
+    assert notes(result, "q: on both sides of the old split")
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("typed", ["NFC", "NFD"])
 def test_a_class_is_the_run_s_in_any_unicode_form(form, typed):
@@ -282,6 +301,48 @@ def test_a_split_that_did_not_keep_patients_apart_leaves_nobody_out_and_says_so(
     result = joined([label("n3", "A", group="p3")], known, grouped=True)
     assert of(result, "train")[-1] == ("n3", "A")
     assert any("patients on both sides" in note for note in result.notes)
+
+
+MIXED = [old("o1", group="p1"), old("o2", "B"), old("t1", "A", "test", "p2"), old("t2", "B", "test")]
+"""Images of no patient on both sides, among others that name theirs."""
+
+
+def test_images_of_no_patient_do_not_lift_the_protection_of_the_others():
+    result = joined([label("n1", group="p2"), label("n2", group="p1")], MIXED, grouped=True)
+    assert [row.group for row in result.rows[4:]] == ["p1"]
+    assert [reason for _, reason in result.left_out] == ["of patient p2, who is in the old test part"]
+    assert notes(result, "1 of the 2 old test images name no patients")
+    assert not notes(result, "both sides")
+
+
+def test_new_images_without_a_patient_are_one_beside_old_ones_of_no_patient_too():
+    result = joined([label("n1"), label("n2")], MIXED, grouped=True)
+    assert {row.group for row in result.rows[4:]} == {"new: patient not named"}
+    assert [row.group for row in result.rows[:4]] == ["p1", "", "p2", ""]
+
+
+def test_what_a_label_told_of_an_image_of_no_patient_protects_and_is_no_fault_of_the_split():
+    """A label calls a training image one of p2's and a test image one of p3's: in this round and the next."""
+    told = [label("o2", "B", group="p2"), label("t2", "B", group="p3")]
+    new = [label("n1", group="p2"), label("n2", group="p3"), label("n3", group="p4")]
+    first = joined([*told, *new], MIXED, grouped=True)
+    rows = [old("o2", "B", group="p2", known_group="p2"), old("t2", "B", "test", "p3", known_group="p3")]
+    second = joined(new, [MIXED[0], rows[0], MIXED[2], rows[1]], grouped=True)
+    for result in (first, second):
+        assert [row.group for row in result.rows[4:]] == ["p4"]
+        assert [row.group for row in result.rows[:4]] == ["p1", "p2", "p2", "p3"]
+
+
+def test_where_the_old_data_name_no_patients_each_told_one_stands_for_himself():
+    known = [
+        old("o1", group="p1"),
+        old("o2", "B"),
+        old("t1", "A", "test", "p1"),
+        old("t2", "B", "test", "p3"),
+    ]
+    result = joined([label("n1", group="p3"), label("n3", group="p1")], known)
+    assert [row.content for row in result.rows[4:]] == ["n3"]
+    assert [reason for _, reason in result.left_out] == ["of patient p3, who is in the old test part"]
 
 
 def test_images_without_a_patient_are_one_where_patients_are_known():
@@ -495,7 +556,7 @@ def test_what_an_earlier_round_set_aside_never_enters_training():
     ]
 
 
-CONTENTS = st.sampled_from(["o1", "o2", "v1", "t1", "n1", "n2", "n3", "s1"])
+CONTENTS = st.sampled_from(["o1", "o2", "o8", "t8", "v1", "t1", "n1", "n2", "n3", "s1"])
 LABELS = st.builds(
     label,
     CONTENTS,
@@ -515,19 +576,21 @@ LABELS = st.builds(
     st.booleans(),
 )
 def test_whatever_is_given_the_tests_stay_and_every_label_is_counted_once(labels, prefer, shared, grouped):
-    known = [*GROUPED, old("s1", "A", "aside", "s")]
+    known = [*GROUPED, old("s1", "A", "aside", "s"), old("o8"), old("t8", "B", "test")]
     known = known if grouped else [dataclasses.replace(row, group="") for row in known]
     result = joined(labels, known, grouped=grouped, prefer=prefer, shared_groups=shared, new_classes="drop")
     for part in ("validation", "test", "aside"):
         there = [row for row in result.rows if row.split == part]
-        if not grouped:  # but for the patient whom a label names
-            there = [dataclasses.replace(row, group="", provenance={}) for row in there]
+        there = [  # but for the patient whom a label names
+            dataclasses.replace(row, group="", provenance={}) if row.provenance else row for row in there
+        ]
         assert there == [row for row in known if row.split == part]
     trained = [row for row in result.rows if row.split == "train"]
-    assert {row.content for row in trained}.isdisjoint({"v1", "t1", "t2", "s1"})
+    assert {row.content for row in trained}.isdisjoint({"v1", "t1", "t2", "t8", "s1"})
     assert max(collections.Counter(row.content for row in trained).values(), default=0) <= 1
     if grouped:
-        assert {row.group for row in trained}.isdisjoint({"p2", "p3", "s"})
+        named = {row.group for row in trained if row.content != "o8"}
+        assert named.isdisjoint({"p2", "p3", "s"})
     became = [
         *result.added,
         *result.aside,

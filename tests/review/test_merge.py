@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -286,6 +287,31 @@ def test_patients_in_folders_of_the_old_data_are_kept_out_of_training(tmp_path, 
     assert set(index.groups[splits == "train"].tolist()).isdisjoint(tested)
     assert set(index.groups[48:].tolist()) == {f"p{i}" for i in range(9)} - tested
     assert "--config.data.groups=given" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("typed", ["NFC", "NFD"])
+def test_images_of_no_patient_and_unicode_forms_lift_no_protection(tmp_path, capsys, typed):
+    """The page writes "no group" beside images of none; folders from a Mac have decomposed names."""
+    cells = put_cells(tmp_path / "cells", [f"{n}/{p}ü_{i}.png" for n in "AB" for p in range(8) for i in "12"])
+    listed = [{"path": str(f), "label": f.parent.name, "group": f.name[:2]} for f in cells]
+    for row in listed:
+        row["group"] = "no group" if row["group"] in ("6ü", "7ü") else row["group"]
+    list_of_run = write_csv(tmp_path / "old.csv", listed)
+    workdir = made_run(tmp_path / "runs" / "first", data__source="csv", data__path=str(list_of_run))
+    split = {row["name"]: row["split"] for row in read_csv(workdir / "splits.csv")}
+    tested = {row["group"] for row in listed if split[row["path"]] != "train"} - {"no group"}
+    assert {split[row["path"]] for row in listed if row["group"] == "no group"} >= {"train", "test"}
+    files = put_cells(tmp_path / "new", [f"{p}.png" for p in range(9)], start=4000)
+    names = [unicodedata.normalize(typed, f"{p}ü") for p in range(9)]
+    rows = [row | {"group": name} for row, name in zip(page_rows(files, "A"), names, strict=True)]
+    merge(workdir, write_csv(tmp_path / "labels.csv", rows))
+    merged = read_csv(workdir / "merged.csv")
+    assert [row["group"] for row in merged[:32]] == [row["group"] for row in listed]
+    assert {row["group"] for row in merged[32:]} == {f"{p}ü" for p in range(9)} - tested
+    assert "both sides" not in capsys.readouterr().out
+    assert (
+        index_of(workdir / "merged.csv")[0].groups[:32].tolist() == index_of(list_of_run)[0].groups.tolist()
+    )
 
 
 @pytest.mark.parametrize(
