@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import CONFIG_FILE, copy_with, read_run_config
 from asae_jax.errors import UserError, quoted
-from asae_jax.evaluation.abstention import Abstention, choose_abstention
+from asae_jax.evaluation.abstention import Abstention, choose_abstention, fewest_images
 from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
 from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
 from asae_jax.evaluation.conformal import Conformal, fit_conformal
@@ -111,6 +111,17 @@ class Uncertainty:
     outliers: Outliers
     nuclei: NucleusSizes | None = None
     removed: tuple[str, ...] = ()
+
+    def nothing_labelled(self) -> str:
+        """Why no threshold was found below which images could be labelled, as a clause."""
+        target = f"{100 * self.abstention.target_error:.3g} %"
+        fewest = fewest_images(self.abstention.target_error, self.abstention.certainty)
+        if self.num_examples < fewest:
+            return (
+                f"to promise at most {target} errors takes at least {fewest} images with labels, all of them "
+                f"right, and there were {self.num_examples}"
+            )
+        return f"no certainty kept the errors among the images with labels to {target}"
 
     def apply(self, scores: np.ndarray, features: np.ndarray | None = None) -> Judgement:
         """Judges images by their scores and features.

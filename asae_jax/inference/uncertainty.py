@@ -78,10 +78,7 @@ class UncertaintyEstimator:
             return ["The run has no uncertainty estimates: no image is left to a person, however uncertain."]
         notes, rule = [], self._first.abstention
         if rule.threshold > 1:
-            notes.append(
-                "Every image is left to a person: no certainty kept the errors among images with labels to "
-                f"{100 * rule.target_error:.3g} %."
-            )
+            notes.append(f"Every image is left to a person: {self._first.nothing_labelled()}.")
         if self._averaged:
             several = " and ".join(f"{what}s" for what in self._averaged)
             notes.append(

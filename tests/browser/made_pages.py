@@ -156,6 +156,7 @@ def explain_page(folder, *, layer=True, tested=True):
         alignments=[*shown[0].explanation.alignments.values()],
         example=shown[0].explanation if layer else None,
         bad=[("broken.png", "empty file")],
+        guessed=False,
     )
     report.write_page(folder / "index.html", page)
     return folder / "index.html"

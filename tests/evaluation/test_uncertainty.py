@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import uncertainty
-from asae_jax.evaluation.abstention import Abstention
+from asae_jax.evaluation.abstention import NEVER, Abstention
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import METHODS, Outliers, fit_reference
@@ -42,6 +43,16 @@ def test_images_are_judged_by_calibrated_probabilities_and_distance():
     np.testing.assert_array_equal(judged.is_outlier, [False, False, True])
     np.testing.assert_array_equal(judged.for_a_person, [False, True, True])
     assert judged.sets.tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+
+
+def test_why_nothing_is_labelled_is_the_number_of_images_where_that_is_so():
+    never = Abstention(NEVER, 0.05, 0.8, 0.0, 0.0, (0.0, 1.0))
+    few, many = (dataclasses.replace(_estimates(), abstention=never, num_examples=n) for n in (31, 32))
+    assert few.nothing_labelled() == (
+        "to promise at most 5 % errors takes at least 32 images with labels, all of them right, and there "
+        "were 31"
+    )
+    assert many.nothing_labelled() == "no certainty kept the errors among the images with labels to 5 %"
 
 
 def test_log_probabilities_serve_as_well_as_logits():

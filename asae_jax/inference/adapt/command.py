@@ -154,8 +154,8 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
         )
     if settings.labels and (source := source_before_labels(before)):
         raise UserError(
-            f"--labels: {workdir} learnt labels already when it was made from {source}, and would be scored on "
-            f"cells that it was fitted to: adapt {source} with all labels together (--labels=OLD,NEW)."
+            f"--labels: {workdir} learnt labels already when it was made from {source}, and would be scored "
+            f"on cells that it was fitted to: adapt {source} with all labels together (--labels=OLD,NEW)."
         )
     run = open_for_inference(workdir, config)
     class_map = named_class_map(settings.class_map) if settings.class_map else {}

@@ -83,7 +83,8 @@ def outlined(field: HostImage, numbered: Sequence[tuple[str, Square]]) -> HostIm
       numbered: each square with the number of its cell; empty where it was left out.
     """
     scale = min(1.0, _LARGEST_PICTURE / max(field.shape))
-    picture = cv2.resize(field, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    size = (max(1, round(field.shape[1] * scale)), max(1, round(field.shape[0] * scale)))
+    picture = cv2.resize(field, size, interpolation=cv2.INTER_AREA)
     for number, square in numbered:
         colour = _LEFT_OUT if not number else _SEVERAL if square.nucleus.several else _CUT
         curves = [np.round(curve * scale).astype(np.int32) for curve in square.nucleus.outlines]

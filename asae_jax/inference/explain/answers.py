@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.explanations import ClassMaps
 from asae_jax.input.cell_classes import CellClass
@@ -77,15 +78,25 @@ def is_needed(report: Mapping[str, Any]) -> Verdict:
         yes="Yes: hiding it costs the true class more than hiding as much elsewhere.",
         no="No: hiding as much elsewhere costs the true class more.",
         undecided="These images cannot tell: the interval of the difference holds zero.",
-        few="These images cannot tell: they are too few for an interval, or all alike.",
+        few=f"These images cannot tell: {_no_interval(report['intervals_over'])}.",
     )
+
+
+def _no_interval(over: str) -> str:
+    """Why there is no interval, of what it would be over (`bootstrap.interval_unit`)."""
+    if over == f"none: fewer than {MIN_GROUPS} groups":
+        return f"they are of fewer than {MIN_GROUPS} patients or slides, and more images of these do not help"
+    return "they are too few for an interval, or all alike"
 
 
 def against_the_middle(report: Mapping[str, Any]) -> str:
     """Whether hiding the region costs more than hiding as much in the middle, where a centred cell lies."""
     difference = report["overall"]["difference"]["probability"]["peak - centre"]
-    more = difference["interval"] is not None and difference["interval"][0] > 0
-    return f"That is {'more' if more else 'not surely more'} than hiding as much in the middle."
+    middle = "than hiding as much in the middle"
+    if difference["interval"] is None:
+        return f"That is {'more' if difference['mean'] > 0 else 'no more'} {middle}, without an interval."
+    low, high = difference["interval"]
+    return f"That is {'more' if low > 0 else 'less' if high < 0 else 'not surely more'} {middle}."
 
 
 def by_class(report: Mapping[str, Any], classes: Sequence[CellClass]) -> list[OfClass]:

@@ -133,7 +133,11 @@ def _write(
         figures.plot_layer(example, folder / LAYER, title=title)
     alignments = [explainer.alignments[stage] for stage in explainer.stages]
     means = _in_display_order(collector.averages.means(), run)
-    figures.plot_class_maps(means, run.class_names, alignments, folder / "class_maps.png")
+    guessed = bool((examples.labels == UNKNOWN).any())
+    what = "self-attention" if layer else "activation"
+    figures.plot_class_maps(
+        means, run.class_names, alignments, folder / "class_maps.png", what=what, guessed=guessed
+    )
     found = _faithfulness(config, run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
     page = report.ExplainPage(
@@ -146,6 +150,7 @@ def _write(
         alignments=alignments,
         example=example,
         bad=collector.bad,
+        guessed=guessed,
     )
     report.write_page(folder / "index.html", page)
 

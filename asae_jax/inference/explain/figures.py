@@ -80,14 +80,15 @@ def layer_panels(explanation: Explanation) -> list[Panel]:
 
 
 def class_panels(
-    average: ClassMaps, all_classes: Mapping[int, ClassMaps], alignments: Sequence[Alignment]
+    average: ClassMaps, all_classes: Mapping[int, ClassMaps], alignments: Sequence[Alignment], *, what: str
 ) -> list[Panel]:
-    """Means of a class: image, self-attention on one scale for all classes, top peak, Grad-CAM.
+    """Means of a class: image, map on one scale for all classes, top peak, Grad-CAM.
 
     Args:
       average: of the class.
       all_classes: class -> its means, for the scale.
       alignments: of the layer's map first, of Grad-CAM's last.
+      what: the map is of, "self-attention" or "activation".
     """
     layer, last = alignments[0], alignments[-1]
     attentions = [one.attention for one in all_classes.values()]
@@ -95,7 +96,7 @@ def class_panels(
     peak, cam = average.top_peak, average.grad_cam
     return [
         Panel("mean image", enlarged(average.image.round().astype(np.uint8))),
-        Panel("activation", coloured(average.attention, layer, low, high)),
+        Panel(what, coloured(average.attention, layer, low, high)),
         Panel("share of images with the top peak there", coloured(peak, layer, 0, float(peak.max()))),
         Panel("mean Grad-CAM", coloured(cam, last, 0, 1, smooth=True)),
     ]
@@ -244,14 +245,19 @@ def plot_class_maps(
     class_names: Sequence[str],
     alignments: Sequence[Alignment],
     path: Path,
+    *,
+    what: str,
+    guessed: bool,
 ) -> None:
-    """A column per class: mean image, mean self-attention, where the top peak lies, mean Grad-CAM.
+    """A column per class: mean image, mean map, where the top peak lies, mean Grad-CAM.
 
     Args:
       averages: class -> its means.
       class_names: name of every class.
       alignments: of the layer's map first, of Grad-CAM's last.
       path: of the PNG file.
+      what: the map is of, "self-attention" or "activation".
+      guessed: whether some images are there under the predicted class, as their true one is not known.
     """
     labels = list(averages)
     blocks = [labels[i : i + _PER_BLOCK] for i in range(0, len(labels), _PER_BLOCK)]
@@ -266,16 +272,14 @@ def plot_class_maps(
             axes.axis("off")
         for column, label in zip(rows.T, block, strict=False):
             _class_column(column, averages[label], class_names[label], alignments, (low, high))
-        for axes, text in zip(rows[:, 0], _ROWS, strict=True):
+        for axes, text in zip(rows[:, 0], ("image", f"{what}\n(one scale)", *_ROWS), strict=True):
             axes.text(-0.12, 0.5, text, transform=axes.transAxes, ha="right", va="center", fontsize=7)
-    figure.suptitle(f"Means over the images of each class; self-attention from {low:.2f} to {high:.2f}",
-                    fontsize=9)  # fmt: skip
+    of_class = f"each class{', predicted where the true one is not known' * guessed}"
+    figure.suptitle(f"Means over the images of {of_class}; {what} from {low:.2f} to {high:.2f}", fontsize=9)
     save(figure, path)
 
 
 _ROWS = (
-    "image",
-    "self-attention\n(one scale)",
     "share of images\nwith the top\npeak there",
     "Grad-CAM\nof the class,\nlast stage",
 )

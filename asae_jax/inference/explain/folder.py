@@ -40,11 +40,18 @@ def choose_folder(source: str, text: str, *, given: str, workdir: Path) -> Path:
       workdir: the run folder.
 
     Raises:
-      UserError: `given` is a file, or holds something else; or RUN/explain holds another part.
+      UserError: `given` is a file, lies in the folder that is explained, or holds something else; or
+        RUN/explain holds another part.
     """
     folder = user_path(given) if given else workdir / FOLDER
     if given and folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give a folder (--output=DIR).")
+    cells = user_path(text).resolve() if given and text else None
+    if cells is not None and cells.is_dir() and cells in (folder.resolve(), *folder.resolve().parents):
+        raise UserError(
+            f"{folder} lies in the folder of the cells, where pictures would be taken for cells the next "
+            "time: give a folder elsewhere (--output=DIR)."
+        )
     if given or not text:
         made_from = _made_from(folder)
         if made_from != source and (made_from or (given and not _is_empty(folder))):

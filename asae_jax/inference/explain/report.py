@@ -213,6 +213,7 @@ class ExplainPage:
       alignments: of the layer's map first, of Grad-CAM's last.
       example: the image whose way through the layer is shown; None where the run has no such layer.
       bad: (name, reason) of images that could not be read.
+      guessed: whether `means` has some images under the predicted class, as their true one is not known.
     """
 
     shown: Sequence[Shown]
@@ -224,11 +225,13 @@ class ExplainPage:
     alignments: Sequence[Alignment]
     example: Explanation | None
     bad: Sequence[tuple[str, str]]
+    guessed: bool
 
 
 def write_page(path: Path, page: ExplainPage) -> None:
     """Writes `page` to `path`: one file that needs nothing but itself; no script, no request."""
     layer, report, means = page.example is not None, page.report, page.means
+    what = "self-attention" if layer else "activation"
     text = environment("asae_jax.inference.explain", _FILTERS).get_template("page.html").render(
         title=page.title,
         notice=NOTICE,
@@ -242,9 +245,14 @@ def write_page(path: Path, page: ExplainPage) -> None:
         order=[page.classes[label].code for label in display_order(page.classes)],
         of_classes=[] if report is None else answers.by_class(report, page.classes),
         means=[
-            (page.classes[label].title, of_class.count, _uris(class_panels(of_class, means, page.alignments)))
+            (
+                page.classes[label].title,
+                of_class.count,
+                _uris(class_panels(of_class, means, page.alignments, what=what)),
+            )
             for label, of_class in means.items()
         ],
+        guessed=page.guessed,
         example=page.example and (page.example.name, _uris(layer_panels(page.example))),
         images=[_article(one, page.classes, layer) for one in page.shown],
         bad=page.bad,

@@ -294,7 +294,7 @@ def _calibration(program: Program, adaptation: Mapping[str, Any] | None) -> list
     if adaptation is not None:
         fitted_to, known_images = "labelled cells of the other laboratory", "labelled cells"
     if rule.threshold > 1:
-        advice = f"No threshold kept errors to at most {target}: leave every image to a person."
+        advice = f"Leave every image to a person: {estimates.nothing_labelled()}."
     else:
         advice = (
             f"To keep errors to at most {target}, leave images whose highest probability is below "

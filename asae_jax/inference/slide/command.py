@@ -80,7 +80,10 @@ def slide(config: ConfigDict, workdir: Path) -> int:
     stem = _stem(settings)
     colours = _colours(cells, user_path(settings.classes) if settings.classes else None)
     slides = [cell.position.slide for cell in cells]
-    files = SlideFiles(stem, slides, f"labels of {_real(settings.labels or settings.input)}")
+    source = f"labels of {_real(settings.labels or settings.input)}"
+    if settings.labels:  # one file of labels may be given for several lists
+        source += f" for {_real(settings.input)}"
+    files = SlideFiles(stem, slides, source)
     tasks = _tasks(cells, settings) if settings.label_studio else None
     is_again = bool(files.earlier())
     if tasks is not None and not is_again:

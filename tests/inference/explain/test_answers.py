@@ -64,7 +64,7 @@ def _report(lost):
     [
         ((0.5,), "good", "Yes", "more than"),
         ((0.0,), "open", "cannot tell", "not surely more"),
-        ((-0.05,), "bad", "No", "not surely more"),
+        ((-0.05,), "bad", "No", "less than"),
     ],
 )
 def test_whether_it_is_needed_is_read_from_the_interval(lost, colour, word, middle):
@@ -73,6 +73,17 @@ def test_whether_it_is_needed_is_read_from_the_interval(lost, colour, word, midd
     assert verdict.colour == colour
     assert word in verdict.text
     assert middle in answers.against_the_middle(found)
+
+
+def test_few_patients_are_the_reason_where_they_are():
+    """And not few images, of which more would not help."""
+    few = _report((0.5,)) | {"intervals_over": "none: fewer than 5 groups"}
+    difference = {"mean": -0.02, "interval": None}
+    few["overall"]["difference"]["probability"] |= {"peak - random": difference, "peak - centre": difference}
+    assert "fewer than 5 patients or slides" in answers.is_needed(few).text
+    assert answers.against_the_middle(few) == (
+        "That is no more than hiding as much in the middle, without an interval."
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])

@@ -66,3 +66,13 @@ def test_a_given_folder_with_other_files_is_refused(folder, tmp_path):
         assert folder(given=tmp_path / "empty") == "empty"
     with pytest.raises(UserError, match="holds explanations of the test part"):
         folder(tmp_path / "mine", given=tmp_path / "empty")
+
+
+def test_no_folder_in_the_folder_of_the_cells_is_written_to(folder, tmp_path):
+    """Its pictures would be cells for the next command."""
+    cells = tmp_path / "cells"
+    cells.mkdir()
+    for given in (cells, cells / "explained", cells / "a" / "b"):
+        with pytest.raises(UserError, match="taken for cells"):
+            folder(cells, given=given)
+    assert folder(cells, given=tmp_path / "beside") == "beside"

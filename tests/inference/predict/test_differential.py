@@ -55,6 +55,14 @@ def test_counts_of_the_cells_the_run_is_sure_of():
     assert sure.myeloid_erythroid.value == 2
 
 
+def test_where_all_is_left_to_a_person_no_part_is_advised():
+    some, every = ([record(2, of=4, abstain=n < all_of) for n in range(1100)] for all_of in (1099, 1100))
+    (said,) = [note for note in _differential(some).notes if "left to a person" in note]
+    assert said.startswith("1,099 of all 1,100 images are left to a person. They are no random part")
+    (said,) = [note for note in _differential(every).notes if "left to a person" in note]
+    assert said.startswith("All 1,100 images are left to a person: every percentage is the network's alone")
+
+
 def test_counts_of_everything_take_the_most_probable_class():
     everything = _differential(_records()).overall.everything
     assert everything.counted == 13

@@ -62,6 +62,25 @@ def test_probabilities_are_written_as_on_the_page_of_explain():
     assert found[4:8] == [f"{text}\N{NO-BREAK SPACE}%" for text in ("83", "99", "99", ">99")]
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        *((name, True) for name in ("ART", "Artefakte & Trümmer", "artéfact", "arte\u0301fact", "Artifacts")),
+        *((name, True) for name in ("artefactos", "artefatti", "smear artefact")),
+        *((name, False) for name in ("ARTX", "Artery", "NIF", "party")),
+    ],
+)
+def test_the_class_of_artefacts_is_found_as_several_languages_write_it(name, found):
+    lines = (WEB / "start.js").read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("const OF_ARTEFACTS"))
+    source = "\n".join(lines[start : lines.index(");", start) + 1])
+    data = f"const DATA = {json.dumps({'classes': ['BLA', name]})}; const fullName = () => 'blast';"
+    assert _value(data + source, "ARTEFACT ?? null") == (name if found else None)
+    data = f"const DATA = {json.dumps({'classes': ['1']})}; const fullName = () => {json.dumps(name)};"
+    begins = found and name != "smear artefact"
+    assert _value(data + source, "ARTEFACT ?? null") == ("1" if begins else None)
+
+
 def _row(file, label, group="", predicted="BLA", seen=True, content=""):
     row = {"file": str(file), "label": label, "group": group, "predicted": predicted, "seen": seen}
     return row | {"content": content, "run": "net"}

@@ -228,6 +228,20 @@ def test_a_file_of_another_program_is_not_replaced(cells, capsys):
     assert len(json.loads(tasks.read_text())) == 3
 
 
+def test_a_list_does_not_take_the_files_of_another_with_the_same_labels(cells, capsys):
+    """Every list of `cut` is called cells.csv, and its labels cells_labels.csv."""
+    folder, contents = cells
+    labels = _labels(folder, *([f"cells/{n}.png", "EO", "yes", contents[n]] for n in range(3)))
+    assert _slide(folder, labels) == 0
+    (written,) = folder.glob("*.geojson")
+    before = written.read_bytes()
+    (folder / "other.csv").write_text((folder / "list.csv").read_text())
+    assert cli.main(["slide", f"--input={folder / 'other.csv'}", labels]) == 2
+    assert f"{written} was made from another input" in capsys.readouterr().err
+    assert written.read_bytes() == before
+    assert _slide(folder, labels) == 0
+
+
 def test_tasks_of_an_earlier_call_do_not_stay_beside_new_labels(cells):
     folder, _ = cells
     tasks = [folder / f"list_on_slide_label_studio.{ending}" for ending in ("json", "xml")]

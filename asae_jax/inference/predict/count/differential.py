@@ -258,10 +258,7 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
         "are in the run's evaluation."
     )
     if overall.left_to_person:
-        yield (
-            f"{overall.left_to_person} of all {overall.images} images are left to a person. They are no "
-            "random part of the cells: look at them before relying on a percentage, with or without them."
-        )
+        yield _left_to_a_person(overall.left_to_person, overall.images)
     if uncounted := [one.code for one in classes if one.lineage == "none"]:
         yield f"Not counted in the percentages: {', '.join(uncounted)}."
     if unknown := [one.code for one in classes if not (one.lineage or one.blast)]:
@@ -269,6 +266,18 @@ def _notes(overall: Count, classes: Sequence[CellClass]) -> Iterator[str]:
             f"No lineage is known for: {', '.join(unknown)} (--classes=FILE); they count as white cells, and "
             "not as blasts."
         )
+
+
+def _left_to_a_person(count: int, images: int) -> str:
+    if count == images:
+        return (
+            f"All {images:,} images are left to a person: every percentage is the network's alone, and none "
+            "is to be relied on before somebody has looked at the cells."
+        )
+    return (
+        f"{count:,} of all {images:,} images are left to a person. They are no random part of the cells: "
+        "look at them before relying on a percentage, with or without them."
+    )
 
 
 def _specimen_notes(

@@ -21,8 +21,12 @@ function label(choice, { place, onward = false } = {}) {
 
 const accept = (cell) => labels.get(cell.content) || cell.predicted;
 
-// A class of the run for artefacts, where it has one; else such cells are left out, with the reason.
-const ARTEFACT = DATA.classes.find((name) => /^art$|art[ei]fact/i.test(name) || /^art[ei]fact/i.test(fullName(name)));
+// A class of the run for artefacts, where it has one; else such cells are left out, with the reason. As English,
+// German, French, Spanish and Italian write it: artefact, artifact, Artefakt, artéfact, artefacto, artefatto.
+const OF_ARTEFACTS = /^art$|art[eéi]\u0301?fa[ckt]/i;
+const ARTEFACT = DATA.classes.find(
+  (name) => OF_ARTEFACTS.test(name) || fullName(name).search(OF_ARTEFACTS) === 0,
+);
 const isArtefact = (cell) => (ARTEFACT ? labels.get(cell.content) === ARTEFACT : reasonOf(cell) === "artefact");
 const artefact = () => ARTEFACT ?? { label: "", reason: "artefact" };
 
