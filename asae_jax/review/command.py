@@ -17,7 +17,7 @@ from asae_jax.input.manifest import CORRECTED, SLIDE_COLUMNS, UNSEEN
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.review import output
-from asae_jax.review.joining import Joined, Rules, join
+from asae_jax.review.joining import OUTVOTED, Joined, Rules, join
 from asae_jax.review.labels import Images, Label, group_name, listed_files, read_labels
 from asae_jax.review.old_data import known_images
 from asae_jax.review.people import told_apart
@@ -103,11 +103,8 @@ def _renamed(label: Label, name: str) -> Label:
     if name == label.label or label.fault or not label.label:
         return label
     if not name:
-        return dataclasses.replace(label, fault=f"class {label.label} {_DROPPED}")
+        return dataclasses.replace(label, dropped=f"class {label.label} is dropped by the class map")
     return dataclasses.replace(label, label=name)
-
-
-_DROPPED = "is dropped by the class map"
 
 
 def _refuse_nothing(joined: Joined, labels: Sequence[Label]) -> None:
@@ -116,14 +113,22 @@ def _refuse_nothing(joined: Joined, labels: Sequence[Label]) -> None:
         return
     if not labels:
         raise UserError("the files of labels have no rows: label cells on the review page, save the CSV file")
-    label, reason = joined.left_out[0]
-    remedy = f"Label them: {CORRECTED}" if reason == UNSEEN else _MOVED
-    by_rule = not label.fault or label.fault.endswith(_DROPPED)  # the file has no fault
+    # An outvoted label is not used whatever becomes of the one that counts: that one's reason tells more.
+    counts = (one for one in joined.left_out if not one[1].startswith(OUTVOTED))
+    label, reason = next(counts, joined.left_out[0])
+    remedy = _DROPPED if label.dropped and reason == label.dropped else ""
+    if label.fault:
+        remedy = f"Label them: {CORRECTED}" if reason == UNSEEN else _MOVED
     raise UserError(
         f"none of the {len(labels):,} labels can be used; the first, {label.origin}, line {label.line}, "
-        f"{label.file}: {reason}" + ("" if by_rule else f". {remedy}")
+        f"{label.file}: {reason}" + (f". {remedy}" if remedy else "")
     )
 
+
+_DROPPED = (
+    "Map it to a class of the run by a CSV file from,to (--class_map=FILE), or take it as a new class "
+    "(--new_classes=add)"
+)
 
 _MOVED = "Where images have been moved, give their folder (--images=DIR)"
 

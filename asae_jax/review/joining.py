@@ -112,13 +112,13 @@ def join(
     told = patients.told_of(known, labels)
     labels, disputed = _with_patients(labels, patients.of_other_parts(known, told, rename=rename))
     rows = patients.with_told(known, labels)
-    chosen, torn = _one_for_each_image(_in_the_runs_form(labels, class_names), rules, joined)
+    chosen, torn = _one_for_each_image(_in_the_runs_words(labels, class_names, rules), rules, joined)
     outvoted, joined.contradictions = joined.contradictions, []
     _check_classes(chosen, known, class_names, rules)
     places = _places(rows)
     for same in torn:
         _drop(same, places.get(same[0].content, []), rows, joined)
-    new = list(_compared_with_old(chosen, places, rows, class_names, rules, joined))
+    new = list(_compared_with_old(chosen, places, rows, rules, joined))
     new = list(_under_new_names(new, rows, joined))
     taken = patients.named(new, known, told, rename=rename, grouped=grouped, slides=slides)
     new, joined.notes = taken.labels, taken.notes
@@ -135,15 +135,21 @@ def join(
     return joined
 
 
-def _in_the_runs_form(labels: Iterable[Label], class_names: Sequence[str]) -> list[Label]:
-    """The labels with the run's name of their class where that is written in another Unicode form."""
+def _in_the_runs_words(labels: Iterable[Label], class_names: Sequence[str], rules: Rules) -> Iterator[Label]:
+    """The labels with the run's name of their class where that is written in another Unicode form.
+
+    Where new classes are dropped, labels of such say so: an image of one is no image of the run's classes.
+    """
     forms = {composed(name): name for name in class_names}
-    return [
-        dataclasses.replace(label, label=forms[name])
-        if label.label not in class_names and (name := composed(label.label)) in forms
-        else label
-        for label in labels
-    ]
+    for label in labels:
+        if label.label in ("", *class_names) or label.fault or label.dropped:
+            yield label
+        elif (name := composed(label.label)) in forms:
+            yield dataclasses.replace(label, label=forms[name])
+        elif rules.new_classes == "drop":
+            yield dataclasses.replace(label, dropped=f"class {label.label} is not one of the run's")
+        else:
+            yield label
 
 
 def _with_patients(labels: Sequence[Label], apart: Collection[str]) -> tuple[list[Label], list[str]]:
@@ -197,7 +203,7 @@ def _one_for_each_image(
             by_image.setdefault(label.content, []).append(label)
     chosen, torn = [], []
     for same in by_image.values():
-        if rules.prefer == "drop" and len({label.label for label in same}) > 1:
+        if rules.prefer == "drop" and len({label.verdict for label in same}) > 1:
             torn.append(same)
             continue
         counts = _order(same, rules)[-1]
@@ -209,18 +215,33 @@ def _one_for_each_image(
 
 
 def _outvote(label: Label, counts: Label, rules: Rules, joined: Joined) -> None:
-    if label.label == counts.label:
+    if label.verdict == counts.verdict:
         joined.left_out.append((label, "the same image and label are listed again"))
         return
-    which = "newest" if rules.prefer == "newest" else "first"
-    joined.contradictions.append(Change(label, counts.label, counts.label, f"the {which} label counts"))
-    joined.left_out.append((label, f"another label of the image counts, the {which}"))
+    which = _which(label, counts, rules)
+    joined.contradictions.append(Change(label, counts.label, counts.verdict, f"the {which} label counts"))
+    joined.left_out.append((label, f"{OUTVOTED}, the {which}"))
+
+
+OUTVOTED = "another label of the image counts"
+"""How the reason of a label begins that was left out for another one that people gave."""
+
+
+def _which(label: Label, counts: Label, rules: Rules) -> str:
+    """What the label that counts is beside another one of its image."""
+    if rules.prefer == "old":
+        return "first"
+    timed = label.time is not None and counts.time is not None
+    return "newest" if timed and counts.time > label.time else "last listed"  # type: ignore[operator]
 
 
 def _order(same: Sequence[Label], rules: Rules) -> list[Label]:
-    """Labels of one image, the one that counts last: by time, where all have one, else as they are listed."""
-    timed = all(label.time is not None for label in same)
-    ordered = sorted(same, key=lambda label: label.time) if timed else list(same)  # type: ignore[arg-type, return-value]
+    """Labels of one image, the one that counts last.
+
+    Labels without a time stay where they are listed; those with one take the other places in its order.
+    """
+    timed = iter(sorted((one for one in same if one.time is not None), key=lambda one: one.time))  # type: ignore[arg-type, return-value]
+    ordered = [label if label.time is None else next(timed) for label in same]
     return ordered[::-1] if rules.prefer == "old" else ordered
 
 
@@ -229,7 +250,7 @@ def _check_classes(
 ) -> None:
     kept = {row.content for row in known if row.split != "train"}
     known_names = {"", *class_names}
-    unknown = [label for label in labels if label.label not in known_names and label.content not in kept]
+    unknown = [one for one in labels if one.verdict not in known_names and one.content not in kept]
     counts = collections.Counter(label.label for label in unknown)
     for names in alike_names([*counts, *class_names]):
         first = next((label for label in unknown if label.label in names), None)
@@ -275,7 +296,7 @@ def _drop(same: Sequence[Label], old: Sequence[int], rows: list[Known], joined: 
     named = " and ".join(dict.fromkeys(label.label or "left out" for label in same))
     used, why = (stays.label, _stays(PARTS[stays.split])) if stays else ("", "drop")
     for label in same:
-        other = next(other.label for other in same if other.label != label.label)
+        other = next(other.label for other in same if other.verdict != label.verdict)
         joined.contradictions.append(Change(label, other, used, why))
         joined.left_out.append((label, PARTS[stays.split] if stays else f"labelled {named}"))
     if not stays:
@@ -292,7 +313,6 @@ def _compared_with_old(
     chosen: Iterable[Label],
     places: Mapping[str, Sequence[int]],
     rows: list[Known],
-    class_names: Sequence[str],
     rules: Rules,
     joined: Joined,
 ) -> Iterator[Label]:
@@ -301,10 +321,8 @@ def _compared_with_old(
         old = places.get(label.content, [])
         if stays := _protected(old, rows):
             _keep(label, stays, joined)
-        elif not label.label and not old:
+        elif not label.verdict and not old:
             joined.left_out.append((label, _said_no(label)))
-        elif label.label not in ("", *class_names) and rules.new_classes == "drop":
-            joined.left_out.append((label, f"class {label.label} is not one of the run's"))
         elif old:
             _act_on_old(label, old, rows, rules, joined)
         else:
@@ -322,7 +340,7 @@ def _under_new_names(new: Iterable[Label], rows: Iterable[Known], joined: Joined
 
 
 def _said_no(label: Label) -> str:
-    return f"{LEFT_OUT}: {label.provenance.get('reason', 'no reason given')}"
+    return label.dropped or f"{LEFT_OUT}: {label.provenance.get('reason', 'no reason given')}"
 
 
 def _keep(label: Label, row: Known, joined: Joined) -> None:
@@ -337,13 +355,13 @@ def _stays(part: str) -> str:
 
 def _act_on_old(label: Label, old: Sequence[int], rows: list[Known], rules: Rules, joined: Joined) -> None:
     """What a label does to training images of the run that hold what it is of."""
-    differing = [rows[number] for number in old if rows[number].label != label.label]
+    differing = [rows[number] for number in old if rows[number].label != label.verdict]
     row = (differing or [rows[old[0]]])[0]
     why = _why_old_counts(row, label, rules)
     if not differing:
         joined.confirmed.append(label)
-    elif not why and (rules.prefer == "drop" or not label.label):
-        said = _said_no(label) if not label.label else "drop"
+    elif not why and (rules.prefer == "drop" or not label.verdict):
+        said = _said_no(label) if not label.verdict else "drop"
         joined.contradictions.append(Change(label, row.label, "", said))
         joined.left_out.append((label, "contradicts the old label, and the old image was taken out"))
         _take_out(old, rows, joined)

@@ -51,6 +51,7 @@ class Label:
         where the file names no other.
       of_slide: whether `group` is a slide or a field, as the file names no patient.
       fault: why the row cannot be used; empty where it can.
+      dropped: why images of this class are left out, as rules say; empty where they are not.
     """
 
     file: str
@@ -64,6 +65,12 @@ class Label:
     provenance: Mapping[str, str] = dataclasses.field(default_factory=dict)
     of_slide: bool = False
     fault: str = ""
+    dropped: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The class that the image is to have; empty where it is to be left out, whoever says so."""
+        return "" if self.dropped else self.label
 
     @property
     def reviewer(self) -> str:

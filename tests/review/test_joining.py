@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import datetime
+import functools
 import unicodedata
 
 import pytest
@@ -40,12 +41,13 @@ def label(
     line=2,
     time=None,
     fault="",
+    dropped="",
     **provenance,
 ):
     when = None if time is None else datetime.datetime.fromisoformat(f"2026-01-{time:02d}T00:00+00:00")
     return Label(
         f"/new/{content}.png", name, group, content, origin, line, f"/new/{origin}", when, provenance,
-        of_slide=of_slide, fault=fault,
+        of_slide=of_slide, fault=fault, dropped=dropped,
     )  # fmt: skip
 
 
@@ -152,7 +154,9 @@ def test_a_label_of_an_old_image_that_stands_there_twice_changes_both():
         ("newest", (1, 2), "B"),
         ("newest", (2, 1), "A"),
         ("newest", (None, None), "B"),  # the one named last
-        ("newest", (2, None), "B"),  # times that are not all known do not count
+        ("newest", (2, None), "B"),  # of which one has a time, too
+        ("newest", (None, 2), "B"),
+        ("old", (2, None), "A"),
         ("old", (1, 2), "A"),
         ("old", (2, 1), "B"),
         ("old", (None, None), "A"),
@@ -165,6 +169,29 @@ def test_two_reviewers_of_one_image(prefer, times, used):
     assert of(result, "train")[2:] == ([("n1", used)] if used else [])
     assert len(result.contradictions) == (1 if used else 2)
     assert len(result.left_out) == (1 if used else 2)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "listed", "used", "why"),
+    [
+        ("newest", [("A", None), ("B", 12), ("C", 10)], "B", {"A": "last listed", "C": "newest"}),
+        ("newest", [("B", 12), ("C", 10), ("A", None)], "A", {"B": "last listed", "C": "last listed"}),
+        ("newest", [("B", 12), ("A", None), ("C", 10)], "B", {"A": "last listed", "C": "newest"}),
+        ("newest", [("B", 12), ("C", 12)], "C", {"B": "last listed"}),
+        ("old", [("B", 12), ("C", 10), ("A", None)], "C", {"A": "first", "B": "first"}),
+        ("old", [("A", None), ("C", 10), ("B", 12)], "A", {"B": "first", "C": "first"}),
+    ],
+)
+def test_labels_with_a_time_keep_its_order_beside_one_without(prefer, listed, used, why):
+    labels = [label("n1", name, time=time, origin=f"{name}.csv") for name, time in listed]
+    result = joined(labels, prefer=prefer, new_classes="add")
+    assert of(result, "train")[2:] == [("n1", used)]
+    assert {one.given.label: one.why for one in result.contradictions} == {
+        name: f"the {which} label counts" for name, which in why.items()
+    }
+    assert {one.label: reason for one, reason in result.left_out} == {
+        name: f"another label of the image counts, the {which}" for name, which in why.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -224,6 +251,34 @@ def test_or_added_or_dropped():
     assert dropped.left_out[0][1] == "class C is not one of the run's"
 
 
+@pytest.mark.parametrize("by_map", [False, True])
+@pytest.mark.parametrize("prefer", ["newest", "old", "drop"])
+def test_an_image_of_a_dropped_class_is_left_out_as_if_a_person_had_said_so(prefer, by_map):
+    """Whichever way the class is dropped, the verdict that an image is no A counts by the same rules."""
+    why = "class ART is dropped by the class map" if by_map else "class ART is not one of the run's"
+    art = functools.partial(label, name="ART", dropped=why * by_map)
+    labels = [art("o1"), label("n1", time=10), art("n1", time=11), art("n2"), art("t1"), art("n3")]
+    labels += [dataclasses.replace(art("n3"), label="DEB"), label("n4")]
+    result = joined(labels, prefer=prefer, new_classes="drop")
+    trained = {"newest": ["o2", "n4"], "old": ["o1", "o2", "n1", "n4"], "drop": ["o2", "n4"]}[prefer]
+    assert [content for content, _ in of(result, "train")] == trained
+    assert of(result, "test") == [("t1", "A"), ("t2", "B")]
+    changes = {one.given.content: (one.given.label, one.other, one.used) for one in result.contradictions}
+    assert changes["o1"] == ("ART", "A", "A" if prefer == "old" else "")
+    assert changes["t1"] == ("ART", "A", "A")
+    if prefer == "newest":
+        assert changes["n1"] == ("A", "ART", "")
+    assert "n3" not in changes  # left out by both
+    assert (labels[3].file, why) in [(one.file, reason) for one, reason in result.left_out]
+
+
+def test_an_old_label_that_is_newer_than_the_word_of_a_dropped_class_stays():
+    known = [old("o1", reviewed="2026-01-05T00:00:00+00:00"), *OLD[1:]]
+    result = joined([label("o1", "ART", time=4)], known, new_classes="drop")
+    assert ("o1", "A") in of(result, "train")
+    assert result.contradictions[0].why == "the old label is newer"
+
+
 def test_a_new_class_that_is_an_old_one_in_another_spelling_is_refused():
     with pytest.raises(UserError, match="are one to a reader"):
         joined([label("n1", "b")], new_classes="add")
@@ -270,7 +325,7 @@ def test_a_new_image_that_a_person_leaves_out_is_left_out_and_contradicts_who_la
     )
     assert result.rows == OLD
     assert [reason for _, reason in result.left_out] == [
-        "another label of the image counts, the newest",
+        "another label of the image counts, the last listed",
         "a person left it out: artefact",
         "a person left it out: blurred",
     ]

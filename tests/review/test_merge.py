@@ -487,10 +487,33 @@ def test_paths_are_relative_to_a_list_in_a_folder_above(old, new, tmp_path, monk
 def test_where_a_rule_leaves_all_labels_out_no_folder_is_asked_for(old, new, tmp_path, capsys):
     labels = write_csv(tmp_path / "labels.csv", page_rows(new, "C"))
     said = refused(capsys, old, labels, new_classes="drop")
-    assert said.endswith("class C is not one of the run's\n")
+    assert "class C is not one of the run's. Map it to a class of the run" in said
+    assert "--images" not in said
     (tmp_path / "map.csv").write_text("from,to\nC,\n")
     said = refused(capsys, old, labels, class_map=tmp_path / "map.csv")
-    assert said.endswith("class C is dropped by the class map\n")
+    assert "class C is dropped by the class map. Map it to a class of the run" in said
+    # Ann's label is outvoted by one that is left out too: the reason of that one is told.
+    ann = write_csv(tmp_path / "ann.csv", page_rows(new, "A"))
+    said = refused(capsys, old, ann, labels, new_classes="drop")
+    assert re.search(
+        r"labels.csv, line 2, .*: class C is not one of the run's. Map it .*--new_classes=add", said
+    )
+
+
+@pytest.mark.parametrize("by_map", [False, True])
+def test_an_old_image_that_is_called_a_dropped_class_leaves_training(old, new, tmp_path, capsys, by_map):
+    trained = [name for name, (label, split) in parts(old).items() if (label, split) == ("A", "train")]
+    image = tmp_path / "cells" / trained[0]
+    (tmp_path / "map.csv").write_text("from,to\nART,\n")
+    rule = {"class_map": tmp_path / "map.csv"} if by_map else {"new_classes": "drop"}
+    rows = page_rows([image], "ART") + page_rows(new[:1], "A")
+    merge(old, write_csv(tmp_path / "labels.csv", rows), **rule)
+    listed = {row["path"] for row in read_csv(old / "merged.csv")}
+    assert str(image) not in listed
+    assert str(new[0]) in listed
+    (change,) = read_csv(old / "merged_changed.csv")
+    assert [change[name] for name in ("given", "other", "used")] == ["ART", "A", "(left out)"]
+    assert change["why"].startswith("class ART is ")
 
 
 def test_a_second_test_has_the_classes_of_the_run(old, tmp_path, capsys):
