@@ -131,21 +131,18 @@ def alpha(
 ) -> Measure:
     """Krippendorff's alpha of nominal classes, of two or more people who need not all label every image.
 
-    alpha = 1 - D_o / D_e (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"); images that
-    fewer than two people labelled count nothing. For two people and many images it is near Scott's pi.
+    alpha = 1 - D_o / D_e (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). For two people
+    and many images it is near Scott's pi.
 
     Args:
-      votes: int `[N, people]`, 0..num_classes-1, or `NOBODY` where somebody gave no label.
+      votes: int `[N, people]`, N at least 1, 0..num_classes-1, or `NOBODY` where somebody gave no label; of
+        each image two labels at least: others count nothing in alpha, and are left out before.
       num_classes: K.
       groups: any values `[N]`, or None.
       resamples: of the bootstrap.
       seed: of the bootstrap.
     """
     counts = np.stack([(votes == number).sum(1) for number in range(num_classes)], 1).astype(np.float64)
-    counts = counts[counts.sum(1) > 1]
-    groups = None if groups is None else groups[(votes != NOBODY).sum(1) > 1]
-    if not len(counts):
-        return Measure(None)
     people = counts.sum(1)
     observed = (people**2 - (counts**2).sum(1)) / (people - 1)
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from asae_jax.evaluation.bootstrap import percentile_interval
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, percentile_interval
 from asae_jax.evaluation.metrics import confusion_matrix
+from asae_jax.experiments.results import METRICS, FinishedRun, Results
 from asae_jax.experiments.statistics import (
     Difference,
     Estimate,
@@ -15,6 +16,7 @@ from asae_jax.experiments.statistics import (
     SignTest,
     Verdict,
     bootstrap_confusions,
+    compare,
     falls_short,
     holm,
     paper_verdict,
@@ -137,6 +139,20 @@ def test_groups_are_drawn_whole(predicted):
     possible = {tuple(np.add(a * parts[0] + b * parts[1], (3 - a - b) * parts[2]).ravel())
                 for a in range(4) for b in range(4 - a)}  # fmt: skip
     assert {tuple(matrix.ravel()) for matrix in matrices[0]} <= possible
+
+
+def test_the_interval_over_few_patients_is_as_wide_as_student_s_t_makes_it():
+    patients = np.repeat(np.arange(MIN_GROUPS), 8)
+    none = {metric: 0.0 for metric in METRICS}
+    one = FinishedRun(0, none, {}, np.zeros(40, np.int64), None, None)
+    results = Results(("a", "b"), (), np.zeros(40, np.int64), patients, {"x": (one,), "y": (one,)}, {})
+    gaps = np.random.default_rng(0).normal(size=500)
+    resampled = {"x": {0: dict.fromkeys(METRICS, gaps)}, "y": {0: dict.fromkeys(METRICS, np.zeros(500))}}
+    found = compare(results, "x", "y", resampled=resampled).differences["accuracy"].over_images
+    assert found == pytest.approx(tuple(percentile_interval(gaps, patients)))
+    low, high = percentile_interval(gaps)
+    assert found[0] < low
+    assert found[1] > high
 
 
 def test_holm_by_hand():
