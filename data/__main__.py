@@ -14,6 +14,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
 
 from . import BUILDERS, builder_class
+from .options import Once
 
 
 def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
@@ -55,10 +56,16 @@ def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    parser = argparse.ArgumentParser(prog=f"python -m {__package__}", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {__package__}", description=(__doc__ or "").partition("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("name", help=f"NAME or NAME/CONFIGURATION; NAME is one of {', '.join(BUILDERS)}")
-    parser.add_argument("--manual_dir", type=Path, required=True, help="where the archive was unpacked")
-    parser.add_argument("--data_dir", type=Path, required=True, help="where prepared sets are kept")
+    parser.add_argument(
+        "--manual_dir", type=Path, required=True, action=Once, help="where the archive was unpacked"
+    )
+    parser.add_argument(
+        "--data_dir", type=Path, required=True, action=Once, help="where prepared sets are kept"
+    )
     chosen = parser.parse_args(arguments)
     try:
         print(prepare(chosen.name, chosen.manual_dir.expanduser(), chosen.data_dir.expanduser()))

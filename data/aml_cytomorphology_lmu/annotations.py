@@ -3,6 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+from asae_jax.files import disk_errors, read_bounded
+from asae_jax.input.csv_rows import fault
+
 FILE = "annotations.dat"
 
 
@@ -25,10 +28,24 @@ def read_annotations(path: Path) -> dict[str, Annotation]:
 
     Fields are divided by spaces; "nan", or nothing, stands for no annotation. The file names are unique
     in the set, and paths are not told from the same root everywhere, so names are the key.
+
+    Raises:
+      UserError: the file cannot be read, or is not UTF-8.
     """
     found = {}
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
+    for line in _text(path).splitlines():
         fields = [field if field.lower() != "nan" else "" for field in line.split()] + [""] * 4
         if fields[0]:
             found[fields[0].rsplit("/", 1)[-1]] = Annotation(*fields[1:4])
     return found
+
+
+def _text(path: Path) -> str:
+    remedy = "use the file as the archive gives it"
+    with disk_errors(f"read {path}", remedy=remedy):
+        content = read_bounded(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise fault(path, line, "not UTF-8", remedy) from error

@@ -30,6 +30,8 @@ from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.sampler import permutation
 
+from ..options import Once
+
 LIST = Path(__file__).with_name("images.csv")
 BLOOD = ("BA", "BNE", "EO", "ERB", "LY", "MMY", "MO", "MY", "PLATELET", "PMY", "SNE")
 """Classes of the blood set (Acevedo et al. 2020), as its file names begin; others are of the marrow set."""
@@ -149,12 +151,12 @@ def _write(output: Path, rows: Sequence[Row]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("action", choices=("manifest", "draw"))
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--classes", choices=("all", "blood", "marrow"), default="all")
+    parser.add_argument("--output", type=Path, required=True, action=Once)
+    parser.add_argument("--classes", choices=("all", "blood", "marrow"), default="all", action=Once)
     given = parser.parse_args(arguments)
     try:
         if given.action == "manifest":

@@ -1,10 +1,9 @@
 """The label files of the challenge, which carry columns that mean nothing."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from asae_jax.errors import UserError
+from asae_jax.input.csv_rows import read_rows
 
 
 def read_labels(path: Path) -> Iterator[tuple[str, str]]:
@@ -13,16 +12,12 @@ def read_labels(path: Path) -> Iterator[tuple[str, str]]:
     Other columns, such as pandas' stray `Unnamed: 2`, are ignored. The code is "" where there is none.
 
     Raises:
-      UserError: no column `ID`.
+      UserError: as of `asae_jax.input.csv_rows.read_rows`: no column `ID`, not UTF-8.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if "ID" not in (reader.fieldnames or ()):
-            raise UserError(f"{path} has no column ID: use the file as the challenge gives it")
-        for row in reader:
-            name = (row["ID"] or "").strip()
-            if name:
-                yield _with_extension(name), (row.get("labels") or "").strip()
+    _, rows = read_rows(path, required=("id",), optional=("labels",))
+    for _, row in rows:
+        if name := row["id"]:
+            yield _with_extension(name), row.get("labels", "")
 
 
 def _with_extension(name: str) -> str:

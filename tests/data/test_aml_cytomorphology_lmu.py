@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from asae_jax.errors import UserError
 from data.aml_cytomorphology_lmu.annotations import Annotation, read_annotations
 
 
@@ -40,3 +42,10 @@ def test_rows_may_be_short_or_have_other_roots(tmp_path):
         "NGS_0001.tiff": Annotation("NGS", "NGB", ""),
         "BAS_0001.tiff": Annotation("BAS", "", "BAS"),
     }
+
+
+def test_annotations_that_are_not_utf_8_are_refused(tmp_path):
+    path = tmp_path / "annotations.dat"
+    path.write_bytes(b"NGS/NGS_0001.tiff NGS NGB\nBAS/\xf6.tiff BAS nan nan\n")
+    with pytest.raises(UserError, match=r"annotations\.dat, line 2: not UTF-8: use the file as the archive"):
+        read_annotations(path)

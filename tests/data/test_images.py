@@ -97,3 +97,13 @@ def test_a_manifest_of_the_images_that_are_there(folder, tmp_path, monkeypatch, 
     assert manifest([folder], tmp_path / "blood.csv", classes="blood") == 2
     assert main(["manifest", str(tmp_path / "none"), "--output", str(tmp_path / "none.csv")]) == 2
     assert "none of the listed images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options", [["--outp=a"], ["--output=a", "--output=b"], ["--output=a", "--class=blood"]]
+)
+def test_options_are_written_out_and_given_once(folder, options, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["manifest", str(folder), *options])
+    assert ended.value.code == 2
+    assert "--" in capsys.readouterr().err

@@ -1,8 +1,13 @@
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from data.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_prepares_and_says_what_is_there(made, tmp_path, capsys):
@@ -54,3 +59,28 @@ def test_mistakes_are_told_in_one_line(tmp_path, capsys, name, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--manual_dir=x", "--data_di=y"], "--data_dir"),
+        (
+            ["--manual_dir=x", "--data_dir=y", "--data_dir=z"],
+            "--data_dir is given twice (y and z): give it once",
+        ),
+    ],
+)
+def test_options_are_written_out_and_given_once(capsys, options, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["mll23", *options])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_help_needs_no_docstrings():
+    """`python -OO` has none."""
+    shown = subprocess.run(
+        [sys.executable, "-OO", "-m", "data", "--help"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert (shown.returncode, shown.stderr) == (0, b"")

@@ -41,5 +41,12 @@ def test_a_phase_without_labels_is_refused(made, prepare):
 def test_a_file_without_the_column_is_refused(tmp_path):
     path = tmp_path / "phase1_label.csv"
     path.write_text("image,labels\n1.jpg,SNE\n", encoding="utf-8")
-    with pytest.raises(UserError, match="has no column ID"):
+    with pytest.raises(UserError, match=r"phase1_label\.csv, line 1: column 'id' is missing"):
+        list(read_labels(path))
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "phase1_label.csv"
+    path.write_bytes(b"ID,labels\n1.jpg,SNE\nzw\xf6lf.jpg,SNE\n")
+    with pytest.raises(UserError, match=r"phase1_label\.csv, line 3: not UTF-8"):
         list(read_labels(path))
