@@ -53,7 +53,11 @@ def atomic_text(path: Path) -> Iterator[IO[str]]:
     """A text file to write to, which takes the name `path` only when the block ends without an error.
 
     The folder is made if missing. A file of that name is always complete: an older one stays until then, and
-    after an error. Several processes and threads may write it at once; the last to end wins.
+    after an error. Several processes and threads may write it at once; the last to end wins. A link stays
+    one, and what it leads to is written; whoever could read an older file, and nobody else, can read the new.
+
+    Raises:
+      OSError: it cannot be written, or is a pipe, a socket or a device; `strerror` says which.
     """
     with _taking_name(path) as part, open_text(part) as file:
         yield file
@@ -70,13 +74,21 @@ def atomic_binary(path: Path) -> Iterator[IO[bytes]]:
 def _taking_name(path: Path) -> Iterator[Path]:
     """Another name for a file, which is called `path` when the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = name_beside(path)
+    given, path = path, _written(path)
+    part, mode = name_beside(path), _mode(path)
     waiting = _waiting.get()
     try:
+        if mode is not None:
+            part.touch(0o600)  # nobody else reads it meanwhile
         yield part
+        if mode is not None:
+            with contextlib.suppress(OSError):  # a disk without such bits
+                part.chmod(mode)
         if waiting is None:
             _replace(part, path)
         else:
+            if given != path:
+                waiting.pop(given, None)  # the link was to be removed, and is written again
             if before := waiting.get(path):
                 before.unlink(missing_ok=True)
             waiting[path] = part
@@ -85,6 +97,32 @@ def _taking_name(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a failed write, unlike a failed opening, does not say of what
         raise
+
+
+def _written(path: Path) -> Path:
+    """The file that is replaced where `path` is written (`_behind_links`).
+
+    Raises:
+      OSError: it is a pipe, a socket or a device, in whose place a file would come.
+    """
+    target = _behind_links(path)
+    if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
+        raise _special(path)
+    return target
+
+
+def _behind_links(path: Path) -> Path:
+    """What a link leads to, so that it stays a link when that is replaced; any other path as it is."""
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
+def _mode(path: Path) -> int | None:
+    """Who may read and write a file; None where none is there, and on Windows, which has no such bits."""
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode) and not HOLDS_OPEN_FILES:
+            return stat.S_IMODE(status.st_mode)
+    return None
 
 
 def name_beside(path: Path) -> Path:
@@ -209,17 +247,21 @@ def check_replaceable(path: Path) -> None:
     Raises:
       PermissionError: it cannot, as on Windows a table that is open in Excel; `strerror` names it.
     """
+    path = _written(path)
     if os.path.lexists(path):
         _replace(path, path)
 
 
 def remove(path: Path) -> None:
-    """Removes a file if there is one; within `together` when the block ends, unless it is written again."""
+    """Removes a file if there is one; within `together` when the block ends, unless it is written again.
+
+    Of a link, the link: what it leads to may be of use elsewhere.
+    """
     waiting = _waiting.get()
     if waiting is None:
         path.unlink(missing_ok=True)
         return
-    if part := waiting.get(path):
+    if part := waiting.pop(_behind_links(path), None):
         part.unlink(missing_ok=True)
     waiting[path] = None
 
@@ -261,9 +303,13 @@ def check_bounded(path: Path, *, most: int = MOST_TEXT) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a file but a pipe, socket or device", str(path))
+        raise _special(path)
     if status.st_size > most:
         raise _too_large(path, most)
+
+
+def _special(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not a file but a pipe, socket or device", str(path))
 
 
 def _too_large(path: Path, most: int) -> OSError:

@@ -1,9 +1,11 @@
 """Writing, reading and walking files; and what HTML pages share."""
 
 import base64
+import contextlib
 import errno
 import json
 import os
+import stat
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,6 +64,100 @@ def test_a_name_that_no_file_can_take_is_an_error_of_the_disk(tmp_path, monkeypa
     ):
         files.write_text(Path(name), "text")
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+@pytest.mark.parametrize("way", ["alone", "together", "removed first", "written twice"])
+@pytest.mark.parametrize("given", ["link.csv", "chain.csv"])
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path, monkeypatch, way, given):
+    """Also of a link to a link, relative ones, and where the link lies in another folder than the file."""
+    here, far = tmp_path / "here", tmp_path / "far"
+    here.mkdir()
+    far.mkdir()
+    (far / "real.csv").write_text("before")
+    (here / "link.csv").symlink_to("../far/real.csv")
+    (here / "chain.csv").symlink_to("link.csv")
+    monkeypatch.chdir(here)
+    with contextlib.nullcontext() if way == "alone" else files.together():
+        if way == "removed first":
+            files.remove(Path(given))
+        if way == "written twice":
+            files.write_text(Path("link.csv"), "first")
+        files.write_text(Path(given), "now")
+        if way != "alone":
+            assert (far / "real.csv").read_text() == "before"
+    assert (far / "real.csv").read_text() == Path(given).read_text() == "now"
+    assert [path.name for path in sorted(here.iterdir()) if path.is_symlink()] == ["chain.csv", "link.csv"]
+    assert [path.name for path in far.iterdir()] == ["real.csv"]
+
+
+def test_an_error_leaves_link_and_file_as_they_were(tmp_path):
+    (tmp_path / "real").write_text("before")
+    (tmp_path / "link").symlink_to("real")
+
+    def write():
+        with files.together():
+            files.write_text(tmp_path / "link", "now")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "link": "before",
+        "real": "before",
+    }
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_of_a_link_that_is_removed_the_file_stays(tmp_path):
+    (tmp_path / "real").write_text("before")
+    (tmp_path / "link").symlink_to("real")
+    with files.together():
+        files.write_text(tmp_path / "link", "now")
+        files.remove(tmp_path / "link")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"real": "before"}
+
+
+def test_a_link_to_nothing_makes_the_file_but_no_folder(tmp_path):
+    (tmp_path / "link").symlink_to("new")
+    files.write_text(tmp_path / "link", "now")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "new").read_text() == "now"
+    (tmp_path / "unplugged").symlink_to(tmp_path / "disk" / "new")
+    with pytest.raises(FileNotFoundError):
+        files.write_text(tmp_path / "unplugged", "now")
+    assert not (tmp_path / "disk").exists()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_no_file_takes_the_place_of_a_pipe_or_device(tmp_path, linked):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    if linked:
+        (tmp_path / "link").symlink_to(path)
+    for function in (lambda given: files.write_text(given, "now"), files.check_replaceable):
+        with pytest.raises(OSError, match="not a file but a pipe, socket or device"):
+            function(tmp_path / "link" if linked else path)
+    assert path.is_fifo()
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444, 0o755])
+@pytest.mark.parametrize("linked", [False, True])
+def test_who_may_read_a_file_stays_when_it_is_written_again(tmp_path, mode, linked):
+    path = tmp_path / "table.csv"
+    path.write_text("before")
+    path.chmod(mode)
+    (tmp_path / "link").symlink_to(path)
+    with files.together(), files.atomic_text(tmp_path / "link" if linked else path) as file:
+        file.write("now")
+        (part,) = tmp_path.glob("*.part")
+        assert stat.S_IMODE(part.stat().st_mode) == 0o600  # what is private is so from the beginning
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("now", mode)
+
+
+def test_a_new_file_is_as_readable_as_any(tmp_path):
+    (tmp_path / "usual").touch()
+    files.write_text(tmp_path / "new", "now")
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
 def test_what_no_new_folder_can_replace(tmp_path, monkeypatch):

@@ -340,6 +340,33 @@ class TestFolders:
         with pytest.raises(UserError, match="leads out of the run folder"):
             folder.refuse_links(run)
 
+    def test_of_a_folder_of_runs_a_file_that_leads_out_is_refused_and_a_run_on_another_disk_is_not(
+        self, tmp_path
+    ):
+        grid, other = tmp_path / "grid", tmp_path / "other"
+        grid.mkdir()
+        other.mkdir()
+        (grid / "runs").symlink_to(other)
+        (grid / "inside.json").symlink_to(grid / "report.json")
+        folder.refuse_linked_files(grid)
+        folder.refuse_linked_files(tmp_path / "none")
+        (grid / "report.json").symlink_to(other / "precious")
+        with pytest.raises(UserError, match=r"inside\.json is a link that leads out of the run folder"):
+            folder.refuse_linked_files(grid)
+
+    @pytest.mark.parametrize(
+        ("command", "linked"),
+        [("audit", "audit/audit.json"), ("crossval", "results.csv"), ("reproduce", "report.json")],
+    )
+    def test_commands_refuse_to_write_through_a_link_that_leads_out(self, tmp_path, capsys, command, linked):
+        run, precious = tmp_path / "run", tmp_path / "precious"
+        (run / linked).parent.mkdir(parents=True)
+        precious.write_text("before")
+        (run / linked).symlink_to(precious)
+        assert main([command, "--config=drawn_cells", f"--workdir={run}"]) == 2
+        assert "leads out of the run folder" in capsys.readouterr().err
+        assert precious.read_text() == "before"
+
     def test_settings_ask_for_no_more_than_a_machine_has(self):
         config = settings.base_config()
         config.eval.batch_size = 100_000

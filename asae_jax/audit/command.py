@@ -26,7 +26,7 @@ from asae_jax.json_files import write_json
 from asae_jax.pages import NOTICE
 from asae_jax.run import batch_size, devices
 from asae_jax.run.data import batch_unit
-from asae_jax.run.folder import CLASSES_FILE, check_apart, with_chosen
+from asae_jax.run.folder import CLASSES_FILE, check_apart, refuse_links, with_chosen
 from asae_jax.types import HostImage
 
 FOLDER = "audit"
@@ -54,6 +54,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     from asae_jax.audit.figures import draw_figures, draw_two_sets  # loads matplotlib
 
     check_apart(workdir, config)
+    refuse_links(folder := workdir / FOLDER)
     files = other_files(config.audit.other) if config.audit.other else []
     preparation = configured_preparation(config.data)
     table = configured_index(config.data)
@@ -72,7 +73,6 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     sets: list[list[HostImage]] = []
     if files:
         found["other_set"], sets = compare(table, scanned.facts, files)
-    folder = workdir / FOLDER
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
         samples = choose_samples(table, scanned.facts.readable, preparation, display_order(classes))

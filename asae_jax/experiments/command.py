@@ -23,7 +23,7 @@ from asae_jax.experiments.unfinished import (
 )
 from asae_jax.files import disk_errors
 from asae_jax.pages import NOTICE
-from asae_jax.run.folder import check_apart
+from asae_jax.run.folder import check_apart, refuse_linked_files
 
 _COMMAND = "reproduce"
 _MOST_SHOWN = 6
@@ -67,6 +67,7 @@ def reproduce(config: ConfigDict, workdir: Path) -> int:
 
 def _one_grid(config: ConfigDict, tables: Mapping[str, Table], workdir: Path) -> tuple[Grid, int]:
     """Runs one grid and writes its report; the grid, and the exit status."""
+    refuse_linked_files(workdir)
     base = with_batch_size(with_preset(config), tables.values(), workdir)
     grid = plan(base, tables.values(), num_seeds=config.reproduce.seeds)
     _say_overruled(base, grid)

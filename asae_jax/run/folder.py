@@ -143,16 +143,31 @@ def refuse_links(workdir: Path) -> None:
     Raises:
       UserError: naming the link.
     """
-    inside = os.path.realpath(workdir)
     for folder, folders, files in os.walk(workdir):
         for name in (*folders, *files):
-            path = os.path.join(folder, name)
-            if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(inside):
-                raise UserError(
-                    f"{path} is a link that leads out of the run folder, and results would be written there: "
-                    "put what it leads to in its place (`cp -rL` copies a folder so), or link the whole run "
-                    "folder."
-                )
+            _refuse_link(os.path.join(folder, name), workdir)
+
+
+def refuse_linked_files(workdir: Path) -> None:
+    """Refuses a folder of several runs with a file that is a link leading out of it.
+
+    The runs in it may be links, such as to another disk: `refuse_links` looks at each.
+
+    Raises:
+      UserError: naming the link.
+    """
+    for path in sorted(workdir.iterdir()) if workdir.is_dir() else ():
+        if not path.is_dir():
+            _refuse_link(str(path), workdir)
+
+
+def _refuse_link(path: str, workdir: Path) -> None:
+    if os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(workdir)):
+        raise UserError(
+            f"{path} is a link that leads out of the run folder, and results would be written there: "
+            "put what it leads to in its place (`cp -rL` copies a folder so), or link the whole run "
+            "folder."
+        )
 
 
 def read_record(workdir: Path) -> Record:

@@ -13,7 +13,7 @@ from asae_jax.experiments.grid import is_finished, run_folder
 from asae_jax.experiments.unfinished import check_same_run, check_to_the_end, only_one, run_unfinished
 from asae_jax.files import disk_errors
 from asae_jax.run.data import load_index
-from asae_jax.run.folder import check_apart
+from asae_jax.run.folder import check_apart, refuse_linked_files
 from asae_jax.run.run import Run
 
 _COMMAND = "crossval"
@@ -41,6 +41,7 @@ def crossval(config: ConfigDict, workdir: Path) -> int:
     """
     check_to_the_end(config, _COMMAND)
     check_apart(workdir, config)  # before the lock makes a folder among the images
+    refuse_linked_files(workdir)
     runs = plan_folds(config, workdir)
     for run in runs:
         check_same_run(workdir, run, also=_UNCERTAINTY)
