@@ -1,6 +1,6 @@
 """Every setting at its default: the paper's values where it states them.
 
-The settings themselves, with their meaning and range, are the field table in `asae_jax/config.py`; the
+The settings themselves, with their meaning and range, are the field table in `asae_jax/config/fields.py`; the
 documentation's settings page shows it. Other files in this folder change a few of them.
 """
 

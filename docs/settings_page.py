@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the field table in asae_jax/config.py.
+"""Writes docs/settings.md from the field table in asae_jax/config/fields.py.
 
     python docs/settings_page.py
 
@@ -19,7 +19,7 @@ PAGE = Path(__file__).resolve().parent / "settings.md"
 HEAD = """\
 # Settings
 
-<!-- Written by `python docs/settings_page.py` from asae_jax/config.py: change the table there. -->
+<!-- Written by `python docs/settings_page.py` from asae_jax/config/fields.py: change the table there. -->
 
 Every setting can be given on the command line as `--config.section.field=value`, or in a configuration file.
 The settings of a command (`predict`, `explain`, `embed`, `adapt`, `export`, `audit`, `slide`, `cut`, `merge`,

@@ -19,7 +19,7 @@ from asae_jax.run import build, data
 from asae_jax.training import optimizer
 
 RECIPES = sorted(shipped.recipes())
-PACKAGE = Path(config.__file__).parent
+PACKAGE = Path(config.__file__).parents[1]
 SECTION_NAMES = {section.name for section in config.SECTIONS if section.name}
 
 
@@ -335,7 +335,7 @@ def _are_tuples(*nodes):
 
 
 def test_every_setting_is_read_somewhere():
-    files = [path for path in PACKAGE.rglob("*.py") if path.name != "config.py"]
+    files = [path for path in PACKAGE.rglob("*.py") if path.parent.name != "config"]
     read = {f"{section}.{field}" for path in files for section, field in _sections_read(path)} | {"seed"}
     unread = [f for f in config.BY_NAME if f not in read and f.partition(".")[0] not in WHOLE]
     assert not unread

@@ -143,7 +143,7 @@ def test_groups_are_drawn_whole(predicted):
 
 def test_the_interval_over_few_patients_is_as_wide_as_student_s_t_makes_it():
     patients = np.repeat(np.arange(MIN_GROUPS), 8)
-    none = {metric: 0.0 for metric in METRICS}
+    none = dict.fromkeys(METRICS, 0.0)
     one = FinishedRun(0, none, {}, np.zeros(40, np.int64), None, None)
     results = Results(("a", "b"), (), np.zeros(40, np.int64), patients, {"x": (one,), "y": (one,)}, {})
     gaps = np.random.default_rng(0).normal(size=500)

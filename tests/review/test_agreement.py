@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.bootstrap import MIN_GROUPS, percentile_interval, resampled_weights
+from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.review.agreement import NOBODY, alpha, compare, numbered
 
 

@@ -1,23 +1,14 @@
 """Every setting once: default, choices or range, unit, meaning, and where the paper states it.
 
-From this table come the configuration itself (`base_config`), its validation (`check`), the command line's
-help and the settings page of the documentation. Nothing here loads JAX.
+From this table come the configuration itself, its validation, the command line's help and the settings page
+of the documentation.
 """
 
-import contextlib
-import importlib.util
 import math
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
-from asae_jax import shipped
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import user_path
-from asae_jax.json_files import CHECKSUM, read_object
 
 
 class Field(NamedTuple):
@@ -137,12 +128,12 @@ CONFIG_FILE = "config.json"
 RUN_FILE = "run.json"
 """The file of a run folder that holds its classes, the fingerprint of its data and the versions."""
 
-_TFDS = "tfds:"
-_SPLITS = ("test", "validation", "train", "all")
-_LAST_STAGE = "layer4"
-_LAST_PLACES = (_LAST_STAGE, "class_maps")  # behind them no stage follows
-_LONGEST_NAME = 50  # characters of `eval.name`, four bytes each at most
-_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+TFDS = "tfds:"
+SPLITS = ("test", "validation", "train", "all")
+LAST_STAGE = "layer4"
+LAST_PLACES = (LAST_STAGE, "class_maps")  # behind them no stage follows
+LONGEST_NAME = 50  # characters of `eval.name`, four bytes each at most
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 MODELS = (
     "resnet18",
     "resnet34",
@@ -443,7 +434,7 @@ FIELDS = (
     Field("optimizer.momentum", 0.9,
           "Momentum; of adamw the decay of the gradients' average.", least=0, below=1, paper="4.2"),
     Field("optimizer.nesterov", False,
-          "Nesterov momentum; of adamw NAdam's look-ahead (Dozat 2016), which PyTorch's AdamW has not."),
+          "Nesterov momentum; of adamw NAdam's look-ahead (Dozat 2016), which PyTorch's AdamW lacks."),
     Field("optimizer.weight_decay", 1e-4, "Weight decay.", least=0, paper="4.2"),
     Field("optimizer.decay_all", True,
           "Decay biases and normalisation too, as PyTorch's SGD does; False: kernels only."),
@@ -486,7 +477,7 @@ FIELDS = (
           "(HOST:PORT of the first), JAX_NUM_PROCESSES and JAX_PROCESS_ID (0, 1, ...) name. Not kept in the "
           "run folder.", choices=("none", "auto")),
     # Evaluation
-    Field("eval.split", "test", "Part of the run's own data to score.", choices=_SPLITS),
+    Field("eval.split", "test", "Part of the run's own data to score.", choices=SPLITS),
     Field("eval.name", "",
           "Name of the files written, without folder or extension; empty: that of the split, or of another "
           "source `other`, `other-2` ..."),
@@ -516,7 +507,7 @@ FIELDS = (
     Field("eval.checkpoint", "best",
           "best: of the highest validation score; last.", choices=("best", "last")),
     Field("eval.select_by", "macro_f1",
-          "Validation score that best means, from a run's start to its end.", choices=_SCORES),
+          "Validation score that best means, from a run's start to its end.", choices=SCORES),
     Field("eval.batch_size", 128, "Images scored at once.", least=1, most=1_000_000, unit="images"),
     Field("eval.batch_statistics", "running",
           "reestimate: batch statistics estimated again over training batches, on what the network sees at "
@@ -774,250 +765,6 @@ NEUTRAL = frozenset(
 The images and what a class map made of their labels are identified by class names and fingerprint.
 """
 
-_RENAMED_SECTIONS = {"trust": "uncertainty"}
-"""Sections of run folders of version 0.1 -> their present name."""
-
-_REMOVED = frozenset({"predict.lineages", "predict.tta"})
-"""Settings of earlier versions that no longer exist: ignored where a `config.json` has them."""
-
-_MOST_NAMED = 8  # of the unknown ones in a warning
-
-
-def base_config() -> ConfigDict:
-    """A configuration with every setting at its default."""
-    config = ConfigDict()
-    for field in FIELDS:
-        if field.section and field.section not in config:
-            config[field.section] = ConfigDict()
-        _put(config, field.name, field.default)
-    return config
-
-
-def recipe(name: str) -> ConfigDict:
-    """The configuration of an included recipe, such as "quickstart".
-
-    Raises:
-      UserError: no such recipe.
-    """
-    return load_recipe(recipe_file(name))
-
-
-def recipe_file(name: str) -> Path:
-    """The file of an included recipe.
-
-    Raises:
-      UserError: no such recipe; the nearest names are given.
-    """
-    return shipped.one_of(shipped.recipes(), name, "recipe")
-
-
-def load_recipe(file: Path) -> ConfigDict:
-    """What `get_config()` of a Python file returns, or the `config.json` of a run holds.
-
-    Every setting that it lacks has its default.
-
-    Raises:
-      UserError: the file has no `get_config`, or fails; or it sets what does not exist.
-    """
-    if file.suffix.lower() == ".json":
-        return _given_settings_of_a_run(file)
-    spec = importlib.util.spec_from_file_location(f"recipe_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{file} is no configuration file: give a Python file with get_config().")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        given = module.get_config()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"configuration file {file} fails: {type(error).__name__}: {error}; see `asae list` for the "
-            "included ones."
-        ) from error
-    if not isinstance(given, Mapping | ConfigDict) or not all(isinstance(name, str) for name in given):
-        raise UserError(
-            f"{file}: get_config() must return the configuration, sections with settings, but returns "
-            f"{type(given).__name__}: is its last line `return config`?"
-        )
-    config = base_config()
-    for name, value in flatten(given).items():
-        set_field(config, name, value)
-    return config
-
-
-def completed(given: Mapping[str, Any]) -> ConfigDict:
-    """The settings of a run, as its folder has them, with the defaults of what has been added since.
-
-    Sections that have been renamed are taken over under their new name; settings that no longer exist are
-    left out.
-    """
-    return _with_defaults(_by_present_names(given))
-
-
-def _by_present_names(given: Mapping[str, Any]) -> dict[str, Any]:
-    return flatten({_RENAMED_SECTIONS.get(name, name): value for name, value in given.items()})
-
-
-def _with_defaults(values: Mapping[str, Any]) -> ConfigDict:
-    config = base_config()
-    for name, value in values.items():
-        if name in BY_NAME:
-            set_field(config, name, value)
-    follows = config.model.branching == "asae" or config.eval.test_mode == "second_look"
-    if "asae.attention" not in values and follows and config.model.name.startswith(SIGNED):
-        config.asae.attention = "mean"  # as these runs were trained or tested
-    return config
-
-
-SIGNED = ("efficientnet", "tf_efficientnet", "convnext", "vit_")
-"""Beginnings of the names of networks whose features have both signs: "auto" is "magnitude" there."""
-
-
-def read_run_config(workdir: Path) -> ConfigDict:
-    """The settings of the run in `workdir`; what has been added since it was trained has its default.
-
-    Settings that do not exist are left out: `warn_of_unknown` names them.
-
-    Raises:
-      UserError: there is no run, or its settings are damaged.
-    """
-    path = workdir / CONFIG_FILE
-    if not path.exists():
-        raise UserError(
-            f"no run in {workdir} (no {CONFIG_FILE}); train first, or name the run by --workdir=DIR."
-        )
-    return _settings_of_a_run(path, remedy=_REMEDY)
-
-
-_REMEDY = "restore it, or train the run again"
-
-
-def warn_of_unknown(workdir: Path) -> None:
-    """Warns by name of settings of a run or model that do not exist here, as a later version has others.
-
-    Those that existed once are passed over.
-
-    Raises:
-      UserError: as `read_run_config`.
-    """
-    file = workdir / CONFIG_FILE
-    unknown = _unknown(_recorded(file, remedy=_REMEDY))
-    if unknown:
-        more = f" and {len(unknown) - _MOST_NAMED} more" * (len(unknown) > _MOST_NAMED)
-        warnings.warn(
-            f"{file} has settings that this version does not know, and ignores: "
-            f"{', '.join(unknown[:_MOST_NAMED])}{more}; results may differ from those of the version that "
-            "wrote it",
-            stacklevel=1,  # one place for all callers: it is said once
-        )
-
-
-def _given_settings_of_a_run(file: Path) -> ConfigDict:
-    """The content of a `config.json` that is to be used as a recipe: all its settings must exist.
-
-    Raises:
-      UserError: a damaged file, or a setting that does not exist; the nearest names are given.
-    """
-    remedy = "give the config.json of a run, or a Python file"
-    config = _settings_of_a_run(file, remedy=remedy)
-    for name in _unknown(_recorded(file, remedy=remedy)):
-        raise UserError(
-            f"config.{name} in {file} does not exist.{did_you_mean(name, BY_NAME, '--config.')} Correct or "
-            f"delete it there, and delete the entry {CHECKSUM!r}; or use the version that wrote the file."
-        )
-    set_field(config, "train.max_steps", BY_NAME["train.max_steps"].default)  # of one start, not of the run
-    return config
-
-
-def _unknown(names: Iterable[str]) -> list[str]:
-    """Those of the settings that neither exist nor ever did."""
-    return [name for name in names if name not in BY_NAME and name not in _REMOVED]
-
-
-def _settings_of_a_run(path: Path, *, remedy: str) -> ConfigDict:
-    """The content of a `config.json`, which somebody else may have made: it does not say where to write."""
-    config = _recorded_settings(path, remedy=remedy)
-    for name in _refused_places(config):
-        set_field(config, name, BY_NAME[name].default)
-    return config
-
-
-def _recorded_settings(path: Path, *, remedy: str) -> ConfigDict:
-    """The content of a `config.json`, completed; 128.0, as other programs write whole numbers, is 128."""
-    values = {name: _whole(name, value) for name, value in _recorded(path, remedy=remedy).items()}
-    try:
-        return _with_defaults(values)
-    except UserError as error:
-        raise UserError(f"{path} is damaged, {str(error).rstrip('.')}: {remedy}.") from error
-
-
-def _whole(name: str, value: Any) -> Any:
-    """The value of a setting; as a whole number if the setting is one, and the value is."""
-    whole = name in BY_NAME and type(BY_NAME[name].default) is int
-    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
-
-
-def _recorded(path: Path, *, remedy: str) -> dict[str, Any]:
-    """Present name -> value of every setting that a `config.json` has, also of those that do not exist."""
-    content = read_object(path, remedy=remedy)
-    there = {name for name, value in content.items() if isinstance(value, dict)}
-    if missing := sorted(_ALWAYS_THERE - {_RENAMED_SECTIONS.get(name, name) for name in there}):
-        raise UserError(f"{path} is damaged, it has no section {missing[0]!r}: {remedy}.")
-    try:
-        return _by_present_names(content)
-    except RecursionError:
-        raise UserError(
-            f"{path} is damaged, it has objects within each other without end: {remedy}."
-        ) from None
-
-
-def _refused_places(config: ConfigDict) -> dict[str, str]:
-    """The places of a `config.json` that are not taken over: the command's default stands for them."""
-    places = {name: value for name in BY_NAME if name.endswith(".output") and (value := _get(config, name))}
-    cache = config.data.cache_dir
-    if cache and not user_path(cache).is_dir():  # of another machine, or of nobody
-        places["data.cache_dir"] = cache
-    return places
-
-
-def refused_places(file: Path) -> dict[str, str]:
-    """The places that a run's `config.json` names and that are not taken over, for whoever would use them.
-
-    Args:
-      file: the `config.json`; where it is missing or damaged there are none.
-
-    Returns:
-      `section.field` -> the path that the file holds: every `output`, as somebody else may have made the
-      file, and a `data.cache_dir` that is not there.
-    """
-    with contextlib.suppress(UserError, OSError):
-        return _refused_places(_recorded_settings(file, remedy=""))
-    return {}
-
-
-_ALWAYS_THERE = frozenset({"data", "augment", "model", "loss", "optimizer", "train"})
-"""Sections that every version has written: without one, defaults would stand for what was trained."""
-
-
-def set_field(config: ConfigDict, name: str, value: Any) -> None:
-    """Sets `section.field`; a whole number is taken for a float.
-
-    Raises:
-      UserError: no such setting, or a value of another type.
-    """
-    field = find_field(name)
-    if isinstance(field.default, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < _LARGEST_FLOAT else math.inf
-    if type(value) is not type(field.default):
-        raise UserError(
-            f"config.{name}={value!r} cannot be used: it must be of type {type(field.default).__name__}."
-        )
-    _put(config, name, value)
-
-
-_LARGEST_FLOAT = 10**300
-
 
 def find_field(name: str) -> Field:
     """The setting of that name.
@@ -1028,23 +775,6 @@ def find_field(name: str) -> Field:
     if name not in BY_NAME:
         raise UserError(f"config.{name} does not exist.{did_you_mean(name, BY_NAME, '--config.')}")
     return BY_NAME[name]
-
-
-def flatten(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
-    """`section.field` -> value of every setting."""
-    return dict(_leaves(config.to_dict() if isinstance(config, ConfigDict) else config, ""))
-
-
-def copy_with(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
-    """A copy of `config` in which each `section.field` of `changes` has its value.
-
-    Raises:
-      UserError: no such setting, or a value of another type.
-    """
-    copy = completed(config.to_dict())
-    for name, value in changes.items():
-        set_field(copy, name, value)
-    return copy
 
 
 def decides_weights(name: str) -> bool:
@@ -1058,306 +788,4 @@ _TRAINING_SECTIONS = {section.name for section in SECTIONS if section.trains} | 
 
 def is_source(source: str) -> bool:
     """Whether there is such a data source: one of `SOURCES`, with a name for NAME."""
-    return source in SOURCES[:-1] or (source.startswith(_TFDS) and len(source) > len(_TFDS))
-
-
-def branch_names(config: ConfigDict) -> tuple[str, ...]:
-    """The names in `asae.branches`."""
-    return tuple(name.strip() for name in config.asae.branches.split(","))
-
-
-_LARGEST = 2**31 - 1
-"""Of whole numbers without another limit: JAX counts in 32 bits."""
-
-
-def colour_of(text: str) -> tuple[float, ...]:
-    """Red, green and blue, 0..255, of "255,230,207"; nothing of an empty text.
-
-    Raises:
-      ValueError: it is neither.
-    """
-    values = tuple(float(part) for part in text.split(",")) if text.strip() else ()
-    if values and not (len(values) == 3 and all(0 < value <= 255 for value in values)):
-        raise ValueError(f"{text!r} is no colour")
-    return values
-
-
-def check(config: ConfigDict) -> None:
-    """Raises a UserError that names the first setting which cannot work, its value, and what is allowed."""
-    for field in FIELDS:
-        value = _get(config, field.name)
-        _require(field.accepts(value), config, field.name, f"allowed: {field.allowed()}")
-        too_large = type(field.default) is int and math.isinf(field.most) and abs(value) > _LARGEST
-        _require(not too_large, config, field.name, f"allowed: at most {_LARGEST}")
-    _check_data(config)
-    _check_eval_name(config)
-    _check_network(config)
-    _require(config.augment.size <= config.data.stored_size, config, "augment.size",
-             f"it must not exceed config.data.stored_size={config.data.stored_size}")  # fmt: skip
-    _check_batches(config)
-    _require(config.augment.scale_min <= config.augment.scale_max, config, "augment.scale_min",
-             f"it must not exceed config.augment.scale_max={config.augment.scale_max}")  # fmt: skip
-    _require(not 0 < config.augment.jpeg < 1, config, "augment.jpeg", "0 for none, or at least 1")
-    _check_test(config)
-
-
-def check_new(config: ConfigDict) -> None:
-    """`check`, and what only a run that is still to be trained is refused for.
-
-    That is what would not do what it says. Runs that were trained so go on, and can be used.
-    """
-    check(config)
-    given, epochs = config.optimizer, config.train.epochs
-    _require(given.warmup_epochs <= (epochs or math.inf), config, "optimizer.warmup_epochs",
-             f"it must not exceed config.train.epochs={epochs}")  # fmt: skip
-    model = config.model
-    joint = model.branching == "asae" and model.branch_statistics == "joint"
-    _require(not joint or model.running_statistics == "all", config, "model.running_statistics",
-             "with config.model.branch_statistics=joint all branches have one set of statistics, use all, or "
-             "branch_statistics=separate")  # fmt: skip
-
-
-def _check_test(config: ConfigDict) -> None:
-    mode, branches, norm = config.eval.test_mode, config.asae.branches, config.model.norm
-    _require(config.uncertainty.outliers != "energy" or mode not in ("mean", "second_look"), config,
-             "uncertainty.outliers",
-             f"a mean of probabilities (config.eval.test_mode={mode}) has no energy, "
-             "use distance")  # fmt: skip
-    enhances = config.model.branching != "asae" or "enhance" in branch_names(config)
-    _require(mode != "enhance" or enhances, config, "eval.test_mode",
-             f"no branch of config.asae.branches={branches} is enhanced in training, so there is nothing to "
-             "keep; use skip")  # fmt: skip
-    if config.eval.batch_statistics == "reestimate":
-        _require(norm == "batch", config, "eval.batch_statistics",
-                 f"config.model.norm={norm} takes no statistics of a batch, use running")  # fmt: skip
-        _require(config.init.freeze != _LAST_STAGE, config, "eval.batch_statistics",
-                 f"config.init.freeze={_LAST_STAGE} keeps all statistics, use running")  # fmt: skip
-
-
-_MOST_PIXELS = {"train.batch_size": 2**31, "eval.batch_size": 2**28}
-"""Of a batch: 42,000 images of 224 pixels over all hosts; 5,000 where settings may be somebody else's."""
-
-
-def _check_batches(config: ConfigDict) -> None:
-    side = max(config.data.stored_size, config.augment.size)
-    for name, pixels in _MOST_PIXELS.items():
-        most = pixels // side**2
-        _require(_get(config, name) <= most, config, name,
-                 f"images of {side} pixels a side allow at most {most:,}")  # fmt: skip
-
-
-def _check_data(config: ConfigDict) -> None:
-    data, known = config.data, f"allowed: one of {', '.join(SOURCES)}"
-    _require(is_source(data.source), config, "data.source", known)
-    _require(not config.eval.source or is_source(config.eval.source), config, "eval.source", known)
-    _require(data.test_fraction + data.validation_fraction < 1, config, "data.test_fraction",
-             "test and validation share must leave something to train on")  # fmt: skip
-    _require(not data.group_feature or data.source.startswith(_TFDS), config, "data.group_feature",
-             "it is a feature of a source tfds:NAME")  # fmt: skip
-    _require(data.groups != "folders" or data.source == "folder", config, "data.groups",
-             "only a folder of class folders has folders inside of them, use config.data.source=folder, or "
-             "config.data.groups=given")  # fmt: skip
-    other = config.eval
-    _require(other.groups != "folders" or other.source in ("", "folder"), config, "eval.groups",
-             "only a folder of class folders has folders inside of them, use "
-             "config.eval.groups=given")  # fmt: skip
-    _require(not other.group_feature or other.source.startswith(_TFDS), config, "eval.group_feature",
-             "it is a feature of another source tfds:NAME (config.eval.source)")  # fmt: skip
-    _require(data.folds != 1, config, "data.folds", "0 for no cross-validation, or at least 2")
-    _require(data.fold < max(data.folds, 1), config, "data.fold",
-             f"it counts from 0, and there are {data.folds} folds (config.data.folds)")  # fmt: skip
-    _require(data.hue_low <= data.hue_high, config, "data.hue_low",
-             f"it must not exceed config.data.hue_high={data.hue_high}")  # fmt: skip
-    _require(data.stain == "none" or data.hue == "none", config, "data.stain",
-             f"config.data.hue={data.hue} changes the colours too, set one of them to none")  # fmt: skip
-    try:
-        colour_of(data.background)
-    except ValueError:
-        _require(False, config, "data.background",
-                 "give red, green and blue, above 0 and up to 255, as 255,230,207, or nothing")  # fmt: skip
-
-
-def _check_eval_name(config: ConfigDict) -> None:
-    name, given = config.eval.name, config.eval
-    fits = name.isprintable() and name == name.strip() and len(name) <= _LONGEST_NAME
-    _require(fits and not name.startswith(".") and not set(name) & set('/\\:*?"<>|'), config, "eval.name",
-             f"it names files, give letters, digits, - and _, at most {_LONGEST_NAME}")  # fmt: skip
-    reserved = name.lower() in _SPLITS and (bool(given.source) or name != given.split)
-    what = f"config.eval.source={given.source}" if given.source else f"the part {given.split}"
-    _require(not reserved, config, "eval.name",
-             f"it is reserved for a part of the run's own data, and this scores {what}; "
-             "give another, or none")  # fmt: skip
-
-
-def _check_network(config: ConfigDict) -> None:
-    branches = branch_names(config)
-    _require(config.asae.window % 2 == 1, config, "asae.window", "it must be odd")
-    _require(set(branches) <= set(BRANCHES), config, "asae.branches",
-             f"name any of {', '.join(BRANCHES)}, separated by commas")  # fmt: skip
-    if config.model.branching == "asae" and config.model.running_statistics == "plain":
-        _require("plain" in branches, config, "asae.branches",
-                 "config.model.running_statistics=plain needs plain among them")  # fmt: skip
-    _require(bool(config.init.pretrained) or not config.init.freeze, config, "init.freeze",
-             "random weights are not worth keeping, set config.init.pretrained too")  # fmt: skip
-    if config.init.views:
-        _check_views(config)
-    if config.model.branching == "asae":
-        _check_layer(config, branches)
-
-
-def _check_views(config: ConfigDict) -> None:
-    """What lies behind the frozen stages can be kept if nothing random but the views acts in front of it."""
-    frozen, after = config.init.freeze, config.model.insert_after
-    _require(bool(frozen), config, "init.views",
-             "there are no frozen stages to keep the features of, set config.init.freeze too")  # fmt: skip
-    behind = config.model.branching == "none" or after == "class_maps" or after >= frozen
-    _require(behind, config, "init.views",
-             f"the layer after {after} lies before the end of config.init.freeze={frozen}, freeze less or "
-             f"set config.model.insert_after={frozen}")  # fmt: skip
-    _require(config.augment.mix == "none", config, "init.views",
-             f"config.augment.mix={config.augment.mix} mixes images, set it to none")  # fmt: skip
-    _require(config.data.cache, config, "init.views",
-             "the features are kept in the cache, set config.data.cache=True")  # fmt: skip
-
-
-def _check_layer(config: ConfigDict, branches: tuple[str, ...]) -> None:
-    asae, model = config.asae, config.model
-    _require(asae.ramp_epochs <= (config.train.epochs or math.inf), config, "asae.ramp_epochs",
-             f"it must not exceed config.train.epochs={config.train.epochs}")  # fmt: skip
-    _require(asae.place == "peak" or config.eval.test_mode != "mean", config, "asae.place",
-             "nothing is drawn at test, where config.eval.test_mode=mean hides the highest peak; use "
-             "another test_mode")  # fmt: skip
-    if model.branch_affine == "shared":
-        return
-    _require("plain" in branches and len(branches) > 1, config, "asae.branches",
-             "config.model.branch_affine=separate needs plain and at least one other among them")  # fmt: skip
-    _require(len(set(branches)) == len(branches), config, "asae.branches",
-             "config.model.branch_affine=separate needs each branch once")  # fmt: skip
-    needs = {"norm": "batch", "branch_statistics": "separate", "running_statistics": "plain"}
-    for name, value in needs.items():
-        _require(model[name] == value, config, f"model.{name}",
-                 f"config.model.branch_affine=separate needs {value}")  # fmt: skip
-    _require(model.insert_after not in _LAST_PLACES, config, "model.insert_after",
-             "config.model.branch_affine=separate needs batch normalisation behind the layer")  # fmt: skip
-    _require(config.init.freeze not in _LAST_PLACES, config, "init.freeze",
-             "config.model.branch_affine=separate needs a stage that learns behind the layer")  # fmt: skip
-    _require(config.eval.test_mode in ("skip", "second_look"), config, "eval.test_mode",
-             "config.model.branch_affine=separate keeps the plain branch's scale and bias alone, use "
-             "skip")  # fmt: skip
-
-
-def unused(config: ConfigDict) -> list[str]:
-    """Settings that somebody gave and that nothing reads, as others are set: "name (why)".
-
-    What nothing reads in training, that is. Defaults do not count, nor do values of the included recipe that
-    the settings differ least from: whoever leaves the layer out of it does not give those of the layer.
-    """
-    why = _idle_of_data(config) | _idle_of_layers(config) | _idle_of_training(config)
-    given = flatten(config)
-    recipes = [flatten(recipe(name)) for name in shipped.recipes()]
-    far = [sum(value != other[name] for name, value in given.items()) for other in recipes]
-    of_others = [other for other, count in zip(recipes, far, strict=True) if count == min(far)]
-    return [
-        f"{field.name} ({reason})"
-        for field in FIELDS
-        if (reason := why.get(field.name) or why.get(field.section))
-        and given[field.name] not in (field.default, *(other[field.name] for other in of_others))
-    ]
-
-
-_LOSS_OPTIONS = {
-    "k_high": ("gce", "gmmce"),
-    "k_low": ("gmmce",),
-    "gamma": ("focal",),
-    "beta": ("class_balanced",),
-    "tau": ("logit_adjusted",),
-}
-"""Options of `loss` -> the losses that have them; label smoothing is refused where it has no effect."""
-
-
-def _idle(config: ConfigDict, because: str, *names: str, where: bool = True) -> dict[str, str]:
-    """The settings `names` with the reason, the value of the setting `because`, why nothing reads them."""
-    return dict.fromkeys(names, f"{because}={_get(config, because)}") if where else {}
-
-
-def _idle_of_data(config: ConfigDict) -> dict[str, str]:
-    """Settings of the data and the images that nothing reads, with the reason."""
-    data, augment, source = config.data, config.augment, "data.source"
-    return {
-        **_idle(config, source, "data.path", where=data.source in ("synthetic", "demo")),
-        **_idle(config, source, "data.num_examples", "data.synthetic_seed", where=data.source != "synthetic"),
-        **_idle(config, source, "data.decoding", where=data.source in ("synthetic", "npz")),
-        **_idle(config, source, "data.unseen", where=data.source != "csv"),
-        **_idle(config, "data.hue", "data.hue_low", "data.hue_high", where=data.hue == "none"),
-        **_idle(config, "data.folds", "data.test_fraction", where=data.folds > 0),
-        **_idle(config, "data.cache", "data.cache_dir", where=not data.cache),
-        **_idle(config, "augment.mix", "augment.mix_alpha", where=augment.mix == "none"),
-        **_idle(config, "augment.scale_max", "augment.scale_even",
-                where=augment.scale_min == augment.scale_max),
-        **({"data.driver": "with init.views threads read the features"} if config.init.views else {}),
-        **_idle(config, "init.views", "init.views_dtype", where=not config.init.views),
-    }  # fmt: skip
-
-
-def _idle_of_layers(config: ConfigDict) -> dict[str, str]:
-    """Settings of the layers and their branches that nothing reads, with the reason."""
-    model, branches, layer = config.model, branch_names(config), "model.branching"
-    asae, drawn = model.branching == "asae", ("asae.p_top1", "asae.rescale", "asae.place")
-    norms = ("model.branch_statistics", "model.running_statistics")
-    of_branches = ("loss.branches", "loss.agreement", *norms)
-    drops = ("dropout", "spatial_dropout", "maxdrop", "dropblock")
-    looks = ["asae.attention"] * (config.eval.test_mode == "second_look")  # decides what is cut out
-    of_layer = [field.name for field in FIELDS if field.section == "asae" and field.name not in looks]
-    return {
-        **_idle(config, "model.norm", *norms, where=model.norm != "batch"),
-        **_idle(config, "asae.num_candidates", drawn[0], where=config.asae.num_candidates == 1),
-        **_idle(config, "asae.branches", *of_branches, where=len(branches) == 1),
-        **_idle(config, "asae.branches", *drawn, where="suppress" not in branches),
-        **_idle(config, "asae.branches", "asae.ramp_epochs", where=set(branches) == {"plain"}),
-        **_idle(config, layer, *of_layer, *of_branches, "model.branch_affine",
-                where=not asae),
-        **_idle(config, layer, "eval.test_mode",
-                where=not asae and config.eval.test_mode in ("enhance", "mean")),
-        **_idle(config, layer, "drop", where=model.branching not in drops),
-        **_idle(config, layer, "drop.block_size", where=model.branching != "dropblock"),
-        **_idle(config, layer, "adl", where=model.branching != "adl" and not model.name.startswith("adl_")),
-        **_idle(config, layer, "diversification", where=model.branching != "diversification"),
-    }  # fmt: skip
-
-
-def _idle_of_training(config: ConfigDict) -> dict[str, str]:
-    """Settings of loss, optimiser and test that nothing reads, with the reason."""
-    optimizer, test, name = config.optimizer, config.eval, config.loss.name
-    options = [f"loss.{option}" for option, losses in _LOSS_OPTIONS.items() if name not in losses]
-    step = ("optimizer.decay_factor", "optimizer.decay_epochs")
-    return {
-        **_idle(config, "loss.name", *options),
-        **_idle(config, "optimizer.schedule", *step, where=optimizer.schedule != "step"),
-        **_idle(config, "optimizer.weight_decay", "optimizer.decay_all", where=not optimizer.weight_decay),
-        **_idle(config, "eval.test_mode", "eval.look_threshold", where=test.test_mode != "second_look"),
-        **_idle(config, "eval.batch_statistics", "eval.reestimate_batches",
-                where=test.batch_statistics == "running"),
-    }  # fmt: skip
-
-
-def _require(condition: bool, config: ConfigDict, name: str, remedy: str) -> None:
-    if not condition:
-        raise UserError(f"config.{name}={_get(config, name)!r} cannot be used: {remedy}.")
-
-
-def _get(config: ConfigDict, name: str) -> Any:
-    section, _, field = name.rpartition(".")
-    return config[section][field] if section else config[field]
-
-
-def _put(config: ConfigDict, name: str, value: Any) -> None:
-    section, _, field = name.rpartition(".")
-    (config[section] if section else config)[field] = value
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+    return source in SOURCES[:-1] or (source.startswith(TFDS) and len(source) > len(TFDS))
