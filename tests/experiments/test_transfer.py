@@ -204,6 +204,35 @@ def test_the_parts_of_a_list_share_no_picture_and_no_cell_counts_twice(tmp_path)
         read_listed(copied, {}, ("A", "B"), most=10, seed=0)
 
 
+def test_patients_on_both_sides_of_a_list_are_counted_and_said(tmp_path):
+    """In whatever Unicode form they are written; images of no patient are of none on both sides."""
+    patients = [["p", "q", "rü", "no group"], ["p", "s", "rü", "no group"]]
+    rows = [
+        [f"{part}{n}.png", "AB"[n % 2], part, patient]
+        for part, of_part in zip(("train", "test"), patients, strict=True)
+        for n, patient in enumerate(of_part)
+    ]
+    path = write(tmp_path / "list.csv", ["path", "label", "split", "patient"], *rows)
+    listed = read_listed(path, {}, ("A", "B"), most=10, seed=0)
+    assert listed.shared_groups == 2
+    run = types.SimpleNamespace(class_names=("A", "B"), step=1, config=base_config())
+    assert scores._about(run, listed, "it")["shared_groups"] == 2
+    for shared in (2, 0):
+        write_pages(tmp_path / "transfer", [measured("plain", [1, 0]) | {"shared_groups": shared}])
+        for end in ("md", "html"):
+            text = (tmp_path / f"transfer.{end}").read_text()
+            assert ("2 of the slides or patients of the test images have images among those" in text) == (
+                shared > 0
+            )
+
+
+def test_errors_among_the_kept_are_those_of_the_kept_of_all_draws():
+    usual = {"accuracy": 0.5, "balanced_accuracy": 0.5, "ece": 0.1, "left": 0.5, "right": [1.0, 0.0]}
+    draws = [usual | {"kept": 30, "wrong": 0.1}, usual | {"kept": 10, "wrong": 0.5}]
+    assert scores._mean("", draws)["wrong"] == pytest.approx((3 + 5) / 40)
+    assert scores._mean("", [*draws, usual | {"kept": 0, "wrong": None}])["wrong"] == pytest.approx(0.2)
+
+
 def test_labels_of_classes_that_the_test_part_lacks_are_not_learnt_where_it_names_the_classes(monkeypatch):
     labels = np.array([0, 1, 2, 0, 1, 2, 0, 1])
     part = scores.Part(np.eye(3)[labels], np.eye(3)[labels], labels)

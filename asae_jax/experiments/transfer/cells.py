@@ -10,6 +10,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.inputs import Item
+from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import file_contents
 from asae_jax.input.groups import NO_GROUP, one_by_one
@@ -28,6 +29,7 @@ class Listed:
       groups: slide or patient of each test image, `[N]`; None where the list does not tell.
       source: name of the list.
       guesses: rows of it that were left out, as nobody looked at their labels.
+      shared_groups: slides or patients of test images that images of the training part are of too.
     """
 
     items: Mapping[str, Sequence[Item]]
@@ -35,6 +37,7 @@ class Listed:
     groups: np.ndarray | None
     source: str
     guesses: int = 0
+    shared_groups: int = 0
 
     @functools.cached_property
     def digest(self) -> str:
@@ -95,12 +98,14 @@ def read_listed(
             )
     _check_apart(path, items)
     order = np.random.default_rng(seed).permutation(len(items["train"]))[:most]
+    taken = {"train": [items["train"][row] for row in order], "test": items["test"]}
     return Listed(
-        {"train": [items["train"][row] for row in order], "test": items["test"]},
+        taken,
         {"train": np.array(labels["train"])[order], "test": np.array(labels["test"])},
         one_by_one(np.array([i.group for i in items["test"]]), np.array([i.path for i in items["test"]])),
         path.name,
         guesses,
+        len(set.intersection(*({composed(i.group) for i in taken[part] if i.group} for part in PARTS))),
     )
 
 

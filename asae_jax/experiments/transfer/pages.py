@@ -70,6 +70,7 @@ def _comparison(runs: Sequence[Measured]) -> dict[str, Any]:
         "tested_on": runs[0]["tested_on"],
         "test_of_class": runs[0]["test_of_class"],
         "guesses": max(run.get("guesses", 0) for run in runs),  # files of earlier versions lack it
+        "shared_groups": max(run.get("shared_groups", 0) for run in runs),
         "train_images": max(run["images"]["train"] for run in runs),
         "over": ("images" if groups is None else "patients or slides") if enough_groups(groups) else "",
         "rows": rows,

@@ -98,6 +98,7 @@ def _about(run: Run, listed: Listed, name: str) -> dict[str, Any]:
         "classes": list(run.class_names),
         "images": {part: len(items) for part, items in listed.items.items()},
         "guesses": listed.guesses,
+        "shared_groups": listed.shared_groups,
         "test_of_class": {run.class_names[c]: int((test == c).sum()) for c in np.unique(test)},
         "digest": listed.digest,
         "test_labels": test.tolist(),
