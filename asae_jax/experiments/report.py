@@ -55,16 +55,17 @@ def build_report(
     resampled = _resampled(results, grid, base)
     same = functools.partial(_same_method, base, len(results.class_names))
     sections = [_table(name, table, results, grid, resampled, same) for name, table in tables.items()]
+    versions = _versions(grid, workdir)
     return {
         "notice": NOTICE,
         "written": datetime.date.today().isoformat(),
         "status": _status(grid, results, workdir),
         "data": _data(results, base),
-        "machine": _machine(grid, workdir),
+        "machine": _machine(versions),
         "settings": public_options(row_config(base, ROWS["plain"], seed=base.seed)),
         "seeds": list(grid.seeds),
         "networks": _networks(grid),
-        "remarks": _remarks(grid, tables, results, base),
+        "remarks": [*_remarks_on_machines(versions), *_remarks(grid, tables, results, base)],
         "summary": _summary(sections),
         "tables": sections,
         "costs": _costs(grid, results),
@@ -265,11 +266,29 @@ def _data(results: Results, base: ConfigDict) -> dict[str, Any]:
     }
 
 
-def _machine(grid: Grid, workdir: Path) -> dict[str, str]:
-    done = next(run for run in grid.runs if is_finished(workdir, run.name))
-    versions = dict(folder.read_record(run_folder(workdir, done.name)).versions)
+def _versions(grid: Grid, workdir: Path) -> dict[str, list[str]]:
+    """Versions and devices of the finished runs, by name: several where the grid went on elsewhere."""
+    found: dict[str, dict[str, None]] = {"device": {}}
+    for run in grid.runs:
+        if is_finished(workdir, run.name):
+            for name, version in folder.read_record(run_folder(workdir, run.name)).versions.items():
+                found.setdefault(name, {})[version] = None
+    return {name: list(versions) for name, versions in found.items()}
+
+
+def _machine(versions: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    named = {name: _joined(found) for name, found in versions.items() if found}
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"machine": f"{versions.pop('device', 'unknown')}; {system}"} | versions
+    return {"machine": f"{named.pop('device', 'unknown')}; {system}"} | named
+
+
+def _remarks_on_machines(versions: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    several = [f"{name} {_joined(found)}" for name, found in versions.items() if len(found) > 1]
+    if several:
+        yield (
+            f"The runs were not all made alike ({'; '.join(several)}): two that are compared may be "
+            "of unlike machines or versions, and costs are of each run's own."
+        )
 
 
 def _networks(grid: Grid) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from asae_jax.config import recipe
 from asae_jax.errors import UserError
+from asae_jax.evaluation.bootstrap import percentile_interval, resampled_weights
 from asae_jax.experiments import report, results
 from asae_jax.experiments.grid import FAILED, FINISHED, Record, plan, run_folder, scores_file, write_record
 from asae_jax.experiments.pages import write_pages
@@ -192,6 +193,38 @@ def test_what_was_trained_on_is_said_before_the_numbers(done):
     assert told[1] == told[0]
     assert f"7 of the {NUM_IMAGES} test images are among those that were trained on" in told[2]
     assert "3 of the slides or patients of the test part have training images too" in told[2]
+
+
+def test_a_grid_that_went_on_elsewhere_names_all_machines_and_versions(tmp_path):
+    grid = Grid(tmp_path, "1", seeds=1)
+    assert not any("not all made alike" in remark for remark in grid.report["remarks"])
+    path = run_folder(tmp_path, "hue-s0") / "run.json"
+    other = {"versions": {"jax": "0.11.2", "flax": "0.12", "device": "1 x NVIDIA H200"}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    found = build_report(grid.grid, grid.tables, grid.results, grid.base, tmp_path)
+    assert found["machine"]["machine"].startswith("2 x cpu and 1 x NVIDIA H200; ")
+    assert (found["machine"]["jax"], found["machine"]["flax"]) == ("0 and 0.11.2", "0.12")
+    (said,) = [remark for remark in found["remarks"] if "not all made alike" in remark]
+    assert "(device 2 x cpu and 1 x NVIDIA H200; jax 0 and 0.11.2)" in said
+
+
+def test_the_interval_over_images_draws_whole_patients(done):
+    """Of patients whose images go one way, the interval is that of their resamples, by hand."""
+    runs = done.results.runs
+    right = {row: [run.predictions == labels() for run in runs[row]] for row in ("baseline", "hue")}
+    gap = np.mean(right["baseline"], axis=0) - np.mean(right["hue"], axis=0)
+    patients = np.argsort(np.argsort(gap, kind="stable")) // 20
+    results = dataclasses.replace(done.results, groups=patients)
+    report = build_report(done.grid, done.tables, results, done.base, done.workdir)
+    found = next(
+        one["outcome"]["differences"]["accuracy"]["over_images"]
+        for table in report["tables"]
+        for one in table["comparisons"]
+        if (one["row"], one["other"]) == ("baseline", "hue")
+    )
+    weights = [*resampled_weights(NUM_IMAGES, groups=patients, resamples=1000, seed=0)]
+    means = np.concatenate([drawn @ gap / drawn.sum(1) for drawn in weights])
+    assert found == pytest.approx(percentile_interval(means, patients))
 
 
 def test_two_groups_of_test_images_decide_nothing(done, tmp_path):
