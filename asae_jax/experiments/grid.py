@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.config import CONFIG_FILE, check, check_new, copy_with, read_run_config
+from asae_jax.config import CONFIG_FILE, RUN_FILE, check, check_new, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.experiments.rows import ROWS, Row, Table
 from asae_jax.experiments.settings import row_config, training_settings
@@ -19,6 +19,7 @@ from asae_jax.input.workers import default_workers
 from asae_jax.json_files import write_json
 from asae_jax.run import batch_size, build
 from asae_jax.run.data import prepare_index
+from asae_jax.run.folder import check_same_data
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
 
@@ -138,14 +139,23 @@ def _batch_size_of_runs(workdir: Path) -> int:
     return read_run_config(begun[0].parent).train.batch_size if begun else 0
 
 
-def prepare(runs: Sequence[PlannedRun], workdir: Path) -> None:
+def prepare(runs: Sequence[PlannedRun], workdir: Path, *, begun: Sequence[PlannedRun] = ()) -> None:
     """Prepares the images that `runs` will read, once for each kind of preparation, and checks the split.
 
+    Args:
+      runs: those still to be done.
+      workdir: of the grid.
+      begun: runs that may have been begun before, whose images must be those of now: what is trained on
+        others could not be compared with them.
+
     Raises:
-      UserError: data that cannot be used, or that have no test part.
+      UserError: data that cannot be used, that have no test part, or that have changed since a run was begun.
     """
     settings = runs[0].config.data
     index = configured_index(settings)
+    for folder in (run_folder(workdir, run.name) for run in begun):
+        if (folder / RUN_FILE).exists():
+            check_same_data(folder, index)
     splits = chosen_split(settings, run_folder(workdir, runs[0].name), index)
     if not np.count_nonzero(splits == "test"):
         raise UserError(

@@ -50,7 +50,9 @@ def check_same_run(workdir: Path, run: PlannedRun, *, also: Collection[str] = ()
     folder = run_folder(workdir, run.name)
     if not (folder / CONFIG_FILE).exists():
         return
-    tested = (*VALIDATED, "eval.batch_statistics", "eval.checkpoint")
+    tested = [*VALIDATED, "eval.batch_statistics", "eval.checkpoint"]
+    if run.config.eval.batch_statistics != "running":
+        tested.append("eval.reestimate_batches")
     # Finished runs are read without their images, which would tell what another class map makes of them.
     check_same_config(folder, with_chosen(folder, run.config), also=("data.class_map", *tested, *also))
 
@@ -104,12 +106,12 @@ def run_unfinished(
       0, `EXIT_FAILED`, or 128 + signal when the command was interrupted.
 
     Raises:
-      UserError: data that cannot be used, or a disk that is full.
+      UserError: data that cannot be used, or that have changed since a run was begun; or a disk that is full.
     """
     waiting = [run for run in runs if not is_finished(workdir, run.name)]
     if not waiting:
         return 0
-    prepare(waiting, workdir)
+    prepare(waiting, workdir, begun=runs)
     progress = Progress(
         runs,
         len(runs) - len(waiting),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from asae_jax import cli
+from asae_jax.errors import UserError
 from asae_jax.experiments import runner, unfinished
 from asae_jax.experiments.grid import is_finished
 from tests.experiments.fakes import FakeProcess, two_slots
@@ -39,6 +40,9 @@ def reproduce(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(unfinished, "choose_slots", lambda jobs: two_slots())
     monkeypatch.setattr(unfinished, "POLL_SECONDS", 0.0)
     monkeypatch.setattr("asae_jax.experiments.results.count_parameters", lambda *_: 1)  # traces a network
+    checked = []  # the runs are not of these pictures
+    check = lambda folder, _: checked.append(folder.name)  # noqa: E731
+    monkeypatch.setattr("asae_jax.experiments.grid.check_same_data", check)
 
     def run(*options, failing=()):
         run.started = []
@@ -54,7 +58,7 @@ def reproduce(cells, tmp_path, monkeypatch):
         places = [f"--workdir={run.workdir}", f"--config.data.path={cells}"]
         return cli.main(["reproduce", "--config=default", *places, *arguments])
 
-    run.workdir = tmp_path / "grid"
+    run.workdir, run.checked = tmp_path / "grid", checked
     return run
 
 
@@ -143,6 +147,21 @@ def test_an_interrupted_grid_reports_what_is_done_and_goes_on(reproduce, monkeyp
     done = {name for name in started if is_finished(reproduce.workdir, name)}
     assert reproduce() == 0
     assert set(reproduce.started) == {f"{row}-s{s}" for s in (0, 1) for row in ROWS_OF_1} - done
+
+
+def test_runs_that_are_begun_must_be_of_the_same_images_before_any_other_is_started(reproduce, monkeypatch):
+    assert reproduce(failing=("hue",)) == unfinished.EXIT_FAILED
+    assert reproduce.checked == []
+
+    def refuse(folder, _):
+        raise UserError(f"the images are not those that {folder} was started with")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("asae_jax.experiments.grid.check_same_data", refuse)
+        assert reproduce() == 2
+        assert reproduce.started == []
+    assert reproduce() == 0
+    assert reproduce.checked == [f"{row}-s{seed}" for seed in (0, 1) for row in ("plain", "baseline")]
 
 
 def test_a_grid_begun_by_the_version_before_goes_on(reproduce):

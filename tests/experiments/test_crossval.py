@@ -14,7 +14,7 @@ from asae_jax import cli
 from asae_jax.evaluation.metrics import evaluate_scores, wilson_interval
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.experiments import unfinished
-from asae_jax.experiments.crossval import folds
+from asae_jax.experiments.crossval import folds, pooled
 from asae_jax.experiments.crossval.pooled import judged
 from asae_jax.experiments.grid import run_folder
 from asae_jax.input.run_split import chosen_split
@@ -184,6 +184,11 @@ def test_the_likelihood_is_that_of_the_probabilities_before_they_were_rounded(cr
     assert "accuracy" in scores["intervals"]
 
 
+def test_the_likelihood_is_the_mean_over_images_of_folds_of_any_size():
+    folds = [{"num_examples": 10, "nll": 1.0}, {"num_examples": 30, "nll": 2.0}]
+    assert pooled._mean_over_images(folds, "nll") == pytest.approx(1.75)
+
+
 def test_estimates_of_the_folds_are_counted_together(crossval, capsys):
     assert crossval() == 0
     found = read_json(crossval.workdir / "crossval.json", remedy="")["judged"]
@@ -247,6 +252,23 @@ def test_a_changed_label_is_refused(crossval, cells, capsys):
     cells.write_text(cells.read_text().replace("BLA3.png,BLA", "BLA3.png,MON"))
     assert crossval() == 2
     assert "the images are not those that" in capsys.readouterr().err
+
+
+def test_a_label_that_is_changed_while_folds_are_missing_is_refused_before_any_is_trained(
+    crossval, cells, capsys
+):
+    assert crossval(failing=("fold3",)) == unfinished.EXIT_FAILED
+    cells.write_text(cells.read_text().replace("BLA3.png,BLA", "BLA3.png,MON"))
+    assert crossval() == 2
+    assert "the images are not those that" in capsys.readouterr().err
+    assert crossval.started == []
+
+
+def test_folds_whose_statistics_are_of_another_number_of_batches_are_refused(crossval, capsys):
+    again = "--config.eval.batch_statistics=reestimate"
+    assert crossval(again) == 0
+    assert crossval(again, "--config.eval.reestimate_batches=3") == 2
+    assert "eval.reestimate_batches=3 (there: 50)" in capsys.readouterr().err
 
 
 def test_folds_of_another_split_are_refused(crossval, capsys):
