@@ -17,6 +17,7 @@ import pytest
 
 from asae_jax import files, folders, json_files, pages
 from asae_jax.errors import UserError
+from asae_jax.evaluation.calibration import Temperature
 
 ODD_NAME = os.fsdecode(b"b\xff.png")
 
@@ -447,6 +448,15 @@ def test_of_a_file_written_twice_together_only_the_last_is_left(tmp_path):
         files.write_text(tmp_path / "a.txt", "first")
         files.write_text(tmp_path / "a.txt", "last")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "last"}
+
+
+@pytest.mark.parametrize(
+    "value", [True, 1e300, -1e300, 10**400, float("inf"), float("nan"), "2", None, [2.0]]
+)
+def test_no_other_value_passes_for_a_number(value):
+    assert json_files.typed(Temperature, {"value": 2, "low": 1.5, "high": 2.6}).value == 2
+    with pytest.raises(TypeError, match="value is"):
+        json_files.typed(Temperature, {"value": value, "low": 1.5, "high": 2.6})
 
 
 def test_json_that_cannot_be_read_names_file_and_remedy(tmp_path):

@@ -45,7 +45,7 @@ def fit_conformal(probabilities: np.ndarray, labels: np.ndarray, *, error: float
       method: one of `METHODS`.
     """
     scores = class_scores(probabilities, method)[np.arange(len(labels)), labels]
-    # A little less than (N + 1)(1 - error): 0.9 of 10 is 9, not the 10 that its float64 rounds up to.
+    # A little less than (N + 1)(1 - error): 10 * (1 - 0.7) is 3.0000000000000004 in float64, not 3.
     rank = math.ceil((len(labels) + 1) * (1 - error) - 1e-9)
     threshold = 1.0 if rank > len(labels) else float(np.sort(scores)[rank - 1])
     return Conformal(method, error, threshold)

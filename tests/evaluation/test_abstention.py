@@ -95,6 +95,14 @@ def test_a_mistake_among_the_surest_images_does_not_end_the_search():
     assert found.error == pytest.approx(wrong / 550)
 
 
+def test_a_mistake_among_the_surest_of_few_images_does_not_end_the_search():
+    """Of 300 images the 10th surest is wrong: the search begins at 60, where one error keeps the bound."""
+    correct = np.ones(300, bool)
+    correct[9] = False
+    found = choose_abstention(np.linspace(1, 0.3, 300), correct, target_error=0.05, certainty=0.8)
+    assert (found.coverage, found.error) == (1, pytest.approx(1 / 300))
+
+
 def test_more_mistakes_among_the_surest_images_do_not_end_it_where_there_are_more_images():
     """Of 1,000 images 4 of the 80 surest are wrong (no bound keeps 5 %), and every second from the 700th."""
     correct = np.ones(1000, bool)

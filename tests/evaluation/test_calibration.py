@@ -65,6 +65,13 @@ def test_without_both_errors_and_hits_it_stops_at_a_limit(right, limit):
     assert (fitted.low, fitted.high) == LIMITS
 
 
+def test_the_interval_ends_at_the_limits_where_few_images_leave_it_open():
+    """Two of three right at probability 0.73 each: any temperature might be."""
+    fitted = fit_temperature(np.array([[0.0, 1.0]] * 3), np.array([1, 1, 0]))
+    assert fitted.value == pytest.approx(1 / np.log(2))
+    assert (fitted.low, fitted.high) == LIMITS == (0.05, 20)
+
+
 def test_logits_and_log_probabilities_give_the_same_and_the_winner_stays():
     logits, labels = _drawn(2.0, n=100)
     assert fit_temperature(log_softmax(logits, axis=1), labels) == fit_temperature(logits, labels)

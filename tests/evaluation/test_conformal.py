@@ -11,9 +11,9 @@ def test_the_scores_of_the_classes_by_hand():
     np.testing.assert_allclose(class_scores(ROW, "aps"), [[0.9, 0.0, 1.0, 0.6]])
 
 
-@pytest.mark.parametrize(("error", "rank"), [(0.1, 9), (0.2, 8), (0.5, 5)])
+@pytest.mark.parametrize(("error", "rank"), [(0.1, 9), (0.2, 8), (0.5, 5), (0.7, 3)])
 def test_the_threshold_is_the_right_order_statistic(error, rank):
-    """Nine examples: of (9 + 1)(1 - error) the next whole number, also where float64 lies above it."""
+    """Nine examples: of (9 + 1)(1 - error) the next whole number, also where float64 lies above it (0.7)."""
     scores = np.arange(1, 10) / 20
     probabilities = np.stack([1 - scores, scores], 1)
     fitted = fit_conformal(probabilities, np.zeros(9, int), error=error, method="lac")

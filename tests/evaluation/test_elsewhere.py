@@ -52,6 +52,17 @@ def test_no_more_validation_images_look_unlike_than_is_said_and_none_is_said(cou
     assert ("is the highest score of the validation images itself" in said) == (not flagged)
 
 
+@pytest.mark.parametrize(("low", "told"), [(0.04, False), (0.11, True)])
+def test_a_share_whose_interval_reaches_the_usual_one_is_not_warned_of(estimates, low, told):
+    """Of few images: 12 % of them look unlike, or are wrong, where 5 % were promised."""
+    found = measure_elsewhere(estimates, _part(300, 2)) | {"outliers_at_home": 0.05, "target_error": 0.05}
+    found["outliers"] = found["error_of_labelled"] = {
+        "count": 3, "of": 25, "share": 0.12, "interval": [low, 0.30],
+    }  # fmt: skip
+    assert looks_different(found) == told
+    assert len(warnings_of({"uncertainty": found})) == 2 * told
+
+
 def test_images_that_look_different_and_a_threshold_that_does_not_hold(estimates):
     found = measure_elsewhere(estimates, _part(300, 3, shift=20.0, wrong=0.6))
     assert found["outliers"]["share"] == 1.0

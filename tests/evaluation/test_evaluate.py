@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from asae_jax.evaluation.evaluate import _groups_trained_on, frequent_mistakes, summary
+from asae_jax.evaluation.evaluate import _groups_trained_on, _trained_on, frequent_mistakes, summary
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.run.data import Data
 
@@ -66,6 +66,15 @@ def test_what_cannot_be_read_is_counted_in_its_part():
     data = Data(SimpleNamespace(), SimpleNamespace(bad=bad), splits)
     found = [data.num_unreadable(part) for part in ("train", "validation", "test", "all")]
     assert found == [2, 0, 1, 3]
+
+
+@pytest.mark.parametrize(("contents", "count"), [([b"", b"", b"", b""], 2), ([b"x", b"y", b"x", b"z"], 3)])
+def test_images_that_were_trained_on_are_counted_whatever_is_known_of_their_files(contents, count):
+    """Two are of the training part; where files are known, a copy of one is counted too."""
+    index = SimpleNamespace(contents=np.array(contents, "S1"))
+    splits = np.array(["train", "train", "test", "test"])
+    data = Data(index, SimpleNamespace(good=np.arange(4)), splits)
+    assert _trained_on(None, data, np.arange(4), is_own=True) == count
 
 
 def test_groups_on_both_sides_are_counted_and_said():

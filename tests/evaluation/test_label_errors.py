@@ -42,6 +42,15 @@ def test_an_image_that_reaches_no_threshold_is_not_counted():
     assert not len(suspected_labels(probabilities, labels).rows)
 
 
+@pytest.mark.parametrize("own", [[0.8] * 3, [0.333333, 0.333334, 0.333334]])
+def test_an_image_at_its_class_s_mean_but_for_rounding_is_counted(own):
+    """The mean of three times 0.8 is 0.8000000000000002; six decimals are what a file keeps."""
+    probabilities = np.array([[p, 0.0, 1 - p] for p in own])
+    labels = np.zeros(3, int)
+    assert np.any(probabilities[:, 0] < confident_thresholds(probabilities, labels)[0])
+    assert confident_classes(probabilities, labels).tolist() == [0, 0, 0]
+
+
 def test_an_image_that_the_network_would_label_alike_is_not_suspected():
     """It is off the diagonal, as its label's threshold is high and the other's low."""
     probabilities = np.array([[0.95, 0.05], [0.55, 0.45], [0.6, 0.4], [0.7, 0.3]])

@@ -61,6 +61,13 @@ def test_energy_is_minus_logsumexp_and_zero_for_log_probabilities():
     np.testing.assert_allclose(outliers.energies(log_softmax(logits, axis=1)), 0, atol=1e-12)
 
 
+def test_one_image_of_energy_zero_among_logits_makes_them_no_log_probabilities():
+    logits = np.array([[0.0, -1000.0, -1000.0], [8.0, 0.0, 0.0]])
+    rule = outliers.Outliers("energy", 0.95, 0.0)
+    np.testing.assert_allclose(rule.score(logits, None), [0, -8 - np.log1p(2 * np.exp(-8))], atol=1e-9)
+    assert rule.score(log_softmax(logits, axis=1), None) is None
+
+
 @pytest.mark.parametrize("method", outliers.METHODS)
 def test_the_threshold_leaves_the_wanted_share_unflagged(classes, method):
     features, labels = classes

@@ -55,6 +55,11 @@ def test_why_nothing_is_labelled_is_the_number_of_images_where_that_is_so():
     assert many.nothing_labelled() == "no certainty kept the errors among the images with labels to 5 %"
 
 
+def test_an_image_exactly_at_the_threshold_is_labelled():
+    judged = _estimates().judge(np.array([[0.6, 0.4, 0.0], [0.59, 0.41, 0.0]]))
+    assert judged.abstain.tolist() == [False, True]
+
+
 def test_log_probabilities_serve_as_well_as_logits():
     log_probs = soften(LOGITS, 1.0)
     from_logits, from_log_probs = _estimates().apply(LOGITS), _estimates().apply(log_probs)

@@ -146,6 +146,10 @@ def test_measures_of_another_checkpoint_or_test_mode_are_not_used(measure, tmp_p
     measure(config)
     with pytest.warns(UserWarning, match="step 12.* not of step 13"):
         assert uncertainty.read_matching_uncertainty(_run(tmp_path, config, 13)) is None
+    config.eval.batch_statistics = "reestimate"
+    with pytest.warns(UserWarning, match="batch_statistics running.* not of .*batch_statistics reestimate"):
+        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
+    config.eval.batch_statistics = "running"
     config.eval.test_mode = "enhance"
     with pytest.warns(UserWarning, match="test_mode skip.* not of .*test_mode enhance"):
         assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
@@ -237,6 +241,16 @@ def test_a_temperature_that_the_images_do_not_determine_is_not_applied(measure):
     written = measure(tiny_config(), PARTS | {"validation": sure})
     assert written["temperature"]["value"] == 1
     assert any("do not determine it, and it is not applied" in text for text in written["caveats"])
+
+
+def test_the_curve_of_risk_and_coverage_by_hand():
+    """Five images, of which those of the third and the least confidence are wrong."""
+    fitted = uncertainty.fit_uncertainty(tiny_config().uncertainty, NAMES, PARTS, {})
+    logits = np.array([0.9, 0.2, 0.6, 0.8, 0.4])[:, None] * np.array([10.0, 0, 0])
+    part = Part(logits, PARTS["test"].features[:5], np.array([0, 1, 1, 0, 0]))
+    curve = measured(fitted, part)["risk_coverage"]
+    np.testing.assert_allclose(curve["coverage"], [0.2, 0.4, 0.6, 0.8, 1])
+    np.testing.assert_allclose(curve["risk"], [0, 0, 1 / 3, 1 / 4, 2 / 5])
 
 
 def test_the_sample_has_every_class_and_is_spread_over_the_table():

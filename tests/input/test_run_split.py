@@ -73,6 +73,14 @@ def test_unless_groups_are_asked_for(tmp_path):
     assert set(splits[90:]) == {"train"}
 
 
+@pytest.mark.filterwarnings("error")
+def test_without_a_test_part_groups_are_kept_apart_too(tmp_path):
+    """No class is then in it, which is no reason to divide patients."""
+    splits = chosen_split(settings(test_fraction=0.0), tmp_path, index_of(LABELS, groups=GROUPS))
+    assert not crosses(GROUPS, splits)
+    assert set(splits) == {"train", "validation"}
+
+
 @pytest.mark.parametrize("num_examples", [160, 2800, 15252])
 def test_the_built_in_slides_can_be_kept_apart(tmp_path, num_examples):
     cells = synthetic_index(num_examples=num_examples, seed=0, size=32)

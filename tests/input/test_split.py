@@ -163,6 +163,27 @@ def test_shares_of_classes_are_near_what_they_should_be():
         assert abs(np.mean(splits == "test") - 0.2) < 0.03
 
 
+def chi_square(labels, test, fraction):
+    """The objective as the docstring of the module has it, over train and test."""
+    parts = ((~test, 1 - fraction), (test, fraction))
+    shares = [((labels == label) & part).sum() / (labels == label).sum() - intended
+              for part, intended in parts for label in np.unique(labels)]  # fmt: skip
+    shares += [part.mean() - intended for part, intended in parts]
+    intended = np.repeat([1 - fraction, fraction], len(np.unique(labels)))
+    return np.sum(np.square(shares) / np.concatenate([intended, [1 - fraction, fraction]]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_group_on_the_other_side_would_bring_the_shares_nearer(seed):
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(0, 30, 900)
+    labels, fraction = (numbers + rng.integers(0, 3, 900)) % 4, rng.choice([0.1, 0.25, 0.5])
+    test = drawn(labels, groups=numbers.astype(str), test_fraction=fraction, seed=seed) == "test"
+    found = chi_square(labels, test, fraction)
+    for group in np.unique(numbers):
+        assert chi_square(labels, test ^ (numbers == group), fraction) > found - 1e-12
+
+
 def test_groups_of_one_image_are_split_as_images_are():
     labels = labels_of([50, 100, 30])
     splits = drawn(labels, groups=np.arange(180), validation_fraction=0.1, seed=0)
