@@ -161,8 +161,8 @@ def _refuse_contradictions(rows: Sequence[_Row]) -> None:
 
 def _group(entry: Entry) -> str:
     """Slide or patient; empty where it is not known."""
-    group = entry.group or entry.provenance.get("known_group", "")
-    return "" if group == NO_GROUP else group
+    names = (entry.group, entry.provenance.get("known_group", ""))
+    return next((name for name in names if name not in ("", NO_GROUP)), "")
 
 
 def _unusable(entry: Entry, label: str, class_names: Sequence[str], part: str) -> str:

@@ -439,6 +439,13 @@ def test_patients_that_merge_knows_of_some_images_are_known(folder, tmp_path):
     assert found == ["", "p1", "p1", *[""] * 8]
 
 
+def test_what_labels_told_of_an_image_of_no_group_is_known(folder, tmp_path):
+    """As `merge` lists it."""
+    rows = [(*row[:2], "no group", "p7") for row in _rows(folder, 11)]
+    listed = _list(tmp_path / "merged.csv", rows, ["path", "label", "patient", "known_group"])
+    assert {one.item.group for one in read_given(str(listed), CLASS_NAMES, {}).given} == {"p7"}
+
+
 @pytest.mark.filterwarnings("always:1 labels are not used")
 def test_one_picture_under_two_names_counts_once_and_must_have_one_label(runs, folder, tmp_path, capsys):
     moved = tmp_path / "cells"
