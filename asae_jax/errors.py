@@ -38,8 +38,9 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]
 
 
 def did_you_mean(name: str, names: Iterable[str], prefix: str = "") -> str:
-    """ " Did you mean X or Y?" for the names nearest to a misspelt one; empty where none is near."""
-    near = difflib.get_close_matches(name, list(names), n=2, cutoff=0.6)
+    """ " Did you mean X or Y?" for the names nearest to a misspelt one, whatever their case; or empty."""
+    folded = {one.casefold(): one for one in names}
+    near = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)]
     return f" Did you mean {' or '.join(prefix + match for match in near)}?" if near else ""
 
 

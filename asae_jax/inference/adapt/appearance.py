@@ -1,5 +1,6 @@
 """Scale, background and stain of the other laboratory's images, brought to those the network knows."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +31,8 @@ def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[
     Raises:
       UserError: the run's own images are needed and not there, or a scale out of range.
     """
-    settings, changes = run.config.adapt, {}
+    settings = run.config.adapt
+    changes: dict[str, Any] = {}
     record: dict[str, Any] = {}
     own_light = run.config.data.background  # to which the run's preparation brings all images already
     matched = settings.background == "match" and not own_light
@@ -42,10 +44,10 @@ def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[
                 f"nuclei seem to be {1 / scale:.3g} times as large as in the run's own images, which cannot "
                 "be right: give the enlargement, --scale=NUMBER."
             )
-        changes["data.scale"] = round(scale * run.config.data.scale, 4)
+        changes["data.scale"] = round(_in_all(scale, run.config.data.scale), 4)
         record["scale"] = {"value": scale, "interval": [low, high], "estimated": True}
     elif settings.scale != 1:
-        changes["data.scale"] = settings.scale * run.config.data.scale
+        changes["data.scale"] = _in_all(settings.scale, run.config.data.scale)
         record["scale"] = {"value": settings.scale, "estimated": False}
     if settings.background == "match" and own_light:
         record["background"] = list(colour_of(own_light))
@@ -58,6 +60,23 @@ def adapted(run: Run, items: Sequence[Item]) -> tuple[Run, dict[str, Any], dict[
         record["stain"] = settings.stain
     config = copy_with(run.config, changes).lock()
     return _OfOtherImages(run, config), changes, {"appearance": record}
+
+
+def _in_all(scale: float, own: float) -> float:
+    """The enlargement of a run that enlarges by `own` already.
+
+    Raises:
+      UserError: it is out of range; the message says which `scale` is not.
+    """
+    low, high = SCALES
+    if low <= scale * own <= high:
+        return scale * own
+    already = "" if own == 1 else f"the run enlarges cells {own:g} times already, and "
+    least, most = math.ceil(1000 * low / own) / 1000, math.floor(1000 * min(high / own, high)) / 1000
+    raise UserError(
+        f"--scale={scale:.3g}: {already}{low:g} to {high:g} times in all can be made: give "
+        f"--scale={least:g} to --scale={most:g}."
+    )
 
 
 class _OfOtherImages(Run):

@@ -15,13 +15,13 @@ from scipy import special
 import asae_jax
 from asae_jax.config import copy_with
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.errors import UserError, did_you_mean
+from asae_jax.errors import UserError
 from asae_jax.evaluation.label_shift import em_shares, total_variation
 from asae_jax.evaluation.provenance import among_trained_on
-from asae_jax.inference.adapt import appearance, report
+from asae_jax.inference.adapt import appearance, classes, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
-from asae_jax.inference.adapt.labels import FEWEST, Given, Labels, groups_of, matched, read_given
+from asae_jax.inference.adapt.labels import FEWEST, Labels, groups_of, matched, read_given
 from asae_jax.inference.adapt.last_layer import read_layer, with_layer, without_classes
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
@@ -35,7 +35,7 @@ from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
-from asae_jax.run.adaptation import classes_given, made_from, read_adaptation, source_before_labels
+from asae_jax.run.adaptation import made_from, read_adaptation, source_before_labels
 from asae_jax.run.run import Run, check_one_look, open_for_inference
 
 _Variables = Mapping[str, Any]
@@ -165,9 +165,8 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     given = labels.given
     items = read_input(settings.input) if settings.input else [one.item for one in given]
     items = without_class_folders(settings.input, items, run.class_names)
-    absent = _absent(settings.only, run.class_names) | _removed_before(
-        before, run.class_names, settings, given
-    )
+    absent = classes.absent(settings.only, run.class_names)
+    absent |= classes.removed_before(before, run.class_names, settings, given)
     if wrong := sorted(
         {one.label for one in given} & {n for n, gone in zip(run.class_names, absent, strict=True) if gone}
     ):
@@ -184,38 +183,9 @@ def _checked(config: ConfigDict, workdir: Path) -> _Task:
     return _Task(run, output, items, labels, absent, run_prior(run), before)
 
 
-def _removed_before(
-    before: Mapping[str, Any] | None, class_names: Sequence[str], settings: ConfigDict, given: Sequence[Given]
-) -> np.ndarray:
-    """bool `[K]`: the classes that an earlier adaptation removed, and that the model cannot give again."""
-    kept = classes_given(before, class_names)
-    gone = [name for name in class_names if name not in kept]
-    named = {part.strip() for part in settings.only.split(",")} | {one.label for one in given}
-    if before is not None and (wanted := [name for name in gone if name in named]):
-        raise UserError(
-            f"{', '.join(wanted)}: removed by --only when this model was made from {made_from(before)}: "
-            f"adapt {made_from(before)} instead, or leave them out of --only and --labels."
-        )
-    return np.isin(class_names, gone)
-
-
 def _has_statistics(run: Run) -> bool:
     """Whether there are batch statistics to estimate anew; `frozen_batch` keeps its own for ever."""
     return bool(run.variables["batch_stats"]) and run.config.model.norm == "batch"
-
-
-def _absent(text: str, class_names: Sequence[str]) -> np.ndarray:
-    """bool `[K]`: the classes that do not occur."""
-    named = [part.strip() for part in text.split(",") if part.strip()]
-    for name in named:
-        if name not in class_names:
-            raise UserError(
-                f"--only names {name!r}, which is no class of the run.{did_you_mean(name, class_names)} The "
-                f"classes are {', '.join(class_names)}."
-            )
-    if len(set(named)) == 1:
-        raise UserError(f"--only={text}: one class alone is not told from anything; name two or more.")
-    return np.array([bool(named) and name not in named for name in class_names])
 
 
 def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -329,10 +299,17 @@ def _source(run: Run, task: _Task) -> dict[str, Any]:
 
 
 def _proposals(run: Run, cells: Cells, settled: Set[str], features: np.ndarray, logits: np.ndarray) -> str:
-    """`path` of the images to label, as CSV text; empty where none were asked for, or all are settled."""
+    """`path` of the images to label, as CSV text; empty where none were asked for, or all are settled.
+
+    Of several copies of one picture the first may be proposed, and none where one of them is settled.
+    """
     count = run.config.adapt.propose
-    named = zip(cells.items, cells.contents, strict=True)
-    rest = np.flatnonzero([settled.isdisjoint((item.file, content)) for item, content in named])
+    named = list(zip(cells.items, cells.contents, strict=True))
+    seen = settled | {content for item, content in named if item.file in settled}
+    fresh = np.array([seen.isdisjoint((item.file, content)) for item, content in named], bool)
+    first = np.zeros(len(fresh), bool)
+    first[np.unique(cells.contents, return_index=True)[1]] = True
+    rest = np.flatnonzero(fresh & first)
     if not count or not len(rest):
         return ""
     probabilities = special.softmax(logits[rest], axis=1)

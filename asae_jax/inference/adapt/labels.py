@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asae_jax.errors import UserError
+from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path
 from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells, raw_images
@@ -183,7 +183,10 @@ def _unusable(entry: Entry, label: str, class_names: Sequence[str], part: str) -
         return f"of the list's {part} part"
     if not label:
         return "of classes that the class map drops"
-    return "" if label in class_names else f"of {label}, which the run does not know (--class_map=FILE)"
+    if label in class_names:
+        return ""
+    near = f"{did_you_mean(label, class_names)} ".lstrip()
+    return f"of {label}, which the run does not know ({near}--class_map=FILE)"
 
 
 def _refuse_few(given: Sequence[Given], class_names: Sequence[str]) -> None:

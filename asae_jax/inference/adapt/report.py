@@ -116,6 +116,9 @@ def _notes(content: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_labels(content["labels"], content["learnt"]["unlabelled"])
     if content["labels"] and content["trained_on"] is None:
         yield f"{CANNOT_BE_TOLD} If it was, these scores are too high."
+    if count := content["trained_on"]:
+        images = "1 labelled image is" if count == 1 else f"{count:,} labelled images are"
+        yield f"{images} left out, as the run was trained on them: its scores of them would be too high."
 
 
 def _done_before(record: Mapping[str, Any] | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ from asae_jax import cli
 from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import read_matching_uncertainty
-from asae_jax.inference.adapt import command, last_layer, report
+from asae_jax.inference.adapt import appearance, classes, command, last_layer, report
 from asae_jax.inference.adapt.cells import Cells, scorer
 from asae_jax.inference.adapt.labels import read_given
 from asae_jax.inference.adapt.statistics import drawn_rows
@@ -665,6 +665,7 @@ def test_an_image_that_one_labels_and_another_leaves_out_is_refused(folder, tmp_
             read_given(lists, CLASS_NAMES, {})
 
 
+@pytest.mark.filterwarnings("always:1 labels are not used")
 def test_labels_of_images_that_the_run_was_trained_on_are_left_out(
     runs, folder, tmp_path, capsys, monkeypatch
 ):
@@ -677,6 +678,8 @@ def test_labels_of_images_that_the_run_was_trained_on_are_left_out(
     assert "1 labels are not used: the run was trained on their images" in captured.err
     record = json.loads((output / FILE).read_text())
     assert (record["labels"]["count"], record["trained_on"]) == (10, 1)
+    assert "1 labelled image is left out" in captured.out
+    assert "1 labelled image is left out" in (output / "README.md").read_text()
     assert "cannot be told" not in captured.out
 
 
@@ -697,3 +700,61 @@ def test_patients_may_be_named_by_the_input_instead_of_the_labels(runs, folder, 
     options = [f"--input={given}", f"--labels={labels}", f"--output={tmp_path / 'new'}", "--statistics=keep"]
     assert _adapt(runs[0], *options) == 0
     assert json.loads((tmp_path / "new" / FILE).read_text())["labels"]["folds_of"] == "groups"
+
+
+@pytest.mark.parametrize("settled", [[], [0], [2]])
+def test_of_copies_of_a_picture_one_is_proposed_and_none_where_one_is_labelled(runs, tmp_path, settled):
+    """The list of labels names a path, not what it holds."""
+    items = [Item(str(number), str(tmp_path / str(number))) for number in range(4)]
+    cells = Cells(items, np.zeros((4, 1, 1, 3), np.uint8), ["twins", "other", "twins", "twins"], {})
+    run = open_run(runs[0], copy_with(read_run_config(runs[0]), {"adapt.propose": 4}))
+    named = frozenset(items[place].file for place in settled)
+    text = command._proposals(run, cells, named, np.eye(4), np.zeros((4, 3)))
+    expected = [items[1].file] if settled else [items[0].file, items[1].file]
+    assert sorted(text.split()[1:]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("BLA,LYT, small", ["BLA", "LYT, small"]),
+        (" LYT, small ,BLA,", ["BLA", "LYT, small"]),
+        ("BLA, LYT,LYT, small", ["BLA", "LYT", "LYT, small"]),
+        ("Zella\u0308,BLA", ["BLA", "Zell\u00e4"]),
+        ("", ["BLA", "LYT", "LYT, small", "Zell\u00e4"]),
+    ],
+)
+def test_classes_that_occur_may_have_commas_and_either_unicode_form(text, kept):
+    names = ("BLA", "LYT", "LYT, small", "Zell\u00e4")
+    assert [name for name, gone in zip(names, classes.absent(text, names), strict=True) if not gone] == kept
+    settings = copy_with(base_config(), {"adapt.only": text}).adapt
+    before = {"source": {"name": "first", "only": ["BLA", "LYT"]}}
+    if "LYT, small" in kept and text:
+        with pytest.raises(UserError, match="LYT, small: removed by --only when"):
+            classes.removed_before(before, names[:3], settings, [])
+
+
+@pytest.mark.filterwarnings("always:labels left out")
+def test_a_class_in_another_case_is_named(runs, folder, tmp_path, capsys):
+    rows = _rows(folder, 11)
+    labels = _list(tmp_path / "a.csv", [(rows[0][0], "ebo"), *rows[1:]], ["path", "label"])
+    with pytest.warns(UserWarning, match=r"1 of ebo, which the run does not know \(Did you mean EBO\? --cl"):
+        read_given(str(labels), CLASS_NAMES, {})
+    given = [f"--input={folder}", f"--output={tmp_path / 'new'}", "--only=bla,NGS"]
+    assert _adapt(runs[0], *given) == 2
+    assert "no class of the run. Did you mean BLA?" in capsys.readouterr().err
+
+
+def test_a_second_enlargement_is_refused_by_the_number_that_was_given(runs, folder, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    given = [f"--input={folder}", "--statistics=keep"]
+    assert _adapt(runs[0], *given, f"--output={first}", "--scale=3") == 0
+    for scale in (2, 0.08):
+        assert _adapt(first, *given, f"--output={second}", f"--scale={scale}") == 2
+        said = capsys.readouterr().err
+        assert f"--scale={scale}: the run enlarges cells 3 times already, and 0.25 to 4 times in all" in said
+        assert "give --scale=0.084 to --scale=1.333" in said
+    for scale in (0.084, 1.333):  # as was said
+        assert 0.25 <= appearance._in_all(scale, 3) <= 4
+    assert _adapt(runs[0], *given, f"--output={second}", "--scale=0.1") == 2
+    assert "--scale=0.1: 0.25 to 4 times in all can be made" in capsys.readouterr().err
