@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
@@ -71,8 +71,8 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
       lines: paths, one per line, for "-"; standard input where None. Blank lines are passed over.
 
     Raises:
-      UserError: `text` names nothing that exists, a CSV file that cannot be read, a position or the name of a
-        group that cannot be one, or no image.
+      UserError: `text` names nothing that exists, a folder that holds what `cut` wrote, a CSV file that
+        cannot be read, a position or the name of a group that cannot be one, or no image.
     """
     if not text:
         raise UserError(
@@ -155,6 +155,7 @@ def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
     if path.is_dir():
         _warn_of_hidden(path, text)
         names = sorted(found.name for found in walk(path))
+        _refuse_cut(names, path)
         return [_in_folder(path, name) for name in _images(names, path, text)]
     if path.is_file():
         return _from_file(text, path)
@@ -163,6 +164,25 @@ def _items(text: str, lines: Iterable[str] | None) -> list[Item]:
     if path.exists():
         raise UserError(f"{text} is a pipe, socket or device: give the paths on standard input (--input=-)")
     raise UserError(f"{text} does not exist: give a folder, a pattern in quotes, a CSV file or - (--input=)")
+
+
+def _refuse_cut(names: Sequence[str], folder: Path) -> None:
+    """Raises a UserError where `names` below `folder` hold what `cut` wrote: outlined fields are no cells.
+
+    And its folder of cells is no patient; the list knows theirs, and the positions.
+    """
+    there = set(names)
+    for name in (one for one in names if one.split("/")[-1] == _OF_CUT[0]):
+        place = name.removesuffix(_OF_CUT[0])
+        outlines = f"{place}{_OUTLINES}"
+        if all(f"{place}{one}" in there for one in _OF_CUT) and any(n.startswith(outlines) for n in names):
+            raise UserError(
+                f"{folder / outlines} holds whole fields, which cut outlined, and they would be taken for "
+                f"cells: give the list of the cells (--input={folder / place / _OF_CUT[0]})"
+            )
+
+
+_OF_CUT, _OUTLINES = ("cells.csv", "fields.csv"), "fields/"  # as `cut` calls its tables and this folder
 
 
 def _warn_of_hidden(folder: Path, text: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import check
-from asae_jax.csv_cells import CsvWriter
+from asae_jax.csv_cells import CsvWriter, guarded, unguarded
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
@@ -79,8 +79,9 @@ def cut(config: ConfigDict, workdir: Path) -> int:
       The exit status, 0; also with unreadable fields, which are named.
 
     Raises:
-      UserError: scikit-image is not installed, no field, a folder that is not empty or cannot be written, no
-        readable field, or no nucleus to estimate the diameter from.
+      UserError: scikit-image is not installed, no field, a field whose name begins or ends with a space, a
+        folder that is not empty or cannot be written, no readable field, or no nucleus to estimate the
+        diameter from.
     """
     del workdir
     check(config)
@@ -94,12 +95,13 @@ def cut(config: ConfigDict, workdir: Path) -> int:
     _check_output(output, settings.input)
     items = read_input(settings.input)
     _check_once(items, settings.input)
+    names = _field_names(items, user_path(settings.input))
+    _check_names(names)
     diameter = settings.nucleus or _estimated(items)
     side = settings.size or max(_LEAST_SIDE, round(NUCLEI_PER_SIDE * diameter))
     how = "as given" if settings.nucleus else "estimated"
     print(f"usual diameter of a nucleus: {diameter:.0f} pixels ({how}); squares of {side} pixels")
     with disk_errors(f"write to {output}", remedy="choose another --output=FOLDER"):
-        names = _field_names(items, user_path(settings.input))
         counts = _cut_all(items, names, output, diameter=diameter, side=side, pad=settings.border == "pad")
     _report(counts, output)
     return 0
@@ -114,6 +116,16 @@ def _check_once(items: Sequence[Item], given: str) -> None:
             other = f", also as {names[file]}" if names[file] != item.path else ""
             raise UserError(f"{given} names {item.path} twice{other}: list every field once (--input=)")
         names[file] = item.path
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Raises a UserError for a field whose name the list would not keep: its cells would lie on no field."""
+    for name in names:
+        if unguarded(guarded(name).strip()) != name:
+            raise UserError(
+                f"the name of the field {name!r} begins or ends with a space, which lists do not keep: "
+                "rename it"
+            )
 
 
 def _check_output(output: Path, given: str) -> None:

@@ -11,7 +11,8 @@ import skimage  # noqa: F401, so that this file is left out where it is not inst
 from PIL import Image
 
 from asae_jax import cli
-from asae_jax.inference.cut.cells import crop, squares
+from asae_jax.errors import UserError
+from asae_jax.inference.cut.cells import crop, outlined, squares
 from asae_jax.inference.cut.nuclei import Nucleus
 from asae_jax.inference.inputs import group_column_of, read_input
 from asae_jax.input.decode import read_image
@@ -64,6 +65,15 @@ def test_the_list_is_one_that_predict_takes(output):
     assert all(item.position for item in items)
     assert {item.group for item in items} == {"p1", "p2"}
     assert all(read_image(item.file).shape[1] == item.position.width for item in items)
+
+
+def test_the_folder_is_none_that_is_taken_for_cells(output):
+    """Its fields with outlines would be counted, and its folder `cells` be a patient."""
+    for folder in (output, output.parent):
+        with pytest.raises(UserError, match="give the list of the cells") as refused:
+            read_input(str(folder))
+        assert f"--input={output / 'cells.csv'}" in str(refused.value)
+    assert len(read_input(str(output / "cells"))) == len(read_input(str(output / "cells.csv")))
 
 
 def test_every_field_is_counted_and_drawn_with_a_legend(output):
@@ -133,6 +143,20 @@ def test_a_list_of_patients_and_smears_keeps_both(photographs, tmp_path):
     assert {item.group for item in read_input(str(output / "cells.csv"))} == {"p1"}
 
 
+def test_a_name_that_the_list_would_not_keep_is_refused(photographs, tmp_path, capsys):
+    """Read again, its cells would lie on a field that does not exist, or on another one."""
+    (tmp_path / "fields").mkdir()
+    for name in (" lead.png", "lead.png"):
+        shutil.copy(photographs[0] / "p1" / "a b.png", tmp_path / "fields" / name)
+    options = [f"--input={tmp_path / 'fields'}", f"--output={tmp_path / 'o'}", "--size=64"]
+    assert cli.main(["cut", *options]) == 2
+    assert "' lead.png' begins or ends with a space" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+    (tmp_path / "fields" / " lead.png").unlink()
+    assert cli.main(["cut", *options]) == 0
+    assert {item.position.slide for item in read_input(str(tmp_path / "o" / "cells.csv"))} == {"lead.png"}
+
+
 def test_a_field_that_is_named_twice_would_be_counted_twice(photographs, tmp_path, capsys):
     given, field = tmp_path / "fields.csv", photographs[0] / "p1" / "a b.png"
     given.write_text(f"path\n{field}\n{field.parent}/../p1/a b.png\n")
@@ -176,6 +200,12 @@ def test_long_names_in_other_scripts_fit_the_disk(photographs, tmp_path):
     output = tmp_path / "o"
     assert cli.main(["cut", f"--input={tmp_path / 'fields'}", f"--output={output}", "--size=64"]) == 0
     assert all((output / row["path"]).is_file() for row in _rows(output / "cells.csv"))
+
+
+def test_a_long_narrow_field_has_its_picture():
+    """Scaled to what a screen shows it would be less than half a pixel high."""
+    field = np.full((9, 40_000, 3), 240, np.uint8)
+    assert outlined(field, []).shape[1] == 2000
 
 
 def _nucleus(x, y, radius=20):
