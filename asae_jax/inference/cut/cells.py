@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from asae_jax.inference.cut.nuclei import Nucleus, background
+from asae_jax.inference.cut.nuclei import Nucleus, background, unlit
 from asae_jax.inference.positions import Position
 from asae_jax.pages import NOTICE
 from asae_jax.types import HostImage
@@ -29,8 +29,9 @@ class Square:
       left: pixel column of its left side in the field; may be below 0.
       top: pixel row of its upper side.
       side: pixels.
-      whole: whether it lies in the field as a whole.
-      complete: whether the nucleus does, so that more than a part of a cell is there.
+      whole: whether it lies in the field as a whole, and where light comes through (`unlit`).
+      complete: whether the nucleus does, and touches nothing that is dark, so that more than a part of a cell
+        is there.
     """
 
     nucleus: Nucleus
@@ -47,31 +48,44 @@ class Square:
 
 def squares(field: HostImage, nuclei: Sequence[Nucleus], side: int) -> list[Square]:
     """A square of `side` pixels around each nucleus of `field`, uint8 `[height, width, 3]`."""
-    return [_square(nucleus, side, *field.shape[:2]) for nucleus in nuclei]
+    dark = unlit(field)
+    return [_square(nucleus, side, dark) for nucleus in nuclei]
 
 
-def _square(nucleus: Nucleus, side: int, height: int, width: int) -> Square:
+def _square(nucleus: Nucleus, side: int, dark: np.ndarray) -> Square:
+    height, width = dark.shape
     left, top = (round(place + 0.5 - side / 2) for place in (nucleus.x, nucleus.y))
     whole = min(left, top) >= 0 and left + side <= width and top + side <= height
     points = np.concatenate(nucleus.outlines)
     # Outlines run through the middles of pixels, of which a scaled field has fewer.
     margin = 1 + 0.05 * nucleus.diameter
     inside = (points >= margin) & (points <= np.array([width, height]) - 1 - margin)
-    return Square(nucleus, left, top, side, whole, bool(inside.all()))
+    whole = whole and not dark[top : top + side, left : left + side].any()
+    return Square(nucleus, left, top, side, whole, bool(inside.all()) and not _touches(points, margin, dark))
+
+
+def _touches(points: np.ndarray, margin: float, dark: np.ndarray) -> bool:
+    """Whether one of `points`, `[n, 2]` of x and y, lies in `dark` or up to `margin` pixels from it."""
+    around = np.array([(x, y) for x in (-margin, 0, margin) for y in (-margin, 0, margin)])
+    places = np.round(points[:, None] + around).astype(int).reshape(-1, 2)
+    x, y = np.clip(places, 0, np.array(dark.shape[::-1]) - 1).T
+    return bool(dark[y, x].any())
 
 
 def crop(field: HostImage, square: Square) -> HostImage:
-    """The pixels of a square, uint8 `[side, side, 3]`; outside of the field its own background colour."""
+    """The pixels of a square, uint8 `[side, side, 3]`; beyond the lit field its own background colour."""
     height, width = field.shape[:2]
     rows, columns = (slice(max(0, start), start + square.side) for start in (square.top, square.left))
     inside = field[rows, columns]
     if square.whole:
         return inside
-    colour = np.median(background(cv2.resize(field, (256, 256))), axis=(0, 1))
+    dark, small = unlit(field), cv2.resize(field, (256, 256))
+    colour = np.median(background(small)[~unlit(small)], axis=0)
     filled = np.empty((square.side, square.side, 3), np.uint8)
     filled[...] = np.round(np.minimum(colour, 255))
     down, right = max(0, -square.top), max(0, -square.left)
-    filled[down : down + min(height, inside.shape[0]), right : right + min(width, inside.shape[1])] = inside
+    part = filled[down : down + min(height, inside.shape[0]), right : right + min(width, inside.shape[1])]
+    np.copyto(part, inside, where=~dark[rows, columns, None])
     return filled
 
 

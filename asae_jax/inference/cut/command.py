@@ -16,7 +16,7 @@ from asae_jax.csv_cells import CsvWriter, guarded, unguarded
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_binary, atomic_text, disk_errors, safe_names, user_path
 from asae_jax.inference.cut.cells import Square, crop, outlined, squares
-from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, usual_diameter
+from asae_jax.inference.cut.nuclei import Blob, find_nuclei, sizes, skimage, unlit, usual_diameter
 from asae_jax.inference.inputs import MAY_BE_SEVERAL, Item, in_utf8, read_input
 from asae_jax.inference.positions import COLUMNS
 from asae_jax.input.decode import BadImage, read_image
@@ -58,6 +58,7 @@ class Counts:
       cells: cut out.
       several: of these, those that may be several.
       border: left out, as they lie at the border.
+      dark: share of the field, 0..1, through which no light comes, and where nothing is looked for.
       error: why the field could not be read; empty where it could.
     """
 
@@ -65,6 +66,7 @@ class Counts:
     cells: int = 0
     several: int = 0
     border: int = 0
+    dark: float = 0.0
     error: str = ""
 
 
@@ -220,7 +222,7 @@ def _cut_all(
                 rows.append(_row(path, name, square, [value(item) for value in groups.values()]))
         with atomic_binary(output / OUTLINES / f"{file}.jpg") as picture:
             picture.write(encode_jpeg(outlined(field, numbered), quality=88))
-        counts.append(_counts(name, numbered))
+        counts.append(_counts(name, numbered, float(unlit(field).mean())))
     _check_readable([one.error for one in counts if one.error], len(items))
     _write_table(output / COUNTS, ["slide", "cells", "may_be_several", "at_border", "error"], _lines(counts))
     _write_table(output / LIST, ["path", *groups, *COLUMNS, "note"], rows)
@@ -259,10 +261,10 @@ def _row(path: str, name: str, square: Square, groups: list[str]) -> list[object
     return [path, *groups, *square.position(name).columns().values(), note]
 
 
-def _counts(name: str, numbered: Sequence[tuple[str, Square]]) -> Counts:
+def _counts(name: str, numbered: Sequence[tuple[str, Square]], dark: float) -> Counts:
     kept = [square for number, square in numbered if number]
     several = sum(square.nucleus.several for square in kept)
-    return Counts(name, len(kept), several, len(numbered) - len(kept))
+    return Counts(name, len(kept), several, len(numbered) - len(kept), dark)
 
 
 def _lines(counts: Sequence[Counts]) -> Iterator[list[object]]:
@@ -288,10 +290,11 @@ def _report(counts: Sequence[Counts], output: Path) -> None:
         if one.error:
             print(printable(f"{one.name}: cannot be used, {one.error}"))
         else:
+            dark = f"; {one.dark:.0%} of the field is dark, and its edge is a border" if one.dark else ""
             print(
                 printable(
                     f"{one.name}: {one.cells:,} cells, {one.several:,} of them may be several; "
-                    f"{one.border:,} left out at the border"
+                    f"{one.border:,} left out at the border{dark}"
                 )
             )
     read = [one for one in counts if not one.error]

@@ -47,6 +47,10 @@ _LOBED = 2.2  # of the usual width: a nucleus of three to five lobes, as a disc
 _TILES = 8  # along a side, for the background
 _DARKER = 0.04  # a tile whose brightest is this much (natural logarithm) under the background has none
 _BRIGHT = 95  # percentile of a tile that is taken for its background
+_BLACK = 20  # brightest of red, green and blue up to which no light comes through; nuclei have over 100
+_BLACK_SHARE = 0.005  # of the field: what is smaller is dirt, a letter or a scale bar
+_BLACK_SIDE = 512  # pixels of the longer side when that is looked for
+_BLACK_EDGE = 0.01  # of that side: how far the edge of the light is blurred
 
 _INSTALL = "pip install 'scikit-image>=0.25,<0.27'"
 
@@ -95,28 +99,54 @@ def skimage() -> _Skimage:
         ) from error
 
 
+def unlit(field: HostImage) -> np.ndarray:
+    """Whether each pixel lies where no light comes through, bool `[height, width]`, with the blurred edge.
+
+    Such as the surround of what a telephone photographs through an eyepiece. `field` is uint8 RGB
+    `[height, width, 3]`; small black areas are none.
+    """
+    small = _scaled(field, min(1.0, _BLACK_SIDE / max(field.shape)))
+    black = (small.max(axis=-1) < _BLACK).astype(np.uint8)
+    _, areas, stats, _ = cv2.connectedComponentsWithStats(black)
+    large = stats[:, cv2.CC_STAT_AREA] >= _BLACK_SHARE * black.size
+    large[0] = False  # the rest
+    edged = cv2.dilate(large[areas].astype(np.uint8), _disc(_BLACK_EDGE * max(small.shape)))
+    return cv2.resize(edged, field.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
 def background(field: HostImage) -> np.ndarray:
     """The light of the empty slide behind every pixel, float32 `[height, width, 3]`, at least 1.
 
     A quadratic surface through the brightest of 8 x 8 tiles, in logarithms, as lamps and lenses shade fields
-    towards their corners; tiles that are far darker than it, which cells fill, are left out in four rounds.
+    towards their corners; tiles that are far darker than it, which cells fill, are left out in four rounds,
+    and those of which half or more is `unlit` from the beginning.
     """
     side = 16 * _TILES
+    dark = cv2.resize(unlit(field).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST) > 0
+    lit = _in_tiles(~dark).mean(axis=1) > 0.5
     small = cv2.resize(field, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
-    density, terms = np.log(np.maximum(small, 1)), _quadratic(_TILES)
-    surface, empty = np.zeros((terms.shape[1], 3)), np.ones(_TILES**2, bool)
+    density, terms = np.log(np.maximum(small, 1)), _quadratic(_TILES)[lit]
+    density[dark] = -np.inf
+    surface, empty = np.zeros((terms.shape[1], 3)), np.ones(len(terms), bool)
+    if not len(terms):
+        return np.ones(field.shape, np.float32)
     for _ in range(4):
         # Without the surface found so far: within a tile light that falls off is no brighter spot.
         flat = density - (_quadratic(side) @ surface).reshape(side, side, 3)
-        tiles = flat.reshape(_TILES, 16, _TILES, 16, 3).swapaxes(1, 2).reshape(_TILES**2, 256, 3)
-        light = np.percentile(tiles, _BRIGHT, axis=1)
+        light = np.percentile(_in_tiles(flat)[lit], _BRIGHT, axis=1)
         more, *_ = np.linalg.lstsq(terms[empty], light[empty], rcond=None)
         surface += more
         above = (light - terms @ more).min(axis=1)
         # Twice as many tiles as the surface has coefficients are kept in the most crowded field.
-        empty = above >= min(-_DARKER, np.sort(above)[-2 * terms.shape[1]])
+        empty = above >= min(-_DARKER, np.sort(above)[-2 * terms.shape[1] :][0])
     coarse = np.exp(_quadratic(side) @ surface).reshape(side, side, 3).astype(np.float32)
     return np.maximum(cv2.resize(coarse, field.shape[1::-1], interpolation=cv2.INTER_LINEAR), 1)
+
+
+def _in_tiles(values: np.ndarray) -> np.ndarray:
+    """`[side, side, ...]` as `[tiles, pixels of a tile, ...]`, row by row."""
+    cut = values.reshape(_TILES, 16, _TILES, 16, *values.shape[2:])
+    return cut.swapaxes(1, 2).reshape(_TILES**2, 256, *values.shape[2:])
 
 
 def _quadratic(count: int) -> np.ndarray:
@@ -130,10 +160,11 @@ def density(field: HostImage) -> np.ndarray:
     """The amount of nuclear stain of every pixel, float32 `[height, width]`, 0 or more.
 
     Colour deconvolution (Ruifrok and Johnston, 2001) by the stains `STAINS` of the light that the slide lets
-    through.
+    through; 0 where that is none (`unlit`).
     """
     soft = cv2.GaussianBlur(field.astype(np.float32), (0, 0), 1)
     through = np.clip(soft / background(field), 1 / 255, 1)
+    through[unlit(field)] = 1
     unmix = np.linalg.inv(STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True))
     amounts = skimage().color.separate_stains(through, unmix)[..., 0]
     return (amounts * -math.log(1e-6)).astype(np.float32)  # it divides logarithms by that of its least value

@@ -229,6 +229,25 @@ def test_at_the_border_a_square_is_filled_up_and_half_a_cell_is_none():
     )
 
 
+def test_the_edge_of_a_dark_surround_is_a_border():
+    field = np.full((200, 400, 3), (250, 240, 230), np.uint8)
+    field[:, :100] = 3
+    found = squares(field, [_nucleus(300, 100), _nucleus(140, 100), _nucleus(124, 100)], 101)
+    assert [(one.whole, one.complete) for one in found] == [(True, True), (False, True), (False, False)]
+    padded = crop(field, found[1])
+    assert padded.shape == (101, 101, 3)
+    np.testing.assert_allclose(padded.astype(float), np.broadcast_to([250, 240, 230], padded.shape), atol=2)
+
+
+def test_a_field_says_how_much_of_it_is_dark(photographs, tmp_path, capsys):
+    image = read_image(photographs[0] / "p1" / "a b.png").copy()
+    image[:, :70] = 3
+    Image.fromarray(image).save(tmp_path / "field.png")
+    options = [f"--input={tmp_path / 'field.png'}", f"--output={tmp_path / 'o'}", "--nucleus=70"]
+    assert cli.main(["cut", *options]) == 0
+    assert "11% of the field is dark, and its edge is a border" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("border", ["skip", "pad"])
 def test_a_nucleus_that_the_border_cuts_is_left_out_though_its_square_is_whole(tmp_path, border):
     """A square of 16 pixels has room in what is left of the nucleus."""

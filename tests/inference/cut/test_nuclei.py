@@ -19,6 +19,7 @@ from asae_jax.inference.cut.nuclei import (
     find_nuclei,
     sizes,
     stained,
+    unlit,
     usual_diameter,
 )
 from tests.inference.cut.drawn import draw_field
@@ -122,6 +123,36 @@ def test_uneven_light_is_taken_out():
     field = light.copy()
     field[100:220, 150:250] *= 0.3  # what is dark is no background
     np.testing.assert_allclose(background(np.round(field).astype(np.uint8)), light, rtol=0.02)
+
+
+@pytest.mark.parametrize("surround", [0, 3, 15])
+def test_a_dark_surround_hides_no_cell_of_the_lit_circle(surround):
+    """As a telephone photographs through an eyepiece; black was taken for the background of its tiles."""
+    field = draw_field(62, size=1000, singles=14)
+    diameter = usual_diameter(sizes(field.image))
+    y, x = np.mgrid[:1000, :1000] - 499.5
+    circle = field.image.copy()
+    circle[np.hypot(x, y) > 470] = surround
+    circle = cv2.GaussianBlur(circle, (0, 0), 1.5)
+    assert usual_diameter(sizes(circle)) == pytest.approx(diameter, rel=0.2)
+    found = find_nuclei(circle, diameter)
+    inner = [one for one in field.cells if math.hypot(one.x - 499.5, one.y - 499.5) < 470 - one.nucleus]
+    assert len(_pairs(inner, found)) == len(inner) >= 9
+    assert len(found) <= len(field.cells)
+    dark = np.pi * 470**2 / 1000**2
+    assert unlit(circle).mean() == pytest.approx(1 - dark, abs=0.04)
+
+
+def test_what_is_black_is_no_background_and_no_nucleus():
+    field = np.full((300, 400, 3), 240, np.uint8)
+    field[:, :100] = 3
+    assert not density(field).any()
+    np.testing.assert_allclose(background(field)[:, 110:], 240, rtol=0.01)
+    assert find_nuclei(np.full((300, 400, 3), 3, np.uint8), 40) == []
+    assert sizes(np.zeros((300, 400, 3), np.uint8)) == []
+    speck = np.full((300, 400, 3), 240, np.uint8)
+    speck[100:110, 100:110] = 0
+    assert not unlit(speck).any()
 
 
 def test_two_nuclei_too_close_are_said_to_be_several():
