@@ -24,6 +24,9 @@ def read_rows(
 ) -> tuple[frozenset[str], Iterator[Row]]:
     """Reads a comma-separated UTF-8 file with a header, with or without byte order mark.
 
+    Where the header has semicolons and no comma, semicolons separate the values and a comma is a character
+    like any other: so Excel saves CSV files where the decimal sign is a comma.
+
     Column names may be in any case and order, and have spaces or hyphens for `_`; other columns and blank
     rows are ignored. Rows are parsed while iterating. The first value that looks like UTF-8 which a program
     took for Windows' western code page is warned of: to everybody else `MÃ¼ller` is another patient.
@@ -46,15 +49,16 @@ def read_rows(
     line, names = _header(path, records)
     for name in required:
         if name not in names and any(";" in heading for heading in names):
-            remedy = "save the file as CSV with commas between the values"
-            raise fault(path, line, "the columns are separated by semicolons", remedy)
+            remedy = "put the same between all values, in every line"
+            raise fault(path, line, "columns are separated by commas and by semicolons", remedy)
         if name not in names:
             raise fault(path, line, f"column {name!r} is missing", _header_remedy(required, optional))
     known = frozenset(names).intersection([*required, *optional, *also])
     for name in sorted(known):
         if names.count(name) > 1:
             raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
-    return known, _rows(path, records, names, known, told=content.isascii())
+    separated_by = _separated_by(content)
+    return known, _rows(path, records, names, known, separated_by=separated_by, told=content.isascii())
 
 
 def listed_file(folder: Path, name: str) -> str:
@@ -96,16 +100,18 @@ def _rows(
     names: list[str],
     known: frozenset[str],
     *,
+    separated_by: str,
     told: bool,
 ) -> Iterator[Row]:
-    """The rows; `told`: no value is garbled, or one has been pointed out."""
+    """The rows of values between which there is a "comma" or "semicolon"; `told`: no value is garbled, or one
+    has been pointed out."""
     places = {name: place for place, name in enumerate(names) if name in known}
     for line, record in records:
         if not any(value.strip() for value in record):
             continue
         if len(record) < len(names) or any(value.strip() for value in record[len(names) :]):
             what = f"{len(record)} values for {len(names)} columns"
-            raise fault(path, line, what, 'put values that hold a comma into "quotes"')
+            raise fault(path, line, what, f'put values that hold a {separated_by} into "quotes"')
         row = {name: unguarded(record[place].strip()) for name, place in places.items()}
         if not told:
             told = _warn_if_garbled(path, line, row)
@@ -147,7 +153,8 @@ def _windows_byte(letter: str) -> bytes:
 def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
     # Line by line: as text in memory it would be five times as large.
     lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
-    reader = csv.reader(lines, strict=True)
+    separated_by = _separated_by(content)
+    reader = csv.reader(lines, delimiter=_SEPARATORS[separated_by], strict=True)
     while True:
         line = reader.line_num + 1
         if line > _MOST_LINES:
@@ -157,7 +164,19 @@ def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise fault(path, line, f"no comma-separated values ({error})", "check its quotes") from error
+            raise fault(
+                path, line, f"no {separated_by}-separated values ({error})", "check its quotes"
+            ) from error
+
+
+_SEPARATORS = {"comma": ",", "semicolon": ";"}
+
+
+def _separated_by(content: bytes) -> str:
+    """What the header has between its columns, a key of `_SEPARATORS`: of both the comma."""
+    header = re.match(rb"[^\r\n]*", content)
+    between = re.sub(rb'"[^"]*"', b"", header[0]) if header else b""
+    return "semicolon" if b";" in between and b"," not in between else "comma"
 
 
 def _content(path: Path) -> bytes:
@@ -178,4 +197,4 @@ _GIVE_CSV = "list images in a CSV file"
 
 def _header_remedy(required: Sequence[str], optional: Sequence[str]) -> str:
     columns = ",".join(required) + "".join(f"[,{name}]" for name in optional)
-    return f"the first line names the columns, {columns}, separated by commas"
+    return f"the first line names the columns, {columns}, separated by commas or by semicolons"

@@ -114,7 +114,9 @@ def test_a_file_of_another_kind_is_called_what_it_is(root, data, what):
     [
         ("", 1, "column 'path' is missing"),
         ("a/1.png,A\n", 1, "column 'path' is missing: .*path,label\\[,group\\]\\[,split\\]"),
-        ("path;label\na/1.png;A\n", 1, "separated by semicolons: save the file as CSV with commas"),
+        ("path,group;label\na/1.png,g;A\n", 1, "by commas and by semicolons: put the same between all"),
+        ("path;group\na/1.png;g\n", 1, "'label' is missing: .*by commas or by semicolons"),
+        ("path;label\na/1.png;A;B\n", 2, "3 values for 2 columns: put values that hold a semicolon into"),
         ("path,label,Label\n", 1, "'label' is there twice"),
         ("path,label\na/1.png,A\n,A\n", 3, "empty path"),
         ("path,label\na/1.png, \n", 2, "empty label"),
@@ -135,6 +137,36 @@ def test_errors_name_file_and_line(root, text, line, what):
     path = write(root, text)
     with pytest.raises(UserError, match=f"^{re.escape(str(path))}, line {line}: .*{what}"):
         manifest_index(path)
+
+
+def _fields(index):
+    return [index.class_names, *(array.tolist() for array in (index.names, index.labels, index.groups))]
+
+
+def test_what_excel_saves_where_the_decimal_sign_is_a_comma_is_the_same_list(root):
+    """With semicolons, a byte order mark and Windows' line ends; a comma is a letter then."""
+    rows = [("a/1.png", "band, late", "Müller; Jan"), ("b, c/3.png", "'=A", "p 1,5"), ("é.png", "'=A", "p2")]
+    table = [("path", "label", "patient"), *rows]
+    indexes = []
+    for separator, encoding in ((",", "utf-8"), (";", "utf-8-sig")):
+        stream = io.StringIO(newline="")
+        csv.writer(stream, delimiter=separator).writerows(table)
+        indexes.append(_fields(manifest_index(write(root, stream.getvalue(), encoding))))
+    assert "b, c/3.png;'=A;p 1,5\r\n" in stream.getvalue()
+    assert indexes[0] == indexes[1]
+    assert indexes[1][0] == ("=A", "band, late"), "apostrophes before formulas are taken off"
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("path,label,remark; place", "a/1.png,A;B,x"),
+        ('"path",label,"a;b"', "a/1.png,A;B,x"),
+        ('path;label;"remark, place"', 'a/1.png;"A;B";x,y'),
+    ],
+)
+def test_commas_separate_where_the_header_has_one_between_columns(root, header, row):
+    assert manifest_index(write(root, f"{header}\n{row}\n")).class_names == ("A;B",)
 
 
 @pytest.mark.parametrize(("rows", "count"), [("", 0), ("no.png,A\nnor.png,A\n", 2)])

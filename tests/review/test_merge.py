@@ -1,5 +1,6 @@
 """`merge` by its command line: from a run and a page's CSV file to the list that trains the next run."""
 
+import csv
 import json
 import os
 import re
@@ -84,6 +85,23 @@ def test_files_of_two_readers_that_are_called_alike_are_told_apart(old, new, tmp
     rows = [row for row in read_csv(old / "merged.csv") if row["origin"].endswith("x_labels.csv")]
     assert [row["origin"] for row in rows] == ["ann/x_labels.csv"] * 2 + ["bob/x_labels.csv"] * 2
     assert [row["file"] for row in read_csv(old / "merged_left_out.csv")] == ["bob/x_labels.csv"]
+
+
+def test_labels_saved_again_with_semicolons_are_the_same_labels(old, new, tmp_path):
+    """As Excel does where the decimal sign is a comma."""
+    rows = page_rows(new[:4], "A") + page_rows(new[4:], "B")
+    results = []
+    for separator, encoding in ((",", "utf-8"), (";", "utf-8-sig")):
+        labels = tmp_path / f"labels_{len(results)}.csv"
+        with labels.open("w", encoding=encoding, newline="") as file:
+            writer = csv.DictWriter(file, rows[0], delimiter=separator)
+            writer.writeheader()
+            writer.writerows(rows)
+        merged = tmp_path / f"merged_{len(results)}.csv"
+        merge(old, labels, output=merged)
+        results.append([(row["path"], row["label"], row["split"]) for row in read_csv(merged)])
+    assert results[0] == results[1]
+    assert len(results[1]) == len(OLD) + len(new)
 
 
 def test_the_counts_of_what_was_left_out_add_up(old, tmp_path, capsys):
