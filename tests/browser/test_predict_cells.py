@@ -229,6 +229,20 @@ def test_the_most_similar_training_cells_are_shown(page):
     )
 
 
+def test_long_names_of_similar_cells_make_no_column_wider(tmp_path, open_page):
+    """All five are to be seen at once; what is cut off is said in full."""
+    classes = [f"a class of {number} words, and a long one" for number in range(len(CLASSES))]
+    page = _in_order(open_page(predict_page(tmp_path / "page.html", classes=classes)))
+    _cell(page, 0).click()
+    _settle(page)
+    cells = page.locator("#similar-cells li")
+    assert cells.evaluate_all("(all) => all.map((one) => one.offsetWidth)") == [52] * 5
+    fits = "(list) => list.scrollWidth <= list.clientWidth"
+    assert page.locator("#similar-cells").evaluate(fits)
+    titles = cells.evaluate_all("(all) => all.map((one) => one.title)")
+    assert all(title.startswith(name) for title, name in zip(titles, classes, strict=True))
+
+
 @pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (PHONE, True)], ids=["wide", "dark phone"])
 def test_axe_finds_nothing_serious_in_the_enlarged_view_and_with_many_selected(path, open_page, size, dark):
     page = _in_order(open_page(path, size=size, dark=dark, injected=True))

@@ -93,10 +93,11 @@ def against_the_middle(report: Mapping[str, Any]) -> str:
     """Whether hiding the region costs more than hiding as much in the middle, where a centred cell lies."""
     difference = report["overall"]["difference"]["probability"]["peak - centre"]
     middle = "than hiding as much in the middle"
+    more = "less" if difference["mean"] < 0 else "more"
     if difference["interval"] is None:
-        return f"That is {'more' if difference['mean'] > 0 else 'no more'} {middle}, without an interval."
+        return f"That is {more if difference['mean'] else 'no more'} {middle}; there is no interval."
     low, high = difference["interval"]
-    return f"That is {'more' if low > 0 else 'less' if high < 0 else 'not surely more'} {middle}."
+    return f"That is {more if low > 0 or high < 0 else f'not surely {more}'} {middle}."
 
 
 def by_class(report: Mapping[str, Any], classes: Sequence[CellClass]) -> list[OfClass]:

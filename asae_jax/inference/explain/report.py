@@ -142,7 +142,10 @@ def sentence(report: Mapping[str, Any]) -> str:
     """The main result in words."""
     overall = report["overall"]
     loss = {place: three(entry["mean"]) for place, entry in overall["loss"]["probability"].items()}
-    difference = _with_interval(overall["difference"]["probability"]["peak - random"])
+    entry = overall["difference"]["probability"]["peak - random"]
+    difference = _with_interval(entry)
+    if three(float(loss["peak"]) - float(loss["random"])) != three(entry["mean"]):
+        difference = f"before rounding {difference}"
     return (
         f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
         f"{loss['peak']} of its probability, the same region at random {loss['random']} (difference "

@@ -63,7 +63,7 @@ def _report(lost):
     ("lost", "colour", "word", "middle"),
     [
         ((0.5,), "good", "Yes", "more than"),
-        ((0.0,), "open", "cannot tell", "not surely more"),
+        ((0.0,), "open", "cannot tell", "not surely "),
         ((-0.05,), "bad", "No", "less than"),
     ],
 )
@@ -78,12 +78,42 @@ def test_whether_it_is_needed_is_read_from_the_interval(lost, colour, word, midd
 def test_few_patients_are_the_reason_where_they_are():
     """And not few images, of which more would not help."""
     few = _report((0.5,)) | {"intervals_over": "none: fewer than 5 groups"}
-    difference = {"mean": -0.02, "interval": None}
-    few["overall"]["difference"]["probability"] |= {"peak - random": difference, "peak - centre": difference}
+    few["overall"]["difference"]["probability"]["peak - random"] = {"mean": -0.02, "interval": None}
     assert "fewer than 5 patients or slides" in answers.is_needed(few).text
-    assert answers.against_the_middle(few) == (
-        "That is no more than hiding as much in the middle, without an interval."
-    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "interval", "said"),
+    [
+        (-0.02, None, "less than hiding as much in the middle; there is no interval"),
+        (0.02, None, "more than hiding as much in the middle; there is no interval"),
+        (0.0, None, "no more than hiding as much in the middle; there is no interval"),
+        (-0.02, [-0.05, 0.01], "not surely less than hiding as much in the middle"),
+        (0.02, [-0.01, 0.05], "not surely more than hiding as much in the middle"),
+        (-0.02, [-0.03, -0.01], "less than hiding as much in the middle"),
+        (0.02, [0.01, 0.03], "more than hiding as much in the middle"),
+    ],
+)
+def test_the_middle_is_compared_in_the_direction_that_was_found(mean, interval, said):
+    found = _report((0.5,))
+    found["overall"]["difference"]["probability"]["peak - centre"] = {"mean": mean, "interval": interval}
+    assert answers.against_the_middle(found) == f"That is {said}."
+
+
+@pytest.mark.parametrize(
+    ("peak", "random", "said"),
+    [
+        (0.0346, 0.0184, "costs the true class 0.035 of its probability, the same region at random 0.018 "
+         "(difference before rounding 0.016 [0.010, 0.022])"),
+        (0.0346, 0.0176, "0.035 of its probability, the same region at random 0.018 (difference 0.017 [0.0"),
+    ],
+)  # fmt: skip
+def test_a_difference_that_does_not_add_up_as_printed_is_one_before_rounding(peak, random, said):
+    found = _report((0.5,))
+    loss, difference = (found["overall"][name]["probability"] for name in ("loss", "difference"))
+    loss["peak"], loss["random"] = {"mean": peak}, {"mean": random}
+    difference["peak - random"] = {"mean": peak - random, "interval": [0.0101, 0.0219]}
+    assert said in report.sentence(found)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
