@@ -126,6 +126,20 @@ def fewest_images(target_error: float, certainty: float) -> int:
     return max(math.ceil(math.log(1 - certainty) / math.log1p(-target_error)), 1)
 
 
+def least_error(images: int, certainty: float) -> float:
+    """Smallest share of errors, in whole percents, that so many images can promise, all of them right.
+
+    Args:
+      images: 1 or more.
+      certainty: as of `choose_abstention`.
+
+    Returns:
+      0.01..1; `fewest_images` of it are at most `images` where it is below 1.
+    """
+    share = -math.expm1(math.log(1 - certainty) / images)
+    return next((n / 100 for n in range(1, 100) if n / 100 >= share), 1.0)
+
+
 def _guaranteed(curve: RiskCoverage, total: int, target: float, certainty: float) -> int | None:
     """Position on the curve of the last coverage, in steps of a twentieth, whose bound keeps the target.
 

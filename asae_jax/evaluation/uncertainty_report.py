@@ -292,16 +292,22 @@ def _labelled(shown: Mapping[str, Any], target: float) -> list[str]:
     """What is labelled by itself, and what the threshold alone would label; files of earlier versions hold
     only the second."""
     lines = []
-    if "labelled_without_a_person" in shown:
-        lines.append(
-            f"  it labels {_with_interval(shown['labelled_without_a_person'])} of the images by itself, "
-            f"{_with_interval(shown['error_without_a_person'])} of them wrongly, and leaves to a person what "
-            "it is not sure of or what looks unlike the training images"
-        )
+    if (itself := shown.get("labelled_without_a_person")) is not None:
+        said = "  it labels none of the images by itself, and leaves all to a person"
+        if itself["count"]:
+            said = (
+                f"  it labels {_with_interval(itself)} of the images by itself, "
+                f"{_with_interval(shown['error_without_a_person'])} of them wrongly, and leaves to a person "
+                "what it is not sure of or what looks unlike the training images"
+            )
+        lines.append(said)
+    alone = "none of them"
+    if shown["labelled"]["count"]:
+        wrong = _with_interval(shown["error_of_labelled"])
+        alone = f"{_with_interval(shown['labelled'])}, {wrong} of them wrongly"
     return [
         *lines,
-        f"  its threshold alone, set for at most {_percent(target)} mistakes, would label "
-        f"{_with_interval(shown['labelled'])}, {_with_interval(shown['error_of_labelled'])} of them wrongly "
+        f"  its threshold alone, set for at most {_percent(target)} mistakes, would label {alone} "
         f"(labelling all of them: {_with_interval(shown['error_of_all'])} wrong)",
     ]
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from asae_jax import terminal
 from asae_jax.config import unused
 from asae_jax.errors import UserError
-from asae_jax.evaluation.abstention import fewest_images
+from asae_jax.evaluation.abstention import fewest_images, least_error
 from asae_jax.evaluation.scoring import COMPILED, SCORING
 from asae_jax.evaluation.uncertainty_report import judging_rows, num_scored
 from asae_jax.input.sources import BUILT_IN
@@ -85,12 +85,19 @@ def _few_to_judge_by(config: ConfigDict, validation: int, of: int) -> str:
     if share < min(wanted, 0.5) and validation * min(wanted, 0.5) >= share * fewest:
         remedies.append(f"--config.data.validation_fraction={min(wanted, 0.5):g} where the split is drawn")
     copies = f" that are no copies, of {of}" if validation < of else ""
+    allowed = least_error(validation, config.uncertainty.certainty) if validation else 1.0
+    more_errors = (
+        "; or allow more errors, without training again: `evaluate "
+        f"--config.uncertainty.target_error={allowed:g}`, enough if all {validation} are right"
+    ) * (allowed <= _MOST_ERRORS)
     return (
         f"only {validation} validation images{copies}: to promise at most {100 * target:g} % errors takes "
         f"{fewest}, all right. With fewer, predict leaves every cell to a person. Train in another --workdir "
-        f"with {' or '.join(remedies)}; or allow more errors, without training again: `evaluate "
-        "--config.uncertainty.target_error=`"
+        f"with {' or '.join(remedies)}{more_errors}"
     )
+
+
+_MOST_ERRORS = 0.5  # that are worth advising
 
 
 def parts_of_training(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.evaluation.abstention import NEVER, choose_abstention, fewest_images, risk_coverage
+from asae_jax.evaluation.abstention import NEVER, choose_abstention, fewest_images, least_error, risk_coverage
 
 CONFIDENCE = np.array([0.9, 0.2, 0.6, 0.8, 0.4])
 CORRECT = np.array([True, False, False, True, True])
@@ -82,6 +82,20 @@ def test_the_fewest_images_that_allow_a_promise(target, certainty, fewest):
         found = choose_abstention(confidence, correct, target_error=target, certainty=certainty)
         assert found.coverage == coverage
     assert fewest_images(target, 0.0) == 1
+
+
+@pytest.mark.parametrize(("images", "share"), [(1, 0.8), (10, 0.15), (15, 0.11), (16, 0.1), (32, 0.05)])
+def test_the_least_error_that_images_allow(images, share):
+    assert least_error(images, 0.8) == share
+    assert fewest_images(share, 0.8) <= images < fewest_images(share - 0.01, 0.8)
+
+
+def test_a_promise_of_the_least_error_is_kept_by_that_many_images():
+    for certainty in (0.5, 0.8, 0.95):
+        for images in range(3, 400):
+            assert fewest_images(least_error(images, certainty), certainty) <= images
+    assert least_error(1, 0.999) == 1
+    assert least_error(5, 0.0) == 0.01
 
 
 def test_a_mistake_among_the_surest_images_does_not_end_the_search():

@@ -118,6 +118,15 @@ def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure,
     assert "by itself" not in old
 
 
+def test_where_nothing_is_labelled_no_share_of_it_is_wrong(measure, tmp_path):
+    """Nor does an interval of none come with it."""
+    written = measure(tiny_config(uncertainty__target_error=0.001))
+    said = uncertainty_report.summary(uncertainty.read_uncertainty(tmp_path), written).splitlines()
+    itself, alone = said[1:3]
+    assert itself == "  it labels none of the images by itself, and leaves all to a person"
+    assert "its threshold alone, set for at most 0.1 % mistakes, would label none of them (labelling" in alone
+
+
 def test_no_estimate_comes_from_what_was_learnt():
     """Of validation images two are copies of training images, two of each other, two of unknown content."""
     data = types.SimpleNamespace(

@@ -143,6 +143,18 @@ def test_the_greeting_says_when_no_cell_can_be_labelled(error, fewest, share, ad
     if few:
         assert f"at most {100 * error:g} % errors takes {fewest}, all right" in few[0]
         assert (f"--config.data.validation_fraction={advised} where" in few[0]) == (advised is not None)
+        assert few[0].endswith(
+            "`evaluate --config.uncertainty.target_error=0.15`, enough if all 10 are right"
+        ), "1 - 0.2**(1/10) is 0.1487"
+
+
+def test_half_of_the_labels_wrong_is_not_advised(tmp_path):
+    """Two validation images could promise no better: 1 - 0.2**(1/2) is 0.55."""
+    data, state = _Data(), types.SimpleNamespace(params={"kernel": np.zeros(8)}, step=0)
+    data.indices = lambda split: np.arange({"train": 40, "validation": 2, "test": 20}[split])
+    said = greeting(tiny_config(data__validation_fraction=0.1), data, state, 3, tmp_path)
+    (few,) = [line for line in said.splitlines() if line.startswith("only 2 validation images")]
+    assert "allow more errors" not in few
 
 
 def test_scores_are_explained_before_the_first_and_come_with_the_time_left(tmp_path, capsys):
