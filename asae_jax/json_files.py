@@ -55,20 +55,19 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def read_json(path: Path, *, remedy: str, most: int = MOST_TEXT) -> Any:
+def read_json(path: Path, *, remedy: str) -> Any:
     """The content of a JSON file, without its checksum where it has one.
 
     Args:
       path: of the file.
       remedy: what the user can do when it cannot be read, as a clause: "train the run again".
-      most: bytes that it may have.
 
     Raises:
       UserError: the file is missing, cannot be read, is too large, is not JSON, or has changed since
         `write_sealed_json`.
     """
     try:
-        content = parse_json(read_bounded(path, most=most).decode("utf-8", errors="surrogateescape"))
+        content = parse_json(read_bounded(path, most=MOST_TEXT).decode("utf-8", errors="surrogateescape"))
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error}): {remedy}.") from error
     except ValueError as error:

@@ -58,19 +58,6 @@ def confident_classes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarr
     return np.where(reached.any(1), best, -1)
 
 
-def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """int64 `[classes, classes]`: images by label (rows) and by the class they are counted under.
-
-    Args:
-      probabilities: `[N, classes]`, out-of-sample.
-      labels: int `[N]`.
-    """
-    classes, counted = probabilities.shape[1], confident_classes(probabilities, labels)
-    kept = counted >= 0
-    pairs = np.asarray(labels, np.int64)[kept] * classes + counted[kept]
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-
-
 def suspected_labels(probabilities: np.ndarray, labels: np.ndarray) -> Suspected:
     """The images off the diagonal of the confident joint, by normalised margin.
 

@@ -111,9 +111,9 @@ def command_of(config: ConfigDict, folder: Path) -> list[str]:
             *options(config)]  # fmt: skip
 
 
-def options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
-    """The command-line options that turn `beside`, or the default configuration, into `config`."""
-    return [f"--config.{name}={value}" for name, value in _changed(config, beside).items()]
+def options(config: ConfigDict) -> list[str]:
+    """The command-line options that turn the default configuration into `config`."""
+    return [f"--config.{name}={value}" for name, value in _changed(config, None).items()]
 
 
 def _changed(config: ConfigDict, beside: ConfigDict | None) -> dict[str, Any]:
@@ -123,12 +123,11 @@ def _changed(config: ConfigDict, beside: ConfigDict | None) -> dict[str, Any]:
 
 
 def public_options(config: ConfigDict, *, beside: ConfigDict | None = None) -> list[str]:
-    """`options` for readers elsewhere, as they are typed in a shell.
+    """The options that turn `beside`, or the default configuration, into `config`, for readers elsewhere.
 
-    They are without seed, places on this machine and settings of other commands.
-
-    Of a file or folder that is named its last name is left; of the data, which every reader has elsewhere,
-    nothing.
+    They are as they are typed in a shell, without seed, places on this machine and settings of other
+    commands. Of a file or folder that is named its last name is left; of the data, which every reader has
+    elsewhere, nothing.
     """
     return [
         quoted(f"--config.{name}={without_place(value) if name in _NAMED_FILES else value}")

@@ -168,7 +168,6 @@ def bootstrap_confusions(
     *,
     groups: np.ndarray | None = None,
     resamples: int,
-    seed: int = 0,
 ) -> np.ndarray:
     """Confusion matrices of resampled images, the same resamples for every run: paired.
 
@@ -178,12 +177,11 @@ def bootstrap_confusions(
       num_classes: number of classes.
       groups: any values `[images]`; whole groups (slides, patients) are drawn. None: single images are.
       resamples: how many, at least 1.
-      seed: the same seed and images give the same resamples.
 
     Returns:
       float64 `[runs, resamples, classes, classes]`, rows true.
     """
-    drawn = resampled_weights(labels.size, groups=groups, resamples=resamples, seed=seed)
+    drawn = resampled_weights(labels.size, groups=groups, resamples=resamples, seed=0)
     parts = [[weighted_confusion(labels, run, weights, num_classes) for run in predictions]
              for weights in drawn]  # fmt: skip
     return np.concatenate(parts, axis=1)

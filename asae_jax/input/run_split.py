@@ -244,15 +244,6 @@ class Recorded(NamedTuple):
     """What its file held; empty where it was not known."""
 
 
-def split_names(path: str | os.PathLike, part: str) -> set[str]:
-    """The names that `write_splits` recorded as `part`: "train", "validation" or "test".
-
-    Raises:
-      UserError: no such file, or not such a file.
-    """
-    return {name for name, row in read_records(path).items() if row.split == part}
-
-
 def read_records(path: str | os.PathLike) -> dict[str, Recorded]:
     """What `write_splits` recorded of each name.
 

@@ -89,7 +89,6 @@ def compare(
     *,
     groups: np.ndarray | None,
     resamples: int,
-    seed: int = 0,
 ) -> Pair:
     """Agreement of two people.
 
@@ -103,7 +102,6 @@ def compare(
       num_classes: K.
       groups: any values `[N]`, equal for images of one patient; None: each image is its own.
       resamples: of the bootstrap; 0 for no intervals of kappa.
-      seed: of the bootstrap.
     """
     table = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(table, (first, second), 1)
@@ -118,17 +116,15 @@ def compare(
         chance = (_sums(weights, first, num_classes) * _sums(weights, second, num_classes)).sum(1) / total**2
         return _corrected(share(weights), chance)
 
-    measured = _with_interval(kappa, images, groups, resamples, seed)
+    measured = _with_interval(kappa, images, groups, resamples)
     if groups is None:
         of_images = Measure(same / images, *wilson_interval(same, images))
     else:
-        of_images = _with_interval(share, images, groups, resamples, seed)
+        of_images = _with_interval(share, images, groups, resamples)
     return Pair(images, same, of_images, measured, table)
 
 
-def alpha(
-    votes: np.ndarray, num_classes: int, *, groups: np.ndarray | None, resamples: int, seed: int = 0
-) -> Measure:
+def alpha(votes: np.ndarray, num_classes: int, *, groups: np.ndarray | None, resamples: int) -> Measure:
     """Krippendorff's alpha of nominal classes, of two or more people who need not all label every image.
 
     alpha = 1 - D_o / D_e (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). For two people
@@ -140,7 +136,6 @@ def alpha(
       num_classes: K.
       groups: any values `[N]`, or None.
       resamples: of the bootstrap.
-      seed: of the bootstrap.
     """
     counts = np.stack([(votes == number).sum(1) for number in range(num_classes)], 1).astype(np.float64)
     people = counts.sum(1)
@@ -152,7 +147,7 @@ def alpha(
         expected = (total**2 - (of_class**2).sum(1)) / np.maximum(total - 1, 1)
         return _corrected(1 - weights @ observed / total, 1 - expected / total)
 
-    return _with_interval(statistic, len(counts), groups, resamples, seed)
+    return _with_interval(statistic, len(counts), groups, resamples)
 
 
 def _sums(weights: np.ndarray, classes: np.ndarray, num_classes: int) -> np.ndarray:
@@ -172,7 +167,6 @@ def _with_interval(
     images: int,
     groups: np.ndarray | None,
     resamples: int,
-    seed: int,
 ) -> Measure:
     value = float(statistic(np.ones((1, images)))[0])
     if np.isnan(value):
@@ -181,7 +175,7 @@ def _with_interval(
         return Measure(value)
     drawn = [
         statistic(weights)
-        for weights in resampled_weights(images, groups=groups, resamples=resamples, seed=seed)
+        for weights in resampled_weights(images, groups=groups, resamples=resamples, seed=0)
     ]
     values = np.concatenate(drawn)
     values = values[~np.isnan(values)]

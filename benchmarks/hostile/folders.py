@@ -19,7 +19,7 @@ from asae_jax.evaluation.predictions import read_predictions
 from asae_jax.evaluation.uncertainty import matching_file, read_matching_uncertainty
 from asae_jax.inference.class_prior import run_prior
 from asae_jax.inference.predict.similar import kept_cells
-from asae_jax.input.run_split import split_names
+from asae_jax.input.run_split import read_records
 from asae_jax.run import build, model_folder
 from asae_jax.run.metrics_file import read_metrics
 from asae_jax.run.run import Run, open_run
@@ -78,7 +78,7 @@ def _use(place: pathlib.Path) -> None:
     estimates = read_matching_uncertainty(run)
     _judge(run, estimates)
     kept_cells(run), matching_file(run)
-    read_metrics(place, "train"), split_names(place / "splits.csv", "train")
+    read_metrics(place, "train"), read_records(place / "splits.csv")
     run_prior(run)
     for path in place.glob("evaluation/*.csv"):
         read_predictions(path, run.class_names)

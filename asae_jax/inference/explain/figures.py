@@ -24,6 +24,7 @@ _COLOURS = ((255, 255, 255), (255, 190, 11), (58, 214, 255), (148, 255, 120), (2
 """Of peaks by rank."""
 
 _TITLE, _CAPTION, _COLUMN = 100, 80, 20  # letters
+_LINE = 24  # letters of a caption beside each other
 _PER_BLOCK = 11  # classes side by side in the figure of averages
 _HEAT = "inferno"
 
@@ -327,11 +328,11 @@ def _arrow(figure: Any, start: Any, end: Any, *, bent: bool = False) -> None:
     )
 
 
-def _wrapped(caption: str, width: int = 24) -> str:
-    """A caption in lines of about `width` characters."""
+def _wrapped(caption: str) -> str:
+    """A caption in lines of about `_LINE` characters."""
     lines = [""]
     for word in picture_text(caption, most=_CAPTION).split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
+        if lines[-1] and len(lines[-1]) + len(word) >= _LINE:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
