@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 
 from asae_jax import augment, config, losses, models, shipped
+from asae_jax.augment import transforms
 from asae_jax.errors import UserError
 from asae_jax.evaluation import conformal, outliers
+from asae_jax.experiments.settings import PRESETS
 from asae_jax.inference import labels
 from asae_jax.inference.embed import projection
 from asae_jax.inference.explain import faithfulness
+from asae_jax.inference.predict.count import specimen
+from asae_jax.input import feed, hue, preparation, split, stain
+from asae_jax.models import asae, asae_variants, layers
+from asae_jax.models.backbones import resnet
+from asae_jax.models.backbones.base import Backbone
 from asae_jax.run import build, data
 from asae_jax.training import optimizer
 
@@ -47,30 +54,101 @@ def test_where_settings_may_differ_when_a_run_goes_on_one_may_not():
     assert config.NEUTRAL.issubset(config.BY_NAME)
 
 
-def test_choices_are_what_the_code_offers():
+OFFERED = {
+    "data.specimen": specimen.SPECIMENS,
+    "data.hue": preparation.HUE_MODES,
+    "data.stain": preparation.STAIN_MODES,
+    "data.decoding": preparation.DECODINGS,
+    "data.sampler": data.SAMPLERS,
+    "data.driver": feed.DRIVERS,
+    "augment.scale_even": transforms.EVEN,
+    "augment.mix": ["none", *build.MIXES],
+    "augment.normalisation": ["auto", *augment.NORMALISATIONS],
+    "model.name": models.MODELS,
+    "model.stem": resnet.STEMS,
+    "model.norm": layers.NORMS,
+    "model.branch_statistics": layers.BRANCH_STATISTICS,
+    "model.branch_affine": layers.BRANCH_AFFINE,
+    "model.branching": [*models.BRANCHINGS, "none"],
+    "init.freeze": ["", *Backbone.stage_names],
+    "asae.attention": ["auto", *asae.ATTENTIONS],
+    "asae.enhancement": asae.ENHANCEMENTS,
+    "asae.place": asae_variants.PLACES,
+    "loss.name": losses.NAMES,
+    "optimizer.name": optimizer.RULES,
+    "optimizer.schedule": optimizer.SCHEDULES,
+    "eval.split": [*split.SPLITS, "all"],
+    "eval.test_mode": build.TEST_BRANCHES,
+    "uncertainty.conformal": conformal.METHODS,
+    "uncertainty.outliers": outliers.METHODS,
+    "predict.specimen": specimen.SPECIMENS,
+    "explain.fill": faithfulness.FILLS,
+    "embed.folders": labels.FOLDERS,
+    "embed.projection": projection.PROJECTIONS,
+    "adapt.stain": ["keep", *stain.METHODS],
+    "reproduce.preset": PRESETS,
+}
+"""Setting -> the names that the code dispatches on."""
+
+SWITCHES = {
+    "data.groups": "given",
+    "data.split_by": "auto",
+    "model.running_statistics": "all",
+    "loss.branches": "mean_probability",
+    "train.distributed": "auto",
+    "eval.groups": "",
+    "eval.checkpoint": "last",
+    "eval.batch_statistics": "running",
+    "predict.mixture": "counted",
+    "adapt.background": "keep",
+    "adapt.statistics": "auto",
+    "adapt.balance": "none",
+    "adapt.layers": "last",
+    "cut.border": "skip",
+    "merge.prefer": "newest",
+    "merge.new_classes": "refuse",
+    "merge.shared_groups": "drop",
+}
+"""Setting that the code compares with all choices but one -> that one, which holds otherwise."""
+
+TAKEN_AS_THEY_ARE = {
+    "model.dtype": "a type of NumPy",
+    "init.views_dtype": "a type of NumPy",
+    "eval.select_by": "a key of the scores of evaluation/metrics.py",
+}
+"""Settings whose choices are the values themselves, with what they are."""
+
+
+def test_every_field_with_choices_is_held_with_the_code_that_reads_it():
+    held = [*OFFERED, *SWITCHES, *TAKEN_AS_THEY_ARE]
+    assert len(held) == len(set(held))
+    assert set(held) == {field.name for field in config.FIELDS if field.choices}
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_choices_are_what_the_code_offers(name):
     """A choice of the table that no code knows, or the reverse, would be refused or never found."""
-    offered = {
-        "model.name": models.MODELS,
-        "model.branching": [*models.BRANCHINGS, "none"],
-        "augment.mix": ["none", *build.MIXES],
-        "loss.name": losses.NAMES,
-        "data.sampler": data.SAMPLERS,
-        "eval.test_mode": build.TEST_BRANCHES,
-        "optimizer.name": optimizer.RULES,
-        "uncertainty.conformal": conformal.METHODS,
-        "uncertainty.outliers": outliers.METHODS,
-        "explain.fill": faithfulness.FILLS,
-        "embed.folders": labels.FOLDERS,
-        "embed.projection": projection.PROJECTIONS,
-    }
-    for name, known in offered.items():
-        assert set(config.BY_NAME[name].choices) == set(known), name
+    assert set(config.BY_NAME[name].choices) == set(OFFERED[name])
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switches_are_compared_with_all_choices_but_one(name):
+    compared = set().union(*(_compared(path, name.rpartition(".")[2]) for path in PACKAGE.rglob("*.py")))
+    assert SWITCHES[name] in config.BY_NAME[name].choices
+    assert compared | {SWITCHES[name]} >= set(config.BY_NAME[name].choices)
+
+
+def _compared(path, attribute):
+    """The texts that a file outside of the settings compares `something.attribute` with."""
+    if path.parent.name == "config":
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        if any(isinstance(side, ast.Attribute) and side.attr == attribute for side in sides):
+            yield from (side.value for side in sides if isinstance(side, ast.Constant))
 
 
 def test_defaults_of_the_contract_s_functions_are_those_of_the_table():
-    from asae_jax.input import hue
-    from asae_jax.models import asae
-
     shared = {
         asae.find_peaks: {"window": "asae.window"},
         asae.select_peak: {"num_candidates": "asae.num_candidates", "p_top1": "asae.p_top1"},

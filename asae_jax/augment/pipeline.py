@@ -9,6 +9,7 @@ from asae_jax import keys
 from asae_jax.augment.jpeg import compress, draw_quality
 from asae_jax.augment.stain import background, draw_light, draw_stain, relight, restain
 from asae_jax.augment.transforms import (
+    EVEN,
     Draws,
     SquareImages,
     crop_matrices,
@@ -157,8 +158,8 @@ def _check_ranges(
         raise ValueError(f"hue must lie in 0..0.5, got {hue}")
     if not 0 < scale[0] <= scale[1] <= LARGEST_SCALE:
         raise ValueError(f"scale must be (low, high) with 0 < low <= high <= {LARGEST_SCALE}, got {scale}")
-    if scale_even not in ("area", "logarithm"):
-        raise ValueError(f"scale_even must be area or logarithm, got {scale_even}")
+    if scale_even not in EVEN:
+        raise ValueError(f"scale_even must be {' or '.join(EVEN)}, got {scale_even}")
     if laboratory.jpeg and not 1 <= laboratory.jpeg <= 100:
         raise ValueError(f"jpeg must be 0 or lie in 1..100, got {laboratory.jpeg}")
     names = ("brightness", "contrast", "saturation", "stain", "light")

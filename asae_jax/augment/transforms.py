@@ -1,6 +1,7 @@
 """The random transforms of a batch: what is drawn for each example, one bilinear warp, one colour jitter."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -72,11 +73,11 @@ def draw(
       flips: whether images may be flipped horizontally and vertically.
       rotation: largest angle in degrees.
       jitter: largest change of brightness, contrast, saturation (0..1) and hue (0..0.5 of the circle).
-      even: what of the crop is uniform, its "area" or the "logarithm" of it.
+      even: what of the crop is uniform, one of `EVEN`.
     """
     uniform = jax.vmap(lambda key: jax.random.uniform(key, (10,)))(example_keys)
     share, x, y, flip_x, flip_y, turn, brighten, contrast, saturate, hue = uniform.T
-    side = jnp.sqrt(_between(share, scale, even)) * math.sqrt(height * width)
+    side = jnp.sqrt(EVEN[even](share, *scale)) * math.sqrt(height * width)
     if scale[1] <= 1:
         side = jnp.minimum(side, min(height, width))  # a square cannot cover an oblong image
     return Draws(
@@ -93,12 +94,19 @@ def draw(
     )
 
 
-def _between(uniform: PerExample, scale: tuple[float, float], even: str) -> PerExample:
-    """Uniform in 0..1 made uniform in the range, or uniform in the logarithm of the range."""
-    low, high = scale
-    if even == "logarithm":
-        return low * jnp.power(high / low, uniform)
+def _even_area(uniform: PerExample, low: float, high: float) -> PerExample:
     return low + uniform * (high - low)
+
+
+def _even_logarithm(uniform: PerExample, low: float, high: float) -> PerExample:
+    return low * jnp.power(high / low, uniform)
+
+
+EVEN: dict[str, Callable[[PerExample, float, float], PerExample]] = {
+    "area": _even_area,
+    "logarithm": _even_logarithm,
+}
+"""What of a crop is uniform -> the crop's share of the area, of a uniform number in 0..1 and the range."""
 
 
 def _signed(uniform: PerExample) -> PerExample:

@@ -6,11 +6,9 @@ average over images, holds for images exchangeable with those of the fit: same l
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
-
-METHODS = ("lac", "aps")
-"""lac: the smallest sets (Sadinle et al. 2019); aps: sets that grow with doubt (Romano et al. 2020)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +20,18 @@ class Conformal:
       error: guaranteed upper limit of the share of sets without the true class, 0..1.
       threshold: highest nonconformity score of a class in the set; 1 where the examples were too few for
         any guarantee: then every class is in every set.
+
+    Raises:
+      ValueError: an unknown method, as of a file of a later version.
     """
 
     method: str
     error: float
     threshold: float
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"unknown conformal method {self.method!r}; known: {', '.join(METHODS)}")
 
     def sets(self, probabilities: np.ndarray) -> np.ndarray:
         """bool `[N, classes]`: the classes of each set; the most probable class is always in it."""
@@ -59,9 +64,14 @@ def class_scores(probabilities: np.ndarray, method: str) -> np.ndarray:
     same set and the most probable class is in each. (Adding all of it excludes that class where the network
     is surest: measured on real cells, sets for 90 % then had 4.5 classes and contained the true one in 99 %.)
     """
-    probabilities = np.asarray(probabilities, np.float64)
-    if method == "lac":
-        return 1 - probabilities
+    return METHODS[method](np.asarray(probabilities, np.float64))
+
+
+def _lac(probabilities: np.ndarray) -> np.ndarray:
+    return 1 - probabilities
+
+
+def _aps(probabilities: np.ndarray) -> np.ndarray:
     order = np.argsort(-probabilities, axis=1, kind="stable")
     above = np.zeros_like(probabilities)
     sums = np.cumsum(np.take_along_axis(probabilities, order, 1), axis=1)
@@ -69,3 +79,8 @@ def class_scores(probabilities: np.ndarray, method: str) -> np.ndarray:
     scores = np.empty_like(above)
     np.put_along_axis(scores, order, above, 1)
     return scores
+
+
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"lac": _lac, "aps": _aps}
+"""Name -> nonconformity scores of float64 probabilities, both `[N, classes]`. lac: the smallest sets (Sadinle
+et al. 2019); aps: sets that grow with doubt (Romano et al. 2020)."""

@@ -6,22 +6,13 @@ logits (Liu et al. 2020, arXiv:2010.03759).
 """
 
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
 from asae_jax.errors import UserError
-
-METHODS = ("neighbours", "distance", "energy")
-"""neighbours: distance to the tenth nearest training image; distance: to the nearest class mean; energy:
-minus the log of the sum of exponentiated logits.
-
-Measured with three small ResNets, two trained on a public set of blood cells, one on one of marrow cells: at
-the 0.95 quantile "neighbours" flagged 87, 95 and 91 % of the other set's images and 3 to 4 % of the own test
-images, "distance" 100, 100 and 31 % and 5 to 7 %, "energy" at most 3 % of the others: these networks were
-as sure of other images as of their own. "neighbours" was chosen on these very figures.
-"""
 
 K = 10
 """The distance is that to the K-th nearest training image, so that a few odd ones do not hide an outlier."""
@@ -54,10 +45,6 @@ class ClassGaussians(NamedTuple):
     shrinkage: np.ndarray
 
 
-REFERENCES = {"neighbours": Neighbours, "distance": ClassGaussians}
-"""What each method keeps of the training images; the energy keeps nothing."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Outliers:
     """A fitted rule that flags images unlike the training images.
@@ -67,12 +54,19 @@ class Outliers:
       quantile: share of the validation images that are not flagged, at least, 0..1: of few images none is.
       threshold: images with a higher outlier score are flagged.
       reference: what the method keeps of the training images; None where it was not kept.
+
+    Raises:
+      ValueError: an unknown method, as of a file of a later version.
     """
 
     method: str
     quantile: float
     threshold: float
     reference: Neighbours | ClassGaussians | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"unknown method of outlier scores {self.method!r}; known: {', '.join(METHODS)}")
 
     def score(self, scores: np.ndarray, features: np.ndarray | None) -> np.ndarray | None:
         """Outlier scores, float64 `[N]`, higher for images farther off; None where an input is missing.
@@ -94,9 +88,7 @@ class Outliers:
                 f"the outlier scores were fitted on features of {there} channels, and this network has "
                 f"{here}: `evaluate` fits them anew."
             )
-        if isinstance(self.reference, Neighbours):
-            return neighbour_distances(self.reference, features)
-        return class_distances(self.reference, features)
+        return METHODS[self.method].distances(self.reference, features)
 
 
 def fit_reference(
@@ -110,9 +102,7 @@ def fit_reference(
       num_classes: number of classes.
       method: one of `METHODS`.
     """
-    if method == "neighbours":
-        return fit_neighbours(features)
-    return fit_class_gaussians(features, labels, num_classes) if method == "distance" else None
+    return METHODS[method].fit(features, labels, num_classes)
 
 
 def fit_outliers(
@@ -216,3 +206,32 @@ def class_distances(gaussians: ClassGaussians, features: np.ndarray) -> np.ndarr
 def _directions(features: np.ndarray) -> np.ndarray:
     features = np.asarray(features, np.float32)
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+class Method(NamedTuple):
+    """How images are compared with those of training.
+
+    Attributes:
+      reference: type of what is kept of the training images; None where nothing is.
+      fit: (features `[N, channels]`, labels `[N]`, number of classes) -> a reference, or None.
+      distances: (reference, features `[N, channels]`) -> outlier scores, float64 `[N]`.
+    """
+
+    reference: type[Any] | None
+    fit: Callable[[np.ndarray, np.ndarray, int], Any]
+    distances: Callable[[Any, np.ndarray], np.ndarray | None]
+
+
+METHODS = {
+    "neighbours": Method(Neighbours, lambda features, *_: fit_neighbours(features), neighbour_distances),
+    "distance": Method(ClassGaussians, fit_class_gaussians, class_distances),
+    "energy": Method(None, lambda *_: None, lambda *_: None),
+}
+"""neighbours: distance to the tenth nearest training image; distance: to the nearest class mean; energy:
+minus the log of the sum of exponentiated logits.
+
+Measured with three small ResNets, two trained on a public set of blood cells, one on one of marrow cells: at
+the 0.95 quantile "neighbours" flagged 87, 95 and 91 % of the other set's images and 3 to 4 % of the own test
+images, "distance" 100, 100 and 31 % and 5 to 7 %, "energy" at most 3 % of the others: these networks were
+as sure of other images as of their own. "neighbours" was chosen on these very figures.
+"""

@@ -21,7 +21,7 @@ from asae_jax.evaluation.arrays import read_checked_arrays, write_arrays
 from asae_jax.evaluation.calibration import Temperature, fit_temperature, soften
 from asae_jax.evaluation.conformal import Conformal, fit_conformal
 from asae_jax.evaluation.outliers import (
-    REFERENCES,
+    METHODS,
     ClassGaussians,
     Neighbours,
     Outliers,
@@ -329,7 +329,8 @@ def read_uncertainty(workdir: Path, path: Path | None = None) -> Uncertainty | N
     remedy = f"`evaluate --workdir={quoted(workdir)}` writes it anew"
     content = read_object(path, remedy=remedy)
     try:
-        kind = REFERENCES.get(content["outliers"]["method"])
+        method = METHODS.get(content["outliers"]["method"])
+        kind = method and method.reference
         if kind is None:
             return _without_removed(Uncertainty.from_json(content), workdir)
         kept = path.with_name(content.get(_ARRAYS_OF) or path.stem) / _ARRAYS

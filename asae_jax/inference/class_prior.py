@@ -1,7 +1,7 @@
 """The class prior of a run or ensemble: the mixture of classes its probabilities are of; known confusions."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,11 +165,16 @@ def training_prior(config: ConfigDict, counts: np.ndarray) -> np.ndarray | None:
         return None
     images = np.maximum(counts, 1.0)
     shares = images if drawn_as_they_come else np.ones(len(images))
-    if loss == "class_balanced":
-        shares = shares * effective_number_weights(images, beta=config.loss.beta)
-    elif loss == "logit_adjusted":
-        shares = shares / images**config.loss.tau
+    if loss in NEED_CLASS_COUNTS:
+        shares = shares * _WEIGHTS[loss](images, config.loss)
     return shares / shares.sum()
+
+
+_WEIGHTS: dict[str, Callable[[np.ndarray, ConfigDict], np.ndarray]] = {
+    "class_balanced": lambda images, loss: effective_number_weights(images, beta=loss.beta),
+    "logit_adjusted": lambda images, loss: 1 / images**loss.tau,
+}
+"""Loss that takes numbers of training images -> by what it multiplies the share of each class."""
 
 
 @contextlib.contextmanager

@@ -1,15 +1,12 @@
 """True classes that an input tells: in a column `label` of a CSV file, or by folders that are classes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from asae_jax.files import user_path
 from asae_jax.inference.inputs import Item, class_folders, is_list
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
-
-FOLDERS = ("auto", "classes", "groups")
-"""What the folders directly below a given folder are."""
 
 
 def input_labels(
@@ -23,24 +20,42 @@ def input_labels(
       text: the input, see `inputs.read_input`.
       items: the images that it names.
       class_names: of the run.
-      folders: "auto": folders that are classes label their images (`inputs.class_folders`);
-        "classes": all do, by whatever their names are; "groups": folders are slides or patients, and
-        nothing is labelled.
+      folders: one of `FOLDERS`. "auto": folders that are classes label their images
+        (`inputs.class_folders`); "classes": all do, by whatever their names are; "groups": folders
+        are slides or patients, and nothing is labelled.
 
     Raises:
       UserError: a CSV file that cannot be read.
     """
     path = user_path(text)
     if path.is_dir():
-        if folders == "classes":
-            return _as_the_run([item.group for item in items], class_names)
-        classes = class_folders(text, items, class_names) if folders == "auto" else {}
-        return [classes.get(item.group, "") for item in items]
+        return FOLDERS[folders](text, items, class_names)
     if is_list(text):
         _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
         given = ["" if is_guess(path, line, row) else row.get("label", "") for line, row in rows]
         return _as_the_run(given, class_names)
     return [""] * len(items)
+
+
+def _of_known_folders(text: str, items: Sequence[Item], class_names: Sequence[str]) -> list[str]:
+    classes = class_folders(text, items, class_names)
+    return [classes.get(item.group, "") for item in items]
+
+
+def _of_all_folders(text: str, items: Sequence[Item], class_names: Sequence[str]) -> list[str]:
+    return _as_the_run([item.group for item in items], class_names)
+
+
+def _of_no_folder(text: str, items: Sequence[Item], class_names: Sequence[str]) -> list[str]:
+    return [""] * len(items)
+
+
+FOLDERS: dict[str, Callable[[str, Sequence[Item], Sequence[str]], list[str]]] = {
+    "auto": _of_known_folders,
+    "classes": _of_all_folders,
+    "groups": _of_no_folder,
+}
+"""What the folders directly below a given folder are -> the labels that they give, see `input_labels`."""
 
 
 def _as_the_run(given: Sequence[str], class_names: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from asae_jax.input.sampler import Sampler
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.types import HostBatch
 
-DRIVERS = ("auto", "tf.data", "threads")
+_PREFETCH = 2  # batches that are read ahead
 
 HostBatches = Generator[HostBatch, None, None]
 _Stream = Generator[tf_data.PositionsAndImages, None, None]
@@ -42,7 +42,6 @@ def train_batches(
     sampler: Sampler,
     start_step: int = 0,
     driver: str,
-    prefetch: int = 2,
     workers: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -58,7 +57,6 @@ def train_batches(
       sampler: made from these `labels`; its batch size counts all processes.
       start_step: the first step, 0 or above; no earlier batch is read.
       driver: "tf.data", "threads", or "auto" for tf.data where TensorFlow is installed.
-      prefetch: number of batches to read ahead.
       workers: number of threads; by default one per processor.
       process_index: number of this process, 0..process_count-1, which reads that contiguous part of each
         batch.
@@ -77,7 +75,7 @@ def train_batches(
         sampler,
         start_step=start_step,
         part=part,
-        prefetch=prefetch,
+        prefetch=_PREFETCH,
         workers=workers or default_workers(),
     )
     return _labelled(stream, indices, labels)
@@ -91,7 +89,6 @@ def view_batches(
     sampler: Sampler,
     views: int,
     start_step: int = 0,
-    prefetch: int = 2,
     workers: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -108,7 +105,6 @@ def view_batches(
       sampler: made from these `labels`.
       views: number of views of each example.
       start_step: the first step, 0 or above; no earlier batch is read.
-      prefetch: number of batches to read ahead.
       workers: number of threads; by default one per processor.
       process_index: as in `train_batches`.
       process_count: number of processes.
@@ -123,7 +119,7 @@ def view_batches(
     stream = _read_batches(
         features,
         map(positions_and_records, itertools.count(start_step)),
-        prefetch=prefetch,
+        prefetch=_PREFETCH,
         workers=workers or default_workers(),
     )
     return _labelled(stream, indices, labels, name="features")
@@ -147,7 +143,6 @@ def eval_batches(
     labels: np.ndarray,
     batch_size: int,
     *,
-    prefetch: int = 2,
     workers: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
@@ -162,7 +157,6 @@ def eval_batches(
       indices: int `[n]`, rows of the index.
       labels: int `[n]`, the label of each.
       batch_size: images per batch, over all processes.
-      prefetch: number of batches to read ahead.
       workers: number of threads; by default one per processor.
       process_index: number of this process, 0..process_count-1.
       process_count: number of processes.
@@ -177,7 +171,7 @@ def eval_batches(
     batches = (first + places for first in range(0, len(indices), batch_size))
     present = (positions[positions < len(indices)] for positions in batches)
     rows = ((positions, indices[positions]) for positions in present)
-    stream = _read_batches(prepared, rows, prefetch=prefetch, workers=workers or default_workers())
+    stream = _read_batches(prepared, rows, prefetch=_PREFETCH, workers=workers or default_workers())
     return _padded_batches(_labelled(stream, indices, labels), len(places))
 
 
@@ -221,7 +215,7 @@ def _driver(name: str) -> Callable[..., _Stream]:
         raise UserError(f"unknown input driver {name!r}: choose one of {', '.join(DRIVERS)}")
     if name == "auto":
         name = "tf.data" if importlib.util.find_spec("tensorflow") else "threads"
-    return tf_data.images_in_order if name == "tf.data" else images_in_order
+    return STREAMS[name]
 
 
 def images_in_order(
@@ -277,3 +271,13 @@ def _read_batches(
             for task in tasks:
                 task.result()
             yield positions, records
+
+
+STREAMS: dict[str, Callable[..., _Stream]] = {
+    "tf.data": tf_data.images_in_order,
+    "threads": images_in_order,
+}
+"""Name -> endless batches of prepared images, see `images_in_order`."""
+
+DRIVERS = ("auto", *STREAMS)
+"""What reads training batches."""

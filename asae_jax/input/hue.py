@@ -1,11 +1,12 @@
 """Hue adjustment (paper section 3.5, eq. 11): stretch each image's hues onto the purple of the stain."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from asae_jax.types import HostImage
 
-MODES = ("paper", "robust")
 MIN_SATURATION = 26
 """Of 255. Below it a pixel's hue is mostly noise, and `robust` ignores the pixel."""
 
@@ -28,7 +29,7 @@ def adjust_hue(image: HostImage, *, low: int = 125, high: int = 155, mode: str =
       image: uint8 RGB `[height, width, 3]`; not changed.
       low: lowest hue of the result, 0..179.
       high: highest hue of the result, low..179.
-      mode: "paper" or "robust".
+      mode: one of `MODES`.
 
     Returns:
       uint8 RGB `[height, width, 3]`. Hues are rounded to the nearest integer, halves up; the way back to
@@ -41,23 +42,24 @@ def adjust_hue(image: HostImage, *, low: int = 125, high: int = 155, mode: str =
         raise ValueError(f"hues must fulfil 0 <= low <= high < {_HUES}; got {low} and {high}")
     if mode not in MODES:
         raise ValueError(f"unknown hue mode {mode!r}; known: {', '.join(MODES)}")
+    return _looked_up(image, low, high, MODES[mode])
+
+
+def _looked_up(image: HostImage, low: int, high: int, table: Callable[..., np.ndarray]) -> HostImage:
+    """`image` with its hues as one of the tables of `MODES` gives them: see `adjust_hue`."""
     hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
     hue = cv2.extractChannel(hsv, 0)
-    if mode == "paper":
-        table = _paper_table(hue, low, high)
-    else:
-        table = _robust_table(hue, cv2.extractChannel(hsv, 1), low, high)
-    cv2.insertChannel(cv2.LUT(hue, table), hsv, 0)
+    cv2.insertChannel(cv2.LUT(hue, table(hue, hsv, low, high)), hsv, 0)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def _paper_table(hue: np.ndarray, low: int, high: int) -> np.ndarray:
+def _paper_table(hue: np.ndarray, _hsv: np.ndarray, low: int, high: int) -> np.ndarray:
     least, most, _, _ = cv2.minMaxLoc(hue)
     return _stretch(np.arange(256), int(least), int(most), low, high)
 
 
-def _robust_table(hue: np.ndarray, saturation: np.ndarray, low: int, high: int) -> np.ndarray:
-    counts = np.bincount(hue[saturation >= MIN_SATURATION], minlength=_HUES)
+def _robust_table(hue: np.ndarray, hsv: np.ndarray, low: int, high: int) -> np.ndarray:
+    counts = np.bincount(hue[cv2.extractChannel(hsv, 1) >= MIN_SATURATION], minlength=_HUES)
     cumulated = np.cumsum(np.roll(counts, -_GREEN))
     least, most = np.searchsorted(cumulated, cumulated[-1] * np.array([0.01, 0.99]), side="left")
     return _stretch((np.arange(256) - _GREEN) % _HUES, int(least), int(most), low, high)
@@ -70,3 +72,9 @@ def _stretch(hues: np.ndarray, least: int, most: int, low: int, high: int) -> np
     offset = np.minimum(np.maximum(hues, least), most) - least  # np.clip takes three times as long
     span = most - least
     return (low + (2 * (high - low) * offset + span) // (2 * span)).astype(np.uint8)
+
+
+MODES: dict[str, Callable[..., np.ndarray]] = {"paper": _paper_table, "robust": _robust_table}
+"""Name -> function of (hues `[height, width]`, the image in HSV `[height, width, 3]`, low, high), all uint8,
+that gives the new hue of each hue, uint8 `[256]`. Exports take the function's text, and that of what it names
+in this module: it may use NumPy (`np`) and OpenCV (`cv2`) beside."""

@@ -10,14 +10,12 @@ The references below are those of cells in May-Grünwald-Giemsa: of 3,844 crops 
 (Acevedo, doi 10.17632/snkd93bnjr).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from asae_jax.types import HostImage
-
-METHODS = ("reinhard", "macenko")
 
 TARGET_MEAN = np.array([67.7, 16.6, -11.3])
 """Of `reinhard`: mean of L (0..100), a and b (CIELAB)."""
@@ -62,7 +60,7 @@ def normalise_stain(image: HostImage, *, method: str) -> HostImage:
 
     Args:
       image: uint8 RGB `[height, width, 3]`; not changed.
-      method: "reinhard" or "macenko".
+      method: one of `METHODS`.
 
     Returns:
       uint8 RGB `[height, width, 3]`, rounded to the nearest integer.
@@ -71,7 +69,7 @@ def normalise_stain(image: HostImage, *, method: str) -> HostImage:
         raise ValueError(f"normalise_stain takes uint8 [height, width, 3]; got {image.dtype} {image.shape}")
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    return _reinhard(image) if method == "reinhard" else _macenko(image)
+    return METHODS[method](image)
 
 
 def background_light(image: HostImage) -> np.ndarray:
@@ -127,3 +125,8 @@ def _find_stains(stained: np.ndarray, pixels: int) -> np.ndarray | None:
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+METHODS: dict[str, Callable[[HostImage], HostImage]] = {"reinhard": _reinhard, "macenko": _macenko}
+"""Name -> function of an image, see `normalise_stain`. Exports take the function's text, and that of what it
+names in this module: it may use NumPy (`np`) and OpenCV (`cv2`) beside."""

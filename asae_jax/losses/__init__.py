@@ -93,9 +93,11 @@ def create_loss(
 def _with_class_counts(name: str, class_counts: ClassCounts | None, beta: float, tau: float) -> Loss:
     if class_counts is None:
         raise ValueError(f"loss {name} needs class_counts")
-    if name == "class_balanced":
-        return partial(class_balanced, class_counts=class_counts, beta=beta)
-    return partial(logit_adjusted, class_counts=class_counts, tau=tau)
+    losses: dict[str, Loss] = {
+        "class_balanced": partial(class_balanced, class_counts=class_counts, beta=beta),
+        "logit_adjusted": partial(logit_adjusted, class_counts=class_counts, tau=tau),
+    }
+    return losses[name]
 
 
 def _warn_where_all_are_kept(name: str, num_classes: int, kept: int) -> None:

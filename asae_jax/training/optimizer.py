@@ -1,7 +1,7 @@
 """SGD with momentum, the paper's (section 4.2), AdamW or NAdam, and two learning-rate schedules."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -19,19 +19,28 @@ def create_schedule(settings: ConfigDict, *, steps_per_epoch: int, epochs: int) 
     zero over `warmup_epochs`, during which the decay does not run.
     """
     warmup = steps_of(settings.warmup_epochs, steps_per_epoch)
-    total = steps_of(epochs, steps_per_epoch)
-    if settings.schedule == "cosine":
-        decay = optax.cosine_decay_schedule(settings.learning_rate, max(1, total - warmup))
-    else:
-        decay = optax.exponential_decay(
-            settings.learning_rate,
-            transition_steps=max(1, steps_of(settings.decay_epochs, steps_per_epoch)),
-            decay_rate=settings.decay_factor,
-            staircase=True,
-        )
+    after_warmup = max(1, steps_of(epochs, steps_per_epoch) - warmup)
+    decay = SCHEDULES[settings.schedule](settings, steps_per_epoch, after_warmup)
     if not warmup:
         return decay
     return optax.join_schedules([optax.linear_schedule(0.0, settings.learning_rate, warmup), decay], [warmup])
+
+
+def _stairs(settings: ConfigDict, steps_per_epoch: int, steps: int) -> optax.Schedule:
+    return optax.exponential_decay(
+        settings.learning_rate,
+        transition_steps=max(1, steps_of(settings.decay_epochs, steps_per_epoch)),
+        decay_rate=settings.decay_factor,
+        staircase=True,
+    )
+
+
+def _cosine(settings: ConfigDict, steps_per_epoch: int, steps: int) -> optax.Schedule:
+    return optax.cosine_decay_schedule(settings.learning_rate, steps)
+
+
+SCHEDULES: dict[str, Callable[[ConfigDict, int, int], optax.Schedule]] = {"step": _stairs, "cosine": _cosine}
+"""Name -> the schedule after warm-up, of (settings, steps per epoch, steps that are left)."""
 
 
 def create_optimizer(

@@ -81,7 +81,7 @@ def test_the_threshold_leaves_the_wanted_share_unflagged(classes, method):
 
 
 def test_without_features_there_is_no_distance(classes):
-    for method in outliers.REFERENCES:
+    for method in (name for name, one in outliers.METHODS.items() if one.reference):
         rule = outliers.Outliers(method, 0.9, 1.0, outliers.fit_reference(*classes, 3, method=method))
         assert rule.score(np.zeros((2, 3)), None) is None
         assert rule.score(np.zeros((0, 3)), np.zeros((0, 10))).shape == (0,)

@@ -10,6 +10,7 @@ from asae_jax.evaluation.abstention import NEVER, Abstention
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.conformal import Conformal
 from asae_jax.evaluation.outliers import METHODS, Outliers, fit_reference
+from asae_jax.json_files import CHECKSUM
 from tests.edited import edited
 
 FEATURES = np.random.default_rng(0).normal(size=(60, 4)) + 3 * np.eye(4)[np.arange(60) % 3]
@@ -130,6 +131,20 @@ def test_a_folder_without_the_file_knows_nothing(tmp_path):
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content):
     (tmp_path / uncertainty.FILE).write_text(content)
     with pytest.raises(UserError, match=r"uncertainty\.json.*evaluate --workdir"):
+        uncertainty.read_uncertainty(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["conformal", "outliers"])
+def test_a_method_of_another_version_is_named(tmp_path, part):
+    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
+    path = tmp_path / uncertainty.FILE
+    content = json.loads(path.read_text())
+    content[part]["method"] = "later"
+    del content[CHECKSUM]
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        UserError, match=r"uncertainty\.json cannot be used \(unknown .*'later'.*evaluate --w"
+    ):
         uncertainty.read_uncertainty(tmp_path)
 
 

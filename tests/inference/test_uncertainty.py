@@ -7,13 +7,15 @@ from scipy.special import softmax
 from asae_jax.evaluation.abstention import Abstention
 from asae_jax.evaluation.calibration import Temperature
 from asae_jax.evaluation.conformal import Conformal
-from asae_jax.evaluation.outliers import METHODS, ClassGaussians, Outliers
+from asae_jax.evaluation.outliers import METHODS, ClassGaussians, Neighbours, Outliers
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.inference.uncertainty import UncertaintyEstimator
 
 
 def _estimates(temperature, *, threshold=0.6, method="energy"):
     gaussians = ClassGaussians(np.eye(3, 2, dtype=np.float32), np.eye(2, dtype=np.float32), np.float32(0))
+    diagonal = Neighbours(np.full((1, 2), np.sqrt(0.5), np.float32))
+    reference = {"neighbours": diagonal, "distance": gaussians}.get(method)
     return Uncertainty(
         class_names=("a", "b", "c"),
         num_examples=100,
@@ -21,7 +23,7 @@ def _estimates(temperature, *, threshold=0.6, method="energy"):
         temperature=Temperature(temperature, temperature, temperature),
         abstention=Abstention(threshold, 0.05, 0.0, 0.8, 0.04, (0.0, 0.1)),
         conformal=Conformal("lac", 0.1, 0.7),
-        outliers=Outliers(method, 0.95, -2.0 if method == "energy" else 1.0, gaussians),
+        outliers=Outliers(method, 0.95, {"energy": -2.0, "neighbours": 0.5}.get(method, 1.0), reference),
     )
 
 

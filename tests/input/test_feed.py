@@ -11,7 +11,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.decode import BadImage
-from asae_jax.input.feed import DRIVERS, eval_batches, train_batches, view_batches
+from asae_jax.input.feed import DRIVERS, STREAMS, eval_batches, train_batches, view_batches
 from asae_jax.input.index import DataIndex
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.sampler import BalancedSampler, ShuffledSampler, WeightedSampler
@@ -101,8 +101,8 @@ def test_the_processes_parts_of_views_join_too():
 
 def test_auto_chooses_tensorflow_where_it_is_installed(monkeypatch):
     chosen = []
-    monkeypatch.setattr("asae_jax.input.tf_data.images_in_order", lambda *_, **__: chosen.append("tf.data"))
-    monkeypatch.setattr("asae_jax.input.feed.images_in_order", lambda *_, **__: chosen.append("threads"))
+    for name in STREAMS:
+        monkeypatch.setitem(STREAMS, name, lambda *_, name=name, **__: chosen.append(name))
     sampler = ShuffledSampler(LABELS, 4, 0)
     for installed in (True, False):
         monkeypatch.setattr("importlib.util.find_spec", lambda name, found=installed: found or None)

@@ -110,3 +110,8 @@ def test_what_is_no_image_or_no_method_is_refused():
         normalise_stain(np.zeros((4, 4, 3)), method="macenko")
     with pytest.raises(ValueError, match="reinhard, macenko"):
         normalise_stain(IMAGES[0], method="vahadane")
+
+
+def test_each_method_is_looked_up_by_its_name(monkeypatch):
+    monkeypatch.setitem(METHODS, "negative", lambda image: 255 - image)
+    np.testing.assert_array_equal(normalise_stain(IMAGES[0], method="negative"), 255 - IMAGES[0])

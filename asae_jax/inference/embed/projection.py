@@ -2,17 +2,14 @@
 
 import dataclasses
 import importlib.util
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
 
 from asae_jax.errors import UserError
 
-PROJECTIONS = ("pca", "tsne", "umap")
-
-_NEEDS = {"tsne": ("sklearn", "scikit-learn"), "umap": ("umap", "umap-learn")}
-"""Module and package of the projections that are not ours."""
 _LEAST = 5  # points below which neighbours mean nothing, and both libraries stop with an error
 _PERPLEXITY = 30  # scikit-learn's default, lowered where there are fewer points
 _NEIGHBOURS = 15  # umap-learn's default, likewise
@@ -46,7 +43,7 @@ class Projection:
                 f"second {second}, together {percent(sum(self.explained))}. What lies in the other "
                 "dimensions is not seen: cells that lie together here may be far apart."
             )
-        name = {"tsne": "t-SNE", "umap": "UMAP"}[self.method]
+        name = _LIBRARIES[self.method].name
         return (
             f"{name} of the features: near neighbours are kept together. Distances between clusters, their "
             "sizes and the axes mean nothing, and no share of variance is explained."
@@ -60,11 +57,11 @@ def percent(share: float) -> str:
 
 def require_library(method: str) -> None:
     """Raises a UserError, with the command that installs it, where the library of `method` is missing."""
-    module, package = _NEEDS.get(method, ("", ""))
-    if module and importlib.util.find_spec(module) is None:
+    library = _LIBRARIES.get(method)
+    if library is not None and importlib.util.find_spec(library.module) is None:
         raise UserError(
-            f"--projection={method} needs {package}: `pip install {package}`, or --projection=pca, which "
-            "needs nothing."
+            f"--projection={method} needs {library.package}: `pip install {library.package}`, or "
+            "--projection=pca, which needs nothing."
         )
 
 
@@ -76,11 +73,15 @@ def project(features: np.ndarray, method: str, *, seed: int) -> Projection:
       method: one of `PROJECTIONS`; fewer than five images, or images whose features are the same but for
         rounding, get "pca" whatever it is: t-SNE divides by the deviation of its start.
       seed: of t-SNE and UMAP.
+
+    Raises:
+      ValueError: an unknown method.
     """
+    if method not in PROJECTIONS:
+        raise ValueError(f"unknown projection {method!r}; known: {', '.join(PROJECTIONS)}")
     if method == "pca" or len(features) < _LEAST or _alike(features):
         return pca(features)
-    places = (_tsne if method == "tsne" else _umap)(features, seed)
-    return Projection(method, np.asarray(places, np.float32))
+    return Projection(method, np.asarray(_LIBRARIES[method].places(features, seed), np.float32))
 
 
 def _alike(features: np.ndarray) -> bool:
@@ -124,3 +125,24 @@ def _umap(features: np.ndarray, seed: int) -> Any:
 
     neighbours = min(_NEIGHBOURS, len(features) - 1)
     return UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(features)
+
+
+class _Library(NamedTuple):
+    """A projection that is not ours: its name, the module and package that it needs, and what places points.
+
+    `places` takes features `[N, channels]` and a seed, and gives `[N, 2]`.
+    """
+
+    name: str
+    module: str
+    package: str
+    places: Callable[[np.ndarray, int], Any]
+
+
+_LIBRARIES = {
+    "tsne": _Library("t-SNE", "sklearn", "scikit-learn", _tsne),
+    "umap": _Library("UMAP", "umap", "umap-learn", _umap),
+}
+
+PROJECTIONS = ("pca", *_LIBRARIES)
+"""Methods of `project`."""

@@ -1,18 +1,16 @@
 """`predict_onnx.py` of an export: one image through `model.onnx`, in a few lines without this package.
 
-What a run does to the colours is written into it: lines for the hue adjustment, the functions themselves for
-stain normalisation.
+What a run does to the colours is written into it: the functions themselves, as text.
 """
 
-import inspect
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from asae_jax.inference.export.program import Program
+from asae_jax.inference.export.sources import joined, needed
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation, centre_square
-from asae_jax.input.reduced import FACTORS, Reduced, largest_factor, reduced_square, square_side
+from asae_jax.input.reduced import largest_factor, reduced_square, square_side
 from asae_jax.pages import NOTICE
 
 FILE = "predict_onnx.py"
@@ -31,7 +29,7 @@ _SCRIPT = '''\
 {future}import json
 import sys
 from pathlib import Path
-
+{typing}
 import cv2
 import numpy as np
 import onnxruntime
@@ -95,48 +93,16 @@ else:
 image = np.ascontiguousarray(image)
 side = len(image)"""
 
-_HUE = """\
-hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-hue = {hue}
-least, most = {range}
-span = max(most - least, 1)
-stretched = {low} + (2 * {width} * (np.clip(hue, least, most) - least) + span) // (2 * span)
-hsv[..., 0] = stretched if most > least else {middle}
-image = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-"""
-_PAPER = {"hue": "hsv[..., 0].astype(int)", "range": "int(hue.min()), int(hue.max())"}
-_ROBUST = {
-    "hue": "(hsv[..., 0].astype(int) - 60) % 180  # counted from green",
-    "range": "np.searchsorted(counts, counts[-1] * np.array([0.01, 0.99]))",
-}
-_COUNTS = "counts = np.cumsum(np.bincount(hue[hsv[..., 1] >= {least}], minlength=180))\n"
-
-_STAIN = {
-    "reinhard": (("TARGET_MEAN", "TARGET_DEVIATION", "MAX_GAIN"), (stain._reinhard, stain._to_bytes)),
-    "macenko": (
-        ("REFERENCE_STAINS", "REFERENCE_AMOUNTS", "MAX_GAIN", "LIGHT", "MIN_DENSITY", "MIN_STAINED",
-         "MIN_ANGLE", "_LOGARITHM"),
-        (stain._macenko, stain._find_stains, stain._to_bytes),
-    ),
-}  # fmt: skip
-
 
 def onnx_script(program: Program) -> str:
     """The content of `predict_onnx.py`, with the preparation of the program's run."""
     preparation = program.run.preparation
-    colours = _hue_lines(preparation) if preparation.hue != "none" else ""
-    functions = ""
-    if preparation.stain != "none":
-        functions = _stain_functions(preparation.stain)
-        colours = f"image = _{preparation.stain}(image)\n"
-    if preparation.background:
-        functions = _background_functions(bare=not functions) + functions
-        colours = f"image = match_background(image, {preparation.background})\n{colours}"
+    colours, functions = _colours(preparation)
     square = _SQUARE
     reduced = preparation.decoding == "reduced"
     if reduced or preparation.scale != 1:
         square = (_REDUCED if reduced else _SCALED).format(scale=preparation.scale)
-        functions += _square_functions(reduced)
+        functions += [centre_square, *([largest_factor, reduced_square] if reduced else [square_side])]
     return _SCRIPT.format(
         file=FILE,
         notice=NOTICE,
@@ -144,48 +110,26 @@ def onnx_script(program: Program) -> str:
         future="from __future__ import annotations\n\n" if functions else "",
         size=preparation.stored_size,
         draft=_DRAFT.format(scale=preparation.scale) if reduced else "",
+        typing="from typing import NamedTuple\n" if reduced else "",
         square=square,
-        functions=functions,
+        functions=f"{joined(needed(*functions))}\n" if functions else "",
         colours=colours,
     )
 
 
-def _square_functions(reduced: bool) -> str:
-    """The functions that cut out the centre square."""
-    named: list[Any] = [square_side, centre_square]
-    head = []
-    if reduced:
-        head = [f"from typing import NamedTuple\n\nFACTORS = {FACTORS}"]
-        named += [Reduced, largest_factor, reduced_square]
-    return "\n\n\n".join([*head, *(inspect.getsource(one).rstrip() for one in named)]) + "\n\n"
-
-
-def _hue_lines(preparation: Preparation) -> str:
-    low, high = preparation.hue_low, preparation.hue_high
-    robust = preparation.hue == "robust"
-    lines = _HUE.format(
-        **(_ROBUST if robust else _PAPER), low=low, width=high - low, middle=(low + high + 1) // 2
-    )
-    if robust:
-        lines = lines.replace("least, most =", _COUNTS.format(least=hue.MIN_SATURATION) + "least, most =")
-    return lines
-
-
-def _stain_functions(method: str) -> str:
-    names, functions = _STAIN[method]
-    constants = "\n".join(map(_constant, names))
-    return "\n\n\n".join([constants, *(inspect.getsource(function).rstrip() for function in functions), ""])
-
-
-def _background_functions(*, bare: bool) -> str:
-    """The functions that match the background, with the constants that stain normalisation may bring too."""
-    named = (stain.background_light, stain.match_background, *((stain._to_bytes,) if bare else ()))
-    constants = [f"LIGHT = {stain.LIGHT}", f"MAX_GAIN = {stain.MAX_GAIN}"]
-    return "\n\n\n".join(["\n".join(constants), *(inspect.getsource(one).rstrip() for one in named), ""])
-
-
-def _constant(name: str) -> str:
-    if name == "_LOGARITHM":
-        return "_LOGARITHM = np.log(np.arange(256) + 1).astype(np.float32)"
-    value = getattr(stain, name)
-    return f"{name} = np.array({value.tolist()})" if np.ndim(value) else f"{name} = {float(value)}"
+def _colours(preparation: Preparation) -> tuple[str, list[Callable[..., Any]]]:
+    """The lines that change the colours, and the functions that they call."""
+    lines: list[str] = []
+    functions: list[Callable[..., Any]] = []
+    if preparation.background:
+        functions.append(stain.match_background)
+        lines.append(f"image = match_background(image, {preparation.background})\n")
+    if preparation.stain != "none":
+        normalize = stain.METHODS[preparation.stain]
+        functions.append(normalize)
+        lines.append(f"image = {normalize.__name__}(image)\n")
+    if preparation.hue != "none":
+        low, high, table = preparation.hue_low, preparation.hue_high, hue.MODES[preparation.hue]
+        functions += [hue._looked_up, table]
+        lines.append(f"image = _looked_up(image, {low}, {high}, {table.__name__})\n")
+    return "".join(lines), functions

@@ -20,6 +20,7 @@ from asae_jax.evaluation.uncertainty import (
     uncertainty_without_layer,
 )
 from asae_jax.files import atomic_binary
+from asae_jax.inference.export.sources import constants
 from asae_jax.input import hue, stain
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.reduced import FACTORS
@@ -179,14 +180,13 @@ def _host_steps(preparation: Preparation) -> list[dict[str, Any]]:
             }
         )
     if preparation.hue != "none":
-        how = _HUE + (_ROBUST.format(least=hue.MIN_SATURATION) if preparation.hue == "robust" else "")
         steps.append(
             {
                 "step": "hue",
                 "mode": preparation.hue,
                 "low": preparation.hue_low,
                 "high": preparation.hue_high,
-                "how": how,
+                "how": HUE_HOW[preparation.hue],
             }
         )
     if preparation.stain != "none":
@@ -209,23 +209,15 @@ def _scale_settings(scale: float) -> dict[str, Any]:
 def _stain_settings(method: str) -> dict[str, Any]:
     """The constants of the method, and where it is documented."""
     how = f"asae_jax.input.stain.normalise_stain(image, method={method!r}); its docstring has the formula."
-    if method == "reinhard":
-        return {
-            "target_mean": stain.TARGET_MEAN.tolist(),
-            "target_deviation": stain.TARGET_DEVIATION.tolist(),
-            "max_gain": stain.MAX_GAIN,
-            "how": how,
-        }
-    return {
-        "reference_stains": stain.REFERENCE_STAINS.tolist(),
-        "reference_amounts": stain.REFERENCE_AMOUNTS.tolist(),
-        "light_percentile": stain.LIGHT,
-        "min_density": stain.MIN_DENSITY,
-        "min_stained": stain.MIN_STAINED,
-        "min_angle_radians": float(stain.MIN_ANGLE),
-        "how": how,
+    values = {
+        _STAIN_KEYS.get(name, name.lower()): np.asarray(value).tolist()
+        for name, value in constants(stain.METHODS[method]).items()
     }
+    return values | {"how": how}
 
+
+_STAIN_KEYS = {"LIGHT": "light_percentile", "MIN_ANGLE": "min_angle_radians"}
+"""Constant of `stain` -> its name in the file, where that says more."""
 
 _DECODE = (
     "RGB, 8 bits. Grey becomes three equal channels, a palette its colours; alpha is dropped, not "
@@ -269,6 +261,8 @@ _ROBUST = (
     "value whose cumulated count reaches the share) over pixels with S >= {least}; values beyond are clipped "
     "to them. Without such a pixel all get the middle."
 )
+HUE_HOW = {"paper": _HUE, "robust": _HUE + _ROBUST.format(least=hue.MIN_SATURATION)}
+"""What each of `hue.MODES` does."""
 _NORMALISE = "(value / 255 - mean) / std, per channel"
 _CENTRE_CROP = "rows and columns (stored - size) // 2 .. (stored - size) // 2 + size - 1."
 _TOLERANCE = "the steps before the graph make the second from the first, to one level of 255."

@@ -86,3 +86,9 @@ def test_a_missing_library_is_named_with_its_command(monkeypatch):
     for method, package in (("umap", "umap-learn"), ("tsne", "scikit-learn")):
         with pytest.raises(UserError, match=f"pip install {package}"):
             require_library(method)
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_an_unknown_projection_is_refused(count):
+    with pytest.raises(ValueError, match="unknown projection 'pacmap'; known: pca, tsne, umap"):
+        project(_features(count, 8), "pacmap", seed=0)

@@ -83,6 +83,8 @@ def test_images_are_prepared_as_by_the_run(tmp_path, monkeypatch, mode, size):
         {"hue": "none", "scale": 1.3, "background": (255.0, 230.0, 207.0), "stain": "reinhard"},
         {"hue": "none", "background": (255.0, 230.0, 207.0), "stain": "macenko"},
         {"hue": "paper", "scale": 1.6},
+        {"hue": "paper", "hue_low": 10, "hue_high": 170},
+        {"hue": "robust", "background": (255.0, 230.0, 207.0)},
     ],
 )
 @pytest.mark.parametrize("blank", [False, True])
