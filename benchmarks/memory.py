@@ -27,6 +27,7 @@ import numpy as np
 from asae_jax.audit.duplicates import find_duplicates
 from asae_jax.audit.findings import collect
 from asae_jax.audit.scan import Facts, Scan, empty_facts
+from asae_jax.audit.second_test import Compared
 from asae_jax.input.cache import prepare_examples
 from asae_jax.input.feed import train_batches
 from asae_jax.input.folder import folder_index
@@ -118,7 +119,12 @@ def print_objects(count: int) -> dict[str, tuple[float, float]]:
         traced(
             "findings",
             lambda: collect(
-                table, splits, Scan(facts, ()), groups, sampler="balanced", batch_size=BATCH_SIZE
+                table,
+                Compared(table, splits),
+                Scan(facts, ()),
+                groups,
+                sampler="balanced",
+                batch_size=BATCH_SIZE,
             ),
         )
         tracemalloc.stop()

@@ -11,7 +11,8 @@ from asae_jax.audit.findings import collect
 from asae_jax.audit.other import compare, other_files, sentences
 from asae_jax.audit.page import write_page
 from asae_jax.audit.samples import choose_samples
-from asae_jax.audit.scan import scan
+from asae_jax.audit.scan import Facts, Scan, scan
+from asae_jax.audit.second_test import with_second_test
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, user_path
@@ -63,28 +64,40 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     splits = chosen_split(config.data, workdir, table)
     print(describe(table, splits))
     workers = config.data.workers or None
-    scanned = scan(table, workers=workers)
-    if not scanned.facts.readable.any():
-        first = f", the first because: {scanned.unreadable[0][1]}" if scanned.unreadable else ""
-        raise UserError(f"none of the {len(table)} images of the data source can be read{first}")
-    groups = find_duplicates(table, scanned.facts, splits, workers=workers)
+    compared = with_second_test(config.data, table, splits)
+    of_all = scan(compared.table, workers=workers)
+    facts = _facts_of(table, of_all)
+    groups = find_duplicates(compared.table, of_all.facts, compared.splits, workers=workers)
     size = _batch_size(config, workdir, table)
-    found = collect(table, splits, scanned, groups, sampler=config.data.sampler, batch_size=size)
+    found = collect(table, compared, of_all, groups, sampler=config.data.sampler, batch_size=size)
     sets: list[list[HostImage]] = []
     if files:
-        found["other_set"], sets = compare(table, scanned.facts, files)
+        found["other_set"], sets = compare(table, facts, files)
     with disk_errors(f"write the audit to {folder}", remedy="choose another --workdir=DIR"):
         folder.mkdir(parents=True, exist_ok=True)
-        samples = choose_samples(table, scanned.facts.readable, preparation, display_order(classes))
+        samples = choose_samples(table, facts.readable, preparation, display_order(classes))
         totals = {name: found["counts"]["per_class"][name]["total"] for name in samples.class_names}
         found["figures"] = draw_figures(samples, totals, folder)
         if sets:
             found["figures"] |= draw_two_sets(sets, ("this", "other"), folder)
         write_json(folder / RECORD, found, indent=1)
-        write_page(folder / PAGE, found, table, samples, classes, sets)
+        write_page(folder / PAGE, found, compared.table, samples, classes, sets)
     print(summary(found))
     print(f"written to {folder / PAGE} and {RECORD}. {NOTICE}")
     return EXIT_INVALID_SCORES if found["faults"] else 0
+
+
+def _facts_of(table: DataIndex, scanned: Scan) -> Facts:
+    """What was measured of `table` in a scan that may hold a second test behind it.
+
+    Raises:
+      UserError: none of its images can be read.
+    """
+    facts = scanned.facts.first(len(table))
+    if not facts.readable.any():
+        first = f", the first because: {scanned.unreadable[0][1]}" if scanned.unreadable else ""
+        raise UserError(f"none of the {len(table)} images of the data source can be read{first}")
+    return facts
 
 
 def _batch_size(config: ConfigDict, workdir: Path, table: DataIndex) -> int:
@@ -115,6 +128,7 @@ def summary(found: Mapping[str, Any]) -> str:
         f"{found['num_readable']:,} of {found['num_examples']:,} images readable, "
         f"{len(found['class_names'])} classes ({parts})",
         f"duplicates: {duplicates['num_exact']:,} exact and {duplicates['num_near']:,} near groups",
+        *([f"second test: {found['second_test']:,} images compared"] if found["second_test"] else []),
         *(f"fault: {text}" for text in found["faults"]),
         *(f"note: {text}" for text in found["warnings"]),
     ]

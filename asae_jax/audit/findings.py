@@ -14,10 +14,12 @@ import numpy as np
 import asae_jax
 from asae_jax.audit.duplicates import Group
 from asae_jax.audit.scan import Facts, Scan, find_odd
+from asae_jax.audit.second_test import Compared
 from asae_jax.audit.shortcut import Shortcut, border_shortcut
 from asae_jax.input.description import count_reasons, said_reasons
 from asae_jax.input.groups import known_groups
 from asae_jax.input.index import DataIndex, Skipped
+from asae_jax.input.manifest import ASIDE
 from asae_jax.input.sampler import rows_by_label
 from asae_jax.input.split import SPLITS
 from asae_jax.pages import NOTICE
@@ -33,15 +35,15 @@ REPEATED = 10
 
 
 def collect(
-    table: DataIndex, splits: np.ndarray, scan: Scan, groups: list[Group], *, sampler: str, batch_size: int
+    table: DataIndex, compared: Compared, scan: Scan, groups: list[Group], *, sampler: str, batch_size: int
 ) -> dict[str, Any]:
     """The findings.
 
     Args:
       table: the examples.
-      splits: str `[N]`, the part of the split of each example.
-      scan: of the same examples.
-      groups: of duplicates, the worst first.
+      compared: the same and, behind them, images that are set aside for a second test.
+      scan: of the images of `compared`.
+      groups: of duplicates, the worst first, rows of `compared`.
       sampler: what draws training images, as `data.sampler`.
       batch_size: images per training step, 1 or more.
 
@@ -49,9 +51,12 @@ def collect(
       A dictionary that JSON can hold. `verdict` is one word, see `verdict`; `faults` are sentences on what
       invalidates scores, `warnings` on what else to know before training.
     """
-    counts = count_examples(table, scan.facts.readable, splits)
-    readable = scan.facts.readable
-    shortcut = border_shortcut(scan.facts.border[readable], table.labels[readable], table.class_names)
+    facts = scan.facts.first(len(table))
+    readable = facts.readable
+    counts = count_examples(table, readable, compared.splits[: len(table)])
+    of_all = count_examples(compared.table, scan.facts.readable, compared.splits)
+    counts["per_group"] = of_all["per_group"]
+    shortcut = border_shortcut(facts.border[readable], table.labels[readable], table.class_names)
     found: dict[str, Any] = {
         "schema": SCHEMA,
         "notice": NOTICE,
@@ -63,10 +68,11 @@ def collect(
         "class_names": list(table.class_names),
         "counts": counts,
         "groups_across_split": groups_across_split(counts["per_group"]),
-        "files": _files(table, scan),
+        "files": _files(table, Scan(facts, scan.unreadable)),
         "left_out": count_reasons(table.skipped),
-        "duplicates": _duplicates(table, splits, groups),
-        "distributions": describe_quantities(table, scan.facts),
+        "duplicates": _duplicates(compared, groups),
+        "second_test": len(compared.table) - len(table),
+        "distributions": describe_quantities(table, facts),
         "border_shortcut": _shortcut(shortcut),
         "balance": balance(
             {name: c["train"] for name, c in counts["per_class"].items()}, sampler, batch_size
@@ -90,7 +96,8 @@ def _reasons(listed: Skipped) -> list[dict[str, str]]:
     return [{"name": str(name), "reason": reason} for name, reason in listed]
 
 
-def _duplicates(table: DataIndex, splits: np.ndarray, groups: list[Group]) -> dict[str, Any]:
+def _duplicates(compared: Compared, groups: list[Group]) -> dict[str, Any]:
+    table, splits = compared.table, compared.splits
     listed = [
         {
             "kind": "exact" if group.exact else "near",
@@ -124,7 +131,10 @@ def _shortcut(shortcut: Shortcut | None) -> dict[str, Any] | None:
 
 
 def count_examples(table: DataIndex, readable: np.ndarray, splits: np.ndarray) -> dict[str, Any]:
-    """Numbers of readable images: per part of the split, and of each class and group per part."""
+    """Numbers of readable images: per part of the split, and of each class and group per part.
+
+    `ASIDE` is counted where there are images of it.
+    """
     per_class = {name: _per_split(splits[rows]) for name, rows in _by_class(table, readable).items()}
     groups = None
     if table.groups is not None:
@@ -174,11 +184,13 @@ def balance(training_counts: dict[str, int], sampler: str, batch_size: int) -> d
 
 def groups_across_split(counts: dict[str, dict[str, int]] | None) -> list[str]:
     """Names of the groups with images in more than one part of the split."""
-    return [name for name, parts in (counts or {}).items() if sum(parts[s] > 0 for s in SPLITS) > 1]
+    counted = {n: [parts.get(s, 0) for s in (*SPLITS, ASIDE)] for n, parts in (counts or {}).items()}
+    return [name for name, numbers in counted.items() if sum(number > 0 for number in numbers) > 1]
 
 
 def _per_split(splits: np.ndarray) -> dict[str, int]:
-    return {split: int((splits == split).sum()) for split in SPLITS} | {"total": len(splits)}
+    parts = (*SPLITS, ASIDE) if (splits == ASIDE).any() else SPLITS
+    return {split: int((splits == split).sum()) for split in parts} | {"total": len(splits)}
 
 
 def _by_class(table: DataIndex, readable: np.ndarray) -> dict[str, np.ndarray]:

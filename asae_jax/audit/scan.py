@@ -67,6 +67,10 @@ class Facts:
         self.contrast[row] = self.thumbnail[row].std()
         self.readable[row] = True
 
+    def first(self, count: int) -> "Facts":
+        """Those of the first `count` examples."""
+        return Facts(**{field.name: getattr(self, field.name)[:count] for field in dataclasses.fields(self)})
+
 
 def empty_facts(count: int) -> Facts:
     """Facts of `count` images, none of them measured yet."""

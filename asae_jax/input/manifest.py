@@ -112,7 +112,33 @@ def manifest_index(
     present = [entry for entry in entries if not entry.fault]
     if not present:
         raise _nothing(file, entries, options)
-    class_names = _class_names(entries)
+    return dataclasses.replace(
+        _index(file, present, _class_names(entries), grouped=bool(grouped), split=bool(split)),
+        skipped=tuple((e.name, f"{e.fault} (line {e.line} of {file.name})") for e in entries if e.fault),
+        notes=tuple(_notes(file, grouped, split, entries, options)),
+    )
+
+
+def second_test_index(path: str | os.PathLike) -> DataIndex | None:
+    """The images that a list sets aside for a second test, which `manifest_index` leaves out; None: no such.
+
+    Args:
+      path: as `manifest_index` reads it; its classes here are those of these images alone.
+
+    Raises:
+      UserError: as `read_entries`.
+    """
+    file = user_path(path)
+    grouped, _, entries = read_entries(file, unseen=True)
+    aside = [entry for entry in entries if entry.split == ASIDE and not entry.fault]
+    class_names = tuple(sorted({entry.label for entry in aside}))
+    return _index(file, aside, class_names, grouped=bool(grouped), split=True) if aside else None
+
+
+def _index(
+    file: Path, present: Sequence["Entry"], class_names: tuple[str, ...], *, grouped: bool, split: bool
+) -> DataIndex:
+    """Of the rows `present` of a list."""
     numbers = {name: number for number, name in enumerate(class_names)}
     names, labelled = np.array([e.name for e in present]), [e.content for e in present]
     return DataIndex(
@@ -126,9 +152,7 @@ def manifest_index(
         splits=np.array([entry.split for entry in present]) if split else None,
         sizes=np.array([entry.size for entry in present], np.int64),
         modified=np.array([entry.modified for entry in present], np.int64),
-        skipped=tuple((e.name, f"{e.fault} (line {e.line} of {file.name})") for e in entries if e.fault),
         settings=" ".join(labelled) if any(labelled) else "",
-        notes=tuple(_notes(file, grouped, split, entries, options)),
         content=lambda: file_contents(file.parent / name for name in names),
     )
 

@@ -126,6 +126,47 @@ def test_a_copy_matters_where_it_crosses_the_split(tmp_path, parts, status):
     assert not group["labels_differ"]
 
 
+@pytest.mark.parametrize("dropped", [False, True])
+def test_what_is_set_aside_for_a_second_test_is_compared_with_the_rest(tmp_path, capsys, dropped):
+    """A copy of a training image, a turned one, and a patient of both; the class map renames the class."""
+    images = cells(30)
+    aside = [images[1], np.rot90(images[2]).copy(), *cells(3, seed=9)]
+    parts = ["test" if n % 3 == 0 else "train" for n in range(30)] + ["aside"] * 5
+    rows = ["path,label,patient,split"]
+    for index, image in enumerate([*images, *aside]):
+        write(tmp_path / "data" / f"{index}.png", image)
+        label = "old" if index >= 30 else "ab"[index % 2]
+        patient = "shared" if index in (1, 34) else f"p{index}"
+        rows.append(f"{index}.png,{label},{patient},{parts[index]}")
+    (tmp_path / "data" / "list.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "map.csv").write_text(f"from,to\na,a\nb,b\nold,{'' if dropped else 'b'}\n")
+    data = {"source": "csv", "validation_fraction": 0.0, "class_map": str(tmp_path / "map.csv")}
+    status, found, page = run(tmp_path / "data" / "list.csv", tmp_path / "run", **data)
+    assert found["num_examples"] == found["counts"]["per_split"]["total"] == 30
+    assert status == (not dropped)
+    if dropped:  # nothing of it is ever scored
+        assert (found["second_test"], found["duplicates"]["groups"]) == (0, [])
+        return
+    groups = {tuple(image["name"] for image in g["images"]): g for g in found["duplicates"]["groups"]}
+    assert set(groups) == {("1.png", "30.png"), ("2.png", "31.png")}
+    assert all(group["across_split"] for group in groups.values())
+    assert not groups["1.png", "30.png"]["labels_differ"]
+    assert groups["2.png", "31.png"]["labels_differ"]
+    assert groups["1.png", "30.png"]["images"][1] == {
+        "row": 30,
+        "name": "30.png",
+        "label": "b",
+        "split": "aside",
+    }
+    assert found["groups_across_split"] == ["shared"]
+    assert "2 images are in more than one part of the split" in capsys.readouterr().out
+    assert found["second_test"] == 5
+    assert "5 images that are set aside for a second test are compared too" in page
+    assert '<th scope="col" class="n">aside</th>' in page
+    assert "b, aside" in page
+    assert "not readable</span>" not in page  # all pictures are found
+
+
 def test_the_split_of_a_run_is_the_one_that_counts(clean, tmp_path):
     names = sorted(path.relative_to(clean).as_posix() for path in clean.rglob("*.png"))
     splits = ["test" if number % 4 == 0 else "train" for number in range(len(names))]
@@ -180,7 +221,7 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
     assert set(found) == {
         "schema", "notice", "version", "source", "fingerprint", "num_examples", "num_readable",
         "class_names", "counts", "groups_across_split", "files", "left_out", "duplicates", "distributions",
-        "border_shortcut", "balance", "verdict", "faults", "warnings", "figures",
+        "second_test", "border_shortcut", "balance", "verdict", "faults", "warnings", "figures",
     }  # fmt: skip
     assert found["schema"] == 1
     assert found["class_names"] == list(CLASSES)
