@@ -125,6 +125,24 @@ def test_similar_at_first_sight_is_looked_at_again():
     assert len(duplicates([plain, brighter(plain), *cells(6, seed=5)])) == 1
 
 
+@pytest.mark.parametrize(("strength", "same"), [(12, True), (40, False)])
+def test_the_images_themselves_decide(strength, same):
+    """Stripes that no thumbnail shows: alike by 0.97 they are the same image, by 0.8 another one."""
+    image = resized(cells(1)[0], 128)
+    checks = (np.indices((128, 128)).sum(axis=0) // 2 % 2 * 2 - 1) * strength
+    plain = np.clip(image.astype(int) * 0.4 + 75, 0, 255).astype(np.uint8)
+    other = np.clip(plain.astype(int) + checks[..., None], 0, 255).astype(np.uint8)
+    seen, measured = (
+        float(best_correlation(*(grey_square(one, side)[None] for one in (plain, other)))[0])
+        for side in (16, 64)
+    )
+    assert seen > 0.995
+    assert (0.95 < measured < 0.98) if same else (0.7 < measured < 0.95)
+    groups = duplicates([plain, other, *cells(6, seed=5)])
+    assert [group.rows.tolist() for group in groups] == [[0, 1]] * same
+    assert [group.similarity for group in groups] == [pytest.approx(measured, abs=1e-6)] * same
+
+
 def smooth(count, seed=0):
     """Different smooth thumbnails, uint8 `[count, 16, 16]`."""
     noise = np.random.default_rng(seed).uniform(0, 255, (count, 16, 16)).astype(np.float32)

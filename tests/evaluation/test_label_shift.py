@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from asae_jax.evaluation.bootstrap import percentiles, resampled_weights
 from asae_jax.evaluation.label_shift import (
     bbse_shares,
     em_shares,
@@ -159,3 +160,19 @@ def test_bbse_inverts_the_matrix():
 
 def test_total_variation_is_the_share_of_cells_in_another_class():
     assert total_variation(np.array([0.5, 0.5, 0]), np.array([0.25, 0.5, 0.25])) == 0.25
+
+
+def test_intervals_are_those_of_few_patients_where_classes_are_never_given_too():
+    """Cells that are told apart for certain: the shares of a resample are those of its cells."""
+    patients = np.repeat(np.arange(8), 5)
+    cells = np.eye(2)[(np.arange(40) * 7 % 40 < 3 * patients).astype(int)]
+    drawn = np.concatenate(list(resampled_weights(40, groups=patients, resamples=300, seed=0)))
+    expected = np.percentile(drawn @ cells / 40, percentiles(patients), axis=0)
+    by_cell = np.percentile(drawn @ cells / 40, percentiles(), axis=0)
+    assert (np.diff(expected, axis=0) > 1.05 * np.diff(by_cell, axis=0)).all()
+    options = {"groups": patients, "resamples": 300}
+    found = estimate_mixture(cells, np.array([0.5, 0.5]), **options)
+    np.testing.assert_allclose([found.low, found.high], expected, atol=1e-6)
+    wide, possible = np.insert(cells, 1, 0, axis=1), np.array([True, False, True])
+    found = estimate_mixture(wide, np.full(3, 1 / 3), possible=possible, **options)
+    np.testing.assert_allclose([found.low[possible], found.high[possible]], expected, atol=1e-6)

@@ -162,3 +162,31 @@ class TestEnsemble:
             ensemble_prior([one, near, far], [None] * 3)
         with pytest.raises(UserError, match="not both known"):
             ensemble_prior([one, runs("blind", 0.5, known=False)], [None, None])
+
+
+@pytest.mark.parametrize(("only", "possible"), [([], [True, True]), (["A"], [True, False])])
+def test_classes_that_adapt_removed_are_never_given(tmp_path, only, possible):
+    content = {"labels": None, "learnt": LEARNT, "notes": [], "source": {"name": "run", "only": only}}
+    (tmp_path / FILE).write_text(json.dumps(content))
+    found = run_prior(SimpleNamespace(workdir=tmp_path, class_names=("A", "B")))
+    assert found.possible.tolist() == possible
+
+
+@pytest.mark.parametrize(
+    ("of_runs", "together"),
+    [
+        ([[True, False, False], [False, True, False]], [True, True, False]),
+        ([[True, False, False], None], None),  # the second gives all of them
+        ([None, None], None),
+    ],
+)
+def test_an_ensemble_gives_what_any_of_its_runs_gives(tmp_path, monkeypatch, of_runs, together):
+    runs = [SimpleNamespace(workdir=tmp_path / name, class_names=("A", "B", "C")) for name in "xy"]
+    priors = {
+        run.workdir: ClassPrior(np.full(3, 1 / 3), None, True, possible=None if p is None else np.array(p))
+        for run, p in zip(runs, of_runs, strict=True)
+    }
+    monkeypatch.setattr(class_prior, "run_prior", lambda run: priors[run.workdir])
+    monkeypatch.setattr(class_prior, "find_scores", lambda run, **_: None)
+    found = ensemble_prior(runs, [None, None]).possible
+    assert (found if found is None else found.tolist()) == together

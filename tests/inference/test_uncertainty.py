@@ -105,3 +105,8 @@ def test_scores_that_are_not_finite_pass_without_a_word(logits):
     probabilities, found = _estimate(UncertaintyEstimator([_estimates(1.5)]), logits[:1])
     assert np.isnan(probabilities[3]).any()
     assert len(found) == 9
+
+
+def test_as_many_are_unlike_usually_as_lie_beyond_the_limit():
+    assert UncertaintyEstimator([_estimates(1.0)]).usually_unlike == pytest.approx(0.05)
+    assert UncertaintyEstimator([None]).usually_unlike is None

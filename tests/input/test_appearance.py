@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from asae_jax.input.appearance import MEASURES, appearance, nucleus_sizes, scale_between
+from asae_jax.input.appearance import MEASURES, appearance, median_error, nucleus_sizes, scale_between
 from tests.input.drawn_nuclei import BACKGROUND, NUCLEUS, crop
 
 
@@ -59,3 +59,11 @@ def test_the_scale_between_two_sets_is_the_ratio_of_their_nuclei():
     assert low < 0.6 < high
     assert value == pytest.approx(0.6, abs=0.04)
     assert high - low < 0.1
+
+
+def test_the_error_of_a_median_is_how_medians_of_samples_differ():
+    """Of 101 normal values sqrt(pi / 2 / 101) = 0.125, a quarter more than the error of their mean."""
+    samples = np.random.default_rng(0).normal(size=(4000, 101))
+    told = np.mean([median_error(sample) for sample in samples])
+    assert told == pytest.approx(np.median(samples, axis=1).std(), rel=0.05)
+    assert told == pytest.approx(0.125, rel=0.02)

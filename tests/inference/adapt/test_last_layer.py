@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from asae_jax.errors import UserError
 from asae_jax.evaluation.calibration import LIMITS, fit_temperature, soften
 from asae_jax.evaluation.label_shift import em_shares, learnt_mixture, total_variation
+from asae_jax.inference.adapt import last_layer
 from asae_jax.inference.adapt.last_layer import (
     Layer,
     cross_fit,
@@ -250,3 +251,23 @@ def test_the_mixture_learnt_from_labels_is_nearer_than_the_shares_of_the_labels(
     counted, corrected, by_shares_of_labels = np.mean([_shares_far_off(world) for world in range(30)], axis=0)
     assert by_shares_of_labels > corrected + 0.02
     assert corrected < counted + 0.02
+
+
+def test_the_strength_is_chosen_by_whole_patients_too(monkeypatch):
+    features, labels, old = _task(60)
+    patients = np.repeat(np.arange(12), 5)
+    asked = []
+    record = lambda old, features, labels, *, groups, seed: asked.append((len(labels), groups)) or 1.0  # noqa: E731
+    monkeypatch.setattr(last_layer, "choose_strength", record)
+    fitted = cross_fit(old, features, labels, groups=patients, folds=3)
+    expected = [patients[~fold] for fold in fitted.folds] + [patients]
+    assert [count for count, _ in asked] == [len(of_whom) for of_whom in expected]
+    for (_, given), of_whom in zip(asked, expected, strict=True):
+        np.testing.assert_array_equal(given, of_whom)
+
+
+def test_distances_are_to_the_images_of_other_folds():
+    """Alike within a fold, at right angles to the others: within all of them every distance were 0."""
+    features = np.repeat(np.eye(2), 12, axis=0)
+    folds = [np.arange(24) < 12, np.arange(24) >= 12]
+    np.testing.assert_allclose(distances_of_folds(features, folds), np.sqrt(2), rtol=1e-6)

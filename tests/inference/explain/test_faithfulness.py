@@ -7,7 +7,13 @@ import pytest
 
 from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.inference.alignment import Alignment
-from asae_jax.inference.explain.faithfulness import FILLS, Faithfulness, occlude, placed_regions
+from asae_jax.inference.explain.faithfulness import (
+    FILLS,
+    Faithfulness,
+    Measured,
+    occlude,
+    placed_regions,
+)
 from asae_jax.inference.explain.report import mean_intervals, summarise
 
 SIDE = 8
@@ -93,7 +99,30 @@ def test_the_summary_of_it():
 
 
 def test_places_do_not_depend_on_the_batch():
-    np.testing.assert_array_equal(_toy(draws=5).after, _toy(draws=5).after)
+    """Where an image stands in its batch, and beside which others: its row alone draws its places."""
+    alignment = Alignment(SIDE, 64, 64 / SIDE, 32 / SIDE)
+    region = np.zeros((SIDE, SIDE), bool)
+    region[2, 5] = True
+
+    def occluded(images, regions):  # the probability of class 1 tells where the region is
+        p = (1 + regions.reshape(len(regions), -1).argmax(1)) / (SIDE**2 + 2)
+        return np.log(np.stack([1 - p, p], 1)), np.zeros(len(regions))
+
+    def after(*batches):
+        test = Faithfulness(alignment, alignment, draws=5, seed=0)
+        for rows in map(np.array, batches):
+            shape = (len(rows), SIDE, SIDE)
+            regions, labels = np.broadcast_to(region, shape), np.ones(len(rows), int)
+            test.add(
+                occluded, np.zeros((len(rows), 64, 64, 3), np.uint8), rows, labels,
+                np.log(np.full((len(rows), 2), 0.5)), regions, regions.astype(float),
+            )  # fmt: skip
+        found = test.measured()
+        return dict(zip(found.rows.tolist(), found.after.round(12).tolist(), strict=True))
+
+    together = after([7, 8, 9, 10])
+    assert after([10, 7], [9, 8]) == together
+    assert len({tuple(places) for places in together.values()}) == 4
 
 
 def test_intervals_draw_groups():
@@ -154,3 +183,21 @@ def test_fills():
     oracle = cv2.GaussianBlur(images[0], (17, 17), 2, borderType=cv2.BORDER_CONSTANT)
     weight = cv2.GaussianBlur(np.ones((20, 20), np.float32), (17, 17), 2, borderType=cv2.BORDER_CONSTANT)
     np.testing.assert_allclose(blurred[0], oracle / weight[..., None], atol=2e-3)
+
+
+def test_intervals_of_a_class_draw_the_groups_of_its_images():
+    """Two classes of 30 images; the second is of four patients alone, which tell nothing of others."""
+    rng, labels = np.random.default_rng(0), np.repeat([0, 1], 30)
+    after = np.log(rng.uniform(0.1, 0.9, (60, 4)))
+    measured = Measured(
+        np.arange(60), labels, np.log(np.full(60, 0.9)), after, np.ones((60, 4)), np.full((60, 4), 0.1)
+    )
+    groups = np.where(labels == 0, np.arange(60) % 6, 10 + np.arange(60) % 4)
+    found = summarise(measured, ("a", "b"), groups=groups, resamples=300, seed=0)
+    costs = {name: part["loss"]["probability"]["peak"] for name, part in found["per_class"].items()}
+    assert costs["b"]["interval"] is None
+    values = 0.9 - np.exp(after[:30, 0])
+    expected = mean_intervals({"x": values}, groups[:30], resamples=300, seed=0)["x"]["interval"]
+    np.testing.assert_allclose(costs["a"]["interval"], expected)
+    by_image = mean_intervals({"x": values}, None, resamples=300, seed=0)["x"]["interval"]
+    assert abs(expected[0] - by_image[0]) > 1e-3

@@ -212,3 +212,11 @@ def test_a_count_of_an_ensemble_says_what_must_be_known_of_each_run(tmp_path):
     (runs[1].workdir / FILE).write_text(json.dumps({"notes": ["adapted to 100 cells"]}))
     assert Ensemble(runs, [None, None], None).notes() == ["theirs: adapted to 100 cells"]
     assert Ensemble(runs[1:], [None], None).notes() == ["adapted to 100 cells"]
+
+
+def test_who_looks_unlike_is_said_of_that_patient_and_of_all():
+    counter = _counter(0.5, 200, group="one")
+    _counter(0.5, 200, unlike=1.0, group="two", seed=1, counter=counter)
+    found = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))
+    told = {one.group: [w.partition(" % of the cells look unlike")[0] for w in one.warnings] for one in found}
+    assert told == {"": ["50"], "one": [], "two": ["100"]}
