@@ -195,3 +195,12 @@ def test_views_of_an_example_drawn_with_replacement_come_in_turns():
     assert len(shown) == 40
     for views in shown.values():
         assert views == [number % 4 for number in range(len(views))]
+
+
+def test_the_order_of_a_class_does_not_depend_on_which_others_there_are():
+    """Its random numbers are told by its label, not by its place among the classes that have images."""
+    without, with_one_more = np.repeat([0, 2], [5, 7]), np.repeat([0, 2, 1], [5, 7, 6])
+    two, three = BalancedSampler(without, 6, seed=3), BalancedSampler(with_one_more, 6, seed=3)
+    for number in range(4):
+        np.testing.assert_array_equal(two.one_pass(0, number), three.one_pass(0, number))
+        np.testing.assert_array_equal(two.one_pass(1, number), three.one_pass(2, number))
