@@ -109,6 +109,7 @@ def test_bad_images_are_refused_when_read(tmp_path, cached):
 
 def test_an_interrupted_fill_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "MARK_EVERY", 4)
+    monkeypatch.setattr(cache, "_AT_ONCE", 4)
 
     class Interrupted(Images):
         def __call__(self, row):
