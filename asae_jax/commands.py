@@ -122,7 +122,7 @@ COMMANDS = {
         ("audit", "data"),
     ),
     "merge": Command(
-        "asae_jax.review.command:merge",
+        "asae_jax.review.merge_command:merge",
         "join labels that people gave with the data of a run, for the next one",
         "--workdir=runs/mine --reviewed=new_cells_labels.csv",
         "merge",

@@ -24,8 +24,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from asae_jax.audit.scan import Facts
+from asae_jax.input.implausible_images import FLAT, grey_square
 from asae_jax.input.index import DataIndex
-from asae_jax.input.oddities import FLAT, grey_square
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 CONFIRMED = 0.95

@@ -13,8 +13,15 @@ import numpy as np
 from asae_jax.input.border import BORDER_FEATURES, BORDER_SIDE, border_colours
 from asae_jax.input.decode import BadImage
 from asae_jax.input.hue import MIN_SATURATION
+from asae_jax.input.implausible_images import (
+    FLAT,
+    GREY_TOLERANCE,
+    THUMBNAIL,
+    TINY,
+    colourfulness,
+    grey_square,
+)
 from asae_jax.input.index import DataIndex, Skipped
-from asae_jax.input.oddities import FLAT, GREY_TOLERANCE, THUMBNAIL, TINY, colourfulness, grey_square
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.terminal import Bar
 from asae_jax.types import HostImage

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation import elsewhere, figures
+from asae_jax.evaluation import figures, other_laboratory
 from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
@@ -16,8 +16,8 @@ from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
+from asae_jax.input.exact_duplicates import is_among
 from asae_jax.input.groups import known_groups
-from asae_jax.input.repeats import is_among
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.adaptation import read_adaptation
@@ -98,7 +98,7 @@ def _scored(
     logits, features = scorer.with_features(variables, indices, title=title)
     part = Part(logits, features, data.labels(indices))
     adapted = read_adaptation(run.workdir) is not None
-    return soften(logits, 1.0), {"uncertainty": elsewhere.measure_elsewhere(estimates, part, adapted=adapted)}
+    return soften(logits, 1.0), {"uncertainty": other_laboratory.measure(estimates, part, adapted=adapted)}
 
 
 def _measured(
@@ -163,7 +163,7 @@ def summary(scores: Mapping[str, Any]) -> str:
     if mistakes := frequent_mistakes(scores["confusion_matrix"], scores["class_names"]):
         lines.append(f"  most frequent mistakes: {', '.join(mistakes)}")
     if found := scores.get("uncertainty"):
-        lines += [f"  {sentence}" for sentence in elsewhere.sentences(found)]
+        lines += [f"  {sentence}" for sentence in other_laboratory.sentences(found)]
     return "\n".join(lines)
 
 

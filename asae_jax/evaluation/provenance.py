@@ -14,7 +14,7 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty import conditions
 from asae_jax.files import user_path
-from asae_jax.input.repeats import is_among, recorded_contents
+from asae_jax.input.exact_duplicates import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.json_files import read_json
 from asae_jax.run import digests

@@ -38,7 +38,7 @@ from asae_jax.evaluation.uncertainty import (
     write_uncertainty,
 )
 from asae_jax.files import disk_errors, together
-from asae_jax.input.repeats import is_among, is_first
+from asae_jax.input.exact_duplicates import is_among, is_first
 from asae_jax.pages import NOTICE
 from asae_jax.run.data import Data, training_nuclei
 from asae_jax.run.run import Run

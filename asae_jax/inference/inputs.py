@@ -16,9 +16,9 @@ from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import fault, listed_file, other_columns, read_rows
+from asae_jax.input.file_kinds import file_kind, is_unread_image
 from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.index import name_fault
-from asae_jax.input.kinds import file_kind, is_unread_image
 from asae_jax.input.manifest import (
     GROUP_COLUMNS,
     PROVENANCE,

@@ -206,7 +206,7 @@ class Predictor:
                 item.file,
                 item.group,
                 content=read.contents[row],
-                oddity=read.oddities[row],
+                implausible=read.implausible[row],
                 probabilities=probabilities[row].astype(np.float32),
                 uncertainty=estimates[row],
                 attention=self._picture(scored.attention[row]) if self._options.pictures else None,

@@ -10,7 +10,7 @@ import numpy as np
 from asae_jax.inference.inputs import Item
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image, read_reduced
-from asae_jax.input.oddities import oddity
+from asae_jax.input.implausible_images import why_implausible
 from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 from asae_jax.pages import encode_jpeg
@@ -33,7 +33,8 @@ class ReadBatch:
       items: the images asked for, `n` of them.
       errors: for each item why it cannot be used; empty where it can.
       contents: what tells the pixels of each item from all others; empty where it is bad.
-      oddities: why each item is no crop of a stained cell, see `input.oddities`; empty where it may be one.
+      implausible: why each item is no crop of a stained cell, see `input.implausible_images`; empty where it
+        may be one.
       images: for every preparation uint8 `[batch size, stored, stored, 3]`; black where an image is bad
         and from `n` on.
       pictures: of each item; None where it is bad or none was asked for.
@@ -42,7 +43,7 @@ class ReadBatch:
     items: Sequence[Item]
     errors: Sequence[str]
     contents: Sequence[str]
-    oddities: Sequence[str]
+    implausible: Sequence[str]
     images: Sequence[np.ndarray]
     pictures: Sequence["Pictures | None"]
 
@@ -96,14 +97,14 @@ def read_batches(
 
         for chunk, images, tasks in bounded(start, chunks, _AHEAD):
             results = [task.result() for task in tasks]
-            errors, contents, oddities, pictures = zip(*results, strict=True)
-            yield ReadBatch(chunk, errors, contents, oddities, images, pictures)
+            errors, contents, implausible, pictures = zip(*results, strict=True)
+            yield ReadBatch(chunk, errors, contents, implausible, images, pictures)
 
 
 def _read(
     item: Item, preparations: Sequence[Preparation], places: Sequence[np.ndarray], side: int | None
 ) -> tuple[str, str, str, Pictures | None]:
-    """Fills `places` with the image under each preparation; (error, content, oddity, pictures)."""
+    """Fills `places` with the image under each preparation; (error, content, why implausible, pictures)."""
     if item.fault:
         return item.fault, "", "", None
     try:
@@ -113,7 +114,7 @@ def _read(
             place[...] = prepare(read_reduced(item.file, prepare.reduction) if smaller else raw)
     except BadImage as error:
         return error.reason, "", "", None
-    return "", image_content(raw), oddity(raw), None if side is None else pictures_of(raw, side)
+    return "", image_content(raw), why_implausible(raw), None if side is None else pictures_of(raw, side)
 
 
 def pictures_of(raw: HostImage, side: int) -> Pictures:

@@ -39,7 +39,8 @@ class Record:
         the following is set.
       content: tells the picture's pixels from all others (see `input.content.image_content`): what a person
         says on the page is kept under it, as another picture may come under the same name.
-      oddity: why it is no crop of a stained cell, see `input.oddities`; empty where it may be one.
+      implausible: why it is no crop of a stained cell, see `input.implausible_images`; empty where it may be
+        one.
       probabilities: float32 `[classes]`, in the order of the run's class names; they sum to 1. Calibrated
         where the run has a temperature.
       uncertainty: of the prediction; None where the run has no uncertainty estimates.
@@ -61,7 +62,7 @@ class Record:
     group: str = ""
     error: str = ""
     content: str = ""
-    oddity: str = ""
+    implausible: str = ""
     probabilities: np.ndarray | None = None
     uncertainty: PredictionUncertainty | None = None
     attention: np.ndarray | None = None

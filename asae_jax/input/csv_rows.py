@@ -11,7 +11,7 @@ from pathlib import Path
 from asae_jax.csv_cells import unguarded
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, read_bounded
-from asae_jax.input.kinds import START_BYTES, kind_of
+from asae_jax.input.file_kinds import START_BYTES, kind_of
 
 _MOST_COLUMNS, _MOST_LINES = 1000, 5_000_000
 

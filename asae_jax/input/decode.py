@@ -21,8 +21,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from asae_jax.errors import UserError, one_line
+from asae_jax.input.file_kinds import START_BYTES, Kind, kind_of
 from asae_jax.input.jpeg import START, decode_sound, frame, load_jpeg
-from asae_jax.input.kinds import START_BYTES, Kind, kind_of
 from asae_jax.input.reduced import Reduced, Reduction
 from asae_jax.input.tiff import ORIENTATION, as_stored, first_page, uncompressed, unread_layout
 from asae_jax.types import HostImage

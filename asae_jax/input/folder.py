@@ -12,9 +12,9 @@ from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, FoundFile, is_folder, visible_entries, walk
 from asae_jax.input.content import file_contents
 from asae_jax.input.decode import read_image, read_reduced
+from asae_jax.input.file_kinds import file_kind, unread_reason
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DATA_OPTIONS, DataIndex, name_fault
-from asae_jax.input.kinds import file_kind, unread_reason
 from asae_jax.input.split import SPLIT_NAMES
 
 

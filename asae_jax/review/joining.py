@@ -16,7 +16,7 @@ from asae_jax.input.class_map import alike_names
 from asae_jax.input.manifest import ASIDE, LEFT_OUT
 from asae_jax.review import patients
 from asae_jax.review.labels import Label, read_time
-from asae_jax.review.old_data import PARTS, Known
+from asae_jax.review.run_images import PARTS, Known
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.joining import Joined
 from asae_jax.review.labels import Label
-from asae_jax.review.old_data import Known
+from asae_jax.review.run_images import Known
 
 MADE_FROM = "made_from"
 """Field of the record that tells what the list was made from."""

@@ -16,7 +16,7 @@ from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.split import draw_split
 from asae_jax.review.labels import Label
-from asae_jax.review.old_data import PARTS, Known
+from asae_jax.review.run_images import PARTS, Known
 
 
 @dataclasses.dataclass

@@ -19,10 +19,10 @@ from asae_jax.input import class_map
 from asae_jax.input.appearance import evenly
 from asae_jax.input.cache import Prepared, prepare_examples
 from asae_jax.input.description import describe
+from asae_jax.input.exact_duplicates import warn_of_duplicates
 from asae_jax.input.feed import HostBatches, eval_batches, train_batches
 from asae_jax.input.index import DataIndex
 from asae_jax.input.nucleus_sizes import MEASURED, NucleusSizes, measure_nuclei
-from asae_jax.input.repeats import warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, chosen_split, splits_record, write_splits
 from asae_jax.input.sampler import BalancedSampler, Sampler, ShuffledSampler, WeightedSampler
 from asae_jax.input.sources import configured_index, configured_preparation
@@ -183,7 +183,7 @@ def load_data(
     print(describe(index, splits))
     data = Data(index, prepare_index(config, workdir, index), splits)
     readable = data.indices("all")
-    warn_of_repeats(index.select(readable), splits[readable])
+    warn_of_duplicates(index.select(readable), splits[readable])
     _check_classes(data)
     check_same_on_all_hosts(data)
     return data

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from asae_jax.config import flatten, read_run_config, warn_of_unknown
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import disk_errors, user_path
-from asae_jax.input.repeats import is_among, recorded_contents
+from asae_jax.input.exact_duplicates import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.json_files import write_json
 from asae_jax.models import pretrained, weights

@@ -19,7 +19,7 @@ from asae_jax.audit.duplicates import (
     symmetries_of_coefficients,
 )
 from asae_jax.audit.scan import scan
-from asae_jax.input.oddities import grey_square
+from asae_jax.input.implausible_images import grey_square
 from tests.audit.tables import all_train, cells, table_of
 
 

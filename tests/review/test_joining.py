@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from asae_jax.errors import UserError
 from asae_jax.review.joining import Rules, join
 from asae_jax.review.labels import Label
-from asae_jax.review.old_data import Known
+from asae_jax.review.run_images import Known
 
 CLASSES = ("A", "B")
 

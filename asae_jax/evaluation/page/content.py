@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from asae_jax.evaluation import elsewhere, evaluate, uncertainty_report
+from asae_jax.evaluation import evaluate, other_laboratory, uncertainty_report
 from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.evaluation.page import curves, gallery, numbers, trust, words
 from asae_jax.evaluation.predictions import Predictions
@@ -116,7 +116,9 @@ def of_predictions(
         "mistakes": wrong,
         "suspected": found if suspects else None,
         "suspected_file": suspected_file,
-        "doubtful": elsewhere.looks_different(scores["uncertainty"]) if "uncertainty" in scores else False,
+        "doubtful": other_laboratory.looks_different(scores["uncertainty"])
+        if "uncertainty" in scores
+        else False,
         "looked_at": sum(len(part.labels) for part in suspects.values()),
         "pictures": gallery.pictures(index, names),
         "limit": gallery.SHOWN,
@@ -171,7 +173,7 @@ def _trust(workdir: Path, shown: Mapping[str, tuple[str, Scores]]) -> dict[str, 
     estimates = Uncertainty.from_json(content)
     if "class_map" in scores:
         measured = {"other": scores["uncertainty"]} if "uncertainty" in scores else {}
-        lines = elsewhere.sentences(scores["uncertainty"]) if measured else []
+        lines = other_laboratory.sentences(scores["uncertainty"]) if measured else []
         name = "of these"
     else:
         measured = uncertainty_report.measured_parts(content)

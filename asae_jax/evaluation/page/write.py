@@ -19,7 +19,7 @@ from markupsafe import Markup
 from ml_collections import ConfigDict
 
 from asae_jax.config import CONFIG_FILE, read_run_config
-from asae_jax.evaluation import elsewhere
+from asae_jax.evaluation import other_laboratory
 from asae_jax.evaluation.page import words
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
@@ -89,7 +89,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
         place = Path(scores["path"]).name or scores["source"] if other else f"the part {split}"
         content |= {
             "title": f"Run {run.name} on {place}",
-            "warnings": elsewhere.warnings_of(scores) if other else warnings_of(scores),
+            "warnings": other_laboratory.warnings_of(scores) if other else warnings_of(scores),
             "others": "",
             "tested": _tested(scores, words.other_testing(scores, _recorded(run))),
             "training": [],

@@ -27,7 +27,7 @@ from asae_jax.inference.classifiers import (
     fold_masks,
     nearest_labels,
 )
-from asae_jax.input.repeats import is_first
+from asae_jax.input.exact_duplicates import is_first
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 

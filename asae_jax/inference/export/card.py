@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asae_jax.evaluation.elsewhere import interval_text
+from asae_jax.evaluation.other_laboratory import interval_text
 from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.evaluation.uncertainty_report import measured_parts

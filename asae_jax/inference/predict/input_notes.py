@@ -3,7 +3,7 @@
 import collections
 
 from asae_jax.inference.records import Record
-from asae_jax.input.oddities import GREY
+from asae_jax.input.implausible_images import GREY
 
 _NAMED = 3
 
@@ -24,8 +24,8 @@ class InputNotes:
         self._several += record.several
         if record.content:
             self._times[record.content] += 1
-        if record.oddity:
-            self._odd.append((record.path, record.oddity))
+        if record.implausible:
+            self._odd.append((record.path, record.implausible))
 
     def notes(self) -> list[str]:
         """A sentence for each thing that makes counts differ from what one may think."""

@@ -28,7 +28,7 @@ from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name,
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault, listed_file, read_rows
 from asae_jax.input.decode import BadImage, read_image, read_orientation
-from asae_jax.input.kinds import file_kind
+from asae_jax.input.file_kinds import file_kind
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 from asae_jax.pages import NOTICE, printable
 

@@ -4,7 +4,7 @@ import pytest
 
 from asae_jax.inference.predict.input_notes import InputNotes
 from asae_jax.inference.records import Record
-from asae_jax.input.oddities import GREY
+from asae_jax.input.implausible_images import GREY
 
 
 def _notes(*records):
@@ -29,7 +29,9 @@ def test_unreadable_images_are_no_copies_of_each_other():
 
 
 def test_images_that_are_no_cells_are_named():
-    (said,) = _notes(*(Record(f"{n}.png", "", content=str(n), oddity="blank" * (n < 4)) for n in range(9)))
+    (said,) = _notes(
+        *(Record(f"{n}.png", "", content=str(n), implausible="blank" * (n < 4)) for n in range(9))
+    )
     assert said.startswith("4 of the images seem to be no crops of stained cells")
     assert said.endswith(": 0.png (blank), 1.png (blank), 2.png (blank) and 1 more.")
 
@@ -41,7 +43,7 @@ def test_images_of_several_cells_are_counted():
 
 @pytest.mark.parametrize(("grey", "told"), [(4, True), (9, False)])
 def test_grey_images_are_no_news_where_most_are_grey(grey, told):
-    records = (Record(f"{n}.png", "", content=str(n), oddity=GREY * (n < grey)) for n in range(9))
+    records = (Record(f"{n}.png", "", content=str(n), implausible=GREY * (n < grey)) for n in range(9))
     assert bool(_notes(*records)) == told
 
 

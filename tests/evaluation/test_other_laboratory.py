@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asae_jax.evaluation.calibration import soften
-from asae_jax.evaluation.elsewhere import looks_different, measure_elsewhere, sentences, warnings_of
+from asae_jax.evaluation.other_laboratory import looks_different, measure, sentences, warnings_of
 from asae_jax.evaluation.uncertainty import Part, fit_uncertainty
 from asae_jax.evaluation.uncertainty_report import caveats
 from tests.training.tiny import tiny_config
@@ -29,7 +29,7 @@ def estimates():
 
 
 def test_images_like_the_runs_are_not_warned_of(estimates):
-    found = measure_elsewhere(estimates, _part(300, 2))
+    found = measure(estimates, _part(300, 2))
     assert found["outliers_at_home"] == pytest.approx(0.05)
     assert found["target_error"] == 0.05
     assert not looks_different(found)
@@ -43,7 +43,7 @@ def test_no_more_validation_images_look_unlike_than_is_said_and_none_is_said(cou
     fitted = fit_uncertainty(
         tiny_config().uncertainty, NAMES, {"train": _part(300, 0), "validation": validation}, {}
     )
-    found = measure_elsewhere(fitted, validation)
+    found = measure(fitted, validation)
     assert found["outliers"]["count"] == flagged <= found["outliers_at_home"] * count
     assert (
         "the limit was set so that at most 5.0 % of the run's own validation images do" in sentences(found)[0]
@@ -55,7 +55,7 @@ def test_no_more_validation_images_look_unlike_than_is_said_and_none_is_said(cou
 @pytest.mark.parametrize(("low", "told"), [(0.04, False), (0.11, True)])
 def test_a_share_whose_interval_reaches_the_usual_one_is_not_warned_of(estimates, low, told):
     """Of few images: 12 % of them look unlike, or are wrong, where 5 % were promised."""
-    found = measure_elsewhere(estimates, _part(300, 2)) | {"outliers_at_home": 0.05, "target_error": 0.05}
+    found = measure(estimates, _part(300, 2)) | {"outliers_at_home": 0.05, "target_error": 0.05}
     found["outliers"] = found["error_of_labelled"] = {
         "count": 3, "of": 25, "share": 0.12, "interval": [low, 0.30],
     }  # fmt: skip
@@ -64,7 +64,7 @@ def test_a_share_whose_interval_reaches_the_usual_one_is_not_warned_of(estimates
 
 
 def test_images_that_look_different_and_a_threshold_that_does_not_hold(estimates):
-    found = measure_elsewhere(estimates, _part(300, 3, shift=20.0, wrong=0.6))
+    found = measure(estimates, _part(300, 3, shift=20.0, wrong=0.6))
     assert found["outliers"]["share"] == 1.0
     assert looks_different(found)
     look, promise = warnings_of({"uncertainty": found})
@@ -83,7 +83,7 @@ def test_images_that_look_different_and_a_threshold_that_does_not_hold(estimates
 def test_outliers_are_not_labelled_by_itself(estimates):
     near, far = _part(200, 5), _part(100, 6, shift=20.0)
     part = Part(*(np.concatenate(pair) for pair in zip(near, far, strict=True)))
-    found = measure_elsewhere(estimates, part)
+    found = measure(estimates, part)
     judged = estimates.apply(near.logits, near.features)
     kept = ~judged.for_a_person
     wrong = (judged.probabilities.argmax(1) != near.labels)[kept].sum()
@@ -100,7 +100,7 @@ def test_outliers_are_not_labelled_by_itself(estimates):
 def test_of_a_run_that_was_adapted_with_labels_nothing_is_said_of_its_training(estimates):
     """Its estimates are of labelled cells of this or another laboratory; no threshold was set at home."""
     for part in (_part(300, 2), _part(300, 3, shift=20.0, wrong=0.6)):
-        found = measure_elsewhere(estimates, part, adapted=True)
+        found = measure(estimates, part, adapted=True)
         told = " ".join([*sentences(found), *warnings_of({"uncertainty": found, "intervals_over": "groups"})])
         assert (
             "unlike the labelled cells that the model was adapted with (the limit was set so that at most "
@@ -123,7 +123,7 @@ def test_classes_and_repeated_images_are_warned_of():
 
 
 def test_a_run_that_labels_nothing_itself(estimates):
-    found = measure_elsewhere(estimates, _part(50, 4))
+    found = measure(estimates, _part(50, 4))
     found["labelled"] = found["error_of_labelled"] = {"count": 0, "of": 0, "share": None, "interval": [0, 1]}
     assert "leave all to a person" in sentences(found)[-1]
     assert warnings_of({"uncertainty": found}) == []

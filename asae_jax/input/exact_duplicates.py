@@ -18,7 +18,7 @@ from asae_jax.input.run_split import read_records
 _REMEDY = "remove them, or look at all of them with `audit`"
 
 
-def warn_of_repeats(index: DataIndex, splits: np.ndarray | None = None) -> None:
+def warn_of_duplicates(index: DataIndex, splits: np.ndarray | None = None) -> None:
     """Warns where a picture of `index` has two labels, or is in two parts.
 
     Args:

@@ -16,7 +16,7 @@ from asae_jax.evaluation.uncertainty_report import measured
 _FAR_MORE = 2.0
 
 
-def measure_elsewhere(estimates: Uncertainty, part: Part, *, adapted: bool = False) -> dict[str, Any]:
+def measure(estimates: Uncertainty, part: Part, *, adapted: bool = False) -> dict[str, Any]:
     """What `uncertainty_report.measured` says of another source, and what would be expected at home.
 
     Args:

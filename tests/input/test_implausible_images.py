@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asae_jax.input.decode import read_image
-from asae_jax.input.oddities import oddity
+from asae_jax.input.implausible_images import why_implausible
 from asae_jax.shipped import data_folder
 
 CELLS = sorted((data_folder() / "demo").rglob("*.jpg"))[::40]
@@ -17,7 +17,7 @@ def _grey(image):
 
 def test_real_cells_may_be_cells():
     assert len(CELLS) > 20
-    assert {oddity(read_image(path)) for path in CELLS} == {""}
+    assert {why_implausible(read_image(path)) for path in CELLS} == {""}
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_real_cells_may_be_cells():
     ],
 )
 def test_what_cannot_be_one_is_told(change, said):
-    assert oddity(change(read_image(CELLS[0]))) == said
+    assert why_implausible(change(read_image(CELLS[0]))) == said

@@ -19,8 +19,8 @@ from asae_jax.pages import NOTICE
 from asae_jax.review import output
 from asae_jax.review.joining import OUTVOTED, Joined, Rules, join
 from asae_jax.review.labels import Images, Label, group_name, listed_files, read_labels
-from asae_jax.review.old_data import known_images
 from asae_jax.review.people import told_apart
+from asae_jax.review.run_images import known_images
 from asae_jax.run.data import data_list
 from asae_jax.run.folder import CLASSES_FILE
 from asae_jax.run.run import Run, open_run

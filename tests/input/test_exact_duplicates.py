@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asae_jax.input.exact_duplicates import is_among, is_first, recorded_contents, warn_of_duplicates
 from asae_jax.input.folder import folder_index
-from asae_jax.input.repeats import is_among, is_first, recorded_contents, warn_of_repeats
 from asae_jax.input.run_split import SPLITS_FILE, write_splits
 
 
@@ -29,7 +29,7 @@ def _warnings(root, splits=None):
     parts = None if splits is None else np.array([splits.get(name, "train") for name in index.names])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_repeats(index, parts)
+        warn_of_duplicates(index, parts)
     return [str(warning.message) for warning in caught]
 
 

@@ -20,7 +20,7 @@ _STRIP = 3  # times as long as wide
 _SIDE = 64
 
 
-def oddity(image: HostImage) -> str:
+def why_implausible(image: HostImage) -> str:
     """Why an image seems to be no crop of a stained cell, in a few words; empty where it may be one.
 
     Args:
