@@ -17,7 +17,7 @@ from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
-from asae_jax.input.class_map import check_classes
+from asae_jax.input.class_map import check_trainable_classes
 from asae_jax.input.description import describe
 from asae_jax.input.index import DataIndex
 from asae_jax.input.run_split import chosen_split
@@ -59,7 +59,7 @@ def audit(config: ConfigDict, workdir: Path) -> int:
     files = other_files(config.audit.other) if config.audit.other else []
     preparation = configured_preparation(config.data)
     table = configured_index(config.data)
-    check_classes(table)
+    check_trainable_classes(table)
     classes = _classes(config, workdir, table)
     splits = chosen_split(config.data, workdir, table)
     print(describe(table, splits))

@@ -76,7 +76,7 @@ def map_classes(index: DataIndex, mapping: Mapping[str, str]) -> DataIndex:
     return relabel(index, class_names, numbers, "class {} is dropped by the class map")
 
 
-def check_classes(index: DataIndex) -> None:
+def check_trainable_classes(index: DataIndex) -> None:
     """Refuses classes that nothing can be learned from, or that are one class in two spellings.
 
     Groups that look like one in two spellings are warned of: images of one patient would be on both sides

@@ -37,7 +37,7 @@ class DataIndex:
     """Where each image is, its label, its group, its split. Row `i` describes example `i`.
 
     Raises:
-      UserError: classes that cannot be worked with, see `check_classes`.
+      UserError: classes that cannot be worked with, see `check_class_names`.
 
     Attributes:
       source: the kind of source, "folder", "synthetic", ...
@@ -75,7 +75,7 @@ class DataIndex:
     reduced: Callable[[int, Reduction], Reduced] | None = None
 
     def __post_init__(self) -> None:
-        check_classes(self.class_names, f"the {self.source} data have")
+        check_class_names(self.class_names, f"the {self.source} data have")
         for field in _COLUMNS:
             column = getattr(self, field)
             if column is not None and column.shape != (len(self),):
@@ -175,7 +175,7 @@ def name_fault(column: str, name: str) -> tuple[str, str] | None:
     return None
 
 
-def check_classes(names: Sequence[str], where: str) -> None:
+def check_class_names(names: Sequence[str], where: str) -> None:
     """Refuses names of classes that cannot be worked with, whoever gives them.
 
     Args:

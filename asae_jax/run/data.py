@@ -130,7 +130,7 @@ def load_index(config: ConfigDict) -> DataIndex:
       UserError: data that cannot be found or used, one class only or two of nearly the same name.
     """
     index = configured_index(config.data)
-    class_map.check_classes(index)
+    class_map.check_trainable_classes(index)
     return index
 
 

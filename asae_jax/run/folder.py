@@ -21,7 +21,7 @@ from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, write_classes
 from asae_jax.input.groups import NO_GROUP
-from asae_jax.input.index import DataIndex, check_classes
+from asae_jax.input.index import DataIndex, check_class_names
 from asae_jax.input.run_split import OTHER_IMAGES, SPLITS_FILE, first_differences, read_records
 from asae_jax.json_files import read_object, write_sealed_json
 from asae_jax.run import digests
@@ -183,7 +183,7 @@ def read_record(workdir: Path) -> Record:
     record = Record(**{name: value for name, value in fields.items() if name in known})
     if not _has_right_types(record):
         raise UserError(f"{path} is damaged, it holds something other than text and counts: {remedy}.")
-    check_classes(record.class_names, f"{path} has")
+    check_class_names(record.class_names, f"{path} has")
     names = None if record.unreadable is None else tuple(record.unreadable)
     return dataclasses.replace(record, class_names=tuple(record.class_names), unreadable=names)
 

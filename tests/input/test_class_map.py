@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.class_map import alike_names, check_classes, map_classes, mapped_to, read_class_map
+from asae_jax.input.class_map import (
+    alike_names,
+    check_trainable_classes,
+    map_classes,
+    mapped_to,
+    read_class_map,
+)
 from asae_jax.input.index import DataIndex
 
 CLASSES = ("BLA", "LYT", "NGB", "NGS", "ART")
@@ -137,7 +143,7 @@ def _index(*class_names):
 @pytest.mark.parametrize("other", ["bla", "BLA ", " Bla", "\uff22\uff2c\uff21"])
 def test_classes_that_differ_in_spelling_only_are_named(other):
     with pytest.raises(UserError, match=r"'BLA' and .*class_map") as error:
-        check_classes(_index("BLA", "EBO", other))
+        check_trainable_classes(_index("BLA", "EBO", other))
     assert repr(other) in str(error.value)
 
 
@@ -198,13 +204,13 @@ def _grouped(*groups):
 def test_one_patient_in_two_spellings_is_named():
     """In silence its images would be on both sides of a split by patient."""
     with pytest.warns(UserWarning, match=r"'007' and '7'; 'Pat 1' and 'pat 1': .*both sides"):
-        check_classes(_grouped("7", "Pat 1", "007", "pat 1", "8", "p2"))
-    check_classes(_grouped("7", "17", "P1", "P2"))
+        check_trainable_classes(_grouped("7", "Pat 1", "007", "pat 1", "8", "p2"))
+    check_trainable_classes(_grouped("7", "17", "P1", "P2"))
 
 
 def test_one_class_is_refused():
     with pytest.raises(UserError, match="one class only, BLA"):
-        check_classes(_index("BLA"))
+        check_trainable_classes(_index("BLA"))
 
 
 @pytest.mark.parametrize("value", ["nan", "NaN", "#N/A", "#NV"])
@@ -212,12 +218,12 @@ def test_what_programs_write_for_a_missing_value_is_no_class_until_a_map_drops_i
     """As a folder is called that a script made from a table with gaps."""
     index = _index("BLA", "LYT", value)
     with pytest.raises(UserError, match=f"is called {value}, which programs write .*class_map=FILE"):
-        check_classes(index)
+        check_trainable_classes(index)
     kept = map_classes(index, {value: ""})
-    check_classes(kept)
+    check_trainable_classes(kept)
     assert (kept.class_names, len(kept)) == (("BLA", "LYT"), 2)
 
 
 def test_names_that_only_look_like_a_missing_value_are_classes(tmp_path):
-    check_classes(_index("NA", "None"))
+    check_trainable_classes(_index("NA", "None"))
     assert read_class_map(write(tmp_path, "from,to\nA,NA\nB,None\n")) == {"A": "NA", "B": "None"}
