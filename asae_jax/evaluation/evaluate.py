@@ -13,6 +13,7 @@ from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.evaluation.provenance import FOLDER, among_trained_on, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
+from asae_jax.evaluation.shares import with_interval
 from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
@@ -145,11 +146,12 @@ def _trained_on(run: Run, data: Data, indices: np.ndarray, *, is_own: bool) -> i
 def summary(scores: Mapping[str, Any]) -> str:
     """An evaluation in a few lines: how many are right, the main scores, the most frequent mistakes."""
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
-    note, groups = "", scores.get("num_groups", FEW_GROUPS)
+    note = " (95 % intervals in brackets)" * bool(scores["intervals"])
+    groups = scores.get("num_groups", FEW_GROUPS)
     if groups < MIN_GROUPS:
-        note = f"; only {groups} group{'s' * (groups != 1)}: no intervals, which take {MIN_GROUPS} or more"
+        note += f"; only {groups} group{'s' * (groups != 1)}: no intervals, which take {MIN_GROUPS} or more"
     elif groups < FEW_GROUPS and scores["intervals"]:
-        note = f"; only {groups} groups: no interval is sure"
+        note += f"; only {groups} groups: no interval is sure"
     if shared := scores.get("num_groups_trained_on"):
         note += f"; {shared} of the groups have training images too: cells of new ones are harder"
     if scores.get("num_trained_on", 0) is None:
@@ -168,12 +170,7 @@ def summary(scores: Mapping[str, Any]) -> str:
 
 
 def _percent(scores: Mapping[str, Any], field: str) -> str:
-    """ "87.6 % (95 % interval 83.6 to 91.3)", in the short form where the interval was explained before."""
-    low, high = scores["intervals"].get(field, (None, None))
-    if low is None:
-        return f"{100 * scores[field]:.1f} %"
-    explained = "95 % interval " if field == "accuracy" else ""
-    return f"{100 * scores[field]:.1f} % ({explained}{100 * low:.1f} to {100 * high:.1f})"
+    return with_interval(scores[field], scores["intervals"].get(field))
 
 
 def frequent_mistakes(

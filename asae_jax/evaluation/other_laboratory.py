@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
+from asae_jax.evaluation.shares import percent, share_text
 from asae_jax.evaluation.uncertainty import Part, Uncertainty
 from asae_jax.evaluation.uncertainty_report import measured
 
@@ -44,7 +45,7 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     lines = []
     if (unlike := found["outliers"]) is not None and unlike["share"] is not None:
         lines.append(
-            f"{interval_text(unlike)} of the images look unlike {_known(found)} "
+            f"{share_text(unlike)} of the images look unlike {_known(found)} "
             f"(the limit was set so that at most {percent(found['outliers_at_home'])} of {_set_on(found)} do)"
         )
     where = "when it was adapted" if _adapted(found) else "at home"
@@ -54,13 +55,13 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         lines.append("it would label none of the images by itself, and leave all to a person")
     elif itself is not None:
         lines.append(
-            f"it would label {interval_text(itself)} of the images by itself, "
-            f"{interval_text(found['error_without_a_person'])} of them wrongly"
+            f"it would label {share_text(itself)} of the images by itself, "
+            f"{share_text(found['error_without_a_person'])} of them wrongly"
         )
     if labelled["count"]:
         lines.append(
-            f"its threshold alone would label {interval_text(labelled)}, "
-            f"{interval_text(found['error_of_labelled'])} of them wrongly ({promise})"
+            f"its threshold alone would label {share_text(labelled)}, "
+            f"{share_text(found['error_of_labelled'])} of them wrongly ({promise})"
         )
     return lines
 
@@ -140,14 +141,3 @@ def _promise(found: Mapping[str, Any]) -> list[str]:
         f"The threshold does not hold here: {percent(wrong['share'])} of the cells that it alone would label "
         f"are wrong, and {where} it was set for {percent(target)}."
     ]
-
-
-def interval_text(share: Mapping[str, Any]) -> str:
-    """ "12.5 % [10.1 %, 15.3 %]"."""
-    low, high = share["interval"]
-    return f"{percent(share['share'])} [{percent(low)}, {percent(high)}]"
-
-
-def percent(share: float) -> str:
-    """ "12.5 %" of 0.125."""
-    return f"{100 * share:.1f} %"

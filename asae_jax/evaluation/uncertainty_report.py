@@ -21,6 +21,7 @@ from asae_jax.evaluation.calibration import (
 )
 from asae_jax.evaluation.metrics import counted_share, wilson_interval
 from asae_jax.evaluation.scoring import Scorer, tested_variables
+from asae_jax.evaluation.shares import percent, share_text
 from asae_jax.evaluation.training_cells import (
     CELLS_SHA256,
     TrainingCells,
@@ -199,7 +200,7 @@ def without_a_person(for_a_person: np.ndarray, right: np.ndarray) -> dict[str, d
 
 def _nothing_labelled(abstention: Abstention, count: int) -> str:
     """Why every image is left to a person, and what changes it."""
-    target = _percent(abstention.target_error)
+    target = percent(abstention.target_error)
     fewest = fewest_images(abstention.target_error, abstention.certainty)
     why = f"No threshold keeps errors at {target} with the asked certainty"
     if count < fewest:
@@ -242,9 +243,9 @@ def caveats(
     if estimates.abstention.coverage == 0:
         found.append(_nothing_labelled(estimates.abstention, count))
     if count < (needed := math.ceil(1 / estimates.conformal.error - 1)):
-        found.append(f"Sets that miss {_percent(estimates.conformal.error)} need at least {needed} images.")
+        found.append(f"Sets that miss {percent(estimates.conformal.error)} need at least {needed} images.")
     elif judged.sets.sum(1).max() <= 1:
-        wanted = _percent(1 - estimates.conformal.error)
+        wanted = percent(1 - estimates.conformal.error)
         found.append(
             f"No set has more than one class, as that alone is right in {wanted}: for sets that show doubt "
             "ask for fewer misses, --config.uncertainty.conformal_error."
@@ -278,9 +279,9 @@ def summary(estimates: Uncertainty, record: Mapping[str, Any]) -> str:
         f"{shown['num_images']} {name} images (95 % intervals in brackets):",
         *_labelled(shown, estimates.abstention.target_error),
         f"  it names {shown['set_size']:.1f} possible classes an image on average; the true one is among "
-        f"them in {_with_interval(shown['sets_with_the_true_class'])} (wanted: "
-        f"{_percent(1 - estimates.conformal.error)})",
-        f"  {_with_interval(shown['outliers'])} look unlike the training images",
+        f"them in {share_text(shown['sets_with_the_true_class'])} (wanted: "
+        f"{percent(1 - estimates.conformal.error)})",
+        f"  {share_text(shown['outliers'])} look unlike the training images",
         f"  probabilities: calibration error {before['ece']:.3f} -> {after['ece']:.3f} (0: what is given 80 "
         f"% is right 80 times in 100), NLL {before['nll']:.3f} -> {after['nll']:.3f}, "
         f"{_temperature_text(estimates.temperature)}",
@@ -296,19 +297,19 @@ def _labelled(shown: Mapping[str, Any], target: float) -> list[str]:
         said = "  it labels none of the images by itself, and leaves all to a person"
         if itself["count"]:
             said = (
-                f"  it labels {_with_interval(itself)} of the images by itself, "
-                f"{_with_interval(shown['error_without_a_person'])} of them wrongly, and leaves to a person "
+                f"  it labels {share_text(itself)} of the images by itself, "
+                f"{share_text(shown['error_without_a_person'])} of them wrongly, and leaves to a person "
                 "what it is not sure of or what looks unlike the training images"
             )
         lines.append(said)
     alone = "none of them"
     if shown["labelled"]["count"]:
-        wrong = _with_interval(shown["error_of_labelled"])
-        alone = f"{_with_interval(shown['labelled'])}, {wrong} of them wrongly"
+        wrong = share_text(shown["error_of_labelled"])
+        alone = f"{share_text(shown['labelled'])}, {wrong} of them wrongly"
     return [
         *lines,
-        f"  its threshold alone, set for at most {_percent(target)} mistakes, would label {alone} "
-        f"(labelling all of them: {_with_interval(shown['error_of_all'])} wrong)",
+        f"  its threshold alone, set for at most {percent(target)} mistakes, would label {alone} "
+        f"(labelling all of them: {share_text(shown['error_of_all'])} wrong)",
     ]
 
 
@@ -381,14 +382,3 @@ def _per_class(estimates: Uncertainty, judged: Judgement, labels: np.ndarray) ->
         name: _share(judged.sets[labels == number, number])
         for number, name in enumerate(estimates.class_names)
     }
-
-
-def _with_interval(share: Mapping[str, Any]) -> str:
-    if share["share"] is None:
-        return "none"
-    low, high = share["interval"]
-    return f"{_percent(share['share'])} [{_percent(low)}, {_percent(high)}]"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

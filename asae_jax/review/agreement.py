@@ -12,6 +12,7 @@ import numpy as np
 
 from asae_jax.evaluation.bootstrap import bootstrap_interval, enough_groups, resampled_weights
 from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.shares import with_interval
 
 NOBODY = -1
 """Number of the class where somebody gave none."""
@@ -35,11 +36,11 @@ class Measure:
         """ "0.81 [0.72, 0.90]", or in percent "80.0 % [37.6, 96.4]"."""
         if self.value is None:
             return "not defined (one class only)"
-        scale, form = (100, "{:.1f}") if percent else (1, "{:.2f}")
-        value = form.format(self.value * scale) + " %" * percent
+        if percent:
+            return with_interval(self.value, (self.low, self.high))
         if self.low is None or self.high is None:
-            return value
-        return f"{value} [{form.format(self.low * scale)}, {form.format(self.high * scale)}]"
+            return f"{self.value:.2f}"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,7 +40,9 @@ def test_summary():
 def test_summary_with_intervals():
     measured = scores(bootstrap=50)
     low, high = measured["intervals"]["accuracy"]
-    assert f"75.0 % (95 % interval {100 * low:.1f} to {100 * high:.1f})" in summary(measured)
+    assert f"75.0 % [{100 * low:.1f}, {100 * high:.1f}]; mean over the classes" in summary(measured)
+    assert "(95 % intervals in brackets)" in summary(measured)
+    assert "brackets" not in summary(measured | {"intervals": {}})
 
 
 def test_few_groups_are_said():

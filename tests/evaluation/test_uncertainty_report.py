@@ -12,6 +12,7 @@ from asae_jax.config import check
 from asae_jax.errors import UserError
 from asae_jax.evaluation import uncertainty, uncertainty_report
 from asae_jax.evaluation.calibration import LIMITS, Temperature, soften
+from asae_jax.evaluation.shares import percent
 from asae_jax.evaluation.uncertainty import Part
 from asae_jax.evaluation.uncertainty_report import caveats, measured
 from asae_jax.input.nucleus_sizes import NucleusSizes
@@ -108,9 +109,9 @@ def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure,
     assert test["error_without_a_person"]["count"] == (wrong & kept).sum()
     assert test["error_without_a_person"]["of"] == kept.sum()
     said = capsys.readouterr().out
-    assert f"it labels {100 * kept.mean():.1f} % [" in said
+    assert f"it labels {percent(kept.mean())} [" in said
     alone = "its threshold alone, set for at most 5.0 % mistakes, would label"
-    assert f"{alone} {100 * (~judged.abstain).mean():.1f} % [" in said
+    assert f"{alone} {percent((~judged.abstain).mean())} [" in said
     for name in ("labelled_without_a_person", "error_without_a_person"):  # as of an earlier version
         del test[name]
     old = uncertainty_report.summary(uncertainty.read_uncertainty(tmp_path), written)

@@ -24,6 +24,7 @@ from asae_jax.evaluation.page import words
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
 from asae_jax.evaluation.provenance import FOLDER, among_trained_on, own_scores
+from asae_jax.evaluation.shares import fixed
 from asae_jax.files import write_text
 from asae_jax.json_files import read_json
 from asae_jax.pages import environment, printable
@@ -217,4 +218,4 @@ def _environment() -> jinja2.Environment:
 
 
 def _percent(share: float | None, digits: int = 0) -> str:
-    return "none" if share is None else f"{100 * share:.{digits}f}"
+    return "none" if share is None else fixed(100 * share, digits)

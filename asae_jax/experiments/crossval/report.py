@@ -16,6 +16,7 @@ from asae_jax.evaluation.page.content import SUSPECTED, of_predictions
 from asae_jax.evaluation.page.words import Command, running_statistics
 from asae_jax.evaluation.page.write import PAGE, render, warnings_of
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
+from asae_jax.evaluation.shares import share_text
 from asae_jax.experiments.crossval.pooled import METRICS, PART, Pooled
 from asae_jax.files import together, write_text
 from asae_jax.input.cell_classes import CellClass, display_order
@@ -104,14 +105,14 @@ def _judged_lines(scores: Mapping[str, Any]) -> list[str]:
     target, lines = f"{100 * judged['target_error']:.1f} %", []
     if "labelled_without_a_person" in judged:
         lines.append(
-            f"the networks label {_percent(judged['labelled_without_a_person'])} of the images by "
-            f"themselves, {_percent(judged['error_without_a_person'])} of them wrongly, and leave to a "
+            f"the networks label {share_text(judged['labelled_without_a_person'])} of the images by "
+            f"themselves, {share_text(judged['error_without_a_person'])} of them wrongly, and leave to a "
             "person what they are not sure of or what looks unlike the training images"
         )
     lines.append(
         f"their thresholds alone, each set on the network's own validation images for at most {target} "
-        f"mistakes, would label {_percent(judged['labelled'])}, {_percent(judged['error_of_labelled'])} of "
-        "them wrongly"
+        f"mistakes, would label {share_text(judged['labelled'])}, {share_text(judged['error_of_labelled'])} "
+        "of them wrongly"
     )
     if judged["promised_by"] < count:
         lines.append(
@@ -119,15 +120,8 @@ def _judged_lines(scores: Mapping[str, Any]) -> list[str]:
             "asked certainty: there every image is left to a person"
         )
     if "outliers" in judged:
-        lines.append(f"{_percent(judged['outliers'])} look unlike the training images")
+        lines.append(f"{share_text(judged['outliers'])} look unlike the training images")
     return lines
-
-
-def _percent(share: Mapping[str, Any]) -> str:
-    if share["share"] is None:
-        return "none"
-    low, high = share["interval"]
-    return f"{100 * share['share']:.1f} % [{100 * low:.1f} %, {100 * high:.1f} %]"
 
 
 def _trust(scores: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from asae_jax.errors import quoted
 from asae_jax.evaluation.abstention import fewest_images
 from asae_jax.evaluation.metrics import counted_share
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
+from asae_jax.evaluation.shares import share_text
 from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
@@ -193,13 +194,14 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
     if stays:
         yield (
             f"No last layer that was fitted to the {labels['count']} labels was better than the old one, "
-            f"which stays: {_percent(after)} are right. Calibration and thresholds were fitted to the labels."
+            f"which stays: {share_text(after)} are right. Calibration and thresholds were fitted to the "
+            "labels."
         )
     else:
         yield (
             f"{what}, calibration and thresholds were fitted to {labels['count']} labels. Scored by a {by} "
-            f"that has not seen the cell's label{of_whom}, {_percent(after)} are right ({_percent(before)} "
-            "before)."
+            f"that has not seen the cell's label{of_whom}, {share_text(after)} are right "
+            f"({share_text(before)} before)."
         )
     yield "Where cells were chosen for labelling because they are difficult, others are easier."
     if grouped:
@@ -221,9 +223,9 @@ def _of_labels(labels: Mapping[str, Any] | None, unlabelled: Sequence[str]) -> I
         yield _nothing_labelled(labels)
     elif (itself := labels["labelled_without_a_person"])["count"]:
         yield (
-            f"By itself it labels {_percent(itself)} of these cells, "
-            f"{_percent(labels['error_without_a_person'])} of them wrongly; what it is not sure of, or what "
-            "looks unlike the labelled cells, is left to a person."
+            f"By itself it labels {share_text(itself)} of these cells, "
+            f"{share_text(labels['error_without_a_person'])} of them wrongly; what it is not sure of, or "
+            "what looks unlike the labelled cells, is left to a person."
         )
 
 
@@ -240,11 +242,6 @@ def _nothing_labelled(labels: Mapping[str, Any]) -> str:
         f"No threshold keeps errors at {target} with the asked certainty, as the network is wrong too often: "
         "every cell is left to a person (fewer with a higher --config.uncertainty.target_error)."
     )
-
-
-def _percent(share: Mapping[str, Any]) -> str:
-    low, high = share["interval"]
-    return f"{100 * share['share']:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def next_steps(output: Path, *, to_label: bool) -> str:

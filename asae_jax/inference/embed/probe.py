@@ -20,6 +20,7 @@ from asae_jax.evaluation.bootstrap import (
 )
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
+from asae_jax.evaluation.shares import with_interval
 from asae_jax.inference.classifiers import (
     NEIGHBOURS,
     LogisticRegression,
@@ -314,8 +315,4 @@ def probe_table(found: Mapping[str, Any]) -> str:
 
 
 def _percent(scores: Mapping[str, Any], name: str) -> str:
-    text = f"{100 * scores[name]:.1f}"
-    if name not in scores["intervals"]:
-        return text
-    low, high = scores["intervals"][name]
-    return f"{text} [{100 * low:.1f}, {100 * high:.1f}]"
+    return with_interval(scores[name], scores["intervals"].get(name), sign=False)

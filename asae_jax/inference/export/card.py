@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asae_jax.evaluation.other_laboratory import interval_text
 from asae_jax.evaluation.provenance import read_scores
+from asae_jax.evaluation.shares import share_text
 from asae_jax.evaluation.uncertainty import matching_file
 from asae_jax.evaluation.uncertainty_report import measured_parts
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
@@ -264,7 +264,9 @@ def _over_views(run: Run) -> list[str]:
     scores = read_scores(run, tta=True)
     if scores is None:
         return []
-    shown = [f"{_SCORES[field]} {scores[field]:.3f} [{_interval(scores, field)}]" for field in _IN_A_LINE]
+    shown = [
+        f"{_SCORES[field]} {scores[field]:.3f} [{_interval(scores, field, ', ')}]" for field in _IN_A_LINE
+    ]
     labelled = "".join(f" {said}" for said in _labelled(run, tta=True))
     return [
         "",
@@ -322,8 +324,8 @@ def _labelled(run: Run, *, tta: bool | None = None) -> Iterator[str]:
             who = "it labels by itself"
         if labelled["count"]:
             yield (
-                f"Of {found['num_images']} {part} images {who} {interval_text(labelled)}, "
-                f"{interval_text(wrong)} of them wrongly."
+                f"Of {found['num_images']} {part} images {who} {share_text(labelled)}, "
+                f"{share_text(wrong)} of them wrongly."
             )
 
 
@@ -389,9 +391,9 @@ def _versions(run: Run, trained: Mapping[str, str], exported: Mapping[str, str])
     ]
 
 
-def _interval(scores: Scores, field: str) -> str:
+def _interval(scores: Scores, field: str, between: str = " to ") -> str:
     interval = scores["intervals"].get(field)
-    return "" if interval is None or None in interval else "{:.3f} to {:.3f}".format(*interval)
+    return "" if interval is None or None in interval else between.join(f"{end:.3f}" for end in interval)
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

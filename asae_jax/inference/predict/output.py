@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from asae_jax.csv_cells import CsvWriter
+from asae_jax.evaluation.shares import fixed
 from asae_jax.files import atomic_text, disk_errors
 from asae_jax.inference.label_studio import CONFIGURATION, TASKS
 from asae_jax.inference.output_files import FileKinds
 from asae_jax.inference.positions import COLUMNS as POSITION_COLUMNS
 from asae_jax.inference.predict.count.differential import Count, Differential, sections
-from asae_jax.inference.predict.count.intervals import Ratio, Share, fixed
+from asae_jax.inference.predict.count.intervals import Ratio, Share
 from asae_jax.inference.predict.count.table import rows, text_table
 from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import CellClass

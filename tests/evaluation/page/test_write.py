@@ -15,6 +15,7 @@ from asae_jax.evaluation.label_errors import suspected_labels
 from asae_jax.evaluation.metrics import wilson_interval
 from asae_jax.evaluation.page import gallery, write
 from asae_jax.evaluation.predictions import read_predictions
+from asae_jax.evaluation.shares import fixed
 from asae_jax.run.run import Run, open_run
 from tests.edited import edited, unsealed
 from tests.evaluation.page.made_run import CLASSES, EACH, STEP, evaluated, evaluated_elsewhere, made_run
@@ -101,7 +102,8 @@ def test_the_confusion_matrix_has_counts_and_shares_in_the_order_of_maturity(pla
     assert [row[0] for row in rows[1:]] == [*(CLASSES[c] for c in ORDER), "all"]
     for row, expected, number in zip(rows[1:-1], counts, range(4), strict=True):
         total = expected.sum()
-        shown = [f"{n}{100 * n / total:.0f} %" if n else "0" * (c == number) for c, n in enumerate(expected)]
+        shares = [fixed(100 * n / max(total, 1), 0) for n in expected]
+        shown = [f"{n}{shares[c]} %" if n else "0" * (c == number) for c, n in enumerate(expected)]
         assert row[1:] == [*shown, str(total)]
     assert rows[-1][1:] == [*map(str, counts.sum(0)), str(counts.sum())]
 
@@ -118,8 +120,9 @@ def test_the_scores_of_each_class_are_those_of_the_file_with_intervals(place, pa
             (row[3], "precision", counts[:, c].sum()),
         ):
             low, high = wilson_interval(counts[c, c], total)
-            assert cell == f"{100 * of_class[field]:.0f} {100 * low:.0f} to {100 * high:.0f}"
-        assert row[4].startswith(f"{100 * of_class['f1']:.0f} ")
+            value, low, high = (fixed(100 * one, 0) for one in (of_class[field], low, high))
+            assert cell == f"{value} [{low}, {high}]"
+        assert row[4].startswith(f"{fixed(100 * of_class['f1'], 0)} ")
     assert "Intervals follow from the confusion matrix" in page.said("classes")
     assert "is in the files beside this page, or follows from them" in page.text
 

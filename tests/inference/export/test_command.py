@@ -367,7 +367,7 @@ def test_the_card_says_what_is_labelled_by_itself(program, record, run, tmp_path
     write_uncertainty(program.uncertainty, tmp_path, {"measured": {"test": measured, "validation": {}}})
     card = model_card(of_copy, record)
     assert "Of 50 test images it labels by itself 80.0 % [" in card
-    assert "], 2.5 % [0.4 %, 12.9 %] of them wrongly." in card
+    assert "], 2.5 % [0.4, 12.9] of them wrongly." in card
     del measured["labelled_without_a_person"], measured["error_without_a_person"]
     write_uncertainty(program.uncertainty, tmp_path, {"measured": {"test": measured}})
     card = model_card(of_copy, record)

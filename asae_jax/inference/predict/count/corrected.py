@@ -14,8 +14,8 @@ import scipy  # a part is loaded when it is first used
 
 from asae_jax.evaluation.bootstrap import NOT_DRAWN, enough_groups, interval_unit
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
+from asae_jax.evaluation.shares import fixed, with_interval
 from asae_jax.inference.class_prior import ClassPrior
-from asae_jax.inference.predict.count.intervals import fixed
 from asae_jax.inference.records import Record
 from asae_jax.input.cell_classes import CellClass, display_order
 
@@ -90,10 +90,9 @@ class Corrected:
         """
         found = self.mixture
         for k in display_order(classes):
-            bounds = self._interval(k)
-            interval = "" if bounds is None else f" [{', '.join(map(_percent, bounds))}]"
+            corrected = with_interval(found.shares[k], self._interval(k), sign=False)
             other = "" if found.by_confusion is None else _percent(found.by_confusion[k])
-            yield classes[k].code, _percent(self.counted[k]), f"{_percent(found.shares[k])}{interval}", other
+            yield classes[k].code, _percent(self.counted[k]), corrected, other
 
     def _interval(self, k: int) -> tuple[float, float] | None:
         """Of class `k`, 0..1; None without one."""

@@ -6,9 +6,9 @@ ratio are the odds of the bounds of that share.
 """
 
 import dataclasses
-from decimal import ROUND_HALF_UP, Decimal
 
 from asae_jax.evaluation.metrics import wilson_interval
+from asae_jax.evaluation.shares import fixed, with_interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,10 +80,7 @@ def ratio(above: int, below: int, *, per: int = 1) -> Ratio:
 
 def percent(share: Share) -> str:
     """ "12.3 % [10.0, 14.9]"; empty where there is no share."""
-    if share.share is None or share.low is None or share.high is None:
-        return ""
-    value, low, high = (fixed(100 * bound, 1) for bound in (share.share, share.low, share.high))
-    return f"{value} % [{low}, {high}]"
+    return "" if share.share is None else with_interval(share.share, (share.low, share.high))
 
 
 def ratio_text(ratio: Ratio, *, none_below: str = "no erythroid cell") -> str:
@@ -99,8 +96,3 @@ def ratio_text(ratio: Ratio, *, none_below: str = "no erythroid cell") -> str:
     value = none_below if ratio.value is None else fixed(ratio.value, decimals)
     high = "no upper bound" if ratio.high is None else fixed(ratio.high, decimals)
     return f"{value} [{fixed(ratio.low, decimals)}, {high}] ({ratio.above:,}:{ratio.below:,})"
-
-
-def fixed(value: float, decimals: int) -> str:
-    """`value` with so many decimals; what lies in the middle is rounded up, as the page's script does."""
-    return str(Decimal(value).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
