@@ -74,7 +74,7 @@ def _f1(hits: int, support: int, called: int, value: float) -> Share:
     return Share(float(value), low, high)
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """A cell of the confusion matrix: its images, their share of the row, and percent of colour."""
 
     images: int
@@ -97,7 +97,7 @@ class Matrix(NamedTuple):
 
     names: list[str]
     order: list[int]
-    rows: list[list[Cell]]
+    rows: list[list[TableCell]]
     labelled: list[int]
     predicted: list[int]
     total: int
@@ -113,7 +113,7 @@ def matrix(scores: Mapping[str, Any], order: Sequence[int]) -> Matrix:
     shares = counts / np.maximum(labelled[:, None], 1)
     rows = [
         [
-            Cell(int(count), float(share), round(_SHADE * share), r == c)
+            TableCell(int(count), float(share), round(_SHADE * share), r == c)
             for c, (count, share) in enumerate(zip(*pair, strict=True))
         ]
         for r, pair in enumerate(zip(counts, shares, strict=True))

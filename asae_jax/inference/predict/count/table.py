@@ -17,7 +17,7 @@ SCALES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What a row says of one count.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row:
     name: str
     full_name: str
     colour: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 def rows(counts: Sequence[Shares], classes: Sequence[CellClass], specimen: Specimen) -> list[Row]:
@@ -66,7 +66,7 @@ def _class_rows(counts: Sequence[Shares], classes: Sequence[CellClass]) -> Itera
     for section, numbers in sections(classes).items():
         several = len(numbers) > 1
         yield Row("section", SECTIONS[section], "", "", tuple(
-            _cell(one.sections[section], bar=False) if several else Cell("", "") for one in counts
+            _cell(one.sections[section], bar=False) if several else TableCell("", "") for one in counts
         ))  # fmt: skip
         for number in numbers:
             one = classes[number]
@@ -85,22 +85,22 @@ def _line_rows(counts: Sequence[Shares], specimen: Specimen) -> Iterator[Row]:
         name = "nucleated red cells per 100 white cells"
         name += "" if specimen.name else ", if this is blood"
         yield _line(name, [_ratio(one, "no white cell") for one in ratios])
-    yield _line(f"{specimen.whole} counted", [Cell(f"{one.counted:,}", "") for one in counts])
+    yield _line(f"{specimen.whole} counted", [TableCell(f"{one.counted:,}", "") for one in counts])
 
 
-def _line(name: str, cells: Sequence[Cell]) -> Row:
+def _line(name: str, cells: Sequence[TableCell]) -> Row:
     return Row("line", name, "", "", tuple(cells))
 
 
-def _cell(share: Share, *, bar: bool = True) -> Cell:
+def _cell(share: Share, *, bar: bool = True) -> TableCell:
     bounds = None
     if bar and share.share is not None and share.low is not None and share.high is not None:
         bounds = (share.share, share.low, share.high)
-    return Cell(f"{share.count:,}", percent(share), bounds)
+    return TableCell(f"{share.count:,}", percent(share), bounds)
 
 
-def _ratio(ratio: Ratio, none_below: str) -> Cell:
-    return Cell("", ratio_text(ratio, none_below=none_below))
+def _ratio(ratio: Ratio, none_below: str) -> TableCell:
+    return TableCell("", ratio_text(ratio, none_below=none_below))
 
 
 def scale(table: Sequence[Row]) -> float:
@@ -126,6 +126,6 @@ def text_table(heads: Sequence[str], table: Sequence[Row]) -> Iterator[str]:
         yield f"{name:{first}}{cells}".rstrip()
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: TableCell) -> str:
     """Numbers stand below each other; a ratio has none."""
     return f"{cell.number:>6}  {cell.text}".rstrip()
