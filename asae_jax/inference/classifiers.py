@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
+from asae_jax.inference.softmax_regression import fit_softmax_regression
 from asae_jax.input.split import draw_split, most_folds
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
@@ -16,8 +17,6 @@ NEIGHBOURS = 5
 """k of the nearest neighbours."""
 
 _INNER_FOLDS = 3
-_TOLERANCE = 1e-4  # largest component of the gradient at which a fit ends, as in scikit-learn
-_STEPS = 500
 _CHUNK = 1024  # images compared with all others at once
 
 
@@ -44,26 +43,9 @@ class LogisticRegression:
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
         self._scale = np.where(self._scale > 0, self._scale, 1)
         inputs = self._with_ones(features)
-        wanted = np.eye(num_classes)[labels]
         shape = (inputs.shape[1], num_classes)
         start = self._weights if self._weights.shape == shape else np.zeros(shape)
-
-        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            weights = flat.reshape(shape)
-            log_probs = scipy.special.log_softmax(inputs @ weights, axis=1)
-            free = np.vstack([weights[:-1], np.zeros((1, num_classes))])
-            value = -(wanted * log_probs).sum() / len(inputs) + 0.5 * self.penalty * (free**2).sum()
-            slope = inputs.T @ (np.exp(log_probs) - wanted) / len(inputs) + self.penalty * free
-            return value, slope.ravel()
-
-        found = scipy.optimize.minimize(
-            loss,
-            start.ravel(),
-            jac=True,
-            method="L-BFGS-B",
-            options={"gtol": _TOLERANCE, "ftol": 1e-10, "maxiter": _STEPS},
-        )
-        self._weights = found.x.reshape(shape)
+        self._weights = fit_softmax_regression(inputs, labels, start, penalty=self.penalty)
         return self
 
     def log_probs(self, features: np.ndarray) -> np.ndarray:

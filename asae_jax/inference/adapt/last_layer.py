@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 from flax import traverse_util
-from scipy import optimize, special
+from scipy import special
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.calibration import LIMITS
 from asae_jax.inference.classifiers import fold_masks
+from asae_jax.inference.softmax_regression import fit_softmax_regression
 
 STRENGTHS = (10.0, 2.0, 0.5, 0.1, 0.02, 0.005)
 """Penalties on the distance from the old layer, the strongest first, among which cross-validation chooses."""
@@ -27,7 +28,6 @@ STRENGTHS = (10.0, 2.0, 0.5, 0.1, 0.02, 0.005)
 _INNER_FOLDS = 3
 _OFF = -30.0 * LIMITS[1]
 """Of the bias of a class that does not occur: a probability of 1e-13 or less at any temperature."""
-_TOLERANCE = 1e-4  # largest component of the gradient at which a fit ends
 _AGREES = 1e-2  # largest difference between the network's logits and those of its last layer
 
 
@@ -136,19 +136,10 @@ def fit_layer(old: Layer, features: np.ndarray, labels: np.ndarray, strength: fl
     mean, scale = features.mean(axis=0), features.std(axis=0)
     scale = np.where(scale > 1e-9 * max(float(scale.max()), 1e-30), scale, 1.0)
     inputs = np.hstack([(features - mean) / scale, np.ones((len(features), 1))])
-    before, wanted = old.logits(features), np.eye(len(old.bias))[labels]
-    shape = (inputs.shape[1], len(old.bias))
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        change = flat.reshape(shape)
-        log_probs = special.log_softmax(before + inputs @ change, axis=1)
-        value = -(wanted * log_probs).sum() / len(inputs) + 0.5 * strength * (change**2).sum()
-        slope = inputs.T @ (np.exp(log_probs) - wanted) / len(inputs) + strength * change
-        return value, slope.ravel()
-
-    options = {"gtol": _TOLERANCE, "ftol": 1e-10, "maxiter": 500}
-    found = optimize.minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=options)
-    change = found.x.reshape(shape)
+    unchanged = np.zeros((inputs.shape[1], len(old.bias)))
+    change = fit_softmax_regression(
+        inputs, labels, unchanged, penalty=strength, offset=old.logits(features), free_biases=False
+    )
     kernel = change[:-1] / scale[:, None]
     return Layer(old.kernel + kernel, old.bias + change[-1] - mean @ kernel)
 
