@@ -231,7 +231,7 @@ def _write(output: Path, paths: list[str], names: tuple[str, ...], batches: Iter
 
 def _print_profile(place: Path, model: str, folder: Path) -> None:
     """What `predict` does, stage by stage, each over all images; CPU time of all threads."""
-    from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+    from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
     from asae_jax.inference.inputs import read_input
     from asae_jax.inference.predict.count.differential import Counter
     from asae_jax.inference.predict.count.specimen import specimen_of

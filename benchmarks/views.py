@@ -19,7 +19,7 @@ import numpy as np
 from asae_jax.config import copy_with
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.metrics import evaluate_scores
-from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
 from asae_jax.inference.inputs import Item
 from asae_jax.inference.predictor import Options, Predictor
 from asae_jax.input.manifest import read_entries

@@ -14,7 +14,8 @@ from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_prediction
 from asae_jax.evaluation.provenance import FOLDER, among_trained_on, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
 from asae_jax.evaluation.shares import with_interval
-from asae_jax.evaluation.uncertainty import Part, matching_file, read_uncertainty
+from asae_jax.evaluation.uncertainty import Part
+from asae_jax.evaluation.uncertainty_files import matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
 from asae_jax.input.exact_duplicates import is_among

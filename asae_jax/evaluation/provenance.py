@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import conditions
+from asae_jax.evaluation.uncertainty_files import conditions
 from asae_jax.files import user_path
 from asae_jax.input.exact_duplicates import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
@@ -122,7 +122,7 @@ def read_scores(run: Run, *, tta: bool | None = None) -> Mapping[str, Any] | Non
 
     Args:
       run: with its settings.
-      tta: as in `uncertainty.conditions`.
+      tta: as in `uncertainty_files.conditions`.
 
     Raises:
       UserError: a file that cannot be read.

@@ -28,16 +28,8 @@ from asae_jax.evaluation.training_cells import (
     training_cells,
     write_training_cells,
 )
-from asae_jax.evaluation.uncertainty import (
-    FOLDER,
-    Judgement,
-    Part,
-    Uncertainty,
-    conditions,
-    fit_uncertainty,
-    uncertainty_name,
-    write_uncertainty,
-)
+from asae_jax.evaluation.uncertainty import Judgement, Part, Uncertainty, fit_uncertainty
+from asae_jax.evaluation.uncertainty_files import FOLDER, conditions, uncertainty_name, write_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.input.exact_duplicates import is_among, is_first
 from asae_jax.pages import NOTICE

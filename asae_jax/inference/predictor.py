@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with, flatten, read_run_config
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import Uncertainty, of_one_view
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import of_one_view
 from asae_jax.files import user_path
 from asae_jax.inference.alignment import alignment_of
 from asae_jax.inference.inputs import Item

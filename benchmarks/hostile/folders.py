@@ -16,7 +16,7 @@ import numpy as np
 from asae_jax import config as settings
 from asae_jax import shipped
 from asae_jax.evaluation.predictions import read_predictions
-from asae_jax.evaluation.uncertainty import matching_file, read_matching_uncertainty
+from asae_jax.evaluation.uncertainty_files import matching_file, read_matching_uncertainty
 from asae_jax.inference.class_prior import run_prior
 from asae_jax.inference.predict.similar import kept_cells
 from asae_jax.input.run_split import read_records

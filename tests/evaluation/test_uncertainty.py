@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation import uncertainty
+from asae_jax.evaluation import uncertainty, uncertainty_files
 from asae_jax.evaluation.abstention import NEVER, Abstention
 from asae_jax.evaluation.calibration import Temperature, soften
 from asae_jax.evaluation.conformal import Conformal
@@ -70,15 +70,15 @@ def test_log_probabilities_serve_as_well_as_logits():
 @pytest.mark.parametrize("nuclei", [5, "x", [], {}, {"count": 9, "low": 0, "median": 0, "high": 0}])
 def test_damaged_sizes_of_nuclei_are_refused_in_one_line(nuclei, tmp_path):
     """An older run has none, which is no fault; a hand-edited file has no checksum."""
-    uncertainty.write_uncertainty(_estimates("energy"), tmp_path, {})
-    assert uncertainty.read_uncertainty(tmp_path).nuclei is None
-    with edited(tmp_path / uncertainty.FILE) as content:
+    uncertainty_files.write_uncertainty(_estimates("energy"), tmp_path, {})
+    assert uncertainty_files.read_uncertainty(tmp_path).nuclei is None
+    with edited(tmp_path / uncertainty_files.FILE) as content:
         content.pop("nuclei")
-    assert uncertainty.read_uncertainty(tmp_path).nuclei is None
-    with edited(tmp_path / uncertainty.FILE) as content:
+    assert uncertainty_files.read_uncertainty(tmp_path).nuclei is None
+    with edited(tmp_path / uncertainty_files.FILE) as content:
         content["nuclei"] = nuclei
     with pytest.raises(UserError, match=r"cannot be used .*writes it anew"):
-        uncertainty.read_uncertainty(tmp_path)
+        uncertainty_files.read_uncertainty(tmp_path)
 
 
 def test_without_features_there_is_no_outlier_score():
@@ -108,15 +108,15 @@ def test_scores_of_other_classes_are_refused():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_files_give_back_what_was_written(tmp_path, method):
-    uncertainty.write_uncertainty(
+    uncertainty_files.write_uncertainty(
         _estimates(), tmp_path, {}
     )  # what another method kept is not taken for this one's
     estimates = _estimates(method)
-    uncertainty.write_uncertainty(estimates, tmp_path, {"caveats": ["one"]})
-    content = json.loads((tmp_path / uncertainty.FILE).read_text())
+    uncertainty_files.write_uncertainty(estimates, tmp_path, {"caveats": ["one"]})
+    content = json.loads((tmp_path / uncertainty_files.FILE).read_text())
     assert content["caveats"] == ["one"]
     assert content["temperature"]["value"] == 2.0
-    again = uncertainty.read_uncertainty(tmp_path)
+    again = uncertainty_files.read_uncertainty(tmp_path)
     assert again.to_json() == estimates.to_json()
     assert type(again.outliers.reference) is type(estimates.outliers.reference)
     before, after = estimates.apply(LOGITS, FEATURES[:3]), again.apply(LOGITS, FEATURES[:3])
@@ -124,20 +124,20 @@ def test_the_files_give_back_what_was_written(tmp_path, method):
 
 
 def test_a_folder_without_the_file_knows_nothing(tmp_path):
-    assert uncertainty.read_uncertainty(tmp_path) is None
+    assert uncertainty_files.read_uncertainty(tmp_path) is None
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"class_names": 3}'])
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path, content):
-    (tmp_path / uncertainty.FILE).write_text(content)
+    (tmp_path / uncertainty_files.FILE).write_text(content)
     with pytest.raises(UserError, match=r"uncertainty\.json.*evaluate --workdir"):
-        uncertainty.read_uncertainty(tmp_path)
+        uncertainty_files.read_uncertainty(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["conformal", "outliers"])
 def test_a_method_of_another_version_is_named(tmp_path, part):
-    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
-    path = tmp_path / uncertainty.FILE
+    uncertainty_files.write_uncertainty(_estimates(), tmp_path, {})
+    path = tmp_path / uncertainty_files.FILE
     content = json.loads(path.read_text())
     content[part]["method"] = "later"
     del content[CHECKSUM]
@@ -145,46 +145,49 @@ def test_a_method_of_another_version_is_named(tmp_path, part):
     with pytest.raises(
         UserError, match=r"uncertainty\.json cannot be used \(unknown .*'later'.*evaluate --w"
     ):
-        uncertainty.read_uncertainty(tmp_path)
+        uncertainty_files.read_uncertainty(tmp_path)
 
 
 def test_damaged_arrays_are_named_with_the_remedy(tmp_path):
-    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
-    arrays = tmp_path / uncertainty.FOLDER / "features.npz"
+    uncertainty_files.write_uncertainty(_estimates(), tmp_path, {})
+    arrays = tmp_path / uncertainty_files.FOLDER / "features.npz"
     whole = arrays.read_bytes()
     for broken in (b"", whole[:10], whole[: len(whole) // 2], b"text"):
         arrays.write_bytes(broken)
         with pytest.raises(UserError, match=r"uncertainty\.json cannot be used.*evaluate --workdir"):
-            uncertainty.read_uncertainty(tmp_path)
+            uncertainty_files.read_uncertainty(tmp_path)
 
 
 def test_one_changed_number_is_noticed(tmp_path):
-    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
-    estimates, arrays = tmp_path / uncertainty.FILE, tmp_path / uncertainty.FOLDER / "features.npz"
+    uncertainty_files.write_uncertainty(_estimates(), tmp_path, {})
+    estimates, arrays = (
+        tmp_path / uncertainty_files.FILE,
+        tmp_path / uncertainty_files.FOLDER / "features.npz",
+    )
     text = estimates.read_text()
     assert '"value": 2.0' in text
     estimates.write_text(text.replace('"value": 2.0', '"value": 3.0'))
     with pytest.raises(UserError, match=r"uncertainty\.json has changed.*evaluate --workdir"):
-        uncertainty.read_uncertainty(tmp_path)
+        uncertainty_files.read_uncertainty(tmp_path)
     estimates.write_text(text)
     with np.load(arrays) as whole:
         np.savez(arrays, **{name: -array for name, array in whole.items()})
     with pytest.raises(
         UserError, match=r"features\.npz has changed since it was written.*evaluate --workdir"
     ):
-        uncertainty.read_uncertainty(tmp_path)
+        uncertainty_files.read_uncertainty(tmp_path)
 
 
 def test_a_run_folder_of_the_version_before_opens(tmp_path):
     """Its file and folder have the names trust.json and trust/; once measured anew, the new ones count."""
-    uncertainty.write_uncertainty(_estimates(), tmp_path, {})
-    (tmp_path / uncertainty.FILE).rename(tmp_path / "trust.json")
-    (tmp_path / uncertainty.FOLDER).rename(tmp_path / "trust")
-    assert uncertainty.uncertainty_file(tmp_path) == tmp_path / "trust.json"
-    again = uncertainty.read_uncertainty(tmp_path)
+    uncertainty_files.write_uncertainty(_estimates(), tmp_path, {})
+    (tmp_path / uncertainty_files.FILE).rename(tmp_path / "trust.json")
+    (tmp_path / uncertainty_files.FOLDER).rename(tmp_path / "trust")
+    assert uncertainty_files.uncertainty_file(tmp_path) == tmp_path / "trust.json"
+    again = uncertainty_files.read_uncertainty(tmp_path)
     assert again.to_json() == _estimates().to_json()
     before, after = (estimates.apply(LOGITS, FEATURES[:3]) for estimates in (_estimates(), again))
     np.testing.assert_array_equal(before.outlier_score, after.outlier_score)
-    uncertainty.write_uncertainty(_estimates("energy"), tmp_path, {})
-    assert uncertainty.uncertainty_file(tmp_path) == tmp_path / uncertainty.FILE
-    assert uncertainty.read_uncertainty(tmp_path).outliers.method == "energy"
+    uncertainty_files.write_uncertainty(_estimates("energy"), tmp_path, {})
+    assert uncertainty_files.uncertainty_file(tmp_path) == tmp_path / uncertainty_files.FILE
+    assert uncertainty_files.read_uncertainty(tmp_path).outliers.method == "energy"

@@ -10,7 +10,7 @@ import pytest
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.evaluation import uncertainty, uncertainty_report
+from asae_jax.evaluation import uncertainty, uncertainty_files, uncertainty_report
 from asae_jax.evaluation.calibration import LIMITS, Temperature, soften
 from asae_jax.evaluation.shares import percent
 from asae_jax.evaluation.uncertainty import Part
@@ -58,7 +58,7 @@ def measure(tmp_path, monkeypatch):
             splits=np.full(500, "validation"),
         )
         uncertainty_report.measure_uncertainty(run)
-        path = tmp_path / uncertainty.FILE
+        path = tmp_path / uncertainty_files.FILE
         return json.loads(path.read_text()) if path.exists() else None
 
     return measured_run
@@ -82,13 +82,13 @@ def test_the_file_holds_the_fit_and_its_score_on_images_it_has_not_seen(measure,
     assert sum(share["of"] for share in test["sets_with_the_true_class_of"].values()) == 500
     assert 0.01 < test["outliers"]["share"] < 0.1
     for name in ("reliability.png", "risk_coverage.png", "features.npz"):
-        assert (tmp_path / uncertainty.FOLDER / name).stat().st_size > 500
+        assert (tmp_path / uncertainty_files.FOLDER / name).stat().st_size > 500
 
 
 def test_what_is_read_again_flags_other_images(measure, tmp_path):
     config = tiny_config()
     measure(config)
-    found = uncertainty.read_matching_uncertainty(_run(tmp_path, config))
+    found = uncertainty_files.read_matching_uncertainty(_run(tmp_path, config))
     assert found.nuclei == NUCLEI
     other = _part(100, 3, shift=5.0)
     assert found.apply(other.logits, other.features).is_outlier.mean() > 0.8
@@ -100,7 +100,7 @@ def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure,
     parts = PARTS | {"test": Part(*map(np.concatenate, zip(_part(200, 5), _part(200, 6, 5.0), strict=True)))}
     written = measure(tiny_config(), parts)
     test = written["measured"]["test"]
-    judged = uncertainty.read_uncertainty(tmp_path).apply(parts["test"].logits, parts["test"].features)
+    judged = uncertainty_files.read_uncertainty(tmp_path).apply(parts["test"].logits, parts["test"].features)
     wrong = judged.probabilities.argmax(1) != parts["test"].labels
     kept = ~judged.abstain & ~judged.is_outlier
     assert 0 < kept.sum() < (~judged.abstain).sum() == test["labelled"]["count"]
@@ -114,7 +114,7 @@ def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure,
     assert f"{alone} {percent((~judged.abstain).mean())} [" in said
     for name in ("labelled_without_a_person", "error_without_a_person"):  # as of an earlier version
         del test[name]
-    old = uncertainty_report.summary(uncertainty.read_uncertainty(tmp_path), written)
+    old = uncertainty_report.summary(uncertainty_files.read_uncertainty(tmp_path), written)
     assert alone in old
     assert "by itself" not in old
 
@@ -122,7 +122,7 @@ def test_what_is_labelled_by_itself_is_neither_uncertain_nor_an_outlier(measure,
 def test_where_nothing_is_labelled_no_share_of_it_is_wrong(measure, tmp_path):
     """Nor does an interval of none come with it."""
     written = measure(tiny_config(uncertainty__target_error=0.001))
-    said = uncertainty_report.summary(uncertainty.read_uncertainty(tmp_path), written).splitlines()
+    said = uncertainty_report.summary(uncertainty_files.read_uncertainty(tmp_path), written).splitlines()
     itself, alone = said[1:3]
     assert itself == "  it labels none of the images by itself, and leaves all to a person"
     assert "its threshold alone, set for at most 0.1 % mistakes, would label none of them (labelling" in alone
@@ -152,19 +152,19 @@ def test_without_test_images_the_validation_part_is_shown(measure, capsys):
 def test_measures_of_another_checkpoint_or_test_mode_are_not_used(measure, tmp_path):
     config = tiny_config()
     with pytest.warns(UserWarning, match=r"uncertainty\.json is missing; .evaluate --workdir"):
-        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
+        assert uncertainty_files.read_matching_uncertainty(_run(tmp_path, config)) is None
     measure(config)
     with pytest.warns(UserWarning, match="step 12.* not of step 13"):
-        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config, 13)) is None
+        assert uncertainty_files.read_matching_uncertainty(_run(tmp_path, config, 13)) is None
     config.eval.batch_statistics = "reestimate"
     with pytest.warns(UserWarning, match="batch_statistics running.* not of .*batch_statistics reestimate"):
-        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
+        assert uncertainty_files.read_matching_uncertainty(_run(tmp_path, config)) is None
     config.eval.batch_statistics = "running"
     config.eval.test_mode = "enhance"
     with pytest.warns(UserWarning, match="test_mode skip.* not of .*test_mode enhance"):
-        assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is None
+        assert uncertainty_files.read_matching_uncertainty(_run(tmp_path, config)) is None
     config.model.branching = "none"  # the mode has no meaning without the layer
-    assert uncertainty.read_matching_uncertainty(_run(tmp_path, config)) is not None
+    assert uncertainty_files.read_matching_uncertainty(_run(tmp_path, config)) is not None
 
 
 def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
@@ -187,7 +187,7 @@ def test_a_reader_is_told_what_the_numbers_cannot_carry(measure):
 
 def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
     measure(tiny_config())
-    fitted = uncertainty.read_uncertainty(tmp_path)
+    fitted = uncertainty_files.read_uncertainty(tmp_path)
     said = caveats(fitted, PARTS["validation"], chosen_on_it=False, grouped=False)
     assert said == ["Everything holds for images of the same laboratory, stain and camera only."]
     undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3).if_needed())
@@ -206,7 +206,7 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
 )
 def test_that_a_temperature_is_not_applied_is_said_where_it_is_not(measure, tmp_path, temperature, said):
     measure(tiny_config())
-    fitted = uncertainty.read_uncertainty(tmp_path)
+    fitted = uncertainty_files.read_uncertainty(tmp_path)
     changed = dataclasses.replace(fitted, temperature=temperature.if_needed())
     found = caveats(changed, PARTS["validation"], chosen_on_it=False, grouped=False)
     told = [line for line in found if "it is not applied" in line]
@@ -242,7 +242,7 @@ def test_a_temperature_that_may_as_well_be_1_is_not_applied(measure, tmp_path, c
         f"temperature 1, not applied, as the interval of {temperature['fitted']:.2f}"
         in capsys.readouterr().out
     )
-    assert uncertainty.read_uncertainty(tmp_path).temperature.fitted == temperature["fitted"]
+    assert uncertainty_files.read_uncertainty(tmp_path).temperature.fitted == temperature["fitted"]
 
 
 def test_a_temperature_that_the_images_do_not_determine_is_not_applied(measure):
@@ -327,7 +327,7 @@ def test_the_mean_over_branches_has_no_energy():
 
 
 def _of(folder, config):
-    return uncertainty.read_matching_uncertainty(_run(folder, config))
+    return uncertainty_files.read_matching_uncertainty(_run(folder, config))
 
 
 def test_other_settings_do_not_replace_what_predict_uses(measure, tmp_path):
@@ -347,7 +347,7 @@ def test_other_settings_do_not_replace_what_predict_uses(measure, tmp_path):
     assert found.num_examples == 150
     assert found.conditions["test_mode"] == "enhance"
     assert np.isfinite(found.outliers.score(PARTS["test"].logits, PARTS["test"].features)).all()
-    assert uncertainty.uncertainty_name(_run(tmp_path, last)) == "uncertainty-enhance-last"
+    assert uncertainty_files.uncertainty_name(_run(tmp_path, last)) == "uncertainty-enhance-last"
     # The same settings once more replace their own.
     assert measure(own, fewer)["num_validation_images"] == 150
     assert _of(tmp_path, enhance).num_examples == 150

@@ -15,7 +15,7 @@ from PIL import Image
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
 from asae_jax.evaluation.metrics import evaluate_scores
-from asae_jax.evaluation.uncertainty import conditions, uncertainty_file
+from asae_jax.evaluation.uncertainty_files import conditions, uncertainty_file
 from asae_jax.experiments.grid import Grid, PlannedRun, run_folder
 from asae_jax.experiments.transfer import directions, scores
 from asae_jax.experiments.transfer.cells import read_listed

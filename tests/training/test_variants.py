@@ -14,7 +14,7 @@ from scipy.special import softmax
 from asae_jax import cli
 from asae_jax.config import copy_with
 from asae_jax.evaluation.scoring import Scorer
-from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
 from asae_jax.json_files import read_json, write_json
 from asae_jax.run import model_folder
 from asae_jax.run.checkpoint import Checkpoints

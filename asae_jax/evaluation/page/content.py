@@ -11,8 +11,9 @@ from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.evaluation.page import curves, gallery, numbers, trust, words
 from asae_jax.evaluation.predictions import Predictions
 from asae_jax.evaluation.provenance import FOLDER
-from asae_jax.evaluation.uncertainty import FOLDER as ESTIMATES
-from asae_jax.evaluation.uncertainty import Uncertainty, uncertainty_file
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import FOLDER as ESTIMATES
+from asae_jax.evaluation.uncertainty_files import uncertainty_file
 from asae_jax.input.cell_classes import CellClass, display_order
 from asae_jax.input.index import DataIndex
 from asae_jax.input.split import SPLITS

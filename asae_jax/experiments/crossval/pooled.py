@@ -9,7 +9,7 @@ import numpy as np
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.metrics import counted_share, evaluate_scores
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
-from asae_jax.evaluation.uncertainty import uncertainty_file
+from asae_jax.evaluation.uncertainty_files import uncertainty_file
 from asae_jax.experiments.crossval.folds import FoldRun
 from asae_jax.experiments.grid import run_folder, scores_file
 from asae_jax.experiments.results import run_scores

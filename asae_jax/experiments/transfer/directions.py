@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import matching_file
+from asae_jax.evaluation.uncertainty_files import matching_file
 from asae_jax.experiments.grid import Grid, is_finished, run_folder
 from asae_jax.experiments.rows import TABLES, TRANSFER
 from asae_jax.experiments.transfer.cells import Listed, read_listed

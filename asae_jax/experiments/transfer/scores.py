@@ -12,7 +12,8 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.calibration import measure_reliability, soften
 from asae_jax.evaluation.label_shift import em_shares, estimate_mixture, total_variation
-from asae_jax.evaluation.uncertainty import Uncertainty, read_matching_uncertainty
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
 from asae_jax.experiments.transfer.cells import Listed
 from asae_jax.experiments.transfer.networks import APPEARANCES, Network, Part, networks
 from asae_jax.inference.adapt.all_layers import cross_fit_all

@@ -9,7 +9,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import write_uncertainty
 from asae_jax.files import disk_errors, irreplaceable, name_beside, user_path, write_text
 from asae_jax.inference.portable import model_record, portable
 from asae_jax.json_files import write_sealed_json

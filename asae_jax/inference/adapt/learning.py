@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from asae_jax.evaluation.abstention import choose_abstention
-from asae_jax.evaluation.calibration import fit_temperature, soften
-from asae_jax.evaluation.conformal import fit_conformal
+from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.label_shift import learnt_mixture
 from asae_jax.evaluation.metrics import confusion_matrix
 from asae_jax.evaluation.outliers import Outliers, fit_neighbours, neighbour_distances
-from asae_jax.evaluation.uncertainty import Uncertainty, conditions
+from asae_jax.evaluation.uncertainty import Uncertainty, fit_to_scores
+from asae_jax.evaluation.uncertainty_files import conditions
 from asae_jax.inference.adapt.all_layers import cross_fit_all
 from asae_jax.inference.adapt.last_layer import Layer, cross_fit, even_folds, find_layer, with_layer
 from asae_jax.inference.class_prior import ClassPrior, run_prior
@@ -182,25 +181,7 @@ def cross_fitted_estimates(
       distances: `[N]`, of each image to the labelled images of the other folds.
       measured_under: what `Uncertainty.conditions` says.
     """
-    temperature = fit_temperature(logits, labels).if_needed()
-    probabilities = np.exp(soften(logits, temperature.value))
     quantile = settings.outlier_quantile
-    return Uncertainty(
-        class_names=class_names,
-        num_examples=len(labels),
-        conditions=measured_under,
-        temperature=temperature,
-        abstention=choose_abstention(
-            probabilities.max(1),
-            probabilities.argmax(1) == labels,
-            target_error=settings.target_error,
-            certainty=settings.certainty,
-        ),
-        conformal=fit_conformal(
-            probabilities, labels, error=settings.conformal_error, method=settings.conformal
-        ),
-        outliers=Outliers(
-            "neighbours", quantile, float(np.quantile(distances, quantile, method="higher")),
-            fit_neighbours(features),
-        ),
-    )  # fmt: skip
+    threshold = float(np.quantile(distances, quantile, method="higher"))
+    outliers = Outliers("neighbours", quantile, threshold, fit_neighbours(features))
+    return fit_to_scores(settings, class_names, logits, labels, outliers, measured_under)

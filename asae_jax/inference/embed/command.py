@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.provenance import among_trained_on
-from asae_jax.evaluation.uncertainty import conditions, read_matching_uncertainty
+from asae_jax.evaluation.uncertainty_files import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, together
 from asae_jax.inference.embed.embedding import Embedding, gather, spread_places, write_csv, write_npz
 from asae_jax.inference.embed.page import write_page

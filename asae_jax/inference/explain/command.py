@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import conditions, matching_file, read_uncertainty
+from asae_jax.evaluation.uncertainty_files import conditions, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, remove, together
 from asae_jax.inference.explain import figures, report
 from asae_jax.inference.explain.examples import (

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.shares import share_text
-from asae_jax.evaluation.uncertainty import matching_file
+from asae_jax.evaluation.uncertainty_files import matching_file
 from asae_jax.evaluation.uncertainty_report import measured_parts
 from asae_jax.inference.export.program import EXAMPLE_PREPARED, EXAMPLE_RAW, PREPROCESSING, Program
 from asae_jax.json_files import read_json

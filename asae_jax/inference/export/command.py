@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import CONFIG_FILE
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import FILE as UNCERTAINTY
-from asae_jax.evaluation.uncertainty import matching_file
+from asae_jax.evaluation.uncertainty_files import FILE as UNCERTAINTY
+from asae_jax.evaluation.uncertainty_files import matching_file
 from asae_jax.files import disk_errors, user_path, write_text
 from asae_jax.folders import leftover_in
 from asae_jax.inference.export import card, onnx_script, packing

@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.provenance import read_scores
-from asae_jax.evaluation.uncertainty import FOLDER, matching_file, read_uncertainty, write_uncertainty
+from asae_jax.evaluation.uncertainty_files import FOLDER, matching_file, read_uncertainty, write_uncertainty
 from asae_jax.files import write_text
 from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program

@@ -14,11 +14,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from asae_jax.evaluation.uncertainty import (
-    Uncertainty,
-    read_matching_uncertainty,
-    uncertainty_without_layer,
-)
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty, uncertainty_without_layer
 from asae_jax.files import atomic_binary
 from asae_jax.inference.export.sources import constants
 from asae_jax.input import hue, stain

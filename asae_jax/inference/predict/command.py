@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 import asae_jax
-from asae_jax.evaluation.uncertainty import Uncertainty, conditions, read_matching_uncertainty
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import conditions, read_matching_uncertainty
 from asae_jax.files import disk_errors, together, user_path
 from asae_jax.inference.class_prior import ClassPrior, ensemble_prior
 from asae_jax.inference.inputs import Item, group_column_of, read_input, without_class_folders

@@ -7,7 +7,7 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.training_cells import TrainingCells, read_training_cells
-from asae_jax.evaluation.uncertainty import usable_file
+from asae_jax.evaluation.uncertainty_files import usable_file
 from asae_jax.inference.classifiers import nearest_rows
 from asae_jax.inference.records import Record
 from asae_jax.run.run import Run

@@ -15,7 +15,7 @@ from scipy import special
 from asae_jax import cli
 from asae_jax.config import base_config, copy_with, read_run_config
 from asae_jax.errors import UserError
-from asae_jax.evaluation.uncertainty import read_matching_uncertainty
+from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
 from asae_jax.inference.adapt import appearance, classes, command, last_layer, report
 from asae_jax.inference.adapt.cells import Cells, scorer
 from asae_jax.inference.adapt.labels import read_given

@@ -9,7 +9,8 @@ from asae_jax.evaluation.calibration import Temperature
 from asae_jax.evaluation.conformal import fit_conformal
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.outliers import Outliers
-from asae_jax.evaluation.uncertainty import Uncertainty, write_uncertainty
+from asae_jax.evaluation.uncertainty import Uncertainty
+from asae_jax.evaluation.uncertainty_files import write_uncertainty
 from asae_jax.input.run_split import SPLITS_FILE, write_splits
 from asae_jax.input.sources import configured_index
 from asae_jax.run import folder

@@ -19,7 +19,7 @@ from asae_jax import cli
 from asae_jax.config import copy_with, read_run_config
 from asae_jax.errors import UserError
 from asae_jax.evaluation.metrics import counted_share
-from asae_jax.evaluation.uncertainty import write_uncertainty
+from asae_jax.evaluation.uncertainty_files import write_uncertainty
 from asae_jax.inference.export import command, formats
 from asae_jax.inference.export.card import hub_card, model_card
 from asae_jax.inference.export.program import drawn_cell, load_program

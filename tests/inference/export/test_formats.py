@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.calibration import Temperature
-from asae_jax.evaluation.uncertainty import conditions, read_uncertainty, write_uncertainty
+from asae_jax.evaluation.uncertainty_files import conditions, read_uncertainty, write_uncertainty
 from asae_jax.inference.export.formats import FORMATS, architecture, run_torch, wanted_formats, write_torch
 from tests.inference.export import made
 from tests.reference import torch_models

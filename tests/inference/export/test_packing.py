@@ -18,7 +18,7 @@ from PIL import Image
 from asae_jax import cli
 from asae_jax.config import read_run_config
 from asae_jax.evaluation.outliers import fit_neighbours
-from asae_jax.evaluation.uncertainty import (
+from asae_jax.evaluation.uncertainty_files import (
     read_matching_uncertainty,
     read_uncertainty,
     write_uncertainty,
