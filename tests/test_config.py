@@ -11,6 +11,7 @@ import pytest
 
 from asae_jax import augment, config, losses, models, shipped
 from asae_jax.augment import transforms
+from asae_jax.config import fields
 from asae_jax.errors import UserError
 from asae_jax.evaluation import conformal, outliers
 from asae_jax.experiments.settings import PRESETS
@@ -434,6 +435,10 @@ def test_sections_handed_on_as_a_whole_are_taken_as_a_whole():
         build.create_network(settings, 9)
 
 
+def test_networks_without_batch_normalisation_are_those_of_the_models():
+    assert set(fields.WITHOUT_BATCH_NORM) == set(models.WITHOUT_NORM)
+
+
 @pytest.mark.parametrize("name", sorted(shipped.recipes()))
 def test_shipped_recipes_give_nothing_that_is_not_used(name):
     assert config.unused(config.recipe(name)) == []
@@ -504,7 +509,29 @@ ALONE = "asae.branches=enhance"
         ("default", {"augment.scale_even": "logarithm", "augment.scale_min": 1.0}, "augment.scale_max=1.0"),
         ("default", {"drop.block_size": 3.0, "model.branching": "dropout"}, "model.branching=dropout"),
         ("default", {"model.branch_statistics": "joint", "model.norm": "group"}, "model.norm=group"),
+        ("default", {"model.branch_statistics": "joint", "model.name": "vgg16"}, "model.name=vgg16"),
+        ("default", {"model.running_statistics": "plain", "model.name": "vit_small"}, "model.name=vit_small"),
+        (
+            "default",
+            {"model.running_statistics": "plain", "model.insert_after": "layer4"},
+            "model.insert_after=layer4",
+        ),
+        ("default", {"model.branch_statistics": "joint", "init.freeze": "layer4"}, "init.freeze=layer4"),
+        ("default", {"model.branch_statistics": "joint", "init.freeze": "layer3"}, ""),
         ("default", {"loss.agreement": 2.0, "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.window": 3, "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.area": 3.0, "asae.branches": "enhance"}, ALONE),
+        ("default", {"asae.num_candidates": 3, "asae.p_top1": 1.0}, "asae.p_top1=1.0"),
+        (
+            "default",
+            {"asae.enhancement": "residual", "asae.branches": "plain,suppress"},
+            "asae.branches=plain,suppress",
+        ),
+        (
+            "default",
+            {"asae.enhancement": "residual", "asae.branches": "plain,suppress", "eval.test_mode": "enhance"},
+            "",
+        ),
         ("default", {"asae.rescale": True, "asae.branches": "enhance"}, ALONE),
         ("default", {"asae.place": "random", "asae.branches": "enhance"}, ALONE),
         ("default", {"asae.p_top1": 0.1, "asae.branches": "enhance"}, ALONE),

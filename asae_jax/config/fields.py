@@ -163,6 +163,17 @@ MODELS = (
     "vit_large14",
 )
 """Names of `model.name`."""
+WITHOUT_BATCH_NORM = (
+    "vgg16",
+    "convnext_tiny",
+    "vit_small",
+    "vit_small16",
+    "vit_base16",
+    "vit_small14",
+    "vit_base14",
+    "vit_large14",
+)
+"""Of these, networks without batch normalisation, whatever `model.norm` is."""
 SPECIMENS = ("", "blood", "marrow")
 """What cells were taken from, the values of `data.specimen`; empty where it is not known."""
 BRANCHES = ("plain", "suppress", "enhance")

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from asae_jax import shipped
-from asae_jax.config.fields import FIELDS
+from asae_jax.config.fields import FIELDS, LAST_PLACES, WITHOUT_BATCH_NORM
 from asae_jax.config.recipes import recipe
 from asae_jax.config.values import branch_names, flatten, value_of
 
@@ -65,16 +65,23 @@ def _idle_of_layers(config: ConfigDict) -> dict[str, str]:
     """Settings of the layers and their branches that nothing reads, with the reason."""
     model, branches, layer = config.model, branch_names(config), "model.branching"
     asae, drawn = model.branching == "asae", ("asae.p_top1", "asae.rescale", "asae.place")
+    of_mask = (*drawn, "asae.window", "asae.num_candidates", "asae.ratio", "asae.area")
+    enhanced = "enhance" in branches or config.eval.test_mode in ("enhance", "mean")
     norms = ("model.branch_statistics", "model.running_statistics")
     of_branches = ("loss.branches", "loss.agreement", *norms)
     drops = ("dropout", "spatial_dropout", "maxdrop", "dropblock")
     looks = ["asae.attention"] * (config.eval.test_mode == "second_look")  # decides what is cut out
     of_layer = [field.name for field in FIELDS if field.section == "asae" and field.name not in looks]
     return {
+        **_idle(config, "init.freeze", *norms, where=config.init.freeze in LAST_PLACES),
+        **_idle(config, "model.insert_after", *norms, where=model.insert_after in LAST_PLACES),
         **_idle(config, "model.norm", *norms, where=model.norm != "batch"),
+        **_idle(config, "model.name", *norms, where=model.name in WITHOUT_BATCH_NORM),
         **_idle(config, "asae.num_candidates", drawn[0], where=config.asae.num_candidates == 1),
+        **_idle(config, "asae.p_top1", "asae.num_candidates", where=config.asae.p_top1 == 1),
         **_idle(config, "asae.branches", *of_branches, where=len(branches) == 1),
-        **_idle(config, "asae.branches", *drawn, where="suppress" not in branches),
+        **_idle(config, "asae.branches", *of_mask, where="suppress" not in branches),
+        **_idle(config, "asae.branches", "asae.enhancement", where=not enhanced),
         **_idle(config, "asae.branches", "asae.ramp_epochs", where=set(branches) == {"plain"}),
         **_idle(config, layer, *of_layer, *of_branches, "model.branch_affine",
                 where=not asae),

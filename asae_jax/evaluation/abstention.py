@@ -15,6 +15,7 @@ from asae_jax.evaluation.metrics import clopper_pearson_bound, wilson_interval
 NEVER = 2.0
 """A threshold above every confidence: no image is labelled."""
 
+_ROUNDING = 1e-9  # of a number of images
 _STEPS = 20
 _ERRORS_AT_STARTS = (1, 7, 31)
 
@@ -123,7 +124,7 @@ def fewest_images(target_error: float, certainty: float) -> int:
       certainty: likewise; 0: one image.
     """
     # The bound of Clopper and Pearson for no error among n is 1 - risk**(1/n).
-    return max(math.ceil(math.log(1 - certainty) / math.log1p(-target_error)), 1)
+    return max(math.ceil(math.log(1 - certainty) / math.log1p(-target_error) - _ROUNDING), 1)
 
 
 def least_error(images: int, certainty: float) -> float:

@@ -54,8 +54,8 @@ def write_predictions(
     with io.StringIO(newline="") as file:
         writer = CsvWriter(file)
         writer.writerow(["path", "true", "label", "probability", *(f"p_{name}" for name in class_names)])
-        for name, label, p in zip(names, labels, np.exp(log_probs), strict=True):
-            best = int(p.argmax())
+        for name, label, row in zip(names, labels, log_probs, strict=True):
+            p, best = np.exp(row), int(row.argmax())  # rounding may make the two largest of `p` equal
             writer.writerow(
                 [name, class_names[label], class_names[best], f"{p[best]:.6f}"]
                 + [f"{value:.6f}" for value in p]

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, LEFTOVER, is_image_name, is_leftover, leftover_in, walk
@@ -17,7 +19,7 @@ from asae_jax.inference.positions import Position, PositionReader
 from asae_jax.input.cell_classes import plain_name
 from asae_jax.input.csv_rows import fault, listed_file, other_columns, read_rows
 from asae_jax.input.file_kinds import file_kind, is_unread_image
-from asae_jax.input.groups import NO_GROUP
+from asae_jax.input.groups import NO_GROUP, in_one_form
 from asae_jax.input.index import name_fault
 from asae_jax.input.manifest import (
     GROUP_COLUMNS,
@@ -81,7 +83,18 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
     items = _items(text, lines)
     if not items:
         raise UserError(f"no image in {text}: give a folder, pattern or list with {_KINDS} files (--input=)")
-    return items
+    return _patients_in_one_form(items)
+
+
+def _patients_in_one_form(items: list[Item]) -> list[Item]:
+    """A patient or slide whose name comes in two Unicode forms is one."""
+    named = np.array([item.group for item in items], np.str_)
+    groups = in_one_form(named)
+    if groups is named:
+        return items
+    return [
+        dataclasses.replace(item, group=group) for item, group in zip(items, groups.tolist(), strict=True)
+    ]
 
 
 def group_column_of(items: Iterable[Item]) -> str:

@@ -15,7 +15,6 @@ it:
 
 import dataclasses
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from asae_jax.csv_cells import CsvWriter
 from asae_jax.files import atomic_text
 from asae_jax.input.csv_rows import fault, read_rows
 from asae_jax.input.index import name_fault
+from asae_jax.input.unicode_form import composed
 
 LINEAGES = ("myeloid", "erythroid", "lymphoid", "none", "")
 COLUMNS = ("class", "name", "lineage", "blast", "colour")
@@ -132,11 +132,6 @@ def _one_of(path: Path, line: int, row: Mapping[str, str], column: str, choices:
 def plain_name(name: str) -> str:
     """A class name as it is compared: "Plasma cell" and "plasma-cell" are one, in any Unicode form."""
     return composed(name).strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def composed(name: str) -> str:
-    """A name in the Unicode form in which accents are part of their letters (NFC)."""
-    return unicodedata.normalize("NFC", name)
 
 
 def display_order(classes: Iterable[CellClass]) -> tuple[int, ...]:

@@ -11,10 +11,10 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
-from asae_jax.input.cell_classes import composed
 from asae_jax.input.csv_rows import fault, read_rows
 from asae_jax.input.groups import known_groups
 from asae_jax.input.index import NO_VALUE, DataIndex, name_fault
+from asae_jax.input.unicode_form import composed
 
 
 def read_class_map(path: str | os.PathLike) -> dict[str, str]:

@@ -6,6 +6,8 @@ split need not keep them together; as patients or slides they do not count.
 
 import numpy as np
 
+from asae_jax.input.unicode_form import composed
+
 NO_GROUP = "no group"
 """What the review page of `predict` writes beside images that have a group, where one has none."""
 
@@ -15,12 +17,26 @@ _ALONE = f"{NO_GROUP}: "
 def one_by_one(groups: np.ndarray, names: np.ndarray) -> np.ndarray | None:
     """Groups of an index: images of `NO_GROUP` are groups of their own; None where all are.
 
+    A patient whose name comes in two Unicode forms is one.
+
     Args:
       groups: str `[N]`, as a list of images has them; "" is none too.
       names: str `[N]`, unique.
     """
     alone = (groups == NO_GROUP) | (groups == "")
-    return None if alone.all() else np.where(alone, np.char.add(_ALONE, names), groups)
+    return None if alone.all() else np.where(alone, np.char.add(_ALONE, names), in_one_form(groups))
+
+
+def in_one_form(groups: np.ndarray) -> np.ndarray:
+    """`groups`, any values `[N]`, with names that differ in their Unicode form alone as one, composed.
+
+    Where there are none such the names stay, and so does the split that is drawn in their order.
+    """
+    if groups.dtype.kind != "U":
+        return groups
+    names, group_of = np.unique(groups, return_inverse=True)
+    forms = np.array([composed(name) for name in names.tolist()])
+    return groups if len(np.unique(forms)) == len(names) else forms[group_of]
 
 
 def as_listed(groups: np.ndarray) -> np.ndarray:

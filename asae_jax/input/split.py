@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asae_jax.errors import UserError
-from asae_jax.input.cell_classes import composed
+from asae_jax.input.groups import in_one_form
 from asae_jax.input.sampler import permutation, rows_by_label
 
 SPLITS = ("train", "validation", "test")
@@ -87,18 +87,6 @@ def draw_split(
         _warn_of_single(labels, groups, class_names)
     parts = np.where(test, "test", "train")
     return add_validation(parts, labels, groups=groups, fraction=validation_fraction, seed=seed)
-
-
-def in_one_form(groups: np.ndarray) -> np.ndarray:
-    """`groups`, any values `[N]`, with names that differ in their Unicode form alone as one, composed.
-
-    Where there are none such the names stay, and so does the split that is drawn in their order.
-    """
-    if groups.dtype.kind != "U":
-        return groups
-    names, group_of = np.unique(groups, return_inverse=True)
-    forms = np.array([composed(name) for name in names.tolist()])
-    return groups if len(np.unique(forms)) == len(names) else forms[group_of]
 
 
 def most_folds(labels: np.ndarray, groups: np.ndarray | None) -> int:

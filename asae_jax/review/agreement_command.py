@@ -14,11 +14,12 @@ from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.bootstrap import NOT_DRAWN, interval_unit
 from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together, user_path
-from asae_jax.input.cell_classes import CellClass, cell_classes, composed, display_order
+from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.content import image_content
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.groups import NO_GROUP, one_by_one
+from asae_jax.input.unicode_form import composed
 from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered

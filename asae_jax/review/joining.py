@@ -11,9 +11,9 @@ import datetime
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.manifest import ASIDE, LEFT_OUT
+from asae_jax.input.unicode_form import composed
 from asae_jax.review import patients
 from asae_jax.review.labels import Label, read_time
 from asae_jax.review.run_images import PARTS, Known

@@ -16,12 +16,12 @@ from asae_jax import terminal
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import walk
-from asae_jax.input.cell_classes import composed
 from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import fault
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.manifest import SLIDE_COLUMNS, UNSEEN, Entry, read_entries
+from asae_jax.input.unicode_form import composed
 from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 ANOTHER_PICTURE = "another picture has its name now (column content)"

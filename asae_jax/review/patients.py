@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.split import draw_split
+from asae_jax.input.unicode_form import composed
 from asae_jax.review.labels import Label
 from asae_jax.review.run_images import PARTS, Known
 

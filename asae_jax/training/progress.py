@@ -67,7 +67,7 @@ def greeting(config: ConfigDict, data: Data, state: TrainState, steps_per_epoch:
     if built_in := BUILT_IN.get(data.index.source):
         lines.append(f"data: {built_in}; for your own add --config.data.source=folder --config.data.path=DIR")
     if not_used := unused(config):
-        lines.append(f"given, but not used: {', '.join(not_used)}")
+        lines.append(f"given, but not used in training: {', '.join(not_used)}")
     left_out = len(data.prepared.bad) + len(data.index.skipped)
     if left_out:
         lines.append(f"{left_out} files left out, listed in {workdir / SKIPPED_FILE}")

@@ -1,10 +1,12 @@
 """What a folder, a pattern, a CSV file, an image and standard input are read as."""
 
+import dataclasses
 import os
 
 import pytest
 
 from asae_jax.errors import UserError
+from asae_jax.inference.adapt.labels import groups_of
 from asae_jax.inference.inputs import input_name, read_input, without_class_folders
 from asae_jax.inference.reading import read_batches
 
@@ -60,6 +62,16 @@ def test_pattern_gives_images_in_order(tree):
 def test_csv_columns_for_what_belongs_together_are_groups(tree, column):
     (tree / "list.csv").write_text(f"{column},path\np2,b/1.png\np1,a/1.png\n")
     assert [item.group for item in read_input(str(tree / "list.csv"))] == ["p2", "p1"]
+
+
+def test_a_patient_in_two_unicode_forms_is_one(tree):
+    """Of a list, of folders from a Mac, and where `adapt` divides labels into folds."""
+    (tree / "list.csv").write_text("patient,path\nM\u00fc,b/1.png\nMu\u0308,b/2.png\nB,b/3.png\n")
+    items = read_input(str(tree / "list.csv"))
+    assert [item.group for item in items] == ["M\u00fc", "M\u00fc", "B"]
+    raw = [dataclasses.replace(items[1], group="Mu\u0308"), items[0], items[2]]
+    assert groups_of(raw).tolist() == ["M\u00fc", "M\u00fc", "B"]
+    assert groups_of(raw[:2]) is None
 
 
 def test_other_files_are_named_and_left_out(tree):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asae_jax.input.groups import as_listed, counted_groups, known_groups, one_by_one
+from asae_jax.input.groups import as_listed, counted_groups, in_one_form, known_groups, one_by_one
 from asae_jax.input.split import draw_split
 
 NAMES = np.array(["a", "b", "c", "d"])
@@ -42,3 +42,16 @@ def test_a_split_by_group_divides_images_of_no_group_and_keeps_patients_together
     tested = parts == "test"
     assert 0 < tested[listed == "no group"].sum() < 80
     assert {len(set(parts[listed == patient].tolist())) for patient in ("p1", "p2")} == {1}
+
+
+def test_groups_of_one_form_each_are_split_as_they_were():
+    """Runs in progress draw their split again: what is no fault must not move it."""
+    names = np.array([f"{number}u\u0308" for number in range(12)])
+    assert in_one_form(names) is names
+
+
+def test_a_patient_in_two_unicode_forms_is_one():
+    groups = np.array(["M\u00fcller", "Mu\u0308ller", "no group", "B", "M\u00fcller"])
+    found = one_by_one(groups, np.array(list("abcde")))
+    assert found.tolist() == ["M\u00fcller", "M\u00fcller", "no group: c", "B", "M\u00fcller"]
+    assert counted_groups(found) == "2 groups and 1 image of none"

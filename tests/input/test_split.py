@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asae_jax.errors import UserError
-from asae_jax.input.split import SPLITS, add_validation, draw_split, in_one_form, most_folds
+from asae_jax.input.split import SPLITS, add_validation, draw_split, most_folds
 
 counts_of_classes = st.lists(st.integers(2, 60), min_size=1, max_size=8)
 fractions = st.floats(0, 0.95)
@@ -344,9 +344,3 @@ def test_one_group_in_two_unicode_forms_is_on_one_side(given):
     by_form = splits.reshape(12, 2, 2)
     np.testing.assert_array_equal(by_form[:, 0], by_form[:, 1])
     assert most_folds(labels, groups) == 12
-
-
-def test_groups_of_one_form_each_are_split_as_they_were():
-    """Runs in progress draw their split again: what is no fault must not move it."""
-    names = np.array([f"{number}u\u0308" for number in range(12)])
-    assert in_one_form(names) is names

@@ -10,11 +10,11 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.inference.inputs import Item
-from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import file_contents
 from asae_jax.input.groups import NO_GROUP, one_by_one
 from asae_jax.input.manifest import UNSEEN, read_entries
+from asae_jax.input.unicode_form import composed
 
 PARTS = ("train", "test")
 

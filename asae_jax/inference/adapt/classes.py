@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.inference.adapt.labels import Given
-from asae_jax.input.cell_classes import composed
+from asae_jax.input.unicode_form import composed
 from asae_jax.run.adaptation import classes_given, made_from
 
 

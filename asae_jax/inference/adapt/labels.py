@@ -15,11 +15,11 @@ from asae_jax.files import user_path
 from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells, raw_images
 from asae_jax.inference.inputs import Item
-from asae_jax.input.cell_classes import composed
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import image_content
-from asae_jax.input.groups import NO_GROUP
+from asae_jax.input.groups import NO_GROUP, in_one_form
 from asae_jax.input.manifest import ASIDE, CORRECTED, Entry, read_entries
+from asae_jax.input.unicode_form import composed
 from asae_jax.terminal import Bar
 
 FEWEST = 10
@@ -248,9 +248,9 @@ def matched(labels: Labels, cells: Cells) -> np.ndarray:
 def groups_of(items: Sequence[Item]) -> np.ndarray | None:
     """What may not be divided: slide or patient of each image `[N]`, the image itself where unknown.
 
-    None where there are no two slides or patients.
+    A name in two Unicode forms is one. None where there are no two slides or patients.
     """
-    groups = [item.group or item.path for item in items]
-    if not any(item.group for item in items) or len(set(groups)) < 2:
+    groups = in_one_form(np.array([item.group or item.path for item in items], np.str_))
+    if not any(item.group for item in items) or len(np.unique(groups)) < 2:
         return None
-    return np.array(groups)
+    return groups
