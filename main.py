@@ -5,7 +5,7 @@ python main.py [COMMAND] --config=FILE [--workdir=DIR] [--config.field=value ...
 
 import sys
 
-from asae_jax.cli import main
+from asae_jax.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,16 @@
 
 import sys
 
-from asae_jax.cli import main
+from asae_jax.allocator import start_again_with_kept_memory
+
+
+def main() -> int:
+    """The command line of this process; returns the exit status."""
+    start_again_with_kept_memory()
+    from asae_jax import cli  # not before, as the process may be replaced
+
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

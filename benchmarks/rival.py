@@ -6,10 +6,13 @@
 Each side is a process of its own that waits while the other runs one step: no thread pool disturbs another.
 Both take the same uint8 images, normalise them and do one update by SGD. Nothing is augmented, except by the
 contender that `--augmented` adds: our step with its random views. PyTorch runs channels-last, eagerly and
-through `torch.compile`; ratios are to the faster. On a busy machine read the ratio of processor times: wall
-time includes waiting for a core. A ratio is the median over pairs of steps, with the 10 % and 90 % quantiles.
+through `torch.compile`; ratios are to the faster. On Linux our process keeps its memory, as the program does
+(`asae_jax/allocator.py`); with `--kept_memory=all` PyTorch's does too, with `none` neither. On a busy machine
+read the ratio of processor times: wall time includes waiting for a core. A ratio is the median over pairs of
+steps, with the 10 % and 90 % quantiles.
 """
 
+import contextlib
 import multiprocessing
 import os
 import platform
@@ -20,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags
+
+from asae_jax.allocator import VARIABLE, here
 
 _MODEL = flags.DEFINE_enum(
     "model",
@@ -37,6 +42,9 @@ _DTYPE = flags.DEFINE_enum(
 )
 _STEPS = flags.DEFINE_integer("steps", 10, "Timed steps of each contender.")
 _COMPILE = flags.DEFINE_bool("compile", True, "Time `torch.compile` too.")
+_KEPT_MEMORY = flags.DEFINE_enum(
+    "kept_memory", "ours", ["ours", "all", "none"], "Who keeps memory, in huge pages, where that can be."
+)
 _AUGMENTED = flags.DEFINE_bool("augmented", False, "Time our step with random views too.")
 
 CLASSES = 14
@@ -251,14 +259,28 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), usage.ru_utime + usage.ru_stime
 
 
-def race(work: Work, names: list[str], steps: int) -> dict[str, list[Took]]:
+@contextlib.contextmanager
+def _memory_of(name: str, kept_memory: str):
+    """The C library's setting for a process that is started here: see `asae_jax.allocator`."""
+    before = os.environ.get(VARIABLE)
+    ours = name.startswith("ours")
+    if kept_memory == "all" or (ours and kept_memory == "ours"):
+        os.environ.update(here() or {})
+    yield
+    os.environ.pop(VARIABLE, None)
+    if before is not None:
+        os.environ[VARIABLE] = before
+
+
+def race(work: Work, names: list[str], steps: int, kept_memory: str = "ours") -> dict[str, list[Took]]:
     """Steps of each contender in turn. One that cannot start is reported and left out."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
         pipe, other = context.Pipe()
         process = context.Process(target=_serve, args=(name, work, other), daemon=True)
-        process.start()
+        with _memory_of(name, kept_memory):
+            process.start()
         other.close()
         try:
             versions, wall, cpu = pipe.recv()
@@ -311,7 +333,7 @@ def main(_) -> None:
             _MODEL.value, _STEM.value, _WIDTH.value, _SIZE.value, _BATCH_SIZE.value, layer, _DTYPE.value
         )
         print(", ".join(f"{field} {value}" for field, value in work._asdict().items()))
-        report(race(work, names, _STEPS.value))
+        report(race(work, names, _STEPS.value, _KEPT_MEMORY.value))
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
