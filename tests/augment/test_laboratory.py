@@ -81,6 +81,8 @@ def test_the_background_keeps_its_colour_and_black_stays_finite():
     found = np.asarray(stain.restain(images, light, stain.draw_stain(example_keys(2), 1.0)))
     np.testing.assert_allclose(found[0, 0], np.broadcast_to(light[0], (2, 3)), rtol=1e-5)
     assert np.isfinite(found).all()
+    darkest = stain.restain(jnp.maximum(images, 1 / 255), light, stain.draw_stain(example_keys(2), 1.0))
+    np.testing.assert_allclose(found, darkest, rtol=1e-6)
 
 
 # Light.
@@ -213,3 +215,22 @@ def test_what_is_off_draws_nothing_and_what_is_on_leaves_the_other_draws():
         found = np.asarray(view(changed))
         assert (abs(found - plain).max((1, 2, 3)) > 0.03).all(), changed
         assert 0 <= found.min() <= found.max() <= 1
+
+
+def test_changes_come_in_the_order_in_which_they_come_about():
+    """Stain, light, optics, camera, file: each step of its own, one after the other, on the warped images."""
+    images, size = jnp.asarray(noise() // 2 + 90), 16
+    laboratory = Laboratory(stain=0.8, light=0.5, jpeg=20.0)
+    jitter = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1}
+    found = augment(KEY, images, size=size, blur=2.0, laboratory=laboratory, **jitter, **UNIT)
+
+    own_keys, light = example_keys(len(images)), stain.background(images)
+    draws = transforms.draw(own_keys, height=24, width=24, scale=(0.7, 1.0), flips=(True, True),
+                            rotation=180.0, jitter=tuple(jitter.values()))  # fmt: skip
+    expected = transforms.warp(images, transforms.crop_matrices(draws, size=size), size=size)
+    expected = stain.restain(expected, light, stain.draw_stain(own_keys, 0.8))
+    expected = stain.relight(expected, light, stain.draw_light(own_keys, 0.5))
+    expected = transforms.gaussian_blur(expected, transforms.draw_blur(own_keys, 2.0), largest=2.0)
+    expected = transforms.jitter_colours(expected, draws)
+    expected = jpeg.compress(expected, jpeg.draw_quality(own_keys, 20.0))
+    np.testing.assert_allclose(found, expected, atol=1e-5)

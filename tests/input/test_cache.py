@@ -244,6 +244,20 @@ def test_a_damaged_image_is_prepared_again(tmp_path, capsys, damage, again):
     assert told == (2 if damage == "zeros" else 1)
 
 
+def test_a_damaged_checksum_is_mended_with_its_image(tmp_path, capsys):
+    images = Images()
+    prepared = prepare(index_of(images), tmp_path)
+    file = store_files(tmp_path)[0].with_name("crc32.u32")
+    content = bytearray(file.read_bytes())
+    content[4 * 7] ^= 1
+    file.write_bytes(content)
+    for _ in range(2):
+        assert_right(prepared, range(20))
+    assert_right(prepare(index_of(images), tmp_path), range(20))
+    assert capsys.readouterr().out.count("is damaged in the cache") == 1
+    assert images.reads[7] == 2
+
+
 def test_a_file_cut_short_while_in_use_is_filled_again(tmp_path):
     prepared = prepare(index_of(Images()), tmp_path)
     right = prepared.read(19).copy()

@@ -129,6 +129,17 @@ def test_the_ramp_hides_an_image_s_whole_region_or_nothing(strength):
     assert stats.binomtest(hidden, IMAGES, strength).pvalue > 1e-3
 
 
+def test_whether_a_region_is_hidden_says_nothing_of_where_it_is_moved():
+    mask = np.ones((IMAGES, 4, 3), np.float32)
+    mask[:, 1, 1] = 0
+    hidden = np.asarray(asae_variants.ramped_mask(KEY, mask, 0.5) == 0).any((1, 2))
+    moved = np.asarray(moved_region(KEY, mask) == 0)
+    for axis in (1, 2):
+        places = moved.any(3 - axis).argmax(1)
+        counts = [np.bincount(places[rows], minlength=mask.shape[axis]) for rows in (hidden, ~hidden)]
+        assert stats.chi2_contingency(counts).pvalue > 1e-3
+
+
 @pytest.mark.parametrize("options", [{"place": "random"}, {"strength": 0.5}])
 def test_what_is_drawn_does_not_depend_on_how_the_batch_is_spread(options):
     features = _features((8, 7, 7, 5))

@@ -127,6 +127,7 @@ def test_the_same_label_again_confirms_and_says_who():
     ("before", "time", "who"),
     [
         ({"reviewed": "2026-01-05T00:00Z"}, 4, "Ann"),
+        ({"reviewed": "2026-01-05T00:00Z"}, 5, "Ann"),
         ({"reviewed": "2026-01-05T00:00Z"}, 6, "Bob"),
         ({"reviewed": "2026-01-05T00:00Z"}, None, "Ann"),
         ({}, 4, "Bob"),
@@ -351,11 +352,25 @@ def test_unless_they_are_other_patients_of_the_same_name():
     assert result.rows[-1].group == "new: p3"
 
 
+def test_but_not_where_a_label_says_that_an_image_of_the_test_part_is_the_new_patient_s():
+    """The old data name p3 of t1; a label says that t3, which they call p4's, is of the new p3."""
+    known = [*GROUPED, old("t3", "A", "test", "p4")]
+    labels = [label("t3", "A", group="p3"), label("n3", "A", group="p3")]
+    result = joined(labels, known, grouped=True, shared_groups="rename")
+    assert result.rows == known
+    assert any(
+        reason.startswith("of patient p3, who is in the old test part") for _, reason in result.left_out
+    )
+
+
 def test_a_split_that_did_not_keep_patients_apart_leaves_nobody_out_and_says_so():
     known = [*GROUPED, old("o3", "A", "train", "p3")]
     result = joined([label("n3", "A", group="p3")], known, grouped=True)
     assert of(result, "train")[-1] == ("n3", "A")
     assert any("patients on both sides" in note for note in result.notes)
+    # Nor a patient of the test part alone: such a split says nothing of who is whose.
+    known.append(old("t4", "A", "test", "p4"))
+    assert [row.content for row in joined([label("n4", group="p4")], known, grouped=True).rows[7:]] == ["n4"]
 
 
 MIXED = [old("o1", group="p1"), old("o2", "B"), old("t1", "A", "test", "p2"), old("t2", "B", "test")]
@@ -562,6 +577,15 @@ def test_or_drawn_whole():
     aside = {row.group for row in result.rows if row.split == "aside"}
     assert len(aside) == 3
     assert aside.isdisjoint({row.group for row in result.rows if row.split == "train"})
+
+
+def test_the_seed_decides_which_patients_are_drawn():
+    def drawn(seed):
+        rows = joined(PATIENTS, GROUPED, grouped=True, new_test="0.3", seed=seed).rows
+        return frozenset(row.group for row in rows if row.split == "aside")
+
+    assert drawn(0) == drawn(0)
+    assert len({drawn(seed) for seed in range(5)}) > 1
 
 
 def test_a_patient_who_is_in_the_old_data_is_never_drawn_for_the_second_test():

@@ -128,3 +128,14 @@ def test_clipping_limits_the_global_norm():
     params = {"kernel": jnp.zeros(2)}
     updates, _ = optimizer.update({"kernel": jnp.array([30.0, 40.0])}, optimizer.init(params), params)
     np.testing.assert_allclose(updates["kernel"], [-0.6, -0.8], rtol=1e-6)
+
+
+def test_clipping_acts_on_the_gradient_alone_before_decay_and_momentum():
+    """Twice a gradient of norm 50, clipped to 1; the weight decay of 0.5 times 2 is added to it whole."""
+    settings = _settings(name="sgd", momentum=0.9, nesterov=False, weight_decay=0.5, clip_norm=1.0)
+    optimizer = create_optimizer(settings, optax.constant_schedule(1.0))
+    params, gradients = {"kernel": jnp.array([2.0, 0.0])}, {"kernel": jnp.array([30.0, 40.0])}
+    first, state = optimizer.update(gradients, optimizer.init(params), params)
+    np.testing.assert_allclose(first["kernel"], [-1.6, -0.8], rtol=1e-6)
+    second, _ = optimizer.update(gradients, state, params)
+    np.testing.assert_allclose(second["kernel"], [-1.9 * 1.6, -1.9 * 0.8], rtol=1e-6)

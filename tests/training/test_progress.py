@@ -44,6 +44,19 @@ def test_reports_the_mean_over_examples_not_over_batches(tmp_path):
     assert record["learning_rate"] == pytest.approx(0.1)
 
 
+def test_the_learning_rate_is_that_of_the_newest_step_reported(tmp_path):
+    """Steps count from 0 in the schedule: of two steps the second had rate 1."""
+    log = MetricsLog(tmp_path)
+    settings = {"start_step": 0, "total_steps": 10, "steps_per_epoch": 5, "log_every": 2}
+    meter = Meter(log, lambda step: float(step), **settings)
+    for _ in range(2):
+        meter.add(_metrics(1.0, 1, 1))
+    meter.report()
+    meter.close()
+    log.close()
+    assert [record["learning_rate"] for record in read_metrics(tmp_path, "train")] == [1.0]
+
+
 @pytest.mark.parametrize(("loss", "norm"), [(np.nan, 1.0), (np.inf, 1.0), (1.0, np.nan)])
 def test_names_the_first_step_that_is_not_finite(tmp_path, loss, norm):
     log = MetricsLog(tmp_path)

@@ -14,6 +14,7 @@ from asae_jax.evaluation.label_shift import em_shares, learnt_mixture, total_var
 from asae_jax.inference.adapt import last_layer
 from asae_jax.inference.adapt.last_layer import (
     Layer,
+    choose_strength,
     cross_fit,
     find_layer,
     fit_layer,
@@ -86,6 +87,14 @@ def test_an_old_layer_that_fits_is_not_given_up_for_noise():
     assert (found.logits.argmax(1) == labels).mean() > 0.9
 
 
+def test_a_label_that_no_fold_tests_does_not_count_against_the_old_layer():
+    """The old layer is right of all but a class of one image, which new layers are never tested on."""
+    labels = np.array([0] * 9 + [1] * 9 + [2])
+    features = np.eye(3)[labels]
+    old = Layer(np.array([[99.0, 0, 0], [0, 99.0, 0], [99.0, 0, 0]]), np.zeros(3))
+    assert choose_strength(old, features, labels, groups=None, seed=0) == np.inf
+
+
 def test_labels_make_it_better_on_new_images():
     features, labels, old = _task(120)
     new, true, _ = _task(2000, seed=5)
@@ -146,12 +155,28 @@ def test_cross_fitted_estimates_do_not_flatter():
     assert estimates.outliers.threshold > 0.5
 
 
+def test_the_outlier_threshold_is_a_quantile_of_the_distances_to_other_folds():
+    rng = np.random.default_rng(0)
+    logits, features, labels = rng.normal(size=(20, 3)), rng.normal(size=(20, 4)), np.arange(20) % 3
+    distances = rng.permutation(20) / 10
+    estimates = cross_fitted_estimates(SETTINGS, ("A", "B", "C"), logits, features, labels, distances, {})
+    assert estimates.outliers.threshold == 1.9  # the smallest that 95 of 100 do not exceed, or the next
+
+
 def test_classes_that_do_not_occur_are_never_named_and_the_others_stay_as_they_were():
     features, _, old = _task()
     only = without_classes(old, np.array([False, True, False])).logits(features)
     np.testing.assert_array_equal(only[:, [0, 2]], old.logits(features)[:, [0, 2]])
     assert (only.argmax(1) != 1).all()
     assert (np.exp(only[:, 1] - only.max(1)) < 1e-9).all()
+
+
+def test_what_a_removed_class_knew_does_not_bring_it_back():
+    """Its weights are replaced by the mean of the others', however large they were."""
+    layer = Layer(np.array([[1.0, 900.0, 3.0], [2.0, -900.0, 0.0]]), np.array([0.5, 700.0, 1.5]))
+    found = without_classes(layer, np.array([False, True, False]))
+    np.testing.assert_allclose(found.kernel, [[1, 2, 3], [2, 1, 0]])
+    np.testing.assert_allclose(found.bias, [0.5, 1 - 30 * LIMITS[1], 1.5])
 
 
 def _network(layer):
@@ -216,6 +241,23 @@ def test_proposals_are_of_every_cluster_and_near_its_boundary():
         assert margins[row] <= np.median(margins[cluster == cluster[row]])
     assert len(set(propose(features, np.stack([sure, 1 - sure], 1), 40, seed=0))) == 40
     assert len(propose(features[:5], np.ones((5, 2)) / 2, 9, seed=0)) == 5
+
+
+def test_proposals_are_typical_of_their_cluster():
+    """Of the half that is nearest the centre, 8 degrees and 188, the least certain; the odd ones are none."""
+    angles = np.radians([0, 1, 2, 30, 180, 181, 182, 210])
+    margins = np.array([0.5, 0.4, 0.6, 0.1, 0.9, 0.8, 0.7, 0.0])
+    probabilities = np.stack([1 + margins, 1 - margins], 1) / 2
+    chosen = propose(np.stack([np.cos(angles), np.sin(angles)], 1), probabilities, 2, seed=0)
+    assert chosen.tolist() == [1, 6]
+
+
+def test_where_proposals_are_more_than_clusters_the_least_certain_follow():
+    features = np.repeat(np.eye(2), 5, axis=0)  # two directions, so two clusters
+    margins = np.array([0.9, 0.3, 0.8, 0.6, 0.7, 0.2, 0.95, 0.5, 0.85, 0.75])
+    probabilities = np.stack([1 + margins, 1 - margins], 1) / 2
+    assert propose(features, probabilities, 4, seed=0).tolist() == [5, 1, 7, 3]
+    assert propose(features, probabilities, 99, seed=0).tolist() == np.argsort(margins).tolist()
 
 
 def _shares_far_off(world):

@@ -89,6 +89,47 @@ def test_what_it_rests_on_is_warned_of():
 
 
 @pytest.mark.parametrize(
+    ("confusion", "cells", "seed", "fits", "near"),
+    [
+        (1000 * np.array([[841, 159], [200, 800]]), 4000, 0, False, True),
+        (np.array([[841, 159], [159, 841]]), 20, 2, True, False),
+    ],
+)
+def test_estimates_that_are_near_each_other_or_differ_by_chance_are_no_misfit(
+    confusion, cells, seed, fits, near
+):
+    """Many cells tell a difference that does not matter, and of a few both estimates differ by chance."""
+    prior = ClassPrior(PRIOR, confusion, known=True)
+    how = Correction(prior, usually_unlike=0.05, resamples=0, seed=0)
+    (found,) = _counter(0.5, cells, seed=seed).corrected(how)
+    assert (found.mixture.misfit >= 0.01, found.mixture.disagreement <= 0.05) == (fits, near)
+    assert not found.warnings
+
+
+def test_every_cell_is_counted_under_its_most_probable_class_alone():
+    counter = MixtureCounter()
+    for p in (0.9, 0.6, 0.55, 0.2):
+        counter.add(Record("x", "x", "", probabilities=np.array([p, 1 - p], np.float32)))
+    (found,) = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))
+    np.testing.assert_array_equal(found.counted, [0.75, 0.25])
+
+
+def test_a_class_that_an_adapted_model_never_gives_has_no_share():
+    """Its last layer leaves it a probability near 0, of which the confusion matrix knows nothing."""
+    prior = ClassPrior(np.full(3, 1 / 3), np.diag([90, 90, 0]), known=True)
+    prior = prior._replace(possible=np.array([True, True, False]))
+    counter = MixtureCounter()
+    for number in range(40):
+        p = [0.98, 0.01, 0.01] if number % 4 else [0.01, 0.98, 0.01]
+        counter.add(Record("x", "x", "", probabilities=np.array(p, np.float32)))
+    (found,) = counter.corrected(Correction(prior, usually_unlike=0.05, resamples=20, seed=0))
+    assert found.mixture.shares[2] == 0
+    assert found.mixture.by_confusion is not None
+    np.testing.assert_allclose(found.mixture.shares[:2], [0.75, 0.25], atol=0.01)
+    assert not found.warnings
+
+
+@pytest.mark.parametrize(
     ("cells", "unlike", "warned"),
     [(1, 1, False), (9, 1, False), (19, 2, False), (9, 4, True), (200, 21, True), (200, 20, False)],
 )
@@ -125,6 +166,8 @@ def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():
     assert one.mixture.shares[1] > 0.8 > 0.2 > two.mixture.shares[1]
     assert whole.mixture.low is None  # of two groups nothing can be said of others
     assert MixtureCounter().corrected(Correction(_prior(), usually_unlike=None, resamples=9, seed=0)) == []
+    alone = _counter(0.5, 20, group="one")
+    assert len(alone.corrected(Correction(_prior(), usually_unlike=0.05, resamples=0, seed=0))) == 1
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ def test_what_the_classes_do_not_tell_is_not_there():
     assert found.overall.sure.blasts is None
     assert found.overall.sure.myeloid_erythroid is None
     assert any("No lineage is known for: x" in note for note in found.notes)
+    red_alone = (CellClass("EBO", lineage="erythroid"), CellClass("LYT", lineage="lymphoid"))
+    assert _differential([record(0, of=2)], red_alone).overall.sure.myeloid_erythroid is None
 
 
 def test_a_group_is_told_from_the_total_in_a_spreadsheet(tmp_path):

@@ -57,6 +57,17 @@ def test_percentages_of_marrow_are_of_all_nucleated_cells():
     assert found.sections["myeloid"].share == 0.63
 
 
+def test_an_erythroid_blast_is_a_blast_of_marrow_and_no_white_cell_of_blood():
+    classes = (
+        CellClass("BLA", blast=True),
+        CellClass("PEB", lineage="erythroid", blast=True),
+        CellClass("SNE", lineage="myeloid"),
+    )
+    blood, marrow = (shares({0: 2, 1: 3, 2: 5}, classes, one).blasts for one in (BLOOD, MARROW))
+    assert (blood.count, blood.total) == (2, 7)
+    assert (marrow.count, marrow.total) == (5, 10)
+
+
 def test_where_it_is_not_known_both_ratios_are_given_with_a_condition():
     found = _shares(UNKNOWN)
     assert found.counted == 100
@@ -163,6 +174,15 @@ def test_a_count_of_few_cells_says_so():
     assert "500 nucleated cells of marrow" in marrow
     assert "fewer" not in " ".join(_differential(BLOOD, (150, 0, 50, 0)).notes)
     assert "fewer" not in " ".join(_differential(UNKNOWN).notes)
+
+
+def test_cells_that_are_left_to_a_person_are_counted_towards_those_that_are_recommended():
+    counter = Counter(cell_classes(("SNE", "LY")), BLOOD)
+    for number in range(200):
+        counter.add(record(number % 2, of=2, abstain=number < 50))
+    found = counter.differential()
+    assert (found.overall.sure.counted, found.overall.everything.counted) == (150, 200)
+    assert not any("fewer" in note for note in found.notes)
 
 
 def test_what_red_cells_are_part_of_is_said():
