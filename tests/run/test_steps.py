@@ -1,8 +1,10 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from asae_jax import keys
@@ -146,6 +148,61 @@ def test_steps_differ_by_their_number_only_through_the_keys():
     _, later = update(state.replace(step=jnp.int32(5)), _batch(0))
     assert first.sums.loss == again.sums.loss
     assert first.sums.loss != later.sums.loss
+
+
+class _Told(nn.Module):
+    """Scores that are the images' mean and, in training, what is drawn from `stream`; statistics likewise."""
+
+    stream: str = ""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (), jnp.float32)
+        told = images.mean()
+        if train and self.stream:
+            told += jax.random.uniform(self.make_rng(self.stream))
+        if train:
+            mean.value = told
+        weight = self.param("weight", nn.initializers.ones, (1, 2))
+        return jnp.full((len(images), 1), told) * weight
+
+
+def _step_of_told(stream, devices=1):
+    """`(step, images) -> state after it, sums`: what `stream` draws is the loss of each image."""
+
+    def drawn(name, key):
+        return jax.random.uniform(key) if name == stream else 0.0
+
+    network = _Told(stream if stream in steps.LAYER_STREAMS else "")
+    function = functools.partial(
+        steps.train_step, network=network, optimizer=optax.sgd(0.1),
+        loss=lambda scores, labels: scores[:, 0], seed=3, axis_name=parallel.AXIS,
+        augment=lambda key, images, first_example: images / 256 + drawn("augment", key),
+        mix=lambda key, images, partners: (images + drawn("mix", key), jnp.float32(1)),
+    )  # fmt: skip
+    update = _on_several_devices(function, devices)
+    state = create_state(_Told(), optax.sgd(0.1), jax.random.key(0), image_size=4)
+    labels = np.zeros(4, np.int32)
+    return lambda step, images: update(
+        state.replace(step=jnp.int32(step)), {"image": images, "label": labels}
+    )
+
+
+@pytest.mark.parametrize("stream", ["augment", "mix", *steps.LAYER_STREAMS])
+def test_every_stream_draws_anew_at_each_step_and_again_at_the_same(stream):
+    update, black = _step_of_told(stream), np.zeros((4, 4, 4, 3), np.uint8)
+    losses = [float(update(step, black)[1].sums.loss) / 4 for step in (0, 1, 1, 7)]
+    assert losses[1] == losses[2]
+    assert len(set(losses)) == 3
+    if stream == "augment":
+        key = keys.step_key(keys.stream_key(3, "augment"), 7)
+        assert losses[3] == pytest.approx(float(jax.random.uniform(key)), rel=1e-5)
+
+
+def test_statistics_that_are_not_synchronised_are_averaged_over_the_devices():
+    images = np.repeat(np.array([0, 32, 64, 160], np.uint8), 48).reshape(4, 4, 4, 3)
+    after, _ = _step_of_told("", devices=2)(0, images)
+    assert after.batch_stats["mean"] == 64 / 256
 
 
 @pytest.mark.usefixtures("float64")
