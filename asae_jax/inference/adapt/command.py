@@ -107,6 +107,8 @@ def adapt(config: ConfigDict, workdir: Path) -> int:
         estimates=estimates, to_label=to_label,
     )  # fmt: skip
     print("\n".join(f"note: {note}" for note in record["notes"]))
+    if run.config.adapt.propose and not to_label:
+        print("note: nothing to propose: all images are labelled, left out or kept for a test")
     print(report.next_steps(task.output, to_label=bool(to_label)))
     print(f"written to {task.output}; {workdir} is as it was. {NOTICE}")
     return 0

@@ -184,7 +184,7 @@ def test_labels_train_the_last_layer_and_make_the_estimates(runs, folder, labels
     ],
 )
 def test_proposes_what_nobody_looked_at_and_no_test_needs(
-    runs, folder, tmp_path, split, label, seen, reason, proposed
+    runs, folder, tmp_path, capsys, split, label, seen, reason, proposed
 ):
     rows = [(path, label_, "train", "yes", "") for path, label_, _ in _rows(folder, 11)]
     last = rows[-1][0]
@@ -196,6 +196,8 @@ def test_proposes_what_nobody_looked_at_and_no_test_needs(
     made = output / "to_label.csv"
     found = [line.split(",")[0] for line in made.read_text().splitlines()[1:]] if made.exists() else []
     assert found == [last] * proposed
+    nothing = "note: nothing to propose: all images are labelled, left out or kept for a test\n"
+    assert (nothing in capsys.readouterr().out) == (not proposed)
 
 
 def test_its_evaluation_says_what_its_estimates_were_set_on(runs, labels, tmp_path, blank_pictures, capsys):
