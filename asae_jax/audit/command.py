@@ -120,6 +120,22 @@ def _classes(config: ConfigDict, workdir: Path, table: DataIndex) -> tuple[CellC
     return cell_classes(table.class_names, given)
 
 
+_NAMED = 3  # unreadable images of the second test
+
+
+def _about_second_test(found: Mapping[str, Any]) -> list[str]:
+    """One line where a list sets images aside for a second test; none elsewhere."""
+    count, unreadable = found["second_test"], found["second_test_unreadable"]
+    if not (count or unreadable):
+        return []
+    line = f"second test: {count:,} image{'s' * (count != 1)} compared"
+    if unreadable:
+        named = ", ".join(f"{image['name']}: {image['reason']}" for image in unreadable[:_NAMED])
+        more = f", and others, in {RECORD}" if len(unreadable) > _NAMED else ""
+        line += f", {len(unreadable):,} cannot be read ({named}{more})"
+    return [line]
+
+
 def summary(found: Mapping[str, Any]) -> str:
     """The findings in a few lines."""
     counts, duplicates = found["counts"]["per_split"], found["duplicates"]
@@ -128,7 +144,7 @@ def summary(found: Mapping[str, Any]) -> str:
         f"{found['num_readable']:,} of {found['num_examples']:,} images readable, "
         f"{len(found['class_names'])} classes ({parts})",
         f"duplicates: {duplicates['num_exact']:,} exact and {duplicates['num_near']:,} near groups",
-        *([f"second test: {found['second_test']:,} images compared"] if found["second_test"] else []),
+        *_about_second_test(found),
         *(f"fault: {text}" for text in found["faults"]),
         *(f"note: {text}" for text in found["warnings"]),
     ]

@@ -48,10 +48,12 @@ def collect(
       batch_size: images per training step, 1 or more.
 
     Returns:
-      A dictionary that JSON can hold. `verdict` is one word, see `verdict`; `faults` are sentences on what
-      invalidates scores, `warnings` on what else to know before training.
+      A dictionary that JSON can hold. `second_test` is how many of the images set aside can be read, and so
+      are compared; `second_test_unreadable` are the others. `verdict` is one word, see `verdict`; `faults`
+      are sentences on what invalidates scores, `warnings` on what else to know before training.
     """
     facts = scan.facts.first(len(table))
+    unreadable, of_second = _unreadable(table, scan)
     readable = facts.readable
     counts = count_examples(table, readable, compared.splits[: len(table)])
     of_all = count_examples(compared.table, scan.facts.readable, compared.splits)
@@ -68,10 +70,11 @@ def collect(
         "class_names": list(table.class_names),
         "counts": counts,
         "groups_across_split": groups_across_split(counts["per_group"]),
-        "files": _files(table, Scan(facts, scan.unreadable)),
+        "files": _files(table, Scan(facts, unreadable)),
         "left_out": count_reasons(table.skipped),
         "duplicates": _duplicates(compared, groups),
-        "second_test": len(compared.table) - len(table),
+        "second_test": int(scan.facts.readable[len(table) :].sum()),
+        "second_test_unreadable": _reasons(of_second),
         "distributions": describe_quantities(table, facts),
         "border_shortcut": _shortcut(shortcut),
         "balance": balance(
@@ -79,6 +82,13 @@ def collect(
         ),
     }
     return found | {"verdict": verdict(found), "faults": faults(found), "warnings": warnings(found)}
+
+
+def _unreadable(table: DataIndex, scan: Scan) -> tuple[Skipped, Skipped]:
+    """The unreadable images of `table`, and those of the second test behind it."""
+    own = frozenset(table.names.tolist())  # a list names no file twice, so that none is of both
+    named = [(name in own, (name, reason)) for name, reason in scan.unreadable]
+    return tuple(one for its, one in named if its), tuple(one for its, one in named if not its)
 
 
 def _files(table: DataIndex, scan: Scan) -> dict[str, list]:

@@ -167,6 +167,32 @@ def test_what_is_set_aside_for_a_second_test_is_compared_with_the_rest(tmp_path,
     assert "not readable</span>" not in page  # all pictures are found
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_unreadable_images_of_a_second_test_are_told_apart(tmp_path, capsys, own):
+    """They are no images of the data, and nothing is compared with them."""
+    rows = ["path,label,patient,split"]
+    for index, image in enumerate(cells(23)):
+        write(tmp_path / "data" / f"{index}.png", image)
+        part = "aside" if index >= 20 else "test" if index % 3 == 0 else "train"
+        rows.append(f"{index}.png,{'ab'[index % 2]},p{index},{part}")
+    (tmp_path / "data" / "list.csv").write_text("\n".join(rows) + "\n")
+    broken = ["21.png", *["4.png"] * own]
+    for name in broken:
+        (tmp_path / "data" / name).write_bytes(b"")
+    given = tmp_path / "data" / "list.csv"
+    _, found, page = run(given, tmp_path / "run", source="csv", validation_fraction=0.0)
+    assert [image["name"] for image in found["files"]["unreadable"]] == ["4.png"] * own
+    assert [image["name"] for image in found["second_test_unreadable"]] == ["21.png"]
+    assert found["second_test"] == 2
+    assert any("unreadable" in text for text in found["warnings"]) == own
+    shown = capsys.readouterr().out
+    assert f"{20 - own} of 20 images readable" in shown
+    assert "second test: 2 images compared, 1 cannot be read (21.png: " in shown
+    assert "2 images that are set aside for a second test are compared too" in page
+    assert f"<dt>unreadable files</dt><dd>{int(own)}</dd>" in page
+    assert "unreadable or damaged, of the second test" in page
+
+
 def test_the_split_of_a_run_is_the_one_that_counts(clean, tmp_path):
     names = sorted(path.relative_to(clean).as_posix() for path in clean.rglob("*.png"))
     splits = ["test" if number % 4 == 0 else "train" for number in range(len(names))]
@@ -221,7 +247,8 @@ def test_the_record_has_every_number_of_the_page(clean, tmp_path):
     assert set(found) == {
         "schema", "notice", "version", "source", "fingerprint", "num_examples", "num_readable",
         "class_names", "counts", "groups_across_split", "files", "left_out", "duplicates", "distributions",
-        "second_test", "border_shortcut", "balance", "verdict", "faults", "warnings", "figures",
+        "second_test", "second_test_unreadable", "border_shortcut", "balance", "verdict", "faults",
+        "warnings", "figures",
     }  # fmt: skip
     assert found["schema"] == 1
     assert found["class_names"] == list(CLASSES)
