@@ -25,11 +25,13 @@ def read_rows(
     """Reads a comma-separated UTF-8 file with a header, with or without byte order mark.
 
     Where the header has semicolons and no comma, semicolons separate the values and a comma is a character
-    like any other: so Excel saves CSV files where the decimal sign is a comma.
+    like any other: so Excel saves CSV files where the decimal sign is a comma. A first line `sep=;` or
+    `sep=,`, by which programs tell Excel what separates them, is followed.
 
     Column names may be in any case and order, and have spaces or hyphens for `_`; other columns and blank
-    rows are ignored. Rows are parsed while iterating. The first value that looks like UTF-8 which a program
-    took for Windows' western code page is warned of: to everybody else `MÃ¼ller` is another patient.
+    rows, before the header too, are ignored. Rows are parsed while iterating. The first value that looks like
+    UTF-8 which a program took for Windows' western code page is warned of: to everybody else `MÃ¼ller` is
+    another patient.
 
     Args:
       path: the file.
@@ -75,7 +77,7 @@ def other_columns(path: Path, used: Container[str]) -> list[str]:
 
 
 def _header(path: Path, records: Iterator[tuple[int, list[str]]]) -> tuple[int, list[str]]:
-    line, header = next(records, (1, []))
+    line, header = next((record for record in records if any(map(str.strip, record[1]))), (1, []))
     if len(header) > _MOST_COLUMNS:
         what = f"{len(header):,} columns, more than {_MOST_COLUMNS:,}"
         raise fault(path, line, what, "keep those that are used")
@@ -151,12 +153,14 @@ def _windows_byte(letter: str) -> bytes:
 
 
 def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    # Line by line: as text in memory it would be five times as large.
-    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    lines = _lines(content)
     separated_by = _separated_by(content)
+    passed = 1 if _declared(content) else 0
+    for _ in range(passed):
+        next(lines)
     reader = csv.reader(lines, delimiter=_SEPARATORS[separated_by], strict=True)
     while True:
-        line = reader.line_num + 1
+        line = passed + reader.line_num + 1
         if line > _MOST_LINES:
             raise fault(path, line, f"more than {_MOST_LINES:,} lines", "divide it")
         try:
@@ -169,14 +173,29 @@ def _records(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
             ) from error
 
 
+def _lines(content: bytes) -> io.TextIOWrapper:
+    """Line by line, with their ends: as text in memory it would be five times as large."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+
+
 _SEPARATORS = {"comma": ",", "semicolon": ";"}
+_DECLARATION = re.compile(r'"?sep=([,;])"?[\s,;]*', re.IGNORECASE)
+"""The first line of what is written for Excel; a program that saves the file again may fill the row up."""
+
+
+def _declared(content: bytes) -> str:
+    """What the first line says is between values, a key of `_SEPARATORS`; empty where it does not say."""
+    declaration = _DECLARATION.fullmatch(_lines(content).readline())
+    return next((name for name, sign in _SEPARATORS.items() if declaration and declaration[1] == sign), "")
 
 
 def _separated_by(content: bytes) -> str:
-    """What the header has between its columns, a key of `_SEPARATORS`: of both the comma."""
-    header = re.match(rb"[^\r\n]*", content)
-    between = re.sub(rb'"[^"]*"', b"", header[0]) if header else b""
-    return "semicolon" if b";" in between and b"," not in between else "comma"
+    """What is between values, a key of `_SEPARATORS`: as declared, else as the header has it."""
+    if declared := _declared(content):
+        return declared
+    header = next((line for line in _lines(content) if re.search(r'[^\s,;"]', line)), "")
+    between = re.sub(r'"[^"]*"', "", header)
+    return "semicolon" if ";" in between and "," not in between else "comma"  # of both the comma
 
 
 def _content(path: Path) -> bytes:

@@ -126,6 +126,12 @@ def test_a_file_of_another_kind_is_called_what_it_is(root, data, what):
         ("path,label,split\na/1.png,A,\n", 2, "unknown split ''"),
         ("path,label\na/1.png,A\n\na/2.png,A\na/../a/1.png,B\n", 5, "listed already in line 2"),
         ("path,label\na/1.png\n", 2, "1 values for 2 columns"),
+        ("sep=,\npath,label\na/1.png\n", 3, "1 values for 2 columns"),
+        ("sep=;\r\n\r\npath;label\r\na/1.png;A;B\r\n", 4, "3 values for 2 columns: .*semicolon"),
+        ("\n ,\npath,name\n", 3, "'label' is missing"),
+        ("sep=;\npath;label\na/2.png;A\n\"a/1.png;A\n", 4, "check its quotes"),
+        ("sep=;\n", 1, "'path' is missing"),
+        ("\n\n", 1, "'path' is missing"),
         ("path,label\nb, c/3.png,A\n", 2, "3 values for 2 columns"),
         ('path,label\n"a/1.png"x,A\n', 2, "check its quotes"),
         ('path,label\na/2.png,A\n"a/1.png,A\n', 3, "check its quotes"),
@@ -155,6 +161,33 @@ def test_what_excel_saves_where_the_decimal_sign_is_a_comma_is_the_same_list(roo
     assert "b, c/3.png;'=A;p 1,5\r\n" in stream.getvalue()
     assert indexes[0] == indexes[1]
     assert indexes[1][0] == ("=A", "band, late"), "apostrophes before formulas are taken off"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize(
+    ("before", "separator"),
+    [
+        ("sep=;\r\n", ";"),
+        ("sep=,\n", ","),
+        ('"SEP=;"\r', ";"),
+        ("sep=;;;\r\n\r\n", ";"),
+        ("\r\n \r\n", ";"),
+        ("\n\n", ","),
+        (";;\r\n", ";"),
+        (",,\n", ","),
+        ('"";"";""\n', ";"),
+    ],
+)
+def test_a_line_for_excel_and_blank_lines_before_the_header_change_nothing(root, before, separator, encoding):
+    text = "path;label;patient\na/1.png;A;p1\n\né.png;B;p2\n".replace(";", separator)
+    expected = _fields(manifest_index(write(root, text, encoding)))
+    assert expected == [("A", "B"), ["a/1.png", "é.png"], [0, 1], ["p1", "p2"]]
+    assert _fields(manifest_index(write(root, before + text, encoding))) == expected
+
+
+def test_what_separates_is_what_the_line_for_excel_says(root):
+    text = "sep=;\npath;label;remark, place\na/1.png;A,B;x\n"
+    assert manifest_index(write(root, text)).class_names == ("A,B",)
 
 
 @pytest.mark.parametrize(
