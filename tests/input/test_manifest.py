@@ -129,7 +129,7 @@ def test_a_file_of_another_kind_is_called_what_it_is(root, data, what):
         ("sep=,\npath,label\na/1.png\n", 3, "1 values for 2 columns"),
         ("sep=;\r\n\r\npath;label\r\na/1.png;A;B\r\n", 4, "3 values for 2 columns: .*semicolon"),
         ("\n ,\npath,name\n", 3, "'label' is missing"),
-        ("sep=;\npath;label\na/2.png;A\n\"a/1.png;A\n", 4, "check its quotes"),
+        ('sep=;\npath;label\na/2.png;A\n"a/1.png;A\n', 4, "check its quotes"),
         ("sep=;\n", 1, "'path' is missing"),
         ("\n\n", 1, "'path' is missing"),
         ("path,label\nb, c/3.png,A\n", 2, "3 values for 2 columns"),
