@@ -224,7 +224,7 @@ def _cut_all(
             picture.write(encode_jpeg(outlined(field, numbered), quality=88))
         counts.append(_counts(name, numbered, float(unlit(field).mean())))
     _check_readable([one.error for one in counts if one.error], len(items))
-    _write_table(output / COUNTS, ["slide", "cells", "may_be_several", "at_border", "error"], _lines(counts))
+    _write_table(output / COUNTS, _COLUMNS, _lines(counts))
     _write_table(output / LIST, ["path", *groups, *COLUMNS, "note"], rows)
     return counts
 
@@ -267,10 +267,14 @@ def _counts(name: str, numbered: Sequence[tuple[str, Square]], dark: float) -> C
     return Counts(name, len(kept), several, len(numbered) - len(kept), dark)
 
 
+_COLUMNS = ("slide", "cells", "may_be_several", "at_border", "dark", "error")
+
+
 def _lines(counts: Sequence[Counts]) -> Iterator[list[object]]:
+    """Rows of `_COLUMNS`; numbers are empty where the field could not be read."""
     for one in counts:
-        known = not one.error
-        yield [one.name, *([one.cells, one.several, one.border] if known else ["", "", ""]), one.error]
+        numbers = [one.cells, one.several, one.border, round(one.dark, 4)]
+        yield [one.name, *([""] * len(numbers) if one.error else numbers), one.error]
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[list] | Iterator[list]) -> None:

@@ -82,6 +82,7 @@ def test_every_field_is_counted_and_drawn_with_a_legend(output):
         "p1/a b.png": "6", "p2/a b.jpg": "6", "p2/broken.png": "",
     }  # fmt: skip
     assert "not a JPEG" in counts["p2/broken.png"]["error"]
+    assert [counts[name]["dark"] for name in counts] == ["0.0", "0.0", ""]
     pictures = sorted((output / "fields").iterdir())
     assert [path.name for path in pictures] == ["p1_a_b.jpg", "p2_a_b.jpg"]
     assert all(read_image(path).shape[0] > 700 for path in pictures)
@@ -246,6 +247,8 @@ def test_a_field_says_how_much_of_it_is_dark(photographs, tmp_path, capsys):
     options = [f"--input={tmp_path / 'field.png'}", f"--output={tmp_path / 'o'}", "--nucleus=70"]
     assert cli.main(["cut", *options]) == 0
     assert "11% of the field is dark, and its edge is a border" in capsys.readouterr().out
+    (counts,) = _rows(tmp_path / "o" / "fields.csv")
+    assert float(counts["dark"]) == pytest.approx(0.11, abs=0.005)
 
 
 @pytest.mark.parametrize("border", ["skip", "pad"])
