@@ -6,10 +6,11 @@
 Each side is a process of its own that waits while the other runs one step: no thread pool disturbs another.
 Both take the same uint8 images, normalise them and do one update by SGD. Nothing is augmented, except by the
 contender that `--augmented` adds: our step with its random views. PyTorch runs channels-last, eagerly and
-through `torch.compile`; ratios are to the faster. On Linux our process keeps its memory, as the program does
-(`asae_jax/allocator.py`); with `--kept_memory=all` PyTorch's does too, with `none` neither. On a busy machine
-read the ratio of processor times: wall time includes waiting for a core. A ratio is the median over pairs of
-steps, with the 10 % and 90 % quantiles.
+through `torch.compile`; ratios are to the faster. On Linux our process has its memory in huge pages, as the
+program gives itself (`asae_jax/huge_pages.py`); with `--huge_pages=all` PyTorch's too, with `none` neither.
+Before each timed step comes one that is not: a virtual machine takes back memory that rests for seconds. On a
+busy machine read the ratio of processor times: wall time includes waiting for a core. A ratio is the median
+over pairs of steps, with the 10 % and 90 % quantiles.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from absl import app, flags
 
-from asae_jax.allocator import VARIABLE, here
+from asae_jax.huge_pages import VARIABLE, here
 
 _MODEL = flags.DEFINE_enum(
     "model",
@@ -42,8 +43,8 @@ _DTYPE = flags.DEFINE_enum(
 )
 _STEPS = flags.DEFINE_integer("steps", 10, "Timed steps of each contender.")
 _COMPILE = flags.DEFINE_bool("compile", True, "Time `torch.compile` too.")
-_KEPT_MEMORY = flags.DEFINE_enum(
-    "kept_memory", "ours", ["ours", "all", "none"], "Who keeps memory, in huge pages, where that can be."
+_HUGE_PAGES = flags.DEFINE_enum(
+    "huge_pages", "ours", ["ours", "all", "none"], "Whose memory is in huge pages, where that can be."
 )
 _AUGMENTED = flags.DEFINE_bool("augmented", False, "Time our step with random views too.")
 
@@ -240,7 +241,7 @@ CONTENDERS = {
 
 
 def _serve(name: str, work: Work, pipe) -> None:
-    """A contender's process: one step for every message until None comes."""
+    """A contender's process: one timed step for every message until None comes."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     began = _now()
     run, versions = CONTENDERS[name](work)
@@ -248,6 +249,7 @@ def _serve(name: str, work: Work, pipe) -> None:
     pipe.send((versions, *(b - a for a, b in zip(began, _now(), strict=True))))
     run()
     while pipe.recv():
+        run()
         start = _now()
         loss = run()
         pipe.send(Took(*(b - a for a, b in zip(start, _now(), strict=True)), loss))
@@ -260,11 +262,11 @@ def _now() -> tuple[float, float]:
 
 
 @contextlib.contextmanager
-def _memory_of(name: str, kept_memory: str):
-    """The C library's setting for a process that is started here: see `asae_jax.allocator`."""
+def _memory_of(name: str, huge_pages: str):
+    """The C library's setting for a process that is started here: see `asae_jax.huge_pages`."""
     before = os.environ.get(VARIABLE)
     ours = name.startswith("ours")
-    if kept_memory == "all" or (ours and kept_memory == "ours"):
+    if huge_pages == "all" or (ours and huge_pages == "ours"):
         os.environ.update(here() or {})
     yield
     os.environ.pop(VARIABLE, None)
@@ -272,14 +274,14 @@ def _memory_of(name: str, kept_memory: str):
         os.environ[VARIABLE] = before
 
 
-def race(work: Work, names: list[str], steps: int, kept_memory: str = "ours") -> dict[str, list[Took]]:
+def race(work: Work, names: list[str], steps: int, huge_pages: str = "ours") -> dict[str, list[Took]]:
     """Steps of each contender in turn. One that cannot start is reported and left out."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
         pipe, other = context.Pipe()
         process = context.Process(target=_serve, args=(name, work, other), daemon=True)
-        with _memory_of(name, kept_memory):
+        with _memory_of(name, huge_pages):
             process.start()
         other.close()
         try:
@@ -333,7 +335,7 @@ def main(_) -> None:
             _MODEL.value, _STEM.value, _WIDTH.value, _SIZE.value, _BATCH_SIZE.value, layer, _DTYPE.value
         )
         print(", ".join(f"{field} {value}" for field, value in work._asdict().items()))
-        report(race(work, names, _STEPS.value, _KEPT_MEMORY.value))
+        report(race(work, names, _STEPS.value, _HUGE_PAGES.value))
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

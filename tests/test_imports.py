@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
-    ("types", "errors", "allocator"),
+    ("types", "errors", "huge_pages"),
     ("keys", "files", "shipped", "terminal"),
     ("json_files", "csv_cells", "folders"),
     ("pages", "config", "lettering"),
