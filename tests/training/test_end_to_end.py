@@ -101,6 +101,25 @@ def test_the_contract_of_the_evaluation_file(finished):
     assert np.mean([row["true"] == row["label"] for row in rows]) == pytest.approx(scores["accuracy"])
 
 
+def _check_choice(workdir):
+    """The record that chose the best checkpoint: the scores that `evaluate` finds on validation images."""
+    checkpoints = Checkpoints(workdir)
+    best = checkpoints.best
+    checkpoints.close()
+    (record,) = [record for record in read_metrics(workdir, "validation") if record["step"] == best]
+    scores = json.loads((workdir / "evaluation" / "validation.json").read_text())
+    for field in ("accuracy", "balanced_accuracy", "macro_f1", "nll", "ece"):
+        assert record[field] == pytest.approx(scores[field], rel=1e-4), field
+    kept = json.loads((workdir / "checkpoints" / str(best) / "metrics" / "metrics").read_text())
+    assert kept["score"] == record["macro_f1"]
+    return record
+
+
+def test_the_best_checkpoint_is_chosen_by_the_validation_images(finished):
+    record = _check_choice(finished)
+    assert record["macro_f1"] != record["accuracy"]  # which of the two chose can be told
+
+
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(finished, cache, tmp_path, capsys):
     workdir = tmp_path / "parts"
     chosen = "--config.train.batch_size=0"  # 56, the only one that 14 classes and 8 devices share
@@ -246,9 +265,12 @@ def test_too_little_memory_ends_in_one_line_with_the_settings_that_need_less(
 
 def test_the_shuffled_sampler_and_the_plain_network_train(cache, tmp_path):
     options = ["--config.data.sampler=shuffled", "--config.model.branching=none", "--config.loss.name=ce",
-               "--config.optimizer.ema_decay=0.5", "--config.train.epochs=1"]  # fmt: skip
+               "--config.optimizer.ema_decay=0.5", "--config.train.epochs=1",
+               "--config.train.validate_every=2"]  # fmt: skip
     assert _main(cache, tmp_path / "plain", *options) == 0
     assert _final_state(tmp_path / "plain")[1]["average"]
+    assert [record["epoch"] for record in read_metrics(tmp_path / "plain", "validation")] == [1]  # the last
+    _check_choice(tmp_path / "plain")  # the moving average's scores
 
 
 def test_scores_that_are_not_finite_end_in_one_line(finished):
