@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from asae_jax.types import ExampleNumbers, Index
+from asae_jax.types import Index
 
-PartFunction = Callable[[Any, ExampleNumbers], tuple[Any, Any]]
-"""`(some examples, their numbers) -> (means over them, results for each of them)`."""
+PartFunction = Callable[[Any, Index], tuple[Any, Any]]
+"""`(some examples, number of the first of them) -> (means over them, results for each of them)`."""
 
 
 def mean_over_parts(function: PartFunction, examples: Any, parts: int) -> tuple[Any, Any]:
@@ -19,27 +19,22 @@ def mean_over_parts(function: PartFunction, examples: Any, parts: int) -> tuple[
     The means of the parts are averaged: gradients of a mean loss become those of the whole batch. What is
     equal in all parts, such as statistics of frozen layers, stays as it is bit for bit.
 
-    Part k holds examples k, k + `parts`, k + 2 `parts` ...: where devices have shares of a batch one after
-    the other, part k of all shares is part k of the whole, so its statistics do not depend on their number.
-
     Args:
       function: sees a part of `examples` at a time.
       examples: tree of arrays `[batch, ...]`; scalars in it are the same for all parts.
-      parts: how many; a divisor of the batch. 1: `function(examples, 0)` itself, 0 being the first number.
+      parts: how many; a divisor of the batch. 1: `function(examples, 0)` itself.
     """
     if parts == 1:
         return function(examples, 0)
     batch = next(len(leaf) for leaf in jax.tree.leaves(examples) if jnp.ndim(leaf))
     size = batch // parts
 
-    def of_part(x: Any, number: Index) -> Any:
-        if not jnp.ndim(x):
-            return x
-        return lax.dynamic_index_in_dim(x.reshape(size, parts, *x.shape[1:]), number, axis=1, keepdims=False)
-
     def compute(number: Index) -> tuple[Any, Any]:
-        part = jax.tree.map(lambda x: of_part(x, number), examples)
-        return function(part, number + parts * jnp.arange(size, dtype=jnp.int32))
+        first = number * size
+        part = jax.tree.map(
+            lambda x: lax.dynamic_slice_in_dim(x, first, size) if jnp.ndim(x) else x, examples
+        )
+        return function(part, first)
 
     def add(mean: Any, number: Index) -> tuple[Any, Any]:
         new, each = compute(number)
@@ -47,4 +42,4 @@ def mean_over_parts(function: PartFunction, examples: Any, parts: int) -> tuple[
 
     mean = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(compute, jnp.int32(0))[0])
     mean, each = lax.scan(add, mean, jnp.arange(parts, dtype=jnp.int32))
-    return mean, jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(batch, *x.shape[2:]), each)
+    return mean, jax.tree.map(lambda x: x.reshape(batch, *x.shape[2:]), each)

@@ -21,7 +21,7 @@ from asae_jax.run.accumulation import mean_over_parts
 from asae_jax.run.state import TrainState, next_state
 from asae_jax.run.sums import Sums
 from asae_jax.run.test_time_augmentation import prepare_view
-from asae_jax.types import ExampleNumbers, Images, Key, Labels, Scores
+from asae_jax.types import Images, Index, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", drop_layers.STREAM)
 """Random streams that layers of the network draw from in training."""
@@ -82,8 +82,8 @@ def train_step(
     layers = _layer_options(state.step, seed, ramp_steps)
     share = jax.lax.axis_index(axis_name) * len(batch["label"])
 
-    def part(examples: tuple[Images, Targets], numbers: ExampleNumbers) -> tuple[Any, Any]:
-        place = {"first_example": share + numbers} if accumulate > 1 else {}
+    def part(examples: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
+        place = {"first_example": share + first} if accumulate > 1 else {}
         return _gradients(network, state, examples, layers | place, loss, loss_per_branch, agreement)
 
     (gradients, batch_stats), (scores, losses) = mean_over_parts(part, examples, accumulate)
