@@ -3,4 +3,4 @@
 For research, not a diagnosis.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
