@@ -13,7 +13,7 @@ that of oneDNN, which PyTorch uses. So on CPUs
 
 What is computed elsewhere later, as an exported network, is traced inside `as_on_accelerators`.
 
-Figures are in docs/performance.md.
+Figures are in docs/speed_notes.md.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 XLA's own takes 2 to 13 times as long forward. Its gradient of the kernel reads the maps once for every place
 and sums one value after the other, which took 40 % of a training step of EfficientNet-Lite0.
-`convolution.py` decides where this module is used; figures are in docs/performance.md.
+`convolution.py` decides where this module is used; figures are in docs/speed_notes.md.
 """
 
 import functools
