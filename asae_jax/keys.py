@@ -9,7 +9,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 
-from asae_jax.types import ExampleKeys, Index, Key
+from asae_jax.types import ExampleKeys, ExampleNumbers, Index, Key
 
 
 def stream_key(seed: int, stream: str) -> Key:
@@ -25,22 +25,26 @@ def step_key(key: Key, step: Index) -> Key:
     return jax.random.fold_in(key, step)
 
 
-def example_keys(key: Key, count: int, first: Index = 0) -> ExampleKeys:
+def example_keys(key: Key, count: int, first: ExampleNumbers = 0) -> ExampleKeys:
     """One key per example: `[count]` keys for the examples `first .. first + count - 1` of a global batch.
+
+    `first` may also be the numbers of all of them, int `[count]`.
 
     On device `d` of a data-parallel step `first` is `d * count`, so that example `i` of the global
     batch has the same key on any number of devices.
     """
-    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
+    numbers = first if jnp.ndim(first) else first + jnp.arange(count)
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(numbers)
 
 
-def first_of_share(axis_name: str | None, count: int, given: Index | None = None) -> Index:
-    """Number of the first of `count` examples within the global batch.
+def first_of_share(axis_name: str | None, count: int, given: ExampleNumbers | None = None) -> ExampleNumbers:
+    """Number of the first of `count` examples within the global batch; or of each, as `given`.
 
     Args:
       axis_name: device axis over which the batch is spread in equal shares; None: it is not spread.
       count: examples of this device.
-      given: the number, where the caller knows it: a share may be computed in parts.
+      given: the number, or int `[count]` those of all, where the caller knows: a share may be computed in
+        parts.
     """
     if given is not None:
         return given

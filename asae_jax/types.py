@@ -68,6 +68,8 @@ Number = Scalar | float
 """One number, on the device or the host."""
 Index = jt.Int[Array, ""] | int
 """One whole number, on the device or the host."""
+ExampleNumbers = jt.Int[Array, "batch"] | Index
+"""The numbers of some examples within the global batch, or that of the first where they follow each other."""
 Key = jt.Key[jax.Array, ""]
 """A typed PRNG key."""
 ExampleKeys = jt.Key[jax.Array, "batch"]

@@ -28,8 +28,8 @@ from asae_jax.types import (
     Array,
     AttentionMap,
     BranchFeatures,
+    ExampleNumbers,
     ImageFeatures,
-    Index,
     Key,
     Number,
     PositionMask,
@@ -112,7 +112,7 @@ def select_peak(
     *,
     num_candidates: int = 5,
     p_top1: Number = 0.7,
-    first_example: Index = 0,
+    first_example: ExampleNumbers = 0,
 ) -> tuple[Positions, Positions]:
     """Choose one peak per image at random (peak selection strategy of the AS module).
 
@@ -126,8 +126,8 @@ def select_peak(
       peaks: boolean `[batch, height, width]`.
       num_candidates: k of the paper, at least 1.
       p_top1: within 0..1.
-      first_example: number of the first image within the global batch, so that the choice does not depend
-        on how a batch is spread over devices.
+      first_example: number of the first image within the global batch, or of each, so that the choice does
+        not depend on how a batch is spread over devices.
 
     Returns:
       Rows and columns, int32 `[batch]`.
@@ -258,7 +258,7 @@ def asae_maps(
     enhancement: str = "sigmoid",
     place: str = "peak",
     strength: Number | None = None,
-    first_example: Index = 0,
+    first_example: ExampleNumbers = 0,
 ) -> ASAEMaps:
     """All maps of one batch of features.
 
@@ -348,7 +348,7 @@ class ASAE(nn.Module):
         *,
         train: bool,
         strength: Number | None = None,
-        first_example: Index | None = None,
+        first_example: ExampleNumbers | None = None,
     ) -> ASAEMaps:
         """The layer's maps. At test, without a key in the stream `"asae"`, the highest peak is taken.
 
@@ -356,7 +356,8 @@ class ASAE(nn.Module):
           features: `[batch, height, width, channels]`.
           train: whether the batch is spread over devices.
           strength: see `asae_maps`.
-          first_example: number of the first image within the global batch; None: each device has one share.
+          first_example: number of the first image within the global batch, or of each; None: each device has
+            one share.
         """
         draws = self.has_rng("asae") or (train and "suppress" in self.branches)
         return asae_maps(

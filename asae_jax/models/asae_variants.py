@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from asae_jax import keys
-from asae_jax.types import Array, AttentionMap, ImageFeatures, Index, Key, Number, at_least_float32
+from asae_jax.types import Array, AttentionMap, ExampleNumbers, ImageFeatures, Key, Number, at_least_float32
 
 PLACES = ("peak", "random")
 """Where the suppressed region lies."""
@@ -66,14 +66,16 @@ def ramped_enhancement(enhancement: AttentionMap, strength: Number) -> Attention
     return 1 + strength * (enhancement - 1)
 
 
-def ramped_mask(key: Key, mask: AttentionMap, strength: Number, *, first_example: Index = 0) -> AttentionMap:
+def ramped_mask(
+    key: Key, mask: AttentionMap, strength: Number, *, first_example: ExampleNumbers = 0
+) -> AttentionMap:
     """The mask of each image with probability `strength`, otherwise ones, which hide nothing.
 
     Args:
       key: one for the batch; every image draws by its own, folded from it.
       mask: `[batch, height, width]`, 0 where hidden.
       strength: probability, 0..1; may be traced.
-      first_example: number of the first image within the global batch.
+      first_example: number of the first image within the global batch, or of each.
 
     Returns:
       float32, same shape.
@@ -82,7 +84,7 @@ def ramped_mask(key: Key, mask: AttentionMap, strength: Number, *, first_example
     return jnp.where((drawn < strength)[:, None, None], mask, jnp.ones_like(mask))
 
 
-def moved_region(key: Key, mask: AttentionMap, *, first_example: Index = 0) -> AttentionMap:
+def moved_region(key: Key, mask: AttentionMap, *, first_example: ExampleNumbers = 0) -> AttentionMap:
     """The hidden region of each image at a random place: shape and number of positions stay.
 
     Every place at which the region lies inside the map is equally likely, its own one included.
@@ -90,7 +92,7 @@ def moved_region(key: Key, mask: AttentionMap, *, first_example: Index = 0) -> A
     Args:
       key: one for the batch; every image draws by its own, folded from it.
       mask: `[batch, height, width]`, 0 where hidden.
-      first_example: number of the first image within the global batch.
+      first_example: number of the first image within the global batch, or of each.
 
     Returns:
       float32, same shape.
@@ -110,7 +112,7 @@ def _move(key: Key, mask: Array) -> Array:
     return mask
 
 
-def _image_keys(key: Key, name: str, count: int, first_example: Index) -> Array:
+def _image_keys(key: Key, name: str, count: int, first_example: ExampleNumbers) -> Array:
     """Keys apart from those that choose the peaks, so that these stay what they are."""
     return keys.example_keys(jax.random.fold_in(key, zlib.crc32(name.encode())), count, first_example)
 

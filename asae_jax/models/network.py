@@ -16,10 +16,10 @@ from asae_jax.models.second_look import attended_crop
 from asae_jax.types import (
     Array,
     BranchScores,
+    ExampleNumbers,
     Features,
     ImageFeatures,
     Images,
-    Index,
     Logits,
     NextFeatures,
     Number,
@@ -123,7 +123,7 @@ class Network(nn.Module):
         train: bool,
         return_endpoints: bool = False,
         strength: Number | None = None,
-        first_example: Index | None = None,
+        first_example: ExampleNumbers | None = None,
     ) -> Logits | tuple[Logits, dict[str, Array]]:
         """Logits of normalised images `[batch, height, width, 3]`.
 
@@ -133,8 +133,8 @@ class Network(nn.Module):
             suppressed, "drop" for the drop layers, and `mutable=["batch_stats"]`.
           return_endpoints: also return what was computed on the way, at the first look.
           strength: how much of ASAE acts in training, 0..1, see `asae_maps`; None: all of it.
-          first_example: number of the first image within the global batch, to which random draws belong;
-            None: each device has one share of the batch.
+          first_example: number of the first image within the global batch, or of each, to which random draws
+            belong; None: each device has one share of the batch.
 
         Returns:
           float32 logits: `[branches, batch, classes]` in training with ASAE, otherwise `[batch, classes]`
@@ -167,7 +167,7 @@ class Network(nn.Module):
         train: bool,
         use_layer: bool,
         strength: Number | None = None,
-        first_example: Index | None = None,
+        first_example: ExampleNumbers | None = None,
     ) -> tuple[Logits, dict[str, Array]]:
         """Logits of one pass, and what was computed on the way."""
         endpoints: dict[str, Array] = {}
@@ -210,7 +210,7 @@ class Network(nn.Module):
         return nn.remat(apply)(self.backbone, x) if self.remat and train else apply(self.backbone, x)
 
     def _apply_layer(
-        self, features: Features, train: bool, strength: Number | None, first_example: Index | None
+        self, features: Features, train: bool, strength: Number | None, first_example: ExampleNumbers | None
     ) -> tuple[Array, dict[str, Array]]:
         """What the later stages get, and the layer's maps by their names."""
         if isinstance(self.branching, ASAE):
@@ -224,7 +224,7 @@ class Network(nn.Module):
         features: Features,
         train: bool,
         strength: Number | None,
-        first_example: Index | None,
+        first_example: ExampleNumbers | None,
     ) -> tuple[Array, dict[str, Array]]:
         """All branches in training, else what `test_mode` says, and the fields of `ASAEMaps`."""
         maps = layer.maps(features, train=train, strength=strength, first_example=first_example)

@@ -338,6 +338,7 @@ def compiled_train_step(
             loss_per_branch=config.loss.branches == "mean_loss",
             agreement=config.loss.agreement,
             accumulate=config.train.accumulate,
+            classes=num_classes,
             ramp_steps=steps_of(ramp_epochs, steps_per_epoch),
         )
     )

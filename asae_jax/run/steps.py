@@ -21,7 +21,7 @@ from asae_jax.run.accumulation import mean_over_parts
 from asae_jax.run.state import TrainState, next_state
 from asae_jax.run.sums import Sums
 from asae_jax.run.test_time_augmentation import prepare_view
-from asae_jax.types import Images, Index, Key, Labels, Scores
+from asae_jax.types import ExampleNumbers, Images, Key, Labels, Scores
 
 LAYER_STREAMS = ("asae", drop_layers.STREAM)
 """Random streams that layers of the network draw from in training."""
@@ -59,6 +59,7 @@ def train_step(
     mix: Mix | None = None,
     ramp_steps: int = 0,
     accumulate: int = 1,
+    classes: int = 1,
 ) -> tuple[TrainState, StepMetrics]:
     """One step of gradient descent on the mean loss of the global batch; equal on all devices.
 
@@ -77,16 +78,16 @@ def train_step(
       mix: mixes each image with a partner, for both labels; the accuracy measured counts its own.
       ramp_steps: steps over which the ASAE layer's strength rises from 0 to 1; 0: it is whole from the start.
       accumulate: equal parts in which the share passes the network, in the memory of one.
+      classes: of balanced batches, whose parts are balanced: see `accumulation.members`.
     """
     examples = _augmented(batch, state.step, augment, mix, seed, axis_name)
-    layers = _layer_options(state.step, seed, ramp_steps)
-    share = jax.lax.axis_index(axis_name) * len(batch["label"])
+    first = jax.lax.axis_index(axis_name) * len(batch["label"])
 
-    def part(examples: tuple[Images, Targets], first: Index) -> tuple[Any, Any]:
-        place = {"first_example": share + first} if accumulate > 1 else {}
-        return _gradients(network, state, examples, layers | place, loss, loss_per_branch, agreement)
+    def part(examples: tuple[Images, Targets], numbers: ExampleNumbers) -> tuple[Any, Any]:
+        options = _layer_options(state.step, seed, ramp_steps, numbers if accumulate > 1 else None)
+        return _gradients(network, state, examples, options, loss, loss_per_branch, agreement)
 
-    (gradients, batch_stats), (scores, losses) = mean_over_parts(part, examples, accumulate)
+    (gradients, batch_stats), (scores, losses) = mean_over_parts(part, examples, accumulate, first, classes)
     gradients = jax.lax.pmean(gradients, axis_name)
     batch_stats = _joint_statistics(batch_stats, state.batch_stats, axis_name)
     state = next_state(state, gradients, batch_stats, optimizer, ema_decay)
@@ -94,10 +95,13 @@ def train_step(
     return state, StepMetrics(sums, optax.tree.norm(gradients))
 
 
-def _layer_options(step: jax.Array, seed: int, ramp_steps: int) -> dict[str, Any]:
-    """What layers of the network need in training: random keys, and how much of ASAE acts."""
+def _layer_options(
+    step: jax.Array, seed: int, ramp_steps: int, numbers: ExampleNumbers | None
+) -> dict[str, Any]:
+    """What layers need in training: random keys, how much of ASAE acts; of a part, its images' numbers."""
     rngs = {stream: _key(seed, stream, step) for stream in LAYER_STREAMS}
-    return {"rngs": rngs} | ({"strength": ramp(step, ramp_steps)} if ramp_steps else {})
+    place = {} if numbers is None else {"first_example": numbers}
+    return {"rngs": rngs} | place | ({"strength": ramp(step, ramp_steps)} if ramp_steps else {})
 
 
 def _gradients(

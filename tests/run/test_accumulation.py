@@ -17,7 +17,7 @@ from asae_jax.models.backbones.base import Backbone
 from asae_jax.models.layers import Conv, make_norm
 from asae_jax.models.network import Network
 from asae_jax.run import build, parallel, steps
-from asae_jax.run.accumulation import mean_over_parts
+from asae_jax.run.accumulation import mean_over_parts, members
 from asae_jax.run.state import TrainState, create_state
 from benchmarks import step_memory
 from tests.quick import quick_options
@@ -34,27 +34,35 @@ BATCH = {
 def test_a_mean_over_parts_is_that_of_all_and_each_result_keeps_its_place():
     values = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 
-    def function(part, first):
+    def function(part, numbers):
         rows, factor = part
-        return rows.mean(0), factor * rows + first
+        return rows.mean(0), factor * rows + numbers[:, None]
 
     for parts in (2, 3, 4):
         mean, each = jax.jit(lambda n=parts: mean_over_parts(function, (values, 2.0), n))()
         np.testing.assert_allclose(mean, values.mean(0), atol=1e-6)
-        begins = np.arange(12) // (12 // parts) * (12 // parts)
-        np.testing.assert_allclose(each, 2 * values + begins[:, None], rtol=1e-6)
+        np.testing.assert_allclose(each, 2 * values + np.arange(12)[:, None], rtol=1e-6)
+    mean, each = mean_over_parts(function, (values, 2.0), 3, first=24, classes=2)
+    np.testing.assert_allclose(each, 2 * values + 24 + np.arange(12)[:, None], rtol=1e-6)
 
 
-@pytest.mark.parametrize("parts", [2, 3, 6])
-def test_parts_of_a_balanced_batch_are_balanced(parts):
-    """Element j of such a batch is of class j % classes: no part may take every so many-th."""
-    labels = np.arange(24, dtype=np.int32) % 4
-
-    def counts(part, first):
-        return jnp.zeros(()), jnp.broadcast_to(jnp.bincount(part, length=4), (len(part), 4))
-
-    _, each = jax.jit(lambda: mean_over_parts(counts, labels, parts))()
-    assert np.unique(each).tolist() == [6 // parts]
+@pytest.mark.parametrize(
+    ("batch", "parts", "classes"), [(84, 7, 14), (84, 2, 14), (84, 3, 14), (24, 6, 4), (40, 2, 5), (36, 3, 9)]
+)
+def test_parts_are_balanced_and_the_same_on_any_number_of_devices(batch, parts, classes):
+    """Element j of a balanced batch is of class j % classes: of 14 in 7 parts, every seventh has two."""
+    whole = [set(np.asarray(members(k, batch, parts, classes=classes))) for k in range(parts)]
+    assert sorted(np.concatenate([list(part) for part in whole])) == list(range(batch))
+    for part in whole:
+        counts = np.bincount(np.array(list(part)) % classes, minlength=classes)
+        assert len(part) == batch // parts
+        assert counts.max() - counts.min() <= 1
+    for devices in (d for d in range(2, batch) if batch % (d * parts) == 0):
+        share, firsts = batch // devices, range(0, batch, batch // devices)
+        for k, part in enumerate(whole):
+            of_all = [first + members(k, share, parts, first=first, classes=classes) for first in firsts]
+            assert {len(places) for places in of_all} == {share // parts}
+            assert set(np.concatenate(of_all)) == part
 
 
 def test_what_no_part_changes_stays_bit_for_bit():
@@ -155,7 +163,7 @@ def _step(network, devices, **options):
     """State and metrics after one step at `RATE` on so many devices; the compiled step, its convolutions."""
     function = functools.partial(
         steps.train_step, network=network, optimizer=optax.sgd(RATE), loss=cross_entropy, augment=_flipped,
-        seed=0, axis_name=parallel.AXIS, **options,
+        seed=0, axis_name=parallel.AXIS, classes=CLASSES, **options,
     )  # fmt: skip
     mapped = jax.vmap(function, axis_name=parallel.AXIS, in_axes=(None, 0), out_axes=None)
     batch = {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in BATCH.items()}
@@ -206,14 +214,25 @@ def test_batch_normalisation_takes_the_statistics_of_each_part():
         rows = np.arange(len(labels))
         return -jax.nn.log_softmax(logits)[rows, labels].mean(), updated["batch_stats"]
 
-    half = COUNT // 2
-    results = [by_hand(before.params, images[i : i + half], BATCH["label"][i : i + half]) for i in (0, half)]
+    places = [members(k, COUNT, 2, classes=CLASSES) for k in (0, 1)]
+    results = [by_hand(before.params, images[i], BATCH["label"][i]) for i in places]
     gradients, statistics = (
         jax.tree.map(lambda a, b: (a + b) / 2, *pair) for pair in zip(*results, strict=True)
     )
     _assert_close(state.params, jax.tree.map(lambda p, g: p - RATE * g, before.params, gradients))
     _assert_close(state.batch_stats, statistics)
     np.testing.assert_allclose(metrics.gradient_norm, optax.tree.norm(gradients), rtol=1e-9)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_statistics_of_a_part_do_not_depend_on_the_number_of_devices(parts):
+    (one, metrics, *_), (two, metrics_of_two, *_) = (
+        _step(_network(axis_name=parallel.AXIS), devices, accumulate=parts, mix=_half) for devices in (1, 2)
+    )
+    _assert_close(two.params, one.params)
+    _assert_close(two.batch_stats, one.batch_stats)
+    np.testing.assert_allclose(metrics_of_two.gradient_norm, metrics.gradient_norm, rtol=1e-9)
 
 
 @pytest.mark.usefixtures("float64")
@@ -238,6 +257,7 @@ def test_the_settings_reach_step_and_network(monkeypatch):
     config = tiny_config(train__accumulate=7, model__remat=True)
     step = build.compiled_train_step(config, NUM_CLASSES, optax.sgd(RATE))
     assert step.keywords["accumulate"] == 7
+    assert step.keywords["classes"] == NUM_CLASSES
     assert step.keywords["network"].remat
 
 

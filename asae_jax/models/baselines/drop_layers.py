@@ -36,9 +36,9 @@ from asae_jax.types import (
     Array,
     AttentionMap,
     ExampleKeys,
+    ExampleNumbers,
     Features,
     ImageFeatures,
-    Index,
     Key,
     Number,
     at_least_float32,
@@ -62,25 +62,28 @@ class TrainingLayer(nn.Module):
 
     axis_name: str | None = None
 
-    def __call__(self, features: Features, *, train: bool, first_example: Index | None = None) -> Features:
+    def __call__(
+        self, features: Features, *, train: bool, first_example: ExampleNumbers | None = None
+    ) -> Features:
         """Features of the same shape and dtype; at test the input itself.
 
         Args:
           features: `[batch, height, width, channels]` (ADL: with any leading axes).
           train: draw from the rng stream `STREAM` and disturb the features.
-          first_example: number of the first image within the global batch; None: each device has one share.
+          first_example: number of the first image within the global batch, or of each; None: each device has
+            one share.
         """
         if not train:
             return features
         first = keys.first_of_share(self.axis_name, features.shape[0], first_example)
         return self.disturb(self.make_rng(STREAM), features, first)
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """Training: the features disturbed, drawn from `key`, the same on every device."""
         raise NotImplementedError
 
 
-def image_keys(key: Key, features: ImageFeatures, first_example: Index) -> ExampleKeys:
+def image_keys(key: Key, features: ImageFeatures, first_example: ExampleNumbers) -> ExampleKeys:
     """One key per image, which does not depend on how the batch is spread."""
     return keys.example_keys(key, features.shape[0], first_example)
 
@@ -129,7 +132,7 @@ def _drop(
 class Dropout(RateLayer):
     """Single values are dropped, each with probability `rate`."""
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """See `dropout`."""
         return dropout(image_keys(key, features, first_example), features, rate=self.rate)
 
@@ -137,7 +140,7 @@ class Dropout(RateLayer):
 class SpatialDropout(RateLayer):
     """Whole channels are dropped, each with probability `rate`."""
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """See `spatial_dropout`."""
         return spatial_dropout(image_keys(key, features, first_example), features, rate=self.rate)
 
@@ -166,7 +169,7 @@ def max_drop(image_keys: ExampleKeys, features: ImageFeatures, *, rate: Number) 
 class MaxDrop(RateLayer):
     """The highest value of each channel is dropped, each with probability `rate`."""
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """See `max_drop`."""
         return max_drop(image_keys(key, features, first_example), features, rate=self.rate)
 
@@ -226,7 +229,7 @@ class DropBlock(RateLayer):
                 f"block_size is {self.block_size}: give a number of positions, or a share of the map below 1"
             )
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """Hide the blocks and rescale the rest by the share kept of the batch over all devices.
 
         Of a batch that is computed in parts, of each part over all devices.
@@ -284,7 +287,7 @@ class ADL(TrainingLayer):
             if not 0 <= value <= 1:
                 raise UserError(f"{option} of ADL is {value}: give a number within 0..1")
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """Draw once for the batch, the same on every device, and multiply."""
         attention = jnp.mean(at_least_float32(features), axis=-1)
         drops = jax.random.bernoulli(key, self.rate)
@@ -348,7 +351,7 @@ class DiversificationBlock(TrainingLayer):
         if self.patch_size < 1:
             raise UserError(f"patch_size is {self.patch_size}: give at least one position")
 
-    def disturb(self, key: Key, features: Features, first_example: Index) -> Features:
+    def disturb(self, key: Key, features: Features, first_example: ExampleNumbers) -> Features:
         """Weaken the chosen values."""
         weakened = diversification_mask(
             image_keys(key, features, first_example),
