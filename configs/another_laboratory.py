@@ -1,11 +1,11 @@
-"""Training for other laboratories: the recipe `shipped` with their scale, stain, light and sharpness in view.
+"""Training for other laboratories: `shipped` with images varied in scale, stain, light and sharpness.
 
     python main.py --config=configs/another_laboratory.py --workdir=runs/mine --config.data.path=cells.csv
 
-Cells are shown at 0.6 to 1.7 times the size that the network sees at test, enlarged as often as reduced; in
+Cells are shown at 0.6 to 1.7 times the size that the network sees at test, enlarged as often as reduced: in
 two public sets, of blood and of marrow, nuclei differ by a factor of 1.6. Stain and light vary a little more
-than between these two. With `--config.model.norm=group` no statistics of the training images are kept, and
-`adapt` has none to estimate again.
+than between these two. What it was worth: docs/another_laboratory.md. With `--config.model.norm=group` (not
+measured) the network keeps no statistics of the training images that `adapt` would have to estimate again.
 """
 
 from ml_collections import ConfigDict

@@ -3,17 +3,16 @@
     python main.py --config=configs/comparison.py --workdir=DIR --config.seed=SEED \
       --config.data.source=folder --config.data.path=CELLS --config.train.batch_size=BATCH [ROW]
 
-with BATCH 66 for the 11 classes and 64 for the 8, and ROW one of
+with BATCH 66 for the 11 classes of blood and 64 for the 8 of marrow, and ROW one of
 
-    the paper's method as printed: nothing
+    as printed:   (nothing)
     plain:        --config.model.branching=none --config.loss.name=ce --config.data.hue=none \
                   --config.data.sampler=shuffled
     mean-keeping: --config.asae.enhancement=sigmoid_mean1 --config.data.hue=none
 
-The same weights scored otherwise: `python main.py evaluate` with the settings of the training and
-`--config.eval.batch_statistics=reestimate` or `--config.eval.test_mode=mean`, and an `--config.eval.name`.
-Those runs used one thread each; on other machines the last digits of a run, and with them its
-course, differ.
+The rows with the same weights are `python main.py evaluate --workdir=DIR --name=NAME` with
+`--batch_statistics=reestimate` or `--test_mode=mean`. The measured runs had one thread each; on another
+machine rounding differs, and with it the course of a training.
 """
 
 from ml_collections import ConfigDict

@@ -4,9 +4,10 @@
       --config.data.source=folder --config.data.path=DIR
 
 The layer is not as printed. Beside the suppressed and the enhanced branch there is a plain one; each branch
-has to classify by itself, and all are asked to agree; the enhancement keeps the mean of the features; and the
-statistics for the test are those of the plain branch. So the network is trained as it is tested, and the
-layer adds views of the features. On test images it was behind the plain network (results/search.md).
+has a loss of its own, and a further loss asks all to agree; the enhancement keeps the mean of the features;
+and the statistics for the test are those of the plain branch. So the network is trained as it is tested, and
+the layer adds views of the features. On test images it was 2.1 points behind the plain network, 95 % interval
+-6.3 to +2.1 (results/search.md).
 """
 
 from ml_collections import ConfigDict

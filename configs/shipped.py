@@ -3,11 +3,10 @@
     python -m data.models.images manifest FOLDER ... --output=blood.csv --classes=blood
     python main.py --config=configs/shipped.py --workdir=runs/blood96 --config.data.path=blood.csv
 
-trains a half-width ResNet-18 from random weights, where comparisons in `results/` start from. The included
-models are EfficientNet-Lite0 from ImageNet's weights: the commands in their cards, first that of `blood11`,
-give network, size and optimiser as well. The cells lie in the middle of their images and fill a third to two
-thirds of the side: of the 128 pixels only the middle 96 are looked at, which shows them larger at the same
-cost.
+trains a half-width ResNet-18 from random weights, from which comparisons in `results/` start. The included
+models are EfficientNet-Lite0 from ImageNet's weights: the commands in their cards also give network, size and
+optimiser. Cells lie in the middle of their images, and fill a third to two thirds of the side: of the 128
+pixels only the middle 96 are shown, so that cells are larger at the same cost.
 """
 
 from ml_collections import ConfigDict
