@@ -367,7 +367,7 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
         action=_Once,
         metavar="FILE|NAME",
         help="configuration file, or the name of an included recipe"
-        + ("; only where the settings of the run in --workdir are not to be taken" if of_a_run else ""),
+        + (", in place of the settings of the run in --workdir" if of_a_run else ""),
     )
     parser.add_argument(
         "--workdir",
@@ -376,9 +376,9 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
         metavar="RUN" if of_a_run else "DIR",
         help=argparse.SUPPRESS
         if command.alone
-        else "folder of the run"
+        else "folder of a run that was trained; results go there too"
         if of_a_run
-        else "run folder; default: runs/<name of the configuration>",
+        else "run folder, where the results go; default: runs/<name of the configuration>",
     )
     if of_a_run:
         parser.add_argument(
@@ -388,8 +388,8 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
             metavar="NAME|FOLDER",
             help=argparse.SUPPRESS
             if command.of_images
-            else "a trained model: the name of one that is included (`asae list`), or a model folder; it is "
-            "copied to the run folder (default: runs/NAME), where the results go",
+            else "in place of a run a trained model: the name of an included one (`asae list`), or a model "
+            "folder; it is copied to --workdir (default: runs/NAME), where the results go",
         )
 
 
@@ -464,7 +464,6 @@ def _overview() -> str:
     width = max(map(len, _NAMES))
     lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
     lines.append(f"  {_LIST:{width}}  show models, networks, recipes, class maps and public data sets")
-    examples = [f"  asae {name} {COMMANDS[name].example}" for name in ("train", "predict")]
     return "\n".join(
         [
             "ASAE-Net: fine-grained classification of bone-marrow and blood cells. For research, not a "
@@ -477,10 +476,11 @@ def _overview() -> str:
             *lines,
             "",
             "for example:",
-            *examples,
+            "  asae predict --model=blood11 --input=NEW_CELLS",
+            f"  asae train {COMMANDS['train'].example}",
             "",
-            "`asae COMMAND --help` lists a command's settings. Those of its own section have short forms:",
-            "--input for --config.predict.input.",
+            "`asae COMMAND --help` lists a command's settings; its own have short forms, such as --input for",
+            "--config.predict.input. `asae list` shows what --config, --model and others can name.",
         ]
     )
 
