@@ -8,7 +8,7 @@ COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim
-# jax: the processor alone; "jax[cuda13]" or "jax[cuda12]": NVIDIA GPUs.
+# jax: without a GPU; "jax[cuda13]" or "jax[cuda12]": NVIDIA GPUs.
 ARG JAX=jax
 COPY --from=wheel /wheels /wheels
 RUN wheel="$(echo /wheels/*.whl)" && pip install --no-cache-dir "${wheel}[onnx,fields]" "${JAX}" && rm /wheels/*.whl
