@@ -202,5 +202,8 @@ if __name__ == "__main__":
         wrong = problems(PAGE.read_text(encoding="utf-8"))
         print("\n".join(wrong) or "every licence is as the page says")
         sys.exit(bool(wrong))
-    PAGE.write_text(page(), encoding="utf-8")
+    try:
+        PAGE.write_text(page(), encoding="utf-8")
+    except metadata.PackageNotFoundError as error:
+        sys.exit(f"error: {error.name} is not installed: install all extras of pyproject.toml first")
     print(f"written: {PAGE}")
