@@ -123,7 +123,7 @@ def join(
     taken = patients.named(new, known, told, rename=rename, grouped=grouped, slides=slides)
     new, joined.notes = taken.labels, taken.notes
     joined.left_out += taken.left_out
-    aside, said = patients.second_test(new, known, told, rules.new_test, seed=rules.seed)
+    aside, said = patients.second_test(taken, known, told, rules.new_test, seed=rules.seed)
     joined.notes += said + disputed
     joined.rows = [row for row in rows if row.label]
     for label in new:

@@ -27,11 +27,13 @@ class Named:
       labels: those that may be trained on, each with its patient where one is known.
       left_out: the others, with the reason.
       notes: what to know, in a sentence each.
+      made_up: names among those of patients that stand for all images of a list that name none.
     """
 
     labels: list[Label] = dataclasses.field(default_factory=list)
     left_out: list[tuple[Label, str]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    made_up: set[str] = dataclasses.field(default_factory=set)
 
 
 Told = Mapping[str, Collection[str]]
@@ -109,6 +111,7 @@ def named(
         if not group and grouped:
             unnamed[label.origin] += 1
             label = dataclasses.replace(label, group=_new_name(label, "patient not named", there))
+            result.made_up.add(label.group)
         elif group in parted and rename and group not in by_labels:
             # One name for the whole merge: two readers of a patient are not two patients.
             label = dataclasses.replace(label, group=names.setdefault(group, _new_name(label, group, there)))
@@ -233,9 +236,11 @@ def _notes_on_what_is_not_known(
 
 
 def second_test(
-    new: Sequence[Label], known: Sequence[Known], told: Told, wanted: str, *, seed: int
+    new: Named, known: Sequence[Known], told: Told, wanted: str, *, seed: int
 ) -> tuple[set[Label], list[str]]:
     """The new images of a second test, and what to know of it.
+
+    Images that name no patient, where the old data do, are of any: they are not set aside.
 
     Args:
       new: images that may be trained on.
@@ -252,14 +257,15 @@ def second_test(
     if not wanted:
         return set(), []
     there = {row.group for row in known if row.group} | set(told)
-    groups = {label.group for label in new if label.group}
+    named = [label for label in new.labels if label.group not in new.made_up]
+    unnamed = len(named) < len(new.labels)
+    groups = {label.group for label in named if label.group}
     share = _share(wanted, groups)
     if share is None:
-        aside = _named_patients(new, wanted, groups, there)
-        return aside, _cautions([label for label in new if label not in aside], aside)
-    rows = [label for label in new if label.group not in there]
+        return _named_patients(named, wanted, groups, there), _cautions(named, unnamed=unnamed)
+    rows = [label for label in named if label.group not in there]
     if not rows:
-        raise UserError(f"--new_test={wanted}: no new image is of a new patient: leave it out")
+        raise UserError(f"--new_test={wanted}: no new image names a new patient: leave it out")
     by_group = all(label.group for label in rows)
     if by_group and len({label.group for label in rows}) < 2:
         raise UserError(
@@ -273,14 +279,13 @@ def second_test(
             f"--new_test={wanted}: none is drawn, as without any one {what} a class would have no new image "
             f"to train on: leave it out, or name the patients to test on"
         )
-    return drawn, _cautions(rows, drawn) if by_group else [_BY_IMAGE]
+    return drawn, _cautions(rows, unnamed=unnamed) if by_group else [_BY_IMAGE]
 
 
-def _cautions(others: Iterable[Label], aside: Iterable[Label]) -> list[str]:
-    """What may put one patient on both sides of a second test by patients; `others` are trained on."""
-    every = [*others, *aside]
-    unnamed = [_SOME_UNNAMED] * (not all(label.group for label in every))
-    return unnamed + [_BY_SLIDE] * any(label.of_slide for label in every if label.group)
+def _cautions(named: Sequence[Label], *, unnamed: bool) -> list[str]:
+    """What may put one patient on both sides of a second test by patients; `unnamed`: others name none."""
+    unnamed = unnamed or not all(label.group for label in named)
+    return [_SOME_UNNAMED] * unnamed + [_BY_SLIDE] * any(label.of_slide for label in named if label.group)
 
 
 _SOME_UNNAMED = (

@@ -595,6 +595,20 @@ def test_a_patient_who_is_in_the_old_data_is_never_drawn_for_the_second_test():
         assert "p1" not in {row.group for row in result.rows if row.split == "aside"}
 
 
+@pytest.mark.parametrize("wanted", ["0.3", "0.9", "q1"])
+def test_images_that_name_no_patient_are_no_patient_of_a_second_test(wanted):
+    """They may be of those who are trained on, or of those who are set aside."""
+    unnamed = [label(f"u{i}", "AB"[i % 2]) for i in range(4)]
+    for seed in range(5):
+        result = joined([*PATIENTS[:20], *unnamed], GROUPED, grouped=True, new_test=wanted, seed=seed)
+        assert {row.content[0] for row in result.rows if row.split == "aside"} == {"n"}
+        assert any("not every new image names a patient: those" in note for note in result.notes)
+    with pytest.raises(UserError, match="no new image names a new patient"):
+        joined(unnamed, GROUPED, grouped=True, new_test="0.3")
+    with pytest.raises(UserError, match="no new image is of patient 'new: patient not named'"):
+        joined([*PATIENTS, *unnamed], GROUPED, grouped=True, new_test="new: patient not named")
+
+
 def test_without_patients_images_are_drawn_and_that_is_said():
     result = joined([label(f"n{i}", "AB"[i % 2]) for i in range(20)], new_test="0.2")
     assert len(result.aside) == 4
