@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.positioned import open_binary, read_at
 from asae_jax.input.workers import bounded, default_workers, thread_pool
+from asae_jax.terminal import Bar
 from asae_jax.types import HostImage
 
 CONTENT_TYPE = np.dtype("S32")
@@ -22,6 +24,7 @@ CONTENT_TYPE = np.dtype("S32")
 _BYTES = 16
 _SAMPLE = 4096  # bytes, at the beginning, in the middle and at the end
 _CHUNK = 256  # files that one thread samples at a time
+_AHEAD = 256  # images decoded in advance
 _MOST_THREADS = 8  # on two cores no faster than one, but a network drive answers several at once
 
 
@@ -30,6 +33,28 @@ def image_content(image: HostImage) -> str:
     digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=_BYTES)
     digest.update(image.tobytes())
     return digest.hexdigest()
+
+
+def read_contents(paths: Sequence[str], doing: str) -> list[tuple[str, str]]:
+    """`image_content` of each image file, and why it cannot be read; one of the two is empty.
+
+    Args:
+      paths: of the files.
+      doing: what a progress bar is to say.
+    """
+    contents: list[tuple[str, str]] = []
+    with thread_pool(default_workers()) as pool, Bar(doing, len(paths), "image") as bar:
+        for task in bounded(lambda path: pool.submit(_of_image, path), paths, _AHEAD):
+            contents.append(task.result())
+            bar.update()
+    return contents
+
+
+def _of_image(path: str) -> tuple[str, str]:
+    try:
+        return image_content(read_image(path)), ""
+    except BadImage as error:
+        return "", error.reason
 
 
 def file_contents(paths: Iterable[str | os.PathLike]) -> np.ndarray:

@@ -12,23 +12,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from asae_jax import terminal
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import walk
-from asae_jax.input.content import image_content
+from asae_jax.input.content import read_contents
 from asae_jax.input.csv_rows import fault
-from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.groups import NO_GROUP
 from asae_jax.input.manifest import SLIDE_COLUMNS, UNSEEN, Entry, read_entries
 from asae_jax.input.unicode_form import composed
-from asae_jax.input.workers import bounded, default_workers, thread_pool
 
 ANOTHER_PICTURE = "another picture has its name now (column content)"
 """Why a row cannot be used: its file does not hold what was labelled."""
-
-_AHEAD = 256  # files read in advance
-
 
 _SECONDS = re.compile(r"\D\d\d:?\d\d:?\d\d")
 """The time of day in ISO 8601; at 00:00:00 it is what spreadsheets make of a day."""
@@ -253,28 +247,6 @@ class Images:
             for key in (content, f"/{os.path.basename(path)}") if content else ():
                 held.setdefault(key, []).append((path, content))
         return held
-
-
-def read_contents(paths: Sequence[str], doing: str) -> list[tuple[str, str]]:
-    """What each image file holds (`image_content`), and why it cannot be read; one of the two is empty.
-
-    Args:
-      paths: of the files.
-      doing: what a progress bar is to say.
-    """
-    contents: list[tuple[str, str]] = []
-    with thread_pool(default_workers()) as pool, terminal.Bar(doing, len(paths), "image") as bar:
-        for task in bounded(lambda path: pool.submit(_content, path), paths, _AHEAD):
-            contents.append(task.result())
-            bar.update()
-    return contents
-
-
-def _content(path: str) -> tuple[str, str]:
-    try:
-        return image_content(read_image(path)), ""
-    except BadImage as error:
-        return "", error.reason
 
 
 def usable(labels: Iterable[Label]) -> list[Label]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from asae_jax.errors import UserError
 from asae_jax.input.class_map import mapped_to
+from asae_jax.input.content import read_contents
 from asae_jax.input.groups import NO_GROUP, as_listed
 from asae_jax.input.manifest import ASIDE, Entry, read_entries
 from asae_jax.input.run_split import SPLITS_FILE, read_splits
 from asae_jax.input.sources import configured_index, named_class_map
 from asae_jax.input.unicode_form import composed
-from asae_jax.review.labels import read_contents
 from asae_jax.run import digests, folder
 from asae_jax.run.data import data_list, data_root
 from asae_jax.run.model_folder import holds_model

@@ -25,9 +25,9 @@ from asae_jax.inference.label_studio import (
 )
 from asae_jax.inference.positions import COLUMNS, Position, PositionReader
 from asae_jax.input.cell_classes import cell_classes, known_classes, plain_name, shown_colours
-from asae_jax.input.content import image_content
+from asae_jax.input.content import read_contents
 from asae_jax.input.csv_rows import fault, listed_file, read_rows
-from asae_jax.input.decode import BadImage, read_image, read_orientation
+from asae_jax.input.decode import read_image, read_orientation
 from asae_jax.input.file_kinds import file_kind
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 from asae_jax.pages import NOTICE, printable
@@ -217,31 +217,26 @@ def _refuse_none(
 def _reviewed(path: Path) -> tuple[dict[str, _Given], set[str]]:
     """Absolute path -> label, whether a person gave it and what else is known; and paths of changed files."""
     _, rows = read_rows(path, required=("path", "label"), also=("content", *GUESS_COLUMNS, *_TOLD))
-    found, changed, lines = {}, dict[str, str](), dict[str, int]()
+    found, lines, labelled = {}, dict[str, int](), dict[str, tuple[str, str]]()
     for line, row in rows:
         file = listed_file(path.parent, row["path"])
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
-        if (content := row.get("content", "")) and not _same_picture(file, content):
-            changed[file] = row["path"]
-            continue
+        if content := row.get("content", "").lower():
+            labelled[file] = content, row["path"]
         found[file] = _Given(row["label"], not is_guess(path, line, row), _told(row))
+    held = read_contents(list(labelled), f"reading images of {path.name}")
+    changed = [file for file, (now, _) in zip(labelled, held, strict=True) if now != labelled[file][0]]
     if changed:
-        listed = ", ".join(list(changed.values())[:_SHOWN]) + ", ..." * (len(changed) > _SHOWN)
+        listed = ", ".join(labelled[file][1] for file in changed[:_SHOWN])
+        listed += ", ..." * (len(changed) > _SHOWN)
         print(
             printable(
                 f"left out: {len(changed):,} labels of {path}, whose files cannot be read or hold another "
                 f"picture than the one that was labelled: {listed}"
             )
         )
-    return found, set(changed)
-
-
-def _same_picture(file: str, content: str) -> bool:
-    try:
-        return image_content(read_image(file)) == content.lower()
-    except BadImage:
-        return False
+    return {file: found[file] for file in found.keys() - set(changed)}, set(changed)
 
 
 def _stem(settings: ConfigDict) -> Path:
