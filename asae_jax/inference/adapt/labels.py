@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +14,13 @@ import numpy as np
 from asae_jax.errors import UserError, did_you_mean
 from asae_jax.files import user_path
 from asae_jax.folders import LEFTOVER
-from asae_jax.inference.adapt.cells import Cells, raw_images
+from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.inputs import Item
 from asae_jax.input.class_map import mapped_to
-from asae_jax.input.content import image_content
+from asae_jax.input.content import read_contents
 from asae_jax.input.groups import NO_GROUP, in_one_form
 from asae_jax.input.manifest import ASIDE, CORRECTED, Entry, read_entries
 from asae_jax.input.unicode_form import composed
-from asae_jax.terminal import Bar
 
 FEWEST = 10
 """Labelled images below which nothing is trained: not one threshold could be set."""
@@ -49,11 +49,13 @@ class Labels(NamedTuple):
       settled: images that need no label any more, as somebody has looked at them or they are kept for a
         validation or a test: what they hold, or their absolute path where the list does not say it.
       kept_apart: absolute paths and contents of those that are kept for a validation or a test.
+      left_out: contents of those that a person left out, or that the class map drops -> their names.
     """
 
     given: list[Given]
     settled: frozenset[str]
     kept_apart: frozenset[str] = frozenset()
+    left_out: Mapping[str, str] = MappingProxyType({})
 
 
 def label_files(text: str) -> list[Path]:
@@ -78,8 +80,9 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
       UserError: no such file, one that is none, an image with two labels, or one that a person labelled and
         another left out, or too few labels.
     """
-    rows = [row for file in label_files(text) for row in _rows(file, class_map, class_names)]
-    kept_apart = _kept_apart(rows)
+    listed = [row for file in label_files(text) for row in _rows(file, class_map, class_names)]
+    rows = list(_with_contents(listed))
+    kept_apart = {key: row.entry.split for row in rows if row.entry.split != "train" for key in row.keys}
     _refuse_contradictions(rows)
     found: list[Given] = []
     known: dict[str, Given] = {}  # by path and by content: a list of one kind may repeat one of the other
@@ -104,8 +107,9 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
         warnings.warn(f"labels left out: {counts}", stacklevel=2)
     _refuse_few(found, class_names)
     settled = {r.entry.content or r.path for r in rows if r.entry.seen or r.entry.split != "train"}
-    settled |= kept_apart.keys() - {row.path for row in rows}
-    return Labels(found, frozenset(settled), frozenset(kept_apart))
+    left_out = {row.entry.content: row.entry.name for row in rows if row.is_left_out and row.entry.content}
+    left_out = {content: name for content, name in left_out.items() if content not in kept_apart}
+    return Labels(found, frozenset(settled), frozenset(kept_apart), left_out)
 
 
 class _Row(NamedTuple):
@@ -120,6 +124,11 @@ class _Row(NamedTuple):
         """What its image is known by: path, and what it held where the list says it."""
         return [key for key in (self.path, self.entry.content) if key]
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether a person left the image out, or the class map drops it; not of those kept for a test."""
+        return self.entry.seen and self.entry.split == "train" and not self.label
+
 
 def _rows(file: Path, class_map: Mapping[str, str], class_names: Sequence[str]) -> Iterator[_Row]:
     if not file.is_file():
@@ -131,20 +140,24 @@ def _rows(file: Path, class_map: Mapping[str, str], class_names: Sequence[str]) 
         yield _Row(entry, os.path.abspath(file.parent / entry.name), forms.get(composed(label), label))
 
 
-def _kept_apart(rows: Sequence[_Row]) -> dict[str, str]:
-    """Path and content of images that a list keeps for a validation or a test -> its part.
+def _with_contents(rows: Sequence[_Row]) -> Iterator[_Row]:
+    """The rows, those of images not to be trained on with what these hold, also where the list does not say.
 
-    Files of which the list does not say what they hold are read: a copy may be labelled under another name.
+    A copy of such an image may be labelled under another name.
     """
-    apart = [row for row in rows if row.entry.split != "train"]
-    found = {key: row.entry.split for row in apart for key in row.keys}
-    unread = [row for row in apart if not row.entry.content and not row.entry.fault]
-    with Bar("reading images that are kept for a test", len(unread), "image") as bar:
-        for row in unread:
-            for image in raw_images([Item(row.path, row.path)]):
-                found[image_content(image)] = row.entry.split
-            bar.update()
-    return found
+    not_trained = (row for row in rows if row.entry.split != "train" or row.is_left_out)
+    unread = [r for r in not_trained if not r.entry.content and not r.entry.fault.startswith(LEFTOVER)]
+    read = read_contents([row.path for row in unread], "reading images that are left out or kept for a test")
+    held = {row.path: content for row, (content, _) in zip(unread, read, strict=True) if content}
+    if unknown := sum(row.entry.split != "train" and row.path not in held for row in unread):
+        warnings.warn(
+            f"{unknown} images that are kept for a test cannot be read, and what they held is not known: "
+            "labels of copies of them are trained on",
+            stacklevel=2,
+        )
+    for row in rows:
+        content = row.entry.content or held.get(row.path, "")
+        yield row._replace(entry=dataclasses.replace(row.entry, content=content))
 
 
 def _refuse_contradictions(rows: Sequence[_Row]) -> None:
@@ -209,7 +222,7 @@ def matched(labels: Labels, cells: Cells) -> np.ndarray:
       cells: what could be read of them.
 
     Raises:
-      UserError: a picture with two labels.
+      UserError: a picture with two labels, or one that a person left out under another name.
     """
     given = labels.given
     by_path: dict[str, list[int]] = {}
@@ -223,6 +236,11 @@ def matched(labels: Labels, cells: Cells) -> np.ndarray:
             continue
         hold_good.update(fitting)
         one = given[fitting[0]]
+        if held in labels.left_out:
+            raise UserError(
+                f"{item.path} has the label {one.label}, and the same picture is left out as "
+                f"{labels.left_out[held]} (--labels=): keep one"
+            )
         other = first.setdefault(held, (place, one))[1]
         if other.label != one.label:
             raise UserError(

@@ -667,6 +667,38 @@ def test_an_image_that_one_labels_and_another_leaves_out_is_refused(folder, tmp_
             read_given(lists, CLASS_NAMES, {})
 
 
+@pytest.mark.parametrize("out", [("",), ("", "content")])
+@pytest.mark.parametrize("given", [("path", "label"), ("path", "label", "content")])
+@pytest.mark.filterwarnings("ignore:labels left out")
+def test_nor_is_a_copy_of_what_a_person_left_out_labelled(runs, folder, tmp_path, capsys, out, given):
+    """Whichever of the lists says what the images held."""
+    rows = _rows(folder, 11)
+    copy = shutil.copy(rows[3][0], tmp_path / "copy.png")
+    artefact = _list(
+        tmp_path / "out.csv", [(str(copy), "", "yes", "artefact", rows[3][2])],
+        ["path", "label", "seen", "reason", *out[1:]],
+    )  # fmt: skip
+    lists = f"{artefact},{_list(tmp_path / 'given.csv', rows, given)}"
+    assert _adapt(runs[0], f"--labels={lists}", f"--output={tmp_path / 'new'}", "--statistics=keep") == 2
+    said = capsys.readouterr().err
+    assert "left out" in said
+    assert "keep one" in said
+
+
+@pytest.mark.filterwarnings("ignore:labels left out")
+@pytest.mark.parametrize("label", ["BLA", ""])
+def test_an_image_kept_for_a_test_that_is_gone_protects_no_copy_and_that_is_said(folder, tmp_path, label):
+    """One that a person left out is read as any other."""
+    rows = _rows(folder, 11)
+    copy = shutil.copy(rows[0][0], tmp_path / "copy.png")
+    listed = [(str(copy), label, "test", "blurred"), *((*row[:2], "train", "") for row in rows)]
+    labels = str(_list(tmp_path / "a.csv", listed, ["path", "label", "split", "reason"]))
+    assert rows[0][2] in read_given(labels, CLASS_NAMES, {}).kept_apart
+    copy.unlink()
+    with pytest.warns(UserWarning, match="1 images that are kept for a test cannot be read"):
+        assert rows[0][2] not in read_given(labels, CLASS_NAMES, {}).kept_apart
+
+
 @pytest.mark.filterwarnings("always:1 labels are not used")
 def test_labels_of_images_that_the_run_was_trained_on_are_left_out(
     runs, folder, tmp_path, capsys, monkeypatch
