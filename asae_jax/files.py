@@ -38,6 +38,17 @@ def canonical_path(path: str | os.PathLike) -> str:
     return os.path.normcase(os.path.realpath(path))
 
 
+def in_real_folder(path: str | os.PathLike) -> str:
+    """One name for a file however its folder is spelled: absolute, links of the folder resolved.
+
+    The file may be a link itself, and stays one: a list may name it beside what it leads to.
+    """
+    whole = os.path.abspath(path)
+    folder, name = os.path.split(whole)
+    # The null character is in no path, and what is asked of such a one is an error.
+    return whole if "\0" in folder else os.path.join(os.path.realpath(folder), name)
+
+
 def open_text(path: Path, mode: str = "w") -> IO[str]:
     """Opens a text file as UTF-8 with line ends untouched; file names that are not UTF-8 keep their bytes.
 

@@ -18,10 +18,11 @@ from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError
 from asae_jax.evaluation.label_shift import em_shares, total_variation
 from asae_jax.evaluation.provenance import among_trained_on
+from asae_jax.files import in_real_folder
 from asae_jax.inference.adapt import appearance, classes, report
 from asae_jax.inference.adapt.cells import Cells, read_cells, scorer
 from asae_jax.inference.adapt.folder import check_output, write_adapted
-from asae_jax.inference.adapt.labels import FEWEST, Labels, groups_of, matched, read_given
+from asae_jax.inference.adapt.labels import FEWEST, Labels, groups_of, matched, read_given, with_groups
 from asae_jax.inference.adapt.last_layer import read_layer, with_layer, without_classes
 from asae_jax.inference.adapt.learning import Learned, learn, learn_all
 from asae_jax.inference.adapt.proposals import propose
@@ -33,6 +34,7 @@ from asae_jax.input.appearance import evenly
 from asae_jax.input.content import file_contents
 from asae_jax.input.nucleus_sizes import MEASURED, measure_nuclei
 from asae_jax.input.sources import named_class_map
+from asae_jax.input.unicode_form import composed
 from asae_jax.pages import NOTICE
 from asae_jax.run import parallel
 from asae_jax.run.adaptation import made_from, read_adaptation, source_before_labels
@@ -197,10 +199,11 @@ def _read(run: Run, task: _Task) -> tuple[Cells, np.ndarray, np.ndarray, dict[st
     """
     config = run.config
     of_labels = {one.item.file for one in task.labels.given}
-    others = [item for item in evenly(task.items, config.adapt.images) if item.file not in of_labels]
-    known = {item.file: item for item in task.items if item.group}  # a list may name whom its labels do not
-    given = [one.item if one.item.group else known.get(one.item.file, one.item) for one in task.labels.given]
-    items = [*(dataclasses.replace(item, path=item.file) for item in given), *others]
+    others = [
+        item for item in evenly(task.items, config.adapt.images) if in_real_folder(item.file) not in of_labels
+    ]
+    of_input = {in_real_folder(item.file): composed(item.group) for item in task.items if item.group}
+    items = [*with_groups([one.item for one in task.labels.given], of_input), *others]
     cells = read_cells(items, run.preparation, workers=config.data.workers or None, doing="reading images")
     if not len(cells.images):
         raise UserError(f"none of the {len(items)} images can be read (--input=)")
@@ -307,8 +310,8 @@ def _proposals(run: Run, cells: Cells, settled: Set[str], features: np.ndarray, 
     """
     count = run.config.adapt.propose
     named = list(zip(cells.items, cells.contents, strict=True))
-    seen = settled | {content for item, content in named if item.file in settled}
-    fresh = np.array([seen.isdisjoint((item.file, content)) for item, content in named], bool)
+    seen = settled | {content for item, content in named if in_real_folder(item.file) in settled}
+    fresh = np.array([seen.isdisjoint((in_real_folder(i.file), content)) for i, content in named], bool)
     first = np.zeros(len(fresh), bool)
     first[np.unique(cells.contents, return_index=True)[1]] = True
     rest = np.flatnonzero(fresh & first)

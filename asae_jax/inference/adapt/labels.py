@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import user_path
+from asae_jax.files import in_real_folder, user_path
 from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.inputs import Item
@@ -47,8 +46,8 @@ class Labels(NamedTuple):
     Attributes:
       given: the usable labels, each image once.
       settled: images that need no label any more, as somebody has looked at them or they are kept for a
-        validation or a test: what they hold, or their absolute path where the list does not say it.
-      kept_apart: absolute paths and contents of those that are kept for a validation or a test.
+        validation or a test: what they hold, or their path (`in_real_folder`) where the list does not say it.
+      kept_apart: such paths and contents of those that are kept for a validation or a test.
       left_out: contents of those that a person left out, or that the class map drops -> their names.
     """
 
@@ -113,7 +112,7 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
 
 
 class _Row(NamedTuple):
-    """A row of a list: its absolute path, and its label as a class of the run where it is one."""
+    """A row of a list: `in_real_folder` of its file, and its label as a class of the run where it is one."""
 
     entry: Entry
     path: str
@@ -137,7 +136,7 @@ def _rows(file: Path, class_map: Mapping[str, str], class_names: Sequence[str]) 
     for entry in read_entries(file, unseen=False)[2]:
         mapped = mapped_to(entry.label, class_map)
         label = entry.label if mapped is None else mapped
-        yield _Row(entry, os.path.abspath(file.parent / entry.name), forms.get(composed(label), label))
+        yield _Row(entry, in_real_folder(file.parent / entry.name), forms.get(composed(label), label))
 
 
 def _with_contents(rows: Sequence[_Row]) -> Iterator[_Row]:
@@ -175,7 +174,7 @@ def _refuse_contradictions(rows: Sequence[_Row]) -> None:
 def _group(entry: Entry) -> str:
     """Slide or patient; empty where it is not known."""
     names = (entry.group, entry.provenance.get("known_group", ""))
-    return next((name for name in names if name not in ("", NO_GROUP)), "")
+    return composed(next((name for name in names if name not in ("", NO_GROUP)), ""))
 
 
 def _unusable(entry: Entry, label: str, class_names: Sequence[str], part: str) -> str:
@@ -261,6 +260,37 @@ def matched(labels: Labels, cells: Cells) -> np.ndarray:
             stacklevel=2,
         )
     return np.where(apart, -1, rows)
+
+
+def with_groups(items: Sequence[Item], of_input: Mapping[str, str]) -> list[Item]:
+    """Labelled images with the slide or patient that their list names, or else the input.
+
+    Both may call one patient otherwise, the input by the name of a folder. Where images have both names, the
+    input's stands for the list's; if it stands for several, it is no patient's and tells nothing.
+
+    Args:
+      items: as the lists of labels name them.
+      of_input: `Item.file` -> group, as the input names it.
+    """
+    meant: dict[str, set[str]] = {}
+    for item in items:
+        if item.group and (name := of_input.get(item.file)):
+            meant.setdefault(name, set()).add(item.group)
+    listed = {item.group for item in items if item.group}
+    found, alone = [], 0
+    for item in items:
+        name = "" if item.group else of_input.get(item.file, "")
+        names = meant.get(name, {name})
+        group = item.group or (min(names) if len(names) == 1 else "")
+        found.append(dataclasses.replace(item, group=group))
+        alone += bool(name) and name not in meant and name not in listed
+    if alone and listed:
+        warnings.warn(
+            f"the slide or patient of {alone} labelled images is named by --input alone, of others by their "
+            "list (--labels=): one with two names is taken for two",
+            stacklevel=2,
+        )
+    return found
 
 
 def groups_of(items: Sequence[Item]) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import check
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, remove, together, user_path
+from asae_jax.files import disk_errors, in_real_folder, remove, together, user_path
 from asae_jax.folders import IMAGE_EXTENSIONS
 from asae_jax.inference.geojson import SlideFiles, feature
 from asae_jax.inference.label_studio import (
@@ -155,17 +155,18 @@ def read_cells(path: Path, labels: Path | None = None) -> list[Cell]:
             continue
         located += 1
         file = listed_file(path.parent, row["path"])
-        if (first := lines.setdefault(file, line)) != line:
+        key = in_real_folder(file)
+        if (first := lines.setdefault(key, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
-        if file in changed:
+        if key in changed:
             continue  # `_reviewed` has named it
-        given = reviewed.get(file, _own_label(path, line, row, alone=labels is None))
-        used += file in reviewed
+        given = reviewed.get(key, _own_label(path, line, row, alone=labels is None))
+        used += key in reviewed
         if given.label:
             cells.append(Cell(row["path"], file, place, *given))
         else:
-            artefacts += file in reviewed
-            unlabelled += file not in reviewed
+            artefacts += key in reviewed
+            unlabelled += key not in reviewed
     gone = len(changed & lines.keys())
     _refuse_none(path, labels, located=located, used=used, changed=gone, cells=len(cells))
     _say_left_out(artefacts, "cells that a person left out")
@@ -215,11 +216,11 @@ def _refuse_none(
 
 
 def _reviewed(path: Path) -> tuple[dict[str, _Given], set[str]]:
-    """Absolute path -> label, whether a person gave it and what else is known; and paths of changed files."""
+    """`in_real_folder` -> label, whether a person gave it and what else is known; and those changed since."""
     _, rows = read_rows(path, required=("path", "label"), also=("content", *GUESS_COLUMNS, *_TOLD))
     found, lines, labelled = {}, dict[str, int](), dict[str, tuple[str, str]]()
     for line, row in rows:
-        file = listed_file(path.parent, row["path"])
+        file = in_real_folder(listed_file(path.parent, row["path"]))
         if (first := lines.setdefault(file, line)) != line:
             raise fault(path, line, f"{row['path']} is listed already in line {first}", "list it once")
         if content := row.get("content", "").lower():

@@ -18,7 +18,7 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
 from asae_jax.inference.adapt import appearance, classes, command, last_layer, report
 from asae_jax.inference.adapt.cells import Cells, scorer
-from asae_jax.inference.adapt.labels import read_given
+from asae_jax.inference.adapt.labels import read_given, with_groups
 from asae_jax.inference.adapt.statistics import drawn_rows
 from asae_jax.inference.inputs import Item
 from asae_jax.input.content import image_content
@@ -734,6 +734,46 @@ def test_patients_may_be_named_by_the_input_instead_of_the_labels(runs, folder, 
     options = [f"--input={given}", f"--labels={labels}", f"--output={tmp_path / 'new'}", "--statistics=keep"]
     assert _adapt(runs[0], *options) == 0
     assert json.loads((tmp_path / "new" / FILE).read_text())["labels"]["folds_of"] == "groups"
+
+
+def _named(*groups):
+    return [Item(str(number), str(number), group) for number, group in enumerate(groups)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "of_input", "expected"),
+    [
+        # The second image lies in the folder of the first one's patient.
+        (["Ann", "", "Bob", ""], ["f1", "f1", "f2", "f3"], ["Ann", "Ann", "Bob", "f3"]),
+        # A folder of two patients is none, and one patient may have two folders.
+        (["Ann", "Bob", ""], ["all", "all", "all"], ["Ann", "Bob", ""]),
+        (["Ann", "Ann", "", ""], ["f1", "f2", "f1", "f2"], ["Ann"] * 4),
+        (["Ann", "", ""], ["", "", "Ann"], ["Ann", "", "Ann"]),
+        (["", ""], ["f1", ""], ["f1", ""]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the slide or patient of 1 labelled images is named by --input alone")
+def test_a_patient_has_one_name_though_lists_and_folders_call_him_otherwise(listed, of_input, expected):
+    names = {str(number): name for number, name in enumerate(of_input) if name}
+    assert [item.group for item in with_groups(_named(*listed), names)] == expected
+
+
+def test_patients_whom_nothing_tells_to_be_one_are_said():
+    with pytest.warns(UserWarning, match="of 1 labelled images is named by --input alone"):
+        with_groups(_named("Ann", "", ""), {"0": "f1", "1": "f1", "2": "f3"})
+    with_groups(_named("Ann", ""), {"0": "f1", "1": "f1"})
+
+
+def test_lists_and_input_may_spell_a_folder_otherwise(runs, folder, tmp_path, capsys):
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    labels = _list(tmp_path / "labels.csv", _rows(link, 10), ["path", "label"])
+    output = tmp_path / "new"
+    options = [f"--input={folder}", f"--labels={labels}", f"--output={output}", "--propose=4"]
+    assert _adapt(runs[0], *options, "--statistics=keep") == 0
+    record = json.loads((output / FILE).read_text())
+    assert (record["input"]["images"], record["labels"]["folds_of"]) == (11, "groups")
+    assert len((output / "to_label.csv").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("settled", [[], [0], [2]])

@@ -71,6 +71,15 @@ def test_seen_is_yes_or_no(cells, capsys):
     assert "line 2: seen is 'nein'" in capsys.readouterr().err
 
 
+def test_a_review_may_spell_the_folder_otherwise(cells):
+    folder, contents = cells
+    link = folder.parent / f"{folder.name}_link"
+    link.symlink_to(folder)
+    rows = [[link / "cells" / f"{n}.png", "BNE", "yes", content] for n, content in enumerate(contents)]
+    assert _slide(folder, _labels(folder, *rows)) == 0
+    assert [one[2] for one in read(folder / "labels_on_slide.geojson")] == ["BNE"] * 3
+
+
 def test_a_review_goes_before_the_list_and_another_picture_is_left_out(cells, capsys):
     folder, contents = cells
     labels = _labels(
