@@ -113,11 +113,23 @@ def _rows(
             continue
         if len(record) < len(names) or any(value.strip() for value in record[len(names) :]):
             what = f"{len(record)} values for {len(names)} columns"
-            raise fault(path, line, what, f'put values that hold a {separated_by} into "quotes"')
+            raise fault(path, line, what, _length_remedy(record, len(names), separated_by))
         row = {name: unguarded(record[place].strip()) for name, place in places.items()}
         if not told:
             told = _warn_if_garbled(path, line, row)
         yield line, row
+
+
+def _length_remedy(record: Sequence[str], columns: int, separated_by: str) -> str:
+    """What to do about a row of too few or too many values."""
+    if len(record) > columns:
+        return f'put values that hold a {separated_by} into "quotes"'
+    other = next(name for name in _SEPARATORS if name != separated_by)
+    if len(_SEPARATORS[separated_by].join(record).split(_SEPARATORS[other])) == columns:
+        return (
+            f"the header has a {separated_by} between values, here is a {other}: put the same into every line"
+        )
+    return f"put a {separated_by} between all values, empty ones too"
 
 
 _SHOWN = 40  # letters of a value in a warning

@@ -125,7 +125,22 @@ def test_a_file_of_another_kind_is_called_what_it_is(root, data, what):
         ("path,label,split\na/1.png,A,train\na/2.png,A,dev\n", 3, "unknown split 'dev'"),
         ("path,label,split\na/1.png,A,\n", 2, "unknown split ''"),
         ("path,label\na/1.png,A\n\na/2.png,A\na/../a/1.png,B\n", 5, "listed already in line 2"),
-        ("path,label\na/1.png\n", 2, "1 values for 2 columns"),
+        (
+            "path,label\na/1.png\n",
+            2,
+            "1 values for 2 columns: put a comma between all values, empty ones too",
+        ),
+        (
+            "path;label\na/1.png,A\n",
+            2,
+            "1 values for .*: the header has a semicolon .*, here is a comma: put",
+        ),
+        (
+            "path,label\na/1.png;A\n",
+            2,
+            "1 values for .*: the header has a comma .*, here is a semicolon: put",
+        ),
+        ("sep=;\npath;label;x\na,b;A\n", 3, "2 values for 3 columns: put a semicolon between all values"),
         ("sep=,\npath,label\na/1.png\n", 3, "1 values for 2 columns"),
         ("sep=;\r\n\r\npath;label\r\na/1.png;A;B\r\n", 4, "3 values for 2 columns: .*semicolon"),
         ("\n ,\npath,name\n", 3, "'label' is missing"),
