@@ -101,8 +101,8 @@ class SlideFiles:
         for path in self.paths.values():
             if os.path.lexists(path) and read_head(path).get(MADE_FROM) not in self._sources:
                 raise UserError(
-                    f"{path} was made from another input or by another program: choose another "
-                    "--output=FILE, or move it away"
+                    f"{path} was made from another input, by another program or an earlier version of this "
+                    "one: choose another --output=FILE, or move it away"
                 )
 
     def add(self, slide: str, one: Mapping[str, Any]) -> None:

@@ -71,6 +71,23 @@ def test_seen_is_yes_or_no(cells, capsys):
     assert "line 2: seen is 'nein'" in capsys.readouterr().err
 
 
+def test_what_an_earlier_version_made_is_refused_by_that_name_and_the_remedies_hold(cells, capsys):
+    """It did not say for which list the labels were."""
+    folder, _ = cells
+    labels = _labels(folder, *([f"cells/{number}.png", "BNE", "yes", ""] for number in range(3)))
+    assert _slide(folder, labels) == 0
+    made = folder / "labels_on_slide.geojson"
+    text = made.read_text()
+    made.write_text(text.replace(f" for {folder / 'list.csv'}", ""))
+    assert made.read_text() != text
+    assert _slide(folder, labels) == 2
+    assert f"{made} was made from another input, by another program or an earlier" in capsys.readouterr().err
+    assert _slide(folder, labels, f"--output={folder / 'other'}") == 0
+    made.rename(folder / "away.geojson")
+    assert _slide(folder, labels) == 0
+    assert made.read_text() == text
+
+
 def test_a_review_may_spell_the_folder_otherwise(cells):
     folder, contents = cells
     link = folder.parent / f"{folder.name}_link"
