@@ -150,8 +150,8 @@ def _label(file: Path, entry: Entry, path: str, held: tuple[str, str], images: "
     if entry.fault == UNSEEN:
         problem = UNSEEN
     elif not entry.label:  # what it is of need not be there: it is not trained on
-        problem = "" if content or entry.content else f"{entry.fault}, and what it held is not known"
-        content = content or entry.content
+        content = entry.content or content
+        problem = "" if content else f"{entry.fault}, and what it held is not known"
     else:
         problem = entry.fault or problem
     if content and entry.content and content != entry.content:

@@ -289,6 +289,22 @@ def test_what_a_person_left_out_is_no_class_and_is_counted(old, new, tmp_path, c
     ] * 2
 
 
+@pytest.mark.parametrize("now", ["there", "gone", "another"])
+def test_what_a_person_left_out_counts_whatever_became_of_its_file(old, new, tmp_path, now):
+    image = tmp_path / "cells" / next(name for name, (_, split) in parts(old).items() if split == "train")
+    copy = shutil.copy(image, tmp_path / "copy.png")
+    left_out = [row | {"label": "", "reason": "artefact"} for row in page_rows([copy], "")]
+    labels = write_csv(tmp_path / "labels.csv", [*page_rows(new[:1], "A"), *left_out])
+    if now == "gone":
+        copy.unlink()
+    elif now == "another":
+        put(copy, 9999)
+    merge(old, labels)
+    listed = {row["path"] for row in read_csv(old / "merged.csv")}
+    assert str(image) not in listed
+    assert str(new[0]) in listed
+
+
 def test_patients_in_folders_of_the_old_data_are_kept_out_of_training(tmp_path, capsys):
     cells = [f"{name}/p{patient}/{i}.png" for name in "AB" for patient in range(8) for i in range(3)]
     put_cells(tmp_path / "cells", cells)
