@@ -3,17 +3,16 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.csv_cells import CsvWriter
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.bootstrap import NOT_DRAWN, interval_unit
-from asae_jax.files import atomic_text, canonical_path, disk_errors, remove, together, user_path
+from asae_jax.files import canonical_path, disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.content import image_content
@@ -25,7 +24,7 @@ from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered
 from asae_jax.review.agreement_page import PAGE, in_words, often_different, used_classes, write_page
 from asae_jax.review.labels import Label, group_name, listed_files, read_labels
-from asae_jax.review.output import MADE_FROM
+from asae_jax.review.output import LIST_DIGEST, MADE_FROM, digest, is_changed, table, write_or_remove
 from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, share_images
 
 RECORD = "agreement.json"
@@ -61,14 +60,14 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     compared = list(_compare_all(people, names, resamples))
     several = _alpha(people, names, resamples) if len(people) > 2 and share_images(people) else None
     rows = list(_disagreements(people))
+    listed = _listed(rows, group_name(labels))
     record: dict[str, Any] = {
         MADE_FROM: made_from,
+        LIST_DIGEST: digest(listed),
         "people": [_of_person(person) for person in people],
         "classes": names,
         "pairs": [_recorded(one) for one in compared],
-        "krippendorff_alpha": None
-        if several is None
-        else {"images": several.images, "intervals_over": several.over, **_numbers(several.alpha)},
+        "krippendorff_alpha": None if several is None else _of_several(several),
         "disagreements": len(rows),
         "notes": said,
         "notice": NOTICE,
@@ -76,9 +75,9 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     notes = [*said, *_notes(several, people, compared)]
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
-        _write_disagreements(folder / DISAGREEMENTS, rows, group_name(labels))
-        listed = quoted(folder / DISAGREEMENTS)
-        write_page(folder / PAGE, people, classes, compared, several, rows, notes, listed=listed)
+        write_or_remove(folder / DISAGREEMENTS, listed)
+        name = quoted(folder / DISAGREEMENTS)
+        write_page(folder / PAGE, people, classes, compared, several, rows, notes, listed=name)
     print("\n".join([*_summary(people, names, compared, several), "", *notes]))
     print(_written(folder, rows))
     return 0
@@ -89,12 +88,20 @@ def _check_place(folder: Path, made_from: Sequence[str]) -> None:
     if not there:
         return
     try:
+        recorded = read_json(folder / RECORD, remedy="")
         # Earlier versions recorded paths as they were spelled.
-        if [canonical_path(file) for file in read_json(folder / RECORD, remedy="")[MADE_FROM]] == made_from:
-            return
+        is_own = [canonical_path(file) for file in recorded[MADE_FROM]] == made_from
     except (UserError, LookupError, TypeError, ValueError):
-        pass
-    raise UserError(f"{there[0]} was made from other files and would be lost: choose another --output=DIR")
+        is_own = False
+    if not is_own:
+        raise UserError(
+            f"{there[0]} was made from other files and would be lost: choose another --output=DIR"
+        )
+    if is_changed(folder / DISAGREEMENTS, recorded):
+        raise UserError(
+            f"{folder / DISAGREEMENTS} has changed since it was made, and would be lost: choose another "
+            "--output=DIR, or move it away"
+        )
 
 
 def _composed(label: Label) -> Label:
@@ -229,18 +236,11 @@ def _holds(label: Label) -> bool:
         return False
 
 
-def _write_disagreements(path: Path, rows: Sequence[dict[str, str]], group: str) -> None:
-    """Writes the rows, the column of their groups called `group`; removes the file where there are none."""
-    if not rows:
-        remove(path)
-        return
-    names = [name for name in rows[0] if any(row[name] for row in rows)]
-    if "group" in names:  # a list with a column for groups needs one in every row
-        rows = [row | {"group": row["group"] or NO_GROUP} for row in rows]
-    with atomic_text(path) as file:
-        writer = CsvWriter(file)
-        writer.writerow([group if name == "group" else name for name in names])
-        writer.writerows([[row[name] for name in names] for row in rows])
+def _listed(rows: Sequence[Mapping[str, str]], group: str) -> str:
+    """The rows as CSV, the column of their groups called `group`; empty where there are none."""
+    if any(row["group"] for row in rows):  # a list with a column for groups needs one in every row
+        rows = [{**row, "group": row["group"] or NO_GROUP} for row in rows]
+    return table(rows, group)
 
 
 def _of_person(person: Person) -> dict[str, Any]:
@@ -259,6 +259,10 @@ def _recorded(one: Compared) -> dict[str, Any]:
         "cohen_kappa": _numbers(pair.kappa),
         "table": pair.table.tolist(),
     }
+
+
+def _of_several(several: Several) -> dict[str, Any]:
+    return {"images": several.images, "intervals_over": several.over, **_numbers(several.alpha)}
 
 
 def _numbers(measure: Measure) -> dict[str, float | None]:

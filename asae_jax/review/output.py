@@ -27,7 +27,8 @@ MADE_FROM = "made_from"
 DIGESTS = "sha256"
 """Field in it: the SHA-256 of each file of labels."""
 
-_LIST_DIGEST = "list_sha256"
+LIST_DIGEST = "list_sha256"
+"""Field of the record: the SHA-256 of the list beside it, which a person may have edited since."""
 
 _OUT = "(left out)"
 _MOST_REASONS = 8
@@ -107,7 +108,7 @@ class Place:
           UserError: a row of the list there is another now, or is no more; of lists by this version.
         """
         recorded = self._recorded()
-        if not (isinstance(recorded, dict) and _LIST_DIGEST in recorded and self.list.is_file()):
+        if not (isinstance(recorded, dict) and LIST_DIGEST in recorded and self.list.is_file()):
             return
         changed = _what_is_trained_on(read_bounded(self.list).decode(errors="surrogateescape"))
         changed -= _what_is_trained_on(text)
@@ -134,10 +135,7 @@ class Place:
         if before != digests:
             same = [digest in before for digest in digests] if isinstance(before, list) else [False]
             return Path(made_from["reviewed"][same.index(False) if False in same else 0])
-        listed = recorded.get(_LIST_DIGEST)
-        if listed is not None and self.list.is_file() and sha256(self.list) != listed:
-            return self.list
-        return None
+        return self.list if is_changed(self.list, recorded) else None
 
 
 def _files_of(recorded: Any) -> Any:
@@ -169,16 +167,16 @@ def write(
     folder = _without_dots(place.list.parent)
     rows = list(_rows(joined.rows, folder, grouped=grouped))
     with disk_errors(f"write {place.list}", remedy="choose another --output=FILE"), together():
-        text = _table(rows, group)
-        digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        text = table(rows, group)
         place.check_same(text)
         # Takes its name first: whatever stops the others, the same command may write over them.
-        record = {MADE_FROM: dict(made_from), _LIST_DIGEST: digest, **numbers(joined), "notice": NOTICE}
+        made = {MADE_FROM: dict(made_from), LIST_DIGEST: digest(text)}
+        record = made | numbers(joined) | {"notice": NOTICE}
         write_json(place.record, record)
         second = [row for row in rows if row["split"] == ASIDE]
-        _write_table(place.new_test, list(_of_a_test(second)), group)
-        _write_table(place.changed, list(_changes(joined)))
-        _write_table(place.left_out, list(_left_out(joined)))
+        write_or_remove(place.new_test, table(list(_of_a_test(second)), group))
+        write_or_remove(place.changed, table(list(_changes(joined))))
+        write_or_remove(place.left_out, table(list(_left_out(joined))))
         write_text(place.list, text)
 
 
@@ -351,19 +349,42 @@ def _who(label: Label) -> dict[str, str]:
     }
 
 
-def _write_table(path: Path, rows: Sequence[Mapping[str, str]], group: str = "group") -> None:
-    """Writes rows as CSV (`_table`); removes the file where there are none."""
-    if rows:
-        write_text(path, _table(rows, group))
+def write_or_remove(path: Path, text: str) -> None:
+    """Writes `text` to `path`, or removes the file where that is empty.
+
+    Raises:
+      OSError: it cannot be written or removed.
+    """
+    if text:
+        write_text(path, text)
     else:
         remove(path)
 
 
-def _table(rows: Sequence[Mapping[str, str]], group: str) -> str:
-    """Rows as CSV, one at least, without columns that are empty throughout.
+def is_changed(path: Path, recorded: Mapping[str, Any]) -> bool:
+    """Whether the list `path` is there and another than recorded (`LIST_DIGEST`).
 
-    Path, label and split are always there. The column "group" is called `group`.
+    Earlier versions recorded none.
     """
+    before = recorded.get(LIST_DIGEST)
+    with disk_errors(f"read {path}", remedy="choose another --output"):
+        return before is not None and path.is_file() and sha256(path) != before
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of the file that `write_text` makes of `text`."""
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def table(rows: Sequence[Mapping[str, str]], group: str = "group") -> str:
+    """Rows as CSV, without columns that are empty throughout; empty where there are none.
+
+    Args:
+      rows: columns by name, the same in each row; path, label and split are never left out.
+      group: what the column "group" is called.
+    """
+    if not rows:
+        return ""
     names = [name for name in rows[0] if name in _FIRST or any(row[name] for row in rows)]
     text = io.StringIO(newline="")
     writer = CsvWriter(text)

@@ -543,6 +543,27 @@ def test_results_of_other_files_are_not_replaced(tmp_path, run, capsys):
     assert "would be lost: choose another --output=DIR" in capsys.readouterr().err
 
 
+def test_a_list_in_which_somebody_settled_the_disagreements_is_not_replaced(tmp_path, run, capsys):
+    files = [
+        write_csv(tmp_path / f"{name}.csv", rows(labels)) for name, labels in (("a", "A B"), ("b", "A A"))
+    ]
+    run(*files)
+    run(*files)
+    listed = tmp_path / "out" / "disagreements.csv"
+    settled = [row | {"label": "B"} for row in read_csv(listed)]
+    write_csv(listed, settled)
+    run(*files, code=2)
+    assert f"{listed} has changed since it was made, and would be lost" in capsys.readouterr().err
+    assert read_csv(listed) == settled
+    listed.rename(tmp_path / "settled.csv")
+    run(*files)
+    record = tmp_path / "out" / "agreement.json"
+    before = json.loads(record.read_text())
+    del before["list_sha256"]  # as earlier versions recorded it
+    record.write_text(json.dumps(before))
+    run(*files)
+
+
 def test_results_are_of_the_same_files_however_those_are_spelled(tmp_path, run):
     files = [write_csv(tmp_path / f"{name}.csv", rows("A B A")) for name in "ab"]
     (tmp_path / "link").symlink_to(tmp_path)
