@@ -243,6 +243,8 @@ def _reviewed(path: Path) -> tuple[dict[str, _Given], set[str]]:
 def _stem(settings: ConfigDict) -> Path:
     if settings.output:
         path = user_path(settings.output)
+        if path.name in ("", ".."):
+            raise UserError(f"{path} is a folder: name a file in it (--output={path / 'cells.geojson'})")
         return path.with_suffix("") if path.suffix.lower() in (".geojson", ".json", ".csv") else path
     path = user_path(settings.labels or settings.input)
     return path.with_name(f"{path.stem}_on_slide")

@@ -88,6 +88,13 @@ def test_what_an_earlier_version_made_is_refused_by_that_name_and_the_remedies_h
     assert made.read_text() == text
 
 
+@pytest.mark.parametrize("output", [".", "..", "/", "../.."])
+def test_an_output_without_a_name_is_refused_in_a_line(cells, capsys, output):
+    folder, _ = cells
+    assert _slide(folder, f"--output={output}") == 2
+    assert "is a folder: name a file in it (--output=" in capsys.readouterr().err
+
+
 def test_a_review_may_spell_the_folder_otherwise(cells):
     folder, contents = cells
     link = folder.parent / f"{folder.name}_link"
