@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asae_jax.csv_cells import unguarded
 from asae_jax.errors import UserError
-from asae_jax.files import disk_errors, read_bounded
+from asae_jax.files import disk_errors, read_bounded, user_path
 from asae_jax.input.file_kinds import START_BYTES, kind_of
 
 _MOST_COLUMNS, _MOST_LINES = 1000, 5_000_000
@@ -61,6 +61,28 @@ def read_rows(
             raise fault(path, line, f"column {name!r} is there twice", "keep one of them")
     separated_by = _separated_by(content)
     return known, _rows(path, records, names, known, separated_by=separated_by, told=content.isascii())
+
+
+def files_of_labels(text: str, option: str) -> list[Path]:
+    """The CSV files that a setting names, separated by commas; a name with a comma may stand alone.
+
+    Raises:
+      UserError: none is named, one does not exist, or is named twice.
+    """
+    whole = user_path(text)
+    names = [text] if text and whole.is_file() else [name.strip() for name in text.split(",")]
+    files = [user_path(name) for name in names if name]
+    if not files:
+        raise UserError(f"no labels are named: give the CSV file that the review page saved ({option}=FILE)")
+    for file in files:
+        if not file.is_file():
+            raise UserError(
+                f"{file} is not there: give CSV files with the columns path and label ({option}=)"
+            )
+    for number, file in enumerate(files):
+        if any(file.samefile(other) for other in files[:number]):
+            raise UserError(f"{file} is named twice: name it once ({option}=)")
+    return files
 
 
 def listed_file(folder: Path, name: str) -> str:

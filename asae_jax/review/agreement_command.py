@@ -16,6 +16,7 @@ from asae_jax.files import canonical_path, disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.content import image_content
+from asae_jax.input.csv_rows import files_of_labels
 from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.groups import NO_GROUP, one_by_one
 from asae_jax.input.unicode_form import composed
@@ -23,7 +24,7 @@ from asae_jax.json_files import read_json, write_json
 from asae_jax.pages import NOTICE
 from asae_jax.review.agreement import Compared, Measure, Pair, Several, alpha, compare, numbered
 from asae_jax.review.agreement_page import PAGE, in_words, often_different, used_classes, write_page
-from asae_jax.review.labels import Label, group_name, listed_files, read_labels
+from asae_jax.review.labels import Label, group_name, read_labels
 from asae_jax.review.output import LIST_DIGEST, MADE_FROM, digest, is_changed, table, write_or_remove
 from asae_jax.review.people import LEFT_OUT, Person, check_people, people_of, share_images
 
@@ -48,7 +49,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     """
     given, resamples = config.agreement, config.eval.bootstrap
     folder = user_path(given.output) if given.output else workdir
-    files = listed_files(given.reviewed, "--reviewed")
+    files = files_of_labels(given.reviewed, "--reviewed")
     made_from = [canonical_path(file) for file in files]
     _check_place(folder, made_from)
     labels = [_composed(label) for file in files for label in read_labels(file, look=False)]

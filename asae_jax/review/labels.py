@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
-from asae_jax.files import user_path
 from asae_jax.folders import walk
 from asae_jax.input.content import read_contents
 from asae_jax.input.csv_rows import fault
@@ -79,28 +78,6 @@ class Label:
         """
         found = _SECONDS.search(self.provenance.get("reviewed", ""))
         return self.time if found and set(found[0]) & set("123456789") else None
-
-
-def listed_files(text: str, option: str) -> list[Path]:
-    """The CSV files that a setting names, separated by commas; a name with a comma may stand alone.
-
-    Raises:
-      UserError: none is named, one does not exist, or is named twice.
-    """
-    whole = user_path(text)
-    names = [text] if text and whole.is_file() else [name.strip() for name in text.split(",")]
-    files = [user_path(name) for name in names if name]
-    if not files:
-        raise UserError(f"no labels are named: give the CSV file that the review page saved ({option}=FILE)")
-    for file in files:
-        if not file.is_file():
-            raise UserError(
-                f"{file} is not there: give CSV files with the columns path and label ({option}=)"
-            )
-    for number, file in enumerate(files):
-        if any(file.samefile(other) for other in files[:number]):
-            raise UserError(f"{file} is named twice: name it once ({option}=)")
-    return files
 
 
 def read_labels(file: Path, *, images: "Images | None" = None, look: bool = True) -> list[Label]:

@@ -13,12 +13,13 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError, quoted
 from asae_jax.files import canonical_path, disk_errors, sha256, user_path
 from asae_jax.input.class_map import mapped_to
+from asae_jax.input.csv_rows import files_of_labels
 from asae_jax.input.manifest import CORRECTED, SLIDE_COLUMNS, UNSEEN
 from asae_jax.input.sources import named_class_map
 from asae_jax.pages import NOTICE
 from asae_jax.review import output
 from asae_jax.review.joining import OUTVOTED, Joined, Rules, join
-from asae_jax.review.labels import Images, Label, group_name, listed_files, read_labels
+from asae_jax.review.labels import Images, Label, group_name, read_labels
 from asae_jax.review.people import told_apart
 from asae_jax.review.run_images import known_images
 from asae_jax.run.data import data_list
@@ -46,7 +47,7 @@ def merge(config: ConfigDict, workdir: Path) -> int:
         label that can be used, or an output that was made from something else.
     """
     given = config.merge
-    files = listed_files(given.reviewed, "--reviewed")
+    files = files_of_labels(given.reviewed, "--reviewed")
     images = Images(user_path(given.images), files) if given.images else None
     rules = Rules(
         given.prefer, given.new_classes, given.shared_groups, given.new_test, config.data.split_seed

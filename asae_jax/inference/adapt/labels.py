@@ -11,12 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from asae_jax.errors import UserError, did_you_mean
-from asae_jax.files import in_real_folder, user_path
+from asae_jax.files import in_real_folder
 from asae_jax.folders import LEFTOVER
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.inputs import Item
 from asae_jax.input.class_map import mapped_to
 from asae_jax.input.content import read_contents
+from asae_jax.input.csv_rows import files_of_labels
 from asae_jax.input.groups import NO_GROUP, in_one_form
 from asae_jax.input.manifest import ASIDE, CORRECTED, Entry, read_entries
 from asae_jax.input.unicode_form import composed
@@ -57,12 +58,6 @@ class Labels(NamedTuple):
     left_out: Mapping[str, str] = MappingProxyType({})
 
 
-def label_files(text: str) -> list[Path]:
-    """The files that `adapt.labels` names: one, whose name may hold commas, or several between commas."""
-    whole = user_path(text)
-    return [whole] if whole.is_file() else [user_path(part.strip()) for part in text.split(",")]
-
-
 def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, str]) -> Labels:
     """The labels of `adapt.labels`.
 
@@ -79,8 +74,8 @@ def read_given(text: str, class_names: Sequence[str], class_map: Mapping[str, st
       UserError: no such file, one that is none, an image with two labels, or one that a person labelled and
         another left out, or too few labels.
     """
-    listed = [row for file in label_files(text) for row in _rows(file, class_map, class_names)]
-    rows = list(_with_contents(listed))
+    files = files_of_labels(text, "--labels")
+    rows = list(_with_contents([row for file in files for row in _rows(file, class_map, class_names)]))
     kept_apart = {key: row.entry.split for row in rows if row.entry.split != "train" for key in row.keys}
     _refuse_contradictions(rows)
     found: list[Given] = []
@@ -130,8 +125,6 @@ class _Row(NamedTuple):
 
 
 def _rows(file: Path, class_map: Mapping[str, str], class_names: Sequence[str]) -> Iterator[_Row]:
-    if not file.is_file():
-        raise UserError(f"{file} is not there: give the CSV file that the review page saved (--labels=)")
     forms = {composed(name): name for name in class_names}
     for entry in read_entries(file, unseen=False)[2]:
         mapped = mapped_to(entry.label, class_map)

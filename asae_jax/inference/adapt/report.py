@@ -15,10 +15,10 @@ from asae_jax.evaluation.shares import share_text
 from asae_jax.evaluation.uncertainty_report import without_a_person
 from asae_jax.inference.adapt.cells import Cells
 from asae_jax.inference.adapt.folder import PROPOSALS
-from asae_jax.inference.adapt.labels import label_files
 from asae_jax.inference.adapt.learning import Learned
 from asae_jax.inference.class_prior import ClassPrior
 from asae_jax.inference.inputs import input_name
+from asae_jax.input.csv_rows import files_of_labels
 from asae_jax.pages import NOTICE
 from asae_jax.run.adaptation import OLD_LAYER, made_from
 
@@ -75,7 +75,7 @@ def _given(settings: ConfigDict) -> str:
     """What the images were named by, without folders, which are nobody's business where the model travels."""
     if settings.input:
         return input_name(settings.input)
-    return ", ".join(file.name for file in label_files(settings.labels))
+    return ", ".join(file.name for file in files_of_labels(settings.labels, "--labels"))
 
 
 def _labels(learned: Learned, class_names: Sequence[str]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_the_card_says_what_was_done_and_names_no_folder(adapted, folder, runs):
 def test_the_record_names_whatever_was_given(tmp_path, monkeypatch, options, name):
     place = tmp_path / "cells"
     (place / "one").mkdir(parents=True)
-    for file in ("c,d.csv", "one/list.csv"):
+    for file in ("c,d.csv", "a.csv", "b.csv", "one/a.csv", "one/list.csv"):
         (place / file).touch()
     monkeypatch.chdir(place)
     settings = copy_with(base_config(), {f"adapt.{key}": value for key, value in options.items()}).adapt
@@ -403,7 +403,8 @@ def test_a_label_in_a_list_with_contents_and_in_one_without_counts_once(folder, 
     rows = _rows(folder, 11)
     one = _list(tmp_path / "one.csv", rows, ["path", "label", "content"])
     two = _list(tmp_path / "two.csv", rows, ["path", "label"])
-    for lists in ((one, two), (two, one), (one, two, one), (two, one, two)):
+    again = [shutil.copy(file, tmp_path / f"again_{file.name}") for file in (one, two)]
+    for lists in ((one, two), (two, one), (one, two, again[0]), (two, one, again[1])):
         found = read_given(",".join(map(str, lists)), CLASS_NAMES, {}).given
         assert [(Path(each.item.path), each.label, each.content) for each in found] == [
             (Path(path), label, content) for path, label, content in rows
@@ -411,6 +412,9 @@ def test_a_label_in_a_list_with_contents_and_in_one_without_counts_once(folder, 
     two.write_text(two.read_text().replace(",EBO", ",BLA"))
     with pytest.raises(UserError, match="has two labels, EBO and BLA"):
         read_given(f"{one},{two}", CLASS_NAMES, {})
+    for lists, said in ((f"{one},{one}", "is named twice"), (",", "no labels are named")):
+        with pytest.raises(UserError, match=said):
+            read_given(lists, CLASS_NAMES, {})
 
 
 @pytest.mark.parametrize(
