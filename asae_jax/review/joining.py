@@ -139,6 +139,9 @@ def _in_the_runs_words(labels: Iterable[Label], class_names: Sequence[str], rule
     """The labels with the run's name of their class where that is written in another Unicode form.
 
     Where new classes are dropped, labels of such say so: an image of one is no image of the run's classes.
+
+    Raises:
+      UserError: one would be dropped that is a class of the run in another spelling.
     """
     forms = {composed(name): name for name in class_names}
     for label in labels:
@@ -147,6 +150,9 @@ def _in_the_runs_words(labels: Iterable[Label], class_names: Sequence[str], rule
         elif (name := composed(label.label)) in forms:
             yield dataclasses.replace(label, label=forms[name])
         elif rules.new_classes == "drop":
+            for known in class_names:
+                if alike_names([known, label.label]):
+                    raise _one_to_a_reader(label, [known, label.label])
             yield dataclasses.replace(label, dropped=f"class {label.label} is not one of the run's")
         else:
             yield label
@@ -255,11 +261,7 @@ def _check_classes(
     for names in alike_names([*counts, *class_names]):
         first = next((label for label in unknown if label.label in names), None)
         if first is not None and rules.new_classes == "add":
-            raise UserError(
-                f"{_place(first)}: classes {' and '.join(map(repr, names))} are one to a reader: give them "
-                "one name, or "
-                "map one to the other by a CSV file from,to (--class_map=FILE)"
-            )
+            raise _one_to_a_reader(first, names)
     if unknown and rules.new_classes == "refuse":
         listed = ", ".join(f"{name} ({count:,})" for name, count in counts.most_common())
         raise UserError(
@@ -269,6 +271,13 @@ def _check_classes(
             "take them as "
             "new classes (--new_classes=add) or leave them out (--new_classes=drop)"
         )
+
+
+def _one_to_a_reader(label: Label, names: Iterable[str]) -> UserError:
+    return UserError(
+        f"{_place(label)}: classes {' and '.join(map(repr, names))} are one to a reader: give them one name, "
+        "or map one to the other by a CSV file from,to (--class_map=FILE)"
+    )
 
 
 def _place(label: Label) -> str:
