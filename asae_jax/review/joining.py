@@ -11,6 +11,7 @@ import datetime
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from asae_jax.errors import UserError, did_you_mean
+from asae_jax.files import in_real_folder
 from asae_jax.input.class_map import alike_names
 from asae_jax.input.manifest import ASIDE, LEFT_OUT
 from asae_jax.input.unicode_form import composed
@@ -340,9 +341,9 @@ def _compared_with_old(
 
 def _under_new_names(new: Iterable[Label], rows: Iterable[Known], joined: Joined) -> Iterator[Label]:
     """Those of files that no row lists: a file that holds another picture now would be listed twice."""
-    listed = {row.file for row in rows if row.label}
+    listed = {in_real_folder(row.file) for row in rows if row.label}
     for label in new:
-        if label.file in listed:
+        if in_real_folder(label.file) in listed:
             joined.left_out.append((label, "the old run's list has another picture under its name"))
         else:
             yield label

@@ -680,17 +680,19 @@ def test_an_unreadable_old_image_keeps_its_row(tmp_path, new):
     assert other["content"] == content(tmp_path / "cells" / "A" / "00.png")
 
 
+@pytest.mark.parametrize("spelled", ["new", "link"])
 def test_a_file_that_holds_another_picture_now_keeps_what_was_labelled_in_every_round(
-    old, new, tmp_path, capsys
+    old, new, tmp_path, capsys, spelled
 ):
     """Cells are cut again under the names of the first: the old label must not go to the new picture."""
+    (tmp_path / "link").symlink_to(tmp_path / "new")
     was = [content(file) for file in new]
     merge(old, write_csv(tmp_path / "one.csv", page_rows(new[:3], "A")), output=tmp_path / "second.csv")
     put(new[0], 7777)
     new[1].write_bytes(b"text")
     second = made_run(tmp_path / "runs" / "b", data__source="csv", data__path=str(tmp_path / "second.csv"))
     capsys.readouterr()
-    cut_again = page_rows([new[0]], "B")
+    cut_again = page_rows([tmp_path / spelled / new[0].name], "B")
     merge(second, write_csv(tmp_path / "more.csv", page_rows(new[3:], "B") + cut_again),
           output=tmp_path / "third.csv")  # fmt: skip
     assert "2 files of the old run's list cannot be read or hold another picture" in capsys.readouterr().out
