@@ -52,7 +52,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
     files = files_of_labels(given.reviewed, "--reviewed")
     made_from = [canonical_path(file) for file in files]
     _check_place(folder, made_from)
-    labels = [_composed(label) for file in files for label in read_labels(file, look=False)]
+    labels = [_composed(label) for file in files for label in _some_labels(file)]
     people, said = people_of(labels)
     check_people(people, said)
     _refuse_spellings(people)
@@ -103,6 +103,16 @@ def _check_place(folder: Path, made_from: Sequence[str]) -> None:
             f"{folder / DISAGREEMENTS} has changed since it was made, and would be lost: choose another "
             "--output=DIR, or move it away"
         )
+
+
+def _some_labels(file: Path) -> list[Label]:
+    """The rows of a file; one without any would be a person who is passed over."""
+    labels = read_labels(file, look=False)
+    if not labels:
+        raise UserError(
+            f"{file} has no rows: label cells on the review page, save the CSV file, or leave it out"
+        )
+    return labels
 
 
 def _composed(label: Label) -> Label:

@@ -543,6 +543,14 @@ def test_results_of_other_files_are_not_replaced(tmp_path, run, capsys):
     assert "would be lost: choose another --output=DIR" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("others", [[], ["A B A"]])
+def test_a_file_without_rows_is_refused(tmp_path, run, capsys, others):
+    empty = tmp_path / "empty.csv"
+    empty.write_text("path,label,content,predicted\n")
+    run(*(write_csv(tmp_path / "a.csv", rows(one, predicted=one)) for one in others), empty, code=2)
+    assert f"{empty} has no rows" in capsys.readouterr().err
+
+
 def test_a_list_in_which_somebody_settled_the_disagreements_is_not_replaced(tmp_path, run, capsys):
     files = [
         write_csv(tmp_path / f"{name}.csv", rows(labels)) for name, labels in (("a", "A B"), ("b", "A A"))
