@@ -269,8 +269,8 @@ def second_test(
     by_group = all(label.group for label in rows)
     if by_group and len({label.group for label in rows}) < 2:
         raise UserError(
-            f"--new_test={wanted}: all new images are of one patient ({rows[0].group}): leave it out, or "
-            "name the patient to test on all of them"
+            f"--new_test={wanted}: the new images name one new patient alone ({rows[0].group}): leave it "
+            "out, or name the patient to test on all of them"
         )
     drawn = _drawn(rows, share, by_group=by_group, seed=seed)
     if not drawn:

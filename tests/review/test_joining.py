@@ -637,7 +637,7 @@ def test_a_second_test_on_a_patient_who_is_trained_on_is_refused():
 
 
 def test_a_second_test_of_one_patient_alone_is_refused_where_a_share_is_asked_for():
-    with pytest.raises(UserError, match="all new images are of one patient"):
+    with pytest.raises(UserError, match="the new images name one new patient alone"):
         joined([label("n1", group="q"), label("n2", group="q")], GROUPED, grouped=True, new_test="0.5")
 
 
