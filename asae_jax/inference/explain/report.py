@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.evaluation.bootstrap import MIN_GROUPS, bootstrap_intervals, interval_unit
+from asae_jax.evaluation.bootstrap import NOT_DRAWN, bootstrap_intervals, interval_unit
 from asae_jax.files import atomic_text, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
@@ -53,12 +53,12 @@ def summarise(
       measured: the images.
       class_names: name of every class.
       groups: slide or patient of each measured image, `[n]`: whole groups are drawn; None: images are.
-      resamples: number of bootstrap resamples.
+      resamples: number of bootstrap resamples; 0: no intervals.
       seed: the same seed and images give the same intervals.
 
     Returns:
       `num_images`; `hidden_share`, the share of an image's pixels that the top peak's region has;
-      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit`;
+      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit` and `NOT_DRAWN`;
       `overall`, and `per_class` by name for the classes that have images. Each of these has `num_images`;
       `probability`, of the true class with nothing occluded; `loss`: measure -> place -> `{mean, interval}`,
       with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
@@ -75,7 +75,7 @@ def summarise(
         "num_images": len(measured.rows),
         "hidden_share": shares["peak"],
         "hidden_shares": shares,
-        "intervals_over": interval_unit(groups),
+        "intervals_over": interval_unit(groups) if resamples else NOT_DRAWN,
         "overall": part(np.ones(len(measured.rows), bool)),
         "per_class": {
             class_names[c]: part(measured.labels == c) for c in np.unique(measured.labels)
@@ -91,17 +91,16 @@ def mean_intervals(
     Args:
       values: name -> `[n]`; all are resampled together.
       groups: `[n]` or None.
-      resamples: number of bootstrap resamples.
+      resamples: number of bootstrap resamples; 0: no intervals.
       seed: of the resampling.
 
     Returns:
-      name -> `{mean, interval}`; `interval` is None with fewer than `MIN_IMAGES` images, or `MIN_GROUPS`
-      groups.
+      name -> `{mean, interval}`; `interval` is None where `bootstrap_intervals` gives none, and with fewer
+      than `MIN_IMAGES` images that are drawn one by one.
     """
     count = len(next(iter(values.values())))
-    few = count < MIN_IMAGES if groups is None else len(np.unique(groups)) < MIN_GROUPS
     intervals: Mapping[str, Any] = {}
-    if not few:
+    if groups is not None or count >= MIN_IMAGES:
         intervals = bootstrap_intervals(
             lambda weights: {name: weights @ column / weights.sum(1) for name, column in values.items()},
             count,

@@ -42,7 +42,7 @@ def test_where_a_map_says_nothing_nothing_is_said_of_it():
     assert "Grad-CAM" not in text
 
 
-def _report(lost):
+def _report(lost, resamples=200):
     """Of images that lose `lost[class]` of 0.9 by the peak, and nothing at random or in the middle."""
     labels = np.repeat(np.arange(len(lost)), 20)
     noise = np.random.default_rng(0).normal(0, 0.001, len(labels))
@@ -56,7 +56,7 @@ def _report(lost):
         change=np.ones((len(labels), 5)),
         share=np.full((len(labels), 5), 0.1),
     )
-    return report.summarise(measured, CLASSES, groups=None, resamples=200, seed=0)
+    return report.summarise(measured, CLASSES, groups=None, resamples=resamples, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,15 @@ def test_few_patients_are_the_reason_where_they_are():
     few = _report((0.5,)) | {"intervals_over": "none: fewer than 5 groups"}
     few["overall"]["difference"]["probability"]["peak - random"] = {"mean": -0.02, "interval": None}
     assert "fewer than 5 patients or slides" in answers.is_needed(few).text
+
+
+def test_that_no_intervals_were_asked_for_is_said():
+    """And not that the images are too few, or all alike."""
+    found = _report((0.5,), resamples=0)
+    assert found["intervals_over"] == "none: eval.bootstrap=0"
+    assert answers.is_needed(found).text == (
+        "These images cannot tell: no intervals were asked for (eval.bootstrap=0)."
+    )
 
 
 @pytest.mark.parametrize(
