@@ -1,18 +1,27 @@
 """True classes that an input tells: in a column `label` of a CSV file, or by folders that are classes."""
 
+import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from asae_jax.files import user_path
 from asae_jax.inference.inputs import Item, class_folders, is_list
 from asae_jax.input.cell_classes import plain_name
+from asae_jax.input.content import image_content
 from asae_jax.input.csv_rows import read_rows
+from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
+from asae_jax.input.workers import default_workers, thread_pool
+from asae_jax.terminal import track
 
 
 def input_labels(
     text: str, items: Sequence[Item], class_names: Sequence[str], *, folders: str = "auto"
 ) -> list[str]:
     """The label of each item; empty where it is not known, or a network's guess.
+
+    Nor is that of a file which holds another picture now than the one that was labelled (column `content`): a
+    warning counts these.
 
     Names of the run's classes are known in any case (`plain_name`), and come out as the run writes them.
 
@@ -31,10 +40,39 @@ def input_labels(
     if path.is_dir():
         return FOLDERS[folders](text, items, class_names)
     if is_list(text):
-        _, rows = read_rows(path, required=("path",), optional=("label",), also=GUESS_COLUMNS)
-        given = ["" if is_guess(path, line, row) else row.get("label", "") for line, row in rows]
-        return _as_the_run(given, class_names)
+        return _as_the_run(_listed(path, items), class_names)
     return [""] * len(items)
+
+
+def _listed(path: Path, items: Sequence[Item]) -> list[str]:
+    """What a list says of each of `items`, which were read from it."""
+    _, rows = read_rows(path, required=("path",), optional=("label",), also=("content", *GUESS_COLUMNS))
+    given, labelled = [], list[tuple[int, str, str]]()
+    for place, (line, row) in enumerate(rows):
+        given.append("" if is_guess(path, line, row) else row.get("label", ""))
+        if given[place] and (content := row.get("content", "")):
+            labelled.append((place, items[place].file, content.lower()))
+    with thread_pool(default_workers()) as pool:
+        same = pool.map(lambda one: _may_hold(*one[1:]), labelled)
+        told = list(track(same, "comparing with what was labelled", len(labelled), "image"))
+    others = [place for (place, *_), is_same in zip(labelled, told, strict=True) if not is_same]
+    for place in others:
+        given[place] = ""
+    if others:
+        warnings.warn(
+            f"labels of {path} that are not used, as the file holds another picture now (column content): "
+            f"{len(others):,}, the first of {items[others[0]].path}",
+            stacklevel=3,
+        )
+    return given
+
+
+def _may_hold(file: str, content: str) -> bool:
+    """Whether a file holds that picture; one that cannot be read is named elsewhere."""
+    try:
+        return image_content(read_image(file)) == content
+    except BadImage:
+        return True
 
 
 def _of_known_folders(text: str, items: Sequence[Item], class_names: Sequence[str]) -> list[str]:

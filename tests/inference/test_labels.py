@@ -1,9 +1,12 @@
 """True classes that an input tells."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from asae_jax.inference.inputs import read_input, without_class_folders
 from asae_jax.inference.labels import input_groups, input_labels
+from asae_jax.input.content import image_content
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,27 @@ def test_a_network_s_guesses_are_no_true_classes(tmp_path, text, labels, name):
     path = tmp_path / name
     path.write_text(text)
     assert input_labels(str(path), read_input(str(path)), ["A", "B"]) == labels
+
+
+def test_a_label_of_another_picture_is_none(tmp_path):
+    """The review page writes what was labelled: laboratories number their cells alike."""
+    pictures = [np.full((8, 8, 3), grey, np.uint8) for grey in (90, 150, 210)]
+    for name, picture in zip("abc", pictures, strict=True):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    (tmp_path / "bad.png").write_bytes(b"no")
+    contents = [image_content(pictures[number]) for number in (0, 0, 2)]
+    rows = [
+        f"a.png,A,{contents[0].upper()}",
+        f"b.png,B,{contents[1]}",
+        f"c.png,,{contents[2]}",
+        f"bad.png,A,{contents[0]}",
+        "b.png,A,",
+    ]
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(["path,label,content", *rows]))
+    with pytest.warns(UserWarning, match=r"labels of .*list\.csv .* another picture .*: 1, .*b\.png"):
+        found = input_labels(str(path), read_input(str(path)), ["A", "B"])
+    assert found == ["A", "", "", "A", "A"]
 
 
 def test_labels_of_a_list_are_classes_of_the_run_in_any_case(tmp_path):
