@@ -7,9 +7,9 @@ import importlib.util
 import itertools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol, TypeVar
 
 from asae_jax.errors import UserError
 from asae_jax.files import check_replaceable, disk_errors, remove, user_path
@@ -19,6 +19,8 @@ from asae_jax.pages import printable
 
 MADE_FROM = "made_from"
 """Field of a JSON file of each command that tells what the files were made from."""
+LOCK = ".lock"
+"""Ending of the hidden file beside what is being written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,22 +43,75 @@ class FileKinds:
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+    """An input, as what was made from it knows it again.
+
+    Attributes:
+      path: absolute path or pattern, links resolved; of standard input a digest of its lines; of anything
+        else words that tell it from others.
+      listing: what its files are called, and how large some are, see `_listing`; empty where nothing of it
+        can be moved.
+    """
+
+    path: str
+    listing: str = ""
+
+    @classmethod
+    def of(cls, text: str, files: Sequence[str]) -> "Source":
+        """The source of an input such as `predict.input`, which names `files`."""
+        if text == STANDARD_INPUT:
+            paths = b"".join(os.fsencode(os.path.abspath(file)) + b"\0" for file in files)
+            digest = hashlib.sha256(paths).hexdigest()
+            return cls(f"standard input, {len(files)} lines, {digest[:16]}")
+        return cls(os.path.realpath(user_path(text)), _listing(text, files))
+
+    def record(self, folder: Path) -> dict[str, str]:
+        """What is recorded of it in `folder`."""
+        if not self.listing:
+            return {"input": self.path}
+        here = _seen_from(os.path.realpath(folder), self.path)
+        return {"input": self.path, "input_from_here": here, "input_files": self.listing}
+
+    def is_of(self, folder: Path, recorded: Mapping[str, Any]) -> bool:
+        """Whether it is what `recorded` in `folder` is of, also where it was moved together with that folder.
+
+        Then input and folder lie to each other as before, and the input no longer where it was. A copy of
+        the folder beside another input of the same name is told by the files of that.
+        """
+        before = recorded.get("input")
+        if before == self.path:
+            return True
+        if not (before and self.listing and os.path.lexists(self.path)) or os.path.lexists(str(before)):
+            return False
+        now = self.record(folder)
+        return all(now[name] == recorded.get(name) for name in ("input_from_here", "input_files"))
+
+
+def read_recorded(path: Path, field: str = "") -> dict[str, Any]:
+    """What a JSON file, or its field, has recorded (`Source.record`); empty where it does not say."""
+    try:
+        content = read_json(path, remedy="")
+        content = content[field] if field else content
+    except (UserError, LookupError, TypeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@dataclasses.dataclass(frozen=True)
 class OutputFiles:
     """The files of one input, and where they go.
 
     Attributes:
       output: the main file, of the first of the kinds.
       title: of the page.
-      source: what tells this input from others, see `input_source`.
+      source: the input.
       kinds: what the command writes.
-      listing: what its files are called, and how large some are, see `_listing`.
     """
 
     output: Path
     title: str
-    source: str
+    source: Source
     kinds: FileKinds
-    listing: str = ""
 
     @property
     def stem(self) -> Path:
@@ -67,6 +122,10 @@ class OutputFiles:
         """The file of this ending."""
         return self.stem.with_name(self.stem.name + ending)
 
+    def every(self) -> list[Path]:
+        """All files that may be written."""
+        return [self.output, *map(self.beside, self.kinds.endings[1:])]
+
     def remove(self, *endings: str) -> None:
         """Removes the files of these endings, which an earlier call on the same input may have left."""
         for ending in endings:
@@ -75,61 +134,47 @@ class OutputFiles:
     def check_replaceable(self) -> None:
         """Raises a UserError where a file that is there cannot be replaced, see `asae_jax.files`."""
         with disk_errors(f"write {self.output}", remedy="else choose another --output=FILE"):
-            for path in map(self.beside, (self.output.suffix, *self.kinds.endings[1:])):
+            for path in self.every():
                 check_replaceable(path)
+
+    def numbered(self, number: int) -> "OutputFiles":
+        """The files with a number behind their name, from 2 on."""
+        if number == 1:
+            return self
+        title = f"{self.title}-{number}"
+        output = self.output.with_name(f"{title}{self.kinds.endings[0]}")
+        return dataclasses.replace(self, output=output, title=title)
+
+    def is_own(self) -> bool:
+        """Whether the files that are there say that they were made from `source`."""
+        return self.source.is_of(self.output.parent, self.recorded())
 
     def others(self) -> list[Path]:
         """The files in the way that were not made from `source`, as far as one can tell."""
-        every = [self.output, *map(self.beside, self.kinds.endings[1:])]
-        there = [path for path in every if os.path.lexists(path)]
-        return [] if not there or self.made_from() == self.source else there
+        there = [path for path in self.every() if os.path.lexists(path)]
+        return [] if not there or self.is_own() else there
 
     def other_kinds(self) -> list[Path]:
         """Main files of this name of another kind (`a.jsonl` beside `a.csv`); the input is none."""
         every = (self.beside(ending) for ending in self.kinds.given if ending != self.output.suffix.lower())
-        return [path for path in every if path.exists() and os.path.realpath(path) != self.source]
+        return [path for path in every if path.exists() and os.path.realpath(path) != self.source.path]
 
     def record(self) -> dict[str, str]:
-        """What is recorded of the input, for `made_from`."""
-        return {"input": self.source, "input_from_here": self._from_here(), "input_files": self.listing}
+        """What is recorded of the input, for `MADE_FROM`."""
+        return self.source.record(self.output.parent)
 
-    def made_from(self) -> str | None:
-        """What the files that are there were made from, also where it was moved together with them.
-
-        None where they do not say.
-        """
-        return self.source if self._moved() else self._recorded("input")
+    def recorded(self) -> dict[str, Any]:
+        """What the files that are there were made from; empty where they do not say."""
+        return read_recorded(self.beside(self.kinds.record), MADE_FROM)
 
     def former_source(self) -> str:
-        """`source` as it was when the files that are there were made, where they were made from it."""
-        return (self._recorded("input") if self._moved() else None) or self.source
-
-    def _moved(self) -> bool:
-        """Whether input and files lie to each other as before, and the input no longer where it was.
-
-        A copy of the files beside another input of the same name is told by the files of that.
-        """
-        recorded = self._recorded("input")
-        if recorded in (None, self.source) or not os.path.lexists(self.source):
-            return False
-        now = self.record()
-        same = all(now[name] == self._recorded(name) for name in ("input_from_here", "input_files"))
-        return same and not os.path.lexists(str(recorded))
-
-    def _from_here(self) -> str:
-        """The input as seen from the folder of the files."""
-        return _seen_from(os.path.realpath(self.output.parent), self.source)
+        """The path of `source` when the files that are there were made, where they were made from it."""
+        return str(self.recorded()["input"]) if self.is_own() else self.source.path
 
     def page_key(self) -> str | None:
         """What a browser keeps the labels of the page there under; None where that is not recorded."""
-        key = self._recorded("page")
-        return key if key is not None and re.fullmatch("[0-9a-f]{16}", key) else None
-
-    def _recorded(self, name: str) -> str | None:
-        try:
-            return str(read_json(self.beside(self.kinds.record), remedy="")[MADE_FROM][name])
-        except (UserError, LookupError, TypeError):
-            return None
+        key = str(self.recorded().get("page", ""))
+        return key if re.fullmatch("[0-9a-f]{16}", key) else None
 
 
 @contextlib.contextmanager
@@ -138,10 +183,8 @@ def chosen_files(
 ) -> Iterator[OutputFiles]:
     """Where to write the files of an input; within the block no other process writes there.
 
-    Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `kinds` and NAME that of the input.
-    Where files of this name exist that were not made from the same input, or are being written at this
-    moment, a number is put behind it: NAME-2. Files made from the same input are replaced, whatever their
-    number.
+    Without `given` that is RUN/FOLDER/NAME.csv, FOLDER being that of `kinds` and NAME that of the input, with
+    a number behind it where that is another's (`free_place`).
 
     Args:
       text: the command's input, such as `predict.input`.
@@ -154,60 +197,85 @@ def chosen_files(
       UserError: `given` is the input, a folder, or made from something else; another process writes to
         it, or works on the same input.
     """
-    names = [item.file for item in items]
-    source, name, listing = input_source(text, names), input_name(text), _listing(text, names)
+    source, name = Source.of(text, [item.file for item in items]), input_name(text)
     if given:
-        files = OutputFiles(user_path(given), name, source, kinds, listing)
+        files = OutputFiles(user_path(given), name, source, kinds)
         _refuse_ending(files)
         _refuse_input_or_folder(files, user_path(text))
         _refuse_others(files)
-        with _claimed(files) as other:
-            if other is not None:
-                raise _busy(files)
+        with claimed(files.output, source):
             files.check_replaceable()
             yield files
         return
-    first = OutputFiles(workdir / kinds.folder / f"{name}{kinds.endings[0]}", name, source, kinds, listing)
-    for number in itertools.chain(_own_numbers(first), itertools.count(1)):
-        files = _numbered(first, number)
-        if files.others():
-            continue
-        with _claimed(files) as other:
-            if other == source:
-                raise _busy(files)
-            # What another process wrote meanwhile is looked at again.
-            if other is not None or files.others():
-                continue
-            if number > 1:
-                print(printable(_RENAMED.format(name, files.title)))
-            files.check_replaceable()
-            yield files
-            return
+    folder = workdir / kinds.folder
+    first = OutputFiles(folder / f"{name}{kinds.endings[0]}", name, source, kinds)
+    with free_place(first.numbered, folder, name, kinds.record) as files:
+        if files.title != name:
+            print(printable(_RENAMED.format(name, files.title)))
+        files.check_replaceable()
+        yield files
 
 
-def _numbered(first: OutputFiles, number: int) -> OutputFiles:
-    """The files with a number behind their name."""
-    if number == 1:
-        return first
-    title = f"{first.title}-{number}"
-    output = first.output.with_name(f"{title}{first.kinds.endings[0]}")
-    return dataclasses.replace(first, output=output, title=title)
+class Place(Protocol):
+    """Where a command may write; see `OutputFiles`."""
+
+    @property
+    def output(self) -> Path:
+        """The main file."""
+
+    @property
+    def source(self) -> Source:
+        """The input."""
+
+    def is_own(self) -> bool:
+        """Whether what is there was made from `source`."""
+
+    def others(self) -> Sequence[Path]:
+        """What is in the way."""
 
 
-def _own_numbers(first: OutputFiles) -> list[int]:
-    """Numbers behind the name of files made from this input, also where a smaller one has become free.
+P = TypeVar("P", bound=Place)
 
-    The page keeps its path then, and with it what a browser keeps of it.
+
+@contextlib.contextmanager
+def free_place(numbered: Callable[[int], P], folder: Path, name: str, ending: str) -> Iterator[P]:
+    """The first of numbered places that may be written to; within the block no other process writes there.
+
+    Where something is there that was not made from the same input, or is being written at this moment, the
+    next number is taken. What was made from the same input is replaced, whatever its number: a page keeps its
+    path then, and with it what a browser keeps of it.
+
+    Args:
+      numbered: the place of each number, from 1 on.
+      folder: of all of them.
+      name: of the first there; a hyphen and the number follow in the names of the others.
+      ending: of the names there by which earlier ones are found.
+
+    Raises:
+      UserError: another process works on the same input.
     """
-    ending = re.escape(first.kinds.record)
-    record = re.compile(rf"{re.escape(first.title)}(?:-([1-9][0-9]{{0,5}}))?{ending}")
+    for number in itertools.chain(_own_numbers(numbered, folder, name, ending), itertools.count(1)):
+        place = numbered(number)
+        if place.others():
+            continue
+        with _locked_by(place.output, place.source.path) as other:
+            if other == place.source.path:
+                raise _busy(place.output)
+            # What another process wrote meanwhile is looked at again.
+            if other is None and not place.others():
+                yield place
+                return
+
+
+def _own_numbers(numbered: Callable[[int], Place], folder: Path, name: str, ending: str) -> list[int]:
+    """Numbers of the places that were made from this input, also where a smaller one has become free."""
+    entry = re.compile(rf"{re.escape(name)}(?:-([1-9][0-9]{{0,5}}))?{re.escape(ending)}")
     try:
-        entries = os.listdir(first.output.parent)
+        entries = os.listdir(folder)
     except OSError:
         return []  # nothing was written yet, or writing will say why it cannot be
-    there = [found for entry in entries if (found := record.fullmatch(entry))]
-    numbers = sorted(int(found[1] or 1) for found in there)
-    return [number for number in numbers if _numbered(first, number).made_from() == first.source]
+    found = sorted(int(place[1] or 1) for each in entries if (place := entry.fullmatch(each)))
+    return [number for number in found if numbered(number).is_own()]
 
 
 _RENAMED = "files of the name {} were made from another input: these are called {}"
@@ -222,22 +290,30 @@ def _refuse_ending(files: OutputFiles) -> None:
         )
 
 
-def _busy(files: OutputFiles) -> UserError:
+def _busy(output: Path) -> UserError:
     return UserError(
-        f"another command is writing {files.output}: wait until it has ended, or choose another "
-        "--output=FILE."
+        f"another command is writing {output}: wait until it has ended, or choose another --output."
     )
 
 
 @contextlib.contextmanager
-def _claimed(files: OutputFiles) -> Iterator[str | None]:
-    """Keeps others from choosing `files` within the block; gives the source of whoever was there before.
+def claimed(output: Path, source: Source) -> Iterator[None]:
+    """Keeps others from writing `output` within the block; a UserError where somebody does."""
+    with _locked_by(output, source.path) as other:
+        if other is not None:
+            raise _busy(output)
+        yield
+
+
+@contextlib.contextmanager
+def _locked_by(output: Path, source: str) -> Iterator[str | None]:
+    """Keeps others from choosing `output` within the block; gives the source of whoever was there before.
 
     The claim is a lock on a hidden file beside it, which ends with this process however that ends. Where the
     system or the disk has no such locks nothing is kept.
     """
-    path = files.output.with_name(f".{files.output.name}.lock")
-    with disk_errors(f"write {files.output}", remedy="choose another --output=FILE"):
+    path = output.with_name(f".{output.name}{LOCK}")
+    with disk_errors(f"write {output}", remedy="choose another --output"):
         is_new = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8", errors="surrogateescape")
@@ -247,7 +323,7 @@ def _claimed(files: OutputFiles) -> Iterator[str | None]:
             yield file.read()
             return
         file.truncate(0)
-        file.write(files.source)
+        file.write(source)
         file.flush()
         try:
             yield None
@@ -271,16 +347,6 @@ def _locked(file: IO[str]) -> bool:
     except (ImportError, OSError):  # no such locks here
         return True
     return os.path.exists(file.name) and os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
-
-
-def input_source(text: str, files: Sequence[str]) -> str:
-    """The input's absolute path or pattern, links resolved; of standard input a digest of its lines."""
-    if text != STANDARD_INPUT:
-        return os.path.realpath(user_path(text))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(os.fsencode(os.path.abspath(file)) + b"\0")
-    return f"standard input, {len(files)} lines, {digest.hexdigest()[:16]}"
 
 
 _SIZES = 100
@@ -316,19 +382,19 @@ def _size(file: str) -> int:
 
 
 def _refuse_input_or_folder(files: OutputFiles, source: Path) -> None:
-    output = files.output
-    if output.exists() and source.exists() and output.samefile(source):
-        raise UserError(f"{output} is the input and would be lost: choose another --output=FILE.")
-    if output.is_dir():
+    for path in files.every():
+        if path.exists() and source.exists() and path.samefile(source):
+            raise UserError(f"{path} is the input and would be lost: choose another --output=FILE.")
+    if files.output.is_dir():
         raise UserError(
-            f"{output} is a folder: give a file, such as --output={output / files.kinds.example}."
+            f"{files.output} is a folder: give a file, such as --output={files.output / files.kinds.example}."
         )
 
 
 def _refuse_others(files: OutputFiles) -> None:
     if others := files.others():
-        made_from = files.made_from()
-        origin = f"was made from {made_from}" if made_from else "was not made from this input"
+        before = files.recorded().get("input")
+        origin = f"was made from {before}" if before else "was not made from this input"
         raise UserError(
             f"{others[0]} {origin} and would be lost: choose another --output=FILE, or move it away."
         )

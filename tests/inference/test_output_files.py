@@ -12,7 +12,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.files import write_text
 from asae_jax.inference.inputs import read_input
-from asae_jax.inference.output_files import chosen_files, input_source
+from asae_jax.inference.output_files import Source, chosen_files
 from asae_jax.inference.predict.output import PREDICTIONS
 from asae_jax.json_files import write_json
 from tests.inference.test_inputs import tree
@@ -28,7 +28,7 @@ def place(tmp_path):
         items = read_input(str(text), lines=lines)
         options = {"given": given and str(given), "workdir": tmp_path / "run", "kinds": PREDICTIONS}
         with chosen_files(str(text), items, **options) as chosen, meanwhile or contextlib.nullcontext():
-            write_text(chosen.output, chosen.source)
+            write_text(chosen.output, chosen.source.path)
             record = {"made_from": chosen.record()}
             write_json(chosen.stem.with_name(f"{chosen.stem.name}_differential.json"), record)
         return chosen.output.name
@@ -183,6 +183,16 @@ def test_a_given_file_that_is_someone_elses_is_refused(place, folder, tmp_path, 
     assert (tmp_path / beside).read_text() == "path,label\n"
 
 
+def test_the_input_stays_where_another_file_of_the_output_is_called_like_it(place, folder, tmp_path):
+    """Also where a record says that the files there were made from it."""
+    folder("cells")
+    listed = tmp_path / "out_differential.csv"
+    listed.write_text("path\ncells/1.png\n")
+    write_json(tmp_path / "out_differential.json", {"made_from": {"input": str(listed)}})
+    with pytest.raises(UserError, match=r"out_differential\.csv is the input and would be lost"):
+        place(listed, tmp_path / "out.csv")
+
+
 def test_a_given_folder_is_refused_at_once(place, folder, tmp_path):
     with pytest.raises(UserError, match=r"is a folder: give a file, such as --output="):
         place(folder("cells"), tmp_path)
@@ -191,7 +201,7 @@ def test_a_given_folder_is_refused_at_once(place, folder, tmp_path):
 def test_a_name_that_is_not_utf8_tells_inputs_apart(place, folder):
     paths = [folder(patient, "caf\udce9") for patient in ("p1", "p\udcff")]
     assert [place(path) for path in paths * 2] == ["caf\udce9.csv", "caf\udce9-2.csv"] * 2
-    assert input_source(str(paths[0]), []) == str(paths[0])
+    assert Source.of(str(paths[0]), []).path == str(paths[0])
 
 
 def _names(folder):

@@ -22,7 +22,7 @@ from asae_jax.inference.explain.examples import (
 )
 from asae_jax.inference.explain.explainer import Explainer
 from asae_jax.inference.explain.explanations import EXPLAINING, Collector
-from asae_jax.inference.explain.folder import choose_folder, explained, write_record
+from asae_jax.inference.explain.folder import ExplainFolder, chosen_folder
 from asae_jax.input.cell_classes import display_order
 from asae_jax.pages import NOTICE
 from asae_jax.run.run import Run, check_one_look, open_for_inference
@@ -54,27 +54,31 @@ def explain(config: ConfigDict, workdir: Path) -> int:
 
     Raises:
       UserError: no run or no checkpoint in `workdir`, other settings or data, no images, or a folder that
-        cannot be written to or holds something else (see `choose_folder`).
+        cannot be written to or holds something else (see `chosen_folder`).
     """
     check_one_look(config, "explain")
     run = open_for_inference(workdir, config)
     _ = run.classes  # a table that cannot be read is refused here
-    examples = given_examples(run) if config.explain.input else own_examples(run)
-    source = explained(config.explain.input, examples.names, config.eval.split)
-    folder = choose_folder(source, config.explain.input, given=config.explain.output, workdir=workdir)
-    explainer = Explainer(run, fill=config.explain.fill)
-    show, measure = _chosen(config, examples)
+    text, given = config.explain.input, config.explain.output
+    examples = given_examples(run) if text else own_examples(run)
+    with chosen_folder(examples.source, text, given=given, workdir=workdir) as folder:
+        _explain_to(folder, run, examples)
+    print(f"written to {folder.output} and beside it. {NOTICE}")
+    return 0
+
+
+def _explain_to(folder: ExplainFolder, run: Run, examples: Examples) -> None:
+    explainer = Explainer(run, fill=run.config.explain.fill)
+    show, measure = _chosen(run.config, examples)
     parts = {
         EXPLAINING: Part(len(np.union1d(show, measure))),
         DRAWING: Part(len(show), ratio=_SECONDS_TO_DRAW),
     }
     with plan(Forecast(parts)):
         collector = _collect(run, explainer, examples, show, measure)
-        with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
-            write_record(folder, source, conditions(run))
-            _write(config, run, examples, explainer, collector, folder)
-    print(f"written to {folder / 'index.html'} and beside it. {NOTICE}")
-    return 0
+        with disk_errors(f"write to {folder.path}", remedy="choose another --output=DIR"), together():
+            folder.write_record(conditions(run))
+            _write(run.config, run, examples, explainer, collector, folder.path)
 
 
 def _chosen(config: ConfigDict, examples: Examples) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from asae_jax.errors import UserError
 from asae_jax.inference.inputs import read_input
 from asae_jax.inference.labels import input_groups, input_labels
+from asae_jax.inference.output_files import Source
 from asae_jax.inference.reading import read_batches
 from asae_jax.run.data import Data
 from asae_jax.run.run import Run
@@ -40,12 +41,14 @@ class Examples:
       names: as the user knows each image.
       labels: int32 `[N]`, true classes or `UNKNOWN`.
       groups: str `[N]`, slide or patient, or None.
+      source: what they are, to be told from others.
       batches: (rows, batch size) -> the images of these rows, in this order, in batches of one shape.
     """
 
     names: Sequence[str]
     labels: np.ndarray
     groups: np.ndarray | None
+    source: Source
     batches: Callable[[np.ndarray, int], Iterator[Batch]]
 
 
@@ -64,7 +67,8 @@ def own_examples(run: Run) -> Examples:
         )
     groups = None if data.index.groups is None else data.index.groups[indices]
     names = [str(name) for name in data.index.names[indices]]
-    return Examples(names, data.labels(indices), groups, _own_batches(run.config, data, indices))
+    source = Source(f"the {split} part of the run's own data")
+    return Examples(names, data.labels(indices), groups, source, _own_batches(run.config, data, indices))
 
 
 def given_examples(run: Run) -> Examples:
@@ -76,11 +80,11 @@ def given_examples(run: Run) -> Examples:
     Raises:
       UserError: no images, or a label that the run does not know.
     """
-    config, source = run.config, run.config.explain.input
-    items = read_input(source)
-    named = input_labels(source, items, run.class_names)
-    labels = _numbers(source, named, run.class_names)
-    groups = np.array(input_groups(source, items, named))
+    config, text = run.config, run.config.explain.input
+    items = read_input(text)
+    named = input_labels(text, items, run.class_names)
+    labels = _numbers(text, named, run.class_names)
+    groups = np.array(input_groups(text, items, named))
 
     def batches(rows: np.ndarray, batch_size: int) -> Iterator[Batch]:
         chosen = [items[row] for row in rows]
@@ -91,7 +95,11 @@ def given_examples(run: Run) -> Examples:
             first += len(read.items)
 
     return Examples(
-        [item.path for item in items], labels, groups if groups.astype(bool).all() else None, batches
+        [item.path for item in items],
+        labels,
+        groups if groups.astype(bool).all() else None,
+        Source.of(text, [item.file for item in items]),
+        batches,
     )
 
 

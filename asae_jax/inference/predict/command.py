@@ -123,7 +123,7 @@ def _predict_to(
     class_names = runs[0].class_names
     own = user_path(settings.classes) if settings.classes else None
     classes = cell_classes(class_names, own) if own else runs[0].classes
-    sources = {"source": files.source, "former": files.former_source()}
+    sources = {"source": files.source.path, "former": files.former_source()}
     others = Interchange(files.stem, items, classes, **sources, storage=settings.label_studio)
     specimen = specimen_of(run.config for run in runs)
     counter = Counter(classes, specimen, slides=any(item.of_slide for item in items))
