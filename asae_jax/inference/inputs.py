@@ -88,12 +88,15 @@ def read_input(text: str, *, lines: Iterable[str] | None = None) -> list[Item]:
 
 def _patients_in_one_form(items: list[Item]) -> list[Item]:
     """A patient or slide whose name comes in two Unicode forms is one."""
-    named = np.array([item.group for item in items], np.str_)
-    groups = in_one_form(named)
-    if groups is named:
+    named = [name for item in items for name in (item.group, item.position.slide if item.position else "")]
+    groups = in_one_form(np.array(named, np.str_)).tolist()
+    if groups == named:
         return items
     return [
-        dataclasses.replace(item, group=group) for item, group in zip(items, groups.tolist(), strict=True)
+        dataclasses.replace(
+            item, group=group, position=item.position and dataclasses.replace(item.position, slide=slide)
+        )
+        for item, group, slide in zip(items, groups[::2], groups[1::2], strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.inference.adapt.labels import groups_of
-from asae_jax.inference.inputs import input_name, read_input, without_class_folders
+from asae_jax.inference.inputs import group_column_of, input_name, read_input, without_class_folders
 from asae_jax.inference.reading import read_batches
 
 
@@ -62,6 +62,14 @@ def test_pattern_gives_images_in_order(tree):
 def test_csv_columns_for_what_belongs_together_are_groups(tree, column):
     (tree / "list.csv").write_text(f"{column},path\np2,b/1.png\np1,a/1.png\n")
     assert [item.group for item in read_input(str(tree / "list.csv"))] == ["p2", "p1"]
+
+
+def test_a_slide_in_two_unicode_forms_is_one_where_cells_lie_too(tmp_path):
+    """Else the column of groups would be one of smears, and QuPath's file of that slide two."""
+    (tmp_path / "list.csv").write_text("path,slide,x,y\na.png,M\u00fcller,1,2\nb.png,Mu\u0308ller,3,4\n")
+    items = read_input(str(tmp_path / "list.csv"))
+    assert {item.position.slide for item in items} == {item.group for item in items} == {"M\u00fcller"}
+    assert group_column_of(items) == "slide"
 
 
 def test_a_patient_in_two_unicode_forms_is_one(tree):
