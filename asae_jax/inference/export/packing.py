@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from asae_jax.config import read_run_config
+from asae_jax.errors import UserError
 from asae_jax.evaluation.outliers import Outliers
 from asae_jax.evaluation.provenance import read_scores
 from asae_jax.evaluation.uncertainty_files import FOLDER, matching_file, read_uncertainty, write_uncertainty
@@ -13,7 +15,7 @@ from asae_jax.inference.export import card
 from asae_jax.inference.export.program import Program
 from asae_jax.inference.portable import model_record, portable
 from asae_jax.json_files import read_object, write_sealed_json
-from asae_jax.run import folder, weights_file
+from asae_jax.run import build, folder, weights_file
 from asae_jax.run.model_folder import (
     CARD,
     SCORES,
@@ -30,9 +32,17 @@ def write_model(program: Program, path: Path) -> None:
     """Writes the folder `path`; a run that is a model itself is copied as it came.
 
     Left behind are images, their names, optimiser, training log, and every path of this machine.
+
+    Raises:
+      UserError: a model that is to be tested otherwise than it says: its scores and estimates hold for that.
     """
     run = program.run
     if holds_model(run.workdir):
+        if (own := build.tested_as(read_run_config(run.workdir))) != run.test_mode:
+            raise UserError(
+                f"the model in {run.workdir} is tested as {own}, and its folder is copied as it came: leave "
+                f"eval.test_mode={run.test_mode} out here, and give it to the commands that use the model."
+            )
         copy(run.workdir, path)
         return
     path.mkdir()
