@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,26 +134,8 @@ class ViewOutput(NamedTuple):
     """float32 `[batch, height, width]`, in front of the branching layer."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ScoredBatch:
-    """A batch and the networks' outputs, without the rows that fill it up.
-
-    Attributes:
-      read: the images.
-      logits: of every run float32 `[n, classes]`, of all views (`tta.mean_logits`); to be ignored where an
-        image is bad.
-      features: of the first run and view 0, float32 `[n, channels]`.
-      attention: of the first run and view 0, float32 `[n, height, width]`.
-    """
-
-    read: ReadBatch
-    logits: Sequence[np.ndarray]
-    features: np.ndarray
-    attention: np.ndarray
-
-
 class Predictor:
-    """One or several trained runs, made ready for any number of images."""
+    """One or several trained runs, made ready for any number of images; each compiles once."""
 
     def __init__(self, runs: Sequence[Run], fitted: Sequence[Uncertainty | None], options: Options):
         """Makes the runs ready.
@@ -164,7 +146,10 @@ class Predictor:
           options: how images are predicted.
         """
         self._preparations = [run.preparation for run in runs]
-        self._score = Scorer(runs)
+        self._num_views = [tta.num_views(run.config) for run in runs]
+        self._steps = [_compiled_step(run) for run in runs]
+        # Copied to the devices once instead of with every batch.
+        self._variables = [parallel.copy_to_devices(dict(run.variables)) for run in runs]
         self._options = options
         network, size = runs[0].network, runs[0].config.augment.size
         self._alignment = alignment_of(network.backbone, network.watched_stage, size)
@@ -188,13 +173,27 @@ class Predictor:
             picture_side=self._options.picture_side,
             workers=self._options.workers,
         )
-        for scored in self._score(batches):
-            yield from self._records(scored)
+        # The devices work on one batch while the one before is handed out.
+        for read, outputs in bounded(lambda batch: (batch, self._start(batch)), batches, 1):
+            yield from self._records(read, outputs)
 
-    def _records(self, scored: ScoredBatch) -> Iterator[Record]:
-        read, probabilities = scored.read, self.uncertainty.probabilities(scored.logits)
+    def _start(self, batch: ReadBatch) -> list[list[ViewOutput]]:
+        """For every run every view's output, still being computed."""
+        return [
+            [step(variables, parallel.split(shown)) for shown in tta.batches(images, count)]
+            for step, variables, images, count in zip(
+                self._steps, self._variables, batch.images, self._num_views, strict=True
+            )
+        ]
+
+    def _records(self, read: ReadBatch, outputs: Sequence[Sequence[ViewOutput]]) -> Iterator[Record]:
+        """Of a batch without the rows that fill it up; features and attention are those of run and view 0."""
+        count, first = len(read.items), outputs[0][0]
+        logits = [tta.mean_logits([parallel.join(view.logits)[:count] for view in run]) for run in outputs]
+        features, attention = (parallel.join(of)[:count] for of in (first.features, first.attention))
+        probabilities = self.uncertainty.probabilities(logits)
         finite = np.isfinite(probabilities).all(1)
-        estimates = self.uncertainty.estimate(probabilities, scored.logits[0], scored.features)
+        estimates = self.uncertainty.estimate(probabilities, logits[0], features)
         for row, item in enumerate(read.items):
             error = read.errors[row] or ("" if finite[row] else _NOT_FINITE)
             if error:
@@ -210,11 +209,11 @@ class Predictor:
                 implausible=read.implausible[row],
                 probabilities=probabilities[row].astype(np.float32),
                 uncertainty=estimates[row],
-                attention=self._picture(scored.attention[row]) if self._options.pictures else None,
+                attention=self._picture(attention[row]) if self._options.pictures else None,
                 thumbnail=pictures.thumbnail if pictures else None,
                 picture=pictures.whole if pictures else None,
                 size=pictures.size if pictures else (0, 0),
-                features=scored.features[row] if self._options.features else None,
+                features=features[row] if self._options.features else None,
                 position=item.position,
                 several=item.several,
             )
@@ -228,35 +227,6 @@ def _as_bytes(attention: np.ndarray) -> np.ndarray:
     """uint8 of the same shape, 0 at the lowest position and 255 at the highest; 0 where all are equal."""
     low, high = float(attention.min()), float(attention.max())
     return np.round((attention - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
-
-
-class Scorer:
-    """Applies the networks of `runs` to batches; each compiles once, whatever the number of batches."""
-
-    def __init__(self, runs: Sequence[Run]):
-        """Compiles nothing yet.
-
-        Args:
-          runs: one or more; batches hold the images in the preparation of each.
-        """
-        self._num_views = [tta.num_views(run.config) for run in runs]
-        self._steps = [_compiled_step(run) for run in runs]
-        # Copied to the devices once instead of with every batch.
-        self._variables = [parallel.copy_to_devices(dict(run.variables)) for run in runs]
-
-    def __call__(self, batches: Iterable[ReadBatch]) -> Iterator[ScoredBatch]:
-        """Scores batches in order; the devices work on one while the one before is handed out."""
-        for read, outputs in bounded(lambda batch: (batch, self._start(batch)), batches, 1):
-            yield _collect(read, outputs)
-
-    def _start(self, batch: ReadBatch) -> list[list[ViewOutput]]:
-        """For every run every view's output, still being computed."""
-        return [
-            [step(variables, parallel.split(shown)) for shown in tta.batches(images, count)]
-            for step, variables, images, count in zip(
-                self._steps, self._variables, batch.images, self._num_views, strict=True
-            )
-        ]
 
 
 def _compiled_step(run: Run) -> Callable[[Any, Mapping[str, np.ndarray]], ViewOutput]:
@@ -282,13 +252,3 @@ def score_view(
     watched = endpoints.get(network.insert_after, endpoints[network.watched_stage])
     attention = self_attention_map(watched, network.shown_attention)
     return ViewOutput(logits, pooled_features(network, endpoints), attention)
-
-
-def _collect(read: ReadBatch, outputs: list[list[ViewOutput]]) -> ScoredBatch:
-    count, first = len(read.items), outputs[0][0]
-    return ScoredBatch(
-        read,
-        [tta.mean_logits([parallel.join(view.logits)[:count] for view in run]) for run in outputs],
-        parallel.join(first.features)[:count],
-        parallel.join(first.attention)[:count],
-    )

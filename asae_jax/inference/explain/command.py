@@ -78,7 +78,7 @@ def _explain_to(folder: ExplainFolder, run: Run, examples: Examples) -> None:
         collector = _collect(run, explainer, examples, show, measure)
         with disk_errors(f"write to {folder.path}", remedy="choose another --output=DIR"), together():
             folder.write_record(conditions(run))
-            _write(run.config, run, examples, explainer, collector, folder.path)
+            _write(run, examples, explainer, collector, folder.path)
 
 
 def _chosen(config: ConfigDict, examples: Examples) -> tuple[np.ndarray, np.ndarray]:
@@ -119,14 +119,8 @@ def _temperature(run: Run) -> float | None:
     return None if found is None else found.temperature.value
 
 
-def _write(
-    config: ConfigDict,
-    run: Run,
-    examples: Examples,
-    explainer: Explainer,
-    collector: Collector,
-    folder: Path,
-) -> None:
+def _write(run: Run, examples: Examples, explainer: Explainer, collector: Collector, folder: Path) -> None:
+    config = run.config
     for name in (LAYER, *report.FAITHFULNESS):
         remove(folder / name)  # of an earlier call, where this one does not write it
     layer = config.model.branching == "asae"
@@ -142,7 +136,7 @@ def _write(
     figures.plot_class_maps(
         means, run.class_names, alignments, folder / "class_maps.png", what=what, guessed=guessed
     )
-    found = _faithfulness(config, run, examples, explainer, collector, folder)
+    found = _faithfulness(run, examples, explainer, collector, folder)
     name = config.explain.input or f"the {config.eval.split} part of its data"
     page = report.ExplainPage(
         shown,
@@ -198,14 +192,9 @@ def _typical(shown: list[report.Shown]) -> report.Shown:
 
 
 def _faithfulness(
-    config: ConfigDict,
-    run: Run,
-    examples: Examples,
-    explainer: Explainer,
-    collector: Collector,
-    folder: Path,
+    run: Run, examples: Examples, explainer: Explainer, collector: Collector, folder: Path
 ) -> Mapping[str, Any] | None:
-    measured = collector.faithfulness.measured()
+    config, measured = run.config, collector.faithfulness.measured()
     if measured is None:
         return None
     found = report.summarise(
