@@ -80,6 +80,17 @@ def printable(value: object) -> object:
     return value
 
 
+def web_files(package: str, *names: str) -> str:
+    """The text of files in the folder `web` of a package, one after another."""
+    folder = importlib.resources.files(package) / "web"
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+def web_script(package: str, *names: str) -> str:
+    """A page's script: its parts NAME.js in the folder `web`, each after those that it uses."""
+    return f'"use strict";\n{web_files(package, *(f"{name}.js" for name in names))}'
+
+
 def script_json(data: Any) -> str:
     """JSON for a script element: ASCII, as file names need not be Unicode, and without "<", its end."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
@@ -108,6 +119,11 @@ def thumbnail_uri(image: np.ndarray, *, side: int, quality: int) -> str:
     size = max(round(width * factor), 1), max(round(height * factor), 1)
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
     return jpeg_uri(cv2.resize(image, size, interpolation=method), quality=quality)
+
+
+def base64_text(data: bytes | None) -> str:
+    """A picture as text for a page's script; "-" for none."""
+    return base64.b64encode(data or b"").decode("ascii") or "-"
 
 
 def image_uri(kind: str, data: bytes) -> str:

@@ -4,8 +4,6 @@ It is one self-contained file; its content security policy forbids the browser a
 The template and the parts of its style and script are in `web`.
 """
 
-import base64
-import importlib.resources
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,23 @@ from asae_jax.inference.classifiers import nearest_rows
 from asae_jax.inference.embed.embedding import Embedding
 from asae_jax.inference.embed.projection import Projection, percent
 from asae_jax.input.cell_classes import CellClass, display_order
-from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
+from asae_jax.pages import (
+    NOTICE,
+    base64_text,
+    environment,
+    printable,
+    script_hash,
+    script_json,
+    web_files,
+    web_script,
+)
 
 SHOWN_BAD = 500
 """Unreadable images listed; the CSV file has all."""
 ALIKE = 5
 """Cells shown beside a chosen one: those of the most similar features."""
 
-_WEB = importlib.resources.files("asae_jax.inference.embed") / "web"
+_PACKAGE = "asae_jax.inference.embed"
 _SCRIPTS = ("data", "colours", "map", "panel", "start")
 
 
@@ -67,18 +74,18 @@ def write_page(
         ways=data["ways"],
         bad=[(str(embedding.paths[row]), str(embedding.errors[row])) for row in bad[:SHOWN_BAD]],
         unreadable=len(bad),
-        style=Markup(_source("page.css")),
+        style=Markup(web_files(_PACKAGE, "page.css")),
         script=Markup(script),
         script_hash=script_hash(script),
         data=Markup(script_json(data)),
-        pictures=Markup("\n".join(map(_base64, pictures))),
+        pictures=Markup("\n".join(map(base64_text, pictures))),
     )  # fmt: skip
     write_text(path, text)
 
 
 def page_script() -> str:
-    """The page's script: its parts one after another, each after those that it uses."""
-    return "\n".join(['"use strict";', *(_source(f"{name}.js") for name in _SCRIPTS)])
+    """The page's script."""
+    return web_script(_PACKAGE, *_SCRIPTS)
 
 
 def page_data(
@@ -159,13 +166,5 @@ def _numbers(values: np.ndarray, digits: int = 5) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values.tolist()]
 
 
-def _source(name: str) -> str:
-    return (_WEB / name).read_text(encoding="utf-8")
-
-
 def _environment() -> jinja2.Environment:
-    return environment("asae_jax.inference.embed", {"count": "{:,}".format}, folder="web", finalize=printable)
-
-
-def _base64(picture: bytes | None) -> str:
-    return base64.b64encode(picture or b"").decode("ascii") or "-"
+    return environment(_PACKAGE, {"count": "{:,}".format}, folder="web", finalize=printable)

@@ -6,7 +6,6 @@ The template and the parts of its style and script are in `web`.
 
 import dataclasses
 import hashlib
-import importlib.resources
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,15 +21,24 @@ from asae_jax.inference.predict.count.differential import Differential
 from asae_jax.inference.predict.count.page import count_data, count_table
 from asae_jax.inference.predict.count.specimen import SPECIMENS
 from asae_jax.inference.predict.gallery import CONTENT_DIGITS, SHOWN_BAD
-from asae_jax.inference.predict.pictures import picture_blocks, predicted, text, whole_blocks
+from asae_jax.inference.predict.pictures import picture_blocks, predicted, whole_blocks
 from asae_jax.inference.predict.similar import Similar
 from asae_jax.inference.records import Record
 from asae_jax.inference.uncertainty import Thresholds
 from asae_jax.input.cell_classes import display_order
-from asae_jax.pages import NOTICE, environment, printable, script_hash, script_json
+from asae_jax.pages import (
+    NOTICE,
+    base64_text,
+    environment,
+    printable,
+    script_hash,
+    script_json,
+    web_files,
+    web_script,
+)
 
-_WEB = importlib.resources.files("asae_jax.inference.predict") / "web"
-_STYLES = ("page", "counts", "cells", "report")
+_PACKAGE = "asae_jax.inference.predict"
+_STYLES = ("page.css", "counts.css", "cells.css", "report.css")
 _SCRIPTS = (
     "data", "numbers", "tally", "labels", "csv", "counts", "view", "contour", "gallery", "selection",
     "viewer", "panel", "report", "start",
@@ -114,7 +122,7 @@ def _pictures(records: Sequence[Record], similar: Similar | None) -> dict[str, A
     return {
         "pictures": [Markup(block) for block in picture_blocks(records)],
         "wholes": [Markup(block) for block in whole_blocks(records)],
-        "training": Markup("\n".join(text(picture) for picture in similar.pictures) if similar else ""),
+        "training": Markup("\n".join(map(base64_text, similar.pictures)) if similar else ""),
     }
 
 
@@ -135,22 +143,18 @@ def _count_part(page: ReviewPage, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _style_and_script() -> dict[str, Any]:
-    style, script = "\n".join(_source(f"{name}.css") for name in _STYLES), page_script()
+    style, script = web_files(_PACKAGE, *_STYLES), page_script()
     return {"style": Markup(style), "script": Markup(script), "script_hash": script_hash(script)}
 
 
 def page_script() -> str:
-    """The page's script: its parts one after another, each after those that it uses."""
-    return "\n".join(['"use strict";', *(_source(f"{name}.js") for name in _SCRIPTS)])
-
-
-def _source(name: str) -> str:
-    return (_WEB / name).read_text(encoding="utf-8")
+    """The page's script."""
+    return web_script(_PACKAGE, *_SCRIPTS)
 
 
 def _environment() -> jinja2.Environment:
     filters: dict[str, Callable] = {"count": "{:,}".format}
-    return environment("asae_jax.inference.predict", filters, folder="web", finalize=printable)
+    return environment(_PACKAGE, filters, folder="web", finalize=printable)
 
 
 def page_data(page: ReviewPage) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The pictures of the review page: blocks of text, each taken apart when a cell of it comes into view."""
 
-import base64
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from asae_jax.inference.records import Record
+from asae_jax.pages import base64_text
 
 PER_BLOCK = 50
 """Cells whose small pictures and maps are kept together."""
@@ -29,12 +29,7 @@ def picture_blocks(records: Sequence[Record]) -> Iterator[str]:
 
 def whole_blocks(records: Sequence[Record]) -> Iterator[str]:
     """The large pictures of `predicted(records)`, a line of base64 for each; "-" where there is none."""
-    return _blocks([text(record.picture) for record in predicted(records)], WHOLES_PER_BLOCK)
-
-
-def text(picture: bytes | None) -> str:
-    """Base64; "-" for no picture."""
-    return base64.b64encode(picture or b"").decode("ascii") or "-"
+    return _blocks([base64_text(record.picture) for record in predicted(records)], WHOLES_PER_BLOCK)
 
 
 def _blocks(lines: Sequence[str], size: int) -> Iterator[str]:
@@ -45,4 +40,4 @@ def _blocks(lines: Sequence[str], size: int) -> Iterator[str]:
 def _small(record: Record) -> str:
     attention = np.zeros((0, 0), np.uint8) if record.attention is None else record.attention
     height, width = attention.shape
-    return f"{text(record.thumbnail)} {height} {width} {text(attention.tobytes())}"
+    return f"{base64_text(record.thumbnail)} {height} {width} {base64_text(attention.tobytes())}"
