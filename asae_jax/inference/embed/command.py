@@ -235,5 +235,5 @@ def _probe(
 
 def _all_or_none(labels: Sequence[str], groups: Sequence[str]) -> list[str] | None:
     """The groups, where those of all labelled images are known."""
-    known = all(group for label, group in zip(labels, groups, strict=True) if label)
-    return list(groups) if known else None
+    of_labelled = [group for label, group in zip(labels, groups, strict=True) if label]
+    return list(groups) if of_labelled and all(of_labelled) else None

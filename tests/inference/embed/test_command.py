@@ -231,7 +231,7 @@ def test_another_input_of_the_same_name_gets_its_own_files(runs, images, tmp_pat
     [
         ([], "--input=DIR"),
         (["--input={folder}", "--output={tmp}/x.csv"], "ends with none of .npz"),
-        (["--input={folder}", "--probe"], "--probe needs two classes"),
+        (["--input={folder}", "--probe"], "at least 5 labelled images each, and there are: no image"),
         (["--input={tmp}/list.csv", "--output={tmp}/list.npz"], "list.csv is the input and would be lost"),
         (["--input={tmp}/list.csv"], "not one image can be read"),
         (["--input={folder}", "--projection=mds"], "embed.projection='mds'"),
