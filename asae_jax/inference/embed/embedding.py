@@ -109,20 +109,17 @@ def write_csv(path: Path, embedding: Embedding, places: np.ndarray) -> None:
     with atomic_text(path) as file:
         writer = CsvWriter(file)
         writer.writerow([*_COLUMNS, *(f"f{channel}" for channel in range(embedding.features.shape[1]))])
+        texts = embedding.paths, embedding.labels, embedding.groups, embedding.predicted
         for row in range(len(embedding.paths)):
             numbers = (embedding.probability[row], embedding.outlier_score[row], *places[row])
             writer.writerow(
                 [
-                    *(texts[row] for texts in _texts(embedding)),
+                    *(column[row] for column in texts),
                     *map(_text, numbers),
                     embedding.errors[row],
                     *map(_text, embedding.features[row].tolist()),
                 ]
             )
-
-
-def _texts(embedding: Embedding) -> tuple[np.ndarray, ...]:
-    return embedding.paths, embedding.labels, embedding.groups, embedding.predicted
 
 
 def _text(value: float) -> str:

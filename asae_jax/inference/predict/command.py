@@ -77,7 +77,7 @@ def predict(config: ConfigDict, workdir: Path) -> int:
             print("\n".join(corrected.summary(one, differential.classes)))
         for path in files.other_kinds():
             print(f"note: {path} was there before and is left as it is: this count may not be of it")
-        page = f"; to be read in a browser: {_page_path(files)}" if settings.page else ""
+        page = f"; to be read in a browser: {files.beside('.html')}" if settings.page else ""
         print(f"written to {files.output} and beside it{page}. {NOTICE}")
         if differential.overall.unreadable == len(items):
             print(f"error: none of the images could be read; the column error of {files.output} says why",
@@ -144,7 +144,7 @@ def _predict_to(
         title=files.title,
         network=network,
         attention_extent=attention_extent(runs[0].config),
-        key=files.page_key() or page_key(_page_path(files), network, records),
+        key=files.page_key() or page_key(files.beside(".html"), network, records),
         made_by=_made_by(runs),
         thresholds=predictor.uncertainty.thresholds,
         similar=None if cells is None else find_similar(cells, records, settings.similar),
@@ -233,16 +233,12 @@ def _write_beside(files: OutputFiles, runs: Sequence[Run], others: Interchange, 
         if not settings.label_studio:
             files.remove(TASKS, CONFIGURATION)
         if settings.page:
-            write_page(_page_path(files), page)
+            write_page(files.beside(".html"), page)
         else:
             files.remove(".html")
     if on_slides:
         more = f" and of {len(on_slides) - 1} slides more" if len(on_slides) > 1 else ""
         print(f"cells on their slide, for QuPath: {on_slides[0]}{more}")
-
-
-def _page_path(files: OutputFiles) -> Path:
-    return files.stem.with_name(f"{files.stem.name}.html")
 
 
 def _made_by(runs: Sequence[Run]) -> str:

@@ -144,11 +144,6 @@ def _json_lines(file: IO[str], columns: list[str]) -> Callable[[dict[str, Any]],
     return write
 
 
-def differential_json(stem: Path) -> Path:
-    """The JSON file of the differential count beside other files that begin with `stem`."""
-    return stem.with_name(f"{stem.name}{DIFFERENTIAL}")
-
-
 def write_differential(differential: Differential, stem: Path, record: Mapping[str, Any]) -> None:
     """Writes `<stem>_differential.json` and `<stem>_differential.csv`.
 
@@ -163,10 +158,11 @@ def write_differential(differential: Differential, stem: Path, record: Mapping[s
       stem: folder and beginning of the names.
       record: what else the JSON file says.
     """
+    path = stem.with_name(f"{stem.name}{DIFFERENTIAL}")
     content = dataclasses.asdict(differential) | {"specimen": differential.specimen.name}
     del content["classes"]  # every count has them
-    write_json(differential_json(stem), content | {"notice": NOTICE, **record}, indent=1)
-    with atomic_text(differential_json(stem).with_suffix(".csv")) as file:
+    write_json(path, content | {"notice": NOTICE, **record}, indent=1)
+    with atomic_text(path.with_suffix(".csv")) as file:
         writer = CsvWriter(file)
         writer.writerow(_DIFFERENTIAL_COLUMNS)
         whole = _ALL
