@@ -13,7 +13,7 @@ from asae_jax.audit.page import write_page
 from asae_jax.audit.samples import choose_samples
 from asae_jax.audit.scan import Facts, Scan, scan
 from asae_jax.audit.second_test import with_second_test
-from asae_jax.config import CONFIG_FILE
+from asae_jax.config import CONFIG_FILE, check
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
@@ -50,10 +50,12 @@ def audit(config: ConfigDict, workdir: Path) -> int:
       The exit status: 0, or `EXIT_INVALID_SCORES` for images across the split or under different labels.
 
     Raises:
-      UserError: data that cannot be found, no readable image, or a `workdir` that cannot be written to.
+      UserError: a setting that cannot work, data that cannot be found, no readable image, or a `workdir` that
+        cannot be written to.
     """
     from asae_jax.audit.figures import draw_figures, draw_two_sets  # loads matplotlib
 
+    check(config)
     check_apart(workdir, config)
     refuse_links(folder := workdir / FOLDER)
     files = other_files(config.audit.other) if config.audit.other else []

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from asae_jax.config import check
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.bootstrap import NOT_DRAWN, interval_unit
 from asae_jax.files import canonical_path, disk_errors, together, user_path
@@ -44,9 +45,10 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
       The exit status, 0.
 
     Raises:
-      UserError: files that cannot be read, nothing to compare, a class in two spellings, or a folder with
-        something else in it.
+      UserError: a setting that cannot work, files that cannot be read, nothing to compare, a class in two
+        spellings, or a folder with something else in it.
     """
+    check(config)
     given, resamples = config.agreement, config.eval.bootstrap
     folder = user_path(given.output) if given.output else workdir
     files = files_of_labels(given.reviewed, "--reviewed")

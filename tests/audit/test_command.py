@@ -339,6 +339,7 @@ def test_what_was_left_out_is_told_by_reason_and_is_no_fault_of_files(clean, tmp
 
 def test_built_in_cells_have_groups(tmp_path):
     config = base_config()
+    config.augment.size = 32
     config.data.update({"num_examples": 70, "stored_size": 32, "workers": 2, "split_by": "image"})
     assert audit(config, tmp_path) == 0
     found = json.loads((tmp_path / "audit" / "audit.json").read_text())
@@ -350,6 +351,7 @@ def test_built_in_cells_have_groups(tmp_path):
 
 def test_cells_of_known_patients_apart_are_sound(tmp_path):
     config = base_config()
+    config.augment.size = 32
     config.data.update({"num_examples": 70, "stored_size": 32, "workers": 2, "split_by": "group"})
     assert audit(config, tmp_path) == 0
     assert json.loads((tmp_path / "audit" / "audit.json").read_text())["verdict"] == "sound"
@@ -390,6 +392,16 @@ def test_data_that_cannot_be_used_are_the_users_error(tmp_path):
             (tmp_path / "cells" / name / file).write_text("no image")
     with pytest.raises(UserError, match=r"none of the 4 images.*not a JPEG"):
         audit(config_for(tmp_path / "cells"), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("background", "white"), ("workers", -3), ("split_by", "grup"), ("groups", "patients")],
+)
+def test_a_setting_that_cannot_work_is_refused(clean, tmp_path, name, value):
+    with pytest.raises(UserError, match=f"config.data.{name}={value!r} cannot be used"):
+        audit(config_for(clean, **{name: value}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_the_users_error(clean, tmp_path):

@@ -584,6 +584,12 @@ def test_results_are_of_the_same_files_however_those_are_spelled(tmp_path, run):
     run(*files)
 
 
+def test_a_setting_that_cannot_work_is_refused(tmp_path, run, capsys):
+    files = [write_csv(tmp_path / name, rows("A B A")) for name in ("ann.csv", "bob.csv")]
+    run(*files, code=2, options=["--config.eval.bootstrap=-5"])
+    assert "config.eval.bootstrap=-5 cannot be used" in capsys.readouterr().err
+
+
 def test_neither_run_nor_configuration_is_needed_and_files_are(capsys):
     assert cli.main(["agreement"]) == 2
     assert "--reviewed=FILE" in capsys.readouterr().err
