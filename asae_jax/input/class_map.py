@@ -100,20 +100,22 @@ def check_trainable_classes(index: DataIndex) -> None:
     if alike := alike_names(index.class_names):
         pairs = "; ".join(" and ".join(map(repr, names)) for names in alike)
         raise UserError(
-            f"classes that differ in {_UNLIKE} only: {pairs}: give them one name in the "
+            f"classes that differ in {UNLIKE} only: {pairs}: give them one name in the "
             "data, or by a CSV file from,to (--config.data.class_map=FILE)"
         )
     if index.groups is not None and (alike := alike_names(known_groups(index.groups).tolist())):
         pairs = "; ".join(" and ".join(map(repr, names)) for names in alike[:_MOST_SHOWN])
         warnings.warn(
-            f"groups that differ in {_UNLIKE} only are taken as several: {pairs}"
+            f"groups that differ in {UNLIKE} only are taken as several: {pairs}"
             f"{', ...' * (len(alike) > _MOST_SHOWN)}: if each is one patient or slide, give it one name, or "
             "its images may be on both sides of the split",
             stacklevel=2,
         )
 
 
-_UNLIKE = "case, spaces, dashes, leading zeros, quotes or letters of two alphabets"
+UNLIKE = "case, spaces, dashes, leading zeros, quotes or letters of two alphabets"
+"""In what `alike_names` differ."""
+
 _MOST_SHOWN = 5
 
 

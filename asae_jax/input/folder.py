@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 from asae_jax.errors import UserError
 from asae_jax.files import user_path
 from asae_jax.folders import IMAGE_EXTENSIONS, FoundFile, is_folder, visible_entries, walk
+from asae_jax.input.class_map import UNLIKE, alike_names
 from asae_jax.input.content import file_contents
 from asae_jax.input.decode import read_image, read_reduced
 from asae_jax.input.file_kinds import file_kind, unread_reason
 from asae_jax.input.folder_shape import Folders, check_levels, notes_on_levels
 from asae_jax.input.index import DATA_OPTIONS, DataIndex, name_fault
 from asae_jax.input.split import SPLIT_NAMES
+from asae_jax.input.unicode_form import composed
 
 
 def folder_index(
@@ -25,8 +27,8 @@ def folder_index(
 
     If the first-level folders are `train` and `val`, `validation` or `test` (in any case, or `training`,
     `testing`, `valid`) and hold folders themselves, those are the class folders, and the index has the
-    split. The classes are then the class folders of `train`: the other parts may lack some, and images of
-    classes that `train` lacks are left out with a warning.
+    split. The classes are then the class folders of `train`, in any Unicode form: the other parts may lack
+    some, and images of classes that `train` lacks are left out with a warning.
 
     Classes and names are sorted; hidden files and folders are ignored (`asae_jax.folders.is_hidden`). Files
     without the extension of an image that is read, pipes, and files outside of class folders are listed in
@@ -39,8 +41,9 @@ def folder_index(
 
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
-        `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
-        like classes (see `folder_shape`); of `patients`, images beside them, a single one, or one called nan.
+        `train`) holds no image, parts of a split lie beside other folders, spell a class otherwise than
+        `train` or share none with it, or the first level does not look like classes (see `folder_shape`); of
+        `patients`, images beside them, a single one, or one called nan.
     """
     root = _existing(path, f"{options}path")
     parts = _parts(root)
@@ -48,16 +51,15 @@ def folder_index(
     class_names = _class_names(root, parts, found)
     levels = _levels(found, parts)
     check_levels(_root_of_classes(root, parts), levels, options=options, whole=not parts, patients=patients)
-    numbers = {name: number for number, name in enumerate(class_names)}
-    faults = [_fault(file, parts, numbers) for file in found]
-    _warn_of_unknown_classes(root, found, faults)
+    numbers = _numbers(class_names)
+    faults = _faults(root, parts, numbers, found)
     images = [file for file, fault in zip(found, faults, strict=True) if not fault]
     groups = _patients(root, images, parts, options) if patients else None
     return DataIndex(
         source="folder",
         class_names=class_names,
         names=(names := np.array([file.name for file in images])),
-        labels=np.array([numbers[_class_name(file, parts)] for file in images], np.int32),
+        labels=np.array([_number(file, parts, numbers) for file in images], np.int32),
         read=lambda row: read_image(root / names[row]),
         reduced=lambda row, reduction: read_reduced(root / names[row], reduction),
         groups=groups,
@@ -136,14 +138,35 @@ def _class_name(file: FoundFile, parts: Mapping[str, str]) -> str:
 _UNKNOWN_CLASS = "its class has no folder in train"
 
 
-def _fault(file: FoundFile, parts: Mapping[str, str], known: Container[str]) -> str:
+def _numbers(class_names: Iterable[str]) -> dict[str, int]:
+    """The number of each class, by its name and by that in composed form."""
+    numbers = {name: number for number, name in enumerate(class_names)}
+    return {composed(name): number for name, number in numbers.items()} | numbers
+
+
+def _faults(
+    root: Path, parts: Mapping[str, str], numbers: Mapping[str, int], found: Iterable[FoundFile]
+) -> list[str]:
+    """Why each file is left out, empty where it is not; see `_check_unknown_classes`."""
+    faults = [_fault(file, parts, numbers) for file in found]
+    _check_unknown_classes(root, numbers, found, faults)
+    return faults
+
+
+def _number(file: FoundFile, parts: Mapping[str, str], numbers: Mapping[str, int]) -> int | None:
+    """Of its class; None where it is not known."""
+    name = _class_name(file, parts)
+    return numbers.get(name, numbers.get(composed(name)))
+
+
+def _fault(file: FoundFile, parts: Mapping[str, str], numbers: Mapping[str, int]) -> str:
     if file.special:
         return "not a file but a pipe, socket or device"
     if not file.is_image:
         return unread_reason(file.name)
     if not _class_name(file, parts):
         return "not in a class folder"
-    return "" if _class_name(file, parts) in known else _UNKNOWN_CLASS
+    return _UNKNOWN_CLASS if _number(file, parts, numbers) is None else ""
 
 
 def _parts(root: Path) -> dict[str, str]:
@@ -183,14 +206,36 @@ def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[FoundFile
     return tuple(sorted({folder.name for folder in folders}))
 
 
-def _warn_of_unknown_classes(root: Path, found: Iterable[FoundFile], faults: Iterable[str]) -> None:
-    unknown = [file for file, fault in zip(found, faults, strict=True) if fault == _UNKNOWN_CLASS]
-    if unknown:
-        names = ", ".join(sorted({_folder(file, 1) for file in unknown}))
-        warnings.warn(
-            f"{len(unknown)} images of {root} are left out: class {names} has no folder in train",
-            stacklevel=3,
+def _check_unknown_classes(
+    root: Path, class_names: Iterable[str], found: Iterable[FoundFile], faults: Iterable[str]
+) -> None:
+    """Warns of classes that `train` lacks; refuses those it spells otherwise, and parts without any other."""
+    unknown: dict[str, set[str]] = {}  # folder of a part -> its classes that train lacks
+    counted, used = 0, set()
+    for file, fault in zip(found, faults, strict=True):
+        part = _folder(file, 0)
+        if fault == _UNKNOWN_CLASS:
+            unknown.setdefault(part, set()).add(_folder(file, 1))
+            counted += 1
+        elif not fault:
+            used.add(part)
+    if not counted:
+        return
+    names = sorted(set().union(*unknown.values()))
+    alike = alike_names([*class_names, *names])
+    if alike := [group for group in alike if 0 < len({*group} - {*names}) < len(group)]:
+        pairs = "; ".join(" and ".join(map(repr, group)) for group in alike)
+        raise UserError(f"class folders of {root} differ in {UNLIKE} only: {pairs}: give them one name")
+    for part in sorted(unknown.keys() - used):
+        others = ", ".join(sorted(unknown[part]))
+        raise UserError(
+            f"no image of {root / part} is of a class of train: its folders are {others}; give them the "
+            "names of those in train, or take them out"
         )
+    warnings.warn(
+        f"{counted} images of {root} are left out: class {', '.join(names)} has no folder in train",
+        stacklevel=4,
+    )
 
 
 def _folders(folder: Path) -> list[str]:

@@ -1,4 +1,5 @@
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -190,6 +191,31 @@ def test_a_class_that_train_lacks_is_left_out_with_a_warning(tmp_path):
         index = folder_index(tmp_path)
     assert index.class_names == ("BLA",)
     assert [name for name, _ in index.skipped] == ["test/MON/3.png", "test/MON/4.png"]
+
+
+@pytest.mark.parametrize("test", ["bla", "Plasma-Cell", "plasma cell "])
+def test_a_class_that_train_spells_otherwise_is_refused(tmp_path, test):
+    put_split(
+        tmp_path, ["train/BLA/1.png", "train/Plasma cell/2.png", f"test/{test}/3.png", "test/BLA/4.png"]
+    )
+    with pytest.raises(UserError, match=f"differ in case.* only: .* and '{test}': give them one name"):
+        folder_index(tmp_path)
+
+
+def test_a_part_without_a_class_of_train_is_refused(tmp_path):
+    """A split drawn in its place would test on what was put there for training."""
+    put_split(tmp_path, ["train/BLA/1.png", "train/MON/2.png", "val/BLA/3.png", "test/p1/4.png"])
+    with pytest.raises(UserError, match=r"no image of .*/test is of a class of train: its folders are p1; "):
+        folder_index(tmp_path)
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_class_in_two_unicode_forms_is_one_in_the_parts(tmp_path, forms):
+    name, other = (unicodedata.normalize(form, "Érythro") for form in forms)
+    put_split(tmp_path, ["train/BLA/1.png", f"train/{name}/2.png", f"test/{other}/3.png"])
+    index = folder_index(tmp_path)
+    assert index.class_names == ("BLA", name)
+    assert index.labels.tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("files", [["train/1.png", "test/1.png"], ["val/a/1.png", "test/a/2.png"]])
