@@ -1,11 +1,12 @@
 """Whether a folder of images is one level too high, or its folders are not what they are taken for.
 
 Only names are looked at. Class folders and patient folders differ in nothing else, so the shape decides:
-where the same sub-folder names stand under each first-level folder, those are the classes.
+where the same sub-folder names stand under each first-level folder, those are the classes. So are names of
+known classes in folders that are numbered as patients are, however few these share.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from asae_jax.errors import UserError
@@ -46,7 +47,7 @@ def check_levels(
     option = f"{options}path" if whole else ""
     there = f"{option}={root.joinpath(*outer)} " if outer and whole else ""
     said = "" if patients else f"{there}{options}groups=folders"
-    _refuse_same_names(root.joinpath(*outer), inner, option, said)
+    _refuse_levels(root.joinpath(*outer), inner, option, said)
     several = {folders[0] for folders in inner}
     # One class whose images lie by patient is no folder around classes.
     if outer and len(several) > 1 and not all(map(_is_group, several)):
@@ -71,9 +72,15 @@ def notes_on_levels(
     if groups is not None:
         names = set(groups)
         return (f"the {len(names)} sub-folders of the class folders ({_some(names)}) are patients or slides",)
-    below = {folders[1] for folders in images if len(folders) > 1}
+    below = {folders[1]: folders[0] for folders in images if len(folders) > 1}
     if len(below) < 2:
         return ()
+    if _mostly_known(below):
+        return (
+            f"the {len(below)} sub-folders of the class folders ({_some(below)}) are called as classes, but "
+            f"not taken as such: the classes are the folders around them ({_some({*below.values()})}); if "
+            "those are patients, list the images in a CSV file path,label,group",
+        )
     own = options == DATA_OPTIONS
     what_for = "which keeps each on one side of the split" if own else "or intervals are too narrow"
     return (
@@ -90,8 +97,8 @@ def _unwrapped(images: Sequence[Folders]) -> tuple[Folders, Sequence[Folders]]:
     return outer, images
 
 
-def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, by_patient: str) -> None:
-    """Refuses folders that hold folders of the same names, unless the inner ones are patients or slides.
+def _refuse_levels(root: Path, images: Sequence[Folders], option: str, by_patient: str) -> None:
+    """Refuses folders whose inner ones seem to be the classes, or are parts; not where they are patients.
 
     Args:
       root: the folder around all.
@@ -105,14 +112,20 @@ def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, by_pa
             holders.setdefault(folders[1], set()).add(folders[0])
     loose = sum(len(folders) == 1 for folders in images)
     shared = [name for name, above in holders.items() if len(above) > 1]
-    if loose > _LOOSE * len(images) or len(shared) < 2 or 2 * len(shared) <= len(holders):
+    if loose > _LOOSE * len(images):
         return
     first = sorted({folders[0] for folders in images})
-    if all(name.lower() in SPLIT_NAMES for name in shared):
+    parts = [name for name in holders if name.lower() in SPLIT_NAMES]
+    if len(first) > 1 and len(parts) > 1 and 2 * len(parts) > len(holders):
         raise UserError(
-            f"the folders of {root} ({_some(first)}) hold {_some(shared)} each, which class folders cannot: "
-            "put class folders into train, val and test, or list the images in a CSV file path,label,split"
+            f"the folders of {root} ({_some(first)}) hold {_some(parts)}, which class folders cannot: put "
+            "class folders into train, val and test, or list the images in a CSV file path,label,split"
         )
+    what = "of the same names"
+    if len(shared) < 2 or 2 * len(shared) <= len(holders):
+        if not (by_patient and len(first) > 1 and all(map(_is_group, first)) and _mostly_known(holders)):
+            return
+        shared, what = [*holders], "that are called as classes"
     if all(map(_is_group, shared)) and not all(map(_is_group, first)):
         return
     classes_outside, classes_inside = _any_known(first), _any_known(shared)
@@ -128,9 +141,13 @@ def _refuse_same_names(root: Path, images: Sequence[Folders], option: str, by_pa
         said = f"{seem}: {remedy}"
     else:
         said = f"{seem}: {remedy}; or, {patients}"
-    raise UserError(
-        f"the folders of {root} ({_some(first)}) hold folders of the same names ({_some(shared)}), {said}"
-    )
+    raise UserError(f"the folders of {root} ({_some(first)}) hold folders {what} ({_some(shared)}), {said}")
+
+
+def _mostly_known(names: Collection[str]) -> bool:
+    """Whether two or more, and more than half, are classes of the built-in table."""
+    known = sum(one.known for one in cell_classes(list(names)))
+    return known > 1 and 2 * known > len(names)
 
 
 def _any_known(names: Iterable[str]) -> bool:

@@ -40,6 +40,26 @@ def test_patients_need_not_have_every_class(tmp_path):
         folder_index(tmp_path)
 
 
+@pytest.mark.parametrize("patients", [("p1", "p2", "p3"), ("Patient 1", "Patient 2", "Patient 3")])
+def test_patients_need_not_share_a_class(tmp_path, patients):
+    cells = zip(patients, ("BLA", "EBO", "LYT"), ("LYT", "MON", "EOS"), strict=True)
+    put_split(tmp_path, [f"{patient}/{name}/1.png" for patient, *names in cells for name in names])
+    with pytest.raises(
+        UserError, match=r"folders that are called as classes \(BLA.*seem to be one level down"
+    ):
+        folder_index(tmp_path)
+
+
+def test_kinds_of_cells_may_hold_folders_of_their_own_classes_and_that_is_noted(tmp_path):
+    put_split(tmp_path, ["myeloid/MYB/1.png", "myeloid/PMO/1.png", "lymphoid/LYT/1.png"])
+    index = folder_index(tmp_path)
+    assert index.class_names == ("lymphoid", "myeloid")
+    assert (
+        "the 3 sub-folders of the class folders (LYT, MYB, PMO) are called as classes, but" in index.notes[0]
+    )
+    assert "groups=folders" not in index.notes[0]
+
+
 @pytest.mark.parametrize("outer", ["cells/", "archive/cells/", "data/Acevedo 2020/images/"])
 def test_a_folder_around_the_class_folders_is_named(tmp_path, outer):
     put(tmp_path, outer)
@@ -137,7 +157,13 @@ def test_class_folders_one_level_too_deep_in_train_are_refused(tmp_path, inside)
 
 def test_parts_inside_of_class_folders_are_refused(tmp_path):
     put_split(tmp_path, [f"{name}/{part}/1.png" for name in CLASSES for part in ("train", "test")])
-    with pytest.raises(UserError, match="hold test, train each, which class folders cannot"):
+    with pytest.raises(UserError, match="hold test, train, which class folders cannot"):
+        folder_index(tmp_path)
+
+
+def test_parts_inside_of_class_folders_are_refused_where_a_class_lacks_one(tmp_path):
+    put_split(tmp_path, ["BLA/train/1.png", "BLA/test/1.png", "EBO/train/1.png", "LYT/train/1.png"])
+    with pytest.raises(UserError, match="hold test, train, which class folders cannot"):
         folder_index(tmp_path)
 
 
