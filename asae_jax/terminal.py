@@ -169,7 +169,7 @@ class Bar:
     def update(self, units: float = 1, note: str | None = None) -> None:
         """Counts `units` more; `note` is shown behind the numbers until there is another."""
         now = self._clock()
-        self._done += units
+        self._done = min(self._done + units, self._total)  # tqdm can show no more than all
         self._forecast.done(self._part, units)
         self._note = self._note if note is None else note
         if self._sampled is None:

@@ -155,6 +155,15 @@ def test_a_terminal_gets_a_bar_with_the_time_left(clock, monkeypatch, capsys):
     assert capsys.readouterr().out == "above\n"
 
 
+def test_a_terminal_shows_no_more_than_all(monkeypatch):
+    """The last ones of several at a time may be fewer; tqdm gives up its total beyond it."""
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    with Bar("auditing", 19, "image") as bar:
+        bar.update(16)
+        bar.update(16)
+    assert "19 of 19 images" in screen.last()
+
+
 def test_a_terminal_shows_parts_of_a_unit_where_they_count(monkeypatch):
     monkeypatch.setattr("sys.stderr", screen := Screen())
     with Bar("reproduce", 4, "run", done=1.0) as bar:

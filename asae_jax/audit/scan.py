@@ -115,9 +115,10 @@ def scan(table: DataIndex, *, workers: int | None = None, progress: bool = True)
     chunks = [range(start, min(start + _CHUNK, len(table))) for start in range(0, len(table), _CHUNK)]
     bar = Bar("auditing images" if progress else "", len(table), "image")
     with bar, thread_pool(workers) as pool:
-        for task in bounded(lambda rows: pool.submit(_measure, table, facts, rows), chunks, 8 * workers):
+        tasks = bounded(lambda rows: pool.submit(_measure, table, facts, rows), chunks, 8 * workers)
+        for rows, task in zip(chunks, tasks, strict=True):
             unreadable += task.result()
-            bar.update(_CHUNK)
+            bar.update(len(rows))
     return Scan(facts, tuple(unreadable))
 
 

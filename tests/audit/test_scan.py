@@ -8,6 +8,7 @@ import pytest
 from asae_jax.audit.scan import content_digest, empty_facts, find_odd, scan
 from asae_jax.input.hue import MIN_SATURATION
 from tests.audit.tables import cells, table_of
+from tests.screen import Screen
 
 
 def measured(image):
@@ -91,6 +92,12 @@ def test_the_scan_measures_every_row_and_lists_what_cannot_be_read(workers):
     for row, image in enumerate(images):
         if image is not None:
             np.testing.assert_array_equal(result.facts.digest[row], content_digest(image))
+
+
+def test_as_many_images_are_counted_as_there_are(monkeypatch):
+    monkeypatch.setattr("sys.stderr", screen := Screen())
+    scan(table_of(cells(19)), workers=2)
+    assert "19 of 19 images" in screen.last()
 
 
 def test_other_errors_are_not_hidden():
