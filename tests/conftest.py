@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -137,6 +138,14 @@ def _compile_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(shared / "xla"))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_temporary_folders_left(tmp_path_factory):
+    """TensorFlow Datasets makes one for each builder and never removes it; here they go with pytest's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("tempfile")))
         yield
 
 
