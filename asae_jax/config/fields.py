@@ -122,12 +122,6 @@ SECTIONS = (
 SOURCES = ("synthetic", "demo", "folder", "csv", "npz", "tfds:NAME")
 """Data sources; in the last, NAME stands for the name of a data set of TensorFlow Datasets."""
 
-CONFIG_FILE = "config.json"
-"""The file of a run folder that holds every setting."""
-
-RUN_FILE = "run.json"
-"""The file of a run folder that holds its classes, the fingerprint of its data and the versions."""
-
 TFDS = "tfds:"
 SPLITS = ("test", "validation", "train", "all")
 LAST_STAGE = "layer4"

@@ -95,7 +95,7 @@ def _reinhard(image: HostImage) -> HostImage:
 
 
 def _macenko(image: HostImage) -> HostImage:
-    light = np.percentile(image, LIGHT, axis=(0, 1)).astype(np.float32)
+    light = background_light(image).astype(np.float32)
     density = np.maximum(np.log(light + 1) - _LOGARITHM[image].reshape(-1, 3), 0)
     stains = _find_stains(density[density.min(axis=1) >= MIN_DENSITY], len(density))
     if stains is None:

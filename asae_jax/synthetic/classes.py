@@ -17,23 +17,6 @@ CLASS_NAMES = (
 )  # fmt: skip
 """The paper's classes in the paper's order."""
 
-FULL_NAMES = {
-    "OTHN": "other normoblast (proerythroblast, basophilic)",
-    "POLN": "polychromatic normoblast",
-    "ORTN": "orthochromatic normoblast",
-    "PRIL": "primitive lymphocyte",
-    "MATL": "mature lymphocyte",
-    "PLAS": "plasma cell",
-    "MYEB": "myeloblast",
-    "PROM": "promyelocyte",
-    "MYEL": "myelocyte",
-    "METM": "metamyelocyte",
-    "STAG": "neutrophilic stab granulocyte",
-    "SEGG": "neutrophilic segmented granulocyte",
-    "OTHG": "other granulocyte (eosinophil, basophil)",
-    "MONO": "monocyte",
-}
-
 CLASS_COUNTS = {
     "OTHN": 560, "POLN": 2100, "ORTN": 1250, "PRIL": 1300, "MATL": 1850, "PLAS": 260, "MYEB": 900,
     "PROM": 640, "MYEL": 1280, "METM": 1120, "STAG": 1560, "SEGG": 1952, "OTHG": 330, "MONO": 150,
