@@ -71,6 +71,7 @@ def _own(settings: ConfigDict, index: DataIndex, splits: np.ndarray) -> np.ndarr
             "own; take it out of them, or use --config.data.folds=0."
         )
     groups = None if settings.split_by == "image" else index.groups
+    given = splits  # a validation part that is drawn by image was asked for
     said = f"split: given by the {index.source} data"
     own = ["test_fraction"] + ["validation_fraction"] * ("validation" in splits)
     for name in own:
@@ -88,7 +89,8 @@ def _own(settings: ConfigDict, index: DataIndex, splits: np.ndarray) -> np.ndarr
         _warn_of_validation(settings, splits, groups)
     print(said)
     if index.groups is not None:
-        _warn_of_shared_groups(index.groups, splits == "test")
+        _warn_of_shared_groups(index.groups, splits == "test", splits != "test", _OF_TEST)
+        _warn_of_shared_groups(index.groups, given == "validation", given == "train", _OF_VALIDATION)
     return splits
 
 
@@ -187,15 +189,18 @@ def _unit(groups: np.ndarray | None) -> str:
     return "by image" if groups is None else f"by group ({counted_groups(groups)})"
 
 
-def _warn_of_shared_groups(groups: np.ndarray, test: np.ndarray) -> None:
-    shared = np.intersect1d(groups[test], groups[~test])
+_OF_TEST = "are on both sides of the split that the data give: scores are better than on new groups"
+_OF_VALIDATION = (
+    "are in the training and in the validation part that the data give: the checkpoint is chosen, and what "
+    "is left to a person decided, on groups that were trained on"
+)
+
+
+def _warn_of_shared_groups(groups: np.ndarray, own: np.ndarray, others: np.ndarray, means: str) -> None:
+    shared = np.intersect1d(groups[own], groups[others])
     if len(shared):
         first = ", ".join(shared[:3]) + ", ..." * (len(shared) > 3)
-        warnings.warn(
-            f"{len(shared)} groups ({first}) are on both sides of the split that the data give: scores are "
-            "better than on new groups",
-            stacklevel=2,
-        )
+        warnings.warn(f"{len(shared)} groups ({first}) {means}", stacklevel=2)
 
 
 def write_splits(path: str | os.PathLike, index: DataIndex, splits: np.ndarray) -> None:

@@ -122,6 +122,17 @@ def test_groups_on_both_sides_of_an_own_split_are_named(tmp_path):
         chosen_split(settings(split_by="image"), tmp_path, index_of(LABELS, splits=own, groups=GROUPS))
 
 
+def test_patients_in_training_and_validation_are_pointed_out_where_the_data_say_so(tmp_path):
+    own = ["train"] * 80 + ["validation"] * 16 + ["test"] * 24  # six images a patient
+    with pytest.warns(UserWarning, match="groups") as said:
+        chosen_split(settings(), tmp_path, index_of(LABELS, splits=own, groups=GROUPS))
+    assert [str(one.message).partition("the data give: ")[0] for one in said] == [
+        "1 groups (p13) are in the training and in the validation part that "
+    ]
+    own = ["train"] * 96 + ["test"] * 24
+    chosen_split(settings(split_by="image"), tmp_path, index_of(LABELS, splits=own, groups=GROUPS))
+
+
 def test_folds_of_a_source_with_a_split_are_refused(tmp_path):
     own = ["train"] * 80 + ["test"] * 40
     with pytest.raises(UserError, match=r"data\.folds=5 cannot be used.*split of their own"):
