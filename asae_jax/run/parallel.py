@@ -5,6 +5,7 @@ sees plain arrays. Batches are split along their first axis. On several hosts (`
 contiguous part of a batch, and what a step returns is the same on all.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -28,8 +29,8 @@ def use_all_cores(batch_size: int) -> None:
     """On a CPU, one device per core (as many as divide `batch_size`), unless XLA_FLAGS says otherwise.
 
     XLA's convolutions use several threads poorly: on two cores, two devices of one thread each took
-    0.58 of the time that one device took for the same step of a ResNet-18. A batch that half of the cores or
-    fewer can share is pointed out. Must be called before JAX is first used; accelerators are not affected.
+    0.58 of the time that one device took for the same step of a ResNet-18. Must be called before JAX is first
+    used; accelerators are not affected.
     """
     _set_devices(batch_size, min(hosts.gather(default_workers())))
     if hosts.count() > 1:
@@ -43,19 +44,29 @@ def _set_devices(batch_size: int, cores: int) -> None:
     if "collective_call_terminate_timeout" not in given:
         # XLA ends the process when one device waits 40 s for another, as happens on a busy machine.
         os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_collective_call_terminate_timeout_seconds=3600"
+    with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices stay as they are
+        jax.config.update("jax_num_cpu_devices", sharing(batch_size // hosts.count(), cores))
+
+
+def point_out_idle_cores(batch_size: int, *, num_classes: int = 1) -> None:
+    """Prints which batch sizes all cores of the CPU would share, where half of them or fewer share this one.
+
+    To be called after `use_all_cores`.
+
+    Args:
+      batch_size: images of a step, over all hosts.
+      num_classes: classes of a balanced batch; 1 where batches are not balanced.
+    """
+    cores = min(hosts.gather(default_workers()))
     shared_by = sharing(batch_size // hosts.count(), cores)
-    try:
-        jax.config.update("jax_num_cpu_devices", shared_by)
-    except RuntimeError:  # JAX is in use already: its devices stay as they are
+    if 2 * shared_by > cores or count_is_given() or jax.default_backend() != "cpu":
         return
-    if 2 * shared_by <= cores and jax.default_backend() == "cpu":
-        cores, shared_by = cores * hosts.count(), shared_by * hosts.count()
-        lower = batch_size // cores * cores
-        near = " or ".join(str(n) for n in (lower, lower + cores) if n)
-        one = "only one core" if shared_by == 1 else f"only {shared_by} cores"
-        print(
-            f"a batch of {batch_size} images can be shared by {one} of {cores}, which is slow: {near} use all"
-        )
+    cores, shared_by = cores * hosts.count(), shared_by * hosts.count()
+    unit = math.lcm(cores, num_classes)
+    lower = batch_size // unit * unit
+    near = " or ".join(str(n) for n in (lower, lower + unit) if n)
+    one = "only one core" if shared_by == 1 else f"only {shared_by} cores"
+    print(f"a batch of {batch_size} images can be shared by {one} of {cores}, which is slow: {near} use all")
 
 
 def choose_batch_size(num_classes: int) -> int:

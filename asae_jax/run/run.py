@@ -356,6 +356,8 @@ def open_run(workdir: Path, config: ConfigDict | None = None, *, trains: bool = 
     folder.check_same_config(workdir, config)
     settings.check(config)
     parallel.use_all_cores(config.train.batch_size if trains else config.eval.batch_size)
+    if not trains:
+        parallel.point_out_idle_cores(config.eval.batch_size)
     return Run(workdir, config, folder.read_record(workdir).class_names)
 
 
@@ -388,6 +390,7 @@ def _check_batches(config: ConfigDict, index: DataIndex, is_new: bool) -> None:
     if is_new:
         check_batch_size(size, batch_unit(config, index), devices)
         check_accumulate(parts, size, devices)
+        parallel.point_out_idle_cores(size, num_classes=batch_unit(config, index))
     else:
         check_devices(size, parts, devices=devices, backend=jax.default_backend())
 

@@ -14,7 +14,7 @@ from asae_jax.errors import UserError
 from asae_jax.input import folder as folder_source
 from asae_jax.input.cell_classes import cell_classes
 from asae_jax.input.decode import BadImage
-from asae_jax.run import folder
+from asae_jax.run import folder, parallel
 from asae_jax.run.data import load_index, new_split
 from asae_jax.run.epochs import choose_epochs, steps_of
 from asae_jax.run.run import NewRun, Run, new_run, open_for_inference, open_run
@@ -277,6 +277,19 @@ def test_a_run_goes_on_with_the_batch_size_it_began_with(tmp_path, capsys):
     with pytest.raises(UserError, match=r"train.batch_size=56 \(there: 112\)"):
         open_run(workdir, _config(train__batch_size=56))
     assert "batch size" not in capsys.readouterr().out
+
+
+def test_idle_cores_are_pointed_out_where_another_batch_size_can_be_chosen(tmp_path, monkeypatch):
+    """A balanced batch holds whole classes, and that of a run which goes on is settled."""
+    told = []
+    monkeypatch.setattr(parallel, "point_out_idle_cores", lambda size, **given: told.append((size, given)))
+    new_run(_config(), tmp_path).start()
+    (tmp_path / folder.METRICS_FILE).write_text("{}\n")
+    new_run(_config(), tmp_path)
+    open_run(tmp_path, trains=True)
+    assert told == [(56, {"num_classes": 14})]
+    open_run(tmp_path)
+    assert told[1:] == [(32, {})]
 
 
 def test_a_run_on_other_devices_is_told_which_ones_share_its_batch(tmp_path, monkeypatch):
