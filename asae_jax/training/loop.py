@@ -198,9 +198,9 @@ def train_steps(plan: TrainingPlan, state: TrainState, checkpoints: Checkpoints 
                         checkpoints.save(state, score=validation)
                 meter.pause()
                 if stopping:
-                    meter.say(f"interrupted after step {number}; the same command goes on from there.")
                     break
-            asked = largest.now(stop.signal_number or 0)
+            if asked := largest.now(stop.signal_number or 0):  # also while the last step was saved
+                meter.say(f"interrupted after step {number}; the same command goes on from there.")
         return 128 + asked if asked else 0
     finally:
         batches.close()

@@ -184,20 +184,33 @@ def test_the_best_epoch_is_kept_however_rarely_checkpoints_are_written(cache, tm
     checkpoints.close()
 
 
+def _signalled(function, when=lambda *_: True):
+    """`function`, and behind it a signal that asks the run to end, `when` that is true of its arguments."""
+
+    def act(self, *args, **options):
+        function(self, *args, **options)
+        if when(*args):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return act
+
+
 @pytest.mark.usefixtures("usual_signals")
-def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch):
-    workdir, add = tmp_path / "signalled", Meter.add
-
-    def add_and_kill(self, metrics):
-        add(self, metrics)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Meter, "add", add_and_kill)
-        assert _main(cache, workdir) == 128 + signal.SIGTERM
-    assert _final_state(workdir)[0] == 1
+def test_a_signal_saves_and_the_same_command_goes_on(finished, cache, tmp_path, monkeypatch, capsys):
+    """In the first step, and while the last one is saved, which leaves the scores to be done."""
+    workdir, last = tmp_path / "signalled", 6
+    in_step = (1, Meter, "add", _signalled(Meter.add))
+    in_saving = (last, Checkpoints, "save", _signalled(Checkpoints.save, lambda state: state.step == last))
+    for step, *patched in (in_step, in_saving):
+        with monkeypatch.context() as patch:
+            patch.setattr(*patched)
+            assert _main(cache, workdir) == 128 + signal.SIGTERM
+        assert f"interrupted after step {step}; the same command goes on" in capsys.readouterr().out
+        assert _final_state(workdir)[0] == step
+    assert not (workdir / "evaluation").exists()
     assert _main(cache, workdir) == 0
     _same(_final_state(workdir), _final_state(finished))
+    assert (workdir / "evaluation" / "test.json").exists()
 
 
 def test_evaluate_repeats_the_scores_from_the_folder_alone(finished):
