@@ -41,15 +41,16 @@ _MAKES_A_VERSION = (
     CONFIG_FILE,
     "uncertainty.json",
     f"{UNCERTAINTY_TTA}.json",
+    ADAPTATION,
     "classes.csv",
     SCORES,
     SCORES_TTA,
 )
-"""What else than the weights decides about results: thresholds, settings, classes, and the scores shown."""
+"""What else than the weights decides about results: settings, thresholds, what labels told of the mixture of
+classes, what the classes are, and the scores shown."""
 _TRAVELS = (
     *_MAKES_A_VERSION,
     RUN_FILE,
-    ADAPTATION,
     CARD,
     "uncertainty/*",
     f"{UNCERTAINTY_TTA}/*",

@@ -109,7 +109,9 @@ def test_anything_else_is_refused_and_stays(model, tmp_path, content, message):
     assert _files(tmp_path) == before
 
 
-@pytest.mark.parametrize("name", ["config.json", "uncertainty.json", "classes.csv", "evaluation/test.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "uncertainty.json", "adaptation.json", "classes.csv", "evaluation/test.json"]
+)
 def test_another_version_with_the_same_weights_is_refused(model, tmp_path, name):
     """New thresholds, say: the old ones in the run folder would be used in silence."""
     workdir = tmp_path / "mine"
