@@ -31,7 +31,7 @@ from asae_jax.run.data import Data, cache_folder
 from asae_jax.terminal import Bar
 
 _VERSION = 1  # of what is computed and how it is laid out; raise it when that changes
-_BEHIND = ("branching", "insert_after", "branch_statistics", "running_statistics", "branch_affine")
+_BEHIND = ("branching", "insert_after", "branch_statistics", "running_statistics", "branch_affine", "remat")
 # Settings of the network that change nothing in frozen stages: what is named here does not cost new features.
 _VERSIONS = ("asae_jax", "jax", "jaxlib", "flax")
 

@@ -350,8 +350,8 @@ def test_what_lies_behind_the_frozen_stages_costs_no_new_features(cache, data):
     config = _config(cache)
     found = {frozen_features.fingerprint(config, data, _variables())}
     for changes in ({"model__insert_after": "layer4"}, {"model__branching": "none"}, {"asae__area": 0.5},
-                    {"model__branch_affine": "separate"}, {"init__views": 9}, {"loss__name": "ce"},
-                    {"optimizer__learning_rate": 1.0}):  # fmt: skip
+                    {"model__branch_affine": "separate"}, {"model__remat": True}, {"init__views": 9},
+                    {"loss__name": "ce"}, {"optimizer__learning_rate": 1.0}):  # fmt: skip
         found.add(frozen_features.fingerprint(_config(cache, **changes), data, _variables()))
     other_head = jax.tree.map(np.array, _variables())
     other_head["params"]["backbone"]["head"]["kernel"] += 1
