@@ -9,6 +9,7 @@ import pytest
 
 from asae_jax.errors import UserError
 from asae_jax.models import create_model
+from asae_jax.models.network import TEST_MODES
 from tests.reference import asae as reference
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -124,6 +125,15 @@ def test_by_default_the_layer_is_skipped_at_test_and_not_even_computed():
         for model in (_model(axis_name="device"), _model(branching=None))
     ]
     assert str(programs[0]) == str(programs[1])
+
+
+def test_what_happens_at_test_changes_nothing_in_training():
+    programs = [
+        jax.make_jaxpr(functools.partial(_apply_train, _model(test_mode=mode)))(_variables())
+        for mode in TEST_MODES
+    ]
+    assert len(TEST_MODES) == 4
+    assert len(set(map(str, programs))) == 1
 
 
 def test_enhance_keeps_the_enhanced_branch_at_test():
