@@ -13,6 +13,7 @@ from asae_jax.errors import UserError
 from asae_jax.run import build, hosts, parallel
 from asae_jax.run import test_time_augmentation as tta
 from asae_jax.run.data import Data
+from asae_jax.run.devices import STATISTICS, within_memory
 from asae_jax.run.run import Run
 
 SCORING = "scoring"
@@ -149,6 +150,7 @@ def tested_variables(run: Run) -> Mapping[str, Any]:
     return reestimate_statistics(run)
 
 
+@within_memory(STATISTICS)
 def reestimate_statistics(run: Run) -> dict[str, Any]:
     """The run's variables with batch statistics estimated again on what the network sees at test.
 

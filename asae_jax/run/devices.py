@@ -62,12 +62,15 @@ def device_fault() -> str | None:
 
 
 TRAINING, SCORING = "the training step", "a batch that is scored"
+STATISTICS, ADAPTING = "a batch whose statistics are estimated", "training all layers on the labels"
 """What may not fit into memory."""
 
 _LESS_MEMORY = {
     TRAINING: "add --config.model.remat=True, then --config.train.accumulate=2, or a smaller "
     "--config.train.batch_size (docs/performance.md)",
     SCORING: "give a smaller --config.eval.batch_size",
+    STATISTICS: "give --config.eval.batch_statistics=running, to `adapt` --statistics=keep",
+    ADAPTING: "give --layers=last",
 }
 
 
@@ -76,7 +79,7 @@ def within_memory(what: str) -> Iterator[None]:
     """Turns JAX's report that `what` does not fit into memory into a UserError with the remedy.
 
     Args:
-      what: `TRAINING` or `SCORING`.
+      what: one of the four above, which decides the remedy.
     """
     try:
         yield

@@ -18,6 +18,7 @@ from asae_jax.config import copy_with
 from asae_jax.evaluation.outliers import fit_neighbours, neighbour_distances
 from asae_jax.input.sampler import rows_by_label
 from asae_jax.run import build, parallel
+from asae_jax.run.devices import ADAPTING, within_memory
 from asae_jax.run.run import Run
 from asae_jax.run.state import TrainState
 from asae_jax.terminal import Bar
@@ -34,6 +35,7 @@ _Variables = Mapping[str, Any]
 _Score = Callable[[_Variables, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
+@within_memory(ADAPTING)
 def cross_fit_all(
     run: Run,
     variables: _Variables,

@@ -20,6 +20,7 @@ import numpy as np
 
 from asae_jax.config import copy_with
 from asae_jax.run import build, parallel
+from asae_jax.run.devices import STATISTICS, within_memory
 from asae_jax.run.run import Run
 
 MOST_WEIGHT = 5.0
@@ -52,6 +53,7 @@ def drawn_rows(
     return np.split(order, batches)
 
 
+@within_memory(STATISTICS)
 def estimated_statistics(
     run: Run, variables: Mapping[str, Any], images: np.ndarray, batches: Sequence[np.ndarray]
 ) -> Any:
