@@ -61,7 +61,8 @@ def cross_fit_all(
     size = parallel.round_up_to_devices(min(_BATCH, len(labels)))
     steps = run.config.adapt.epochs * -(-len(labels) // size)
     optimizer = _optimizer(steps, warmup=steps // run.config.adapt.epochs)
-    config = copy_with(run.config, _SETTINGS).lock()
+    without_adl = run.config.model.name.removeprefix("adl_")  # the same weights fit
+    config = copy_with(run.config, _SETTINGS | {"model.name": without_adl}).lock()
     update = build.compiled_train_step(config, run.num_classes, optimizer)
     logits, distances = np.zeros((len(labels), run.num_classes), np.float32), np.empty(len(labels))
     with Bar("training all layers", (len(folds) + 1) * steps, "step", compiles=1) as bar:

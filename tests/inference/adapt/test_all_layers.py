@@ -7,8 +7,11 @@ import pytest
 
 from asae_jax.inference.adapt import all_layers
 from asae_jax.inference.adapt.cells import scorer
+from asae_jax.losses import cross_entropy
+from asae_jax.run import parallel
 from asae_jax.run.run import open_run
 from tests.inference.predict.conftest import _shallow, images, runs
+from tests.training.tiny import tiny_config
 
 __all__ = ["_shallow", "images", "runs"]
 
@@ -55,6 +58,31 @@ def test_each_image_is_judged_by_a_copy_that_has_not_seen_it(runs, images, train
     for test in FOLDS:
         away = np.linalg.norm(directions[test][:, None] - directions[~test], axis=2)
         np.testing.assert_allclose(distances[test], np.sort(away, axis=1)[:, [-1]][:, 0], atol=1e-3)
+
+
+def test_it_is_a_plain_training_whatever_the_run_s_own_was(monkeypatch):
+    steps = []
+
+    def compiled(step):
+        steps.append(step.keywords)
+        return lambda state, batch: (state, None)
+
+    monkeypatch.setattr(parallel, "parallel_update", compiled)
+    config = tiny_config(
+        model__name="adl_resnet18", model__branching="asae", loss__name="gmmce", loss__label_smoothing=0.1,
+        loss__agreement=0.5, augment__mix="mixup", init__freeze="layer1", init__views=2,
+        optimizer__ema_decay=0.5, train__accumulate=2,
+    )  # fmt: skip
+    run = types.SimpleNamespace(config=config, num_classes=3)
+    variables = {"params": {"kernel": np.zeros(2)}, "batch_stats": {}}
+    all_layers.cross_fit_all(run, variables, np.zeros((11, 36, 36, 3), np.uint8), LABELS, None, [])
+    (step,) = steps
+    network, loss = step["network"], step["loss"]
+    assert (network.branching, network.frozen_stages, network.start_after) == (None, (), None)
+    assert network.backbone.extra is None
+    assert (loss.func, loss.keywords) == (cross_entropy, {"label_smoothing": 0.0})
+    assert (step["agreement"], step["mix"], step["accumulate"]) == (0, None, 1)
+    assert step["ema_decay"] == 0.98
 
 
 @pytest.mark.parametrize("classes", [2, 5, 8, 11, 21, 40])
