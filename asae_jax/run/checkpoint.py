@@ -49,6 +49,32 @@ def any_in(workdir: Path) -> bool:
     return bool(_entries(workdir))
 
 
+def read_variables(
+    workdir: Path, which: str, like: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], int]:
+    """`Checkpoints.restore_variables` of one checkpoint, and its step; nothing is written.
+
+    Args:
+      workdir: of the run.
+      which: "best" or "last".
+      like: as of `restore_variables`.
+
+    Raises:
+      UserError: no checkpoint yet, a damaged one, or one of another network.
+    """
+    if not any_in(workdir):
+        raise UserError(
+            f"{workdir} has no checkpoint yet: start its training command again, for an epoch at least."
+        )
+    checkpoints = Checkpoints(workdir)
+    try:
+        step = checkpoints.best if which == "best" else checkpoints.newest
+        assert step is not None
+        return checkpoints.restore_variables(step, like), step
+    finally:
+        checkpoints.close()
+
+
 class NoCheckpoints:
     """What every host but the first has: that one saves."""
 

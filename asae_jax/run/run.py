@@ -108,7 +108,9 @@ class Run:
         with jax.ensure_compile_time_eval():
             if holds_model(self.workdir):
                 return self._read_weights_file(like)
-            return self._read_checkpoint(like)
+            from asae_jax.run.checkpoint import read_variables  # loads Orbax, which a model does not need
+
+            return read_variables(self.workdir, self.config.eval.checkpoint, like)
 
     def _read_weights_file(self, like: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
         variables, step = weights_file.read(self.workdir, like)
@@ -119,19 +121,6 @@ class Run:
                 f"{wanted}."
             )
         return jax.device_put(variables), step  # jnp.asarray would compile a program for each shape
-
-    def _read_checkpoint(self, like: Mapping[str, Any]) -> tuple[Mapping[str, Any], int]:
-        from asae_jax.run.checkpoint import Checkpoints  # loads Orbax, which a model folder does not need
-
-        checkpoints = Checkpoints(self.workdir)
-        try:
-            best = self.config.eval.checkpoint == "best"
-            chosen = checkpoints.best if best else checkpoints.newest
-            if chosen is None:
-                raise UserError(f"{self.workdir} has no checkpoint yet; start the training command again.")
-            return checkpoints.restore_variables(chosen, like), chosen
-        finally:
-            checkpoints.close()
 
     @property
     def test_mode(self) -> str:

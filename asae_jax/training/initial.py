@@ -20,7 +20,7 @@ from asae_jax.models import pretrained, weights
 from asae_jax.models.auxiliary_norm import copied_to_auxiliary, without_auxiliary
 from asae_jax.run import build, folder, weights_file
 from asae_jax.run.adaptation import classes_given, read_adaptation
-from asae_jax.run.checkpoint import Checkpoints
+from asae_jax.run.checkpoint import read_variables
 from asae_jax.run.data import Data
 from asae_jax.run.model_folder import holds_model
 from asae_jax.run.state import TrainState
@@ -151,23 +151,13 @@ def _from_run(
 ) -> tuple[weights.Weights, dict[str, Any]]:
     read_run_config(workdir)  # refuses what is not a run
     warn_of_unknown(workdir)
-    variables, step = weights_file.read(workdir) if holds_model(workdir) else _best_checkpoint(workdir)
+    variables, step = weights_file.read(workdir) if holds_model(workdir) else read_variables(workdir, "best")
     record = folder.read_record(workdir)
     gives = classes_given(read_adaptation(workdir), record.class_names)  # others have logits near -600
     same_classes = gives == record.class_names == tuple(class_names or ())
     loaded = weights.from_variables(variables, like, model, origin=str(workdir), keep_head=same_classes)
     digest = {"sha256": record.weights_sha256} if record.weights_sha256 else {}
     return loaded, {"run": str(workdir), "step": step, **digest}
-
-
-def _best_checkpoint(workdir: Path) -> tuple[dict[str, Any], int]:
-    checkpoints = Checkpoints(workdir)
-    try:
-        if checkpoints.best is None:
-            raise UserError(f"{workdir} has no checkpoint yet; let it train for an epoch.")
-        return checkpoints.restore_variables(checkpoints.best), checkpoints.best
-    finally:
-        checkpoints.close()
 
 
 def warn_of_known_images(config: ConfigDict, data: Data) -> None:

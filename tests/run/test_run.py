@@ -83,10 +83,14 @@ def test_weights_of_another_network_are_refused(workdir, tmp_path):
         _ = open_run(other).variables
 
 
-def test_a_run_without_a_checkpoint_says_so(tmp_path):
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_without_a_checkpoint_says_so_and_stays_as_it_is(tmp_path, there):
     folder.write(tmp_path, _config(), folder.Record(CLASSES, "no data", {}))
+    if there:
+        (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match="has no checkpoint yet"):
         _ = open_run(tmp_path).variables
+    assert (tmp_path / "checkpoints").exists() == there
 
 
 def test_batch_statistics_of_the_training_images_are_for_evaluate_only(workdir):
