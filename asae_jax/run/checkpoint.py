@@ -23,6 +23,7 @@ from asae_jax.models.auxiliary_norm import without_auxiliary
 from asae_jax.run import hosts
 from asae_jax.run.digests import Digests
 from asae_jax.run.state import TrainState
+from asae_jax.run.weights_file import check_fits
 
 FOLDER = "checkpoints"
 DAMAGED = "damaged_checkpoints"
@@ -283,8 +284,7 @@ class Checkpoints:
             tree = self._manager.item_metadata(step).tree
             if not isinstance(tree, dict) or not {"params", "batch_stats"} <= tree.keys():
                 raise TypeError("it lists no weights")
-            _ = _shapes(tree)  # all are arrays
-            return tree
+            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
@@ -303,14 +303,7 @@ class Checkpoints:
             raise DamagedCheckpoint(self._workdir, step, _first_line(error)) from error
 
     def _check_fits(self, like: Any, saved: Any, step: int) -> None:
-        there, here = _shapes(saved), _shapes(like)
-        for name in sorted(there.keys() | here.keys()):
-            if there.get(name) != here.get(name):
-                raise UserError(
-                    f"the checkpoint {self._manager.directory}/{step} does not fit these settings: "
-                    f"{name} is {_said(there.get(name))} there and {_said(here.get(name))} here; "
-                    "use the settings it was trained with or another --workdir=DIR."
-                )
+        check_fits(f"the checkpoint {self._manager.directory}/{step}", saved, like)
 
 
 def _entries(workdir: Path) -> list[Path]:
@@ -397,18 +390,3 @@ def _this_host() -> ocp.options.MultiprocessingOptions:
 def _on_one_device(tree: Any) -> Any:
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), tree)
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """Dotted path, as Orbax writes it -> shape of each leaf."""
-    return {_dotted(path): tuple(x.shape) for path, x in jax.tree_util.tree_leaves_with_path(tree)}
-
-
-def _dotted(path: tuple[Any, ...]) -> str:
-    return ".".join(
-        str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", "")))) for entry in path
-    )
-
-
-def _said(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else str(list(shape))

@@ -67,31 +67,15 @@ def create_state(
     return jax.jit(initialise)(key)
 
 
-def abstract_state(
-    network: nn.Module,
-    optimizer: optax.GradientTransformation,
-    *,
-    image_size: int,
-    with_average: bool = False,
-    with_auxiliary: bool = False,
-) -> TrainState:
+def abstract_state(network: nn.Module, optimizer: optax.GradientTransformation, **options: Any) -> TrainState:
     """The shapes and types of `create_state`'s result, as `jax.ShapeDtypeStruct`; nothing is computed.
 
     Args:
-      network: see `create_state`, as all arguments.
-      optimizer: whose state is kept.
-      image_size: pixels.
-      with_average: whether a moving average of the weights is kept.
-      with_auxiliary: whether there are parameters that only a training pass uses.
+      network: see `create_state`.
+      optimizer: see `create_state`.
+      **options: the others of `create_state`, but for the key.
     """
-    create = functools.partial(
-        create_state,
-        network,
-        optimizer,
-        image_size=image_size,
-        with_average=with_average,
-        with_auxiliary=with_auxiliary,
-    )
+    create = functools.partial(create_state, network, optimizer, **options)
     return jax.eval_shape(create, jax.eval_shape(jax.random.key, 0))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import safetensors
 from flax import traverse_util
@@ -57,7 +58,7 @@ def read(folder: Path, like: Mapping[str, Any] | None = None) -> tuple[dict[str,
         arrays = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
         step = int(_facts(file)["step"])
         if like is not None:
-            _check_fits(path, arrays, _flat(like))
+            check_fits(path, arrays, like)
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} has values that are not finite")
@@ -101,15 +102,25 @@ def _flat(variables: Mapping[str, Any]) -> dict[str, Any]:
     return traverse_util.flatten_dict({name: dict(tree) for name, tree in variables.items()}, sep=".")
 
 
-def _check_fits(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for name in sorted(found.keys() | wanted.keys()):
-        there, here = _shape(found.get(name)), _shape(wanted.get(name))
-        if there != here:
+def check_fits(what: object, found: Any, wanted: Any) -> None:
+    """Raises a UserError that names the first array that has another shape, or is in one tree alone.
+
+    Args:
+      what: where the arrays were found, for the message.
+      found: tree of arrays or of what else has a shape.
+      wanted: tree of those that the settings ask for.
+    """
+    there, here = _shapes(found), _shapes(wanted)
+    for name in sorted(there.keys() | here.keys()):
+        if there.get(name) != here.get(name):
             raise UserError(
-                f"{path} does not fit these settings: {name} is {there} there and {here} here; use the "
-                "settings it was trained with or another --workdir=DIR."
+                f"{what} does not fit these settings: {name} is {there.get(name, 'missing')} there and "
+                f"{here.get(name, 'missing')} here; use the settings it was trained with or another "
+                "--workdir=DIR."
             )
 
 
-def _shape(array: Any) -> str:
-    return "missing" if array is None else str(list(array.shape))
+def _shapes(tree: Any) -> dict[str, list[int]]:
+    """Dotted path -> shape of each leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): list(leaf.shape) for path, leaf in leaves}
