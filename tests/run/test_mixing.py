@@ -57,6 +57,16 @@ def test_every_image_is_the_partner_of_one_and_brings_its_label():
     np.testing.assert_allclose(weights, [0.25, 0.75])
 
 
+def test_what_is_mixed_and_how_are_drawn_by_keys_of_their_own():
+    """A key that is used twice would tie the share of a partner to which one it is."""
+    partners, _, (data, _) = mixed_on(2, lambda key, _, partners: (partners, jax.random.key_data(key)))
+    order = [int(np.flatnonzero((image == IMAGES).all((1, 2, 3)))[0]) for image in partners]
+    given = jax.random.wrap_key_data(data)
+    assert not (jax.random.key_data(KEY) == data).all()
+    for key in (KEY, given):
+        assert order != jax.random.permutation(key, COUNT).tolist()
+
+
 def half(key, images, partners):
     return images + 0.5 * partners, jnp.float32(0.3)
 
