@@ -17,7 +17,7 @@ from asae_jax.files import user_path
 from asae_jax.input.exact_duplicates import is_among, recorded_contents
 from asae_jax.input.run_split import SPLITS_FILE
 from asae_jax.json_files import read_json
-from asae_jax.run import digests
+from asae_jax.run import build, digests
 from asae_jax.run.data import Data
 from asae_jax.run.folder import Record, read_record
 from asae_jax.run.run import Run
@@ -49,7 +49,7 @@ def provenance(run: Run, data: Data, split: str, other: Mapping[str, Any] | None
         "data_fingerprint": _fingerprint(run, data, is_own=other is None),
         "checkpoint": run.config.eval.checkpoint,
         "test_mode": run.test_mode,
-        "batch_statistics": run.config.eval.batch_statistics,
+        "batch_statistics": build.statistics_as(run.config),
         **(other or {}),
     }
 
@@ -105,7 +105,7 @@ def own_scores(run: Run, data: Data, split: str) -> tuple[str, dict[str, Any]] |
         "data_fingerprint": _fingerprint(run, data, is_own=True),
         "checkpoint": run.config.eval.checkpoint,
         "test_mode": run.test_mode,
-        "batch_statistics": run.config.eval.batch_statistics,
+        "batch_statistics": build.statistics_as(run.config),
     }
     folder = run.workdir / FOLDER
     for path in (folder / f"{split}.json", *sorted(folder.glob("*.json"))):

@@ -41,7 +41,7 @@ def conditions(run: Run, *, tta: bool | None = None) -> dict[str, Any]:
     return {
         "step": run.step,
         "test_mode": build.tested_as(settings),
-        "batch_statistics": run.config.eval.batch_statistics,
+        "batch_statistics": build.statistics_as(run.config),
     }
 
 
@@ -59,7 +59,7 @@ def uncertainty_name(run: Run) -> str:
 
 
 def _tested_under(run: Run) -> tuple[str, str, str]:
-    return run.test_mode, run.config.eval.checkpoint, run.config.eval.batch_statistics
+    return run.test_mode, run.config.eval.checkpoint, build.statistics_as(run.config)
 
 
 def write_uncertainty(

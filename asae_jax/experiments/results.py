@@ -196,7 +196,8 @@ def run_scores(workdir: Path, run: PlannedRun, split: str) -> dict[str, Any]:
 def _testing(config: ConfigDict) -> dict[str, Any]:
     return {
         "test_mode": build.tested_as(config),
-        "batch_statistics": config.eval.batch_statistics,
+        "batch_statistics": build.statistics_as(config),
+        "checkpoint": config.eval.checkpoint,
     }
 
 

@@ -12,7 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from asae_jax import augment, losses
-from asae_jax.config import branch_names, copy_with, flatten
+from asae_jax.config import BY_NAME, branch_names, copy_with, flatten
 from asae_jax.errors import UserError
 from asae_jax.models import create_model
 from asae_jax.models.asae import ASAE
@@ -76,6 +76,13 @@ def tested_as(config: ConfigDict) -> str:
         above = " above the mean" * create_network(config, num_classes=1).looks_above_mean
         mode = f"{SECOND_LOOK} at {config.eval.look_threshold:g}{above}"
     return f"{mode}{tta.TTA_SUFFIX}" if config.eval.tta else mode
+
+
+def statistics_as(config: ConfigDict) -> str:
+    """`eval.batch_statistics` as scores record it, and over how many batches unless that is the default."""
+    kind, count = config.eval.batch_statistics, config.eval.reestimate_batches
+    usual = kind == "running" or count == BY_NAME["eval.reestimate_batches"].default
+    return kind if usual else f"{kind} over {count} batches"
 
 
 def several_passes(config: ConfigDict) -> dict[str, Any]:

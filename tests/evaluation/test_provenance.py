@@ -5,7 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from asae_jax.config import copy_with
+from asae_jax.errors import UserError
 from asae_jax.evaluation.provenance import check_name, foreign, own_name, provenance
+from asae_jax.evaluation.uncertainty_files import conditions, uncertainty_name
 from asae_jax.input.sources import configured_index
 from asae_jax.json_files import write_json
 from asae_jax.run import folder
@@ -55,3 +58,19 @@ def test_means_over_views_and_one_view_stand_beside_each_other(tmp_path, there, 
     assert own_name(tmp_path, "test", {"test_mode": mode}) == "test"
     write_json(tmp_path / "test.json", {"test_mode": there, "split": "test"})
     assert own_name(tmp_path, "test", {"test_mode": mode}) == name
+
+
+def test_statistics_over_another_number_of_batches_replace_no_scores_and_no_estimates(old_run, tmp_path):
+    recorded, data, record = old_run
+    recorded.config = copy_with(recorded.config, {"eval.batch_statistics": "reestimate"})
+    folder.write(tmp_path, recorded.config, record)
+    write_json(tmp_path / "test.json", now := provenance(recorded, data, "test"))
+    assert now["batch_statistics"] == "reestimate"
+    check_name(tmp_path, "test", now)
+    fewer = Run(tmp_path, copy_with(recorded.config, {"eval.reestimate_batches": 3}), recorded.class_names)
+    fewer.step = recorded.step
+    with pytest.raises(UserError, match="batch_statistics 'reestimate', not 'reestimate over 3 batches'"):
+        check_name(tmp_path, "test", provenance(fewer, data, "test"))
+    assert conditions(fewer) != conditions(recorded)
+    assert uncertainty_name(recorded) == "uncertainty"
+    assert uncertainty_name(fewer) == "uncertainty-reestimate over 3 batches"

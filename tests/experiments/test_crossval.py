@@ -271,6 +271,15 @@ def test_folds_whose_statistics_are_of_another_number_of_batches_are_refused(cro
     assert "eval.reestimate_batches=3 (there: 50)" in capsys.readouterr().err
 
 
+def test_a_fold_that_was_evaluated_over_another_number_of_batches_is_refused(crossval, capsys):
+    again = ("--config.eval.batch_statistics=reestimate", "--config.eval.reestimate_batches=3")
+    assert crossval(*again) == 0
+    with edited(crossval.workdir / "runs" / "fold1" / "evaluation" / "test.json") as scores:
+        scores["batch_statistics"] = "reestimate"  # over 50
+    assert crossval(*again) == 2
+    assert "batch_statistics 'reestimate', not 'reestimate over 3 batches'" in capsys.readouterr().err
+
+
 def test_folds_of_another_split_are_refused(crossval, capsys):
     """Two runs that test the same images."""
     assert crossval() == 0

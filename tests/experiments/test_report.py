@@ -417,6 +417,7 @@ def test_runs_scored_on_different_images_are_refused(tmp_path):
         ({"data_fingerprint": "x"}, "they are of other images"),
         ({"test_mode": "mean"}, "they were measured with test_mode 'mean', not 'skip'"),
         ({"batch_statistics": "reestimate"}, "batch_statistics 'reestimate', not 'running'"),
+        ({"checkpoint": "last"}, "checkpoint 'last', not 'best'"),
     ],
 )
 def test_scores_of_something_else_are_not_those_of_a_row(tmp_path, said, reason):

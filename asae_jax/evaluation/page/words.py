@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.errors import quoted
 from asae_jax.models.network import SECOND_LOOK
-from asae_jax.run.build import several_passes, tested_as
+from asae_jax.run.build import several_passes, statistics_as, tested_as
 from asae_jax.run.test_time_augmentation import NUM_VIEWS, TTA_SUFFIX
 from asae_jax.run.words import LAYERS, LOSSES, SAMPLERS
 from asae_jax.shipped import models
@@ -61,12 +61,6 @@ _TESTED = {
 }
 """Of `eval.test_mode`."""
 
-_STATISTICS = {
-    "running": "running batch statistics",
-    "reestimate": "batch statistics estimated again over training batches",
-}
-"""Of `eval.batch_statistics`."""
-
 
 def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
     """In what scores were made otherwise than the run's own: checkpoint and way of testing, in words.
@@ -75,10 +69,10 @@ def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
       scores: content of a file of scores; what an earlier version did not write is taken for the same.
       recorded: settings in the run folder.
     """
-    then, own = tested_as(recorded), recorded.eval
+    then, own, own_statistics = tested_as(recorded), recorded.eval, statistics_as(recorded)
     now = scores.get("test_mode", then)
     mode, checkpoint = now.removesuffix(TTA_SUFFIX), scores.get("checkpoint", own.checkpoint)
-    statistics = scores.get("batch_statistics", own.batch_statistics)
+    statistics = scores.get("batch_statistics", own_statistics)
     views = now.endswith(TTA_SUFFIX)
     told = {
         f"the {checkpoint} checkpoint": checkpoint != own.checkpoint,
@@ -86,9 +80,16 @@ def other_testing(scores: Mapping[str, Any], recorded: ConfigDict) -> list[str]:
         f"mean over {NUM_VIEWS} views of each image" if views else "one view of each image": (
             views != then.endswith(TTA_SUFFIX)
         ),
-        _STATISTICS.get(statistics, statistics): statistics != own.batch_statistics,
+        _statistics(statistics): statistics != own_statistics,
     }
     return [text for text, differs in told.items() if differs]
+
+
+def _statistics(recorded: str) -> str:
+    """What `statistics_as` says, in words."""
+    _, _, batches = recorded.partition(" over ")
+    again = f"batch statistics estimated again over {batches or 'training batches'}"
+    return "running batch statistics" if recorded == "running" else again
 
 
 def score_name(field: str) -> str:

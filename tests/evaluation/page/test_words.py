@@ -137,3 +137,6 @@ def test_every_way_of_testing_is_told_from_every_other(tta):
     assert other_testing(other, recorded) == [
         "the last checkpoint", "batch statistics estimated again over training batches",
     ]  # fmt: skip
+    assert other_testing({"batch_statistics": "reestimate over 3 batches"}, recorded) == [
+        "batch statistics estimated again over 3 batches"
+    ]
