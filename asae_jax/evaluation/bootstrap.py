@@ -23,10 +23,11 @@ MIN_GROUPS = 5
 """Fewer groups give no interval: not even the range of four patients holds the mean of all often enough."""
 
 FEW_GROUPS = 10
-"""Fewer groups give an interval that is not sure."""
+"""Groups worth fewer of equal size give an interval that is not sure."""
 
-NOT_DRAWN = "none: eval.bootstrap=0"
-"""What `interval_unit` cannot know: no resamples were asked for."""
+FEW_RESAMPLES = 100
+"""Fewer give intervals that are too narrow: in a simulation those by 2, 10, 20, 50 and 100 resamples held a
+normal variable in 32, 80, 87, 91 and 93 of 100 cases."""
 
 LEAST_WIDTH = 1e-6
 """Narrower intervals are of resamples that agree, to rounding or to the step at which an iteration ends."""
@@ -82,15 +83,47 @@ def enough_groups(groups: np.ndarray | None) -> bool:
     return groups is None or len(known_groups(groups)) >= MIN_GROUPS
 
 
-def interval_unit(groups: np.ndarray | None) -> str:
+def interval_unit(groups: np.ndarray | None, resamples: int) -> str:
     """What intervals are over: "images", "groups", or "none" with the reason.
 
     Args:
       groups: any values `[N]`, as `bootstrap_intervals` takes them.
+      resamples: how many are drawn, 0 or more.
     """
+    if not resamples:
+        return "none: eval.bootstrap=0"
     if groups is None:
         return "images"
     return "groups" if enough_groups(groups) else f"none: fewer than {MIN_GROUPS} groups"
+
+
+def few_resamples(resamples: int) -> str:
+    """A remark on intervals by so many resamples where they are too narrow; else empty."""
+    if not 0 < resamples < FEW_RESAMPLES:
+        return ""
+    return f"only {resamples} resamples (eval.bootstrap): intervals by bootstrap are too narrow"
+
+
+def few_groups(count: int, effective: int) -> str:
+    """A remark where so many groups give no interval, or none that is sure; else empty.
+
+    Args:
+      count: number of groups, patients or slides.
+      effective: how many of equal size they are worth.
+    """
+    groups = f"only {count} group{'s' * (count != 1)}"
+    if count < MIN_GROUPS:
+        return f"{groups}: no intervals, which take {MIN_GROUPS} or more"
+    worth = f", worth {effective} of equal size" * (effective < count)
+    return f"{groups}{worth}: no interval is sure" if effective < FEW_GROUPS else ""
+
+
+def numbers_of_groups(groups: np.ndarray) -> dict[str, int]:
+    """Of `groups`, any values `[N]`: `num_groups`, those known, and `effective_groups`, in whole ones.
+
+    The second is how many of equal size all of them are worth (Kish 1965).
+    """
+    return {"num_groups": len(known_groups(groups)), "effective_groups": round(_effective_number(groups))}
 
 
 def resampled_weights(
@@ -136,11 +169,15 @@ def percentiles(groups: np.ndarray | None = None) -> tuple[float, float]:
     """Percentiles of resamples between which a 95 % interval lies; see `percentile_interval`."""
     if groups is None:
         return 2.5, 97.5
-    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
-    count = max(sizes.sum() ** 2 / (sizes**2).sum(), 2)  # the effective number of groups
+    count = max(_effective_number(groups), 2)
     normal = np.sqrt(count / (count - 1)) * scipy.special.stdtrit(count - 1, 0.025)
     low = 100 * float(scipy.special.ndtr(normal))
     return low, 100 - low
+
+
+def _effective_number(groups: np.ndarray) -> float:
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
 def _draw_counts(rng: np.random.Generator, num_units: int, rows: int) -> np.ndarray:

@@ -7,7 +7,13 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation import figures, other_laboratory
-from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
+from asae_jax.evaluation.bootstrap import (
+    MIN_GROUPS,
+    few_groups,
+    few_resamples,
+    interval_unit,
+    numbers_of_groups,
+)
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
@@ -19,7 +25,6 @@ from asae_jax.evaluation.uncertainty_files import matching_file, read_uncertaint
 from asae_jax.files import disk_errors, together
 from asae_jax.input.cell_classes import display_order
 from asae_jax.input.exact_duplicates import is_among
-from asae_jax.input.groups import known_groups
 from asae_jax.json_files import write_sealed_json
 from asae_jax.pages import NOTICE
 from asae_jax.run.adaptation import read_adaptation
@@ -60,7 +65,6 @@ def evaluate(
     scores = _measured(run, data, indices, log_probs, is_own=other is None) | judged
     scores |= provenance(run, data, split, other)
     scores |= {
-        "intervals_over": "images" if data.index.groups is None else "groups",
         "num_unreadable": data.num_unreadable(split),
         "num_trained_on": _trained_on(run, data, indices, is_own=other is None),
         "notice": NOTICE,
@@ -117,10 +121,11 @@ def _measured(
         seed=run.config.seed,
         means_over_labels=not is_own,
     )
+    scores["intervals_over"] = interval_unit(groups, run.config.eval.bootstrap)
     scores["class_means_over"] = _OVER_ALL if is_own else _OVER_LABELS
     scores["ece_interval"] = _ECE_INTERVAL
     if groups is not None:
-        scores["num_groups"] = len(known_groups(groups))
+        scores |= numbers_of_groups(groups)
         if is_own:
             scores["num_groups_trained_on"] = _groups_trained_on(data, indices)
     return scores
@@ -148,11 +153,12 @@ def summary(scores: Mapping[str, Any]) -> str:
     """An evaluation in a few lines: how many are right, the main scores, the most frequent mistakes."""
     count, right = scores["num_examples"], int(np.trace(scores["confusion_matrix"]))
     note = " (95 % intervals in brackets)" * bool(scores["intervals"])
-    groups = scores.get("num_groups", FEW_GROUPS)
-    if groups < MIN_GROUPS:
-        note += f"; only {groups} group{'s' * (groups != 1)}: no intervals, which take {MIN_GROUPS} or more"
-    elif groups < FEW_GROUPS and scores["intervals"]:
-        note += f"; only {groups} groups: no interval is sure"
+    if (groups := scores.get("num_groups")) is not None and (scores["intervals"] or groups < MIN_GROUPS):
+        # Files of earlier versions lack what they are worth.
+        told = few_groups(groups, scores.get("effective_groups", groups))
+        note += f"; {told}" * bool(told)
+    if scores["intervals"] and (told := few_resamples(scores.get("resamples", 0))):
+        note += f"; {told}"
     if shared := scores.get("num_groups_trained_on"):
         note += f"; {shared} of the groups have training images too: cells of new ones are harder"
     if scores.get("num_trained_on", 0) is None:

@@ -49,9 +49,9 @@ def evaluate_scores(
       `summarise`); `per_class`: name -> `precision`, `recall`, `f1` (0 where undefined) and
       `support`; `confusion_matrix`: rows true; `class_names`; `ece`: expected calibration error of the
       most probable class, 15 equal-width bins; `nll`: mean negative log-likelihood in nats;
-      `intervals`: metric -> `[low, high]`, 95 % (`bootstrap_intervals` and `with_wilson` say which, and where
-      there is none); that of `ece` is of the value that test sets of this size give on average, which is
-      above 0 for a perfectly calibrated network too. Plain Python, ready for JSON.
+      `intervals`: metric -> `[low, high]`, 95 % (see `bootstrap_intervals` and `with_wilson`); that of `ece`
+      is of what test sets of this size give on average, above 0 for a perfectly calibrated network too;
+      `resamples`: as `bootstrap`. Plain Python, ready for JSON.
 
     Raises:
       ValueError: no examples, shapes or names that do not fit, scores that are not finite.
@@ -60,18 +60,18 @@ def evaluate_scores(
     names = [str(name) for name in class_names]
     _check_names_and_groups(scored, names, groups)
     confusion = confusion_matrix(scored.labels, scored.predictions, scored.num_classes)
-    statistics = functools.partial(scored.overall, means_over_labels=means_over_labels)
-    overall = statistics(np.ones((1, scored.labels.size)))
+    overall = functools.partial(scored.overall, means_over_labels=means_over_labels)
     intervals = bootstrap_intervals(
-        statistics, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed, biased=("ece",)
+        overall, scored.labels.size, groups=groups, resamples=bootstrap, seed=seed, biased=("ece",)
     )
     return {
         "num_examples": int(scored.labels.size),
-        **{name: float(value[0]) for name, value in overall.items()},
+        **{name: float(value[0]) for name, value in overall(np.ones((1, scored.labels.size))).items()},
         "per_class": _per_class(confusion, names),
         "confusion_matrix": confusion.tolist(),
         "class_names": names,
         "intervals": with_wilson(intervals, confusion) if bootstrap and groups is None else intervals,
+        "resamples": bootstrap,
     }
 
 

@@ -9,7 +9,7 @@ cells, by cross-fitting, and know no others (`adapted`).
 from collections.abc import Mapping
 from typing import Any
 
-from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
+from asae_jax.evaluation.provenance import CANNOT_BE_TOLD, are_of_groups
 from asae_jax.evaluation.shares import percent, share_text
 from asae_jax.evaluation.uncertainty import Part, Uncertainty
 from asae_jax.evaluation.uncertainty_report import measured
@@ -102,7 +102,7 @@ def warnings_of(scores: Mapping[str, Any]) -> list[str]:
     found = scores.get("uncertainty")
     if not found:
         return [*told, "How many cells are unlike the training cells is not known: the run has no estimates."]
-    if scores.get("intervals_over") == "groups":
+    if are_of_groups(scores):
         told.append(
             f"The intervals of what is labelled, and of cells unlike {_known(found, are='cells')}, are over "
             "images: new patients or slides differ more."

@@ -206,6 +206,11 @@ def foreign(scores: Any, record: Record, *, split: str) -> str:
     return ""
 
 
+def are_of_groups(scores: Mapping[str, Any]) -> bool:
+    """Whether slides or patients of the images are known; files of earlier versions may lack their number."""
+    return "num_groups" in scores or scores.get("intervals_over") == "groups"
+
+
 def _may_be_written(path: Path, now: Mapping[str, Any]) -> bool:
     return not path.exists() or not _difference(_content(path), now)
 

@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.config import copy_with
-from asae_jax.evaluation.bootstrap import FEW_GROUPS, MIN_GROUPS
+from asae_jax.evaluation.bootstrap import few_groups, numbers_of_groups
 from asae_jax.evaluation.metrics import summarise
 from asae_jax.experiments.grid import Grid, is_finished, read_record, run_folder
 from asae_jax.experiments.results import METRICS, FinishedRun, Results, row_costs
@@ -361,12 +361,8 @@ def _remarks_on_images(results: Results) -> Iterator[str]:
             "part, and intervals take images for independent."
         )
         return
-    if (groups := len(known_groups(results.groups))) < FEW_GROUPS:
-        yield (
-            f"The test part has only {groups} slides or patients"
-            + (f", of which {MIN_GROUPS} at least decide anything." if groups < MIN_GROUPS else
-               ": others may well turn what they decide.")
-        )  # fmt: skip
+    if few := few_groups(*numbers_of_groups(results.groups).values()):
+        yield f"Slides or patients of the test part: {few}."
     yield "The sign test over images takes those of one slide or patient for independent: its p is too small."
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from asae_jax.csv_cells import csv_records
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.predictions import check_belongs
-from asae_jax.evaluation.provenance import foreign
+from asae_jax.evaluation.provenance import are_of_groups, foreign
 from asae_jax.experiments.grid import (
     FAILED,
     Grid,
@@ -121,7 +121,7 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
         Run(run_folder(workdir, done[0].name), done[0].config, class_names).classes,
         labels,
         _groups(data, names, run_folder(workdir, done[0].name))
-        if first["intervals_over"] == "groups"
+        if are_of_groups(first)
         else None,
         {row: tuple(finished[grid.run_as.get(row, row)]) for row in (*grid.run_as, *finished)},
         {run.name: record.error for run in grid.runs

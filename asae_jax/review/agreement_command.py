@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from asae_jax.config import check
 from asae_jax.errors import UserError, quoted
-from asae_jax.evaluation.bootstrap import NOT_DRAWN, interval_unit
+from asae_jax.evaluation.bootstrap import few_resamples, interval_unit
 from asae_jax.files import canonical_path, disk_errors, together, user_path
 from asae_jax.input.cell_classes import CellClass, cell_classes, display_order
 from asae_jax.input.class_map import alike_names
@@ -75,7 +75,7 @@ def agreement(config: ConfigDict, workdir: Path) -> int:
         "notes": said,
         "notice": NOTICE,
     }
-    notes = [*said, *_notes(several, people, compared)]
+    notes = [*said, *_notes(several, people, compared, resamples)]
     with disk_errors(f"write to {folder}", remedy="choose another --output=DIR"), together():
         write_json(folder / RECORD, record)  # first: the same command may then write over the rest
         write_or_remove(folder / DISAGREEMENTS, listed)
@@ -205,14 +205,14 @@ def _alpha(people: Sequence[Person], names: Sequence[str], resamples: int) -> Se
     votes = np.stack([numbered([person.given(c) for c in contents], names) for person in people], 1)
     groups = _groups(people, contents)
     measured = alpha(votes, len(names), groups=groups, resamples=resamples)
-    return Several(len(contents), measured, interval_unit(groups) if resamples else NOT_DRAWN)
+    return Several(len(contents), measured, interval_unit(groups, resamples))
 
 
 def _unit(groups: np.ndarray | None, resamples: int) -> str:
     """What the intervals of two people are over; without resamples Wilson's alone is left, of the share."""
-    if resamples:
-        return interval_unit(groups)
-    return "images, of the share alone (eval.bootstrap=0)" if groups is None else NOT_DRAWN
+    if groups is None and not resamples:
+        return "images, of the share alone (eval.bootstrap=0)"
+    return interval_unit(groups, resamples)
 
 
 def _disagreements(people: Sequence[Person]) -> Iterator[dict[str, str]]:
@@ -302,7 +302,9 @@ def _summary(
         )
 
 
-def _notes(several: Several | None, people: Sequence[Person], compared: Sequence[Compared]) -> Iterator[str]:
+def _notes(
+    several: Several | None, people: Sequence[Person], compared: Sequence[Compared], resamples: int
+) -> Iterator[str]:
     """What a reader of the numbers must know."""
     of_alpha = ""
     if several is not None:
@@ -313,6 +315,8 @@ def _notes(several: Several | None, people: Sequence[Person], compared: Sequence
         f"In brackets 95 % intervals.{of_alpha} Kappa and alpha are 0 where people agree as often as their "
         "shares of classes would by chance, and 1 where they always agree."
     )
+    if few := few_resamples(resamples):
+        yield f"{few.capitalize()}."
     if len(people) > 1 and not share_images(people):
         names = ", ".join(person.name for person in people)
         yield f"No image was labelled by two of {names}: each is compared with the network alone."

@@ -9,7 +9,10 @@ from asae_jax.evaluation.bootstrap import (
     MIN_GROUPS,
     bootstrap_interval,
     bootstrap_intervals,
+    few_groups,
+    few_resamples,
     interval_unit,
+    numbers_of_groups,
     percentiles,
     resampled_weights,
 )
@@ -227,4 +230,34 @@ def test_images_of_no_group_do_not_count_towards_the_patients_that_an_interval_t
     listed = np.array([f"p{number % patients}" if number < 180 else "no group" for number in range(200)])
     groups = one_by_one(listed, np.arange(200).astype(str))
     found = evaluate_scores(log_probs, labels, names(3), groups=groups, bootstrap=50)["intervals"]
-    assert bool(found) == (patients >= MIN_GROUPS) == (interval_unit(groups) == "groups")
+    assert bool(found) == (patients >= MIN_GROUPS) == (interval_unit(groups, 50) == "groups")
+
+
+def test_what_is_said_of_groups_is_by_the_number_that_intervals_go_by():
+    """Nine patients, six of whom hardly count: (900 + 30)^2 / (3 * 300^2 + 6 * 5^2) = 3.2."""
+    groups = np.repeat(np.arange(9), [300] * 3 + [5] * 6)
+    assert numbers_of_groups(groups) == {"num_groups": 9, "effective_groups": 3}
+    assert few_groups(9, 3) == "only 9 groups, worth 3 of equal size: no interval is sure"
+    assert few_groups(4, 4) == "only 4 groups: no intervals, which take 5 or more"
+    assert few_groups(1, 1).startswith("only 1 group:")
+    assert few_groups(9, 9) == "only 9 groups: no interval is sure"
+    assert few_groups(*numbers_of_groups(np.repeat(np.arange(10), [20] * 5 + [16] * 5)).values()) == ""
+
+
+@pytest.mark.parametrize(
+    ("groups", "unit"), [(None, "images"), (5, "groups"), (4, "none: fewer than 5 groups")]
+)
+def test_no_unit_is_named_of_intervals_that_are_not_there(groups, unit):
+    groups = None if groups is None else np.arange(20) % groups
+    assert interval_unit(groups, 50) == unit
+    assert interval_unit(groups, 0) == "none: eval.bootstrap=0"
+
+
+@pytest.mark.parametrize(("resamples", "held"), [(20, 0.87), (99, 0.93)])
+def test_so_few_resamples_hold_the_truth_less_often_which_is_said(resamples, held):
+    rng = np.random.default_rng(0)
+    ends = np.percentile(rng.normal(size=(4000, resamples)), percentiles(), axis=1)
+    truth = rng.normal(size=4000)
+    assert np.mean((ends[0] <= truth) & (truth <= ends[1])) == pytest.approx(held, abs=0.015)
+    assert f"only {resamples} resamples" in few_resamples(resamples)
+    assert few_resamples(0) == few_resamples(100) == ""

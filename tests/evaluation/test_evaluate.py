@@ -51,6 +51,14 @@ def test_few_groups_are_said():
     assert "only" not in summary(measured | {"num_groups": 30})
     assert "no interval is sure" not in summary(measured | {"num_groups": 7})  # as there is none
     assert "only 7 groups: no interval is sure" in summary(scores(bootstrap=50) | {"num_groups": 7})
+    unequal = scores(bootstrap=50) | {"num_groups": 30, "effective_groups": 4}
+    assert "only 30 groups, worth 4 of equal size: no interval is sure" in summary(unequal)
+
+
+def test_few_resamples_are_said():
+    assert "; only 50 resamples (eval.bootstrap): intervals by bootstrap" in summary(scores(bootstrap=50))
+    assert "resamples" not in summary(scores(bootstrap=0))
+    assert "resamples" not in summary(scores(bootstrap=100))
 
 
 @pytest.mark.parametrize("count", [1, 24])

@@ -138,7 +138,7 @@ def test_the_report_is_plain_python_with_the_fields_of_the_contract():
     found = evaluate_scores(log_probs, labels, np.array(names(14)), bootstrap=20)
     assert list(found) == [
         "num_examples", "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "nll", "ece",
-        "per_class", "confusion_matrix", "class_names", "intervals",
+        "per_class", "confusion_matrix", "class_names", "intervals", "resamples",
     ]  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["num_examples"] == 500

@@ -19,6 +19,7 @@ from asae_jax.experiments.report import build_report, summary
 from asae_jax.experiments.results import METRICS, read_results
 from asae_jax.experiments.rows import chosen_tables
 from asae_jax.input.index import DataIndex
+from tests.edited import edited
 from tests.experiments.fakes import CLASSES, NUM_IMAGES, base_config, labels, write_run
 
 base_config_of_all = base_config
@@ -457,6 +458,10 @@ def test_groups_are_those_of_the_data_that_the_runs_were_trained_on(tmp_path, mo
         path.write_text(json.dumps(json.loads(path.read_text()) | record))
         scores.write_text(json.dumps(json.loads(scores.read_text()) | {"intervals_over": "groups"}))
     monkeypatch.setattr(results, "configured_index", lambda _: index)
+    assert read_results(grid, tmp_path, base_config().data).groups.tolist() == index.groups.tolist()
+    for run in grid.runs:  # scored without intervals, which are over nothing
+        with edited(scores_file(tmp_path, run.name)) as said:
+            said |= {"intervals_over": "none: eval.bootstrap=0", "num_groups": 12}
     assert read_results(grid, tmp_path, base_config().data).groups.tolist() == index.groups.tolist()
     renamed = dataclasses.replace(index, groups=np.array([f"p{i % 5}" for i in range(NUM_IMAGES)]))
     fewer = index.select(np.arange(NUM_IMAGES - 3))

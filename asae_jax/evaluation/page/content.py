@@ -10,7 +10,7 @@ from asae_jax.evaluation import evaluate, other_laboratory, uncertainty_report
 from asae_jax.evaluation.bootstrap import MIN_GROUPS
 from asae_jax.evaluation.page import curves, gallery, numbers, trust, words
 from asae_jax.evaluation.predictions import Predictions
-from asae_jax.evaluation.provenance import FOLDER
+from asae_jax.evaluation.provenance import FOLDER, are_of_groups
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.evaluation.uncertainty_files import FOLDER as ESTIMATES
 from asae_jax.evaluation.uncertainty_files import uncertainty_file
@@ -109,6 +109,7 @@ def of_predictions(
         "files": name,
         "scores": scores,
         "min_groups": MIN_GROUPS,
+        "grouped": are_of_groups(scores),
         "classes": classes,
         "order": order,
         "summaries": [_sentences(evaluate.summary(one)) for one in _shown_once(shown)],
@@ -117,9 +118,7 @@ def of_predictions(
         "mistakes": wrong,
         "suspected": found if suspects else None,
         "suspected_file": suspected_file,
-        "doubtful": other_laboratory.looks_different(scores["uncertainty"])
-        if "uncertainty" in scores
-        else False,
+        "doubtful": "uncertainty" in scores and other_laboratory.looks_different(scores["uncertainty"]),
         "looked_at": sum(len(part.labels) for part in suspects.values()),
         "pictures": gallery.pictures(index, names),
         "limit": gallery.SHOWN,

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.errors import UserError, quoted
+from asae_jax.evaluation.bootstrap import interval_unit, numbers_of_groups
 from asae_jax.evaluation.metrics import counted_share, evaluate_scores
 from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
 from asae_jax.evaluation.uncertainty_files import uncertainty_file
 from asae_jax.experiments.crossval.folds import FoldRun
 from asae_jax.experiments.grid import run_folder, scores_file
 from asae_jax.experiments.results import run_scores
-from asae_jax.input.groups import known_groups
 from asae_jax.input.index import DataIndex
 from asae_jax.json_files import read_object
 from asae_jax.pages import NOTICE
@@ -113,12 +113,12 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
       seed: of the resampling.
 
     Returns:
-      Beside those of `evaluate_scores`: `split`, `intervals_over`, `num_groups` where groups are known,
-      `num_never_tested`: readable or not, images that no fold tests; `num_left_out`: listed ones that are no
-      images of these data; `num_trained_on`: images of which the network that tests them has seen copies
-      (None where a fold does not say); `num_groups_trained_on`: groups tested by a fold and trained on too;
-      `folds`: for each its name, number of images and `METRICS`; `over_folds`: metric -> `mean` and
-      `standard_deviation`; `judged`, see there; `class_means_over` and `notice`.
+      Beside those of `evaluate_scores`: `split`, `intervals_over`, `num_groups` and `effective_groups` where
+      groups are known, `num_never_tested`: readable or not, images that no fold tests; `num_left_out`: listed
+      ones that are no images of these data; `num_trained_on`: images of which the network that tests them has
+      seen copies (None where a fold does not say); `num_groups_trained_on`: groups tested by a fold and
+      trained on too; `folds`: for each its name, number of images and `METRICS`; `over_folds`: metric ->
+      `mean` and `standard_deviation`; `judged`, see there; `class_means_over` and `notice`.
     """
     predictions = pooled.predictions
     groups = None if index.groups is None else index.groups[pooled.rows]
@@ -134,7 +134,7 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
     scores |= {
         "nll": _mean_over_images(pooled.scores, "nll"),
         "split": PART,
-        "intervals_over": "images" if groups is None else "groups",
+        "intervals_over": interval_unit(groups, bootstrap),
         "num_never_tested": len(index) - len(pooled.rows),
         "num_left_out": len(index.skipped),
         "num_trained_on": _trained_on(pooled.scores),
@@ -145,7 +145,7 @@ def pooled_scores(pooled: Pooled, index: DataIndex, *, bootstrap: int, seed: int
         "notice": NOTICE,
     }
     if groups is not None:
-        scores["num_groups"] = len(known_groups(groups))
+        scores |= numbers_of_groups(groups)
         scores["num_groups_trained_on"] = _groups_trained_on(pooled, index)
     return scores
 

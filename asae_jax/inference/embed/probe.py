@@ -12,11 +12,12 @@ import numpy as np
 
 from asae_jax.errors import UserError
 from asae_jax.evaluation.bootstrap import (
-    FEW_GROUPS,
-    MIN_GROUPS,
-    NOT_DRAWN,
     bootstrap_intervals,
+    enough_groups,
+    few_groups,
+    few_resamples,
     interval_unit,
+    numbers_of_groups,
 )
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
@@ -40,8 +41,6 @@ _TRAINED_ON = (
     "{count:,} of these images are among those the run was trained on. Their features were fitted to their "
     "labels, so the scores are too high: probe images that were kept aside."
 )
-_FEW_GROUPS = "Only {count} groups are tested: no interval is sure."
-_NO_INTERVALS = f"Only {{count}} groups are tested: no intervals, which take {MIN_GROUPS} or more."
 _IN_NO_FOLD = (
     "Groups that are tested in no fold, as without them a class would have nothing to train on: {groups}, "
     "with {images:,} images."
@@ -185,8 +184,8 @@ def probe(
         "left_out": _left_out(given, folds),
         "folds": len(masks),
         "split": "by image" if tested_groups is None else f"by group ({num_groups} groups)",
-        "intervals_over": interval_unit(tested_groups) if resamples else NOT_DRAWN,
-        "caveats": _caveats_of_groups(num_groups, in_no_fold, resamples) + _caveats(kept),
+        "intervals_over": interval_unit(tested_groups, resamples),
+        "caveats": _caveats_of_groups(tested_groups, in_no_fold, resamples) + _caveats(kept),
         "classifiers": {
             name: score(found[tested]) | notes.get(name, {}) for name, found in predictions.items()
         },
@@ -260,12 +259,13 @@ def _left_out(given: Labelled, folds: int) -> dict[str, dict[str, int]]:
     }
 
 
-def _caveats_of_groups(count: int | None, in_no_fold: Mapping[str, int], resamples: int) -> list[str]:
-    """What `count` tested groups (None: images are divided) and those never tested say of the scores."""
+def _caveats_of_groups(tested: np.ndarray | None, in_no_fold: Mapping[str, int], resamples: int) -> list[str]:
+    """What groups of tested images (None: images are divided) and those never tested say of the scores."""
     found = [_IN_NO_FOLD.format_map(in_no_fold)] if in_no_fold["images"] else []
-    if count is None or count >= FEW_GROUPS or not resamples:
-        return found
-    return [*found, (_NO_INTERVALS if count < MIN_GROUPS else _FEW_GROUPS).format(count=count)]
+    remarks = [few_resamples(resamples)] if enough_groups(tested) else []
+    if tested is not None and resamples:
+        remarks.append(few_groups(*numbers_of_groups(tested).values()))
+    return found + [f"{remark.capitalize()}." for remark in remarks if remark]
 
 
 def _caveats(given: Labelled) -> list[str]:

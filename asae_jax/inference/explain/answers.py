@@ -88,6 +88,8 @@ def _no_interval(over: str) -> str:
         return "no intervals were asked for (eval.bootstrap=0)"
     if over == f"none: fewer than {MIN_GROUPS} groups":
         return f"they are of fewer than {MIN_GROUPS} patients or slides, and more images of these do not help"
+    if over == "none: eval.bootstrap=0":
+        return "no interval was asked for (eval.bootstrap=0)"
     return "they are too few for an interval, or all alike"
 
 

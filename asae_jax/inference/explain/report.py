@@ -75,7 +75,7 @@ def summarise(
         "num_images": len(measured.rows),
         "hidden_share": shares["peak"],
         "hidden_shares": shares,
-        "intervals_over": interval_unit(groups) if resamples else NOT_DRAWN,
+        "intervals_over": interval_unit(groups, resamples),
         "overall": part(np.ones(len(measured.rows), bool)),
         "per_class": {
             class_names[c]: part(measured.labels == c) for c in np.unique(measured.labels)

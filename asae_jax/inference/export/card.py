@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from asae_jax.evaluation.provenance import read_scores
+from asae_jax.evaluation.provenance import are_of_groups, read_scores
 from asae_jax.evaluation.shares import share_text
 from asae_jax.evaluation.uncertainty_files import matching_file
 from asae_jax.evaluation.uncertainty_report import measured_parts
@@ -356,7 +356,7 @@ def _limits_of_scores(known: _Known) -> Iterator[str]:
             f"{trained} of the {scores['num_examples']} test images are among those trained on: the scores "
             "are no measure of new images."
         )
-    if scores["intervals_over"] == "images":
+    if not are_of_groups(scores):
         yield (
             "Slides or patients were not known when the data were split: images of one patient may be on "
             "both sides, and scores better than on a new patient."

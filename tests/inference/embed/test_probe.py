@@ -115,7 +115,7 @@ def test_features_that_tell_the_patient_only_are_no_use_between_patients():
     labels = np.repeat(np.arange(12) % 3, 10)
     by_image = probe(_labelled(features, labels), NAMES, folds=5, resamples=0, seed=0)
     groups = patients.astype(str)
-    by_group = probe(_labelled(features, labels, groups=groups), NAMES, folds=4, resamples=20, seed=0)
+    by_group = probe(_labelled(features, labels, groups=groups), NAMES, folds=4, resamples=100, seed=0)
     score = {name: found["classifiers"]["logistic regression"]["accuracy"]
              for name, found in (("image", by_image), ("group", by_group))}  # fmt: skip
     assert score["image"] == 1
@@ -179,11 +179,12 @@ def test_a_class_of_one_patient_is_left_out_for_that_reason():
 @pytest.mark.parametrize(
     ("patients", "resamples", "over", "said"),
     [
-        (4, 50, "none: fewer than 5 groups", "Only 4 groups are tested: no intervals, which take 5 or more."),
-        (7, 50, "groups", "Only 7 groups are tested: no interval is sure."),
-        (12, 50, "groups", ""),
+        (4, 50, "none: fewer than 5 groups", "Only 4 groups: no intervals, which take 5 or more."),
+        (7, 100, "groups", "Only 7 groups: no interval is sure."),
+        (12, 100, "groups", ""),
+        (12, 99, "groups", "Only 99 resamples (eval.bootstrap): intervals by bootstrap are too narrow."),
         (7, 0, "none: eval.bootstrap=0", ""),
-        (None, 50, "images", ""),
+        (None, 100, "images", ""),
         (None, 0, "none: eval.bootstrap=0", ""),
     ],
 )
@@ -213,7 +214,7 @@ def test_patients_that_no_fold_tests_are_counted():
     assert (
         "tested in no fold, as without them a class would have nothing to train on: 1, with 8 images" in table
     )
-    assert "Only 2 groups are tested: no intervals" in table
+    assert "Only 2 groups: no intervals" in table
     whole = probe(given, NAMES, folds=3, resamples=0, seed=0)  # a fold for each
     assert (whole["images"], whole["tested_in_no_fold"]) == (24, {"images": 0, "groups": 0})
     assert "in no fold" not in probe_table(whole)

@@ -42,7 +42,7 @@ def _prior():
 
 
 def test_a_rare_class_that_is_counted_too_often_is_corrected():
-    (found,) = _counter(0.05).corrected(Correction(_prior(), usually_unlike=0.05, resamples=50, seed=0))
+    (found,) = _counter(0.05).corrected(Correction(_prior(), usually_unlike=0.05, resamples=100, seed=0))
     assert found.counted[1] > 0.15
     assert abs(found.mixture.shares[1] - 0.05) < 0.02
     assert found.mixture.low[1] < 0.05 < found.mixture.high[1]
@@ -54,7 +54,7 @@ def test_a_rare_class_that_is_counted_too_often_is_corrected():
 
 
 def test_a_class_on_which_all_resamples_agree_is_shown_without_an_interval():
-    (found,) = _counter(0.0, 50).corrected(Correction(_prior(), usually_unlike=0.05, resamples=50, seed=0))
+    (found,) = _counter(0.0, 50).corrected(Correction(_prior(), usually_unlike=0.05, resamples=100, seed=0))
     nothing = Mixture(np.array([1.0, 0.0]), np.full(2, np.nan), np.full(2, np.nan))
     found = dataclasses.replace(found, mixture=nothing)
     assert [row[2] for row in found.rows(cell_classes(NAMES))] == ["100.0", "0.0"]
@@ -122,7 +122,7 @@ def test_a_class_that_an_adapted_model_never_gives_has_no_share():
     for number in range(40):
         p = [0.98, 0.01, 0.01] if number % 4 else [0.01, 0.98, 0.01]
         counter.add(Record("x", "x", "", probabilities=np.array(p, np.float32)))
-    (found,) = counter.corrected(Correction(prior, usually_unlike=0.05, resamples=20, seed=0))
+    (found,) = counter.corrected(Correction(prior, usually_unlike=0.05, resamples=100, seed=0))
     assert found.mixture.shares[2] == 0
     assert found.mixture.by_confusion is not None
     np.testing.assert_allclose(found.mixture.shares[:2], [0.75, 0.25], atol=0.01)
@@ -161,7 +161,7 @@ def test_groups_have_their_own_and_an_unreadable_image_is_no_cell():
     counter = _counter(0.9, 500, group="one")
     _counter(0.1, 500, group="two", seed=1, counter=counter)
     counter.add(Record("bad", "bad", "two", "empty file"))
-    whole, one, two = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=20, seed=0))
+    whole, one, two = counter.corrected(Correction(_prior(), usually_unlike=0.05, resamples=100, seed=0))
     assert [found.cells for found in (whole, one, two)] == [1000, 500, 500]
     assert one.mixture.shares[1] > 0.8 > 0.2 > two.mixture.shares[1]
     assert whole.mixture.low is None  # of two groups nothing can be said of others

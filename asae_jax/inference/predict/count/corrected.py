@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy  # a part is loaded when it is first used
 
-from asae_jax.evaluation.bootstrap import NOT_DRAWN, enough_groups, interval_unit
+from asae_jax.evaluation.bootstrap import enough_groups, few_resamples, interval_unit
 from asae_jax.evaluation.label_shift import Mixture, estimate_mixture
 from asae_jax.evaluation.shares import fixed, with_interval
 from asae_jax.inference.class_prior import ClassPrior
@@ -174,7 +174,9 @@ class MixtureCounter:
         counted = np.bincount(probabilities.argmax(1), minlength=len(prior.shares)) / len(probabilities)
         unlike = np.array(self._unlike)[rows]
         told = tuple(_warnings(mixture, prior, unlike, how.usually_unlike))
-        over = interval_unit(known) if resamples else NOT_DRAWN
+        if mixture.low is not None and (few := few_resamples(resamples)):
+            told = (*told, f"{few.capitalize()}.")
+        over = interval_unit(known, resamples)
         without = 0 if groups is None or known is None else len(groups) - len(known)
         return Corrected(name, len(probabilities), counted, mixture, told, over, without)
 
