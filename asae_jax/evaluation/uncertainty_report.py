@@ -247,7 +247,10 @@ def caveats(
     if chosen_on_it:
         found.append("The checkpoint was chosen on the same validation images, which flatters them a little.")
     if grouped:
-        found.append("Intervals take images as independent; those of one slide or patient are not.")
+        found.append(
+            "Intervals and promises take images as independent; those of one slide or patient are not, and "
+            "new patients may have more errors than promised."
+        )
     found.append("Everything holds for images of the same laboratory, stain and camera only.")
     return found
 

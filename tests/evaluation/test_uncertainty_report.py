@@ -189,6 +189,11 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
     measure(tiny_config())
     fitted = uncertainty_files.read_uncertainty(tmp_path)
     said = caveats(fitted, PARTS["validation"], chosen_on_it=False, grouped=False)
+    grouped = caveats(fitted, PARTS["validation"], chosen_on_it=False, grouped=True)
+    assert [text for text in grouped if text not in said] == [
+        "Intervals and promises take images as independent; those of one slide or patient are not, and new "
+        "patients may have more errors than promised."
+    ]
     assert said == ["Everything holds for images of the same laboratory, stain and camera only."]
     undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3).if_needed())
     said = caveats(undecided, PARTS["validation"], chosen_on_it=False, grouped=False)

@@ -208,3 +208,16 @@ def test_a_gain_above_both_intervals_is_ruled_out():
     assert falls_short(difference, 2.5)
     assert not falls_short(difference, 1.8)
     assert not falls_short(_difference(None, (-0.01, 0.015)), 2.5)
+
+
+@pytest.mark.parametrize(("seeds", "spread", "decided"), [(5, 0, 0.05), (5, 1, 0.083), (10, 1, 0.115)])
+def test_rows_without_a_difference_are_decided_as_often_as_the_report_says(seeds, spread, decided):
+    """Another mean for each sample of images, `spread` times as far as the mean over seeds varies."""
+    rng, runs = np.random.default_rng(0), 3000
+    found = []
+    for _ in range(runs):
+        shift = spread * rng.normal()
+        over_seeds = t_estimate(shift + np.sqrt(seeds) * rng.normal(size=seeds))
+        ends = (over_seeds.mean - 1.96 * spread, over_seeds.mean + 1.96 * spread)
+        found.append(verdict(Difference(over_seeds, None, ends)) is not Verdict.UNDECIDED)
+    assert np.mean(found) == pytest.approx(decided, abs=0.016)
