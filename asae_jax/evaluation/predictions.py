@@ -65,12 +65,27 @@ def write_predictions(
     return hashlib.sha256(data).hexdigest()
 
 
-def check_belongs(path: Path, scores: Mapping[str, Any]) -> None:
-    """Raises a UserError where the predictions in `path` are not those that `scores` were computed from."""
+def predictions_file(file: Path) -> Path:
+    """`<name>_predictions.csv` beside a file of scores, `<name>.json`."""
+    return file.with_name(f"{file.stem}_predictions.csv")
+
+
+def predictions_of(file: Path, scores: Mapping[str, Any]) -> Predictions:
+    """The predictions that lie beside a file of scores.
+
+    Args:
+      file: see `predictions_file`.
+      scores: its content.
+
+    Raises:
+      UserError: they are not those that the scores were computed from, or as `read_predictions`.
+    """
+    path = predictions_file(file)
     recorded = scores.get(PREDICTIONS_SHA256)
     with disk_errors(f"read {path}", remedy=_REMEDY):
         if recorded is not None and sha256(path) != recorded:
             raise UserError(f"{path} does not belong to the scores beside it, or has changed: {_REMEDY}.")
+    return read_predictions(path, scores["class_names"])
 
 
 def read_predictions(path: Path, class_names: Sequence[str]) -> Predictions:

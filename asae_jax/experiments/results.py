@@ -1,6 +1,5 @@
 """What the finished runs measured and cost, read from their folders."""
 
-import csv
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from asae_jax.csv_cells import csv_records
 from asae_jax.errors import UserError, quoted
-from asae_jax.evaluation.predictions import check_belongs
+from asae_jax.evaluation.predictions import predictions_of
 from asae_jax.evaluation.provenance import are_of_groups, foreign
 from asae_jax.experiments.grid import (
     FAILED,
@@ -25,7 +23,6 @@ from asae_jax.experiments.grid import (
     run_folder,
     scores_file,
 )
-from asae_jax.files import open_text
 from asae_jax.input.cell_classes import CellClass
 from asae_jax.input.sources import configured_index
 from asae_jax.json_files import read_json
@@ -102,41 +99,41 @@ def read_results(grid: Grid, workdir: Path, data: ConfigDict) -> Results | None:
     done = [run for run in grid.runs if is_finished(workdir, run.name)]
     if not done:
         return None
-    first = run_scores(workdir, done[0], "test")
-    first_images = folder.read_record(run_folder(workdir, done[0].name)).data_fingerprint
-    class_names = tuple(first["class_names"])
-    names, labels, _ = _predictions(workdir, done[0], class_names)
+    first: tuple[Any, ...] = ()
     finished: dict[str, list[FinishedRun]] = {row: [] for row in grid.run_as.values()}
     for run in done:
-        other_names, other_labels, predictions = _predictions(workdir, run, class_names)
+        scores = run_scores(workdir, run, "test")
+        given = predictions_of(scores_file(workdir, run.name), scores)
         images = folder.read_record(run_folder(workdir, run.name)).data_fingerprint
-        if other_names != names or not np.array_equal(other_labels, labels) or images != first_images:
+        scored = images, tuple(scores["class_names"]), given.names.tolist(), given.labels.tolist()
+        first = first or scored
+        if scored != first:
             raise UserError(
                 f"{run.name} and {done[0].name} were scored on different images: differences between them "
                 "would mean nothing. Remove the run folder of the one that is wrong and start again."
             )
-        finished[run.row].append(_finished_run(workdir, run, predictions))
+        finished[run.row].append(_finished_run(workdir, run, scores, given.predicted))
+    _, class_names, names, labels = first
     return Results(
         class_names,
         Run(run_folder(workdir, done[0].name), done[0].config, class_names).classes,
-        labels,
-        _groups(data, names, run_folder(workdir, done[0].name))
-        if are_of_groups(first)
-        else None,
+        np.array(labels),
+        _groups(data, names, run_folder(workdir, done[0].name)) if are_of_groups(scores) else None,
         {row: tuple(finished[grid.run_as.get(row, row)]) for row in (*grid.run_as, *finished)},
         {run.name: record.error for run in grid.runs
          if (record := read_record(workdir, run.name)) and record.status == FAILED},
     )  # fmt: skip
 
 
-def _finished_run(workdir: Path, run: PlannedRun, predictions: np.ndarray) -> FinishedRun:
-    scores = scores_file(workdir, run.name)
-    validation = scores.with_name("validation.json")
+def _finished_run(
+    workdir: Path, run: PlannedRun, scores: Mapping[str, Any], predictions: np.ndarray
+) -> FinishedRun:
+    validation = scores_file(workdir, run.name).with_name("validation.json")
     record = read_record(workdir, run.name)
     assert record is not None  # it is finished
     return FinishedRun(
         run.seed,
-        run_scores(workdir, run, "test"),
+        scores,
         run_scores(workdir, run, "validation") if validation.exists() else {},
         predictions,
         _speed(run_folder(workdir, run.name)),
@@ -149,25 +146,7 @@ def _speed(folder: Path) -> float | None:
     return float(np.median(rates)) if rates else None
 
 
-def _predictions(
-    workdir: Path, run: PlannedRun, class_names: tuple[str, ...]
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names, labels and predictions of the test images."""
-    number = {name: index for index, name in enumerate(class_names)}
-    path = scores_file(workdir, run.name).with_name("test_predictions.csv")
-    check_belongs(path, run_scores(workdir, run, "test"))
-    try:
-        with open_text(path, "r") as file:
-            (_, *_), *found = csv_records(file)
-            rows = [(name, number[true], number[label]) for name, true, label, *_ in found]
-        names, labels, predictions = zip(*rows, strict=True)
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        remedy = f"asae evaluate --workdir={quoted(run_folder(workdir, run.name))}"
-        raise UserError(f"{path} is damaged or of other classes ({error}): {remedy}.") from error
-    return list(names), np.array(labels), np.array(predictions)
-
-
-def _groups(data: ConfigDict, names: list[str], run: Path) -> np.ndarray | None:
+def _groups(data: ConfigDict, names: Sequence[str], run: Path) -> np.ndarray | None:
     """Groups of the test images `names`, as the data say now: they must be those of the folder `run`."""
     index = configured_index(data)
     folder.check_same_data(run, index)

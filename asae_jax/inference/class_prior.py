@@ -12,7 +12,7 @@ from asae_jax.errors import UserError
 from asae_jax.evaluation.calibration import soften
 from asae_jax.evaluation.label_shift import total_variation
 from asae_jax.evaluation.metrics import confusion_matrix
-from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
+from asae_jax.evaluation.predictions import Predictions, predictions_file, predictions_of
 from asae_jax.evaluation.provenance import FOLDER, find_scores, read_scores
 from asae_jax.evaluation.uncertainty import Uncertainty
 from asae_jax.losses import NEED_CLASS_COUNTS, effective_number_weights
@@ -128,11 +128,9 @@ def _confusion_together(runs: Sequence[Run], fitted: Sequence[Uncertainty | None
     for run in runs:
         adapted = read_adaptation(run.workdir) is not None
         found = None if adapted else find_scores(run) or find_scores(run, tta=False)
-        path = None if found is None else found[0].with_name(f"{found[0].stem}_predictions.csv")
-        if found is None or path is None or not path.exists():
+        if found is None or not predictions_file(found[0]).exists():
             return None
-        check_belongs(path, found[1])
-        scored.append(read_predictions(path, run.class_names))
+        scored.append(predictions_of(*found))
         images.add((found[1].get("data_fingerprint"), *scored[-1].names, *scored[-1].labels))
     if len(images) > 1:
         return None

@@ -1,12 +1,12 @@
 """A grid without training: runs that leave their files at once, with scores made to order."""
 
-import csv
 import json
 
 import numpy as np
 
 from asae_jax.config import recipe
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.predictions import predictions_file, write_predictions
 from asae_jax.experiments.grid import run_folder, scores_file
 from asae_jax.experiments.slots import Slot
 
@@ -48,21 +48,13 @@ def write_run(workdir, run, *, accuracy, seed=0, images=None):
     for name in ("test", "validation"):
         text = json.dumps(scores | {"split": name})
         scores_file(workdir, run.name).with_name(f"{name}.json").write_text(text)
-    _write_predictions(workdir, run, true, predicted, images or [f"{i:03d}.png" for i in range(NUM_IMAGES)])
+    images = images or [f"{i:03d}.png" for i in range(NUM_IMAGES)]
+    write_predictions(predictions_file(scores_file(workdir, run.name)), images, true, log_probs, CLASSES)
     (folder / "config.json").write_text(json.dumps(run.config.to_dict()))
     info = {"class_names": CLASSES, "data_fingerprint": "f", "versions": {"jax": "0", "device": "2 x cpu"}}
     (folder / "run.json").write_text(json.dumps(info))
     lines = [{"kind": "train", "step": s, "epoch": s, "images_per_second": 100.0 + s} for s in range(1, 5)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-def _write_predictions(workdir, run, true, predicted, images):
-    path = scores_file(workdir, run.name).with_name("test_predictions.csv")
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "true", "label", "probability"])
-        for image, t, p in zip(images, true, predicted, strict=True):
-            writer.writerow([image, CLASSES[t], CLASSES[p], "0.7"])
 
 
 class FakeProcess:

@@ -127,7 +127,9 @@ class TestEnsemble:
                 digest = write_predictions(
                     path.with_name("test_predictions.csv"), list(images), self.LABELS, log_probs, ("A", "B")
                 )
-                found[name] = path, {"predictions_sha256": digest, "data_fingerprint": "the same"}
+                found[name] = path, {
+                    "predictions_sha256": digest, "data_fingerprint": "the same", "class_names": ["A", "B"],
+                }  # fmt: skip
             return run
 
         monkeypatch.setattr(class_prior, "run_prior", lambda run: priors[run.workdir.name])

@@ -22,7 +22,7 @@ from asae_jax.config import CONFIG_FILE, read_run_config
 from asae_jax.evaluation import other_laboratory
 from asae_jax.evaluation.page import words
 from asae_jax.evaluation.page.content import REMEDY, Scores, of_scores, of_training
-from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
+from asae_jax.evaluation.predictions import Predictions, predictions_of
 from asae_jax.evaluation.provenance import FOLDER, among_trained_on, own_scores
 from asae_jax.evaluation.shares import fixed
 from asae_jax.files import write_text
@@ -52,7 +52,10 @@ def write_run_page(run: Run) -> set[str] | None:
             for split in ("validation", "test")
             if (found := own_scores(recorded, recorded.data, split)) is not None
         }
-        parts = {split: _predictions(run.workdir, name, scores) for split, (name, scores) in shown.items()}
+        folder = run.workdir / FOLDER
+        parts = {
+            split: predictions_of(folder / f"{name}.json", scores) for split, (name, scores) in shown.items()
+        }
         content = of_training(recorded, {split: scores for split, (_, scores) in shown.items()})
         suspects = _not_trained_on(recorded, recorded.data, parts)
         content |= of_scores(recorded, recorded.data, shown, parts, suspects=suspects, prefix="")
@@ -84,7 +87,7 @@ def write_evaluation_page(run: Run, data: Data, name: str, scores: Scores) -> No
     with _only_warned(path):
         other, split = "class_map" in scores, scores["split"]
         label = "other" if other else split
-        parts = {label: _predictions(run.workdir, name, scores)}
+        parts = {label: predictions_of(path.with_suffix(".json"), scores)}
         suspects = _not_trained_on(run, data, parts) if other or split in ("validation", "test") else {}
         content = of_scores(run, data, {label: (name, scores)}, parts, suspects=suspects, prefix=f"{name}_")
         place = Path(scores["path"]).name or scores["source"] if other else f"the part {split}"
@@ -141,12 +144,6 @@ def _tested(scores: Scores, other: Sequence[str]) -> str:
     step = f"step {scores['step']:,}" if "step" in scores else "an unknown step"
     differs = f", tested otherwise than the run records: {', '.join(other)}" if other else ""
     return f"Scores of the weights of {step}{differs}."
-
-
-def _predictions(workdir: Path, name: str, scores: Scores) -> Predictions:
-    path = workdir / FOLDER / f"{name}_predictions.csv"
-    check_belongs(path, scores)
-    return read_predictions(path, scores["class_names"])
 
 
 def _not_trained_on(run: Run, data: Data, parts: Mapping[str, Predictions]) -> dict[str, Predictions]:

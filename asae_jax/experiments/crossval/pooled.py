@@ -9,7 +9,7 @@ import numpy as np
 from asae_jax.errors import UserError, quoted
 from asae_jax.evaluation.bootstrap import interval_unit, numbers_of_groups
 from asae_jax.evaluation.metrics import counted_share, evaluate_scores
-from asae_jax.evaluation.predictions import Predictions, check_belongs, read_predictions
+from asae_jax.evaluation.predictions import Predictions, predictions_of
 from asae_jax.evaluation.uncertainty_files import uncertainty_file
 from asae_jax.experiments.crossval.folds import FoldRun
 from asae_jax.experiments.grid import run_folder, scores_file
@@ -79,11 +79,8 @@ def pool(runs: Sequence[FoldRun], workdir: Path, index: DataIndex) -> Pooled:
     for run in runs:  # one that was trained before the images changed has nothing to say of the others'
         check_same_data(run_folder(workdir, run.name), index)
     scores = tuple(run_scores(workdir, run, "test") for run in runs)
-    parts = []
-    for run, of_fold in zip(runs, scores, strict=True):
-        path = scores_file(workdir, run.name).with_name("test_predictions.csv")
-        check_belongs(path, of_fold)
-        parts.append(read_predictions(path, of_fold["class_names"]))
+    files = (scores_file(workdir, run.name) for run in runs)
+    parts = [predictions_of(file, of_fold) for file, of_fold in zip(files, scores, strict=True)]
     row_of = {name: row for row, name in enumerate(index.names.tolist())}
     rows = np.array([row_of[name] for part in parts for name in part.names.tolist()], np.int64)
     if len(np.unique(rows)) < len(rows):
