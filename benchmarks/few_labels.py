@@ -25,6 +25,7 @@ import numpy as np
 
 from asae_jax.experiments.statistics import t_estimate
 from asae_jax.input.sampler import permutation
+from benchmarks.layer_gain import read_results
 
 _MAIN = Path(__file__).resolve().parent.parent / "main.py"
 
@@ -76,7 +77,7 @@ def few(rows: list[dict[str, str]], per_class: int, seed: int) -> list[dict[str,
 
 def run_all(args: argparse.Namespace) -> None:
     """Every method, number of images and seed that is not in the results."""
-    done = {(r["method"], r["per_class"], r["seed"], r["width"]) for r in _results(args.results)}
+    done = {(r["method"], r["per_class"], r["seed"], r["width"]) for r in read_results(args.results)}
     with open(args.images, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for seed in args.seeds:
@@ -123,15 +124,9 @@ def _run(args, rows, method: str, per_class: int, seed: int) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def _results(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 def report(args: argparse.Namespace) -> None:
     """Tables and a figure: accuracies, gains over scratch; means over seeds with 95 % Student intervals."""
-    results = [result for result in _results(args.results) if result["width"] in (None, args.width)]
+    results = [result for result in read_results(args.results) if result["width"] in (None, args.width)]
     validation = {(r["method"], r["per_class"], r["seed"]): 100 * r["validation_accuracy"] for r in results}
     test = {(r["method"], r["per_class"], r["seed"]): 100 * r["test_accuracy"] for r in results}
     counts = sorted({per_class for _, per_class, _ in validation})
@@ -189,7 +184,7 @@ def _draw(accuracies, counts: list[int], path: Path) -> None:
             values = np.array(accuracies[method, count])
             axes.plot([place] * len(values), values, ".", color=line.get_color(), alpha=0.6)
             _, low, high = t_estimate(values)
-            if low is not None and len(values) > 2:
+            if low is not None:
                 axes.vlines(place, low, high, color=line.get_color(), alpha=0.6)
     axes.set(xscale="log", xlabel="training images of each class", ylabel="validation accuracy, percent")
     axes.set_xticks(counts, [str(count) for count in counts])

@@ -19,6 +19,7 @@ import numpy as np
 from asae_jax.config import copy_with
 from asae_jax.evaluation.bootstrap import bootstrap_intervals
 from asae_jax.evaluation.metrics import evaluate_scores
+from asae_jax.evaluation.shares import score_text
 from asae_jax.evaluation.uncertainty_files import read_matching_uncertainty
 from asae_jax.inference.inputs import Item
 from asae_jax.inference.predictor import Options, Predictor
@@ -76,19 +77,14 @@ def _scored(run: Run, items: Sequence[Item], labels: np.ndarray) -> np.ndarray:
     right = probabilities.argmax(1) == labels
     alone = np.array([not record.left_to_person for record in records])
     print(
-        f"{'8 views' if run.config.eval.tta else '1 view'}: accuracy {_percent(scores, 'accuracy')}, "
-        f"macro-F1 {_percent(scores, 'macro_f1')}, {int(right.sum())} right; "
+        f"{'8 views' if run.config.eval.tta else '1 view'}: accuracy {score_text(scores, 'accuracy')}, "
+        f"macro-F1 {score_text(scores, 'macro_f1')}, {int(right.sum())} right; "
         f"negative log-likelihood {scores['nll']:.3f}; labels {100 * alone.mean():.1f} %, "
         f"{100 * (~right[alone]).mean():.1f} % of them wrongly; "
         f"{1000 * seconds / len(items):.0f} ms of the processor an image",
         flush=True,
     )
     return right
-
-
-def _percent(scores: dict, field: str) -> str:
-    low, high = scores["intervals"][field]
-    return f"{100 * scores[field]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _arguments() -> argparse.Namespace:

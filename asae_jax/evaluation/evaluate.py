@@ -19,7 +19,7 @@ from asae_jax.evaluation.metrics import evaluate_scores
 from asae_jax.evaluation.predictions import PREDICTIONS_SHA256, write_predictions
 from asae_jax.evaluation.provenance import FOLDER, among_trained_on, provenance
 from asae_jax.evaluation.scoring import Scorer, tested_variables
-from asae_jax.evaluation.shares import with_interval
+from asae_jax.evaluation.shares import score_text
 from asae_jax.evaluation.uncertainty import Part
 from asae_jax.evaluation.uncertainty_files import matching_file, read_uncertainty
 from asae_jax.files import disk_errors, together
@@ -166,18 +166,15 @@ def summary(scores: Mapping[str, Any]) -> str:
     if trained := scores.get("num_trained_on"):
         note += f"; {trained} of the images are among those trained on: no measure of new images"
     lines = [
-        f"{scores['split']}: {right} of {count} images right, {_percent(scores, 'accuracy')}; mean over the "
-        f"classes {_percent(scores, 'balanced_accuracy')}; macro-F1 {_percent(scores, 'macro_f1')}{note}"
+        f"{scores['split']}: {right} of {count} images right, {score_text(scores, 'accuracy')}; mean over "
+        f"the classes {score_text(scores, 'balanced_accuracy')}; macro-F1 "
+        f"{score_text(scores, 'macro_f1')}{note}"
     ]
     if mistakes := frequent_mistakes(scores["confusion_matrix"], scores["class_names"]):
         lines.append(f"  most frequent mistakes: {', '.join(mistakes)}")
     if found := scores.get("uncertainty"):
         lines += [f"  {sentence}" for sentence in other_laboratory.sentences(found)]
     return "\n".join(lines)
-
-
-def _percent(scores: Mapping[str, Any], field: str) -> str:
-    return with_interval(scores[field], scores["intervals"].get(field))
 
 
 def frequent_mistakes(

@@ -29,6 +29,17 @@ def with_interval(share: float, interval: Sequence[float | None] | None, *, sign
     return f"{text} [{', '.join(fixed(100 * end, 1) for end in interval if end is not None)}]"
 
 
+def score_text(scores: Mapping[str, Any], name: str, *, sign: bool = True) -> str:
+    """A score as `metrics.evaluate_scores` gives it, `with_interval` where it has one.
+
+    Args:
+      scores: with `name`, 0..1, and `intervals`.
+      name: of the score.
+      sign: as in `with_interval`.
+    """
+    return with_interval(scores[name], scores["intervals"].get(name), sign=sign)
+
+
 def percent(share: float) -> str:
     """ "12.5 %" of 0.125."""
     return f"{fixed(100 * share, 1)} %"

@@ -21,7 +21,7 @@ from asae_jax.evaluation.bootstrap import (
 )
 from asae_jax.evaluation.metrics import confusion_matrix, summarise, weighted_confusion, with_wilson
 from asae_jax.evaluation.provenance import CANNOT_BE_TOLD
-from asae_jax.evaluation.shares import with_interval
+from asae_jax.evaluation.shares import score_text
 from asae_jax.inference.classifiers import (
     NEIGHBOURS,
     LogisticRegression,
@@ -292,7 +292,7 @@ def probe_table(found: Mapping[str, Any]) -> str:
     width = max(map(len, found["classifiers"]))
     head = f"{'':{width}}  " + "  ".join(f"{name.replace('_', ' '):<21}" for name in SCORES)
     lines = [
-        f"{name:{width}}  " + "  ".join(f"{_percent(scores, score):<21}" for score in SCORES)
+        f"{name:{width}}  " + "  ".join(f"{score_text(scores, score, sign=False):<21}" for score in SCORES)
         for name, scores in found["classifiers"].items()
     ]
     with_intervals = any(scores["intervals"] for scores in found["classifiers"].values())
@@ -312,7 +312,3 @@ def probe_table(found: Mapping[str, Any]) -> str:
             *(f"note: {caveat}" for caveat in found["caveats"]),
         ]
     )
-
-
-def _percent(scores: Mapping[str, Any], name: str) -> str:
-    return with_interval(scores[name], scores["intervals"].get(name), sign=False)
