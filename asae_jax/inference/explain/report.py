@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.evaluation.bootstrap import NOT_DRAWN, bootstrap_intervals, interval_unit
+from asae_jax.evaluation.bootstrap import bootstrap_intervals, interval_unit
 from asae_jax.files import atomic_text, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
@@ -58,7 +58,7 @@ def summarise(
 
     Returns:
       `num_images`; `hidden_share`, the share of an image's pixels that the top peak's region has;
-      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit` and `NOT_DRAWN`;
+      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit`;
       `overall`, and `per_class` by name for the classes that have images. Each of these has `num_images`;
       `probability`, of the true class with nothing occluded; `loss`: measure -> place -> `{mean, interval}`,
       with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
