@@ -180,8 +180,9 @@ def _unusable(entry: Entry, label: str, class_names: Sequence[str], part: str) -
     if not entry.label:
         return "of images that a person left out"
     if entry.fault:
-        left = entry.fault.startswith(LEFTOVER)
-        return "of thumbnails or notes that a system left" if left else "of files that are not there"
+        if entry.fault.startswith(LEFTOVER):
+            return "of thumbnails or notes that a system left"
+        return "of files listed by another name too" if entry.identity else "of files that are not there"
     if part == ASIDE:
         return "set aside for a second test"
     if part != "train":

@@ -740,6 +740,16 @@ def test_patients_may_be_named_by_the_input_instead_of_the_labels(runs, folder, 
     assert json.loads((tmp_path / "new" / FILE).read_text())["labels"]["folds_of"] == "groups"
 
 
+def test_a_link_to_a_file_that_is_listed_is_called_so(folder, tmp_path):
+    """As a page of a folder with links in it lists it; the file is there."""
+    rows = _rows(folder, 11)
+    (tmp_path / "link.png").symlink_to(rows[0][0])
+    listed = [*rows, (str(tmp_path / "link.png"), *rows[0][1:])]
+    labels = _list(tmp_path / "a.csv", listed, ["path", "label", "content"])
+    with pytest.warns(UserWarning, match="labels left out: 1 of files listed by another name too"):
+        assert len(read_given(str(labels), CLASS_NAMES, {}).given) == 11
+
+
 def _named(*groups):
     return [Item(str(number), str(number), group) for number, group in enumerate(groups)]
 
