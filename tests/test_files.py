@@ -694,3 +694,16 @@ def test_both_ways_to_name_a_disk_error_walk_one_chain(error, within, anywhere):
     ):
         raise error
     assert str(raised.value) == (f"cannot write x {within}: go." if within else str(error))
+
+
+def test_a_file_has_one_name_however_its_folder_is_spelled_and_a_link_to_it_another(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / "b").symlink_to(tmp_path / "real" / "a")
+    monkeypatch.chdir(tmp_path)
+    assert {
+        files.in_real_folder(path)
+        for path in ("real/a", "link/a", "real/../link/./a", tmp_path / "link" / "a")
+    } == {str(tmp_path / "real" / "a")}
+    assert files.in_real_folder("link/b") == str(tmp_path / "real" / "b")
+    assert files.in_real_folder("no\0/a") == str(tmp_path / "no\0" / "a")

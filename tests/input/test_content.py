@@ -1,9 +1,10 @@
 """Images and files are told apart by what they hold."""
 
+import cv2
 import numpy as np
 import pytest
 
-from asae_jax.input.content import CONTENT_TYPE, bytes_content, file_contents, image_content
+from asae_jax.input.content import CONTENT_TYPE, bytes_content, file_contents, image_content, read_contents
 
 
 def test_an_image_is_known_by_its_pixels_and_their_shape():
@@ -13,6 +14,17 @@ def test_an_image_is_known_by_its_pixels_and_their_shape():
     assert image_content(image) == image_content(np.asfortranarray(image)) != image_content(other)
     assert image_content(image) != image_content(image.reshape(4, 6, 3))
     assert len(image_content(image)) == 32
+
+
+def test_images_are_read_in_their_order_and_those_that_cannot_be_say_why(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 9, 8, 3), np.uint8)
+    paths = [str(tmp_path / f"{number}.png") for number in range(21)]
+    for path, image in zip(paths, images, strict=False):
+        cv2.imwrite(path, image[..., ::-1])
+    *found, (nothing, reason) = read_contents(paths, "reading")
+    assert found == [(image_content(image), "") for image in images]
+    assert nothing == ""
+    assert "No such file" in reason
 
 
 @pytest.fixture

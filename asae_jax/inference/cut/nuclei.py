@@ -234,7 +234,8 @@ def find_nuclei(field: HostImage, diameter: float) -> list[Nucleus]:
     usual = diameter * scale
     mask = _filled(stained(density(_scaled(field, scale))), 0.03 * usual)
     joined = _closed(mask, LOBES / 2 * usual)
-    parts, component = skimage(), skimage().measure.label(joined)
+    parts = skimage()
+    component = parts.measure.label(joined)
     depth = cv2.distanceTransform(joined.astype(np.uint8), cv2.DIST_L2, 5)
     # Deeper than a usual nucleus has no meaning: a large one must not swallow the one beside it.
     depth = cv2.GaussianBlur(np.minimum(depth, usual / 2), (0, 0), _SMOOTH * usual)
