@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: without the program's name; None: those of this process.
     """
+    _open_closed_streams()
     _escape_what_consoles_lack()
     try:
         with (
@@ -80,6 +81,14 @@ def _fault_of_the_machine(error: Exception) -> str | None:
     if "jax" not in sys.modules or not isinstance(error, RuntimeError | AssertionError):
         return None
     return importlib.import_module("asae_jax.run.devices").device_fault()
+
+
+def _open_closed_streams() -> None:
+    """A scheduler may start programs without output: Python has no stream there, and the next file to be
+    opened would take its number, by which libraries write their messages."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _escape_what_consoles_lack() -> None:

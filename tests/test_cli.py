@@ -490,6 +490,16 @@ def test_of_other_options_the_last_counts(called, tmp_path):
     assert (config.predict.input, config.predict.page_cells) == ("a", 5)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell that closes streams")
+@pytest.mark.parametrize(
+    ("closed", "status"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("2>&- --oops", 2)]
+)
+def test_programs_without_output_work_as_others(closed, status):
+    command = f'"{sys.executable}" -m asae_jax list {closed}'
+    found = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (status, "")
+
+
 @pytest.mark.parametrize(("arguments", "status"), [(("list",), 0), (("--help",), 0), ((CONFIG,), 141)])
 def test_a_command_whose_reader_has_gone_is_not_said_to_be_done(monkeypatch, arguments, status):
     """`train | head`: whatever was to follow a finished training must not follow it."""
