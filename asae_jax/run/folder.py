@@ -227,15 +227,21 @@ def read_counts(workdir: Path) -> Counts:
 
 
 def check_apart(workdir: Path, config: ConfigDict) -> None:
-    """Raises a UserError where a run would lie among the images that it is trained on."""
+    """Raises a UserError where a run, or its cache, would lie among the images that it is trained on."""
     if config.data.source != "folder" or not config.data.path:
         return
-    images, place = user_path(config.data.path).resolve(), workdir.resolve()
-    if images == place or images in place.parents:
-        raise UserError(
-            f"--workdir={workdir} lies in the folder of the images, {config.data.path}, where the run's "
-            "files would be taken for classes of cells: choose another, such as runs/mine."
-        )
+    images = user_path(config.data.path).resolve()
+    cache = config.data.cache_dir if config.data.cache else ""
+    for option, given, other in (
+        ("--workdir", str(workdir), "runs/mine"),
+        ("--config.data.cache_dir", cache, "runs/cache"),
+    ):
+        place = user_path(given).resolve()
+        if given and (images == place or images in place.parents):
+            raise UserError(
+                f"{option}={given} lies in the folder of the images, {config.data.path}, where its files "
+                f"would be taken for classes of cells: choose another, such as {other}."
+            )
 
 
 def with_chosen(workdir: Path, config: ConfigDict) -> ConfigDict:

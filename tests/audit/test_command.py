@@ -17,6 +17,7 @@ from asae_jax.audit.command import EXIT_INVALID_SCORES, audit
 from asae_jax.config import base_config, copy_with
 from asae_jax.errors import UserError
 from asae_jax.json_files import write_sealed_json
+from asae_jax.run.folder import check_apart
 from tests.audit.tables import cells
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -402,6 +403,17 @@ def test_a_setting_that_cannot_work_is_refused(clean, tmp_path, name, value):
     with pytest.raises(UserError, match=f"config.data.{name}={value!r} cannot be used"):
         audit(config_for(clean, **{name: value}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("inside", ["cache", "BLA/cache", "."])
+def test_a_cache_among_the_images_is_refused(clean, tmp_path, inside):
+    """At the next start it would be a class without images."""
+    with pytest.raises(UserError, match=r"--config\.data\.cache_dir=.* lies in the folder of the images"):
+        audit(config_for(clean, cache_dir=str(clean / inside)), tmp_path / "run")
+    config = config_for(clean, cache_dir=str(tmp_path / "cache"))
+    check_apart(tmp_path / "run", config)
+    config.data.update({"cache": False, "cache_dir": str(clean / inside)})
+    check_apart(tmp_path / "run", config)
 
 
 def test_a_folder_that_cannot_be_written_is_the_users_error(clean, tmp_path):
