@@ -318,7 +318,7 @@ _ONE_EACH = frozenset(
 """Settings that name what is worked on: of two, one would be left out in silence."""
 
 
-class _Once(argparse.Action):
+class Once(argparse.Action):
     """Stores a value, and refuses another one. Of other options the last counts: scripts add to them."""
 
     def __call__(
@@ -330,7 +330,7 @@ class _Once(argparse.Action):
     ) -> None:
         """As of any action of argparse."""
         before = getattr(namespace, self.dest, None)
-        if before not in (None, values):
+        if before not in (None, self.default, values):
             parser.error(f"{option_string} is given twice ({before} and {values}): give it once")
         setattr(namespace, self.dest, values)
 
@@ -373,7 +373,7 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
     parser.add_argument(
         "--config",
         default=None,
-        action=_Once,
+        action=Once,
         metavar="FILE|NAME",
         help="configuration file, or the name of an included recipe"
         + (", in place of the settings of the run in --workdir" if of_a_run else ""),
@@ -381,7 +381,7 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
     parser.add_argument(
         "--workdir",
         default=None,
-        action=_Once,
+        action=Once,
         metavar="RUN" if of_a_run else "DIR",
         help=argparse.SUPPRESS
         if command.alone
@@ -393,7 +393,7 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
         parser.add_argument(
             "--model",
             default=None,
-            action=_Once,
+            action=Once,
             metavar="NAME|FOLDER",
             help=argparse.SUPPRESS
             if command.of_images
@@ -423,7 +423,7 @@ def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) 
         group.add_argument(*negated, dest=field.name, action="store_false",
                            default=argparse.SUPPRESS, help=argparse.SUPPRESS)  # fmt: skip
     else:
-        once = {"action": _Once} if field.name in _ONE_EACH else {}
+        once = {"action": Once} if field.name in _ONE_EACH else {}
         group.add_argument(*names, dest=field.name, type=kind, help=text, metavar=_METAVARS[kind], **once)
 
 

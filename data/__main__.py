@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from asae_jax.cli import Once
 from asae_jax.errors import UserError
 from asae_jax.files import disk_errors
 
 from . import BUILDERS, builder_class
-from .options import Once
 
 
 def prepare(name: str, manual_dir: Path, data_dir: Path) -> str:

@@ -23,14 +23,13 @@ import numpy as np
 
 from asae_jax.audit.duplicates import Group, find_duplicates
 from asae_jax.audit.scan import scan
+from asae_jax.cli import Once
 from asae_jax.errors import UserError
 from asae_jax.files import atomic_text, disk_errors
 from asae_jax.folders import walk
 from asae_jax.input.decode import read_image
 from asae_jax.input.index import DataIndex
 from asae_jax.input.sampler import permutation
-
-from ..options import Once
 
 LIST = Path(__file__).with_name("images.csv")
 BLOOD = ("BA", "BNE", "EO", "ERB", "LY", "MMY", "MO", "MY", "PLATELET", "PMY", "SNE")
