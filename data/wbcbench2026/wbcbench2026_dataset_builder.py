@@ -64,14 +64,18 @@ class Builder(CellBuilder):
         return {split: self._split(root, *places) for split, places in present.items()}
 
     def _split(self, root: Path, folder: str, labels_file: str) -> Any:
-        labels = dict(read_labels(root / labels_file))
+        rows = list(read_labels(root / labels_file))
+        labels = dict(rows)
         title = f"{self.name} {folder}"
         absent = [name for name in labels if not (root / folder / name).is_file()]
         warn_left_out(title, "in the file of labels, not in the folder", absent)
         unknown = [name for name, code in labels.items() if code and code not in self.CLASSES]
         warn_left_out(title, "unknown class", [f"{name}: {labels[name]}" for name in unknown])
+        contradicting = sorted({name for name, code in rows if code != labels[name]})
+        warn_left_out(title, "listed with two classes", contradicting)
         files = [
             ImageFile(root / folder / name, f"{folder}/{name}", folder)
-            for name in sorted(set(labels) - set(absent) - set(unknown))
+            for name in sorted(set(labels).difference(absent, unknown, contradicting))
         ]
-        return self._generate_examples(files, lambda file: {"label": labels[file.path.name] or UNLABELLED})
+        label_of = {f"{folder}/{name}": code for name, code in labels.items()}
+        return self._generate_examples(files, lambda file: {"label": label_of[file.name] or UNLABELLED})

@@ -32,6 +32,18 @@ def test_images_without_labels_and_labels_without_images(made, prepare, examples
     assert any("without its file of labels), first phase2_eval.csv" in line for line in caplog.messages)
 
 
+def test_an_image_with_two_labels_is_left_out(made, prepare, examples, caplog):
+    made.text("phase1_label.csv", "ID,labels\n1.jpg,SNE\n2.jpg,BL\nmore/1.jpg,MO\n1.jpg,BNE\n2.jpg,BL\n")
+    for name in ("phase1/1.jpg", "phase1/2.jpg", "phase1/more/1.jpg"):
+        made.jpeg(name)
+    found = examples(prepare("wbcbench2026"))
+    assert {name: example["label"] for name, example in found.items()} == {
+        "phase1/2.jpg": "BL",
+        "phase1/more/1.jpg": "MO",
+    }
+    assert caplog.messages == ["wbcbench2026 phase1: left out 1 (listed with two classes), first 1.jpg"]
+
+
 def test_a_phase_without_labels_is_refused(made, prepare):
     made.jpeg("phase1/1.jpg")
     with pytest.raises(UserError, match=r"lacks phase1_label\.csv"):
