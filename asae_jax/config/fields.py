@@ -518,7 +518,8 @@ FIELDS = (
           "reestimate: batch statistics estimated again over training batches, on what the network sees at "
           "test.", choices=("running", "reestimate")),
     Field("eval.reestimate_batches", 50, "Batches of that estimate.", least=1, most=1_000_000),
-    Field("eval.bootstrap", 1000, "Resamples behind the 95 % intervals; 0: no intervals.",
+    Field("eval.bootstrap", 1000,
+          "Resamples behind the 95 % intervals, which are too narrow with fewer than 100; 0: no intervals.",
           least=0, most=100_000),
     # Uncertainty
     Field("uncertainty.target_error", 0.05,

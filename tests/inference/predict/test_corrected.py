@@ -41,6 +41,15 @@ def _prior():
     return ClassPrior(PRIOR, np.array([[841, 159], [159, 841]]), known=True)
 
 
+def test_few_resamples_are_said_where_there_are_intervals():
+    told = {
+        resamples: _counter(0.3, 50).corrected(Correction(_prior(), 0.05, resamples, seed=0))[0].warnings
+        for resamples in (0, 99, 100)
+    }
+    assert told[99][-1] == "Only 99 resamples (eval.bootstrap): intervals by bootstrap are too narrow."
+    assert told[0] == told[100] == told[99][:-1]
+
+
 def test_a_rare_class_that_is_counted_too_often_is_corrected():
     (found,) = _counter(0.05).corrected(Correction(_prior(), usually_unlike=0.05, resamples=100, seed=0))
     assert found.counted[1] > 0.15
