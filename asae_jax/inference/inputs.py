@@ -279,6 +279,8 @@ def in_utf8(name: str) -> str:
 def _list_fault(path: str) -> str:
     if not path:
         return "the path is empty"
+    if "\0" in path:
+        return "no file has a name with a null character"
     piece = leftover_in(path)
     return f"{LEFTOVER} ({piece})" if piece else ""
 

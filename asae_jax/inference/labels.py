@@ -50,7 +50,7 @@ def _listed(path: Path, items: Sequence[Item]) -> list[str]:
     given, labelled = [], list[tuple[int, str, str]]()
     for place, (line, row) in enumerate(rows):
         given.append("" if is_guess(path, line, row) else row.get("label", ""))
-        if given[place] and (content := row.get("content", "")):
+        if given[place] and (content := row.get("content", "")) and not items[place].fault:
             labelled.append((place, items[place].file, content.lower()))
     with thread_pool(default_workers()) as pool:
         same = pool.map(lambda one: _may_hold(*one[1:]), labelled)

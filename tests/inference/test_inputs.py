@@ -8,6 +8,7 @@ import pytest
 from asae_jax.errors import UserError
 from asae_jax.inference.adapt.labels import groups_of
 from asae_jax.inference.inputs import group_column_of, input_name, read_input, without_class_folders
+from asae_jax.inference.labels import input_labels
 from asae_jax.inference.reading import read_batches
 
 
@@ -126,6 +127,14 @@ def test_what_systems_leave_has_a_row_with_the_reason_in_lists(tree):
         assert [item.path for item in items[1:6]] == list(LEFT)
         assert all("a thumbnail or note that a system left" in item.fault for item in items[1:6])
     assert read_input(str(tree / "list.csv"))[-1].fault == "the path is empty"
+
+
+def test_a_path_that_no_system_takes_is_a_row_with_the_reason(tree):
+    """`os.stat` raises no OSError of it."""
+    (tree / "list.csv").write_text("path,label,content\na\0b.png,A,00\n0.bmp,A,\n")
+    for items in (read_input(str(tree / "list.csv")), read_input("-", lines=["a\0b.png\n", "0.bmp\n"])):
+        assert [bool(item.fault) for item in items] == [True, False]
+    assert input_labels(str(tree / "list.csv"), items, ["A"]) == ["A", "A"]
 
 
 @pytest.mark.parametrize(
