@@ -23,6 +23,7 @@ from asae_jax.inference.reading import ReadBatch, read_batches
 from asae_jax.inference.records import Record
 from asae_jax.inference.scale_check import ScaleCheck
 from asae_jax.inference.uncertainty import UncertaintyEstimator
+from asae_jax.input.preparation import Preparation
 from asae_jax.input.workers import bounded
 from asae_jax.models.asae import self_attention_map
 from asae_jax.models.network import Network
@@ -52,7 +53,8 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
     Models are read where they are: nothing is written to the folders of the ensemble.
 
     Raises:
-      UserError: one of them cannot be loaded, is named twice, or has other classes than the first.
+      UserError: one of them cannot be loaded, is named twice, also as a copy, or has other classes than the
+        first.
     """
     names = [name for part in config.predict.ensemble.split(",") if (name := part.strip())]
     folders = [models().get(name, user_path(name)) for name in names]
@@ -72,7 +74,22 @@ def load_runs(config: ConfigDict, workdir: Path) -> list[Run]:
                 f"{other.workdir} cannot predict together with {workdir}: their classes differ in "
                 f"{differing}; give runs of the same classes (--ensemble=DIR,DIR)."
             )
+    _refuse_copies([first, *others])
     return [first, *others]
+
+
+def _refuse_copies(runs: Sequence[Run]) -> None:
+    """Raises a UserError where two runs give every image the same scores: a model and its copy."""
+    if len(runs) == 1:
+        return
+    known: dict[tuple[str, Preparation, str], Run] = {}
+    for run in runs:
+        same = known.setdefault((network_identity([run]), run.preparation, run.test_mode), run)
+        if same is not run:
+            raise UserError(
+                f"{run.workdir} is a copy of {same.workdir}: it would predict twice, and count as two "
+                "opinions: name each network once (--ensemble=DIR,DIR)."
+            )
 
 
 def _as_asked(workdir: Path, first: Run) -> ConfigDict | None:

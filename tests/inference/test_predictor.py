@@ -171,6 +171,18 @@ def test_a_run_has_one_voice(runs, ensemble):
         load_runs(config, runs[0])
 
 
+def test_a_copy_of_a_run_is_the_same_voice(runs, tmp_path):
+    """As a model and the run folder that it was copied to; in another preparation it is another."""
+    copy = shutil.copytree(runs[0], tmp_path / "copy")
+    config = read_run_config(runs[0])
+    config.predict.ensemble = f"{runs[1]},{copy}"
+    with pytest.raises(UserError, match=r"copy is a copy of .*would predict twice, and count"):
+        load_runs(config, runs[0])
+    with edited(copy / "config.json") as settings:
+        settings["data"]["scale"] = 1.5
+    assert len(load_runs(config, runs[0])) == 3
+
+
 def test_batch_statistics_that_are_asked_for_are_those_of_all_runs(runs, tmp_path):
     """Folds are trained alike: what the first of them is refused for, the others are as well."""
     for run in runs:
