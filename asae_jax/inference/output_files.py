@@ -382,13 +382,13 @@ def _size(file: str) -> int:
 
 
 def _refuse_input_or_folder(files: OutputFiles, source: Path) -> None:
-    for path in files.every():
-        if path.exists() and source.exists() and path.samefile(source):
-            raise UserError(f"{path} is the input and would be lost: choose another --output=FILE.")
     if files.output.is_dir():
         raise UserError(
             f"{files.output} is a folder: give a file, such as --output={files.output / files.kinds.example}."
         )
+    for path in files.every():
+        if path.exists() and source.exists() and path.samefile(source):
+            raise UserError(f"{path} is the input and would be lost: choose another --output=FILE.")
 
 
 def _refuse_others(files: OutputFiles) -> None:

@@ -194,8 +194,10 @@ def test_the_input_stays_where_another_file_of_the_output_is_called_like_it(plac
 
 
 def test_a_given_folder_is_refused_at_once(place, folder, tmp_path):
-    with pytest.raises(UserError, match=r"is a folder: give a file, such as --output="):
-        place(folder("cells"), tmp_path)
+    cells = folder("cells")
+    for given in (tmp_path, cells, ".", "..", "/"):
+        with pytest.raises(UserError, match=r"is a folder: give a file, such as --output="):
+            place(cells, given)
 
 
 def test_a_name_that_is_not_utf8_tells_inputs_apart(place, folder):
