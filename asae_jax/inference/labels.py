@@ -7,12 +7,9 @@ from pathlib import Path
 from asae_jax.files import user_path
 from asae_jax.inference.inputs import Item, class_folders, is_list
 from asae_jax.input.cell_classes import plain_name
-from asae_jax.input.content import image_content
+from asae_jax.input.content import read_contents
 from asae_jax.input.csv_rows import read_rows
-from asae_jax.input.decode import BadImage, read_image
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
-from asae_jax.input.workers import default_workers, thread_pool
-from asae_jax.terminal import track
 
 
 def input_labels(
@@ -52,10 +49,12 @@ def _listed(path: Path, items: Sequence[Item]) -> list[str]:
         given.append("" if is_guess(path, line, row) else row.get("label", ""))
         if given[place] and (content := row.get("content", "")) and not items[place].fault:
             labelled.append((place, items[place].file, content.lower()))
-    with thread_pool(default_workers()) as pool:
-        same = pool.map(lambda one: _may_hold(*one[1:]), labelled)
-        told = list(track(same, "comparing with what was labelled", len(labelled), "image"))
-    others = [place for (place, *_), is_same in zip(labelled, told, strict=True) if not is_same]
+    held = read_contents([file for _, file, _ in labelled], "comparing with what was labelled")
+    others = [
+        place
+        for (place, _, content), (there, unreadable) in zip(labelled, held, strict=True)
+        if not unreadable and there != content  # an unreadable one is named elsewhere
+    ]
     for place in others:
         given[place] = ""
     if others:
@@ -65,14 +64,6 @@ def _listed(path: Path, items: Sequence[Item]) -> list[str]:
             stacklevel=3,
         )
     return given
-
-
-def _may_hold(file: str, content: str) -> bool:
-    """Whether a file holds that picture; one that cannot be read is named elsewhere."""
-    try:
-        return image_content(read_image(file)) == content
-    except BadImage:
-        return True
 
 
 def _of_known_folders(text: str, items: Sequence[Item], class_names: Sequence[str]) -> list[str]:
