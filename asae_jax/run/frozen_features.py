@@ -171,7 +171,8 @@ def _weights_digest(config: ConfigDict, num_classes: int, variables: Mapping[str
     for collection in ("params", "batch_stats"):
         of_stages = {name: variables[collection].get("backbone", {}).get(name, {}) for name in stages}
         for path, array in jax.tree_util.tree_leaves_with_path(of_stages):
-            array = np.asarray(array)
+            # The first step makes 0 of -0, of which weights that were kept in half precision have some.
+            array = np.asarray(array) + 0
             digest.update(f"{collection}{jax.tree_util.keystr(path)} {array.dtype} {array.shape} ".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

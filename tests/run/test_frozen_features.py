@@ -359,6 +359,16 @@ def test_what_lies_behind_the_frozen_stages_costs_no_new_features(cache, data):
     assert len(found) == 1
 
 
+def test_a_zero_that_a_step_has_given_another_sign_costs_no_new_features(cache, data):
+    """What is frozen at -0 is 0 from the first step on."""
+    zeros, negative = (
+        jax.tree.map(lambda x, sign=sign: np.where(x > 0.25, np.float32(sign * 0.0), x), _variables())
+        for sign in (1, -1)
+    )
+    of_both = [frozen_features.fingerprint(_config(cache), data, v) for v in (zeros, negative)]
+    assert of_both[0] == of_both[1]
+
+
 def test_a_disk_without_room_is_refused_before_anything_is_written(cache, data, tmp_path, monkeypatch):
     config = _config(tmp_path / "small")
     usage = shutil.disk_usage(tmp_path)
