@@ -139,6 +139,7 @@ def test_class_maps_have_both_signs_in_every_network_and_the_mean_is_the_paper_s
     for name in ("resnet18", "efficientnet_lite0"):
         model = create_model(name, 3, width=8, branching="asae", insert_after="class_maps")
         assert model.attention == model.branching.attention == "mean"
+        assert model.watched_stage == "layer4"
 
 
 def test_what_is_shown_is_the_layer_s_attention():
