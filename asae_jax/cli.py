@@ -405,10 +405,12 @@ def _add_places(parser: argparse.ArgumentParser, command: Command) -> None:
 def _needs(command: Command) -> str:
     """What a command cannot do without, as its usage says it."""
     if command.alone:
-        return ""
-    if command.of_images:
-        return "--workdir=RUN "
-    return "--workdir=RUN|--model=NAME " if command.of_a_run else "--config=FILE|NAME "
+        place = ""
+    elif command.of_images:
+        place = "--workdir=RUN"
+    else:
+        place = "--workdir=RUN|--model=NAME" if command.of_a_run else "--config=FILE|NAME"
+    return "".join(f"{option} " for option in (place, command.needs) if option)
 
 
 def _add_option(group: Any, field: settings.Field, *, short: bool, shown: bool) -> None:

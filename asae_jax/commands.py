@@ -26,6 +26,7 @@ class Command(NamedTuple):
       alone: needs neither a run nor a configuration.
       on_hosts: works on several hosts together (`train.distributed`).
       short: fields of other sections that may be given without it, too.
+      needs: options of its own that it cannot do without, as its usage shows them.
     """
 
     function: str
@@ -38,6 +39,7 @@ class Command(NamedTuple):
     alone: bool = False
     on_hosts: bool = False
     short: tuple[str, ...] = ()
+    needs: str = ""
 
 
 COMMANDS = {
@@ -65,6 +67,7 @@ COMMANDS = {
         ("predict", *_OF_A_TEST),
         of_a_run=True,
         short=("eval.tta",),
+        needs="--input=IMAGES",
     ),
     "cut": Command(
         "asae_jax.inference.cut.command:cut",
@@ -73,6 +76,7 @@ COMMANDS = {
         "cut",
         ("cut",),
         alone=True,
+        needs="--input=FIELDS --output=CELLS",
     ),
     "slide": Command(
         "asae_jax.inference.slide.command:slide",
@@ -81,6 +85,7 @@ COMMANDS = {
         "slide",
         ("slide",),
         alone=True,
+        needs="--input=CELLS.csv",
     ),
     "explain": Command(
         "asae_jax.inference.explain.command:explain",
@@ -97,6 +102,7 @@ COMMANDS = {
         "embed",
         ("embed", "eval.bootstrap", *_OF_A_TEST),
         of_a_run=True,
+        needs="--input=IMAGES",
     ),
     "adapt": Command(
         "asae_jax.inference.adapt.command:adapt",
@@ -105,6 +111,7 @@ COMMANDS = {
         "adapt",
         ("adapt", "uncertainty", *_OF_ONE_LOOK),
         of_a_run=True,
+        needs="--input=IMAGES|--labels=FILE --output=DIR",
     ),
     "export": Command(
         "asae_jax.inference.export.command:export",
@@ -129,6 +136,7 @@ COMMANDS = {
         ("merge", "data.path"),
         of_a_run=True,
         of_images=True,
+        needs="--reviewed=FILE",
     ),
     "agreement": Command(
         "asae_jax.review.agreement_command:agreement",
@@ -137,6 +145,7 @@ COMMANDS = {
         "agreement",
         ("agreement", "eval.bootstrap"),
         alone=True,
+        needs="--reviewed=FILES",
     ),
     "crossval": Command(
         "asae_jax.experiments.crossval.command:crossval",

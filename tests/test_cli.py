@@ -60,6 +60,15 @@ def test_help_may_stand_before_and_behind_the_command(capsys, arguments):
     assert "usage: asae train" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["cut", "slide", "agreement"])
+def test_the_usage_names_what_a_command_cannot_do_without(capsys, command):
+    needed = cli.COMMANDS[command].needs.split()
+    assert cli.main([command, "--help"]) == 0
+    assert f"usage: asae {command} {' '.join(needed)} [options]\n" in capsys.readouterr().out
+    for missing in needed:
+        assert missing.split("=")[0] in _fails(capsys, command, *(one for one in needed if one != missing))
+
+
 @pytest.mark.parametrize("arguments", [["list", "--foo"], ["list", "quickstart"], [CONFIG, "list"]])
 def test_list_refuses_what_it_does_not_take(capsys, arguments):
     assert "of list: it takes none" in _fails(capsys, *arguments)
