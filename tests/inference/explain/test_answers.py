@@ -80,8 +80,6 @@ def test_few_patients_are_the_reason_where_they_are():
     few = _report((0.5,)) | {"intervals_over": "none: fewer than 5 groups"}
     few["overall"]["difference"]["probability"]["peak - random"] = {"mean": -0.02, "interval": None}
     assert "fewer than 5 patients or slides" in answers.is_needed(few).text
-    few["intervals_over"] = "none: eval.bootstrap=0"
-    assert "no interval was asked for (eval.bootstrap=0)" in answers.is_needed(few).text
 
 
 def test_that_no_intervals_were_asked_for_is_said():
