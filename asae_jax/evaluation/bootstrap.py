@@ -121,9 +121,11 @@ def few_groups(count: int, effective: int) -> str:
 def numbers_of_groups(groups: np.ndarray) -> dict[str, int]:
     """Of `groups`, any values `[N]`: `num_groups`, those known, and `effective_groups`, in whole ones.
 
-    The second is how many of equal size all of them are worth (Kish 1965).
+    The second is how many of equal size these are worth (Kish 1965). Images of no known group count for none.
     """
-    return {"num_groups": len(known_groups(groups)), "effective_groups": round(_effective_number(groups))}
+    known = known_groups(groups)
+    effective = _effective_number(groups[np.isin(groups, known)]) if len(known) else 0
+    return {"num_groups": len(known), "effective_groups": round(effective)}
 
 
 def resampled_weights(

@@ -59,7 +59,8 @@ def uncertainty_name(run: Run) -> str:
 
 
 def _tested_under(run: Run) -> tuple[str, str, str]:
-    return run.test_mode, run.config.eval.checkpoint, build.statistics_as(run.config)
+    statistics = build.statistics_as(run.config).replace(" ", "-")  # the name of a file
+    return run.test_mode, run.config.eval.checkpoint, statistics
 
 
 def write_uncertainty(

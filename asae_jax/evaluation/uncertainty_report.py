@@ -247,10 +247,9 @@ def caveats(
     if chosen_on_it:
         found.append("The checkpoint was chosen on the same validation images, which flatters them a little.")
     if grouped:
-        found.append(
-            "Intervals and promises take images as independent; those of one slide or patient are not, and "
-            "new patients may have more errors than promised."
-        )
+        what = "Intervals and promises" if estimates.abstention.coverage else "Intervals"
+        more = ", and new patients may have more errors than promised" * bool(estimates.abstention.coverage)
+        found.append(f"{what} take images as independent; those of one slide or patient are not{more}.")
     found.append("Everything holds for images of the same laboratory, stain and camera only.")
     return found
 

@@ -244,6 +244,14 @@ def test_what_is_said_of_groups_is_by_the_number_that_intervals_go_by():
     assert few_groups(*numbers_of_groups(np.repeat(np.arange(10), [20] * 5 + [16] * 5)).values()) == ""
 
 
+def test_images_of_no_group_are_worth_no_groups():
+    """Seven patients of five images beside 300 images of nobody are seven."""
+    listed = np.array(["no group"] * 300 + [f"p{number}" for number in np.repeat(np.arange(7), 5)])
+    groups = one_by_one(listed, np.arange(len(listed)).astype(str))
+    assert numbers_of_groups(groups) == {"num_groups": 7, "effective_groups": 7}
+    assert numbers_of_groups(groups[:300]) == {"num_groups": 0, "effective_groups": 0}
+
+
 @pytest.mark.parametrize(
     ("groups", "unit"), [(None, "images"), (5, "groups"), (4, "none: fewer than 5 groups")]
 )

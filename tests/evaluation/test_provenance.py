@@ -73,4 +73,4 @@ def test_statistics_over_another_number_of_batches_replace_no_scores_and_no_esti
         check_name(tmp_path, "test", provenance(fewer, data, "test"))
     assert conditions(fewer) != conditions(recorded)
     assert uncertainty_name(recorded) == "uncertainty"
-    assert uncertainty_name(fewer) == "uncertainty-reestimate over 3 batches"
+    assert uncertainty_name(fewer) == "uncertainty-reestimate-over-3-batches"

@@ -195,6 +195,10 @@ def test_with_enough_images_only_what_always_holds_is_said(measure, tmp_path):
         "patients may have more errors than promised."
     ]
     assert said == ["Everything holds for images of the same laboratory, stain and camera only."]
+    none = dataclasses.replace(fitted, abstention=dataclasses.replace(fitted.abstention, coverage=0.0))
+    assert "Intervals take images as independent; those of one slide or patient are not." in caveats(
+        none, PARTS["validation"], chosen_on_it=False, grouped=True
+    )
     undecided = dataclasses.replace(fitted, temperature=Temperature(1.1, 0.9, 1.3).if_needed())
     said = caveats(undecided, PARTS["validation"], chosen_on_it=False, grouped=False)
     assert "no calibration, lies within the interval: it is not applied" in said[0]
