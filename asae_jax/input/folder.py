@@ -209,7 +209,7 @@ def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[FoundFile
 def _check_unknown_classes(
     root: Path, class_names: Iterable[str], found: Iterable[FoundFile], faults: Iterable[str]
 ) -> None:
-    """Warns of classes that `train` lacks; refuses those it spells otherwise, and parts without any other."""
+    """Warns of classes that `train` lacks or spells otherwise, and of parts without any other."""
     unknown: dict[str, set[str]] = {}  # folder of a part -> its classes that train lacks
     counted, used = 0, set()
     for file, fault in zip(found, faults, strict=True):
@@ -222,20 +222,16 @@ def _check_unknown_classes(
     if not counted:
         return
     names = sorted(set().union(*unknown.values()))
-    alike = alike_names([*class_names, *names])
-    if alike := [group for group in alike if 0 < len({*group} - {*names}) < len(group)]:
-        pairs = "; ".join(" and ".join(map(repr, group)) for group in alike)
-        raise UserError(f"class folders of {root} differ in {UNLIKE} only: {pairs}: give them one name")
+    told = [f"{counted} images of {root} are left out: class {', '.join(names)} has no folder in train"]
+    for group in alike_names([*class_names, *names]):
+        if 0 < len({*group} - {*names}) < len(group):
+            told.append(f"{' and '.join(map(repr, group))} differ in {UNLIKE} only, give them one name")
     for part in sorted(unknown.keys() - used):
-        others = ", ".join(sorted(unknown[part]))
-        raise UserError(
-            f"no image of {root / part} is of a class of train: its folders are {others}; give them the "
-            "names of those in train, or take them out"
+        told.append(
+            f"so no image of {root / part} is used: give its folders the names of those in train, or take "
+            "them out"
         )
-    warnings.warn(
-        f"{counted} images of {root} are left out: class {', '.join(names)} has no folder in train",
-        stacklevel=4,
-    )
+    warnings.warn("; ".join(told), stacklevel=4)
 
 
 def _folders(folder: Path) -> list[str]:

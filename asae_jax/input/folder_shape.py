@@ -115,17 +115,14 @@ def _refuse_levels(root: Path, images: Sequence[Folders], option: str, by_patien
     if loose > _LOOSE * len(images):
         return
     first = sorted({folders[0] for folders in images})
-    parts = [name for name in holders if name.lower() in SPLIT_NAMES]
-    if len(first) > 1 and len(parts) > 1 and 2 * len(parts) > len(holders):
-        raise UserError(
-            f"the folders of {root} ({_some(first)}) hold {_some(parts)}, which class folders cannot: put "
-            "class folders into train, val and test, or list the images in a CSV file path,label,split"
-        )
-    what = "of the same names"
-    if len(shared) < 2 or 2 * len(shared) <= len(holders):
+    _refuse_parts(root, first, holders)
+    differ = len(shared) < 2 or 2 * len(shared) <= len(holders)
+    if differ:
         if not (by_patient and len(first) > 1 and all(map(_is_group, first)) and _mostly_known(holders)):
             return
-        shared, what = [*holders], "that are called as classes"
+        if len(holders) == len(first) and not shared:  # one in each: rather two names of one class
+            return
+        shared = [*holders]
     if all(map(_is_group, shared)) and not all(map(_is_group, first)):
         return
     classes_outside, classes_inside = _any_known(first), _any_known(shared)
@@ -135,13 +132,26 @@ def _refuse_levels(root: Path, images: Sequence[Folders], option: str, by_patien
     given = f"give one of the former ({option}={root / first[0]}), call them train, val and test, or "
     remedy = f"{given if option else ''}list the images in a CSV file path,label,group"
     patients = f"if {_some(first)} are the classes and the folders inside are patients, add {by_patient}"
-    if classes_outside:
+    if differ:
+        said = f"{seem}: list the images in a CSV file path,label,group; or, {patients}"
+    elif classes_outside:
         said = f"as class folders do by patient: {patients}; if the classes are one level down, {remedy}"
     elif classes_inside:
         said = f"{seem}: {remedy}"
     else:
         said = f"{seem}: {remedy}; or, {patients}"
+    what = "that are called as classes" if differ else "of the same names"
     raise UserError(f"the folders of {root} ({_some(first)}) hold folders {what} ({_some(shared)}), {said}")
+
+
+def _refuse_parts(root: Path, first: Sequence[str], inner: Collection[str]) -> None:
+    """Refuses several class folders that hold train, val and test."""
+    parts = [name for name in inner if name.lower() in SPLIT_NAMES]
+    if len(first) > 1 and len(parts) > 1 and 2 * len(parts) > len(inner):
+        raise UserError(
+            f"the folders of {root} ({_some(first)}) hold {_some(parts)}, which class folders cannot: put "
+            "class folders into train, val and test, or list the images in a CSV file path,label,split"
+        )
 
 
 def _mostly_known(names: Collection[str]) -> bool:

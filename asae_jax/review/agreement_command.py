@@ -315,7 +315,8 @@ def _notes(
         f"In brackets 95 % intervals.{of_alpha} Kappa and alpha are 0 where people agree as often as their "
         "shares of classes would by chance, and 1 where they always agree."
     )
-    if few := few_resamples(resamples):
+    units = [one.over for one in compared] + ([] if several is None else [several.over])
+    if (few := few_resamples(resamples)) and not all(unit.startswith("none") for unit in units):
         yield f"{few.capitalize()}."
     if len(people) > 1 and not share_images(people):
         names = ", ".join(person.name for person in people)

@@ -275,9 +275,10 @@ def second_test(
     drawn = _drawn(rows, share, by_group=by_group, seed=seed)
     if not drawn:
         what = "patient" if by_group else "image"
+        of = " of a named patient" if unnamed else ""
         raise UserError(
-            f"--new_test={wanted}: none is drawn, as without any one {what} a class would have no new image "
-            f"to train on: leave it out, or name the patients to test on"
+            f"--new_test={wanted}: none is drawn, as without any one {what} a class would have no new "
+            f"image{of} to train on: leave it out, or name the patients to test on"
         )
     return drawn, _cautions(rows, unnamed=unnamed) if by_group else [_BY_IMAGE]
 

@@ -45,9 +45,14 @@ def test_patients_need_not_share_a_class(tmp_path, patients):
     cells = zip(patients, ("BLA", "EBO", "LYT"), ("LYT", "MON", "EOS"), strict=True)
     put_split(tmp_path, [f"{patient}/{name}/1.png" for patient, *names in cells for name in names])
     with pytest.raises(
-        UserError, match=r"folders that are called as classes \(BLA.*seem to be one level down"
+        UserError, match=r"called as classes \(BLA.*one level down: list the images .*; or, .*groups=folders"
     ):
         folder_index(tmp_path)
+
+
+def test_numbered_classes_may_each_hold_one_folder(tmp_path):
+    put_split(tmp_path, ["0/BAS/1.png", "1/EOS/1.png", "2/LYT/1.png"])
+    assert folder_index(tmp_path).class_names == ("0", "1", "2")
 
 
 def test_kinds_of_cells_may_hold_folders_of_their_own_classes_and_that_is_noted(tmp_path):

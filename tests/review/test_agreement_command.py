@@ -595,4 +595,4 @@ def test_neither_run_nor_configuration_is_needed_and_files_are(capsys):
     assert "--reviewed=FILE" in capsys.readouterr().err
     assert cli.parse(["agreement", "--reviewed=a.csv"]).workdir.as_posix() == "runs/agreement"
     assert cli.main(["agreement", "--help"]) == 0
-    assert "asae agreement [options]" in capsys.readouterr().out
+    assert "asae agreement --reviewed=FILES [options]" in capsys.readouterr().out

@@ -260,7 +260,7 @@ def with_groups(items: Sequence[Item], of_input: Mapping[str, str]) -> list[Item
     """Labelled images with the slide or patient that their list names, or else the input.
 
     Both may call one patient otherwise, the input by the name of a folder. Where images have both names, the
-    input's stands for the list's; if it stands for several, it is no patient's and tells nothing.
+    input's stands for the list's; if it stands for several, its other images stay together under the input's.
 
     Args:
       items: as the lists of labels name them.
@@ -275,9 +275,17 @@ def with_groups(items: Sequence[Item], of_input: Mapping[str, str]) -> list[Item
     for item in items:
         name = "" if item.group else of_input.get(item.file, "")
         names = meant.get(name, {name})
-        group = item.group or (min(names) if len(names) == 1 else "")
+        group = item.group or (min(names) if len(names) == 1 else name)
         found.append(dataclasses.replace(item, group=group))
         alone += bool(name) and name not in meant and name not in listed
+    nameless = {of_input.get(item.file, "") for item in items if not item.group}
+    if mixed := sorted(name for name in nameless if len(meant.get(name, ())) > 1):
+        warnings.warn(
+            f"the lists (--labels=) name several slides or patients in {mixed[0]} of --input "
+            f"({', '.join(sorted(meant[mixed[0]])[:3])}): its images without a name are taken for one "
+            "more, though they may be of these",
+            stacklevel=2,
+        )
     if alone and listed:
         warnings.warn(
             f"the slide or patient of {alone} labelled images is named by --input alone, of others by their "

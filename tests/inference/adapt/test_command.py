@@ -759,14 +759,15 @@ def _named(*groups):
     [
         # The second image lies in the folder of the first one's patient.
         (["Ann", "", "Bob", ""], ["f1", "f1", "f2", "f3"], ["Ann", "Ann", "Bob", "f3"]),
-        # A folder of two patients is none, and one patient may have two folders.
-        (["Ann", "Bob", ""], ["all", "all", "all"], ["Ann", "Bob", ""]),
+        # The other images of a folder of two patients stay together, and one patient may have two folders.
+        (["Ann", "Bob", "", ""], ["all"] * 4, ["Ann", "Bob", "all", "all"]),
         (["Ann", "Ann", "", ""], ["f1", "f2", "f1", "f2"], ["Ann"] * 4),
         (["Ann", "", ""], ["", "", "Ann"], ["Ann", "", "Ann"]),
         (["", ""], ["f1", ""], ["f1", ""]),
     ],
 )
 @pytest.mark.filterwarnings("ignore:the slide or patient of 1 labelled images is named by --input alone")
+@pytest.mark.filterwarnings("ignore:the lists .* name several slides or patients")
 def test_a_patient_has_one_name_though_lists_and_folders_call_him_otherwise(listed, of_input, expected):
     names = {str(number): name for number, name in enumerate(of_input) if name}
     assert [item.group for item in with_groups(_named(*listed), names)] == expected
@@ -775,6 +776,8 @@ def test_a_patient_has_one_name_though_lists_and_folders_call_him_otherwise(list
 def test_patients_whom_nothing_tells_to_be_one_are_said():
     with pytest.warns(UserWarning, match="of 1 labelled images is named by --input alone"):
         with_groups(_named("Ann", "", ""), {"0": "f1", "1": "f1", "2": "f3"})
+    with pytest.warns(UserWarning, match=r"several slides or patients in all of --input \(Ann, Bob\)"):
+        with_groups(_named("Ann", "Bob", ""), {"0": "all", "1": "all", "2": "all"})
     with_groups(_named("Ann", ""), {"0": "f1", "1": "f1"})
 
 
