@@ -7,7 +7,7 @@ from pathlib import Path
 from asae_jax.files import user_path
 from asae_jax.inference.inputs import Item, class_folders, is_list
 from asae_jax.input.cell_classes import plain_name
-from asae_jax.input.content import read_contents
+from asae_jax.input.content import is_image_content, read_contents
 from asae_jax.input.csv_rows import read_rows
 from asae_jax.input.manifest import GUESS_COLUMNS, is_guess
 
@@ -49,6 +49,8 @@ def _listed(path: Path, items: Sequence[Item]) -> list[str]:
         given.append("" if is_guess(path, line, row) else row.get("label", ""))
         if given[place] and (content := row.get("content", "")) and not items[place].fault:
             labelled.append((place, items[place].file, content.lower()))
+    if not any(is_image_content(content) for *_, content in labelled):
+        return given  # a column of somebody else
     held = read_contents([file for _, file, _ in labelled], "comparing with what was labelled")
     others = [
         place

@@ -383,9 +383,10 @@ def _size(file: str) -> int:
 
 def _refuse_input_or_folder(files: OutputFiles, source: Path) -> None:
     if files.output.is_dir():
-        raise UserError(
-            f"{files.output} is a folder: give a file, such as --output={files.output / files.kinds.example}."
-        )
+        cells = files.output.resolve()  # a file among them would be one the next time
+        among = source.is_dir() and source.resolve() in (cells, *cells.parents)
+        example = files.kinds.example if among else files.output / files.kinds.example
+        raise UserError(f"{files.output} is a folder: give a file, such as --output={example}.")
     for path in files.every():
         if path.exists() and source.exists() and path.samefile(source):
             raise UserError(f"{path} is the input and would be lost: choose another --output=FILE.")

@@ -7,6 +7,7 @@ number their cells alike.
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,6 +34,11 @@ def image_content(image: HostImage) -> str:
     digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=_BYTES)
     digest.update(image.tobytes())
     return digest.hexdigest()
+
+
+def is_image_content(text: str) -> bool:
+    """Whether it may be of `image_content`; a list may have a column `content` of its own."""
+    return re.fullmatch(f"[0-9a-f]{{{2 * _BYTES}}}", text) is not None
 
 
 def read_contents(paths: Sequence[str], doing: str) -> list[tuple[str, str]]:

@@ -41,9 +41,8 @@ def folder_index(
 
     Raises:
       UserError: the folder is missing or cannot be listed, it has no class folder, a class folder (of
-        `train`) holds no image, parts of a split lie beside other folders, spell a class otherwise than
-        `train` or share none with it, or the first level does not look like classes (see `folder_shape`); of
-        `patients`, images beside them, a single one, or one called nan.
+        `train`) holds no image, parts of a split lie beside other folders, or the first level does not look
+        like classes (see `folder_shape`); of `patients`, images beside them, a single one, or one called nan.
     """
     root = _existing(path, f"{options}path")
     parts = _parts(root)
@@ -147,9 +146,9 @@ def _numbers(class_names: Iterable[str]) -> dict[str, int]:
 def _faults(
     root: Path, parts: Mapping[str, str], numbers: Mapping[str, int], found: Iterable[FoundFile]
 ) -> list[str]:
-    """Why each file is left out, empty where it is not; see `_check_unknown_classes`."""
+    """Why each file is left out, empty where it is not; see `_warn_of_unknown_classes`."""
     faults = [_fault(file, parts, numbers) for file in found]
-    _check_unknown_classes(root, numbers, found, faults)
+    _warn_of_unknown_classes(root, numbers, found, faults)
     return faults
 
 
@@ -206,7 +205,7 @@ def _class_names(root: Path, parts: Mapping[str, str], found: Iterable[FoundFile
     return tuple(sorted({folder.name for folder in folders}))
 
 
-def _check_unknown_classes(
+def _warn_of_unknown_classes(
     root: Path, class_names: Iterable[str], found: Iterable[FoundFile], faults: Iterable[str]
 ) -> None:
     """Warns of classes that `train` lacks or spells otherwise, and of parts without any other."""

@@ -47,6 +47,13 @@ def test_a_label_of_another_picture_is_none(tmp_path):
     assert found == ["A", "", "", "A", "A"]
 
 
+def test_a_column_content_of_ones_own_tells_nothing_of_pictures(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    path = tmp_path / "list.csv"
+    path.write_text("path,label,content\na.png,A,bone marrow\n")
+    assert input_labels(str(path), read_input(str(path)), ["A", "B"]) == ["A"]
+
+
 def test_labels_of_a_list_are_classes_of_the_run_in_any_case(tmp_path):
     """As folders are; where the run tells two classes by their case, what is written counts."""
     path = tmp_path / "list.csv"

@@ -198,6 +198,8 @@ def test_a_given_folder_is_refused_at_once(place, folder, tmp_path):
     for given in (tmp_path, cells, ".", "..", "/"):
         with pytest.raises(UserError, match=r"is a folder: give a file, such as --output="):
             place(cells, given)
+    with pytest.raises(UserError, match=r"is a folder: give a file, such as --output=cells\.csv\."):
+        place(cells, cells)
 
 
 def test_a_name_that_is_not_utf8_tells_inputs_apart(place, folder):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asae_jax.evaluation.bootstrap import MIN_GROUPS
+from asae_jax.evaluation.bootstrap import MIN_GROUPS, NOT_DRAWN
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain.explanations import ClassMaps
 from asae_jax.input.cell_classes import CellClass
@@ -86,7 +86,7 @@ def _no_interval(over: str) -> str:
     """Why there is no interval, of what it would be over (`bootstrap.interval_unit`)."""
     if over == f"none: fewer than {MIN_GROUPS} groups":
         return f"they are of fewer than {MIN_GROUPS} patients or slides, and more images of these do not help"
-    if over == "none: eval.bootstrap=0":
+    if over == NOT_DRAWN:
         return "no intervals were asked for (eval.bootstrap=0)"
     return "they are too few for an interval, or all alike"
 

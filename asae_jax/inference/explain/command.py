@@ -9,7 +9,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from asae_jax.errors import UserError
-from asae_jax.evaluation.bootstrap import few_resamples
 from asae_jax.evaluation.uncertainty_files import conditions, matching_file, read_uncertainty
 from asae_jax.files import disk_errors, remove, together
 from asae_jax.inference.explain import figures, report
@@ -205,9 +204,8 @@ def _faithfulness(
         resamples=config.eval.bootstrap,
         seed=config.seed,
     )
-    few = few_resamples(config.eval.bootstrap)
     found |= {
-        "sentence": report.sentence(found) + f" {few.capitalize()}." * bool(few),
+        "sentence": report.sentence(found),
         "method": _method(config, explainer),
         "split": "" if config.explain.input else config.eval.split,
         "step": run.step,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asae_jax.csv_cells import CsvWriter
-from asae_jax.evaluation.bootstrap import bootstrap_intervals, interval_unit
+from asae_jax.evaluation.bootstrap import bootstrap_intervals, few_resamples, interval_unit
 from asae_jax.files import atomic_text, write_text
 from asae_jax.inference.alignment import Alignment
 from asae_jax.inference.explain import answers
@@ -58,7 +58,7 @@ def summarise(
 
     Returns:
       `num_images`; `hidden_share`, the share of an image's pixels that the top peak's region has;
-      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit`;
+      `hidden_shares`, that share in every place; `intervals_over`, see `interval_unit`; `resamples`;
       `overall`, and `per_class` by name for the classes that have images. Each of these has `num_images`;
       `probability`, of the true class with nothing occluded; `loss`: measure -> place -> `{mean, interval}`,
       with the places "peak", "gradcam", "centre" and "random"; `difference`: measure -> "peak - random" and
@@ -76,6 +76,7 @@ def summarise(
         "hidden_share": shares["peak"],
         "hidden_shares": shares,
         "intervals_over": interval_unit(groups, resamples),
+        "resamples": resamples,
         "overall": part(np.ones(len(measured.rows), bool)),
         "per_class": {
             class_names[c]: part(measured.labels == c) for c in np.unique(measured.labels)
@@ -138,18 +139,20 @@ def _part(
 
 
 def sentence(report: Mapping[str, Any]) -> str:
-    """The main result in words."""
+    """The main result in words, and whether its interval is by too few resamples."""
     overall = report["overall"]
     loss = {place: three(entry["mean"]) for place, entry in overall["loss"]["probability"].items()}
     entry = overall["difference"]["probability"]["peak - random"]
     difference = _with_interval(entry)
     if three(float(loss["peak"]) - float(loss["random"])) != three(entry["mean"]):
         difference = f"before rounding {difference}"
+    few = few_resamples(report["resamples"]) if entry["interval"] is not None else ""
+    remark = f" {few.capitalize()}." if few else ""
     return (
         f"{report['num_images']} images: hiding what the top peak would hide costs the true class "
         f"{loss['peak']} of its probability, the same region at random {loss['random']} (difference "
         f"{difference}), in the middle {loss['centre']}, where Grad-CAM of the true class is highest "
-        f"{loss['gradcam']}."
+        f"{loss['gradcam']}.{remark}"
     )
 
 

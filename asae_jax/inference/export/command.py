@@ -69,6 +69,8 @@ def export(config: ConfigDict, workdir: Path) -> int:
     if not optional:
         for name in names:
             check_writable(name, config)
+        if packing.FILE in names:
+            packing.check_tested_as_it_says(workdir, config)
     folder = user_path(config.export.output) if config.export.output else workdir / FOLDER
     if config.export.output:
         _check_folder(folder, workdir)

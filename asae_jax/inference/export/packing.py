@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from asae_jax.config import read_run_config
 from asae_jax.errors import UserError
@@ -34,15 +35,11 @@ def write_model(program: Program, path: Path) -> None:
     Left behind are images, their names, optimiser, training log, and every path of this machine.
 
     Raises:
-      UserError: a model that is to be tested otherwise than it says: its scores and estimates hold for that.
+      UserError: see `check_tested_as_it_says`.
     """
     run = program.run
     if holds_model(run.workdir):
-        if (own := build.tested_as(read_run_config(run.workdir))) != run.test_mode:
-            raise UserError(
-                f"the model in {run.workdir} is tested as {own}, and its folder is copied as it came: leave "
-                f"eval.test_mode={run.test_mode} out here, and give it to the commands that use the model."
-            )
+        check_tested_as_it_says(run.workdir, run.config)
         copy(run.workdir, path)
         return
     path.mkdir()
@@ -55,6 +52,19 @@ def write_model(program: Program, path: Path) -> None:
     if (run.workdir / folder.CLASSES_FILE).exists():
         folder.write_own_classes(path, run.classes)
     folder.write(path, portable(run.config), model_record(run, path))
+
+
+def check_tested_as_it_says(workdir: Path, config: ConfigDict) -> None:
+    """Raises a UserError for a model to be tested otherwise than its scores and estimates hold for."""
+    if not holds_model(workdir):
+        return
+    own, asked = build.tested_as(read_run_config(workdir)), build.tested_as(config)
+    if own != asked:
+        raise UserError(
+            f"the model in {workdir} is tested as {own}, and its folder is copied as it came: leave "
+            f"eval.test_mode={asked} out here, and give it to the commands that use the model, or leave "
+            "model out of --formats."
+        )
 
 
 def run_model(program: Program, path: Path, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -125,6 +125,14 @@ def test_a_difference_that_does_not_add_up_as_printed_is_one_before_rounding(pea
     assert said in report.sentence(found)
 
 
+@pytest.mark.parametrize(("resamples", "interval"), [(50, [0.01, 0.02]), (50, None), (1000, [0.01, 0.02])])
+def test_too_few_resamples_are_pointed_out_where_there_is_an_interval(resamples, interval):
+    found = _report((0.5,)) | {"resamples": resamples}
+    found["overall"]["difference"]["probability"]["peak - random"] = {"mean": 0.015, "interval": interval}
+    told = "Only 50 resamples (eval.bootstrap): intervals by bootstrap are too narrow."
+    assert (told in report.sentence(found)) == (resamples == 50 and interval is not None)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_a_few_images_cannot_tell(count):
     labels, before = np.zeros(count, int), np.log(np.full(count, 0.9))
